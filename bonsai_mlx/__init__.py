@@ -1,0 +1,39 @@
+"""Ternary and binary Bonsai Image 4B on stock MLX.
+
+    from bonsai_mlx import GenerationRequest, Pipeline
+
+    pipe = Pipeline.from_pretrained("ternary")  # a catalog name, a Hub id, or a folder in the published layout
+    result = pipe.generate("a red fox, ink wash", seed=7)
+    result.image.save("fox.png")
+
+    for event in pipe.run(GenerationRequest("a red fox, ink wash", seed=7)):
+        print(event.phase, event.step, "of", event.steps)  # stop iterating to cancel
+    pipe.unload()
+
+Importing this package is cheap: MLX is loaded with the first name that needs it, so that a web server can use the
+catalog, the metadata and the requests without a tensor library in its process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .blas import preload_fast_blas
+from .request import Event, GenerationRequest, GenerationResult
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+
+__version__ = "0.1.0"
+__all__ = ["Event", "GenerationRequest", "GenerationResult", "Pipeline", "__version__"]
+
+# Before anything can import mlx.core, whichever module of this package is imported first.
+preload_fast_blas()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Pipeline":
+        from .pipeline import Pipeline
+
+        return Pipeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

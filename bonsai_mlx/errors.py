@@ -1,0 +1,34 @@
+"""The errors this package raises on purpose.
+
+Each message says what is wrong, which file or field it is about, and what to do, so that a command line or a server
+can show it as it is.
+"""
+
+
+class BonsaiError(Exception):
+    """Base of every error a caller is expected to show to a person."""
+
+
+class CheckpointError(BonsaiError):
+    """A checkpoint folder is missing, incomplete, damaged or of a kind this package does not run."""
+
+
+class DownloadError(BonsaiError):
+    """A download could not start or finish; what has arrived is kept and the same call resumes it."""
+
+
+class RequestError(BonsaiError):
+    """A generation request is not acceptable; `field` names the part of it that is at fault."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class GenerationCancelled(BonsaiError):
+    """A generation was stopped before its picture was finished."""
+
+
+class OutOfMemory(BonsaiError):
+    """The device cannot hold what the next operation needs, or a memory limit is too small for the request."""
