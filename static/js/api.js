@@ -1,0 +1,103 @@
+// The server's routes as functions. Every failure is an ApiError with words for a person.
+
+/** @typedef {import("./types.js").Job} Job */
+/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("./types.js").Model} Model */
+
+export class ApiError extends Error {
+  /**
+   * @param {number} status  0 when the server did not answer
+   * @param {{code: string, message: string, field?: string | null, remedy?: string | null, retry_after_s?: number | null}} detail
+   */
+  constructor(status, detail) {
+    super(detail.message);
+    this.status = status;
+    this.code = detail.code;
+    this.field = detail.field ?? null;
+    this.remedy = detail.remedy ?? null;
+    this.retryAfterS = detail.retry_after_s ?? null;
+  }
+}
+
+const OFFLINE = { code: "offline", message: "The server does not answer. Is it still running?" };
+
+/**
+ * @param {Response} response
+ * @returns {Promise<ApiError>}
+ */
+async function errorFrom(response) {
+  const body = await response.json().catch(() => null);
+  const detail = body?.error ?? { code: "failed", message: `The server answered with status ${response.status}.` };
+  return new ApiError(response.status, detail);
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @returns {Promise<any>}
+ */
+async function call(method, path, body) {
+  /** @type {RequestInit} */
+  const options = { method, headers: { Accept: "application/json" } };
+  if (body !== undefined) {
+    options.headers = { Accept: "application/json", "Content-Type": "application/json" };
+    options.body = JSON.stringify(body);
+  }
+  const response = await fetch(path, options).catch(() => {
+    throw new ApiError(0, OFFLINE);
+  });
+  if (!response.ok) throw await errorFrom(response);
+  return response.json();
+}
+
+/** @param {Record<string, string | number | boolean | null | undefined>} values */
+function query(values) {
+  const present = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return new URLSearchParams(present.map(([key, value]) => [key, String(value)])).toString();
+}
+
+/**
+ * @param {object} request  prompt, seed, steps, width, height, model, count or compare
+ * @returns {Promise<{jobs: Job[], group: string | null}>}
+ */
+export const createJobs = (request) => call("POST", "/jobs", request);
+
+/** @param {string} id @returns {Promise<Job>} */
+export const getJob = (id) => call("GET", `/jobs/${id}`);
+
+/** @param {string} id @returns {Promise<Job>} */
+export const cancelJob = (id) => call("DELETE", `/jobs/${id}`);
+
+/**
+ * @param {{cursor?: string | null, limit?: number, q?: string, favourite?: boolean | null, group?: string}} filter
+ * @returns {Promise<{images: Picture[], next_cursor: string | null, total: number}>}
+ */
+export const listImages = (filter) => call("GET", `/images?${query(filter)}`);
+
+/** @param {string} id @returns {Promise<Picture>} */
+export const getImage = (id) => call("GET", `/images/${id}`);
+
+/** @param {string} id @param {boolean} favourite @returns {Promise<Picture>} */
+export const setFavourite = (id, favourite) => call("PATCH", `/images/${id}`, { favourite });
+
+/** @param {string} id @returns {Promise<{id: string, undo_until: string}>} */
+export const deleteImage = (id) => call("DELETE", `/images/${id}`);
+
+/** @param {string} id @returns {Promise<Picture>} */
+export const restoreImage = (id) => call("POST", `/images/${id}/restore`);
+
+/** @returns {Promise<{models: Model[], default: string, disk_free_bytes: number}>} */
+export const listModels = () => call("GET", "/models");
+
+/** @param {string} name @param {"download" | "pause" | "resume" | "cancel" | "verify"} action @returns {Promise<Model>} */
+export const modelAction = (name, action) => call("POST", `/models/${name}/${action}`);
+
+/** @param {string} name @returns {Promise<Model>} */
+export const deleteModel = (name) => call("DELETE", `/models/${name}`);
+
+/** @param {string} model @returns {Promise<{sizes: import("./types.js").Fit[]}>} */
+export const getSizes = (model) => call("GET", `/sizes?${query({ model })}`);
+
+/** @returns {Promise<import("./types.js").Memory>} */
+export const unload = () => call("POST", "/unload");

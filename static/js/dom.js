@@ -1,0 +1,118 @@
+// Building elements. The only way text reaches the page is textContent and attributes; markup is never parsed.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * @typedef {Node | string | number | null | undefined | false} Child
+ * @typedef {Record<string, unknown> & {on?: Record<string, (event: any) => void>, data?: Record<string, string>}} Props
+ */
+
+/**
+ * @param {Element} element
+ * @param {Props} props
+ */
+function decorate(element, props) {
+  for (const [name, value] of Object.entries(props)) {
+    if (name === "on") {
+      for (const [type, listener] of Object.entries(props.on ?? {})) element.addEventListener(type, listener);
+    } else if (name === "data") {
+      for (const [key, text] of Object.entries(props.data ?? {})) element.setAttribute(`data-${key}`, text);
+    } else if (value !== false && value !== null && value !== undefined) {
+      element.setAttribute(name, value === true ? "" : String(value));
+    }
+  }
+}
+
+/**
+ * An HTML element: `el("a", {href: "/", class: "button", on: {click}}, "Home")`.
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Props} [props]
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+export function el(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  decorate(element, props);
+  fill(element, ...children);
+  return element;
+}
+
+/**
+ * An SVG element.
+ * @param {string} tag
+ * @param {Props} [props]
+ * @param {...Child} children
+ * @returns {SVGElement}
+ */
+export function svg(tag, props = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  decorate(element, props);
+  fill(element, ...children);
+  return element;
+}
+
+/**
+ * Replace what an element holds.
+ * @template {Element} E
+ * @param {E} element
+ * @param {...Child} children
+ * @returns {E}
+ */
+export function fill(element, ...children) {
+  const nodes = children.filter((child) => child !== null && child !== undefined && child !== false);
+  element.replaceChildren(...nodes.map((child) => (child instanceof Node ? child : String(child))));
+  return element;
+}
+
+/**
+ * A drawing of the sprite in the page's markup.
+ * @param {string} name
+ * @param {string} [className]
+ */
+export function icon(name, className = "icon") {
+  return svg("svg", { class: className, "aria-hidden": "true", focusable: "false" }, svg("use", { href: `#${name}` }));
+}
+
+/**
+ * @param {HTMLElement} button
+ * @param {string} name
+ */
+export function setIcon(button, name) {
+  button.querySelector("use")?.setAttribute("href", `#${name}`);
+}
+
+/**
+ * The element with this id; a template without it is a programming error and fails loudly.
+ * @template {HTMLElement} [E=HTMLElement]
+ * @param {string} id
+ * @returns {E}
+ */
+export function byId(id) {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`The page has no #${id}`);
+  return /** @type {E} */ (element);
+}
+
+/**
+ * Give an element its picture's shape; CSS does the rest with --w and --h.
+ * @template {HTMLElement} E
+ * @param {E} element
+ * @param {number} width
+ * @param {number} height
+ * @returns {E}
+ */
+export function shaped(element, width, height) {
+  element.style.setProperty("--w", String(width));
+  element.style.setProperty("--h", String(height));
+  return element;
+}
+
+/**
+ * @param {Props & {icon?: string, label?: string}} props
+ * @param {string} [text]
+ */
+export function button({ icon: name, label, ...props }, text) {
+  const named = label ? { "aria-label": label, title: label } : {};
+  return el("button", { type: "button", class: "button", ...named, ...props }, name && icon(name), text);
+}

@@ -1,0 +1,96 @@
+// The one open connection to the server. Whatever happens to it, the store ends up as the server's truth:
+// every new connection begins with `hello`, and what may have been missed is asked for again (`resync`).
+
+import { getJob } from "./api.js";
+import { activeJobs, dropImage, isActive, publish, putImage, putJob, putMemory, putModel, setConnection } from "./store.js";
+
+const BANNER_DELAY_MS = 1500; // a blink of the network is not worth a banner
+const MAX_RETRY_MS = 15_000;
+const HIDDEN_MS = 60_000; // browsers allow six connections per server: a forgotten tab gives its one back
+
+/** @type {EventSource | null} */
+let source = null;
+let attempts = 0;
+let retryTimer = 0;
+let bannerTimer = 0;
+let hiddenTimer = 0;
+let everOpened = false;
+
+/** @type {Record<string, (data: any) => void>} */
+const handlers = {
+  hello: onHello,
+  job: putJob,
+  image: putImage,
+  image_deleted: ({ id }) => dropImage(id),
+  memory: putMemory,
+  model: putModel,
+  worker: (data) => publish("worker", data),
+  preview: (data) => publish("preview", data),
+  reset: () => publish("resync"),
+};
+
+/** Open the connection, or open it anew at once. */
+export function connect() {
+  clearTimeout(retryTimer);
+  source?.close();
+  source = new EventSource("/events");
+  for (const [name, handler] of Object.entries(handlers)) {
+    source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
+  }
+  source.addEventListener("error", onError);
+}
+
+/** @param {{jobs: import("./types.js").Job[], memory: import("./types.js").Memory, models: import("./types.js").Model[]}} hello */
+function onHello({ jobs, memory, models }) {
+  clearTimeout(bannerTimer);
+  bannerTimer = 0;
+  attempts = 0;
+  const alive = new Set(jobs.map((job) => job.id));
+  models.forEach(putModel);
+  jobs.forEach(putJob);
+  putMemory(memory);
+  for (const job of activeJobs()) if (!alive.has(job.id)) settle(job.id);
+  setConnection("open");
+  publish("hello", { jobs });
+  if (everOpened) publish("resync");
+  everOpened = true;
+}
+
+/**
+ * A job ended while nobody listened.
+ * @param {string} id
+ */
+async function settle(id) {
+  const job = await getJob(id).catch(() => null);
+  if (job && !isActive(job)) putJob(job);
+}
+
+function onError() {
+  bannerTimer ||= window.setTimeout(() => setConnection("lost"), BANNER_DELAY_MS);
+  if (source?.readyState !== EventSource.CLOSED) return; // the browser retries by itself
+  clearTimeout(retryTimer);
+  retryTimer = window.setTimeout(connect, Math.min(1000 * 2 ** attempts, MAX_RETRY_MS));
+  attempts += 1;
+}
+
+function onVisibility() {
+  clearTimeout(hiddenTimer);
+  if (document.hidden) {
+    hiddenTimer = window.setTimeout(restWhileHidden, HIDDEN_MS);
+  } else if (!source) {
+    connect();
+  }
+}
+
+function restWhileHidden() {
+  if (activeJobs().length) {
+    hiddenTimer = window.setTimeout(restWhileHidden, HIDDEN_MS);
+  } else {
+    source?.close();
+    source = null;
+  }
+}
+
+document.addEventListener("visibilitychange", onVisibility);
+window.addEventListener("pagehide", () => source?.close());
+window.addEventListener("pageshow", (event) => event.persisted && connect());

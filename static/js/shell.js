@@ -1,0 +1,72 @@
+// What every page has: theme, the engine's mark, the connection banner, help, dropped images. Importing it starts it.
+
+import { byId } from "./dom.js";
+import { startDrop } from "./drop.js";
+import { connect } from "./events.js";
+import { activeJobs, state, subscribe } from "./store.js";
+import { startTheme } from "./theme.js";
+import { toast } from "./toast.js";
+
+const WORKER_WORDS = {
+  stopped: "Engine asleep",
+  starting: "Engine starting",
+  idle: "Engine ready",
+  busy: "Drawing",
+  unresponsive: "Engine not answering",
+};
+const WORKER_TONES = { stopped: "idle", starting: "busy", idle: "good", busy: "busy", unresponsive: "bad" };
+
+const TITLE = document.title;
+
+/** @returns {{words: string, tone: string}} */
+export function engineWords() {
+  if (state.connection === "lost") return { words: "Offline", tone: "bad" };
+  const worker = state.memory?.worker ?? "stopped";
+  return { words: WORKER_WORDS[worker], tone: WORKER_TONES[worker] };
+}
+
+function showEngine() {
+  const jobs = activeJobs();
+  const running = jobs.find((job) => job.status === "running");
+  const { words, tone } = engineWords();
+  const mark = byId("engine-mark");
+  const percent = running ? `${Math.round(running.progress * 100)} %` : "";
+  mark.hidden = false;
+  mark.dataset.tone = running ? "busy" : tone;
+  byId("engine-text").textContent = running ? `Drawing, ${percent}` : words;
+  document.title = running ? `${percent} · ${TITLE}` : TITLE;
+}
+
+function showConnection() {
+  const lost = state.connection === "lost";
+  byId("connection-banner").hidden = !lost;
+  byId("connection-text").textContent = lost
+    ? "The connection to the server is lost. What is being drawn goes on there; this page reconnects by itself."
+    : "";
+  showEngine();
+}
+
+/** @param {{state: string, message?: string | null}} event */
+function onWorker({ state: worker, message }) {
+  if (message) toast(message, { showMs: 12_000 });
+  else if (worker === "unresponsive") toast("The engine does not answer; it is being restarted.");
+}
+
+function startDialogs() {
+  const help = /** @type {HTMLDialogElement} */ (byId("help-dialog"));
+  byId("help-button").addEventListener("click", () => help.showModal());
+  document.addEventListener("click", (event) => {
+    const target = /** @type {Element} */ (event.target);
+    if (target.closest("[data-close]")) target.closest("dialog")?.close();
+  });
+}
+
+startTheme();
+startDialogs();
+startDrop();
+byId("reconnect-button").addEventListener("click", connect);
+subscribe("connection", showConnection);
+subscribe("memory", showEngine);
+subscribe("job", showEngine);
+subscribe("worker", onWorker);
+connect();

@@ -1,0 +1,92 @@
+// What the page knows, and who wants to hear of changes. Filled by events.js; read by everything else.
+
+/** @typedef {import("./types.js").Job} Job */
+/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("./types.js").Model} Model */
+/** @typedef {import("./types.js").Memory} Memory */
+
+const HISTORY_S = 120;
+
+export const state = {
+  /** @type {"connecting" | "open" | "lost"} */
+  connection: "connecting",
+  /** @type {Map<string, Job>} */
+  jobs: new Map(),
+  /** @type {Map<string, Picture>} */
+  images: new Map(),
+  /** @type {Map<string, Model>} */
+  models: new Map(),
+  /** @type {Memory | null} */
+  memory: null,
+  /** @type {Memory[]} the last two minutes, oldest first */
+  memoryHistory: [],
+};
+
+const bus = new EventTarget();
+
+/**
+ * Topics: connection, job, image, image_deleted, model, memory, worker, resync.
+ * @param {string} topic
+ * @param {(detail: any) => void} listener
+ */
+export function subscribe(topic, listener) {
+  bus.addEventListener(topic, (event) => listener(/** @type {CustomEvent} */ (event).detail));
+}
+
+/**
+ * @param {string} topic
+ * @param {unknown} [detail]
+ */
+export function publish(topic, detail) {
+  bus.dispatchEvent(new CustomEvent(topic, { detail }));
+}
+
+/** @param {Job} job */
+export const isActive = (job) => job.status === "queued" || job.status === "running";
+
+/** @returns {Job[]} running first, then in the order they wait */
+export function activeJobs() {
+  return [...state.jobs.values()].filter(isActive).sort((a, b) => (a.position ?? 0) - (b.position ?? 0));
+}
+
+/** @param {Job} job */
+export function putJob(job) {
+  const known = state.jobs.get(job.id);
+  if (known && !isActive(known) && isActive(job)) return; // an answer that was overtaken by its own end
+  state.jobs.set(job.id, job);
+  publish("job", job);
+}
+
+/** @param {Picture} image */
+export function putImage(image) {
+  const isNew = !state.images.has(image.id);
+  state.images.set(image.id, image);
+  publish("image", { image, isNew });
+}
+
+/** @param {string} id */
+export function dropImage(id) {
+  state.images.delete(id);
+  publish("image_deleted", id);
+}
+
+/** @param {Model} model */
+export function putModel(model) {
+  state.models.set(model.name, model);
+  publish("model", model);
+}
+
+/** @param {Memory} memory */
+export function putMemory(memory) {
+  state.memory = memory;
+  state.memoryHistory.push(memory);
+  while (state.memoryHistory[0].t < memory.t - HISTORY_S) state.memoryHistory.shift();
+  publish("memory", memory);
+}
+
+/** @param {"connecting" | "open" | "lost"} connection */
+export function setConnection(connection) {
+  if (state.connection === connection) return;
+  state.connection = connection;
+  publish("connection", connection);
+}

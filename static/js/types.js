@@ -1,0 +1,107 @@
+// The shapes that the server sends, for readers and for the type checker. No code.
+
+/**
+ * @typedef {"queued" | "running" | "done" | "failed" | "cancelled" | "interrupted"} JobStatus
+ *
+ * @typedef {object} Problem
+ * @property {string} code
+ * @property {string} message
+ * @property {string | null} [remedy]
+ *
+ * @typedef {object} Job
+ * @property {string} id
+ * @property {JobStatus} status
+ * @property {string | null} group
+ * @property {"batch" | "compare" | null} group_kind
+ * @property {string} model
+ * @property {string} prompt
+ * @property {number} seed
+ * @property {number} steps
+ * @property {number} width
+ * @property {number} height
+ * @property {string} created_at
+ * @property {number | null} position  0: running, 1 and more: waiting
+ * @property {"load" | "encode" | "denoise" | "decode" | null} phase
+ * @property {number} step
+ * @property {number} steps_total
+ * @property {number} progress  0 to 1
+ * @property {number | null} eta_s
+ * @property {number} elapsed_s
+ * @property {string | null} image_id
+ * @property {Problem | null} error
+ * @property {number} preview_seq  0: no preview yet
+ *
+ * @typedef {object} Picture  An image of the gallery
+ * @property {string} id
+ * @property {string} prompt
+ * @property {number | null} seed
+ * @property {number | null} steps
+ * @property {number} width
+ * @property {number} height
+ * @property {string | null} model
+ * @property {string | null} variant
+ * @property {string} created_at
+ * @property {boolean} favourite
+ * @property {number} bytes
+ * @property {Record<string, number>} timings
+ * @property {number | null} peak_memory_bytes
+ * @property {string | null} group
+ * @property {"batch" | "compare" | null} group_kind
+ * @property {string} url
+ * @property {string} thumbnail_url
+ *
+ * @typedef {object} Download
+ * @property {number} bytes_done
+ * @property {number} bytes_total
+ * @property {number | null} speed_bps
+ * @property {number | null} eta_s
+ * @property {string | null} file
+ * @property {string | null} error
+ *
+ * @typedef {object} Model
+ * @property {string} name
+ * @property {string} title
+ * @property {string} variant
+ * @property {boolean} embedded
+ * @property {"ready" | "absent" | "partial" | "downloading" | "paused" | "verifying" | "damaged" | "failed"} state
+ * @property {string | null} path
+ * @property {number} bytes_total
+ * @property {number} bytes_present
+ * @property {number} recommended_steps
+ * @property {[number, number]} recommended_size
+ * @property {string} note
+ * @property {number | null} resident_bytes
+ * @property {Download | null} download
+ * @property {string[]} problems
+ *
+ * @typedef {object} Memory
+ * @property {number} mlx_active_bytes
+ * @property {number} mlx_peak_bytes
+ * @property {number} mlx_cache_bytes
+ * @property {number} process_bytes
+ * @property {number} server_bytes
+ * @property {number} system_total_bytes
+ * @property {number} system_available_bytes
+ * @property {number} swap_used_bytes
+ * @property {number} swap_growth_bytes
+ * @property {"stopped" | "starting" | "idle" | "busy" | "unresponsive"} worker
+ * @property {string | null} model
+ * @property {number} t  unix time in seconds
+ *
+ * @typedef {object} Fit
+ * @property {number} width
+ * @property {number} height
+ * @property {number} peak_bytes
+ * @property {"fits" | "tight" | "swaps"} verdict
+ * @property {number | null} seconds
+ *
+ * @typedef {object} Recipe  What the composer can be filled with; absent fields stay as they are
+ * @property {string} [prompt]
+ * @property {number} [seed]
+ * @property {number} [steps]
+ * @property {number} [width]
+ * @property {number} [height]
+ * @property {string} [model]
+ */
+
+export {};
