@@ -1,0 +1,123 @@
+"""How a picture was made, as plain data: our own recipe, and what can be learned from other programs' files.
+
+Owns the canonical JSON of a recipe. Knows nothing of image files (containers.py, metadata.py) and nothing of MLX.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+SCHEMA = 1
+APP = "bonsai-mlx"
+
+
+def _app_version() -> str:
+    from . import __version__  # at call time: the package may still be importing this module
+
+    return __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that is needed to make a picture again, and how it went. Holds no paths and no names of people.
+
+    The fields are written to the file in this order; those that are None are left out.
+    """
+
+    prompt: str
+    seed: int
+    steps: int
+    width: int  # pixels
+    height: int
+    variant: str  # "ternary" or "binary"
+    model: str  # the catalog's name of the checkpoint
+    repo: str | None = None  # its Hub repository, unless it is a folder of the user's
+    revision: str | None = None
+    scheduler: str | None = None
+    shift: float | None = None  # mu, as it was used for this size and number of steps
+    app: str = APP
+    app_version: str = field(default_factory=_app_version)
+    mlx: str | None = None  # the version of MLX
+    timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase
+    peak_memory_bytes: int | None = None
+    model_hash: str | None = None  # sha256 of the transformer's weights, hexadecimal
+    schema: int = SCHEMA
+
+    @property
+    def model_title(self) -> str:
+        """What other programs show as the model: the repository without its owner, else the catalog's name."""
+        return self.repo.rsplit("/", 1)[-1] if self.repo else self.model
+
+    def to_json(self) -> bytes:
+        """Canonical JSON in UTF-8: the same recipe always gives the same bytes."""
+        values = {"schema": self.schema} | {f.name: getattr(self, f.name) for f in fields(self)}
+        present = {name: value for name, value in values.items() if value is not None}
+        present["timings"] = dict(self.timings)
+        text = json.dumps(present, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # Half a surrogate pair has no UTF-8 form; `backslashreplace` writes exactly JSON's escape for it.
+        return text.encode("utf-8", "backslashreplace")
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Recipe:
+        """The recipe that `to_json` wrote. ValueError says what is wrong; fields of later versions are ignored."""
+        data = parse_json_object(text)
+        if data is None:
+            raise ValueError("the recipe is not a JSON object")
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"the recipe has schema {data.get('schema')!r}; this version reads schema {SCHEMA}")
+        known = {f.name: str(f.type) for f in fields(cls)}
+        checked = {name: _checked(name, known[name], value) for name, value in data.items() if name in known}
+        try:
+            return cls(**checked)
+        except TypeError as error:  # a field without a default is missing; Python's message names it
+            raise ValueError(f"the recipe is incomplete: {error}") from error
+
+
+def _checked(name: str, kind: str, value: object) -> Any:
+    """`value` if it is what the annotation `kind` says, else ValueError."""
+    if value is None and kind.endswith("| None"):
+        return None
+    expected = kind.removesuffix(" | None")
+    fits = {
+        "str": isinstance(value, str),
+        "int": isinstance(value, int) and _is_number(value),
+        "float": _is_number(value),
+        "Mapping[str, float]": isinstance(value, dict) and all(map(_is_number, value.values())),
+    }
+    if not fits[expected]:
+        raise ValueError(f"the recipe's {name} is not of type {expected}")
+    return value
+
+
+def _is_number(value: object) -> bool:
+    """A finite number that also fits where such numbers go next: a database column, a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def parse_json_object(text: str | bytes) -> dict[str, Any] | None:
+    """The JSON object in `text`, or None for anything else, however hostile (deep nesting, endless numbers)."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMetadata:
+    """What an image file says about how it was made. None and "" stand for: it does not say."""
+
+    source: str  # "bonsai", "a1111", "swarmui", "fooocus", "invokeai", "mflux", "drawthings", "exif", "comfyui"
+    prompt: str = ""
+    negative: str = ""
+    seed: int | None = None
+    steps: int | None = None
+    width: int | None = None
+    height: int | None = None
+    model: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)  # settings that have no place here, for showing
+    text: str = ""  # what all this was read from, as it stands in the file
+    recipe: Recipe | None = None  # only for pictures made by this program
