@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import bonsai_mlx
 from bonsai_mlx.synthesis import make_checkpoint
 
 VARIANTS = ("ternary", "binary")
+
+# A shared or busy machine is slow now and then, which says nothing about the code; time is measured where it matters.
+settings.register_profile("bonsai", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bonsai")
 
 
 @pytest.fixture(params=VARIANTS)
@@ -28,7 +33,7 @@ def seedling(variant: str) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function of make_checkpoint's arguments, `out` excepted. Equal arguments share a folder: do not write into it."""
+    """A function of make_checkpoint's arguments, without `out`; equal ones share a folder, so do not write into it."""
     made: dict[str, Path] = {}
 
     def tiny(variant: str = "ternary", seed: int = 0, **overrides: Any) -> Path:
