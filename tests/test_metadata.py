@@ -21,11 +21,12 @@ import pytest
 from hypothesis import given
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from recipes import ANY_TEXT, RECIPES, a_recipe
 
 from bonsai_mlx import metadata
 from bonsai_mlx.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
 from bonsai_mlx.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_png
+
+from .recipes import ANY_TEXT, RECIPES, a_recipe
 
 IMAGE = Image.linear_gradient("L").convert("RGB").resize((32, 16))
 MODES: tuple[MetadataMode, ...] = get_args(MetadataMode)

@@ -6,10 +6,11 @@ import json
 
 import pytest
 from hypothesis import given
-from recipes import RECIPES, a_recipe
 
 from bonsai_mlx import __version__
 from bonsai_mlx.recipe import Recipe, parse_json_object
+
+from .recipes import RECIPES, a_recipe
 
 
 @given(RECIPES)
