@@ -1,0 +1,271 @@
+"""Open a checkpoint folder in the published layout: typed configs, verified files, lazy tensors, clear errors.
+
+`Checkpoint.open` reads JSON and safetensors headers only, so it is quick and needs no MLX. Headers are checked twice
+before MLX sees a file, because MLX's own reader accepts shapes and offsets that crash it: by the `safetensors` library
+(offsets, sizes, the whole file covered) and against what the configs imply (names, dtypes, shapes).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from .errors import CheckpointError
+from .layout import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+TRANSFORMER, TEXT_ENCODER, VAE = "transformer-packed-mflux", "text_encoder-mlx-4bit", "vae"
+TOKENIZER, SCHEDULER = "tokenizer", "scheduler"
+_WEIGHTS = {
+    TRANSFORMER: "diffusion_pytorch_model.safetensors",
+    TEXT_ENCODER: "model.safetensors",
+    VAE: "diffusion_pytorch_model.safetensors",
+}
+# Formats that can run code when they are read, or that no check here covers.
+_REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz", ".gguf"}
+_VARIANTS = {1: "binary", 2: "ternary"}
+_MAX_JSON_BYTES = 32 << 20
+_ITEM_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "I64": 8}
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A verified checkpoint folder. Every file was complete and as its configs say when it was opened."""
+
+    root: Path
+    transformer: TransformerConfig
+    text_encoder: TextEncoderConfig
+    vae: VaeConfig
+    scheduler: Mapping[str, Any]
+    prompt_layers: tuple[int, ...]  # hidden states that make the prompt embeddings; 0 is the token embedding
+    max_sequence_length: int  # tokens; a prompt is always padded to this many
+    recommended_steps: int
+    recommended_size: tuple[int, int]  # pixels, width x height
+    folders: Mapping[str, Path]  # component -> the folder that holds it
+
+    @property
+    def variant(self) -> str:
+        """ "ternary" or "binary"."""
+        return _VARIANTS[self.transformer.bits]
+
+    @classmethod
+    def open(cls, root: Path | str, *, repair: str | None = None) -> Checkpoint:
+        """Open and verify `root`. Raises CheckpointError; `repair` is the command to suggest for damaged files."""
+        root = Path(root).expanduser()
+        reader = _Reader(root, repair or f"download it again: bonsai-mlx download {root.name}")
+        if not root.is_dir():
+            raise CheckpointError(f"{root}: there is no such checkpoint folder; {reader.repair}")
+        return reader.read()
+
+    def weights_file(self, component: str) -> Path:
+        """The safetensors file of a component."""
+        return self.folders[component] / _WEIGHTS[component]
+
+    def expected(self, component: str) -> dict[str, TensorSpec]:
+        """Every tensor of a component's file."""
+        config = {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder, VAE: self.vae}[component]
+        return config.tensors()
+
+    def load(self, component: str) -> dict[str, mx.array]:
+        """The component's tensors as lazy MLX arrays: a tensor is read from disk when it is first evaluated."""
+        import mlx.core as mx  # here, so that opening a checkpoint needs no MLX
+
+        path = self.weights_file(component)
+        verify_weights(path, self.expected(component))  # the file may have changed since the folder was opened
+        return mx.load(str(path))  # type: ignore[return-value]
+
+    def text_encoder_id(self) -> tuple[int, int, int, int]:
+        """What tells two text encoder files apart; equal for hard links, so that variants can share embeddings."""
+        stat = self.weights_file(TEXT_ENCODER).stat()
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+    def load_rows(self, component: str, tensor: str, rows: Sequence[int]) -> mx.array:
+        """Some rows of a two-dimensional tensor, in the given order, without reading the others."""
+        import mlx.core as mx
+
+        path = self.weights_file(component)
+        start, entry = _header(path)
+        width = entry[tensor]["shape"][1]
+        offset = start + entry[tensor]["data_offsets"][0]
+        if entry[tensor]["dtype"] == "U32":
+            table = np.memmap(path, np.uint32, "r", offset, tuple(entry[tensor]["shape"]))
+            return mx.array(table[np.asarray(rows)])
+        table = np.memmap(path, np.uint16, "r", offset, tuple(entry[tensor]["shape"]))
+        half = mx.bfloat16 if entry[tensor]["dtype"] == "BF16" else mx.float16
+        return mx.array(table[np.asarray(rows)]).view(half).reshape(-1, width)
+
+
+def verify_weights(path: Path, expected: Mapping[str, TensorSpec], repair: str = "download it again") -> None:
+    """Raise CheckpointError unless `path` holds exactly the expected tensors and nothing else."""
+    try:
+        _header(path)
+        with safe_open(str(path), "np") as file:
+            slices = {name: file.get_slice(name) for name in list(file.keys())}
+            found = {name: (item.get_dtype(), tuple(item.get_shape())) for name, item in slices.items()}
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: the file is missing; {repair}") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a complete safetensors file ({error}); {repair}") from error
+    if missing := sorted(expected.keys() - found.keys()):
+        raise CheckpointError(f"{path}: tensor {missing[0]} is missing ({len(missing)} in all); {repair}")
+    if extra := sorted(found.keys() - expected.keys()):
+        raise CheckpointError(f"{path}: unexpected tensor {extra[0]} ({len(extra)} in all); {repair}")
+    for name, spec in expected.items():
+        dtype, shape = found[name]
+        if dtype not in spec.dtypes or shape != spec.shape:
+            wanted = f"{' or '.join(spec.dtypes)} {list(spec.shape)}"
+            raise CheckpointError(f"{path}: tensor {name} is {dtype} {list(shape)}, expected {wanted}; {repair}")
+
+
+def tensor_bytes(tensors: Mapping[str, TensorSpec]) -> int:
+    """Bytes these tensors take in a file."""
+    return sum(_ITEM_BYTES[spec.dtypes[0]] * math.prod(spec.shape) for spec in tensors.values())
+
+
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where the tensor data starts, and the parsed header.
+
+    A name that occurs twice is refused: the safetensors library keeps the last, and MLX promises nothing.
+    """
+    with path.open("rb") as file:
+        length = file.read(8)
+        size = struct.unpack("<Q", length)[0] if len(length) == 8 else 0
+        if not 2 <= size <= min(_MAX_JSON_BYTES, path.stat().st_size):
+            raise ValueError("the header's length is impossible")
+        return 8 + size, json.loads(file.read(size), object_pairs_hook=_unique_pairs)
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(names) != len(set(names)):
+        raise ValueError("the header names a tensor twice")
+    return dict(pairs)
+
+
+class _Reader:
+    """Reads one folder; keeps what every error message needs."""
+
+    def __init__(self, root: Path, repair: str) -> None:
+        self.root = root
+        self.repair = repair
+
+    def read(self) -> Checkpoint:
+        index = self._json(self.root / "model_index.json")
+        if index.get("_class_name") != "Flux2KleinPipeline":
+            raise CheckpointError(
+                f"{self.root}: model_index.json names {index.get('_class_name')!r}, not Flux2KleinPipeline; "
+                "this program runs Bonsai Image checkpoints only"
+            )
+        folders = self._folders(index)
+        checkpoint = Checkpoint(
+            root=self.root,
+            transformer=self._transformer(folders[TRANSFORMER]),
+            text_encoder=self._text_encoder(folders[TEXT_ENCODER]),
+            vae=self._config(folders[VAE] / "config.json", VaeConfig.from_json),
+            scheduler=self._json(folders[SCHEDULER] / "scheduler_config.json"),
+            prompt_layers=tuple(index.get("text_encoder_out_layers", (9, 18, 27))),
+            max_sequence_length=int(index.get("max_sequence_length", 512)),
+            recommended_steps=int(index.get("recommended_steps", 4)),
+            recommended_size=tuple(index.get("recommended_size", (512, 512))),
+            folders=folders,
+        )
+        self._check_agreement(checkpoint)
+        for component in _WEIGHTS:
+            verify_weights(checkpoint.weights_file(component), checkpoint.expected(component), self.repair)
+        return checkpoint
+
+    def _folders(self, index: Mapping[str, Any]) -> dict[str, Path]:
+        """Where each component is: in the folder itself, or in a neighbouring folder that several variants share."""
+        roots = [self.root]
+        if common := index.get("_common_folder"):
+            shared = (self.root / str(common)).resolve()
+            if shared.parent != self.root.resolve().parent:
+                raise CheckpointError(f"{self.root}: _common_folder {common!r} is not a neighbour of this folder")
+            roots.append(shared)
+        folders = {}
+        for component in (TRANSFORMER, TEXT_ENCODER, VAE, TOKENIZER, SCHEDULER):
+            found = [root / component for root in roots if (root / component).is_dir()]
+            if not found:
+                raise CheckpointError(f"{self.root}: the folder {component} is missing; {self.repair}")
+            folders[component] = found[0]
+            self._refuse_unsafe_files(found[0])
+        return folders
+
+    def _refuse_unsafe_files(self, folder: Path) -> None:
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() in _REFUSED_SUFFIXES:
+                raise CheckpointError(
+                    f"{path}: files of this type can carry code and are never part of a checkpoint; delete it, or "
+                    f"{self.repair}"
+                )
+
+    def _transformer(self, folder: Path) -> TransformerConfig:
+        config = self._config(folder / "config.json", TransformerConfig.from_json)
+        packing = self._json(folder / "quantization_config.json")
+        bits, group_size = packing.get("bits"), packing.get("group_size")
+        if bits not in _VARIANTS or group_size != 128:
+            raise CheckpointError(
+                f"{folder}: packed with {bits} bits in groups of {group_size}; only 1 bit (binary) and 2 bits (ternary) "
+                "in groups of 128 are run"
+            )
+        return replace(config, bits=bits, group_size=group_size)
+
+    def _text_encoder(self, folder: Path) -> TextEncoderConfig:
+        path = folder / "config.json"
+        values = self._json(path)
+        packing = values.get("quantization") or values.get("quantization_config")
+        if not isinstance(packing, dict) or packing.get("bits") != 4 or packing.get("group_size") not in (32, 64, 128):
+            raise CheckpointError(f"{path}: the text encoder must be quantised to 4 bits, not {packing!r}")
+        config = self._config(path, TextEncoderConfig.from_json)
+        return replace(config, bits=packing["bits"], group_size=packing["group_size"])
+
+    def _check_agreement(self, checkpoint: Checkpoint) -> None:
+        """The parts must fit together, or shapes would clash deep inside a run."""
+        transformer, encoder, vae = checkpoint.transformer, checkpoint.text_encoder, checkpoint.vae
+        for ok, what in (
+            (sum(transformer.axes_dims_rope) == transformer.attention_head_dim, "axes_dims_rope and the head size"),
+            (vae.latent_channels * 4 == transformer.in_channels, "the VAE's latents and the transformer's in_channels"),
+            (vae.scale_factor == 8 and vae.patch_size == (2, 2), "the VAE's scale and 16 pixels a token"),
+            (
+                encoder.hidden_size * len(checkpoint.prompt_layers) == transformer.joint_attention_dim,
+                "the prompt layers and joint_attention_dim",
+            ),
+            (
+                all(0 < layer < encoder.num_hidden_layers for layer in checkpoint.prompt_layers),
+                "text_encoder_out_layers and the number of layers",
+            ),
+        ):
+            if not ok:
+                raise CheckpointError(f"{self.root}: {what} do not agree; {self.repair}")
+
+    def _config(self, path: Path, build: Callable[[Mapping[str, Any]], C]) -> C:
+        try:
+            return build(self._json(path))
+        except KeyError as error:
+            raise CheckpointError(f"{path}: the key {error} is missing; {self.repair}") from None
+        except TypeError as error:
+            raise CheckpointError(f"{path}: {error}; {self.repair}") from error
+
+    def _json(self, path: Path) -> dict[str, Any]:
+        try:
+            if path.stat().st_size > _MAX_JSON_BYTES:
+                raise ValueError("it is too large")
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CheckpointError(f"{path}: the file is missing; {self.repair}") from None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: not readable as JSON ({error}); {self.repair}") from error
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{path}: a JSON object is expected; {self.repair}")
+        return value

@@ -1,0 +1,86 @@
+"""Where the tensors live: Metal (the product), CUDA or the CPU, and everything that differs between them.
+
+The rest of the engine is the same code everywhere. What may differ is asked for here, by name: the activation dtype,
+whether MLX has a quantised kernel for a bit width, which attention shapes are fused, and whether graphs are compiled.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+import mlx.core as mx
+
+Backend = Literal["metal", "cuda", "cpu"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+CACHE_LIMIT_BYTES = 256 << 20  # freed buffers kept for reuse; more only hides memory from the system
+_FUSED_HEAD_DIMS = (64, 80, 128)  # mx.fast.scaled_dot_product_attention writes no score matrix for these on a GPU
+
+
+@cache
+def backend() -> Backend:
+    """Which backend MLX computes on in this process."""
+    if mx.default_device() == mx.Device(mx.cpu):
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
+
+
+def activation_dtype() -> mx.Dtype:
+    """bfloat16 on a GPU; float32 on a CPU, where bfloat16 is emulated and slow."""
+    return mx.float32 if backend() == "cpu" else mx.bfloat16
+
+
+@cache
+def has_quantized_kernel(bits: int, group_size: int) -> bool:
+    """Whether `mx.quantized_matmul` is worth calling for this packing: it exists and is fast.
+
+    A CPU's is not fast (about 3 GFLOP/s). A GPU is asked once with a small product, because a backend may lack a kernel
+    for a bit width (MLX had none for 1 bit before 0.32.4; CUDA may lag) and says so only when the kernel is run.
+    """
+    if backend() == "cpu":
+        return False
+    weight = mx.zeros((32, 512 * bits // 32), dtype=mx.uint32)
+    scales = mx.ones((32, 512 // group_size), dtype=mx.bfloat16)
+    x = mx.ones((2, 512), dtype=mx.bfloat16)
+    try:
+        mx.eval(mx.quantized_matmul(x, weight, scales, scales, transpose=True, group_size=group_size, bits=bits))
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def has_fused_attention(head_dim: int) -> bool:
+    """Whether attention over this head size runs without a full score matrix."""
+    return backend() != "cpu" and head_dim in _FUSED_HEAD_DIMS
+
+
+def compiled(function: F) -> F:
+    """`mx.compile` on a GPU. On a CPU the function itself: compiling there needs a C++ compiler at run time."""
+    if backend() == "cpu":
+        return function
+    return mx.compile(function)  # type: ignore[no-any-return]
+
+
+def release_cache() -> None:
+    """Give freed buffers back to the system."""
+    mx.clear_cache()
+
+
+def limit_cache() -> None:
+    """Bound the buffers MLX keeps for reuse."""
+    mx.set_cache_limit(CACHE_LIMIT_BYTES)
+
+
+def describe() -> dict[str, Any]:
+    """Backend, chip, memory and versions, as plain values."""
+    info = mx.device_info() if backend() != "cpu" else {}
+    return {
+        "backend": backend(),
+        "chip": str(info.get("device_name") or platform.processor() or platform.machine()),
+        "mlx": mx.__version__,
+        "memory_bytes": int(info.get("memory_size", 0)) or None,
+        "working_set_bytes": int(info.get("max_recommended_working_set_size", 0)) or None,
+    }

@@ -1,0 +1,274 @@
+"""The published layout: typed configs, and the name, dtype and shape of every tensor that a config implies.
+
+Everything is derived from a checkpoint's own JSON files; no dimension of the 4B model is written here. Names are those
+of `diffusers` (Flux2Transformer2DModel, AutoencoderKLFlux2) and of `mlx-lm` (Qwen3). Nothing here imports MLX.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Self, TypeAlias
+
+HALF = ("BF16", "F16")  # the floating types a checkpoint may store; computing in another type is the engine's choice
+PACKED = ("U32",)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What one tensor of a file must look like; `dtypes` in safetensors' own spelling."""
+
+    dtypes: tuple[str, ...]
+    shape: tuple[int, ...]
+
+
+Tensors: TypeAlias = dict[str, TensorSpec]
+
+
+class _FromJson:
+    """Build a config from a JSON object: unknown keys are ignored, lists become tuples, missing ones raise KeyError."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        known = {}
+        for item in fields(cls):  # type: ignore[arg-type]
+            if item.name in values:
+                value = values[item.name]
+                known[item.name] = tuple(value) if isinstance(value, list) else value
+            elif item.default is MISSING:
+                raise KeyError(item.name)
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerConfig(_FromJson):
+    """`transformer-packed-mflux/config.json`, and how its block linears are packed."""
+
+    in_channels: int
+    num_layers: int
+    num_single_layers: int
+    attention_head_dim: int
+    num_attention_heads: int
+    joint_attention_dim: int
+    axes_dims_rope: tuple[int, ...]
+    timestep_guidance_channels: int = 256
+    mlp_ratio: float = 3.0
+    rope_theta: float = 2000.0
+    eps: float = 1e-6
+    bits: int = 2
+    group_size: int = 128
+
+    @property
+    def dim(self) -> int:
+        """Width of the residual streams."""
+        return self.num_attention_heads * self.attention_head_dim
+
+    @property
+    def mlp_dim(self) -> int:
+        """Width inside the gated MLPs."""
+        return int(self.dim * self.mlp_ratio)
+
+    def tensors(self) -> Tensors:
+        """Every tensor of the transformer's file."""
+        out: Tensors = {}
+        d, channels = self.dim, self.timestep_guidance_channels
+        for name, shape in (
+            ("x_embedder", (d, self.in_channels)),
+            ("context_embedder", (d, self.joint_attention_dim)),
+            ("time_guidance_embed.timestep_embedder.linear_1", (d, channels)),
+            ("time_guidance_embed.timestep_embedder.linear_2", (d, d)),
+            ("double_stream_modulation_img.linear", (6 * d, d)),
+            ("double_stream_modulation_txt.linear", (6 * d, d)),
+            ("single_stream_modulation.linear", (3 * d, d)),
+            ("norm_out.linear", (2 * d, d)),
+            ("proj_out", (self.in_channels, d)),
+        ):
+            out[f"{name}.weight"] = TensorSpec(HALF, shape)
+        for index in range(self.num_layers):
+            out |= prefixed(f"transformer_blocks.{index}.", self.double_block_tensors())
+        for index in range(self.num_single_layers):
+            out |= prefixed(f"single_transformer_blocks.{index}.", self.single_block_tensors())
+        return out
+
+    def double_block_tensors(self) -> Tensors:
+        """One double-stream block: image and text tokens with weights of their own, attending to each other."""
+        d, mlp = self.dim, self.mlp_dim
+        out: Tensors = {}
+        for name in ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
+            out |= self._packed(f"attn.{name}", d, d)
+        for name in ("ff", "ff_context"):
+            out |= self._packed(f"{name}.linear_in", 2 * mlp, d)
+            out |= self._packed(f"{name}.linear_out", d, mlp)
+        for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
+            out[f"attn.{name}.weight"] = TensorSpec(HALF, (self.attention_head_dim,))
+        return out
+
+    def single_block_tensors(self) -> Tensors:
+        """One single-stream block: attention and MLP in parallel over text and image tokens together."""
+        d, mlp = self.dim, self.mlp_dim
+        out = self._packed("attn.to_qkv_mlp_proj", 3 * d + 2 * mlp, d)
+        out |= self._packed("attn.to_out", d, d + mlp)
+        for name in ("norm_q", "norm_k"):
+            out[f"attn.{name}.weight"] = TensorSpec(HALF, (self.attention_head_dim,))
+        return out
+
+    def _packed(self, name: str, rows: int, columns: int) -> Tensors:
+        return packed_tensors(name, rows, columns, self.bits, self.group_size)
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoderConfig(_FromJson):
+    """`text_encoder-mlx-4bit/config.json`: Qwen3 as `mlx-lm` stores it, every matrix quantised."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 1e6
+    max_position_embeddings: int = 40960
+    bits: int = 4
+    group_size: int = 64
+
+    def tensors(self) -> Tensors:
+        """Every tensor of the text encoder's file (tied embeddings: there is no head)."""
+        out = packed_tensors("model.embed_tokens", self.vocab_size, self.hidden_size, self.bits, self.group_size)
+        for index in range(self.num_hidden_layers):
+            out |= prefixed(f"model.layers.{index}.", self.layer_tensors())
+        out["model.norm.weight"] = TensorSpec(HALF, (self.hidden_size,))
+        return out
+
+    def layer_tensors(self) -> Tensors:
+        """One decoder layer."""
+        d, inner = self.hidden_size, self.intermediate_size
+        heads, kv_heads = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        out: Tensors = {}
+        for name, shape in (
+            ("self_attn.q_proj", (heads, d)),
+            ("self_attn.k_proj", (kv_heads, d)),
+            ("self_attn.v_proj", (kv_heads, d)),
+            ("self_attn.o_proj", (d, heads)),
+            ("mlp.gate_proj", (inner, d)),
+            ("mlp.up_proj", (inner, d)),
+            ("mlp.down_proj", (d, inner)),
+        ):
+            out |= packed_tensors(name, *shape, self.bits, self.group_size)
+        for name, width in (
+            ("input_layernorm", d),
+            ("post_attention_layernorm", d),
+            ("self_attn.q_norm", self.head_dim),
+            ("self_attn.k_norm", self.head_dim),
+        ):
+            out[f"{name}.weight"] = TensorSpec(HALF, (width,))
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class VaeConfig(_FromJson):
+    """`vae/config.json` of AutoencoderKLFlux2."""
+
+    block_out_channels: tuple[int, ...]
+    layers_per_block: int
+    latent_channels: int
+    norm_num_groups: int
+    in_channels: int = 3
+    out_channels: int = 3
+    batch_norm_eps: float = 1e-4
+    patch_size: tuple[int, int] = (2, 2)
+
+    @property
+    def scale_factor(self) -> int:
+        """Pixels per latent, each way."""
+        return int(2 ** (len(self.block_out_channels) - 1))
+
+    def tensors(self) -> Tensors:
+        """Every tensor of the VAE's file, encoder included."""
+        latents = self.latent_channels
+        packed_channels = latents * math.prod(self.patch_size)
+        out: Tensors = {
+            "bn.running_mean": TensorSpec(HALF, (packed_channels,)),
+            "bn.running_var": TensorSpec(HALF, (packed_channels,)),
+            "bn.num_batches_tracked": TensorSpec(("I64", *HALF), ()),
+        }
+        out |= _conv("quant_conv", 2 * latents, 2 * latents, 1) | _conv("post_quant_conv", latents, latents, 1)
+        return out | prefixed("encoder.", self.encoder_tensors()) | prefixed("decoder.", self.decoder_tensors())
+
+    def encoder_tensors(self) -> Tensors:
+        """Pixels to latent moments."""
+        channels = self.block_out_channels
+        out = _conv("conv_in", channels[0], self.in_channels, 3)
+        previous = channels[0]
+        for index, width in enumerate(channels):
+            for layer in range(self.layers_per_block):
+                out |= _resnet(f"down_blocks.{index}.resnets.{layer}", previous if layer == 0 else width, width)
+            if index < len(channels) - 1:
+                out |= _conv(f"down_blocks.{index}.downsamplers.0.conv", width, width, 3)
+            previous = width
+        return out | _mid_block(previous) | _head(previous, 2 * self.latent_channels)
+
+    def decoder_tensors(self) -> Tensors:
+        """Latents to pixels."""
+        channels = self.block_out_channels[::-1]
+        out = _conv("conv_in", channels[0], self.latent_channels, 3) | _mid_block(channels[0])
+        previous = channels[0]
+        for index, width in enumerate(channels):
+            for layer in range(self.layers_per_block + 1):
+                out |= _resnet(f"up_blocks.{index}.resnets.{layer}", previous if layer == 0 else width, width)
+            if index < len(channels) - 1:
+                out |= _conv(f"up_blocks.{index}.upsamplers.0.conv", width, width, 3)
+            previous = width
+        return out | _head(previous, self.out_channels)
+
+
+def prefixed(prefix: str, tensors: Tensors) -> Tensors:
+    """The same tensors, each name with `prefix` in front."""
+    return {prefix + name: spec for name, spec in tensors.items()}
+
+
+def packed_tensors(name: str, rows: int, columns: int, bits: int, group_size: int) -> Tensors:
+    """The three tensors of a packed matrix [rows, columns]; see packed.PackedLinear."""
+    groups = TensorSpec(HALF, (rows, columns // group_size))
+    return {
+        f"{name}.weight": TensorSpec(PACKED, (rows, columns * bits // 32)),
+        f"{name}.scales": groups,
+        f"{name}.biases": groups,
+    }
+
+
+def _affine(name: str, width: int) -> Iterator[tuple[str, TensorSpec]]:
+    yield f"{name}.weight", TensorSpec(HALF, (width,))
+    yield f"{name}.bias", TensorSpec(HALF, (width,))
+
+
+def _conv(name: str, out_channels: int, in_channels: int, kernel: int) -> Tensors:
+    return {
+        f"{name}.weight": TensorSpec(HALF, (out_channels, in_channels, kernel, kernel)),
+        f"{name}.bias": TensorSpec(HALF, (out_channels,)),
+    }
+
+
+def _resnet(name: str, in_channels: int, out_channels: int) -> Tensors:
+    out = dict(_affine(f"{name}.norm1", in_channels)) | dict(_affine(f"{name}.norm2", out_channels))
+    out |= _conv(f"{name}.conv1", out_channels, in_channels, 3) | _conv(f"{name}.conv2", out_channels, out_channels, 3)
+    if in_channels != out_channels:
+        out |= _conv(f"{name}.conv_shortcut", out_channels, in_channels, 1)
+    return out
+
+
+def _mid_block(width: int) -> Tensors:
+    out = _resnet("mid_block.resnets.0", width, width) | _resnet("mid_block.resnets.1", width, width)
+    out |= dict(_affine("mid_block.attentions.0.group_norm", width))
+    for name in ("to_q", "to_k", "to_v", "to_out.0"):
+        out[f"mid_block.attentions.0.{name}.weight"] = TensorSpec(HALF, (width, width))
+        out[f"mid_block.attentions.0.{name}.bias"] = TensorSpec(HALF, (width,))
+    return out
+
+
+def _head(width: int, out_channels: int) -> Tensors:
+    return dict(_affine("conv_norm_out", width)) | _conv("conv_out", out_channels, width, 3)

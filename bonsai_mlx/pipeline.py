@@ -1,0 +1,362 @@
+"""Prompt -> prompt embeddings -> denoising -> picture, and what is in memory when.
+
+    encode   the text encoder streams through, layer by layer; nothing of it stays but the embeddings
+    load     the packed transformer, once; it stays between pictures
+    denoise  modulation and context are computed first, from weights that are dropped; then `steps` Euler steps
+    decode   the VAE's decoder is loaded, used strip by strip and dropped
+
+Everything here belongs to the thread that uses it first: MLX arrays cannot cross threads.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from PIL import Image
+
+from . import __version__, device, hub, scheduler, text_encoder, vae
+from .catalog import Entry, resolve
+from .checkpoint import TOKENIZER, Checkpoint
+from .errors import OutOfMemory, RequestError
+from .memory import RunMemory
+from .plan import Plan, choose
+from .preview import LatentPreview
+from .recipe import Recipe
+from .request import Event, GenerationRequest, GenerationResult, Phase
+from .tokenizer import TokenizedPrompt, Tokenizer
+from .transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding
+
+CACHED_PROMPTS = 16  # 8 MB each with the 4B model
+
+
+class EmbeddingCache:
+    """Prompt embeddings by what determines them. Pipelines with the same text encoder can share one."""
+
+    def __init__(self, capacity: int = CACHED_PROMPTS) -> None:
+        self._items: OrderedDict[tuple[Any, ...], mx.array] = OrderedDict()
+        self._capacity = capacity
+
+    def get(self, key: tuple[Any, ...]) -> mx.array | None:
+        """The embeddings, now the most recently used; None if they must be computed."""
+        if key in self._items:
+            self._items.move_to_end(key)
+        return self._items.get(key)
+
+    def put(self, key: tuple[Any, ...], value: mx.array) -> None:
+        """Keep `value`, dropping the least recently used beyond the capacity."""
+        self._items[key] = value
+        self._items.move_to_end(key)
+        while len(self._items) > self._capacity:
+            self._items.popitem(last=False)
+
+
+class Pipeline:
+    """Makes pictures from one checkpoint. See the package's docstring for how it is used."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        name: str | None = None,
+        entry: Entry | None = None,
+        memory_limit_bytes: int | None = None,
+        embeddings: EmbeddingCache | None = None,
+        dtype: mx.Dtype | None = None,
+    ) -> None:
+        """`dtype` is that of the activations; the device's own by default."""
+        self.checkpoint = checkpoint
+        self.name = name or checkpoint.root.name
+        self.entry = entry
+        self.memory_limit_bytes = memory_limit_bytes
+        self.embeddings = embeddings or EmbeddingCache()
+        self.dtype = dtype or device.activation_dtype()
+        self._tokenizer = Tokenizer.from_folder(checkpoint.folders[TOKENIZER])
+        self._transformer: Transformer | None = None
+        self._contexts = EmbeddingCache()
+        self._modulations: dict[tuple[int, int], list[StepModulation]] = {}
+        self._preview: LatentPreview | None = None
+        device.limit_cache()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        memory_limit_bytes: int | None = None,
+        embeddings: EmbeddingCache | None = None,
+        dtype: mx.Dtype | None = None,
+    ) -> Pipeline:
+        """Open a checkpoint by catalog name, Hub id (downloaded before) or folder. Loads no weights yet.
+
+        Raises CheckpointError if it is missing, incomplete or damaged. `memory_limit_bytes` bounds what MLX may hold
+        (see plan.choose); passing another pipeline's `embeddings` shares its encoded prompts.
+        """
+        is_folder = Path(name_or_path).expanduser().is_dir()
+        entry = None if is_folder else resolve(str(name_or_path))
+        path = Path(name_or_path).expanduser() if is_folder else hub.find(str(name_or_path))
+        checkpoint = Checkpoint.open(path, repair=entry.remedy if entry else None)
+        return cls(
+            checkpoint,
+            name=entry.name if entry else None,
+            entry=entry,
+            memory_limit_bytes=memory_limit_bytes,
+            embeddings=embeddings,
+            dtype=dtype,
+        )
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        seed: int | None = None,
+        steps: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        latents: Any = None,
+    ) -> GenerationResult:
+        """Make one picture. What is left None is the checkpoint's recommendation, and a random seed."""
+        request = GenerationRequest(prompt, seed=seed, steps=steps, width=width, height=height, latents=latents)
+        *_, last = self.run(request)
+        assert last.result is not None  # noqa: S101  the last event carries the result
+        return last.result
+
+    def run(self, request: GenerationRequest) -> Generator[Event, None, None]:
+        """Make one picture, an event at a time; the last event carries the result.
+
+        Closing the generator at any event stops the work and frees what the run took. Raises RequestError for a bad
+        request and OutOfMemory when the memory limit, or the device, is too small.
+        """
+        checkpoint = self.checkpoint
+        request = request.resolved(steps=checkpoint.recommended_steps, size=checkpoint.recommended_size)
+        latents = self._initial_latents(request)
+        plan = self.plan(request)
+        try:
+            with RunMemory() as memory:
+                yield from _Run(self, request, latents, plan, memory).events()
+        except RuntimeError as error:
+            if "memory" in str(error).lower() or "allocate" in str(error).lower():
+                raise OutOfMemory(
+                    f"the device ran out of memory at {request.width}x{request.height}; choose a smaller size or set a "
+                    "memory limit"
+                ) from error
+            raise
+        finally:
+            gc.collect()  # frames of a closed generator can hold arrays in cycles
+            device.release_cache()
+
+    def plan(self, request: GenerationRequest) -> Plan:
+        """How this request will use memory under the pipeline's limit; OutOfMemory if no way fits."""
+        filled = request.resolved(steps=self.checkpoint.recommended_steps, size=self.checkpoint.recommended_size)
+        width, height = filled.width or 0, filled.height or 0
+        return choose(
+            self.checkpoint,
+            width,
+            height,
+            device=device.backend(),
+            item_bytes=self.dtype.size,
+            limit_bytes=self.memory_limit_bytes,
+        )
+
+    def unload(self) -> None:
+        """Drop every weight; the next run loads them again. Prompt embeddings stay."""
+        self._transformer = None
+        self._modulations.clear()
+        self._contexts = EmbeddingCache()
+        self._preview = None
+        gc.collect()
+        device.release_cache()
+
+    def recipe(self, result: GenerationResult) -> Recipe:
+        """What to write into the picture's file so that it can be made again."""
+        tokens = result.image.width * result.image.height // 256
+        return Recipe(
+            prompt=result.request.prompt,
+            seed=result.seed,
+            steps=result.steps,
+            width=result.image.width,
+            height=result.image.height,
+            variant=self.checkpoint.variant,
+            model=self.name,
+            repo=self.entry.repo if self.entry else None,
+            revision=self.entry.revision if self.entry and self.entry.repo else None,
+            scheduler="FlowMatchEulerDiscreteScheduler",
+            shift=round(scheduler.empirical_mu(tokens, result.steps), 6),
+            app_version=__version__,
+            mlx=mx.__version__,
+            timings=result.timings,
+            peak_memory_bytes=int(result.memory["peak_bytes"]),
+        )
+
+    # What a run asks for. Each is computed once and kept while it is likely to be wanted again.
+
+    def prompt_embeddings(self, prompt: str) -> Generator[tuple[int, int], None, mx.array]:
+        """Embeddings [1, tokens, joint_attention_dim]; yields (layers done, layers needed) while encoding."""
+        key = (self.checkpoint.text_encoder_id(), str(self.dtype), self.checkpoint.prompt_layers, prompt)
+        found = self.embeddings.get(key)
+        if found is None:
+            found = yield from text_encoder.encode(self.checkpoint, self.tokenize(prompt), self.dtype)
+            self.embeddings.put(key, found)
+        return found
+
+    def tokenize(self, prompt: str) -> TokenizedPrompt:
+        """The prompt's tokens, padded to the checkpoint's length."""
+        return self._tokenizer.encode_prompt(prompt, self.checkpoint.max_sequence_length)
+
+    def context(self, prompt: str, embeddings: mx.array) -> mx.array:
+        """The projected prompt [1, tokens, dim]."""
+        key = (prompt,)
+        found = self._contexts.get(key)
+        if found is None:
+            found = project_context(self.checkpoint, embeddings, self.dtype)
+            self._contexts.put(key, found)
+        return found
+
+    def modulation(self, sigmas: list[float], image_tokens: int) -> list[StepModulation]:
+        """The modulation of every step; the schedule depends on the size and the number of steps alone."""
+        key = (len(sigmas), image_tokens)
+        if key not in self._modulations:
+            timesteps = [1000 * sigma for sigma in sigmas[:-1]]
+            self._modulations = {key: modulation_schedule(self.checkpoint, timesteps, self.dtype)}
+        return self._modulations[key]
+
+    def transformer(self, *, streamed: bool) -> Transformer:
+        """The transformer, loaded on first use."""
+        if self._transformer is None or self._transformer.streamed != streamed:
+            self._transformer = None  # never two at once
+            self._transformer = Transformer(self.checkpoint, self.dtype, streamed=streamed)
+        return self._transformer
+
+    def drop_transformer(self) -> None:
+        """Free the transformer; the next run loads it again."""
+        self._transformer = None
+        device.release_cache()
+
+    def preview(self) -> LatentPreview:
+        """The map from latents to a small picture."""
+        if self._preview is None:
+            self._preview = LatentPreview(self.checkpoint)
+        return self._preview
+
+    def _initial_latents(self, request: GenerationRequest) -> mx.array:
+        """Noise of the seed, or the request's own latents: float32 [1, in_channels, height/16, width/16]."""
+        assert request.width is not None and request.height is not None and request.seed is not None  # noqa: S101
+        shape = (1, self.checkpoint.transformer.in_channels, request.height // 16, request.width // 16)
+        if request.latents is None:
+            # Rounded to bfloat16, so that a seed gives the picture that it gives in mflux and PrismML's studio.
+            noise = mx.random.normal(shape, key=mx.random.key(request.seed))
+            return noise.astype(mx.bfloat16).astype(mx.float32)
+        given = np.asarray(request.latents, dtype=np.float32)
+        if given.shape != shape:
+            raise RequestError("latents", f"has shape {given.shape}; this size needs {shape}")
+        return mx.array(given)
+
+
+class _Run:
+    """One generation: the phases in order, each a generator of events."""
+
+    def __init__(
+        self, pipe: Pipeline, request: GenerationRequest, latents: mx.array, plan: Plan, memory: RunMemory
+    ) -> None:
+        assert request.seed is not None and request.steps is not None  # noqa: S101  resolved
+        self.pipe, self.request, self.plan, self.memory = pipe, request, plan, memory
+        self.seed, self.steps = request.seed, request.steps
+        self.grid = latents.shape[2:]  # rows and columns of tokens
+        self.tokens = latents.reshape(1, latents.shape[1], -1).transpose(0, 2, 1)  # [1, rows * columns, channels]
+        self.started = time.perf_counter()
+        self.phase: Phase = "load"
+        self.phase_started = self.started
+        self.timings: dict[str, float] = {}
+
+    def events(self) -> Iterator[Event]:
+        """All of it."""
+        yield self._event("load", 0, 1)
+        context = yield from self._encode()
+        yield from self._denoise(context)
+        del context
+        pixels = yield from self._decode()
+        self._enter("done")
+        self.timings["total"] = time.perf_counter() - self.started
+        result = GenerationResult(
+            image=Image.fromarray(pixels),
+            seed=self.seed,
+            steps=self.steps,
+            request=self.request,
+            timings={name: round(seconds, 4) for name, seconds in self.timings.items()},
+            memory=self.memory.summary(),
+        )
+        yield self._event("done", 1, 1, result=result)
+
+    def _encode(self) -> Generator[Event, None, mx.array]:
+        self._enter("encode")
+        encoding = self.pipe.prompt_embeddings(self.request.prompt)
+        while True:
+            try:
+                done, total = next(encoding)
+            except StopIteration as stop:
+                return self.pipe.context(self.request.prompt, stop.value)
+            yield self._event("encode", done, total)
+
+    def _denoise(self, context: mx.array) -> Iterator[Event]:
+        self._enter("load")
+        pipe, rows, columns = self.pipe, *self.grid
+        sigmas = scheduler.sigmas(rows * columns, self.steps)
+        modulation = pipe.modulation(sigmas, rows * columns)
+        transformer = pipe.transformer(streamed=self.plan.streamed)
+        preview = pipe.preview() if self.request.preview else None
+        rope = rotary_embedding(pipe.checkpoint.transformer, context.shape[1], rows, columns)
+        yield self._event("load", 1, 1)
+        self._enter("denoise")
+        yield self._event("denoise", 0, self.steps)
+        for step, (sigma, following) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+            velocity = transformer(self.tokens, context, modulation[step], rope)
+            clean = self.tokens - sigma * velocity if preview else None
+            self.tokens = self.tokens + (following - sigma) * velocity
+            del velocity
+            mx.eval(self.tokens)
+            image = preview(self._as_map(clean)) if preview and clean is not None else None
+            yield self._event("denoise", step + 1, self.steps, preview=image)
+
+    def _decode(self) -> Generator[Event, None, vae.Image8]:
+        if self.plan.drops_transformer:
+            self.pipe.drop_transformer()
+        device.release_cache()
+        self._enter("decode")
+        pipe = self.pipe
+        strips = self.plan.strip_pixels
+        decoding = vae.decode(pipe.checkpoint, self._as_map(self.tokens), pipe.dtype, strip_pixels=strips)
+        while True:
+            try:
+                done, total = next(decoding)
+            except StopIteration as stop:
+                pixels: vae.Image8 = stop.value
+                return pixels
+            yield self._event("decode", done, total)
+
+    def _as_map(self, tokens: mx.array) -> mx.array:
+        """[1, rows * columns, channels] -> packed latents [1, channels, rows, columns]."""
+        return tokens.transpose(0, 2, 1).reshape(1, tokens.shape[2], *self.grid)
+
+    def _enter(self, phase: Phase) -> None:
+        now = time.perf_counter()
+        self.timings[self.phase] = self.timings.get(self.phase, 0.0) + now - self.phase_started
+        self.phase, self.phase_started = phase, now
+        self.memory.phase(phase)
+
+    def _event(
+        self,
+        phase: Phase,
+        step: int,
+        steps: int,
+        *,
+        preview: Image.Image | None = None,
+        result: GenerationResult | None = None,
+    ) -> Event:
+        elapsed = time.perf_counter() - self.started
+        return Event(phase, step, steps, elapsed, preview=preview, result=result)

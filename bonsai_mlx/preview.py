@@ -1,0 +1,100 @@
+"""A small, quick picture of where a denoising run is heading.
+
+The predicted clean latents are turned into colours by one affine map, eight pixels a side for each latent. The map is
+fitted once per VAE, by encoding a few synthetic pictures with its own encoder, and kept in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from . import device, vae
+from .checkpoint import VAE, Checkpoint
+
+_PICTURES = 6
+_SIDE_PX = 128
+
+
+class LatentPreview:
+    """Packed latents [1, in_channels, h, w] -> PIL image of 2w x 2h pixels."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        tensors = checkpoint.load(VAE)
+        self._mean, self._std = vae.batch_norm(tensors, checkpoint.vae)
+        mx.eval(self._mean, self._std)
+        self._matrix = _cached_fit(checkpoint)
+
+    def __call__(self, packed: mx.array) -> Image.Image:
+        latents = np.array(vae.unpack_latents(packed.astype(mx.float32), self._mean, self._std))[0]
+        rgb = latents @ self._matrix[:-1] + self._matrix[-1]
+        return Image.fromarray(np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8))
+
+
+def fit(checkpoint: Checkpoint) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """The least-squares map [latent_channels + 1, 3] from latents (and a constant) to colours of 0..1."""
+    tensors = checkpoint.load(VAE)
+    mean, std = vae.batch_norm(tensors, checkpoint.vae)
+    rows, colours = [], []
+    for index in range(_PICTURES):
+        picture = _synthetic_picture(index)
+        packed = vae.encode(checkpoint, np.asarray(picture), device.activation_dtype())
+        latents = np.array(vae.unpack_latents(packed, mean, std))[0]
+        small = picture.resize(latents.shape[1::-1], Image.Resampling.BOX)
+        rows.append(latents.reshape(-1, latents.shape[-1]))
+        colours.append(np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255)
+    inputs = np.concatenate(rows)
+    inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
+    ridge = 1e-3 * len(inputs) * np.eye(inputs.shape[1])
+    solution: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.linalg.solve(
+        inputs.T @ inputs + ridge, inputs.T @ np.concatenate(colours)
+    )
+    return solution
+
+
+def cache_folder() -> Path:
+    """Where small derived data is kept: BONSAI_CACHE, else the platform's usual place."""
+    if chosen := os.environ.get("BONSAI_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "bonsai-mlx"
+
+
+def _cached_fit(checkpoint: Checkpoint) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    stat = checkpoint.weights_file(VAE).stat()
+    key = hashlib.sha256(f"{checkpoint.weights_file(VAE).resolve()} {stat.st_size} {stat.st_mtime_ns}".encode())
+    path = cache_folder() / f"preview-{key.hexdigest()[:16]}.json"
+    shape = (checkpoint.vae.latent_channels + 1, 3)
+    if path.is_file():
+        try:
+            matrix = np.array(json.loads(path.read_text()), dtype=np.float64)
+        except ValueError:
+            matrix = np.empty(0)  # damaged: fitted again below
+        if matrix.shape == shape:
+            return matrix
+    matrix = fit(checkpoint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(json.dumps(matrix.tolist()))
+    Path(file.name).replace(path)
+    return matrix
+
+
+def _synthetic_picture(index: int) -> Image.Image:
+    """Soft shapes of many colours on a gradient: enough to separate the channels."""
+    rng = np.random.default_rng(index)
+    corners = rng.integers(0, 256, (2, 2, 3), dtype=np.uint8)
+    picture = Image.fromarray(corners).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(14):
+        x, y, radius = rng.integers(0, _SIDE_PX, 3) * (1, 1, 0.35)
+        colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+        shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
+        shape([x - radius, y - radius, x + radius, y + radius], fill=colour)
+    return picture.filter(ImageFilter.GaussianBlur(float(index % 3)))
