@@ -175,8 +175,6 @@ def _jpeg_texts(data: bytes) -> Iterator[_Piece]:
         if marker in (b"\xda", b"\xd9"):  # the pixels start, or the file ends
             return
         length = int.from_bytes(data[position + 2 : position + 4])
-        if length < 2:
-            break
         segment = data[position + 4 : position + 2 + length]
         if marker == b"\xe1" and segment.startswith(_JPEG_EXIF):
             yield EXIF_COMMENT, _user_comment, segment

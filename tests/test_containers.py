@@ -151,6 +151,12 @@ def test_xmp_packets(form: str) -> None:
     assert read_texts(encoded(form, xmp="<x>é</x>".encode())) == {XMP: "<x>é</x>"}
 
 
+@pytest.mark.parametrize("comment", [b"ASCII\0\0\0odd", b"ASCII\0\0\0even"])
+def test_webp_chunks_are_padded_to_an_even_length(comment: bytes) -> None:
+    webp = encoded("WEBP", exif=exif(comment).ljust(200 + len(comment) % 2, b"\0"), xmp=b"<x/>")
+    assert read_texts(webp) == {EXIF_COMMENT: comment[8:].decode(), XMP: "<x/>"}
+
+
 def test_padding_before_a_jpeg_marker() -> None:
     jpeg = encoded("JPEG", exif=exif(b"ASCII\0\0\0a fox"))
     assert read_texts(jpeg[:2] + b"\xff\xff" + jpeg[2:]) == {EXIF_COMMENT: "a fox"}
