@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 MAX_FILE_BYTES = 64 << 20
 MAX_TEXT_BYTES = 1_000_000  # a longer text is not read at all
-MAX_PNG_CHUNKS = 100_000
+MAX_PIECES = 100_000  # chunks or segments of one file
 
 XMP = "XML:com.adobe.xmp"
 EXIF_COMMENT = "EXIF:UserComment"
@@ -22,6 +22,7 @@ EXIF_COMMENT = "EXIF:UserComment"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _JPEG_EXIF, _JPEG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_JPEG_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # any number of padding bytes may stand before one
 _EXIF_IFD_TAG, _USER_COMMENT_TAG = 0x8769, 0x9286
 # What decides how the pixels look. Everything else in a PNG is said about the picture and goes when it is stripped.
 _PIXEL_CHUNKS = frozenset(b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP cICP sBIT bKGD pHYs".split())
@@ -72,7 +73,7 @@ def png_chunks(png: bytes) -> Iterator[Chunk]:
     if not png.startswith(PNG_SIGNATURE):
         raise ValueError("the file is not a PNG image")
     view, position, kind = memoryview(png), len(PNG_SIGNATURE), b""
-    for _ in range(MAX_PNG_CHUNKS):
+    for _ in range(MAX_PIECES):
         try:
             length, kind = struct.unpack_from(">I4s", png, position)
             (checksum,) = struct.unpack_from(">I", png, position + 8 + length)
@@ -87,7 +88,7 @@ def png_chunks(png: bytes) -> Iterator[Chunk]:
         if kind == b"IEND":
             return
         position = end
-    raise ValueError(f"the PNG image has more than {MAX_PNG_CHUNKS} chunks")
+    raise ValueError(f"the PNG image has more than {MAX_PIECES} chunks")
 
 
 def replace_png_texts(png: bytes, texts: list[bytes]) -> bytes:
@@ -167,35 +168,37 @@ def _decode(data: bytes, encoding: str) -> str | None:
 
 def _jpeg_texts(data: bytes) -> Iterator[_Piece]:
     position = 2
-    while data[position : position + 1] == b"\xff":
-        marker = data[position + 1 : position + 2]
-        if marker == b"\xff":  # padding before a marker
-            position += 1
-            continue
-        if marker in (b"\xda", b"\xd9"):  # the pixels start, or the file ends
+    for _ in range(MAX_PIECES):
+        marker = _JPEG_MARKER.match(data, position)
+        if marker is None:
+            break
+        if marker[1] in b"\xda\xd9":  # the pixels start, or the file ends
             return
-        length = int.from_bytes(data[position + 2 : position + 4])
-        segment = data[position + 4 : position + 2 + length]
-        if marker == b"\xe1" and segment.startswith(_JPEG_EXIF):
+        start, length = marker.end(), int.from_bytes(data[marker.end() : marker.end() + 2])
+        segment = data[start + 2 : start + length]
+        if marker[1] == b"\xe1" and segment.startswith(_JPEG_EXIF):
             yield EXIF_COMMENT, _user_comment, segment
-        elif marker == b"\xe1" and segment.startswith(_JPEG_XMP):
+        elif marker[1] == b"\xe1" and segment.startswith(_JPEG_XMP):
             yield XMP, _decode_utf8, segment.removeprefix(_JPEG_XMP)
-        position += 2 + length
+        position = start + length
     raise ValueError("the JPEG image is damaged or cut off")
 
 
 def _webp_texts(data: bytes) -> Iterator[_Piece]:
-    position, end = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
-    while position + 8 <= end:
+    position, end = 12, 8 + int.from_bytes(data[4:8], "little")
+    for _ in range(MAX_PIECES if end <= len(data) else 0):
+        if position + 8 > end:
+            return
         kind, length = struct.unpack_from("<4sI", data, position)
         body = data[position + 8 : position + 8 + length]
         if len(body) < length:
-            raise ValueError("the WebP image is cut off")
+            break
         if kind == b"EXIF":
             yield EXIF_COMMENT, _user_comment, body
         elif kind == b"XMP ":
             yield XMP, _decode_utf8, body
         position += 8 + length + length % 2
+    raise ValueError("the WebP image is damaged or cut off")
 
 
 # EXIF

@@ -201,7 +201,7 @@ def test_a_png_starts_with_its_header_once() -> None:
 
 
 def test_limits_on_size_and_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_PNG_CHUNKS", 10)
+    monkeypatch.setattr(containers, "MAX_PIECES", 10)
     with pytest.raises(ValueError, match="more than 10 chunks"):
         read_texts(png_with(*[chunk(b"IDAT", b"")] * 10))
     monkeypatch.setattr(containers, "MAX_FILE_BYTES", 1 << 20)
@@ -256,6 +256,32 @@ def test_a_pixel_bomb_is_not_decoded() -> None:
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
 def test_malformed_texts_are_left_out(kind: bytes, data: bytes) -> None:
     assert read_texts(png_with(chunk(kind, data))) == {}
+
+
+@pytest.mark.parametrize("cut", range(12, 100, 7))
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_a_cut_off_jpeg_or_webp_is_noticed(form: str, cut: int) -> None:
+    """Where pixels follow, nothing is read, so only the part before them is looked at."""
+    with pytest.raises(ValueError, match=f"the {form} image is damaged or cut off".replace("WEBP", "WebP")):
+        read_texts(encoded(form, exif=exif(b"ASCII\0\0\0a fox"))[:cut])
+
+
+ENDLESS_BYTES = 60 << 20
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"\xff\xd8", b"\xff"),
+        (b"\xff\xd8", b"\xff\xe0\0\2"),
+        (b"RIFF" + (ENDLESS_BYTES + 4).to_bytes(4, "little") + b"WEBP", b"\0" * 8),
+    ],
+)
+def test_endless_pieces_end(head: bytes, piece: bytes) -> None:
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        read_texts(head + piece * (ENDLESS_BYTES // len(piece)))
+    assert time.perf_counter() - started < 1
 
 
 def many_exif_entries() -> bytes:
@@ -315,7 +341,7 @@ def repaired(png: bytearray) -> bytearray:
     return png
 
 
-@given(st.sampled_from([PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF\xff\xff\0\0WEBP", b""]), st.binary(max_size=300))
+@given(st.sampled_from([PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF\x40\0\0\0WEBP", b""]), st.binary(max_size=300))
 def test_garbage_raises_value_error_at_most(signature: bytes, garbage: bytes) -> None:
     try:
         read_texts(signature + garbage)
