@@ -1,0 +1,216 @@
+// The form: reads it, checks it, fills it from a recipe, sends it, and says what the server refused.
+
+import { ApiError, createJobs } from "./api.js";
+import { byId, button, el, fill } from "./dom.js";
+import { showExamples } from "./examples.js";
+import { formatSize, plural } from "./format.js";
+import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "./limits.js";
+import { chooseModel, chosenModel, startModelChoice } from "./model-choice.js";
+import { seedText, setLocked, setSeed, startSeed, takeSeed } from "./seed.js";
+import { chooseSize, chosenSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
+import { showJobs } from "./stage.js";
+import { remember, remembered } from "./storage.js";
+import { putJob, state, subscribe } from "./store.js";
+
+/** @typedef {import("./types.js").Recipe} Recipe */
+
+const prompt = /** @type {HTMLTextAreaElement} */ (byId("prompt"));
+const steps = /** @type {HTMLInputElement} */ (byId("steps"));
+const count = /** @type {HTMLSelectElement} */ (byId("count"));
+const generate = /** @type {HTMLButtonElement} */ (byId("generate"));
+const compare = /** @type {HTMLButtonElement} */ (byId("compare"));
+
+let waitTimer = 0;
+
+function autosize() {
+  prompt.style.height = "auto";
+  prompt.style.height = `${prompt.scrollHeight + 2}px`;
+}
+
+/** @param {string} text */
+function setPrompt(text) {
+  prompt.value = text;
+  remember("prompt", text);
+  autosize();
+  problem("prompt", "");
+}
+
+/**
+ * Say what is wrong with a field, below it and to screen readers; an empty text takes it back.
+ * @param {"prompt" | "seed" | "steps" | "size"} name
+ * @param {string} text
+ */
+function problem(name, text) {
+  byId(`${name}-error`).textContent = text;
+  byId(`${name}-error`).hidden = !text;
+  const field = document.getElementById(name);
+  if (text) field?.setAttribute("aria-invalid", "true");
+  else field?.removeAttribute("aria-invalid");
+}
+
+/**
+ * What the form asks for, or null after saying what is wrong and taking the user there.
+ * @returns {Record<string, unknown> | null}
+ */
+function readForm() {
+  const size = chosenSize();
+  const seed = takeSeed();
+  problem("prompt", prompt.value.trim() ? "" : "Describe the picture in a few words.");
+  problem("seed", seed === null ? `A whole number from 0 to ${MAX_SEED}.` : "");
+  problem("steps", isWhole(Number(steps.value), 1, MAX_STEPS) ? "" : `A whole number from 1 to ${MAX_STEPS}.`);
+  problem("size", size ? "" : "Width and height: multiples of 16 from 64 to 2048.");
+  const wrong = document.querySelector(".composer [aria-invalid=true]");
+  if (wrong instanceof HTMLElement || !size) {
+    if (wrong !== prompt) byId("settings").setAttribute("open", "");
+    (wrong instanceof HTMLElement ? wrong : byId("width")).focus();
+    return null;
+  }
+  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model: chosenModel() };
+}
+
+/** @param {"generate" | "compare"} how */
+async function submit(how) {
+  const request = readForm();
+  if (!request) return;
+  if (how === "compare") {
+    delete request.model; // the server takes the pair that is complete
+    request.compare = true;
+  } else if (Number(count.value) > 1) {
+    request.count = Number(count.value);
+  }
+  await send(request);
+}
+
+/** @param {Record<string, unknown>} request */
+export async function send(request) {
+  note();
+  generate.disabled = compare.disabled = true;
+  try {
+    const { jobs } = await createJobs(request);
+    jobs.forEach(putJob);
+    showJobs(jobs);
+  } catch (error) {
+    refused(error, request);
+  } finally {
+    if (!waitTimer) generate.disabled = compare.disabled = false;
+  }
+}
+
+/** @param {unknown} error @param {Record<string, unknown>} request */
+function refused(error, request) {
+  if (!(error instanceof ApiError)) throw error;
+  const field = error.field === "width" || error.field === "height" ? "size" : error.field;
+  if (error.code === "queue_full") waitForQueue(error);
+  else if (error.code === "does_not_fit") note("warn", error.message, sendAnyway(request));
+  else if (error.code === "model_missing") note("warn", error.message, el("a", { class: "button small", href: "/model-manager" }, "Open models"));
+  else if (field === "prompt" || field === "seed" || field === "steps" || field === "size") problem(field, error.message);
+  else note("bad", [error.message, error.remedy].filter(Boolean).join(" "));
+}
+
+/** @param {Record<string, unknown>} request */
+function sendAnyway(request) {
+  return button({ class: "button small", on: { click: () => send({ ...request, force: true }) } }, "Try anyway");
+}
+
+/**
+ * The line above the buttons.
+ * @param {"warn" | "bad"} [tone]
+ * @param {string} [text]
+ * @param {HTMLElement | null} [action]
+ */
+function note(tone, text, action = null) {
+  const box = byId("submit-note");
+  box.hidden = !text;
+  box.dataset.tone = tone ?? "";
+  fill(box, text && el("p", {}, text), action && el("div", { class: "button-row" }, action));
+}
+
+/** @param {ApiError} error  the queue is full: count down, then let the user send again */
+function waitForQueue(error) {
+  let seconds = Math.max(1, Math.ceil(error.retryAfterS ?? 5));
+  const tick = () => {
+    if (seconds > 0) {
+      note("warn", `${error.message} You can send again in ${plural(seconds, "second")}; nothing you typed is lost.`);
+      seconds -= 1;
+      return;
+    }
+    clearInterval(waitTimer);
+    waitTimer = 0;
+    generate.disabled = compare.disabled = false;
+    note();
+  };
+  waitTimer = window.setInterval(tick, 1000);
+  tick();
+}
+
+/** @param {Recipe} recipe  fill the form; what the recipe does not say stays */
+export function applyRecipe(recipe) {
+  if (recipe.prompt !== undefined) setPrompt(recipe.prompt);
+  if (recipe.model !== undefined) chooseModel(recipe.model);
+  if (isWhole(recipe.steps, 1, MAX_STEPS)) steps.value = String(recipe.steps);
+  if (isWhole(recipe.seed, 0, MAX_SEED)) {
+    setSeed(Number(recipe.seed));
+    setLocked(true);
+  }
+  if (isSide(recipe.width) && isSide(recipe.height)) chooseSize(Number(recipe.width), Number(recipe.height));
+  summarise();
+}
+
+function summarise() {
+  const size = chosenSize();
+  const parts = [size ? formatSize(size.width, size.height) : "size?", plural(Number(steps.value), "step"), `seed ${seedText()}`];
+  byId("settings-summary").textContent = parts.join(" · ");
+  byId("levels-field").querySelector("legend")?.replaceChildren("Size ", el("span", { class: "hint numeric" }, sizeHint()));
+}
+
+async function modelChanged() {
+  const model = state.models.get(chosenModel());
+  if (!model) return;
+  showExamples(model.embedded, (text) => {
+    setPrompt(text);
+    prompt.focus();
+  });
+  byId("steps-hint").textContent = `${model.recommended_steps} recommended`;
+  try {
+    await loadSizes(model.name, model.recommended_size);
+  } catch (error) {
+    chooseSize(...model.recommended_size);
+    console.info("The sizes of this model are not known:", error);
+  }
+}
+
+function refreshSizes() {
+  const model = state.models.get(chosenModel());
+  if (model) loadSizes(model.name, model.recommended_size, true).catch((error) => console.info("Sizes stay as they were:", error));
+}
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !document.querySelector("dialog[open]")) {
+    event.preventDefault();
+    if (!generate.disabled) submit("generate");
+  }
+}
+
+export function startComposer() {
+  const mac = navigator.platform.startsWith("Mac");
+  byId("generate-key").textContent = mac ? "⌘ ⏎" : "Ctrl ⏎";
+  setPrompt(remembered("prompt", ""));
+  steps.value = String(remembered("steps", 4));
+  count.value = String(remembered("count", 1));
+  startSeed();
+  startSizes(summarise);
+  startModelChoice(modelChanged);
+  byId("composer").addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit("generate");
+  });
+  compare.addEventListener("click", () => submit("compare"));
+  prompt.addEventListener("input", () => setPrompt(prompt.value));
+  steps.addEventListener("input", () => (remember("steps", Number(steps.value)), summarise()));
+  count.addEventListener("change", () => remember("count", Number(count.value)));
+  byId("seed").addEventListener("input", summarise);
+  document.addEventListener("keydown", onKey);
+  subscribe("image", ({ isNew }) => isNew && refreshSizes());
+  addEventListener("resize", autosize);
+}

@@ -1,0 +1,64 @@
+// Pictures dropped anywhere, pasted, or chosen: hand them to the reader, say clearly when there is nothing to read.
+
+import { byId } from "./dom.js";
+import { MetadataError, readMetadata } from "./metadata.js";
+import { offerRestore } from "./restore.js";
+import { toast } from "./toast.js";
+
+let draggedFromHere = false;
+
+/** @param {File | undefined} file */
+async function take(file) {
+  if (!file) return;
+  try {
+    const reading = await readMetadata(file);
+    if (reading) offerRestore(file, reading);
+    else toast("This picture carries no settings: it was saved without them, or they were removed.");
+  } catch (error) {
+    if (!(error instanceof MetadataError)) throw error;
+    toast(error.message);
+  }
+}
+
+/** @param {DragEvent} event */
+const carriesFile = (event) => !draggedFromHere && (event.dataTransfer?.types.includes("Files") ?? false);
+
+/** @param {DragEvent} event */
+function onDragOver(event) {
+  if (!carriesFile(event)) return;
+  event.preventDefault();
+  byId("drop-target").hidden = false;
+}
+
+/** @param {DragEvent} event */
+function onDrop(event) {
+  byId("drop-target").hidden = true;
+  if (!carriesFile(event)) return;
+  event.preventDefault();
+  take(event.dataTransfer?.files[0]);
+}
+
+/** @param {ClipboardEvent} event */
+function onPaste(event) {
+  const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+  if (!file) return;
+  event.preventDefault();
+  take(file);
+}
+
+export function startDrop() {
+  document.addEventListener("dragstart", () => (draggedFromHere = true));
+  document.addEventListener("dragend", () => (draggedFromHere = false));
+  document.addEventListener("dragover", onDragOver);
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) byId("drop-target").hidden = true; // left the window
+  });
+  document.addEventListener("drop", onDrop);
+  document.addEventListener("paste", onPaste);
+  const input = /** @type {HTMLInputElement | null} */ (document.getElementById("image-file"));
+  document.getElementById("pick-image")?.addEventListener("click", () => input?.click());
+  input?.addEventListener("change", () => {
+    take(input.files?.[0]);
+    input.value = ""; // the same file can be chosen again
+  });
+}

@@ -1,0 +1,101 @@
+// The page of one picture: favourite, copy, variations, compare, delete, neighbours by arrow keys.
+
+import "./shell.js";
+import { getImage, listImages } from "./api.js";
+import { compareView } from "./compare.js";
+import { byId, button, el, shaped } from "./dom.js";
+import { drawVariations, removeWithUndo, toggleFavourite } from "./picture-actions.js";
+import { state, subscribe } from "./store.js";
+import { toast, toastError } from "./toast.js";
+
+/** @typedef {import("./types.js").Picture} Picture */
+
+const SMALL_PX = 400; // below this a picture is enlarged to be looked at
+
+const id = byId("main").dataset.id ?? "";
+/** @type {Picture | null} */
+let image = null;
+
+/** @returns {Promise<Picture>} */
+async function loaded() {
+  image ??= await getImage(id);
+  return image;
+}
+
+/** @param {(image: Picture) => unknown} action  run with the picture, failures as a toast */
+const withImage = (action) => async () => {
+  try {
+    await action(await loaded());
+  } catch (error) {
+    toastError(error);
+  }
+};
+
+function enlargeSmall() {
+  const picture = /** @type {HTMLImageElement} */ (document.querySelector(".image-full"));
+  const width = Number(picture.getAttribute("width"));
+  const height = Number(picture.getAttribute("height"));
+  if (Math.max(width, height) > SMALL_PX) return;
+  picture.classList.add("enlarged");
+  shaped(picture, width, height);
+}
+
+/** @param {Picture} shown */
+async function openCompare(shown) {
+  const { images } = await listImages({ group: shown.group ?? "" });
+  const ordered = [...images].sort((a, b) => Number(a.variant === "binary") - Number(b.variant === "binary"));
+  if (ordered.length < 2) throw new Error("The other picture of this pair was deleted.");
+  const dialog = el(
+    "dialog",
+    { class: "dialog compare-dialog", "aria-labelledby": "compare-title" },
+    el("h2", { id: "compare-title" }, "Ternary and binary"),
+    compareView(ordered[0], ordered[1]),
+    el("div", { class: "button-row" }, button({ "data-close": true }, "Close")),
+  );
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+/** @param {Picture} shown */
+async function copyPrompt(shown) {
+  await navigator.clipboard.writeText(shown.prompt);
+  toast("Prompt copied.");
+}
+
+async function onDelete() {
+  const next = /** @type {HTMLAnchorElement | null} */ (document.getElementById("older") ?? document.getElementById("newer"));
+  if (!(await removeWithUndo(id))) return;
+  byId("figure").inert = true;
+  byId("figure").classList.add("gone");
+  byId("delete").hidden = true;
+  (next ?? document.querySelector(".image-nav a"))?.focus();
+}
+
+/** @param {KeyboardEvent} event */
+function onArrow(event) {
+  const target = /** @type {Element} */ (event.target);
+  if (event.altKey || event.metaKey || event.ctrlKey || target.closest("input, textarea, dialog")) return;
+  const link = { ArrowLeft: "newer", ArrowRight: "older" }[event.key];
+  if (link) document.getElementById(link)?.click();
+}
+
+enlargeSmall();
+byId("favourite").addEventListener("click", withImage(toggleFavourite));
+byId("copy-prompt").addEventListener("click", withImage(copyPrompt));
+byId("variations").addEventListener("click", withImage(async (shown) => {
+  await drawVariations(shown);
+  location.assign("/");
+}));
+document.getElementById("open-compare")?.addEventListener("click", withImage(openCompare));
+byId("delete").addEventListener("click", onDelete);
+document.addEventListener("keydown", onArrow);
+subscribe("image", ({ image: changed }) => {
+  if (changed.id !== id) return;
+  image = changed;
+  byId("favourite").setAttribute("aria-pressed", String(changed.favourite));
+  byId("figure").inert = false;
+  byId("figure").classList.remove("gone");
+  byId("delete").hidden = false;
+});
+loaded().then((shown) => state.images.set(shown.id, shown), toastError);

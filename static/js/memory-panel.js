@@ -1,0 +1,69 @@
+// The memory panel: live figures, the chart, and "unload now".
+
+import { unload } from "./api.js";
+import { byId, el } from "./dom.js";
+import { formatBytes } from "./format.js";
+import { memoryChart } from "./memory-chart.js";
+import { engineWords } from "./shell.js";
+import { putMemory, state, subscribe } from "./store.js";
+import { toast, toastError } from "./toast.js";
+
+/** @typedef {import("./types.js").Memory} Memory */
+
+/** @type {[string, string, (memory: Memory) => string][]} name, colour key, text */
+const ROWS = [
+  ["MLX active", "active", (m) => formatBytes(m.mlx_active_bytes)],
+  ["MLX cache", "cache", (m) => formatBytes(m.mlx_cache_bytes)],
+  ["MLX peak", "peak", (m) => formatBytes(m.mlx_peak_bytes)],
+  ["Engine process", "process", (m) => formatBytes(m.process_bytes)],
+  ["This page’s server", "", (m) => formatBytes(m.server_bytes)],
+  ["System free", "", (m) => `${formatBytes(m.system_available_bytes)} of ${formatBytes(m.system_total_bytes)}`],
+  ["Swap since start", "", (m) => (m.swap_growth_bytes > 0 ? `+${formatBytes(m.swap_growth_bytes)}` : "none")],
+];
+
+/** @type {HTMLElement[]} */
+let values = [];
+
+function build() {
+  values = ROWS.map(() => el("dd", {}, "–"));
+  const rows = ROWS.map(([name, series], index) =>
+    el("div", {}, el("dt", {}, name), values[index], el("span", { class: "swatch", data: { series }, "aria-hidden": "true" })),
+  );
+  byId("figures").replaceChildren(...rows);
+}
+
+/** @param {ReturnType<typeof memoryChart>} chart */
+function show(chart) {
+  const { memory } = state;
+  if (!memory) return;
+  ROWS.forEach(([, , text], index) => (values[index].textContent = text(memory)));
+  chart.draw(state.memoryHistory);
+  const { words, tone } = engineWords();
+  byId("memory-mark").textContent = words.replace("Engine ", "").replace(/^./, (letter) => letter.toUpperCase());
+  byId("memory-mark").dataset.tone = tone;
+  const idle = memory.worker === "idle";
+  byId("unload").toggleAttribute("disabled", !idle);
+  byId("unload-hint").textContent = idle
+    ? "Ends the engine; all its memory returns to the system. The next picture loads the model again."
+    : memory.worker === "stopped"
+      ? "Nothing is loaded; the next picture starts the engine."
+      : "";
+}
+
+async function unloadNow() {
+  const before = state.memory?.process_bytes ?? 0;
+  try {
+    putMemory(await unload());
+    toast(before ? `Engine unloaded: ${formatBytes(before)} returned to the system.` : "Engine unloaded.");
+  } catch (error) {
+    toastError(error);
+  }
+}
+
+export function startMemoryPanel() {
+  build();
+  const chart = memoryChart(byId("memory-chart"));
+  byId("unload").addEventListener("click", unloadNow);
+  subscribe("memory", () => show(chart));
+  subscribe("connection", () => show(chart));
+}

@@ -1,0 +1,112 @@
+// Which checkpoint draws: the chosen variant's 4B one when it is here, else the seedling, with plain words about it.
+
+import { modelAction } from "./api.js";
+import { byId, button, el, fill } from "./dom.js";
+import { formatBytes } from "./format.js";
+import { remember, remembered } from "./storage.js";
+import { putModel, state, subscribe } from "./store.js";
+import { toastError } from "./toast.js";
+
+/** @typedef {import("./types.js").Model} Model */
+
+const WORDS = {
+  ternary: "Weights of −1, 0 and +1: the more faithful of the two.",
+  binary: "Weights of −1 and +1: 0.46 GB smaller, not faster, and a little less faithful.",
+};
+
+let seedlingWanted = remembered("seedling", false);
+/** @type {() => void} */
+let changed = () => {};
+
+/** @returns {"ternary" | "binary"} */
+function variant() {
+  const radio = /** @type {HTMLInputElement} */ (document.querySelector("[name=variant]:checked"));
+  return radio.value === "binary" ? "binary" : "ternary";
+}
+
+/** @param {string} name */
+const isReady = (name) => state.models.get(name)?.state === "ready";
+
+/** @returns {string} the model that Generate will use */
+export function chosenModel() {
+  const name = variant();
+  return isReady(name) && !seedlingWanted ? name : `seedling-${name}`;
+}
+
+/** @param {string} name  as in a recipe: "ternary", "seedling-binary", … */
+export function chooseModel(name) {
+  const wanted = name.endsWith("binary") ? "binary" : "ternary";
+  const radio = /** @type {HTMLInputElement} */ (document.querySelector(`[name=variant][value=${wanted}]`));
+  radio.checked = true;
+  setSeedling(name.startsWith("seedling"));
+}
+
+/** @param {boolean} wanted */
+function setSeedling(wanted) {
+  seedlingWanted = wanted;
+  remember("seedling", wanted);
+  show();
+  changed();
+}
+
+/** @param {Model | undefined} model */
+function subtitle(model) {
+  if (!model) return "";
+  const size = formatBytes(model.bytes_total);
+  if (model.state === "ready") return size;
+  if (model.state === "downloading" && model.download) {
+    return `${Math.floor((100 * model.download.bytes_done) / Math.max(1, model.download.bytes_total))} % of ${size}`;
+  }
+  return { absent: `${size}, not here`, paused: "download paused", verifying: "being checked" }[String(model.state)] ?? "see Models";
+}
+
+/** @param {Model} model */
+function downloadButton(model) {
+  if (["downloading", "paused", "verifying"].includes(model.state)) {
+    return el("a", { class: "button small", href: "/model-manager" }, `${model.title}: ${subtitle(model)}`);
+  }
+  const action = model.state === "partial" ? "resume" : "download";
+  const start = () => modelAction(model.name, action).then(putModel, toastError);
+  return button({ class: "button small", icon: "download", on: { click: start } }, `${model.variant}, ${formatBytes(model.bytes_total)}`);
+}
+
+function seedlingNote() {
+  const absent = ["ternary", "binary"].flatMap((name) => state.models.get(name) ?? []).filter((model) => model.state !== "ready");
+  const available = isReady(variant());
+  const switchBack = button({ class: "button small", on: { click: () => setSeedling(false) } }, `Use ${variant()} 4B`);
+  return [
+    el("p", {}, el("strong", {}, "Drawing with the seedling"), ", a tiny demonstration model inside this program. It knows sixteen things (stars, houses, boats, a bonsai …), ten colours, up to four of them, and simple scenes. For real pictures download Bonsai Image 4B:"),
+    el("div", { class: "button-row" }, available && switchBack, ...absent.map(downloadButton)),
+  ];
+}
+
+function bonsaiNote() {
+  const trySeedling = el("button", { type: "button", class: "link-button", on: { click: () => setSeedling(true) } }, "Try the seedling");
+  return [el("p", {}, WORDS[variant()], " ", trySeedling)];
+}
+
+function show() {
+  for (const name of ["ternary", "binary"]) byId(`${name}-sub`).textContent = subtitle(state.models.get(name)) || "\u00a0";
+  const note = byId("model-note");
+  note.hidden = !state.models.size;
+  fill(note, ...(chosenModel().startsWith("seedling") ? seedlingNote() : bonsaiNote()));
+}
+
+/** @param {() => void} onChange  called whenever another model would draw */
+export function startModelChoice(onChange) {
+  changed = onChange;
+  const saved = remembered("variant", "ternary");
+  const radio = /** @type {HTMLInputElement | null} */ (document.querySelector(`[name=variant][value="${saved}"]`));
+  if (radio) radio.checked = true;
+  byId("variants").addEventListener("change", () => {
+    remember("variant", variant());
+    show();
+    changed();
+  });
+  let before = "";
+  subscribe("model", () => {
+    show();
+    if (chosenModel() !== before) changed();
+    before = chosenModel();
+  });
+}

@@ -1,0 +1,183 @@
+// The models page: one card per checkpoint, drawn anew when the server says that its state changed.
+
+import "./shell.js";
+import { deleteModel, listModels, modelAction } from "./api.js";
+import { byId, button, el, fill } from "./dom.js";
+import { formatBytes, formatSize, formatTimeLeft } from "./format.js";
+import { putModel, state, subscribe } from "./store.js";
+import { toast, toastError } from "./toast.js";
+
+/** @typedef {import("./types.js").Model} Model */
+
+const STATES = {
+  ready: ["Ready", "good"],
+  absent: ["Not downloaded", "idle"],
+  partial: ["Partly downloaded", "warn"],
+  downloading: ["Downloading", "busy"],
+  paused: ["Paused", "warn"],
+  verifying: ["Checking every file", "busy"],
+  damaged: ["Damaged", "bad"],
+  failed: ["Download failed", "bad"],
+};
+
+const VERBS = { download: "Download", pause: "Pause", resume: "Resume", cancel: "Cancel", verify: "Verify" };
+const ICONS = { download: "download", pause: "pause", resume: "play", cancel: "close", verify: "check" };
+
+/** @type {Record<string, (keyof typeof VERBS)[]>} what can be done in which state */
+const ACTIONS = {
+  ready: ["verify"],
+  absent: ["download"],
+  partial: ["resume"],
+  downloading: ["pause", "cancel"],
+  paused: ["resume", "cancel"],
+  verifying: [],
+  damaged: ["download", "verify"],
+  failed: ["resume", "cancel"],
+};
+
+let diskFree = 0;
+
+/** @param {Model} model */
+const missingBytes = (model) => Math.max(0, model.bytes_total - model.bytes_present);
+
+/** @param {Model} model */
+const lacksSpace = (model) => model.state !== "ready" && !model.embedded && diskFree > 0 && missingBytes(model) > diskFree;
+
+/** @param {Model} model */
+function figures(model) {
+  const size = formatSize(...model.recommended_size);
+  const rows = [
+    ["On disk", formatBytes(model.bytes_total)],
+    ["In memory between pictures", model.resident_bytes === null ? "–" : formatBytes(model.resident_bytes)],
+    ["Draws best at", `${size}, ${model.recommended_steps} steps`],
+  ];
+  return el("dl", { class: "model-figures numeric" }, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+}
+
+/** @param {Model} model */
+function progress(model) {
+  const { download } = model;
+  if (!download || !["downloading", "paused", "verifying", "failed", "partial"].includes(model.state)) return null;
+  const speed = download.speed_bps ? `${formatBytes(download.speed_bps)}/s` : "";
+  const left = download.eta_s === null || model.state !== "downloading" ? "" : formatTimeLeft(download.eta_s);
+  return el(
+    "div",
+    { class: "model-progress" },
+    el("progress", { class: "bar", max: download.bytes_total || 1, value: download.bytes_done, "aria-label": `Progress of ${model.title}` }),
+    el(
+      "p",
+      { class: "facts numeric" },
+      el("span", {}, `${formatBytes(download.bytes_done)} of ${formatBytes(download.bytes_total)}`),
+      el("span", {}, [speed, left].filter(Boolean).join(", ")),
+    ),
+    model.state === "downloading" && download.file && el("p", { class: "model-path" }, download.file),
+  );
+}
+
+/** @param {Model} model */
+function problems(model) {
+  const found = [...model.problems, ...(model.download?.error ? [model.download.error] : [])];
+  if (lacksSpace(model)) found.push(`Needs ${formatBytes(missingBytes(model))} more, but only ${formatBytes(diskFree)} are free on this disk.`);
+  if (!found.length) return null;
+  const tone = model.state === "damaged" || model.state === "failed" || lacksSpace(model) ? "bad" : "warn";
+  return el("div", { class: "notice", data: { tone } }, ...found.map((text) => el("p", {}, text)));
+}
+
+/** @param {Model} model @param {keyof typeof VERBS} action */
+function actionButton(model, action) {
+  const primary = action === "download" || action === "resume";
+  const size = action === "download" ? ` ${formatBytes(model.bytes_total)}` : "";
+  return button(
+    {
+      class: primary ? "button primary" : "button",
+      icon: ICONS[action],
+      disabled: primary && lacksSpace(model),
+      data: { action },
+      "aria-describedby": `title-${model.name}`,
+      on: { click: () => modelAction(model.name, action).then(putModel, toastError) },
+    },
+    VERBS[action] + size,
+  );
+}
+
+/** @param {Model} model */
+function actions(model) {
+  if (model.embedded) return null;
+  const deletable = !["absent", "downloading", "verifying"].includes(model.state);
+  const remove = button({ class: "button quiet", icon: "trash", data: { action: "delete" }, on: { click: () => confirmDelete(model) } }, "Delete");
+  return el("div", { class: "button-row" }, ...ACTIONS[model.state].map((action) => actionButton(model, action)), deletable && remove);
+}
+
+/** @param {Model} model */
+function card(model) {
+  const [words, tone] = STATES[model.state];
+  return el(
+    "li",
+    { class: "model", data: { name: model.name, embedded: String(model.embedded) } },
+    el(
+      "div",
+      { class: "model-head" },
+      el("h2", { id: `title-${model.name}` }, model.title),
+      el("span", { class: "mark", data: { tone } }, model.embedded ? "Part of this program" : words),
+    ),
+    el("p", { class: "muted" }, model.note),
+    figures(model),
+    progress(model),
+    problems(model),
+    actions(model),
+    model.path && !model.embedded && el("p", { class: "model-path" }, model.path),
+  );
+}
+
+/** @param {Model} model  its card is replaced; a focused button keeps the focus where it still exists */
+function show(model) {
+  const list = byId("models");
+  const old = list.querySelector(`[data-name="${model.name}"]`);
+  const focused = old?.contains(document.activeElement) ? document.activeElement?.getAttribute("data-action") : null;
+  const next = card(model);
+  if (old) old.replaceWith(next);
+  else list.append(next);
+  if (focused) (next.querySelector(`[data-action=${focused}]`) ?? next.querySelector("button"))?.focus();
+}
+
+/** @param {Model} model */
+function confirmDelete(model) {
+  const dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
+  const freed = formatBytes(model.bytes_present);
+  byId("delete-title").textContent = `Delete ${model.title}?`;
+  byId("delete-text").textContent = `${freed} are freed. To use it again it has to be downloaded again. Your pictures stay.`;
+  const confirm = byId("delete-confirm").cloneNode(true); // a new node has no listener of an earlier dialog
+  byId("delete-confirm").replaceWith(confirm);
+  confirm.addEventListener("click", () => {
+    dialog.close();
+    deleteModel(model.name).then((deleted) => {
+      putModel(deleted);
+      toast(`${model.title} deleted; ${freed} freed.`);
+      refresh().catch(toastError);
+    }, toastError);
+  });
+  dialog.showModal();
+}
+
+async function refresh() {
+  const { models, disk_free_bytes: free } = await listModels();
+  diskFree = free;
+  fill(byId("disk"), `${formatBytes(free)} free on this disk`);
+  models.forEach(putModel);
+  byId("models").removeAttribute("aria-busy");
+}
+
+/** @type {Map<string, string>} */
+const shownStates = new Map();
+
+subscribe("model", (model) => {
+  show(model);
+  const before = shownStates.get(model.name);
+  shownStates.set(model.name, model.state);
+  if (before && before !== model.state && !model.embedded) {
+    if (model.state === "ready") toast(`${model.title} is ready.`);
+    refresh().catch(toastError); // the space on the disk changed
+  }
+});
+subscribe("resync", () => refresh().catch(toastError));
+if (!state.models.size) refresh().catch(toastError);

@@ -1,0 +1,57 @@
+// A job in words: what is happening, how long it still takes.
+
+import { formatTimeLeft, modelTitle, plural } from "./format.js";
+
+/** @typedef {import("./types.js").Job} Job */
+
+const received = new WeakMap(); // job -> when its figures were true, so that the time left counts down between events
+
+/** @param {Job} job */
+function timeLeft(job) {
+  if (job.eta_s === null) return null;
+  if (!received.has(job)) received.set(job, performance.now());
+  return Math.max(0, job.eta_s - (performance.now() - received.get(job)) / 1000);
+}
+
+/** @param {Job} job */
+function phaseWords(job) {
+  switch (job.phase) {
+    case "load":
+      return "Loading the model";
+    case "encode":
+      return "Reading the prompt";
+    case "denoise":
+      return `Step ${Math.min(job.step + 1, job.steps)} of ${job.steps}`;
+    case "decode":
+      return "Developing the picture";
+    default:
+      return "Starting";
+  }
+}
+
+/** @param {Job} job */
+export function statusWords(job) {
+  switch (job.status) {
+    case "queued":
+      return job.position && job.position > 1 ? `Waiting, ${plural(job.position - 1, "picture")} before it` : "Waiting, next in line";
+    case "running":
+      return phaseWords(job);
+    case "done":
+      return "Done";
+    case "cancelled":
+      return "Cancelled";
+    case "interrupted":
+      return "Interrupted when the server stopped";
+    default:
+      return job.error?.message ?? "Failed";
+  }
+}
+
+/** @param {Job[]} jobs  of one request; the last one's estimate covers them all */
+export function timeLeftWords(jobs) {
+  const estimates = jobs.map(timeLeft).filter((seconds) => seconds !== null);
+  return estimates.length ? formatTimeLeft(Math.max(...estimates)) : "";
+}
+
+/** @param {Job} job */
+export const tag = (job) => (job.group_kind === "compare" ? modelTitle(job.model) : `Seed ${job.seed}`);

@@ -1,0 +1,74 @@
+// The strip of the newest pictures under the stage.
+
+import { listImages } from "./api.js";
+import { byId, el } from "./dom.js";
+import { showImage, shownImage } from "./stage.js";
+import { publish, state, subscribe } from "./store.js";
+
+/** @typedef {import("./types.js").Picture} Picture */
+
+const LENGTH = 24;
+
+/** @param {Picture} image */
+function thumbnail(image) {
+  const picture = el("img", { src: image.thumbnail_url, width: 72, height: 72, alt: image.prompt, decoding: "async" });
+  return el("li", {}, el("a", { href: `/i/${image.id}`, data: { id: image.id } }, picture));
+}
+
+/** @param {string} id */
+const linkOf = (id) => byId("strip").querySelector(`[data-id="${id}"]`);
+
+function markShown() {
+  const shown = shownImage();
+  for (const link of byId("strip").querySelectorAll("a")) {
+    if (link.dataset.id === shown) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+/** @param {{image: Picture, isNew: boolean}} change */
+function onImage({ image }) {
+  const strip = byId("strip");
+  const newest = strip.querySelector("a")?.dataset.id;
+  const newestImage = newest ? state.images.get(newest) : undefined;
+  if (!linkOf(image.id) && (!newestImage || image.created_at >= newestImage.created_at)) {
+    strip.prepend(thumbnail(image));
+    while (strip.children.length > LENGTH) strip.lastElementChild?.remove();
+  }
+  byId("recent").hidden = false;
+  markShown();
+}
+
+/** @param {string} id */
+function onDeleted(id) {
+  linkOf(id)?.closest("li")?.remove();
+  byId("recent").hidden = !byId("strip").children.length;
+}
+
+/** Fetch the newest pictures and show them. @returns {Promise<Picture[]>} */
+export async function refreshRecent() {
+  const { images } = await listImages({ limit: LENGTH });
+  for (const image of images) state.images.set(image.id, image);
+  byId("strip").replaceChildren(...images.map(thumbnail));
+  byId("recent").hidden = !images.length;
+  markShown();
+  return images;
+}
+
+/** @param {MouseEvent} event  a plain click looks at the picture here; with a modifier it stays a link */
+function onClick(event) {
+  const link = /** @type {Element} */ (event.target).closest("a");
+  const image = link && state.images.get(link.dataset.id ?? "");
+  if (!image || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  showImage(image);
+  markShown();
+}
+
+export function startRecent() {
+  byId("strip").addEventListener("click", onClick);
+  subscribe("image", onImage);
+  subscribe("image_deleted", onDeleted);
+  subscribe("job", markShown);
+  subscribe("resync", () => refreshRecent().catch((error) => publish("quiet-error", error)));
+}

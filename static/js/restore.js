@@ -1,0 +1,135 @@
+// The dialog that shows what a dropped picture says, setting by setting, and applies what is ticked.
+
+import { button, el } from "./dom.js";
+import { formatSize, modelTitle } from "./format.js";
+import { isWhole, MAX_SEED, MAX_SIDE_PX, MAX_STEPS, nearestSide } from "./limits.js";
+import { handOver } from "./storage.js";
+import { publish, state } from "./store.js";
+
+/** @typedef {import("./metadata.js").Reading} Reading */
+/** @typedef {import("./types.js").Recipe} Recipe */
+/** @typedef {{label: string, value: string, note?: string, recipe?: Recipe, checked?: boolean}} Row */
+
+const MANY_STEPS = 8; // a count above this was meant for an undistilled model
+const OUR_MODELS = ["ternary", "binary", "seedling-ternary", "seedling-binary"];
+
+const onlySeedling = () => state.models.size > 0 && ![...state.models.values()].some((m) => !m.embedded && m.state === "ready");
+
+/** @param {Reading} reading @returns {Row[]} */
+function seedRow({ found }) {
+  const value = found.seedText ?? (found.seed === undefined ? undefined : String(found.seed));
+  if (value === undefined) return [];
+  if (!isWhole(found.seed, 0, MAX_SEED)) return [{ label: "Seed", value, note: `Seeds here go from 0 to ${MAX_SEED}.` }];
+  return [{ label: "Seed", value, recipe: { seed: found.seed }, checked: true }];
+}
+
+/** @param {Reading} reading @returns {Row[]} */
+function stepsRow({ found, ours }) {
+  if (found.steps === undefined) return [];
+  const value = String(found.steps);
+  if (!isWhole(found.steps, 1, MAX_STEPS)) return [{ label: "Steps", value, note: `1 to ${MAX_STEPS} are possible.` }];
+  const foreign = !ours && found.steps > MANY_STEPS;
+  const note = foreign ? "Meant for another model; 4 are enough here." : undefined;
+  return [{ label: "Steps", value, note, recipe: { steps: found.steps }, checked: !foreign }];
+}
+
+/** @param {Reading} reading @returns {Row[]} */
+function sizeRow({ found, ours }) {
+  const { width, height } = found;
+  if (width === undefined || height === undefined) return [];
+  const value = formatSize(width, height);
+  if (width > MAX_SIDE_PX || height > MAX_SIDE_PX || width < 1 || height < 1) {
+    return [{ label: "Size", value, note: `At most ${formatSize(MAX_SIDE_PX, MAX_SIDE_PX)} here.` }];
+  }
+  const recipe = { width: nearestSide(width), height: nearestSide(height) };
+  const changed = recipe.width !== width || recipe.height !== height;
+  const large = !ours && onlySeedling();
+  const rounded = changed ? `Becomes ${formatSize(recipe.width, recipe.height)}: sides are multiples of 16.` : undefined;
+  return [{ label: "Size", value, note: large ? "The seedling draws best at its own small size." : rounded, recipe, checked: !large }];
+}
+
+/** @param {Reading} reading @returns {Row[]} */
+function modelRow({ found, ours }) {
+  if (!found.model) return [];
+  if (ours && OUR_MODELS.includes(found.model)) {
+    return [{ label: "Model", value: modelTitle(found.model), recipe: { model: found.model }, checked: true }];
+  }
+  return [{ label: "Model", value: found.model, note: "Another model: the picture will differ." }];
+}
+
+/** @param {Reading} reading @returns {Row[]} */
+export function rowsOf(reading) {
+  const { found } = reading;
+  /** @type {Row[]} */
+  const prompt = found.prompt ? [{ label: "Prompt", value: found.prompt, recipe: { prompt: found.prompt }, checked: true }] : [];
+  /** @type {Row[]} */
+  const negative = found.negative ? [{ label: "Negative prompt", value: found.negative, note: "Bonsai takes none." }] : [];
+  const others = (found.others ?? []).slice(0, 12).map(([label, value]) => ({ label, value, note: "Not used here." }));
+  return [...prompt, ...seedRow(reading), ...stepsRow(reading), ...sizeRow(reading), ...modelRow(reading), ...negative, ...others];
+}
+
+/** @param {Row} row @param {number} index */
+function tableRow(row, index) {
+  const box = row.recipe
+    ? el("input", { type: "checkbox", checked: row.checked, data: { row: String(index) }, "aria-label": `Apply ${row.label}` })
+    : null;
+  return el(
+    "tr",
+    row.recipe ? {} : { "data-unused": true },
+    el("td", {}, box),
+    el("th", { scope: "row" }, row.label),
+    el("td", {}, el("span", { class: "value", dir: "auto" }, row.value), row.note && el("span", { class: "hint" }, row.note)),
+  );
+}
+
+/** @param {Row[]} rows */
+function table(rows) {
+  const head = ["Apply", "Setting", "In the picture"].map((name) => el("th", { scope: "col" }, name));
+  return el("table", { class: "found-table" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows.map(tableRow)));
+}
+
+/** @param {Recipe} recipe */
+function apply(recipe) {
+  if (document.getElementById("composer")) return publish("use-recipe", recipe);
+  handOver(recipe);
+  return location.assign("/");
+}
+
+/**
+ * @param {File} file
+ * @param {Reading} reading
+ */
+export function offerRestore(file, reading) {
+  const rows = rowsOf(reading);
+  const url = URL.createObjectURL(file);
+  const accept = button({ class: "button primary" }, "Apply");
+  const content = table(rows);
+  const dialog = el(
+    "dialog",
+    { class: "dialog", "aria-labelledby": "restore-title" },
+    el(
+      "div",
+      { class: "found" },
+      el("img", { src: url, alt: "" }),
+      el("div", {}, el("h2", { id: "restore-title" }, `Settings from ${reading.source}`), el("p", { class: "hint" }, "Read in this browser; the file was not uploaded.")),
+    ),
+    content,
+    el("div", { class: "button-row" }, button({ "data-close": true }, "Cancel"), accept),
+  );
+  const ticked = () => [...content.querySelectorAll("input")].filter((box) => box.checked).map((box) => rows[Number(box.dataset.row)]);
+  const show = () => (accept.disabled = ticked().length === 0);
+  content.addEventListener("change", show);
+  accept.addEventListener("click", () => {
+    const recipe = Object.assign({}, ...ticked().map((row) => row.recipe));
+    dialog.close();
+    apply(recipe);
+  });
+  dialog.addEventListener("close", () => {
+    URL.revokeObjectURL(url);
+    dialog.remove();
+  });
+  document.body.append(dialog);
+  show();
+  dialog.showModal();
+  accept.focus();
+}

@@ -1,0 +1,61 @@
+// The seed field. It always shows the seed of the last or next picture. Unlocked, Generate rolls a new one unless the
+// shown one was just typed, rolled or taken from a picture; locked, it stays.
+
+import { byId, setIcon } from "./dom.js";
+import { isWhole, MAX_SEED, randomSeed } from "./limits.js";
+import { remember, remembered } from "./storage.js";
+
+let locked = remembered("seed-locked", false);
+let fresh = true;
+
+const field = () => /** @type {HTMLInputElement} */ (byId("seed"));
+
+function show() {
+  const lock = byId("seed-lock");
+  const words = locked ? "Unlock the seed" : "Lock the seed";
+  lock.setAttribute("aria-pressed", String(locked));
+  lock.title = words;
+  setIcon(lock, locked ? "lock" : "unlock");
+  byId("seed-hint").textContent = locked ? "stays as it is" : fresh ? "used next, then a new one" : "new one for each picture";
+}
+
+/** @param {boolean} value */
+export function setLocked(value) {
+  locked = value;
+  remember("seed-locked", locked);
+  show();
+}
+
+/** @param {number} seed  will be used by the next picture */
+export function setSeed(seed) {
+  field().value = String(seed);
+  fresh = true;
+  show();
+}
+
+/** @returns {number | null} the seed to draw with; null when the field does not hold one */
+export function takeSeed() {
+  if (!locked && !fresh) setSeed(randomSeed());
+  const seed = field().value.trim() === "" ? NaN : Number(field().value);
+  if (!isWhole(seed, 0, MAX_SEED)) return null;
+  fresh = false;
+  show();
+  return seed;
+}
+
+/** @returns {string} */
+export const seedText = () => field().value;
+
+export function startSeed() {
+  setSeed(remembered("seed", randomSeed()));
+  byId("seed-dice").addEventListener("click", () => {
+    setSeed(randomSeed());
+    field().dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  byId("seed-lock").addEventListener("click", () => setLocked(!locked));
+  field().addEventListener("input", () => {
+    fresh = true;
+    remember("seed", Number(field().value));
+    show();
+  });
+}

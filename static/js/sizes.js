@@ -1,0 +1,179 @@
+// Shape and size. The server says which sizes there are and how each fits this machine; any other can be typed.
+
+import { getSizes } from "./api.js";
+import { byId, el } from "./dom.js";
+import { formatBytes, formatSeconds, formatSize } from "./format.js";
+import { isSide } from "./limits.js";
+import { remember, remembered } from "./storage.js";
+
+/** @typedef {import("./types.js").Fit} Fit */
+
+const RATIOS = { "1:1": 1, "4:3": 4 / 3, "3:4": 3 / 4, "3:2": 3 / 2, "2:3": 2 / 3, "16:9": 16 / 9, "9:16": 9 / 16 };
+const CUSTOM = "Other";
+const VERDICTS = {
+  fits: { words: "fits", tone: "good", long: "fits in memory" },
+  tight: { words: "tight", tone: "warn", long: "is tight in memory; close other programs" },
+  swaps: { words: "will swap", tone: "bad", long: "does not fit in memory and will swap" },
+};
+
+/** @type {Map<string, Fit[]>} */
+const known = new Map();
+/** @type {Fit[]} */
+let fits = [];
+let model = "";
+let aspect = "1:1";
+/** @type {{width: number, height: number} | null} */
+let chosen = null;
+/** @type {() => void} */
+let changed = () => {};
+
+/** @param {{width: number, height: number}} size */
+function aspectOf({ width, height }) {
+  const distance = (/** @type {number} */ ratio) => Math.abs(Math.log(width / height / ratio));
+  return Object.entries(RATIOS).reduce((best, entry) => (distance(entry[1]) < distance(best[1]) ? entry : best))[0];
+}
+
+const levels = () => fits.filter((fit) => aspectOf(fit) === aspect).sort((a, b) => a.width * a.height - b.width * b.height);
+
+/** @param {{width: number, height: number}} a @param {{width: number, height: number} | null} b */
+const same = (a, b) => b !== null && a.width === b.width && a.height === b.height;
+
+const widthField = () => /** @type {HTMLInputElement} */ (byId("width"));
+const heightField = () => /** @type {HTMLInputElement} */ (byId("height"));
+
+/** @returns {{width: number, height: number} | null} null when the typed size cannot be drawn */
+export function chosenSize() {
+  if (aspect !== CUSTOM) return chosen;
+  const size = { width: Number(widthField().value), height: Number(heightField().value) };
+  return isSide(size.width) && isSide(size.height) ? size : null;
+}
+
+/** @returns {Fit | undefined} what the server knows of the chosen size */
+export function chosenFit() {
+  return fits.find((fit) => same(fit, chosenSize()));
+}
+
+/** @param {number} width @param {number} height */
+export function chooseSize(width, height) {
+  chosen = { width, height };
+  aspect = fits.some((fit) => same(fit, chosen)) ? aspectOf(chosen) : CUSTOM;
+  widthField().value = String(width);
+  heightField().value = String(height);
+  show();
+}
+
+/** The largest listed size that is smaller and fits. @returns {boolean} whether there was one */
+export function chooseSmaller() {
+  const size = chosenSize();
+  if (!size) return false;
+  const area = size.width * size.height;
+  const smaller = fits.filter((fit) => fit.verdict === "fits" && fit.width * fit.height < area);
+  const best = smaller.sort((a, b) => b.width * b.height - a.width * a.height)[0];
+  if (best) chooseSize(best.width, best.height);
+  return Boolean(best);
+}
+
+/** @param {string} name */
+function aspectShape(name) {
+  const shape = el("i");
+  const ratio = RATIOS[/** @type {keyof typeof RATIOS} */ (name)] ?? 1;
+  const side = 1.05;
+  shape.style.width = `${Math.min(side, side * ratio)}rem`;
+  shape.style.height = `${Math.min(side, side / ratio)}rem`;
+  if (name === CUSTOM) shape.style.borderStyle = "dashed";
+  return el("span", { class: "aspect-shape", "aria-hidden": "true" }, shape);
+}
+
+/** @param {string} name */
+function aspectChoice(name) {
+  const radio = el("input", { type: "radio", name: "aspect", value: name, checked: name === aspect });
+  return el("label", {}, radio, aspectShape(name), el("span", {}, name));
+}
+
+/** @param {Fit} fit */
+function level(fit) {
+  const verdict = VERDICTS[fit.verdict];
+  const value = `${fit.width}x${fit.height}`;
+  const radio = el("input", { type: "radio", name: "size", value, checked: same(fit, chosen) });
+  const title = `Needs ${formatBytes(fit.peak_bytes)} at its peak and ${verdict.long}.`;
+  return el(
+    "label",
+    { class: "level numeric", title },
+    radio,
+    el("span", { class: "level-size" }, formatSize(fit.width, fit.height)),
+    el("span", { class: "muted" }, formatBytes(fit.peak_bytes)),
+    el("span", { class: "mark", data: { tone: verdict.tone } }, verdict.words),
+  );
+}
+
+function show() {
+  const focused = document.activeElement instanceof HTMLInputElement ? document.activeElement : null;
+  const present = Object.keys(RATIOS).filter((name) => fits.some((fit) => aspectOf(fit) === name));
+  byId("aspects").replaceChildren(...[...present, CUSTOM].map(aspectChoice));
+  byId("levels").replaceChildren(...levels().map(level));
+  byId("levels-field").hidden = aspect === CUSTOM;
+  byId("custom-size").hidden = aspect !== CUSTOM;
+  if (focused?.name === "aspect" || focused?.name === "size") refocus(focused.name);
+  remember("size", chosenSize());
+  changed();
+}
+
+/** @param {string} name  the group whose radio had the focus before the choices were drawn anew */
+function refocus(name) {
+  /** @type {HTMLInputElement | null} */ (document.querySelector(`[name=${name}]:checked`))?.focus();
+}
+
+/** @param {string} name */
+function chooseAspect(name) {
+  const area = chosen ? chosen.width * chosen.height : 0;
+  aspect = name;
+  if (name === CUSTOM) {
+    widthField().value ||= String(chosen?.width ?? 512);
+    heightField().value ||= String(chosen?.height ?? 512);
+  } else {
+    const distance = (/** @type {Fit} */ fit) => Math.abs(fit.width * fit.height - area);
+    chosen = levels().reduce((best, fit) => (distance(fit) < distance(best) ? fit : best));
+  }
+  show();
+}
+
+/**
+ * The words beside "Size": the learned time of the chosen size.
+ * @returns {string}
+ */
+export function sizeHint() {
+  const seconds = chosenFit()?.seconds;
+  return seconds ? `about ${formatSeconds(seconds)} here` : "";
+}
+
+/**
+ * Show the sizes of a model, keeping the chosen one where the model has it.
+ * @param {string} name
+ * @param {[number, number]} recommended
+ * @param {boolean} [again]  ask the server even if the answer is known: free memory and learned times change
+ */
+export async function loadSizes(name, recommended, again = false) {
+  const switched = model !== "" && model !== name;
+  model = name;
+  if (again || !known.has(name)) {
+    const { sizes } = await getSizes(name);
+    known.set(name, sizes);
+  }
+  if (model !== name) return; // another model was chosen meanwhile
+  fits = known.get(name) ?? [];
+  const kept = !switched && (chosenSize() ?? remembered("size", null));
+  const [width, height] = kept ? [kept.width, kept.height] : recommended;
+  if (!kept || !same(kept, chosen) || again) chooseSize(width, height);
+  else show();
+}
+
+/** @param {() => void} onChange */
+export function startSizes(onChange) {
+  changed = onChange;
+  byId("aspects").addEventListener("change", (event) => chooseAspect(/** @type {HTMLInputElement} */ (event.target).value));
+  byId("levels").addEventListener("change", (event) => {
+    const [width, height] = /** @type {HTMLInputElement} */ (event.target).value.split("x").map(Number);
+    chooseSize(width, height);
+  });
+  for (const field of [widthField(), heightField()]) field.addEventListener("input", changed);
+}

@@ -1,0 +1,68 @@
+// Under a finished picture: its prompt, its recipe in one line, and what to do with it.
+
+import { button, el, icon } from "./dom.js";
+import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "./format.js";
+import { downloadUrl, drawVariations, recipeOf, removeWithUndo, toggleFavourite } from "./picture-actions.js";
+import { publish } from "./store.js";
+import { toastError } from "./toast.js";
+
+/** @typedef {import("./types.js").Picture} Picture */
+
+/** @param {Picture} image */
+export function facts(image) {
+  const { total } = image.timings;
+  return el(
+    "p",
+    { class: "facts numeric" },
+    el("span", {}, modelTitle(image.model)),
+    image.seed !== null && el("span", {}, "Seed ", el("b", {}, image.seed)),
+    image.steps !== null && el("span", {}, plural(image.steps, "step")),
+    el("span", {}, formatSize(image.width, image.height)),
+    total !== undefined && el("span", {}, formatSeconds(total)),
+    image.peak_memory_bytes !== null && el("span", {}, `${formatBytes(image.peak_memory_bytes)} peak`),
+  );
+}
+
+/** @param {Picture} image */
+async function variations(image) {
+  try {
+    publish("show-jobs", await drawVariations(image));
+  } catch (error) {
+    toastError(error);
+  }
+}
+
+/** @param {Picture} image @param {"full" | "mark"} metadata @param {string} glyph @param {string} label */
+function downloadLink(image, metadata, glyph, label) {
+  const named = { "aria-label": label, title: label };
+  return el("a", { class: "button square", href: downloadUrl(image, metadata), download: true, ...named }, icon(glyph));
+}
+
+/** @param {Picture} image */
+function tools(image) {
+  const heart = button({
+    icon: "heart",
+    label: "Favourite",
+    class: "button square heart",
+    "aria-pressed": String(image.favourite),
+    on: { click: () => toggleFavourite(image) },
+  });
+  return el(
+    "div",
+    { class: "button-row" },
+    button({ icon: "reuse", on: { click: () => publish("use-recipe", recipeOf(image)) } }, "Use settings"),
+    button({ icon: "variations", title: "The next four seeds", on: { click: () => variations(image) } }, "Variations"),
+    heart,
+    downloadLink(image, "full", "download", "Download"),
+    downloadLink(image, "mark", "download-bare", "Download without the prompt"),
+    button({ icon: "trash", label: "Delete", class: "button square", on: { click: () => removeWithUndo(image.id) } }),
+  );
+}
+
+/** @param {Picture} image */
+export function stageFoot(image) {
+  return [
+    el("p", { class: "stage-prompt", dir: "auto" }, image.prompt),
+    el("div", { class: "stage-line" }, facts(image), tools(image)),
+  ];
+}

@@ -1,0 +1,73 @@
+// The stage when there is no picture: before the first one, and when one could not be drawn.
+
+import { button, el, icon } from "./dom.js";
+import { formatSize } from "./format.js";
+import { publish, state } from "./store.js";
+
+/** @typedef {import("./types.js").Job} Job */
+
+export function emptyStage() {
+  const seedling = ![...state.models.values()].some((model) => !model.embedded && model.state === "ready");
+  const words = seedling
+    ? "The embedded seedling is ready: a tiny demonstration model that draws simple shapes and scenes."
+    : "Describe a picture and press Generate. Nothing leaves this machine.";
+  return el("div", { class: "empty stage-empty" }, icon("bonsai", "bonsai"), el("h2", {}, "An empty page"), el("p", {}, words));
+}
+
+/** @param {Job} job @returns {[string, string]} */
+function problemWords(job) {
+  switch (job.status) {
+    case "cancelled":
+      return ["Cancelled", "Nothing was kept. The settings are still there."];
+    case "interrupted":
+      return ["Interrupted", "The server stopped while this picture was being drawn."];
+    default:
+      break;
+  }
+  const message = job.error?.message ?? "The engine gave no reason.";
+  switch (job.error?.code) {
+    case "out_of_memory":
+      return ["Out of memory", message];
+    case "model_missing":
+      return ["The model is not here", message];
+    case "disk_full":
+      return ["The disk is full", message];
+    default:
+      return ["This picture could not be drawn", message];
+  }
+}
+
+/** @param {Job} job */
+const again = (job) => {
+  const { prompt, seed, steps, width, height, model } = job;
+  return { prompt, seed, steps, width, height, model };
+};
+
+/** @param {Job} job */
+function remedies(job) {
+  const retry = button({ class: "button primary", on: { click: () => publish("retry", again(job)) } }, "Try again");
+  if (job.error?.code === "out_of_memory") {
+    const smaller = button({ on: { click: () => publish("smaller-size", again(job)) } }, "Use a smaller size");
+    return el("div", { class: "button-row" }, smaller, retry);
+  }
+  if (job.error?.code === "model_missing") return el("a", { class: "button", href: "/model-manager" }, "Open models");
+  return el("div", { class: "button-row" }, retry);
+}
+
+/**
+ * What to show instead of a picture that will not come, or null while it still may.
+ * @param {Job} job
+ */
+export function problemOf(job) {
+  if (job.status === "queued" || job.status === "running" || job.status === "done") return null;
+  const [title, message] = problemWords(job);
+  const size = job.error?.code === "out_of_memory" ? ` It was ${formatSize(job.width, job.height)}.` : "";
+  return el(
+    "div",
+    { class: "empty stage-empty stage-problem" },
+    el("h2", {}, title),
+    el("p", {}, message + size),
+    job.error?.remedy && el("p", {}, job.error.remedy),
+    remedies(job),
+  );
+}

@@ -1,0 +1,195 @@
+// The large area: what is being drawn, or the picture last looked at. Shows one request (one job, a batch, a pair)
+// or one image; follows the store until something else is shown.
+
+import { cancelJob, getImage } from "./api.js";
+import { compareView } from "./compare.js";
+import { byId, button, el, fill } from "./dom.js";
+import { stageFoot } from "./stage-foot.js";
+import { emptyStage, problemOf } from "./stage-states.js";
+import { isActive, putImage, putJob, state, subscribe } from "./store.js";
+import { createTile, pictureFrame } from "./tile.js";
+import { toastError } from "./toast.js";
+import { statusWords, timeLeftWords } from "./progress.js";
+
+/** @typedef {import("./types.js").Job} Job */
+/** @typedef {import("./types.js").Picture} Picture */
+
+/** @type {{jobs: string[], image: string | null}} */
+let view = { jobs: [], image: null };
+/** @type {Map<string, ReturnType<typeof createTile>>} */
+const tiles = new Map();
+let layout = "";
+let announced = "";
+
+const jobsInView = () => view.jobs.flatMap((id) => state.jobs.get(id) ?? []);
+
+/** @param {Job} job */
+const imageOf = (job) => (job.image_id ? state.images.get(job.image_id) : undefined);
+
+/** @param {Job[]} jobs */
+export function showJobs(jobs) {
+  view = { jobs: jobs.map((job) => job.id), image: null };
+  layout = "";
+  render();
+}
+
+/** @param {Picture} image */
+export function showImage(image) {
+  state.images.set(image.id, image);
+  view = { jobs: [], image: image.id };
+  layout = "";
+  render();
+}
+
+export function showNothing() {
+  view = { jobs: [], image: null };
+  layout = "";
+  render();
+}
+
+/** @returns {string | null} the picture that the stage shows alone */
+export function shownImage() {
+  if (view.image) return view.image;
+  const jobs = jobsInView();
+  return jobs.length === 1 ? jobs[0].image_id : null;
+}
+
+export const isIdle = () => !jobsInView().some(isActive);
+
+/** Cancel what the stage shows; true when there was something to cancel. */
+export function cancelShown() {
+  const active = jobsInView().filter(isActive);
+  for (const job of active) cancelJob(job.id).then(putJob, toastError);
+  return active.length > 0;
+}
+
+/** @param {Job[]} jobs @returns {string} which arrangement fits the state of things */
+function layoutFor(jobs) {
+  if (!jobs.length) return view.image && state.images.has(view.image) ? `image ${view.image}` : "empty";
+  if (jobs[0].group_kind === "compare" && jobs.length === 2 && jobs.every(imageOf)) return "compare";
+  if (jobs.length === 1 && problemOf(jobs[0])) return `problem ${jobs[0].status}`;
+  return "tiles";
+}
+
+/** @param {Job[]} jobs */
+function tileList(jobs) {
+  tiles.clear();
+  for (const job of jobs) tiles.set(job.id, createTile(job, jobs.length > 1));
+  const elements = [...tiles.values()].map((tile) => tile.element);
+  if (elements.length === 1) return elements[0];
+  const pair = jobs[0].group_kind === "compare" ? " pair-of-two" : "";
+  return el("ul", { class: `batch${pair}` }, ...elements.map((element) => el("li", {}, element)));
+}
+
+/** @param {Job[]} jobs */
+function stageBody(jobs) {
+  if (layout === "empty") return emptyStage();
+  if (layout.startsWith("problem")) return problemOf(jobs[0]) ?? "";
+  if (layout === "compare") {
+    const [left, right] = jobs.map((job) => /** @type {Picture} */ (imageOf(job)));
+    return compareView(left, right);
+  }
+  if (layout === "tiles") return tileList(jobs);
+  return pictureFrame(/** @type {Picture} */ (state.images.get(view.image ?? "")));
+}
+
+function render() {
+  const jobs = jobsInView();
+  const next = layoutFor(jobs);
+  if (next !== layout) {
+    layout = next;
+    tiles.clear();
+    fill(byId("stage"), el("div", { class: "stage-body" }, stageBody(jobs)), el("div", { class: "stage-foot", id: "stage-foot" }));
+  }
+  for (const job of jobs) tiles.get(job.id)?.update(job, imageOf(job));
+  renderFoot(jobs);
+}
+
+/** @param {Job[]} jobs */
+function renderFoot(jobs) {
+  const foot = byId("stage-foot");
+  if (jobs.some(isActive)) return showProgress(foot, jobs);
+  const id = shownImage();
+  const image = id ? state.images.get(id) : undefined;
+  const content = image ? stageFoot(image) : groupFoot(jobs);
+  foot.hidden = !content;
+  if (content) fill(foot, ...content);
+}
+
+/** @param {Job[]} jobs */
+function groupFoot(jobs) {
+  if (jobs.length < 2) return null;
+  const failed = jobs.filter((job) => job.status === "failed").length;
+  const words = failed ? `${failed} of ${jobs.length} failed` : `Seeds ${jobs[0].seed} to ${jobs[jobs.length - 1].seed}`;
+  const facts = jobs[0].group_kind === "compare" ? `Seed ${jobs[0].seed}, ${jobs[0].steps} steps` : words;
+  return [el("p", { class: "stage-prompt", dir: "auto" }, jobs[0].prompt), el("p", { class: "facts numeric" }, facts)];
+}
+
+/**
+ * Progress is updated in place: replacing the button on every event would take the focus away.
+ * @param {HTMLElement} foot
+ * @param {Job[]} jobs
+ */
+function showProgress(foot, jobs) {
+  const current = jobs.find((job) => job.status === "running") ?? jobs.find(isActive) ?? jobs[0];
+  const done = jobs.filter((job) => !isActive(job)).length;
+  const total = jobs.reduce((sum, job) => sum + (isActive(job) ? job.progress : 1), 0) / jobs.length;
+  foot.hidden = false;
+  if (!foot.querySelector("progress")) fill(foot, progressFrame(current));
+  const several = jobs.length > 1 ? `Picture ${Math.min(done + 1, jobs.length)} of ${jobs.length}: ` : "";
+  const words = `${several}${statusWords(current)}`;
+  byId("stage-words").textContent = words;
+  byId("stage-left").textContent = timeLeftWords(jobs.filter(isActive));
+  /** @type {HTMLProgressElement} */ (byId("stage-progress")).value = total;
+  announce(words);
+}
+
+/** @param {Job} job */
+function progressFrame(job) {
+  return el(
+    "div",
+    { class: "stage-status" },
+    el(
+      "div",
+      { class: "stage-line" },
+      el("p", { class: "stage-prompt", dir: "auto" }, job.prompt),
+      button({ icon: "close", id: "cancel", on: { click: cancelShown } }, "Cancel"),
+    ),
+    el("progress", { class: "bar", id: "stage-progress", max: 1, value: 0, "aria-label": "Progress" }),
+    el(
+      "div",
+      { class: "facts numeric" },
+      el("b", { id: "stage-words" }),
+      el("span", { id: "stage-left" }),
+    ),
+  );
+}
+
+/** @param {string} words */
+function announce(words) {
+  if (words === announced) return;
+  announced = words;
+  byId("announcer").textContent = words;
+}
+
+/** @param {Job} job */
+async function onJob(job) {
+  if (!view.jobs.includes(job.id)) return;
+  if (job.image_id && !state.images.has(job.image_id)) {
+    const image = await getImage(job.image_id).catch(() => null);
+    if (image) putImage(image);
+  }
+  render();
+  if (!isActive(job)) announce(job.status === "done" ? "The picture is done." : statusWords(job));
+}
+
+export function startStage() {
+  subscribe("job", onJob);
+  subscribe("image", () => render());
+  subscribe("image_deleted", (id) => {
+    if (shownImage() === id) showNothing();
+  });
+  subscribe("model", () => layout === "empty" && ((layout = ""), render()));
+  setInterval(() => !isIdle() && render(), 500); // the time left counts down between events
+  render();
+}

@@ -1,0 +1,78 @@
+// One picture on the stage, from waiting over previews to finished. Knows a job and its image, nothing else.
+
+import { el, fill, icon, shaped } from "./dom.js";
+import { statusWords, tag } from "./progress.js";
+
+/** @typedef {import("./types.js").Job} Job */
+/** @typedef {import("./types.js").Picture} Picture */
+
+/**
+ * @param {Picture} image
+ * @param {boolean} [linked]
+ */
+export function pictureFrame(image, linked = true) {
+  const picture = el("img", { src: image.url, width: image.width, height: image.height, alt: image.prompt });
+  const content = linked ? el("a", { href: `/i/${image.id}` }, picture) : picture;
+  return shaped(el("div", { class: "frame" }, content), image.width, image.height);
+}
+
+/**
+ * @param {Job} job
+ * @param {boolean} tagged  whether to name the seed or model: only where there are several
+ */
+export function createTile(job, tagged) {
+  const words = el("span");
+  const drawing = icon("bonsai", "bonsai");
+  const wait = el("div", { class: "frame-wait skeleton" }, drawing, words);
+  const preview = el("img", { class: "frame-preview", alt: "", hidden: true });
+  const bar = el("progress", { class: "bar", max: 1, value: 0, "aria-label": `Progress of ${tag(job)}` });
+  const label = tagged ? el("span", { class: "frame-tag" }, tag(job)) : null;
+  const element = shaped(el("div", { class: "frame" }, wait, preview, bar, label), job.width, job.height);
+  let shownPreview = 0;
+  let finished = false;
+
+  /** @param {Job} now */
+  function showPreview(now) {
+    if (now.preview_seq === shownPreview || now.status !== "running") return;
+    shownPreview = now.preview_seq;
+    const next = new Image();
+    next.src = `/jobs/${now.id}/preview?seq=${now.preview_seq}`;
+    next.decode().then(
+      () => {
+        if (finished) return;
+        preview.src = next.src;
+        preview.hidden = false;
+      },
+      () => console.info("A preview was gone before it could be shown."),
+    );
+  }
+
+  /** @param {Picture} image */
+  function showImage(image) {
+    if (finished) return;
+    finished = true;
+    const picture = el("img", { src: image.url, width: image.width, height: image.height, alt: image.prompt });
+    const link = el("a", { href: `/i/${image.id}` }, picture);
+    const swap = () => fill(element, link, label);
+    picture.decode().then(swap, swap); // the preview stays until the picture can be painted: no flash
+  }
+
+  return {
+    element,
+    /**
+     * @param {Job} now
+     * @param {Picture | undefined} image
+     */
+    update(now, image) {
+      if (image) return showImage(image);
+      const active = now.status === "queued" || now.status === "running" || now.status === "done";
+      words.textContent = statusWords(now);
+      words.classList.toggle("frame-problem", now.status === "failed");
+      wait.classList.toggle("skeleton", active);
+      bar.hidden = !active;
+      bar.value = now.progress;
+      if (!active) preview.hidden = true;
+      return showPreview(now);
+    },
+  };
+}
