@@ -75,7 +75,7 @@ class Transformer:
         """Velocity [1, image, channels] float32 at the modulation's timestep, for latents of the same shape."""
         image, text = latents.astype(self.dtype) @ self.x_embedder.T, context
         joined = None
-        for block in self._blocks():
+        for block in self.blocks():
             if isinstance(block, DoubleStreamBlock):
                 image, text = block(image, text, modulation.image, modulation.text, rope)
                 self._settle(image, text)
@@ -87,7 +87,8 @@ class Transformer:
             image = joined[:, context.shape[1] :]
         return (modulation.out(image, self.config.eps) @ self.proj_out.T).astype(mx.float32)
 
-    def _blocks(self) -> Iterator[DoubleStreamBlock | SingleStreamBlock]:
+    def blocks(self) -> Iterator[DoubleStreamBlock | SingleStreamBlock]:
+        """The blocks in the order they run."""
         if self._resident is not None:
             yield from self._resident
         else:

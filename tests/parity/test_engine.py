@@ -1,0 +1,171 @@
+"""The engine against diffusers and transformers, in float32 on the same weights, from tokens to pixels."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from bonsai_mlx import GenerationRequest, Pipeline, scheduler, vae
+from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.transformer import DoubleStreamBlock, modulation_schedule, project_context, rotary_embedding
+
+from .reference import (
+    captured_blocks,
+    reference_encode_image,
+    reference_prompt_embeds,
+    reference_run,
+    reference_tokens,
+)
+
+RELATIVE_ERROR = 1e-4
+SIZES = [(64, 64), (128, 128), (256, 64), (96, 208)]  # smallest, square, wide, tall
+PROMPTS = ["a red fox, ink wash", ".", "🦊 狐狸在雪地里 — ночь", "a very long story about a tree " * 100]
+
+
+def relative_error(found: mx.array | np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference as a part of the largest expected value."""
+    found = np.array(found.astype(mx.float32)) if isinstance(found, mx.array) else found
+    assert found.shape == expected.shape
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def assert_same_picture(found: np.ndarray, expected: np.ndarray) -> None:
+    """At least 99.9 % of the values within 1 level of 255, none off by more than 2."""
+    difference = np.abs(found.astype(int) - expected.astype(int))
+    assert (difference <= 1).mean() >= 0.999
+    assert difference.max() <= 2
+
+
+def engine_run(pipe: Pipeline, prompt: str, latents: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Final packed latents and pixels of a run; the size follows from the latents."""
+    height, width = (16 * side for side in latents.shape[2:])
+    seen = []
+    decode = vae.decode
+
+    def remember(checkpoint: Checkpoint, final: mx.array, *rest: object, **options: object) -> object:
+        seen.append(np.array(final))
+        return decode(checkpoint, final, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vae, "decode", remember)
+        result = pipe.generate(prompt, seed=0, steps=steps, width=width, height=height, latents=latents)
+    return seen[0], np.asarray(result.image)
+
+
+@pytest.mark.parametrize("tokens", [16, 1024, 4096, 4300, 4301, 16384])
+@pytest.mark.parametrize("steps", [1, 2, 4, 8, 50])
+def test_sigmas(tokens, steps, reference, tiny_checkpoint):
+    from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
+
+    theirs = reference(tiny_checkpoint("ternary")).scheduler
+    theirs.set_timesteps(
+        sigmas=np.linspace(1.0, 1 / steps, steps), mu=compute_empirical_mu(image_seq_len=tokens, num_steps=steps)
+    )
+    np.testing.assert_allclose(scheduler.sigmas(tokens, steps), theirs.sigmas.numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_tokens_and_prompt_embeddings(prompt, variant, reference, tiny_checkpoint):
+    folder = tiny_checkpoint(variant)
+    pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
+    assert pipe.tokenize(prompt).ids == reference_tokens(theirs, prompt).tolist()
+    assert relative_error(_embeddings(pipe, prompt), reference_prompt_embeds(theirs, prompt)) <= RELATIVE_ERROR
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_every_block(width, height, variant, reference, tiny_checkpoint, noise):
+    folder = tiny_checkpoint(variant)
+    pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
+    config = pipe.checkpoint.transformer
+    latents = noise(config.in_channels, width, height)
+    with captured_blocks(theirs) as expected:
+        reference_run(theirs, PROMPTS[0], latents, steps=1)
+
+    sigmas = scheduler.sigmas(width * height // 256, 1)
+    modulation = modulation_schedule(pipe.checkpoint, [1000 * sigmas[0]], mx.float32)[0]
+    text = project_context(pipe.checkpoint, _embeddings(pipe, PROMPTS[0]), mx.float32)
+    rope = rotary_embedding(config, text.shape[1], height // 16, width // 16)
+    transformer = pipe.transformer(streamed=False)
+    image = mx.array(latents.reshape(1, config.in_channels, -1).transpose(0, 2, 1)) @ transformer.x_embedder.T
+    joined, doubles, singles = None, 0, 0
+    for block in transformer.blocks():
+        if isinstance(block, DoubleStreamBlock):
+            image, text = block(image, text, modulation.image, modulation.text, rope)
+            found, name = mx.concatenate([text, image], axis=1), f"transformer_blocks.{doubles}"
+            doubles += 1
+        else:
+            joined = block(mx.concatenate([text, image], axis=1) if joined is None else joined, modulation.single, rope)
+            found, name = joined, f"single_transformer_blocks.{singles}"
+            singles += 1
+        assert relative_error(found, expected[name][0]) <= RELATIVE_ERROR, name
+    assert (doubles, singles) == (config.num_layers, config.num_single_layers)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 8])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_whole_run(width, height, steps, variant, reference, tiny_checkpoint, noise):
+    folder = tiny_checkpoint(variant)
+    pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
+    latents = noise(pipe.checkpoint.transformer.in_channels, width, height, seed=steps)
+    prompt = PROMPTS[steps % len(PROMPTS)]
+    expected = reference_run(theirs, prompt, latents, steps=steps)
+    final, pixels = engine_run(pipe, prompt, latents, steps)
+    assert relative_error(final, expected["latents"]) <= RELATIVE_ERROR
+    assert_same_picture(pixels, expected["image"])
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_whole_run_of_every_prompt(prompt, variant, reference, tiny_checkpoint, noise):
+    folder = tiny_checkpoint(variant)
+    pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
+    latents = noise(pipe.checkpoint.transformer.in_channels, 64, 96)
+    expected = reference_run(theirs, prompt, latents, steps=2)
+    final, pixels = engine_run(pipe, prompt, latents, 2)
+    assert relative_error(final, expected["latents"]) <= RELATIVE_ERROR
+    assert_same_picture(pixels, expected["image"])
+
+
+@pytest.mark.parametrize("prompt", ["a red circle", "three green stars", "a bonsai tree at sunset", "an owl"])
+def test_seedlings_draw_the_reference_pictures(prompt, seedling, reference, noise):
+    pipe, theirs = Pipeline.from_pretrained(seedling), reference(seedling)
+    width, height = pipe.checkpoint.recommended_size
+    latents = noise(pipe.checkpoint.transformer.in_channels, width, height, seed=len(prompt))
+    expected = reference_run(theirs, prompt, latents, steps=4)
+    final, pixels = engine_run(pipe, prompt, latents, 4)
+    assert relative_error(final, expected["latents"]) <= RELATIVE_ERROR
+    assert_same_picture(pixels, expected["image"])
+
+
+def test_bfloat16_stays_close_to_float32(seedling, noise):
+    exact = Pipeline.from_pretrained(seedling, dtype=mx.float32)
+    rounded = Pipeline.from_pretrained(seedling, dtype=mx.bfloat16)
+    for seed in range(3):
+        request = {"seed": seed, "steps": 4}
+        a = np.asarray(exact.generate("a blue boat on the sea", **request).image, dtype=float)
+        b = np.asarray(rounded.generate("a blue boat on the sea", **request).image, dtype=float)
+        assert 10 * np.log10(255**2 / np.mean((a - b) ** 2)) >= 35
+
+
+def test_vae_encoder(variant, reference, tiny_checkpoint):
+    folder = tiny_checkpoint(variant)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    expected = reference_encode_image(reference(folder), pixels / 255)
+    found = vae.encode(Checkpoint.open(folder), pixels, mx.float32)
+    assert relative_error(found, expected) <= RELATIVE_ERROR
+
+
+def _embeddings(pipe: Pipeline, prompt: str) -> mx.array:
+    encoding = pipe.prompt_embeddings(prompt)
+    while True:
+        try:
+            next(encoding)
+        except StopIteration as stop:
+            return stop.value
+
+
+def test_request_defaults_are_the_checkpoints(seedling):
+    pipe = Pipeline.from_pretrained(seedling)
+    *_, last = pipe.run(GenerationRequest("a red circle", seed=1))
+    assert last.result.image.size == pipe.checkpoint.recommended_size
+    assert last.result.steps == pipe.checkpoint.recommended_steps
