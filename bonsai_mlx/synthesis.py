@@ -143,8 +143,8 @@ class Preset:
         transformer.setdefault("in_channels", vae["latent_channels"] * vae["patch_size"][0] * vae["patch_size"][1])
         if sum(transformer["axes_dims_rope"]) != transformer["attention_head_dim"]:
             raise ValueError(f"axes_dims_rope {transformer['axes_dims_rope']} must add up to attention_head_dim")
-        if max(out_layers) > text_encoder["num_hidden_layers"]:
-            raise ValueError(f"text_encoder_out_layers {out_layers} need more layers than num_hidden_layers")
+        if max(out_layers) >= text_encoder["num_hidden_layers"]:  # the last layer's output is not read: a norm follows
+            raise ValueError(f"text_encoder_out_layers {out_layers} must be less than num_hidden_layers")
         _check_groups(transformer, text_encoder)
         return Preset(transformer, text_encoder, vae, model_index)
 
@@ -177,6 +177,8 @@ PRESETS = {
         },
         text_encoder=_TEXT_ENCODER_4B
         | {
+            "bos_token_id": None,
+            "eos_token_id": None,
             "head_dim": 32,
             "hidden_size": 64,
             "intermediate_size": 192,
@@ -302,4 +304,4 @@ def _vocabulary(tokenizer: Path) -> int:
 
 def _write_json(path: Path, content: Mapping[str, Any], *, indent: int = 2, end: str = "\n") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=indent, sort_keys=True) + end, encoding="utf-8")
+    path.write_text(json.dumps(dict(sorted(content.items())), indent=indent) + end, encoding="utf-8")

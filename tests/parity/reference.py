@@ -35,6 +35,8 @@ from diffusers.utils.logging import set_verbosity_error
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 PIXELS_PER_TOKEN = 16
+# Beside MLX's own threads, torch's spend up to a hundred times the work waiting for each other.
+torch.set_num_threads(1)
 set_verbosity_error()  # it announces that casts and attention backends are experimental
 
 
