@@ -74,6 +74,13 @@ def test_a_tiny_checkpoint_opens(tiny_checkpoint: Callable[..., Path], variant: 
     assert checkpoint.max_sequence_length == 64
 
 
+def test_the_quantization_is_described_as_in_a_published_checkpoint(
+    tiny_checkpoint: Callable[..., Path], variant: str, seedling: Path
+) -> None:
+    name = f"{TRANSFORMER}/quantization_config.json"
+    assert json.loads((tiny_checkpoint(variant) / name).read_text()) == json.loads((seedling / name).read_text())
+
+
 def test_equal_arguments_give_equal_bytes(tmp_path: Path) -> None:
     one, two, other = (make_checkpoint(tmp_path / name, seed=seed) for name, seed in (("1", 3), ("2", 3), ("3", 4)))
     assert files(one) == files(two)
