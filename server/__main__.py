@@ -1,0 +1,188 @@
+"""`python -m server`: options, one line with the address, and a quick, clean end. Exit code 2: it could not start.
+
+`python -m server reindex` makes the gallery's index anew from the image files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import uvicorn
+from pydantic import ValidationError
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from bonsai_mlx import __version__
+
+from .app import create_app
+from .events import EventHub
+from .gallery import Gallery
+from .settings import Settings
+from .store import Store
+from .studio import Studio
+
+GRACEFUL_S = 1  # for answers that are being sent when the server is asked to end
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options; what is left out comes from `BONSAI_*` variables, then from the defaults."""
+    parser = argparse.ArgumentParser(prog="python -m server", description="The Bonsai image server and its page.")
+    parser.add_argument("command", nargs="?", choices=("serve", "reindex"), default="serve", help="default: serve")
+    parser.add_argument("--host", help="address to listen on; others than 127.0.0.1 need a token (one is made up)")
+    parser.add_argument("--port", type=int, help="default 8000; 0: any free one")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where images are kept")
+    parser.add_argument("--models-dir", type=Path, metavar="FOLDER", help="checkpoints; default: Hugging Face cache")
+    parser.add_argument("--variant", choices=("ternary", "binary"), help="the default model; default ternary")
+    parser.add_argument(
+        "--keep-alive", type=float, metavar="MINUTES", help="unload an idle engine; default 10, 0: never"
+    )
+    parser.add_argument("--memory-limit", metavar="BYTES", help="for the engine, such as 6GB; default: none")
+    parser.add_argument("--token", help="what every request must carry; better set BONSAI_TOKEN")
+    parser.add_argument("--allowed-host", action="append", metavar="NAME", help="a further name of this server")
+    parser.add_argument("--queue-size", type=int, metavar="N", help="waiting pictures; default 32")
+    parser.add_argument("--no-browser", dest="browser", action="store_false", default=None, help="open no browser")
+    parser.add_argument("--no-preview", dest="preview", action="store_false", default=None, help="draw no previews")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"bonsai: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
+
+
+def read_settings(options: dict[str, Any]) -> Settings:
+    """Options over variables over defaults. A bad one ends the program with one line."""
+    given = {name: value for name, value in options.items() if value is not None and name != "command"}
+    if "allowed_host" in given:
+        given["allowed_host"] = tuple(given["allowed_host"])
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        origin = f"--{name.replace('_', '-')}" if name in given else f"BONSAI_{name.upper()}"
+        _refuse(f"{origin}: {first['msg']}")
+    if not settings.loopback and settings.token is None:
+        settings = settings.model_copy(update={"token": secrets.token_urlsafe(24)})
+    return settings
+
+
+def check_output(folder: Path) -> None:
+    """Make the folder of the images, or end the program with one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".tmp-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        _refuse(f"cannot write to {folder}: {error.strerror}; choose another folder with --output")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket, or the end of the program with one line."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        taken = " is in use; choose another one with --port" if error.errno == 98 or error.errno == 48 else None
+        _refuse(f"port {port}{taken}" if taken else f"cannot listen on {host}, port {port}: {error.strerror}")
+    return listener
+
+
+def address_of(settings: Settings, port: int) -> str:
+    """What to open in a browser on this computer, or, where others may come in, on theirs."""
+    host = settings.host
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        host = _address_in_network()
+    if ":" in host:
+        host = f"[{host}]"
+    token = f"/?token={settings.token}" if settings.token else ""
+    return f"http://{host}:{port}{token}"
+
+
+def _address_in_network() -> str:
+    """The address of this computer that others see; connecting a datagram socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+class _Server(uvicorn.Server):
+    """Ends the application's own long work before waiting for connections, which would otherwise never close."""
+
+    def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
+        super().__init__(config)
+        self._studio = studio
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._studio.stop()
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM."""
+    check_output(settings.output)
+    listener = listen(settings.host, settings.port)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        http=H11Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=512,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACEFUL_S,
+    )
+    address = address_of(settings, listener.getsockname()[1])
+    print(f"Bonsai is ready: {address}  (images: {settings.output})", flush=True)  # noqa: T201
+    if settings.browser:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    _Server(config, app.state.studio).run(sockets=[listener])
+
+
+def reindex(settings: Settings) -> None:
+    """Make the gallery's index anew from the image files."""
+    check_output(settings.output)
+    store = Store(settings.output)
+    gallery = Gallery(settings.output, store, EventHub(1, 1), settings.trash_days)
+    gallery.prepare()
+    count = asyncio.run(gallery.rebuild())
+    store.close()
+    print(f"{count} images are in the index of {settings.output}")  # noqa: T201
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = vars(build_parser().parse_args(arguments))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("bonsai.access").setLevel(
+        logging.WARNING if not os.environ.get("BONSAI_ACCESS_LOG") else logging.INFO
+    )
+    settings = read_settings(options)
+    if options["command"] == "reindex":
+        reindex(settings)
+    else:
+        serve(settings)
+
+
+if __name__ == "__main__":
+    main()

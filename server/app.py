@@ -1,0 +1,83 @@
+"""`create_app(settings)`: the application, its parts started and stopped with it, behind the door of `security`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from bonsai_mlx import __version__
+
+from . import errors
+from .routes import generate, images, jobs, models, pages, system
+from .security import LoggedRequest, door
+from .settings import Settings
+from .studio import Studio
+from .templating import STATIC, version_of
+
+ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router)
+
+
+class Assets(StaticFiles):
+    """The shipped files. An address that names the current content may be kept for ever, others are revalidated."""
+
+    async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> Response:
+        response = await super().get_response(path, scope)
+        named = parse_qs(scope["query_string"].decode("latin-1")).get("v", [""])[0]
+        current = bool(named) and named == version_of(path)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if current else "no-cache"
+        return response
+
+
+class Application(FastAPI):
+    """FastAPI with the door around everything, including its own answers to unexpected errors."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self.settings = settings
+        self.recent_requests: deque[LoggedRequest] = deque(maxlen=settings.max_log_lines)
+        door(_nothing, settings, self.recent_requests)  # refuse unsafe options now, not at the first request
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return door(super().build_middleware_stack(), self.settings, self.recent_requests)
+
+
+async def _nothing(*_arguments: Any) -> None:
+    """An ASGI application that is never called."""
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    studio: Studio = app.state.studio
+    await studio.start()
+    try:
+        yield
+    finally:
+        await studio.stop()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application for these options (default: from `BONSAI_*`). ValueError: reachable by others without a token."""
+    settings = settings or Settings()
+    app = Application(
+        settings,
+        title="Bonsai",
+        version=__version__,
+        description="A local image server for ternary and binary Bonsai Image 4B.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.studio = Studio(settings, app.recent_requests)
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/static", Assets(directory=STATIC), name="static")
+    return app

@@ -1,0 +1,93 @@
+"""How long things take on this machine, learned from every finished picture: for time left, progress and the watchdog.
+
+Loading and encoding do not depend on the size of the picture; a denoising step and decoding do, about in proportion to
+its pixels, which is how sizes never drawn before are estimated. Knows nothing of jobs or processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from .store import Store
+
+Phase = Literal["load", "encode", "denoise", "decode"]
+PHASES: tuple[Phase, ...] = ("encode", "load", "denoise", "decode")  # as the engine goes through them
+_NEW_SHARE = 0.4  # of the latest figure in the running average
+_CACHED_SHARE = 0.2  # a phase this much shorter than usual was answered from a cache and teaches nothing
+_GUESS_S: Mapping[Phase, float] = {"load": 1.0, "encode": 1.0, "denoise": 1.0, "decode": 1.5}  # only as proportions
+
+
+class Durations:
+    """Seconds per phase of a (model, size); for "denoise", of one step."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        rows = store.execute("SELECT model, width, height, phase, seconds FROM durations")
+        self._seconds: dict[tuple[str, int, int, str], float] = {row[:4]: row[4] for row in rows}
+
+    def learn(self, model: str, width: int, height: int, steps: int, timings: Mapping[str, float]) -> None:
+        """Remember a finished picture's seconds per phase."""
+        for phase in PHASES:
+            seconds = timings.get(phase, 0.0) / (max(steps, 1) if phase == "denoise" else 1)
+            key = _key(model, width, height, phase)
+            old = self._seconds.get(key)
+            if seconds <= 0 or (phase in ("load", "encode") and old is not None and seconds < _CACHED_SHARE * old):
+                continue
+            new = seconds if old is None else (1 - _NEW_SHARE) * old + _NEW_SHARE * seconds
+            self._seconds[key] = new
+            self._store.execute("INSERT OR REPLACE INTO durations VALUES (?, ?, ?, ?, ?)", (*key, new))
+
+    def seconds(self, model: str, width: int, height: int, phase: Phase) -> float | None:
+        """Of a phase, or of one step for "denoise"; None while nothing is known of this model."""
+        exact = self._seconds.get(_key(model, width, height, phase))
+        if exact is not None or phase in ("load", "encode"):
+            return exact
+        pixels = width * height
+        known = [(w * h, s) for (m, w, h, p), s in self._seconds.items() if m == model and p == phase]
+        if not known:
+            return None
+        nearest, seconds = min(known, key=lambda entry: abs(entry[0] - pixels))
+        return seconds * pixels / nearest
+
+    def plan(self, model: str, width: int, height: int, steps: int, *, loaded: bool) -> Plan:
+        """What the phases of one picture are going to take; without loading if the model is `loaded`."""
+        found = {phase: self.seconds(model, width, height, phase) for phase in PHASES}
+        known = found["denoise"] is not None and found["decode"] is not None
+        seconds = {phase: found[phase] or (0.0 if known else _GUESS_S[phase]) for phase in PHASES}
+        seconds["denoise"] *= steps
+        if loaded:
+            seconds["load"] = 0.0
+        return Plan(seconds, known)
+
+
+def _key(model: str, width: int, height: int, phase: str) -> tuple[str, int, int, str]:
+    return (model, 0, 0, phase) if phase in ("load", "encode") else (model, width, height, phase)
+
+
+class Plan:
+    """Seconds per phase, in order; `known` if they were learned rather than guessed."""
+
+    def __init__(self, seconds: Mapping[Phase, float], known: bool) -> None:
+        self._seconds = seconds
+        self._known = known
+
+    @property
+    def total_s(self) -> float | None:
+        return sum(self._seconds.values()) if self._known else None
+
+    def progress(self, phase: Phase, step: int, steps: int) -> float:
+        """The finished share, 0 to 1, after `step` of `steps` of a phase."""
+        total = sum(self._seconds.values()) or 1.0
+        return min(1.0, (total - self._left_s(phase, step, steps)) / total)
+
+    def eta_s(self, phase: Phase, step: int, steps: int) -> float | None:
+        """Seconds left after `step` of `steps` of a phase; None while nothing is known."""
+        return self._left_s(phase, step, steps) if self._known else None
+
+    def _left_s(self, phase: Phase, step: int, steps: int) -> float:
+        if phase == "load" and step == 0:  # how every run begins, before the prompt is encoded
+            return sum(self._seconds.values())
+        later = PHASES[PHASES.index(phase) + 1 :]
+        share = 1 - step / steps if steps else 1.0
+        return share * self._seconds[phase] + sum(self._seconds[other] for other in later)

@@ -1,0 +1,168 @@
+"""The one shape of every error that leaves the server, and the mapping of exceptions to it.
+
+Clients never see the text of a library's exception: only ours, or an error id to find in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from bonsai_mlx import __version__
+from bonsai_mlx.errors import BonsaiError, CheckpointError, OutOfMemory, RequestError
+
+from .templating import render
+
+log = logging.getLogger("bonsai.server")
+
+Code = Literal[
+    "bad_field",
+    "bad_request",
+    "queue_full",
+    "model_missing",
+    "not_found",
+    "forbidden",
+    "unauthorized",
+    "too_large",
+    "does_not_fit",
+    "cancelled",
+    "failed",
+    "out_of_memory",
+    "shutting_down",
+    "conflict",
+    "disk_full",
+]
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, in words for a person, and what to do about it."""
+
+    code: Code
+    message: str
+    field: str | None = None
+    remedy: str | None = None
+    retry_after_s: float | None = None
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer with a status of 400 or more."""
+
+    error: ErrorDetail
+
+
+class ApiError(Exception):
+    """An answer other than success, raised anywhere below a route."""
+
+    def __init__(
+        self,
+        status: int,
+        code: Code,
+        message: str,
+        *,
+        field: str | None = None,
+        remedy: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = ErrorDetail(code=code, message=message, field=field, remedy=remedy, retry_after_s=retry_after_s)
+
+
+def not_found(what: str) -> ApiError:
+    """404 for `what`, e.g. "image"."""
+    return ApiError(404, "not_found", f"There is no such {what}.")
+
+
+def error_response(status: int, detail: ErrorDetail) -> JSONResponse:
+    """The error as JSON, with Retry-After where waiting helps."""
+    headers = {}
+    if detail.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(detail.retry_after_s)))
+    return JSONResponse(ErrorBody(error=detail).model_dump(), status_code=status, headers=headers)
+
+
+_TITLES = {404: "Not found", 422: "Not found", 503: "Just a moment"}  # a bad id in an address is not found either
+
+
+def _answer(request: Request, status: int, detail: ErrorDetail) -> Response:
+    """The error as a page for a browser that follows a link, as JSON for everybody else."""
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        context = {"title": _TITLES.get(status, "That did not work"), "message": detail.message}
+        common = {"version": __version__, "page": "error", "remedy": detail.remedy}
+        return HTMLResponse(render("error.html", context | common), status_code=status)
+    return error_response(status, detail)
+
+
+_STATUS_CODES: dict[int, Code] = {401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large"}
+_STATUS_TEXTS = {
+    400: "The request could not be read.",
+    404: "There is nothing at this address.",
+    405: "This address does not answer to that method.",
+    413: "The request is larger than this address accepts.",
+}
+
+
+def from_bonsai(error: BonsaiError) -> ApiError:
+    """The engine's own errors, whose messages are written for people."""
+    if isinstance(error, RequestError):
+        return ApiError(422, "bad_field", error.message, field=error.field)
+    if isinstance(error, OutOfMemory):
+        return ApiError(507, "out_of_memory", str(error))
+    if isinstance(error, CheckpointError):
+        return ApiError(409, "model_missing", str(error))
+    return ApiError(500, "failed", str(error))
+
+
+async def _on_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101  (the registration below guarantees it)
+    return _answer(request, error.status, error.detail)
+
+
+async def _on_bonsai_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BonsaiError)  # noqa: S101
+    mapped = from_bonsai(error)
+    return _answer(request, mapped.status, mapped.detail)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    first: Any = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    if first["type"] == "json_invalid":
+        place, message = [], "The body is not valid JSON."
+    else:
+        message = f"{first['msg']}."
+    return _answer(request, 422, ErrorDetail(code="bad_field", message=message, field=".".join(place) or None))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = _STATUS_CODES.get(error.status_code, "bad_request")
+    message = _STATUS_TEXTS.get(error.status_code, "The request was not accepted.")
+    response = _answer(request, error.status_code, ErrorDetail(code=code, message=message))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    error_id = secrets.token_hex(4)
+    log.error("error %s: %s", error_id, type(error).__name__)  # the traceback follows from the server itself
+    message = f"Something went wrong inside the server; its log has the details under {error_id}."
+    return _answer(request, 500, ErrorDetail(code="failed", message=message))
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers: everything that is raised below leaves in the one shape."""
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(BonsaiError, _on_bonsai_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)

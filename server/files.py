@@ -1,0 +1,55 @@
+"""Files in the output folder: named by ids alone, written as a whole or not at all, symbolic links never followed."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ID = re.compile(r"[0-9a-f]{32}")
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def read_file(path: Path) -> bytes:
+    """The file's bytes; OSError when it is missing or a symbolic link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def write_disposable(path: Path, data: bytes) -> None:
+    """Replace `path` atomically without waiting for the disk: for files that can be made again."""
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def ids_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """The id and status of every regular `<id>.png` in a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            stem = entry.name.removesuffix(".png")
+            if stem != entry.name and ID.fullmatch(stem) and entry.is_file(follow_symlinks=False):
+                yield stem, entry.stat(follow_symlinks=False)
+
+
+def sweep(folder: Path, prefixes: tuple[str, ...] = (TEMPORARY_PREFIX,)) -> int:
+    """Delete what interrupted writes left behind; returns how many files. Call before anything writes."""
+    left = [entry for entry in folder.iterdir() if entry.name.startswith(prefixes) and entry.is_file()]
+    for entry in left:
+        entry.unlink(missing_ok=True)
+    return len(left)
+
+
+def delete_older(folder: Path, days: float) -> list[str]:
+    """Delete the `<id>.png` that were moved into this folder more than `days` ago; returns their ids."""
+    limit = time.time() - days * 86_400
+    old = [image_id for image_id, status in ids_in(folder) if status.st_ctime < limit]  # ctime: when it was moved
+    for image_id in old:
+        (folder / f"{image_id}.png").unlink(missing_ok=True)
+    return old

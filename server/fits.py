@@ -1,0 +1,108 @@
+"""Which sizes fit into this machine's memory, from the engine's own plan and what is free. Draws and loads nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import psutil
+
+from bonsai_mlx.errors import OutOfMemory
+from bonsai_mlx.request import MIN_SIZE_PX, SIZE_MULTIPLE_PX
+
+from .durations import Durations
+from .errors import ApiError
+from .models import Models, Ready
+from .schemas import Fit
+from .settings import Settings
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from bonsai_mlx.checkpoint import Checkpoint
+
+ASPECTS = ((1, 1), (4, 3), (3, 4), (3, 2), (2, 3), (16, 9), (9, 16))
+_SHARES = (0.25, 0.5, 1.0, 1.5)  # of the checkpoint's native number of pixels
+_SEEDLING_SHARES = (0.5, 1.0, 2.25, 4.0)
+_COMFORTABLE = 0.75  # of what is free
+
+
+class Fits:
+    """Predictions are made in a thread (opening a checkpoint reads its headers) and remembered."""
+
+    def __init__(self, settings: Settings, models: Models, worker: Worker, durations: Durations) -> None:
+        self._settings = settings
+        self._models = models
+        self._worker = worker
+        self._durations = durations
+
+    async def check(self, ready: Ready, width: int, height: int, *, force: bool) -> None:
+        """ApiError 422 for a picture that this machine cannot hold; with `force`, only a memory limit is in the way."""
+        try:
+            peak = await asyncio.to_thread(self._peak_bytes, ready, width, height)
+        except OutOfMemory as error:
+            raise ApiError(
+                422, "does_not_fit", f"{error}.", field="width", remedy="Choose a smaller size or a larger limit."
+            ) from None
+        total = psutil.virtual_memory().total
+        if peak > total and not force:
+            message = f"{width}x{height} needs {peak / 1e9:.1f} GB; this machine has {total / 1e9:.1f} GB."
+            remedy = 'Choose a smaller size, or send "force": true to try anyway.'
+            raise ApiError(422, "does_not_fit", message, field="width", remedy=remedy)
+
+    async def sizes(self, name: str) -> list[Fit]:
+        """Every size that the page offers for a model, with a verdict. ApiError 409 for a missing model."""
+        ready = self._models.require_ready(name)
+        return await asyncio.to_thread(lambda: [self._fit(ready, *size) for size in sizes_of(ready)])
+
+    def _fit(self, ready: Ready, width: int, height: int) -> Fit:
+        plan = self._durations.plan(ready.name, width, height, ready.recommended_steps, loaded=True)
+        verdict: Literal["fits", "tight", "swaps"]
+        try:
+            peak = self._peak_bytes(ready, width, height)
+        except OutOfMemory:
+            peak, verdict = self._settings.memory_limit or 0, "swaps"
+        else:
+            free = psutil.virtual_memory().available + self._worker.memory.get("process_bytes", 0)
+            verdict = "fits" if peak <= _COMFORTABLE * free else "tight" if peak <= free else "swaps"
+        return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=plan.total_s)
+
+    def _peak_bytes(self, ready: Ready, width: int, height: int) -> int:
+        device = self._worker.device or ("metal" if sys.platform == "darwin" else "cpu")
+        return _predict(ready.path, width, height, device, self._settings.memory_limit)
+
+
+@lru_cache(maxsize=512)
+def _predict(path: Path, width: int, height: int, device: str, limit_bytes: int | None) -> int:
+    from bonsai_mlx import plan  # here: it brings numpy, which an idle server does without
+
+    item_bytes = 4 if device == "cpu" else 2  # activations: float32 on the CPU, bfloat16 elsewhere
+    checkpoint = _checkpoint(path)
+    return plan.choose(
+        checkpoint, width, height, device=device, item_bytes=item_bytes, limit_bytes=limit_bytes
+    ).peak_bytes
+
+
+@lru_cache(maxsize=8)
+def _checkpoint(path: Path) -> Checkpoint:
+    from bonsai_mlx.checkpoint import Checkpoint
+
+    return Checkpoint.open(path)
+
+
+def sizes_of(ready: Ready) -> Iterator[tuple[int, int]]:
+    """Width and height of every offered size: each aspect at a few numbers of pixels, in multiples of 16."""
+    native = math.prod(ready.recommended_size)
+    shares = _SHARES if native >= 512 * 512 else _SEEDLING_SHARES
+    for across, down in ASPECTS:
+        for share in shares:
+            unit = math.sqrt(native * share / (across * down))
+            yield _rounded(across * unit), _rounded(down * unit)
+
+
+def _rounded(pixels: float) -> int:
+    return max(MIN_SIZE_PX, round(pixels / SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX)

@@ -1,0 +1,315 @@
+"""Every image ever made: plain `<id>.png` files with their recipe inside, and an index that can be rebuilt from them.
+
+Owns the output folder: the files, `.trash/` (deleted images, until they are too old to be wanted back) and
+`.thumbnails/` (disposable). The child process writes new images; everything else about them happens here. The files
+are the truth: what the index says and no file confirms is dropped. Never looks inside a picture but for thumbnails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import logging
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import ApiError, not_found
+from .events import EventHub
+from .files import delete_older, ids_in, read_file, sweep, write_disposable
+from .schemas import Deleted, Image, ImagePage
+from .store import Store, timestamp
+
+log = logging.getLogger("bonsai.gallery")
+
+THUMBNAIL_PX = 384  # the long side
+_INSERT = """INSERT OR REPLACE INTO images (id, created_at, search, favourite, group_id, deleted_at, data)
+             VALUES (?, ?, ?, ?, ?, ?, ?)"""
+
+_NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
+                ORDER BY created_at {1}, id {1} LIMIT 1"""
+
+
+def fold(text: str) -> str:
+    """How prompts and search words are compared: without regard to case."""
+    return text.casefold()
+
+
+def thumbnail_webp(picture: Any) -> bytes:
+    """A PIL image, at most 384 px on its long side, as WebP."""
+    small = picture.convert("RGB")
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=82, method=2)
+    return buffer.getvalue()
+
+
+class Gallery:
+    """Use from the event loop; what reads files runs in threads."""
+
+    def __init__(self, folder: Path, store: Store, events: EventHub, trash_days: float) -> None:
+        self.folder = folder
+        self.trash = folder / ".trash"
+        self.thumbnails = folder / ".thumbnails"
+        self._store = store
+        self._events = events
+        self._trash_days = trash_days
+        self._drawing = asyncio.Semaphore(1)  # thumbnails are made one at a time
+
+    def prepare(self) -> None:
+        """Make the folders, and remove what interrupted writes left behind. Blocks; before anything else runs."""
+        for folder in (self.folder, self.trash, self.thumbnails):
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
+        for image_id in delete_older(self.trash, self._trash_days):
+            self._forget(image_id)
+
+    # the index
+
+    def add(self, image: Image) -> None:
+        """Enter a new image, whose file is already there, and tell the pages."""
+        self._store.execute(_INSERT, _row(image))
+        self._events.publish("image", image.model_dump())
+
+    def get(self, image_id: str) -> Image:
+        """The image, or ApiError 404 for an unknown or deleted one."""
+        rows = self._store.execute(
+            "SELECT data, favourite FROM images WHERE id = ? AND deleted_at IS NULL", (image_id,)
+        )
+        if not rows:
+            raise not_found("image")
+        return _image(*rows[0])
+
+    async def page(
+        self,
+        *,
+        limit: int = 60,
+        cursor: str | None = None,
+        q: str = "",
+        favourite: bool | None = None,
+        group: str | None = None,
+    ) -> ImagePage:
+        """Newest first. Every word of `q` has to be in the prompt. 422 for a cursor that is none of ours."""
+        where, values = _filters(q, favourite, group)
+        total = (await self._store.read(f"SELECT count(*) FROM images WHERE {where}", values))[0][0]  # noqa: S608
+        if cursor is not None:
+            where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, *_decode_cursor(cursor)]
+        sql = f"SELECT data, favourite, created_at, id FROM images WHERE {where} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608, E501
+        rows = await self._store.read(sql, [*values, limit + 1])
+        images = [_image(data, starred) for data, starred, _, _ in rows[:limit]]
+        following = _encode_cursor(*rows[limit - 1][2:]) if len(rows) > limit else None
+        return ImagePage(images=images, next_cursor=following, total=total)
+
+    async def neighbours(self, image: Image) -> tuple[str | None, str | None]:
+        """The ids of the next newer and the next older image."""
+        here = (image.created_at, image.id)
+        newer = await self._store.read(_NEIGHBOUR.format(">", "ASC"), here)
+        older = await self._store.read(_NEIGHBOUR.format("<", "DESC"), here)
+        return (newer[0][0] if newer else None), (older[0][0] if older else None)
+
+    def set_favourite(self, image_id: str, favourite: bool) -> Image:
+        """Mark or unmark; returns the image as it is now."""
+        self._store.execute("UPDATE images SET favourite = ? WHERE id = ?", (favourite, image_id))
+        image = self.get(image_id)
+        self._events.publish("image", image.model_dump())
+        return image
+
+    def _forget(self, image_id: str) -> None:
+        self._store.execute("DELETE FROM images WHERE id = ?", (image_id,))
+        self._thumbnail_file(image_id).unlink(missing_ok=True)
+
+    # the files
+
+    def file(self, image_id: str) -> Path:
+        return self.folder / f"{image_id}.png"
+
+    def _thumbnail_file(self, image_id: str) -> Path:
+        return self.thumbnails / f"{image_id}.webp"
+
+    async def png(self, image_id: str, metadata: Literal["full", "mark", "none"] = "full") -> bytes:
+        """The image's file with as much of its recipe as asked for."""
+        self.get(image_id)
+        return await asyncio.to_thread(self._read_png, image_id, metadata)
+
+    def _read_png(self, image_id: str, metadata: Literal["full", "mark", "none"]) -> bytes:
+        from bonsai_mlx.metadata import rewrite_png  # here: most requests want the file as it is
+
+        try:
+            png = read_file(self.file(image_id))
+        except OSError:
+            raise not_found("image") from None
+        return png if metadata == "full" else rewrite_png(png, metadata)
+
+    async def thumbnail(self, image_id: str) -> bytes:
+        """WebP of at most 384 px, made from the image when there is none."""
+        self.get(image_id)
+        try:
+            return await asyncio.to_thread(read_file, self._thumbnail_file(image_id))
+        except OSError:
+            async with self._drawing:
+                return await asyncio.to_thread(self._draw_thumbnail, image_id)
+
+    def _draw_thumbnail(self, image_id: str) -> bytes:
+        from PIL import Image as Pillow  # here: it is 10 MB that an idle server does without
+
+        try:
+            with Pillow.open(io.BytesIO(read_file(self.file(image_id))), formats=("PNG",)) as picture:
+                data = thumbnail_webp(picture)
+        except (OSError, Pillow.DecompressionBombError, SyntaxError, ValueError):
+            raise not_found("image") from None
+        write_disposable(self._thumbnail_file(image_id), data)
+        return data
+
+    # deleting, with undo
+
+    async def delete(self, image_id: str) -> Deleted:
+        """Move the file to the trash, from where `restore` brings it back."""
+        self.get(image_id)
+        try:
+            await asyncio.to_thread(os.replace, self.file(image_id), self.trash / f"{image_id}.png")
+        except FileNotFoundError:
+            self._forget(image_id)
+            raise not_found("image") from None
+        now = time.time()
+        self._store.execute("UPDATE images SET deleted_at = ? WHERE id = ?", (now, image_id))
+        self._events.publish("image_deleted", {"id": image_id})
+        return Deleted(id=image_id, undo_until=timestamp(now + self._trash_days * 86_400))
+
+    async def restore(self, image_id: str) -> Image:
+        """Undo `delete`. 404 when it was never deleted or is gone for good."""
+        if not self._store.execute("SELECT 1 FROM images WHERE id = ? AND deleted_at IS NOT NULL", (image_id,)):
+            raise not_found("deleted image")
+        try:
+            await asyncio.to_thread(os.replace, self.trash / f"{image_id}.png", self.file(image_id))
+        except FileNotFoundError:
+            self._forget(image_id)
+            raise not_found("deleted image") from None
+        self._store.execute("UPDATE images SET deleted_at = NULL WHERE id = ?", (image_id,))
+        image = self.get(image_id)
+        self._events.publish("image", image.model_dump())
+        return image
+
+    # the index and the files agree
+
+    async def reconcile(self) -> int:
+        """Enter files that the index does not know, drop entries without a file; returns how many changed."""
+        files = dict(await asyncio.to_thread(_listing, self.folder))
+        trashed = dict(await asyncio.to_thread(_listing, self.trash))
+        known = {row[0]: row[1] for row in await self._store.read("SELECT id, deleted_at FROM images")}
+        gone = [i for i, deleted in known.items() if i not in (files if deleted is None else trashed)]
+        new = sorted((files.keys() | trashed.keys()) - (known.keys() - set(gone)))
+        for image_id in gone:
+            if not self.file(image_id).exists() and not (self.trash / f"{image_id}.png").exists():
+                self._forget(image_id)
+        for start in range(0, len(new), 100):
+            await self._enter(new[start : start + 100], files)
+        if new or gone:
+            log.info("the gallery's index was brought up to date: %d entered, %d dropped", len(new), len(gone))
+        return len(new) + len(gone)
+
+    async def rebuild(self) -> int:
+        """Make the index anew from the files alone, but for the favourites; returns how many images it has."""
+        starred = {row[0] for row in await self._store.read("SELECT id FROM images WHERE favourite = 1")}
+        self._store.execute("DELETE FROM images")
+        await self.reconcile()
+        self._store.execute_many("UPDATE images SET favourite = 1 WHERE id = ?", [(i,) for i in starred])
+        total: int = self._store.execute("SELECT count(*) FROM images")[0][0]
+        return total
+
+    async def _enter(self, ids: Iterable[str], files: dict[str, os.stat_result]) -> None:
+        for image_id in ids:
+            deleted = image_id not in files
+            path = self.trash / f"{image_id}.png" if deleted else self.file(image_id)
+            image = await asyncio.to_thread(image_from_file, path)
+            if image is None:
+                continue
+            image.favourite = image_id in self._store.salvaged_favourites
+            self._store.execute(_INSERT, _row(image, time.time() if deleted else None))
+
+
+def _listing(folder: Path) -> list[tuple[str, os.stat_result]]:
+    return list(ids_in(folder))
+
+
+def image_from_file(path: Path) -> Image | None:
+    """What a file says of itself, for a lost index; None when it is no readable PNG file."""
+    from bonsai_mlx import metadata
+
+    try:
+        png, status = read_file(path), path.stat()
+        found = metadata.read(png)
+    except (OSError, ValueError):
+        log.warning("%s is not a readable PNG file and is left out of the gallery", path.name)
+        return None
+    recipe = found.recipe if found else None
+    return make_image(
+        path.stem,
+        prompt=found.prompt if found else "",
+        seed=found.seed if found else None,
+        steps=found.steps if found else None,
+        # bytes 16-24 of a PNG are the IHDR's width and height
+        width=int.from_bytes(png[16:20], "big"),
+        height=int.from_bytes(png[20:24], "big"),
+        model=recipe.model if recipe else None,
+        variant=recipe.variant if recipe else None,
+        created_at=timestamp(status.st_mtime),
+        size_bytes=len(png),
+        timings=dict(recipe.timings) if recipe else {},
+        peak_memory_bytes=recipe.peak_memory_bytes if recipe else None,
+        recipe=recipe_dict(recipe.to_json()) if recipe else {},
+    )
+
+
+def recipe_dict(canonical: bytes) -> dict[str, Any]:
+    """A recipe's canonical JSON as a dictionary."""
+    import json
+
+    value: dict[str, Any] = json.loads(canonical)
+    return value
+
+
+def make_image(image_id: str, *, size_bytes: int, **fields: Any) -> Image:
+    """An Image with its addresses filled in."""
+    url = f"/images/{image_id}"
+    return Image(id=image_id, bytes=size_bytes, url=f"{url}.png", thumbnail_url=f"{url}/thumbnail", **fields)
+
+
+def _row(image: Image, deleted_at: float | None = None) -> tuple[Any, ...]:
+    data = image.model_dump_json(exclude={"favourite"})
+    return image.id, image.created_at, fold(image.prompt), image.favourite, image.group, deleted_at, data
+
+
+def _image(data: str, favourite: int) -> Image:
+    image = Image.model_validate_json(data)
+    image.favourite = bool(favourite)
+    return image
+
+
+def _filters(q: str, favourite: bool | None, group: str | None) -> tuple[str, list[Any]]:
+    clauses = ["deleted_at IS NULL"]
+    values: list[Any] = []
+    for word in fold(q).split():
+        clauses.append("instr(search, ?) > 0")
+        values.append(word)
+    if favourite is not None:
+        clauses.append("favourite = ?")
+        values.append(int(favourite))
+    if group is not None:
+        clauses.append("group_id = ?")
+        values.append(group)
+    return " AND ".join(clauses), values
+
+
+def _encode_cursor(created_at: str, image_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{created_at} {image_id}".encode()).decode()
+
+
+def _decode_cursor(cursor: str) -> tuple[str, str]:
+    try:
+        created_at, image_id = base64.urlsafe_b64decode(cursor).decode().split(" ")
+    except ValueError:
+        raise ApiError(422, "bad_field", "The cursor is not one that this server gave.", field="cursor") from None
+    return created_at, image_id

@@ -1,0 +1,433 @@
+"""The queue: bounded, cancellable, one picture at a time, and still there after a restart.
+
+Owns every job from its request to its end; what waits or runs is also kept in memory, what has ended is in the store
+alone. Jobs that a caller waits for (`attached`) end with the server; the others return after its next start. Every
+change goes to the pages as an event. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import secrets
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from bonsai_mlx.request import MAX_SEED
+
+from .durations import PHASES, Durations, Plan
+from .errors import ApiError, not_found
+from .events import EventHub
+from .gallery import Gallery, image_from_file, make_image
+from .memory import MemoryMonitor
+from .models import Models
+from .schemas import GroupKind, Image, Job, JobError, JobStatus, Queue
+from .settings import Settings
+from .store import Store, timestamp
+from .worker import Message, Worker, WorkerLostError
+
+log = logging.getLogger("bonsai.jobs")
+
+_PATIENCE = 10  # times the learned duration of a step before the engine counts as hung
+_KEPT_JOBS = 1_000  # finished ones; their images are in the gallery for ever
+_KEPT_PREVIEWS = 8
+_STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One picture to make, with nothing left open."""
+
+    model: str
+    prompt: str
+    seed: int
+    steps: int
+    width: int
+    height: int
+
+
+@dataclass(eq=False)
+class Active:
+    """A job that waits or runs."""
+
+    job: Job
+    attached: bool
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    plan: Plan | None = None
+    started: float = 0.0  # time.monotonic()
+    cancelling: bool = False
+
+
+def random_seed() -> int:
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+class Jobs:
+    """Use from the event loop. `run_forever` is the only place where pictures are made."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        events: EventHub,
+        gallery: Gallery,
+        models: Models,
+        worker: Worker,
+        memory: MemoryMonitor,
+        durations: Durations,
+        preview: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._events = events
+        self._gallery = gallery
+        self._models = models
+        self._worker = worker
+        self._memory = memory
+        self._durations = durations
+        self._preview = preview
+        self._waiting: deque[Active] = deque()
+        self._running: Active | None = None
+        self._arrived = asyncio.Event()
+        self._previews: dict[str, bytes] = {}
+        self._closing = False
+
+    # asking
+
+    def submit(self, orders: Sequence[Order], group_kind: GroupKind | None = None, attached: bool = False) -> list[Job]:
+        """Queue all of these pictures or none. ApiError: queue full, disk full, shutting down."""
+        self._check_room(len(orders))
+        group = secrets.token_hex(16) if group_kind else None
+        created = [Active(self._new_job(order, group, group_kind), attached) for order in orders]
+        rows = [(a.job.id, a.job.status, group, attached, a.job.model_dump_json()) for a in created]
+        self._store.execute_many("INSERT INTO jobs (id, status, group_id, attached, data) VALUES (?, ?, ?, ?, ?)", rows)
+        self._waiting.extend(created)
+        self._number()
+        for active in created:
+            self._publish(active)
+        self._arrived.set()
+        return [active.job.model_copy() for active in created]
+
+    def _check_room(self, count: int) -> None:
+        if self._closing:
+            raise ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
+        if len(self.active) + count > self._settings.queue_size + 1:
+            message = f"The queue is full: {len(self._waiting)} pictures are waiting already."
+            raise ApiError(429, "queue_full", message, retry_after_s=self._next_free_s())
+        if shutil.disk_usage(self._gallery.folder).free < self._settings.min_free_bytes:
+            raise ApiError(
+                507,
+                "disk_full",
+                "There is hardly any space left in the folder of the images.",
+                remedy="Free some space, or start the server with --output on another disk.",
+            )
+
+    def _next_free_s(self) -> float:
+        """When a place in the queue becomes free, as far as that is known."""
+        eta = self._running.job.eta_s if self._running else None
+        return max(1.0, eta) if eta is not None else 5.0
+
+    def _new_job(self, order: Order, group: str | None, group_kind: GroupKind | None) -> Job:
+        return Job(
+            id=secrets.token_hex(16),
+            status="queued",
+            group=group,
+            group_kind=group_kind,
+            created_at=timestamp(),
+            steps_total=order.steps,
+            **{name: getattr(order, name) for name in ("model", "prompt", "seed", "steps", "width", "height")},
+        )
+
+    @property
+    def active(self) -> list[Active]:
+        """The running job and the waiting ones, in their order."""
+        return [*([self._running] if self._running else []), *self._waiting]
+
+    def _find(self, job_id: str) -> Active | None:
+        return next((active for active in self.active if active.job.id == job_id), None)
+
+    def get(self, job_id: str) -> Job:
+        """The job as it is now, or ApiError 404."""
+        active = self._find(job_id)
+        if active is not None:
+            return self._refreshed(active)
+        rows = self._store.execute("SELECT data FROM jobs WHERE id = ?", (job_id,))
+        if not rows:
+            raise not_found("job")
+        return Job.model_validate_json(rows[0][0])
+
+    def snapshot(self) -> list[Job]:
+        """The running and waiting jobs as they are now."""
+        return [self._refreshed(active) for active in self.active]
+
+    def recent(self, status: JobStatus | None, limit: int) -> list[Job]:
+        """The latest jobs, newest first, of one status or of all."""
+        where, values = ("WHERE status = ?", [status]) if status else ("", [])
+        sql = f"SELECT id, data FROM jobs {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608
+        live = {active.job.id: active for active in self.active}
+        rows = self._store.execute(sql, [*values, limit])
+        return [self._refreshed(live[i]) if i in live else Job.model_validate_json(data) for i, data in rows]
+
+    def queue(self) -> Queue:
+        return Queue(
+            running=int(self._running is not None), waiting=len(self._waiting), limit=self._settings.queue_size
+        )
+
+    def preview_png(self, job_id: str) -> bytes:
+        """The latest preview, also for a while after the end; ApiError 404 without one."""
+        if job_id not in self._previews:
+            raise not_found("preview")
+        return self._previews[job_id]
+
+    async def wait(self, job_id: str) -> Job:
+        """The job once it has ended. Cancelling this wait does not cancel the job."""
+        active = self._find(job_id)
+        if active is not None:
+            await active.finished.wait()
+        return self.get(job_id)
+
+    # cancelling
+
+    def cancel(self, job_id: str) -> Job:
+        """Drop a waiting job, stop a running one after the step it is in. ApiError: 404 unknown, 409 already ended."""
+        active = self._find(job_id)
+        if active is None:
+            job = self.get(job_id)
+            raise ApiError(409, "conflict", f"This job has ended already: it is {job.status}.")
+        if active is self._running:
+            active.cancelling = True
+            self._worker.cancel(job_id)
+        else:
+            self._waiting.remove(active)
+            self._end(active, "cancelled")
+            self._number()
+        return self._refreshed(active)
+
+    def cancel_group(self, group: str) -> list[Job]:
+        """Cancel whatever of a group has not ended. ApiError 404 when there is nothing."""
+        members = [active.job.id for active in self.active if active.job.group == group]
+        if not members:
+            raise not_found("group with unfinished jobs")
+        return [self.cancel(job_id) for job_id in reversed(members)]  # the running one last: the next must not start
+
+    # running
+
+    async def run_forever(self) -> None:
+        """Make one picture after the other."""
+        while True:
+            while not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            active = self._running = self._waiting.popleft()
+            try:
+                await self._run(active)
+            except Exception:
+                log.exception("job %s ended with an unexpected error", active.job.id)
+                self._fail(active, "failed", "Something went wrong inside the server; its log has the details.")
+            finally:
+                self._running = None
+            self._number()
+            await self._store.checkpoint()
+
+    async def _run(self, active: Active) -> None:
+        job = active.job
+        ready = self._models.find_ready(job.model)
+        if ready is None:
+            self._fail(active, "model_missing", f"The checkpoint {job.model} is not complete any more.")
+            return
+        self._begin(active)
+        request = {name: getattr(job, name) for name in ("prompt", "seed", "steps", "width", "height")}
+        command = {
+            "job": job.id,
+            "path": str(ready.path),
+            "checkpoint": {"model": job.model, "repo": ready.repo, "revision": ready.revision},
+            "memory_limit_bytes": self._settings.memory_limit,
+            "output": str(self._gallery.folder.resolve()),
+            "request": request | {"preview": self._preview()},
+        }
+        try:
+            async with contextlib.aclosing(self._worker.run(command, self._allowed_silence(job))) as messages:
+                async for message in messages:
+                    self._apply(active, message)
+        except WorkerLostError as loss:
+            self._lost(active, loss)
+
+    def _begin(self, active: Active) -> None:
+        job = active.job
+        loaded = self._worker.model == job.model
+        active.plan = self._durations.plan(job.model, job.width, job.height, job.steps, loaded=loaded)
+        active.started = time.monotonic()
+        job.status, job.started_at, job.phase = "running", timestamp(), "load"
+        job.eta_s = active.plan.total_s
+        self._memory.run_begins()
+        self._save(active)
+        self._number()
+        self._publish(active)
+
+    def _allowed_silence(self, job: Job) -> Callable[[Message | None], float]:
+        """The watchdog's patience until the next event, from what was learned about this model and size."""
+
+        def seconds(last: Message | None) -> float:
+            index = PHASES.index(last["phase"]) if last else 0
+            learned = [self._durations.seconds(job.model, job.width, job.height, p) for p in PHASES[index : index + 2]]
+            if None in learned:
+                return self._settings.progress_unknown_s
+            return max(self._settings.progress_floor_s, _PATIENCE * max(s or 0.0 for s in learned))
+
+        return seconds
+
+    def _apply(self, active: Active, message: Message) -> None:
+        match message["event"]:
+            case "progress":
+                self._progress(active, message)
+            case "done":
+                self._done(active, message)
+            case "cancelled":
+                self._end(active, "cancelled")
+            case "error":
+                self._fail(active, message["code"], message["message"], message["remedy"])
+
+    def _progress(self, active: Active, message: Message) -> None:
+        job, plan = active.job, active.plan
+        assert plan is not None  # noqa: S101
+        job.phase, job.step, job.steps_total = message["phase"], message["step"], message["steps"]
+        where = (message["phase"], job.step, job.steps_total)
+        job.progress, job.eta_s = max(job.progress, round(plan.progress(*where), 4)), plan.eta_s(*where)
+        if "preview" in message:
+            self._keep_preview(job, base64.b64decode(message["preview"]))
+        self._publish(active)
+
+    def _keep_preview(self, job: Job, png: bytes) -> None:
+        self._previews.pop(job.id, None)
+        self._previews[job.id] = png
+        while len(self._previews) > _KEPT_PREVIEWS:
+            self._previews.pop(next(iter(self._previews)))
+        job.preview_seq += 1
+        self._events.publish("preview", {"job_id": job.id, "seq": job.preview_seq}, replay=False)
+
+    def _done(self, active: Active, message: Message) -> None:
+        job = active.job
+        self._durations.learn(job.model, job.width, job.height, job.steps, message["timings"])
+        self._gallery.add(image_of(job, message))
+        job.image_id, job.progress = job.id, 1.0
+        self._end(active, "done")
+
+    def _lost(self, active: Active, loss: WorkerLostError) -> None:
+        if active.cancelling:
+            self._end(active, "cancelled")
+        else:
+            self._fail(active, "out_of_memory" if loss.out_of_memory else "failed", str(loss))
+
+    def _fail(self, active: Active, code: str, message: str, remedy: str | None = None) -> None:
+        active.job.error = JobError(code=code, message=message, remedy=remedy)
+        self._end(active, "failed")
+
+    def _end(self, active: Active, status: JobStatus) -> None:
+        job = active.job
+        if active.started:
+            job.elapsed_s = round(time.monotonic() - active.started, 3)
+        job.status, job.finished_at = status, timestamp()
+        job.position = job.phase = job.eta_s = None
+        self._save(active)
+        self._events.publish("job", job.model_dump())
+        active.finished.set()
+
+    # what the pages and the store are told
+
+    def _refreshed(self, active: Active) -> Job:
+        if active.started and active.job.status == "running":
+            active.job.elapsed_s = round(time.monotonic() - active.started, 3)
+        return active.job.model_copy()
+
+    def _publish(self, active: Active) -> None:
+        self._events.publish("job", self._refreshed(active).model_dump())
+
+    def _save(self, active: Active) -> None:
+        job = active.job
+        self._store.execute(
+            "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, job.model_dump_json(), job.id)
+        )
+
+    def _number(self) -> None:
+        """Give everybody a place and a time; tell the pages where one has changed."""
+        eta = self._running.job.eta_s if self._running else 0.0
+        if self._running:
+            self._running.job.position = 0
+        for place, active in enumerate(self._waiting, start=1):
+            job = active.job
+            own = self._durations.plan(job.model, job.width, job.height, job.steps, loaded=True).total_s
+            eta = None if eta is None or own is None else eta + own
+            moved, job.position, job.eta_s = job.position != place, place, eta
+            if moved:
+                self._publish(active)
+
+    # starting and stopping with the server
+
+    def restore(self) -> None:
+        """After a start: waiting jobs wait again; what was running was interrupted, unless its image is there."""
+        rows = self._store.execute("SELECT data, attached FROM jobs WHERE status IN ('queued', 'running') ORDER BY seq")
+        for data, attached in rows:
+            active = Active(Job.model_validate_json(data), bool(attached))
+            if active.job.status == "queued" and not active.attached:
+                self._waiting.append(active)
+            elif not self._recover(active):
+                self._interrupt(active)
+        self._store.execute(
+            """DELETE FROM jobs WHERE status NOT IN ('queued', 'running')
+               AND seq <= (SELECT max(seq) FROM jobs) - ?""",
+            (_KEPT_JOBS,),
+        )
+        self._number()
+        self._arrived.set()
+
+    def _recover(self, active: Active) -> bool:
+        """The picture was saved, but the server did not live to note it."""
+        image = image_from_file(self._gallery.file(active.job.id)) if active.job.status == "running" else None
+        if image is None:
+            return False
+        image.group, image.group_kind = active.job.group, active.job.group_kind
+        self._gallery.add(image)
+        active.job.image_id, active.job.progress = image.id, 1.0
+        self._end(active, "done")
+        return True
+
+    def _interrupt(self, active: Active) -> None:
+        active.job.error = _STOPPED
+        self._end(active, "interrupted")
+
+    def close(self) -> None:
+        """Accept nothing more and release every caller that waits; unattached waiting jobs stay for the next start."""
+        self._closing = True
+        for active in self.active:
+            if active is self._running or active.attached:
+                self._interrupt(active)
+        self._waiting.clear()
+
+
+def image_of(job: Job, message: Message) -> Image:
+    """The gallery's entry for a finished job, from the child's last event."""
+    return make_image(
+        job.id,
+        size_bytes=message["bytes"],
+        created_at=timestamp(),
+        variant=message["recipe"].get("variant"),
+        peak_memory_bytes=int(message["memory"]["peak_bytes"]) if "peak_bytes" in message["memory"] else None,
+        timings=message["timings"],
+        recipe=message["recipe"],
+        **{name: getattr(job, name) for name in ("prompt", "seed", "steps", "model", "group", "group_kind")},
+        width=message["width"],
+        height=message["height"],
+    )
+
+
+def batch(order: Order, count: int) -> Iterable[Order]:
+    """The same picture with `count` consecutive seeds; after the largest comes 0."""
+    for offset in range(count):
+        yield Order(
+            order.model, order.prompt, (order.seed + offset) % (MAX_SEED + 1), order.steps, order.width, order.height
+        )

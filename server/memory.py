@@ -1,0 +1,66 @@
+"""The memory figures of the page: the engine's own, the two processes', the machine's. Reads, never decides."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import psutil
+
+from .events import EventHub
+from .schemas import Memory
+from .settings import Settings
+from .worker import Worker
+
+_BUSY = ("starting", "busy", "unresponsive")
+
+
+class MemoryMonitor:
+    """Publishes the figures for ever: often while something is drawn, seldom otherwise."""
+
+    def __init__(self, settings: Settings, events: EventHub, worker: Worker) -> None:
+        self._settings = settings
+        self._events = events
+        self._worker = worker
+        self._process = psutil.Process()
+        self._swap_before = psutil.swap_memory().used
+        self._changed = asyncio.Event()
+
+    def run_begins(self) -> None:
+        """Swap growth is counted from here on."""
+        self._swap_before = psutil.swap_memory().used
+
+    def wake(self) -> None:
+        """Publish now: the worker's state has changed."""
+        self._changed.set()
+
+    def snapshot(self) -> Memory:
+        """The figures of this moment; the engine's are at most a second old."""
+        system, swap = psutil.virtual_memory(), psutil.swap_memory().used
+        engine = self._worker.memory
+        return Memory(
+            mlx_active_bytes=engine.get("mlx_active_bytes", 0),
+            mlx_peak_bytes=engine.get("mlx_peak_bytes", 0),
+            mlx_cache_bytes=engine.get("mlx_cache_bytes", 0),
+            process_bytes=engine.get("process_bytes", 0),
+            server_bytes=self._process.memory_info().rss,
+            system_total_bytes=system.total,
+            system_available_bytes=system.available,
+            swap_used_bytes=swap,
+            swap_growth_bytes=max(0, swap - self._swap_before),
+            worker=self._worker.state,
+            model=self._worker.model,
+            phase=self._worker.phase,
+            t=time.time(),
+        )
+
+    async def publish_forever(self) -> None:
+        while True:
+            self._changed.clear()
+            self._events.publish("memory", self.snapshot().model_dump(), replay=False)
+            busy = self._worker.state in _BUSY
+            period = self._settings.memory_busy_s if busy else self._settings.memory_idle_s
+            try:
+                await asyncio.wait_for(self._changed.wait(), period)
+            except TimeoutError:
+                continue

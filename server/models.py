@@ -1,0 +1,327 @@
+"""The checkpoints: which are here, which is the default, and getting, checking and deleting them.
+
+Downloads and checks run in child processes, so that pausing is ending one and neither a slow network nor hashing
+gigabytes is felt here. What was downloading when the server ended goes on after its next start. Reads the catalog and
+file sizes only; loads nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bonsai_mlx import catalog, hub
+from bonsai_mlx.catalog import Entry
+from bonsai_mlx.errors import CheckpointError
+
+from .errors import ApiError
+from .events import EventHub
+from .schemas import Download, Model, ModelState
+from .settings import Settings
+from .store import Store
+
+log = logging.getLogger("bonsai.models")
+
+Action = Literal["download", "verify"]
+_ROOT = Path(__file__).resolve().parent.parent
+_STOP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A checkpoint that can draw now."""
+
+    name: str
+    path: Path
+    repo: str | None
+    revision: str | None
+    recommended_steps: int
+    recommended_size: tuple[int, int]
+
+
+@dataclass
+class Transfer:
+    """A running download or check."""
+
+    action: Action
+    process: asyncio.subprocess.Process
+    progress: Download
+    task: asyncio.Task[None] | None = None
+
+
+class Models:
+    """Use from the event loop."""
+
+    def __init__(self, settings: Settings, store: Store, events: EventHub) -> None:
+        self._settings = settings
+        self._store = store
+        self._events = events
+        self._transfers: dict[str, Transfer] = {}
+        self._failures: dict[str, str] = {}
+        self.transfer_command = (sys.executable, "-m", "server.transfer")
+
+    # looking
+
+    def names(self) -> tuple[str, ...]:
+        return catalog.known_names()
+
+    def all(self) -> list[Model]:
+        """Every checkpoint of the catalog as it is on this machine."""
+        return [self.get(name) for name in self.names()]
+
+    def get(self, name: str) -> Model:
+        """One of them; ApiError 404 for an unknown name."""
+        entry = _entry(name)
+        local = hub.status(entry, self._folder(entry))
+        transfer = self._transfers.get(entry.name)
+        return Model(
+            name=entry.name,
+            title=entry.title,
+            variant=entry.variant or "",
+            embedded=entry.embedded,
+            repo=entry.repo,
+            revision=entry.revision if entry.repo else None,
+            state=self._state(entry, local.state),
+            path=str(local.path) if local.path else None,
+            bytes_total=local.bytes_total or entry.bytes_total,
+            bytes_present=local.bytes_present,
+            recommended_steps=entry.recommended_steps,
+            recommended_size=entry.recommended_size,
+            note=entry.note,
+            resident_bytes=entry.resident_bytes or None,
+            download=transfer.progress if transfer else self._failed_download(entry, local),
+            problems=list(local.problems[:5]),
+        )
+
+    def _state(self, entry: Entry, local: ModelState) -> ModelState:
+        transfer = self._transfers.get(entry.name)
+        if transfer is not None:
+            return "verifying" if transfer.action == "verify" else "downloading"
+        if local != "ready" and entry.name in self._failures:
+            return "failed"
+        return "paused" if local == "partial" and self._wish(entry.name) == "paused" else local
+
+    def _failed_download(self, entry: Entry, local: hub.LocalStatus) -> Download | None:
+        error = self._failures.get(entry.name)
+        if error is None:
+            return None
+        return Download(bytes_done=local.bytes_present, bytes_total=local.bytes_total, error=error)
+
+    def _folder(self, entry: Entry) -> Path | None:
+        """Where a checkpoint lies; None: in the Hugging Face cache, or in the package."""
+        models_dir = self._settings.models_dir
+        return models_dir / entry.name if models_dir is not None and not entry.embedded else None
+
+    def disk_free_bytes(self) -> int:
+        """Free space where checkpoints are stored."""
+        folder = self._settings.models_dir or Path.home()
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+
+    # choosing
+
+    def resolve(self, name: str | None) -> str:
+        """The catalog's name for a name, alias, backend or repository; the default for None. ApiError 422 otherwise."""
+        if name is None:
+            return self.default()
+        try:
+            # the Bonsai demo calls its backends bonsai-ternary-mlx, and -gemlite on Linux
+            return catalog.lookup(name.strip().removesuffix("-gemlite")).name
+        except CheckpointError:
+            known = ", ".join(self.names())
+            message = f"There is no model called {name[:80]!r}; there are {known}."
+            raise ApiError(422, "bad_field", message, field="model") from None
+
+    def default(self) -> str:
+        """The chosen model if it is complete, else the configured variant, else its seedling."""
+        chosen, variant = self._store.preference("default_model"), self._settings.variant
+        for name in (chosen, variant):
+            if name is not None and name in self.names() and self.find_ready(name) is not None:
+                return name
+        return f"seedling-{variant}"
+
+    def pair(self) -> tuple[str, str]:
+        """What is compared: ternary and binary if both are complete, else their seedlings."""
+        both = all(self.find_ready(name) is not None for name in ("ternary", "binary"))
+        return ("ternary", "binary") if both else ("seedling-ternary", "seedling-binary")
+
+    def find_ready(self, name: str) -> Ready | None:
+        """The checkpoint if it is complete."""
+        entry = catalog.lookup(name)
+        local = hub.status(entry, self._folder(entry))
+        if local.state != "ready" or local.path is None:
+            return None
+        revision = local.commit or entry.revision if entry.repo else None
+        return Ready(entry.name, local.path, entry.repo, revision, entry.recommended_steps, entry.recommended_size)
+
+    def require_ready(self, name: str) -> Ready:
+        """The checkpoint, or ApiError 409 with the command that fetches it."""
+        ready = self.find_ready(name)
+        if ready is None:
+            entry = catalog.lookup(name)
+            remedy = hub.remedy(entry, self._folder(entry))
+            raise ApiError(409, "model_missing", f"{entry.title} is not complete on this machine.", remedy=remedy)
+        return ready
+
+    # getting
+
+    def _wish(self, name: str) -> str | None:
+        return self._store.preference(f"download:{name}")
+
+    def _set_wish(self, name: str, wish: Literal["downloading", "paused"] | None) -> None:
+        self._store.set_preference(f"download:{name}", wish)
+
+    async def download(self, name: str) -> Model:
+        """Start or resume. ApiError 507 when the disk is too small."""
+        entry = _entry(name)
+        if entry.name in self._transfers:
+            return self.get(name)
+        model = self.get(name)
+        if model.state == "ready":
+            return model
+        missing = model.bytes_total - model.bytes_present
+        free = self.disk_free_bytes()
+        if missing > free:
+            message = f"The download needs {missing / 1e9:.2f} GB, but the disk has only {free / 1e9:.2f} GB."
+            raise ApiError(507, "disk_full", message)
+        self._set_wish(entry.name, "downloading")
+        return await self._start(entry, "download", model)
+
+    async def verify(self, name: str) -> Model:
+        """Hash every file again."""
+        entry, model = _entry(name), self.get(name)
+        if entry.name in self._transfers:
+            raise ApiError(409, "conflict", f"{entry.title} is {model.state} already.")
+        if model.state == "absent":
+            raise ApiError(409, "model_missing", f"{entry.title} is not here.", remedy=hub.remedy(entry))
+        return await self._start(entry, "verify", model)
+
+    async def pause(self, name: str) -> Model:
+        """Stop a download; everything that has arrived is kept. 409 when none is running."""
+        entry = _entry(name)
+        transfer = self._transfers.get(entry.name)
+        if transfer is None or transfer.action != "download":
+            raise ApiError(409, "conflict", f"{entry.title} is not being downloaded.")
+        self._set_wish(entry.name, "paused")
+        await self._stop(entry.name)
+        return self._publish(entry.name)
+
+    async def cancel(self, name: str) -> Model:
+        """Stop a download or check, and delete what of an unfinished download has arrived."""
+        entry = _entry(name)
+        transfer = self._transfers.get(entry.name)
+        self._set_wish(entry.name, None)
+        self._failures.pop(entry.name, None)
+        await self._stop(entry.name)
+        finished = self.get(name).state in ("ready", "absent")
+        if not finished and (transfer is None or transfer.action == "download"):
+            await asyncio.to_thread(hub.delete, entry, self._folder(entry))
+        return self._publish(entry.name)
+
+    async def delete(self, name: str) -> Model:
+        """Remove a checkpoint from the disk. 409 for an embedded one."""
+        entry = _entry(name)
+        if entry.embedded:
+            raise ApiError(409, "conflict", f"{entry.title} is part of the program and stays.")
+        self._set_wish(entry.name, None)
+        self._failures.pop(entry.name, None)
+        await self._stop(entry.name)
+        await asyncio.to_thread(hub.delete, entry, self._folder(entry))
+        return self._publish(entry.name)
+
+    async def _start(self, entry: Entry, action: Action, model: Model) -> Model:
+        self._failures.pop(entry.name, None)
+        folder = self._folder(entry)
+        process = await asyncio.create_subprocess_exec(
+            *(*self.transfer_command, action, entry.name, *([str(folder)] if folder else [])),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])},
+        )
+        done = model.bytes_present if action == "download" else 0
+        transfer = Transfer(action, process, Download(bytes_done=done, bytes_total=model.bytes_total))
+        self._transfers[entry.name] = transfer
+        transfer.task = asyncio.create_task(self._follow(entry.name, transfer))
+        return self._publish(entry.name)
+
+    async def _follow(self, name: str, transfer: Transfer) -> None:
+        """Tell the pages how it goes, until the process ends."""
+        assert transfer.process.stdout is not None  # noqa: S101
+        error: str | None = None
+        async for line in transfer.process.stdout:
+            event: dict[str, Any] = json.loads(line)
+            error = event.get("error")
+            if error is None:
+                transfer.progress = _progress(event)
+                self._events.publish("model", self.get(name).model_dump(), replay=False)
+        code = await transfer.process.wait()
+        del self._transfers[name]
+        if code != 0:
+            self._failures[name] = error or "The download ended unexpectedly; it can be resumed."
+            log.warning("%s of %s ended with status %d", transfer.action, name, code)
+        self._set_wish(name, None)
+        self._publish(name)
+
+    async def _stop(self, name: str) -> None:
+        """End a transfer's process without calling that a failure."""
+        transfer = self._transfers.pop(name, None)
+        if transfer is None:
+            return
+        assert transfer.task is not None  # noqa: S101
+        transfer.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await transfer.task
+        with contextlib.suppress(ProcessLookupError):
+            transfer.process.terminate()
+        try:
+            await asyncio.wait_for(transfer.process.wait(), _STOP_S)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                transfer.process.kill()
+            await transfer.process.wait()
+
+    def _publish(self, name: str) -> Model:
+        model = self.get(name)
+        self._events.publish("model", model.model_dump())
+        return model
+
+    # starting and stopping with the server
+
+    async def restore(self) -> None:
+        """Go on with what was downloading when the server ended."""
+        for name in self.names():
+            if self._wish(name) == "downloading":
+                try:
+                    await self.download(name)
+                except ApiError as error:
+                    self._failures[name] = error.detail.message
+
+    async def close(self) -> None:
+        """End every transfer; downloads go on after the next start."""
+        await asyncio.gather(*(self._stop(name) for name in list(self._transfers)))
+
+
+def _entry(name: str) -> Entry:
+    try:
+        return catalog.lookup(name)
+    except CheckpointError:
+        raise ApiError(404, "not_found", "There is no such model.") from None
+
+
+def _progress(event: dict[str, Any]) -> Download:
+    return Download(
+        bytes_done=event["bytes_done"],
+        bytes_total=event["bytes_total"],
+        speed_bps=event["speed_bytes_s"],
+        eta_s=event["eta_s"],
+        file=event["file"] or None,
+    )

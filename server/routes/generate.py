@@ -1,0 +1,189 @@
+"""Pictures in the answer itself, with the names and shapes of the Bonsai demo's server. Leaving cancels the job."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from ..errors import ApiError, Code
+from ..jobs import Order
+from ..schemas import (
+    Backend,
+    Backends,
+    Compared,
+    ComparedImage,
+    CompareRequest,
+    DemoComparison,
+    Generated,
+    GenerateRequest,
+    GroupKind,
+    Image,
+    Job,
+)
+from ..studio import Studio
+from .common import StudioDep, errors
+
+router = APIRouter(tags=["generate"])
+
+_STATUS_OF_FAILURE: dict[str, int] = {
+    "bad_field": 422,
+    "model_missing": 409,
+    "out_of_memory": 507,
+    "disk_full": 507,
+    "shutting_down": 503,
+}
+
+
+async def _left(request: Request) -> None:
+    """Returns when the caller has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def draw(studio: Studio, request: Request, orders: list[Order], group_kind: GroupKind | None = None) -> list[Job]:
+    """Queue the pictures and wait for all of them; cancels what is unfinished when the caller leaves or one fails.
+
+    ApiError carries the reason of the first failure.
+    """
+    jobs = studio.jobs.submit(orders, group_kind, attached=True)
+    leaving = asyncio.create_task(_left(request))
+    try:
+        return [await _finished(studio, job, leaving) for job in jobs]
+    finally:
+        leaving.cancel()
+        for job in reversed(jobs):
+            with contextlib.suppress(ApiError):  # 409: it has ended
+                studio.jobs.cancel(job.id)
+
+
+async def _finished(studio: Studio, job: Job, leaving: asyncio.Task[None]) -> Job:
+    waiting = asyncio.create_task(studio.jobs.wait(job.id))
+    try:
+        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise ApiError(499, "cancelled", "The caller left before the picture was finished.")
+    finally:
+        waiting.cancel()
+    job = waiting.result()
+    if job.status != "done":
+        raise failure(job)
+    return job
+
+
+def failure(job: Job) -> ApiError:
+    """Why a job has no picture, as an answer."""
+    if job.status == "cancelled":
+        return ApiError(409, "cancelled", "The job was cancelled.")
+    if job.status == "interrupted":
+        return ApiError(
+            503, "shutting_down", "The server was stopped before the picture was finished.", retry_after_s=10
+        )
+    if job.error is None:
+        return ApiError(500, "failed", "The picture could not be made.")
+    status = _STATUS_OF_FAILURE.get(job.error.code, 500)
+    code: Code = job.error.code if job.error.code in _STATUS_OF_FAILURE else "failed"  # type: ignore[assignment]
+    return ApiError(status, code, job.error.message, remedy=job.error.remedy)
+
+
+def image_headers(job: Job, image: Image) -> dict[str, str]:
+    """What the Bonsai demo's clients read beside the picture, and where to find it again."""
+    return {
+        "X-Image-Id": image.id,
+        "X-Job-Id": job.id,
+        "X-Seed": str(job.seed),
+        "X-Variant": image.variant or "",
+        "X-Model": job.model,
+        "X-Steps": str(job.steps),
+        "X-Wall-Seconds": f"{job.elapsed_s:.3f}",
+        "X-Peak-Memory-MB": f"{(image.peak_memory_bytes or 0) / 1e6:.1f}",
+    }
+
+
+@router.post(
+    "/generate",
+    summary="Draw one picture and return it",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                "image/png": {"schema": {"type": "string", "format": "binary"}},
+                "application/json": {"schema": {"$ref": "#/components/schemas/Generated"}},
+            }
+        },
+        **errors(409, 429, 500, 503, 507),
+    },
+)
+async def generate(studio: StudioDep, request: Request, body: GenerateRequest) -> Response:
+    """PNG with the figures in `X-` headers, or with `Accept: application/json` an object that holds it in base64."""
+    order = await studio.order(body, body.backend or body.model)
+    [job] = await draw(studio, request, [order])
+    image, png = studio.gallery.get(job.id), await studio.gallery.png(job.id)
+    headers = image_headers(job, image)
+    if "application/json" not in request.headers.get("accept", ""):
+        return Response(png, media_type="image/png", headers=headers)
+    generated = Generated(job=job, image=image, b64_json=base64.b64encode(png).decode())
+    return JSONResponse(generated.model_dump(), headers=headers)
+
+
+@router.post(
+    "/generate/compare",
+    summary="Draw one picture with the ternary and the binary checkpoint",
+    responses=errors(409, 429, 500, 503, 507),
+)
+async def compare(studio: StudioDep, request: Request, body: CompareRequest) -> Compared:
+    """The prompt is encoded once. `results` repeats the pair in the shape of the Bonsai demo."""
+    jobs = await draw(studio, request, await studio.compare_orders(body, body.backends), "compare")
+    pictures = [base64.b64encode(await studio.gallery.png(job.id)).decode() for job in jobs]
+    images = [studio.gallery.get(job.id) for job in jobs]
+    left, right = (ComparedImage(image=i, b64_json=b) for i, b in zip(images, pictures, strict=True))
+    results = [
+        DemoComparison(
+            backend=backend_of(job.model),
+            png_b64=picture,
+            wall_seconds=job.elapsed_s,
+            swap_seconds=image.timings.get("load", 0.0),
+        )
+        for job, image, picture in zip(jobs, images, pictures, strict=True)
+    ]
+    return Compared(left=left, right=right, results=results)
+
+
+def backend_of(model: str) -> str:
+    """The Bonsai demo's name of a model: "ternary" -> "bonsai-ternary-mlx"."""
+    return f"bonsai-{model}-mlx" if model in ("ternary", "binary") else model
+
+
+@router.get("/backends", summary="What can draw, in the words of the Bonsai demo")
+async def backends(studio: StudioDep) -> Backends:
+    default = studio.models.default()
+    every = [_backend(studio, name) for name in studio.models.names()]
+    ready = [backend for backend in every if backend.healthy]
+    return Backends(
+        kind="mlx",
+        supported_families=sorted({family for backend in ready for family in backend.supported_families}),
+        default_family=_family(default),
+        healthy=True,
+        reason=None,
+        default_kind=backend_of(default),
+        backends=every,
+    )
+
+
+def _family(model: str) -> str:
+    return f"bonsai-{model.removeprefix('seedling-')}"
+
+
+def _backend(studio: Studio, name: str) -> Backend:
+    model = studio.models.get(name)
+    reason = None if model.state == "ready" else f"{model.title} is {model.state}"
+    return Backend(
+        kind=backend_of(name),
+        supported_families=[_family(name)],
+        default_family=_family(name),
+        healthy=model.state == "ready",
+        reason=reason,
+    )

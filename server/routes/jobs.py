@@ -1,0 +1,66 @@
+"""The queue: ask for pictures and follow them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from ..jobs import batch
+from ..schemas import GroupKind, Id, Job, JobList, JobRequest, JobsCancelled, JobsCreated, JobStatus
+from .common import IdPath, Responses, StudioDep, errors
+
+router = APIRouter(tags=["jobs"])
+
+_PNG: Responses = {200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.post(
+    "/jobs", status_code=202, summary="Ask for pictures and return at once", responses=errors(409, 429, 503, 507)
+)
+async def create(studio: StudioDep, body: JobRequest) -> JobsCreated:
+    """`count` pictures have consecutive seeds; `compare` makes one with each variant."""
+    kind: GroupKind | None = None
+    if body.compare:
+        orders, kind = await studio.compare_orders(body), "compare"
+    else:
+        orders = list(batch(await studio.order(body, body.model), body.count))
+        kind = "batch" if body.count > 1 else None
+    jobs = studio.jobs.submit(orders, kind)
+    return JobsCreated(jobs=jobs, group=jobs[0].group)
+
+
+@router.get("/jobs", summary="The latest jobs, newest first", responses=errors())
+async def jobs(
+    studio: StudioDep,
+    status: JobStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> JobList:
+    return JobList(jobs=studio.jobs.recent(status, limit), queue=studio.jobs.queue())
+
+
+@router.delete("/jobs", summary="Cancel every unfinished job of a group", responses=errors(404))
+async def cancel_group(studio: StudioDep, group: Id) -> JobsCancelled:
+    return JobsCancelled(jobs=studio.jobs.cancel_group(group))
+
+
+@router.get("/jobs/{job_id}", summary="One job", responses=errors(404))
+async def job(studio: StudioDep, job_id: IdPath) -> Job:
+    return studio.jobs.get(job_id)
+
+
+@router.delete("/jobs/{job_id}", summary="Cancel a job", responses=errors(404, 409))
+async def cancel(studio: StudioDep, job_id: IdPath) -> Job:
+    """A waiting job ends at once, a running one after the step it is in."""
+    return studio.jobs.cancel(job_id)
+
+
+@router.get(
+    "/jobs/{job_id}/preview",
+    summary="The latest preview of a running job",
+    response_class=Response,
+    responses=_PNG | errors(404),
+)
+async def preview(studio: StudioDep, job_id: IdPath) -> Response:
+    return Response(studio.jobs.preview_png(job_id), media_type="image/png")

@@ -1,0 +1,59 @@
+"""The checkpoints, their downloads, and the sizes that fit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from ..schemas import Model, ModelList, Sizes
+from .common import ModelNamePath, StudioDep, errors
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", summary="Every known checkpoint as it is on this machine")
+async def models(studio: StudioDep) -> ModelList:
+    return ModelList(
+        models=studio.models.all(), default=studio.models.default(), disk_free_bytes=studio.models.disk_free_bytes()
+    )
+
+
+@router.get("/models/{name}", summary="One checkpoint", responses=errors(404))
+async def model(studio: StudioDep, name: ModelNamePath) -> Model:
+    return studio.models.get(name)
+
+
+@router.post("/models/{name}/download", summary="Start or resume a download", responses=errors(404, 507))
+async def download(studio: StudioDep, name: ModelNamePath) -> Model:
+    return await studio.models.download(name)
+
+
+@router.post("/models/{name}/resume", summary="The same as download", responses=errors(404, 507))
+async def resume(studio: StudioDep, name: ModelNamePath) -> Model:
+    return await studio.models.download(name)
+
+
+@router.post("/models/{name}/pause", summary="Stop a download and keep what has arrived", responses=errors(404, 409))
+async def pause(studio: StudioDep, name: ModelNamePath) -> Model:
+    return await studio.models.pause(name)
+
+
+@router.post("/models/{name}/cancel", summary="Stop a download and delete what has arrived", responses=errors(404))
+async def cancel(studio: StudioDep, name: ModelNamePath) -> Model:
+    return await studio.models.cancel(name)
+
+
+@router.post("/models/{name}/verify", summary="Hash every file again", responses=errors(404, 409))
+async def verify(studio: StudioDep, name: ModelNamePath) -> Model:
+    return await studio.models.verify(name)
+
+
+@router.delete("/models/{name}", summary="Delete a checkpoint from the disk", responses=errors(404, 409))
+async def delete(studio: StudioDep, name: ModelNamePath) -> Model:
+    return await studio.delete_model(name)
+
+
+@router.get("/sizes", summary="Which sizes fit into this machine's memory", responses=errors(409))
+async def sizes(studio: StudioDep, model: Annotated[str | None, Query(max_length=200)] = None) -> Sizes:
+    return Sizes(sizes=await studio.fits.sizes(studio.models.resolve(model)))

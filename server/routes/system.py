@@ -1,0 +1,79 @@
+"""Events, memory, health, preferences: what concerns the whole server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from starlette.responses import StreamingResponse
+
+from bonsai_mlx import __version__
+
+from ..events import EventHub, Listener
+from ..schemas import Health, Memory, Preferences, PreferencesPatch
+from .common import StudioDep, errors
+
+router = APIRouter(tags=["system"])
+
+
+async def _stream(hub: EventHub, listener: Listener) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in listener.stream():
+            yield chunk
+    finally:
+        hub.unsubscribe(listener)
+
+
+@router.get(
+    "/events",
+    summary="Everything that happens, as server-sent events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **errors(429, 503)},
+)
+async def events(
+    studio: StudioDep,
+    last_event_id: Annotated[str | None, Header(max_length=40, description="Where to go on after a break")] = None,
+) -> StreamingResponse:
+    """Begins with `hello`; then `job`, `preview`, `image`, `image_deleted`, `memory`, `model` and `worker`.
+
+    With Last-Event-ID what was missed follows first, or `reset` when that is too long ago.
+    """
+    # what is not an id of ours (another program's, or nonsense) is as good as one too old: start over
+    last = (
+        None
+        if last_event_id is None
+        else int(last_event_id)
+        if last_event_id.isascii() and last_event_id.isdigit()
+        else 0
+    )
+    listener = studio.events.subscribe(studio.hello(), last)
+    return StreamingResponse(_stream(studio.events, listener), media_type="text/event-stream")
+
+
+@router.get("/memory", summary="The memory figures of this moment")
+async def memory(studio: StudioDep) -> Memory:
+    return studio.memory.snapshot()
+
+
+@router.post(
+    "/unload", summary="End the idle engine, so that all its memory returns to the system", responses=errors(409)
+)
+async def unload(studio: StudioDep) -> Memory:
+    return await studio.unload()
+
+
+@router.get("/healthz", include_in_schema=False)
+@router.get("/health", summary="Whether the server answers; never waits for the engine")
+async def health(studio: StudioDep) -> Health:
+    return Health(version=__version__, worker=studio.worker.state, uptime_s=round(studio.uptime_s(), 3))
+
+
+@router.get("/settings", summary="The preferences, and the options that matter to a page")
+async def settings(studio: StudioDep) -> Preferences:
+    return studio.preferences()
+
+
+@router.patch("/settings", summary="Change preferences, for this and later starts", responses=errors())
+async def change_settings(studio: StudioDep, patch: PreferencesPatch) -> Preferences:
+    return studio.set_preferences(patch)

@@ -1,0 +1,294 @@
+"""The shapes of requests and answers of the native interface, and their bounds. No behaviour beyond validation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from bonsai_mlx.request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
+
+from .settings import Settings
+
+MAX_PROMPT_CHARS: int = Settings.model_fields["max_prompt_chars"].default
+MAX_BATCH: int = Settings.model_fields["max_batch"].default
+
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+# strict: `true` is not a step count and `"7"` is not a seed
+Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS, pattern=r"\S")]
+Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED)]
+Steps = Annotated[int, Field(strict=True, ge=1, le=MAX_STEPS)]
+Side = Annotated[int, Field(strict=True, ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZE_MULTIPLE_PX)]
+ModelName = Annotated[str, Field(min_length=1, max_length=200)]
+
+JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+JobPhase = Literal["load", "encode", "denoise", "decode"]
+GroupKind = Literal["batch", "compare"]
+WorkerState = Literal["stopped", "starting", "idle", "busy", "unresponsive"]
+ModelState = Literal["ready", "absent", "partial", "downloading", "paused", "verifying", "damaged", "failed"]
+
+
+class PictureFields(BaseModel):
+    """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: Prompt
+    seed: Seed | None = None
+    steps: Steps | None = None
+    width: Side | None = None
+    height: Side | None = None
+    force: bool = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
+
+
+class GenerateRequest(PictureFields):
+    """`backend` is the Bonsai demo's name of `model`; its other fields are accepted and change nothing here."""
+
+    model: ModelName | None = None
+    backend: ModelName | None = None
+    guidance: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    tiled_vae: bool | None = None
+    max_sequence_length: int | None = Field(None, ge=1, le=4_096)
+
+
+class CompareRequest(PictureFields):
+    """The same picture with the ternary and the binary checkpoint."""
+
+    guidance: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)
+    tiled_vae: bool | None = None
+    max_sequence_length: int | None = Field(None, ge=1, le=4_096)
+
+
+class JobRequest(PictureFields):
+    """One to eight pictures with consecutive seeds, or one seed with both variants."""
+
+    model: ModelName | None = None
+    count: int = Field(1, strict=True, ge=1, le=MAX_BATCH)
+    compare: bool = False
+
+    @model_validator(mode="after")
+    def _compare_is_one_pair(self) -> JobRequest:
+        if self.compare and self.count != 1:
+            raise ValueError("a comparison is one pair; leave count out")
+        return self
+
+
+class JobError(BaseModel):
+    code: str
+    message: str
+    remedy: str | None = None
+
+
+class Job(BaseModel):
+    id: Id
+    status: JobStatus
+    kind: Literal["generate"] = "generate"
+    group: Id | None = None
+    group_kind: GroupKind | None = None
+    model: str
+    prompt: str
+    seed: int
+    steps: int
+    width: int
+    height: int
+    created_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+    position: int | None = Field(None, description="0: running; 1 and more: waiting; null: finished")
+    phase: JobPhase | None = None
+    step: int = 0
+    steps_total: int = 0
+    progress: float = 0.0
+    eta_s: float | None = None
+    elapsed_s: float = 0.0
+    image_id: Id | None = None
+    error: JobError | None = None
+    preview_seq: int = 0
+
+
+class Queue(BaseModel):
+    running: int
+    waiting: int
+    limit: int
+
+
+class JobList(BaseModel):
+    jobs: list[Job]
+    queue: Queue
+
+
+class JobsCreated(BaseModel):
+    jobs: list[Job]
+    group: Id | None
+
+
+class JobsCancelled(BaseModel):
+    jobs: list[Job]
+
+
+class Image(BaseModel):
+    id: Id
+    prompt: str
+    seed: int | None
+    steps: int | None
+    width: int
+    height: int
+    model: str | None
+    variant: str | None
+    created_at: str
+    favourite: bool = False
+    bytes: int
+    timings: dict[str, float] = {}
+    peak_memory_bytes: int | None = None
+    group: Id | None = None
+    group_kind: GroupKind | None = None
+    url: str
+    thumbnail_url: str
+    recipe: dict[str, Any] = {}
+
+
+class ImagePage(BaseModel):
+    images: list[Image]
+    next_cursor: str | None
+    total: int
+
+
+class ImagePatch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    favourite: bool
+
+
+class Deleted(BaseModel):
+    id: Id
+    undo_until: str
+
+
+class Generated(BaseModel):
+    """The JSON form of POST /generate."""
+
+    job: Job
+    image: Image
+    b64_json: str
+
+
+class ComparedImage(BaseModel):
+    image: Image
+    b64_json: str
+
+
+class DemoComparison(BaseModel):
+    """One result in the shape of the Bonsai demo."""
+
+    backend: str
+    png_b64: str
+    wall_seconds: float
+    swap_seconds: float
+
+
+class Compared(BaseModel):
+    left: ComparedImage
+    right: ComparedImage
+    results: list[DemoComparison]
+
+
+class Backend(BaseModel):
+    kind: str
+    supported_families: list[str]
+    default_family: str
+    healthy: bool
+    reason: str | None = None
+
+
+class Backends(Backend):
+    """The Bonsai demo's own object, with the list of backends that its scripts choose from beside it."""
+
+    default_kind: str
+    backends: list[Backend]
+
+
+class Download(BaseModel):
+    bytes_done: int
+    bytes_total: int
+    speed_bps: float | None = None
+    eta_s: float | None = None
+    file: str | None = None
+    error: str | None = None
+
+
+class Model(BaseModel):
+    name: str
+    title: str
+    variant: str
+    embedded: bool
+    repo: str | None
+    revision: str | None
+    state: ModelState
+    path: str | None
+    bytes_total: int
+    bytes_present: int
+    recommended_steps: int
+    recommended_size: tuple[int, int]
+    note: str
+    resident_bytes: int | None
+    download: Download | None = None
+    problems: list[str] = []
+
+
+class ModelList(BaseModel):
+    models: list[Model]
+    default: str
+    disk_free_bytes: int
+
+
+class Fit(BaseModel):
+    width: int
+    height: int
+    peak_bytes: int
+    verdict: Literal["fits", "tight", "swaps"]
+    seconds: float | None
+
+
+class Sizes(BaseModel):
+    sizes: list[Fit]
+
+
+class Memory(BaseModel):
+    mlx_active_bytes: int = 0
+    mlx_peak_bytes: int = 0
+    mlx_cache_bytes: int = 0
+    process_bytes: int = 0
+    server_bytes: int
+    system_total_bytes: int
+    system_available_bytes: int
+    swap_used_bytes: int
+    swap_growth_bytes: int
+    worker: WorkerState
+    model: str | None
+    phase: JobPhase | None
+    t: float
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+    version: str
+    worker: WorkerState
+    uptime_s: float
+
+
+class Preferences(BaseModel):
+    """What the page may change while the server runs, and what it needs to know of the options."""
+
+    preview: bool
+    default_model: str | None
+    queue_size: int
+    keep_alive_minutes: float
+    memory_limit_bytes: int | None
+
+
+class PreferencesPatch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    preview: bool | None = None
+    default_model: ModelName | None = None

@@ -1,0 +1,348 @@
+"""The door: which requests reach the application at all. Pure ASGI, no state but the options it was built with.
+
+Outermost first: log, security headers, Host allowlist, fetch metadata and Origin, token, body limits. Decisions look
+at `scope["path"]` and raw headers only, never at a URL rebuilt from the Host header.
+
+- The Host allowlist stops DNS rebinding: a rebound page is same-origin to itself in every other header.
+- Fetch metadata (and Origin where a browser does not send it) stops every other website from calling this server.
+- Programs that are not browsers send neither, hold no ambient credentials, and are let through.
+- Who is not protected against: other users of this computer, unless a token is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import ipaddress
+import logging
+import re
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .errors import ErrorDetail, error_response
+from .settings import Settings
+
+access_log = logging.getLogger("bonsai.access")
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+COOKIE = "bonsai_token"
+PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/docs"})
+IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
+_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}))(?::(\d{1,5}))?")
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "img-src 'self' blob:",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    ]
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # not "no-referrer": under it a browser sends `Origin: null` with the forms of our own pages
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def is_page(path: str) -> bool:
+    """Whether a link from another site may lead to this path."""
+    return path in PAGES or IMAGE_PAGE.fullmatch(path) is not None
+
+
+class LoggedRequest(NamedTuple):
+    """What is remembered of a request: no query, no body, so no prompt and no token."""
+
+    at: float  # unix time
+    method: str
+    path: str
+    status: int
+    seconds: float
+    client: str  # the program that called, as it names itself
+
+
+class RequestLog:
+    """One line a request without control characters, and the last few for the Connect page."""
+
+    def __init__(self, app: ASGIApp, recent: deque[LoggedRequest]) -> None:
+        self.app = app
+        self.recent = recent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting_status)
+        finally:
+            self._note(scope, status or 499, time.perf_counter() - started)  # 499: the caller left before an answer
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        agent = Headers(scope=scope).get("user-agent", "")
+        entry = LoggedRequest(
+            time.time(), scope["method"][:10], printable(scope["path"]), status, seconds, printable(agent, 80)
+        )
+        self.recent.append(entry)
+        access_log.info("%s %s %d %.3fs", entry.method, entry.path, entry.status, entry.seconds)
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """`text` percent-encoded wherever it is not plain ASCII, so that it cannot forge or colour a log line."""
+    return quote(text[:limit], safe="/:;,()[]@!$&'*+=~ .-_")
+
+
+class SecurityHeaders:
+    """Headers for every answer, including errors; nothing is cached unless a route says so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def parse_host(value: str) -> str | None:
+    """The host of a Host header in lower case, IPv6 in brackets; None when it is not `host` or `host:port`."""
+    match = _HOST.fullmatch(value.lower())
+    if match is None or (match[2] is not None and int(match[2]) > 65_535):
+        return None
+    return match[1].rstrip(".") if match[1][0] != "[" else match[1]
+
+
+class HostAllowlist:
+    """Only requests addressed to this server by a name or address of its own; no WebSockets at all.
+
+    With `any_address`, every literal IP address but the unspecified one is accepted: rebinding needs a name.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], *, any_address: bool = False) -> None:
+        self.app = app
+        self.hosts = frozenset(host.lower() for host in hosts)
+        self.any_address = any_address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        values = Headers(scope=scope).getlist("host")
+        host = parse_host(values[0]) if len(values) == 1 else None
+        if host is None:
+            await Response(status_code=400)(scope, receive, send)
+        elif host in self.hosts or (self.any_address and _is_specific_address(host)):
+            await self.app(scope, receive, send)
+        else:
+            await Response(status_code=421)(scope, receive, send)
+
+
+def _is_specific_address(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return False
+
+
+class FetchMetadata:
+    """The resource isolation policy, for every method and path alike."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or allowed_by_metadata(scope["method"], scope["path"], Headers(scope=scope)):
+            await self.app(scope, receive, send)
+            return
+        detail = ErrorDetail(code="forbidden", message="Requests from other websites are not accepted.")
+        await error_response(403, detail)(scope, receive, send)
+
+
+def allowed_by_metadata(method: str, path: str, headers: Headers) -> bool:
+    """Whether a request comes from our own page, from a link to a page of ours, or from no browser at all."""
+    origins, sites = headers.getlist("origin"), headers.getlist("sec-fetch-site")
+    if len(origins) > 1 or len(sites) > 1:
+        return False
+    if origins and not _same_origin(origins[0], headers["host"]):
+        return False
+    if not sites or sites[0] in ("same-origin", "none"):
+        return True
+    navigation = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return navigation and method in ("GET", "HEAD") and is_page(path)
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    """Whether an Origin header names the server that the (already checked) Host header names; `null` never does."""
+    scheme, separator, authority = origin.lower().partition("://")
+    if not separator or scheme not in ("http", "https") or parse_host(authority) is None:
+        return False
+    default = ":80" if scheme == "http" else ":443"
+    return authority.removesuffix(default) == host.lower().removesuffix(default)
+
+
+class TokenGate:
+    """Nothing without the token: as a cookie, as a bearer or Basic password, or once in the address of a page.
+
+    The token in an address is exchanged for a cookie and redirected away, so that it stays out of bookmarks and the
+    Referer header.
+    """
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self.app = app
+        self.token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._presented(Headers(scope=scope)):
+            await self.app(scope, receive, send)
+            return
+        response = self._exchange(scope) or self._refusal(scope)
+        await response(scope, receive, send)
+
+    def _matches(self, candidate: str) -> bool:
+        return secrets.compare_digest(candidate.encode(), self.token.encode())
+
+    def _presented(self, headers: Headers) -> bool:
+        return any(self._matches(candidate) for candidate in (*_from_cookies(headers), *_from_authorization(headers)))
+
+    def _exchange(self, scope: Scope) -> Response | None:
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+        given = [value for name, value in query if name == "token"]
+        if scope["method"] != "GET" or not is_page(scope["path"]) or not any(map(self._matches, given)):
+            return None
+        rest = urlencode([(name, value) for name, value in query if name != "token"])
+        response = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), status_code=303)
+        response.set_cookie(COOKIE, self.token, httponly=True, samesite="strict", max_age=365 * 86_400)
+        return response
+
+    def _refusal(self, scope: Scope) -> Response:
+        if is_page(scope["path"]) and "text/html" in Headers(scope=scope).get("accept", ""):
+            text = "<!doctype html><title>Bonsai</title><p>Open the link that the server printed when it started."
+            return HTMLResponse(text, status_code=401)
+        remedy = "Send it as `Authorization: Bearer <token>`, or open the link that the server printed at its start."
+        response = error_response(401, ErrorDetail(code="unauthorized", message="A token is needed.", remedy=remedy))
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+
+def _from_cookies(headers: Headers) -> list[str]:
+    cookie: SimpleCookie = SimpleCookie()
+    try:
+        cookie.load(headers.get("cookie", ""))
+    except CookieError:
+        return []
+    return [cookie[COOKIE].value] if COOKIE in cookie else []
+
+
+def _from_authorization(headers: Headers) -> list[str]:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return [value.strip()]
+    if scheme.lower() != "basic":
+        return []
+    try:
+        return [base64.b64decode(value, validate=True).decode().partition(":")[2]]
+    except (binascii.Error, UnicodeDecodeError):
+        return []
+
+
+class BodyLimit:
+    """A bounded body that arrives in a bounded time; `larger` maps the few paths that accept more to their limit."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float, larger: Mapping[str, int] | None = None) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+        self.timeout_s = timeout_s
+        self.larger = larger or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.larger.get(scope["path"], self.max_bytes)
+        if _declared_length(Headers(scope=scope)) > limit:
+            message = f"The body is larger than the {limit} bytes that this address accepts."
+            response = error_response(413, ErrorDetail(code="too_large", message=message))
+            response.headers["Connection"] = "close"
+            await response(scope, receive, send)
+            return
+        await self.app(scope, self._bounded(receive, limit), send)
+
+    def _bounded(self, receive: Receive, limit: int) -> Receive:
+        deadline, received, complete = time.monotonic() + self.timeout_s, 0, False
+
+        async def receive_within_limits() -> Message:
+            nonlocal received, complete
+            if complete:  # from here on only the end of the connection is waited for
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                raise HTTPException(408, headers={"Connection": "close"}) from None
+            received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if received > limit:
+                raise HTTPException(413, headers={"Connection": "close"})
+            return message
+
+        return receive_within_limits
+
+
+def _declared_length(headers: Headers) -> int:
+    value = headers.get("content-length", "0")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
+
+
+def door(app: ASGIApp, settings: Settings, recent: deque[LoggedRequest]) -> ASGIApp:
+    """`app` behind all of the above; ValueError when others could reach it without a token."""
+    if not settings.loopback and settings.token is None:
+        raise ValueError(f"{settings.host} can be reached by others: set a token (--token or BONSAI_TOKEN)")
+    app = BodyLimit(app, settings.max_body_bytes, settings.body_timeout_s)
+    if settings.token is not None:
+        app = TokenGate(app, settings.token)
+    app = FetchMetadata(app)
+    own = set() if settings.loopback else {urlsplit(f"//{settings.host}").hostname or ""}
+    hosts = LOOPBACK_HOSTS | own | set(settings.allowed_host)
+    app = HostAllowlist(app, hosts, any_address=not settings.loopback)
+    return RequestLog(SecurityHeaders(app), recent)

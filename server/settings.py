@@ -1,0 +1,94 @@
+"""Every option and limit of the server, with its `BONSAI_*` variable. Owns no behaviour."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bonsai_mlx.request import MAX_PROMPT_CHARS
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def default_output() -> Path:
+    """`outputs` beside the sources in a checkout, a folder in the home of the user when installed as a package."""
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout / "outputs" if (checkout / "pyproject.toml").is_file() else Path.home() / "bonsai-images"
+
+
+def parse_bytes(value: object) -> object:
+    """`6000000000`, `"6GB"` or `"5.5 GiB"` in bytes; anything else is left for the type check to refuse."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
+    if match is None or match[2].upper() not in _UNITS:
+        raise ValueError("give bytes, or a number with a unit such as 6GB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+
+
+class Settings(BaseSettings):
+    """Options first, in the order of `--help`, then the limits that bound every request."""
+
+    model_config = SettingsConfigDict(env_prefix="BONSAI_", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    output: Path = Field(default_factory=default_output)
+    models_dir: Path | None = None
+    variant: Literal["ternary", "binary"] = "ternary"
+    keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
+    memory_limit: Bytes | None = Field(default=None, ge=10**8)
+    token: str | None = Field(default=None, min_length=8, max_length=256)
+    allowed_host: tuple[str, ...] = ()
+    queue_size: int = Field(default=32, ge=1, le=1_000)
+    preview: bool = True
+    browser: bool = True
+
+    max_prompt_chars: int = MAX_PROMPT_CHARS
+    max_batch: int = 8
+    max_body_bytes: int = 256 * 1024  # the longest prompt in the widest script, escaped
+    body_timeout_s: float = 15.0
+    max_listeners: int = 16
+    max_log_lines: int = 200  # recent requests kept in memory
+    event_history: int = 2_048
+    min_free_bytes: int = 500_000_000
+    trash_days: float = 7.0
+    compat_max_steps: int | None = Field(
+        default=None, ge=1, le=100
+    )  # for the interfaces of other programs; None: recommended
+
+    engine: str = "server.engine:mlx_backend"  # importable callable that makes the engine, in the child process
+    memory_busy_s: float = 0.4
+    memory_idle_s: float = 5.0
+    heartbeat_warn_s: float = 3.0  # silence of the child after which the page says "unresponsive"
+    heartbeat_kill_s: float = 15.0  # and after which it is ended
+    progress_floor_s: float = 60.0  # the watchdog never acts on less silence between two steps than this
+    progress_unknown_s: float = 900.0  # allowed silence while nothing has been learned about a size
+
+    @field_validator("token", mode="before")
+    @classmethod
+    def _empty_token_is_none(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only programs on this computer can reach the server."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a bind address is this computer's own: `localhost`, 127.0.0.0/8 or ::1."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

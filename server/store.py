@@ -1,0 +1,161 @@
+"""The SQLite file in the output folder: jobs, the gallery's index, learned durations, preferences.
+
+Calls from the event loop are short and write without waiting for the disk (write-ahead log, `synchronous=NORMAL`: safe
+against every crash of the process); checkpoints and long reads run in a thread with a connection of their own. A
+damaged file is moved aside and a fresh one begun: everything but the favourites can be rebuilt from the PNG files, and
+those are saved when they can still be read. Knows no meaning of what it stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("bonsai.store")
+
+NAME = ".bonsai.sqlite3"
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    group_id TEXT,
+    attached INTEGER NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE INDEX jobs_status ON jobs (status, seq);
+CREATE TABLE images (
+    id TEXT PRIMARY KEY,
+    created_at TEXT NOT NULL,
+    search TEXT NOT NULL,
+    favourite INTEGER NOT NULL DEFAULT 0,
+    group_id TEXT,
+    deleted_at REAL,
+    data TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX images_order ON images (deleted_at, created_at, id);
+CREATE TABLE durations (
+    model TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, phase TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (model, width, height, phase)
+) WITHOUT ROWID;
+CREATE TABLE preferences (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def timestamp(at: float | None = None) -> str:
+    """ISO-8601 in UTC with microseconds, so that texts sort as times do. `at` is unix time, default now."""
+    moment = datetime.fromtimestamp(time.time() if at is None else at, UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class Store:
+    """One database file. Use it from the thread that made it; `read` and `checkpoint` move to another by themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        self.fresh = not self.path.exists()  # the index has to be rebuilt from the files
+        self.salvaged_favourites: frozenset[str] = frozenset()
+        try:
+            self._connection = self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                raise
+            self._set_aside()
+            self._connection = self._open()
+        self._reader = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+        self._reader_lock = threading.Lock()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=2)
+        try:
+            # automatic checkpoints would wait for the disk inside a request
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("the file is damaged")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT")
+            elif version != VERSION:
+                raise sqlite3.DatabaseError(f"the index has version {version}, not {VERSION}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_aside(self) -> None:
+        self.fresh = True
+        self.salvaged_favourites = _salvage(self.path)
+        aside = self.path.with_name(f"{NAME}.damaged-{int(time.time())}")
+        self.path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(NAME + suffix).unlink(missing_ok=True)
+        log.warning("the gallery's index was damaged; it is kept as %s and rebuilt from the images", aside.name)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for every row, all or none."""
+        with self.transaction():
+            self._connection.executemany(sql, rows)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is executed inside happens as a whole or not at all."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """A query that may take a while: it runs in a thread and sees everything written before."""
+        return await asyncio.to_thread(self._read, sql, parameters)
+
+    def _read(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._reader_lock:
+            return self._reader.execute(sql, parameters).fetchall()
+
+    async def checkpoint(self) -> None:
+        """Move the write-ahead log into the file; waits for the disk, in a thread."""
+        await self.read("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def preference(self, name: str) -> str | None:
+        rows = self.execute("SELECT value FROM preferences WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
+
+    def set_preference(self, name: str, value: str | None) -> None:
+        if value is None:
+            self.execute("DELETE FROM preferences WHERE name = ?", (name,))
+        else:
+            self.execute("INSERT OR REPLACE INTO preferences VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        with self._reader_lock:
+            self._reader.close()
+        with contextlib.suppress(sqlite3.OperationalError):  # another program reads the file: it stays in the log
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+
+def _salvage(path: Path) -> frozenset[str]:
+    """The ids of the favourites, as far as a damaged file still tells them."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT id FROM images WHERE favourite = 1")
+            return frozenset(str(row[0]) for row in rows)
+    except sqlite3.DatabaseError:
+        return frozenset()

@@ -1,0 +1,179 @@
+"""The parts of the server put together, started and stopped in the right order. What every route gets to work with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Any
+
+from bonsai_mlx import __version__
+
+from .durations import Durations
+from .errors import ApiError
+from .events import EventHub
+from .fits import Fits
+from .gallery import Gallery
+from .jobs import Jobs, Order, random_seed
+from .memory import MemoryMonitor
+from .models import Models, Ready
+from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
+from .security import LoggedRequest
+from .settings import Settings
+from .store import Store
+from .worker import Worker
+
+log = logging.getLogger("bonsai.studio")
+
+
+class Studio:
+    """Made with the application; opens files and starts tasks with `start`, ends them with `stop`."""
+
+    events: EventHub
+    store: Store
+    gallery: Gallery
+    models: Models
+    worker: Worker
+    memory: MemoryMonitor
+    jobs: Jobs
+    fits: Fits
+
+    def __init__(self, settings: Settings, recent_requests: deque[LoggedRequest]) -> None:
+        self.settings = settings
+        self.recent_requests = recent_requests
+        self.started_at = time.monotonic()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._stopped = True
+
+    async def start(self) -> None:
+        """Open the output folder, bring back what was waiting, and begin to work."""
+        settings = self.settings
+        settings.output.mkdir(parents=True, exist_ok=True)
+        self.events = EventHub(settings.event_history, settings.max_listeners)
+        self.store = Store(settings.output)
+        self.gallery = Gallery(settings.output, self.store, self.events, settings.trash_days)
+        self.models = Models(settings, self.store, self.events)
+        self.worker = Worker(settings, self._on_worker_state)
+        self.memory = MemoryMonitor(settings, self.events, self.worker)
+        durations = Durations(self.store)
+        self.fits = Fits(settings, self.models, self.worker, durations)
+        self.jobs = Jobs(
+            settings,
+            self.store,
+            self.events,
+            self.gallery,
+            self.models,
+            self.worker,
+            self.memory,
+            durations,
+            self._preview,
+        )
+        await asyncio.to_thread(self.gallery.prepare)
+        self.jobs.restore()
+        self._stopped = False
+        await self.models.restore()
+        works = (
+            self.gallery.reconcile(),
+            self.jobs.run_forever(),
+            self.memory.publish_forever(),
+            self._end_idle_worker(),
+        )
+        self._tasks = [asyncio.create_task(work) for work in works]
+
+    async def stop(self) -> None:
+        """End everything within a second or two; harmless to call again."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self.jobs.close()
+        self.events.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(self.worker.stop(), self.models.close(), *self._tasks, return_exceptions=True)
+        self.store.close()
+
+    def _on_worker_state(self, state: WorkerState, message: str | None) -> None:
+        self.events.publish("worker", {"state": state, "message": message})
+        self.memory.wake()
+
+    async def _end_idle_worker(self) -> None:
+        """Give all memory back after the keep-alive minutes."""
+        keep_s = self.settings.keep_alive * 60
+        while keep_s:
+            await asyncio.sleep(min(5.0, keep_s / 2))
+            if self.worker.idle_s > keep_s and not self.jobs.active:
+                await self.worker.stop()
+
+    async def unload(self) -> Memory:
+        """End the idle engine now. 409 while it draws."""
+        if self.jobs.active:
+            raise ApiError(409, "conflict", "A picture is being drawn.", remedy="Cancel it first, or let it finish.")
+        await self.worker.stop()
+        return self.memory.snapshot()
+
+    async def delete_model(self, name: str) -> Model:
+        """Delete a checkpoint that nothing uses. 409 while jobs need it."""
+        model = self.models.get(name)
+        if any(active.job.model == model.name for active in self.jobs.active):
+            raise ApiError(409, "conflict", f"{model.title} is in use.", remedy="Cancel its jobs first.")
+        if self.worker.model == model.name:
+            await self.worker.stop()
+        return await self.models.delete(name)
+
+    # requests
+
+    async def order(self, fields: PictureFields, model: str | None) -> Order:
+        """The request with nothing left open. ApiError: unknown or missing model, does not fit."""
+        ready = self.models.require_ready(self.models.resolve(model))
+        return await self._order(fields, ready, random_seed() if fields.seed is None else fields.seed)
+
+    async def compare_orders(self, fields: PictureFields, models: list[str] | None = None) -> list[Order]:
+        """The same picture for both variants, sizes and steps those of the first."""
+        pair = [self.models.resolve(name) for name in models] if models else list(self.models.pair())
+        first = await self.order(fields, pair[0])
+        ready = self.models.require_ready(pair[1])
+        await self.fits.check(ready, first.width, first.height, force=fields.force)
+        return [first, Order(ready.name, first.prompt, first.seed, first.steps, first.width, first.height)]
+
+    async def _order(self, fields: PictureFields, ready: Ready, seed: int) -> Order:
+        width = fields.width or ready.recommended_size[0]
+        height = fields.height or ready.recommended_size[1]
+        await self.fits.check(ready, width, height, force=fields.force)
+        return Order(ready.name, fields.prompt, seed, fields.steps or ready.recommended_steps, width, height)
+
+    # what the pages see at once
+
+    def hello(self) -> dict[str, Any]:
+        """The first event of a listener: everything that is going on."""
+        return {
+            "server_version": __version__,
+            "jobs": [job.model_dump() for job in self.jobs.snapshot()],
+            "memory": self.memory.snapshot().model_dump(),
+            "models": [model.model_dump() for model in self.models.all()],
+        }
+
+    def preferences(self) -> Preferences:
+        return Preferences(
+            preview=self._preview(),
+            default_model=self.store.preference("default_model"),
+            queue_size=self.settings.queue_size,
+            keep_alive_minutes=self.settings.keep_alive,
+            memory_limit_bytes=self.settings.memory_limit,
+        )
+
+    def _preview(self) -> bool:
+        stored = self.store.preference("preview")
+        return self.settings.preview if stored is None else stored == "on"
+
+    def set_preferences(self, patch: PreferencesPatch) -> Preferences:
+        """Change what the patch names, for this and later starts; a default model of null returns to the option's."""
+        if patch.preview is not None:
+            self.store.set_preference("preview", "on" if patch.preview else "off")
+        if "default_model" in patch.model_fields_set:
+            name = self.models.resolve(patch.default_model) if patch.default_model else None
+            self.store.set_preference("default_model", name)
+        return self.preferences()
+
+    def uptime_s(self) -> float:
+        return time.monotonic() - self.started_at

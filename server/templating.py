@@ -1,0 +1,56 @@
+"""The pages' templates and the addresses of their assets. Knows no routes and no data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _shipped(name: str) -> Path:
+    """A folder that lies inside the package when installed, beside it in a checkout."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+STATIC = _shipped("static")
+TEMPLATES = _shipped("templates")
+
+
+@cache
+def _digest(path: Path, _modified_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def version_of(path: str) -> str | None:
+    """A short digest of the asset's content, or None when there is no such file."""
+    file = STATIC / path
+    try:
+        return _digest(file, file.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+def static_url(path: str) -> str:
+    """The address of an asset, which changes whenever its content does: `app.js` -> `/static/app.js?v=1a2b3c`."""
+    version = version_of(path)
+    return f"/static/{path}?v={version}" if version else f"/static/{path}"
+
+
+@cache
+def _environment() -> Environment:
+    # autoescape=True for every template whatever its name: prompts are shown on every page
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["static_url"] = static_url
+    return environment
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """The template's HTML."""
+    return _environment().get_template(template).render(context)

@@ -1,0 +1,246 @@
+"""The engine's child process, seen from the server: started when needed, watched, ended, restarted when it dies.
+
+Owns the process and the two pipes to it. One run at a time: `run` yields the child's events and raises
+`WorkerLostError` when the process died or had to be ended. A process that stays silent is suspicious in two ways: no heartbeat (stopped,
+or swapped out beyond hope), or heartbeats without progress (a hung device); both have a limit. After a loss the next
+start waits a little longer each time, until a run succeeds. Knows nothing of queues, galleries or HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+from .schemas import JobPhase, WorkerState
+from .settings import Settings
+
+log = logging.getLogger("bonsai.worker")
+
+Message = dict[str, Any]
+_BACKOFF_S = (0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # before a start, by the losses since the last success
+_LINE_LIMIT = 8 << 20  # bytes of one event; previews are the longest
+_TICK_S = 0.1  # how often silence is looked at
+_GRACE_S = 0.3  # for the process to end by itself when its input closes
+_LEAK_BYTES = 1_500_000_000  # growth between two pictures of one model after which a fresh process is used
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class WorkerLostError(Exception):
+    """The child process is gone in the middle of a run. The message is for people."""
+
+    def __init__(self, message: str, *, out_of_memory: bool = False) -> None:
+        super().__init__(message)
+        self.out_of_memory = out_of_memory
+
+
+class Worker:
+    """Use from the event loop. `on_state` hears of every change of state with a sentence for people, or None."""
+
+    def __init__(self, settings: Settings, on_state: Callable[[WorkerState, str | None], None]) -> None:
+        self._settings = settings
+        self._on_state = on_state
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._starting = asyncio.Lock()
+        self._losses = 0
+        self._heard_at = 0.0
+        self._idle_bytes: int | None = None
+        self.state: WorkerState = "stopped"
+        self.memory: dict[str, int] = {}
+        self.model: str | None = None
+        self.phase: JobPhase | None = None
+        self.device: str | None = None  # "metal", "cuda" or "cpu", once a child has told
+        self._changed_at = time.monotonic()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None without one."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    @property
+    def idle_s(self) -> float:
+        """For how long a loaded engine has had nothing to do; 0 without one."""
+        return time.monotonic() - self._changed_at if self.state == "idle" else 0.0
+
+    def _become(self, state: WorkerState, message: str | None = None) -> None:
+        if state != self.state or message:
+            self.state, self._changed_at = state, time.monotonic()
+            self._on_state(state, message)
+
+    # the process
+
+    async def start(self) -> None:
+        """Start the child unless it runs; after losses, only after a pause. WorkerLostError: it cannot start."""
+        async with self._starting:
+            if self.pid is not None:
+                return
+            await self.stop()
+            self._become("starting")
+            await asyncio.sleep(_BACKOFF_S[min(self._losses, len(_BACKOFF_S) - 1)])
+            environment = os.environ | {
+                "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+                "HF_HUB_OFFLINE": "1",  # the engine loads what is there; only the downloader talks to the Hub
+                "PYTHONUNBUFFERED": "1",
+            }
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "server.engine", self._settings.engine),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=environment,
+                limit=_LINE_LIMIT,
+            )
+            self._messages = asyncio.Queue()
+            self._heard_at = time.monotonic()
+            self._reading = asyncio.create_task(self._read(self._process, self._messages))
+            await self._wait_until_ready()
+
+    async def _wait_until_ready(self) -> None:
+        message = await self._next_message(self._settings.progress_floor_s)
+        if message["event"] != "ready":
+            raise RuntimeError(f"the engine's first event was {message['event']}")
+        self.device = message["device"]
+        self._become("idle")
+
+    async def _read(self, process: asyncio.subprocess.Process, messages: asyncio.Queue[Message | None]) -> None:
+        """Sort the child's events until its end: figures are kept, the others wait for `run`."""
+        assert process.stdout is not None  # noqa: S101
+        with contextlib.suppress(ValueError, ConnectionError):  # ValueError: a line beyond the limit; treated as lost
+            async for line in process.stdout:
+                self._heard_at = time.monotonic()
+                message: Message = json.loads(line)
+                if message["event"] == "memory":
+                    self.memory = {name: value for name, value in message.items() if name != "event"}
+                else:
+                    messages.put_nowait(message)
+        messages.put_nowait(None)
+
+    def _send(self, command: str, **fields: Any) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise WorkerLostError("The drawing process is not running.")
+        self._process.stdin.write(json.dumps({"command": command, **fields}).encode() + b"\n")
+
+    async def stop(self) -> None:
+        """End the child, whatever it is doing; all its memory returns to the system."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            assert process.stdin is not None  # noqa: S101
+            process.stdin.close()  # the child ends by itself
+            try:
+                await asyncio.wait_for(process.wait(), _GRACE_S)
+            except TimeoutError:
+                _kill(process)
+                await process.wait()
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+            self._messages.put_nowait(None)  # whoever waits for an event learns that none will come
+        self.memory, self.model, self.phase, self._idle_bytes = {}, None, None, None
+        self._become("stopped")
+
+    # one run
+
+    async def run(
+        self, command: Message, allowed_silence_s: Callable[[Message | None], float]
+    ) -> AsyncGenerator[Message, None]:
+        """Yield the events of one run; the last is `done`, `error` or `cancelled`. Raises WorkerLostError.
+
+        `allowed_silence_s` says, given the last event, how long the next one may take.
+        """
+        try:
+            await self.start()
+            self._become("busy")
+            self.model = command["checkpoint"]["model"]
+            self._send("run", **command)
+            last: Message | None = None
+            while last is None or last["event"] == "progress":
+                last = await self._next_message(allowed_silence_s(last))
+                self.phase = last.get("phase")
+                yield last
+        except WorkerLostError as loss:
+            self._losses += 1
+            log.warning("the drawing process was lost: %s", loss)
+            await self.stop()
+            raise
+        self._losses = 0
+        self.phase = None
+        await self._after_run()
+
+    async def _after_run(self) -> None:
+        """Idle again, or, should memory have grown for no reason, with a fresh process next time."""
+        held = self.memory.get("process_bytes", 0)
+        if self._idle_bytes is not None and held > self._idle_bytes + _LEAK_BYTES:
+            log.warning("the drawing process holds %d bytes more than after its first picture: ended", held)
+            await self.stop()
+            return
+        self._idle_bytes = min(held, self._idle_bytes or held)
+        self._become("idle")
+
+    def cancel(self, job: str) -> None:
+        """Ask the child to stop a run; it does after the step it is in."""
+        with contextlib.suppress(WorkerLostError):
+            self._send("cancel", job=job)
+
+    async def _next_message(self, allowed_silence_s: float) -> Message:
+        deadline = time.monotonic() + allowed_silence_s
+        while True:
+            try:
+                message = await asyncio.wait_for(self._messages.get(), _TICK_S)
+            except TimeoutError:
+                self._look_at_silence(deadline)
+                continue
+            if message is None:
+                raise await self._explain_end()
+            return message
+
+    def _look_at_silence(self, deadline: float) -> None:
+        silent_s = time.monotonic() - self._heard_at
+        if self.state == "starting":  # importing the engine reports nothing
+            silent_s = 0.0
+        if time.monotonic() > deadline or silent_s > self._settings.heartbeat_kill_s:
+            if self._process is not None:
+                _kill(self._process)
+            raise WorkerLostError(
+                "The drawing process did not respond any more and was ended. The next picture starts afresh."
+            )
+        if silent_s > self._settings.heartbeat_warn_s:
+            self._become("unresponsive", "The drawing process does not respond.")
+        elif self.state == "unresponsive":
+            self._become("busy")
+
+    async def _explain_end(self) -> WorkerLostError:
+        if self._process is None:
+            return WorkerLostError("The drawing process was ended.")
+        try:
+            code = await asyncio.wait_for(self._process.wait(), 2)
+        except TimeoutError:
+            _kill(self._process)
+            code = await self._process.wait()
+        return explain_exit(code)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+
+
+def explain_exit(code: int) -> WorkerLostError:
+    """Why a child ended that should not have, from its exit status."""
+    again = "The next picture starts a fresh one."
+    if code == -signal.SIGKILL:
+        cause = "was ended by the system, most likely because memory ran out"
+        return WorkerLostError(f"The drawing process {cause}. {again} A smaller size needs less.", out_of_memory=True)
+    if code == -signal.SIGABRT:
+        cause = "crashed, as happens when the graphics device runs out of memory"
+        return WorkerLostError(f"The drawing process {cause}. {again} A smaller size needs less.", out_of_memory=True)
+    how = f"crashed with signal {-code}" if code < 0 else f"ended unexpectedly with status {code}"
+    return WorkerLostError(f"The drawing process {how}. {again}")
