@@ -74,8 +74,9 @@ class Checkpoint:
 
     def expected(self, component: str) -> dict[str, TensorSpec]:
         """Every tensor of a component's file."""
-        config = {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder, VAE: self.vae}[component]
-        return config.tensors()
+        configs: dict[str, TransformerConfig | TextEncoderConfig | VaeConfig]
+        configs = {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder, VAE: self.vae}
+        return configs[component].tensors()
 
     def load(self, component: str) -> dict[str, mx.array]:
         """The component's tensors as lazy MLX arrays: a tensor is read from disk when it is first evaluated."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal, TypeVar
+from importlib.metadata import version
+from typing import Any, Literal, TypeVar, cast
 
 import mlx.core as mx
 
@@ -58,10 +59,14 @@ def has_fused_attention(head_dim: int) -> bool:
 
 
 def compiled(function: F) -> F:
-    """`mx.compile` on a GPU. On a CPU the function itself: compiling there needs a C++ compiler at run time."""
-    if backend() == "cpu":
-        return function
-    return mx.compile(function)  # type: ignore[no-any-return]
+    """`mx.compile`, which does nothing on a CPU (see below)."""
+    return cast(F, mx.compile(function))
+
+
+if backend() == "cpu":
+    # MLX compiles CPU graphs with the C++ compiler of the machine, at run time: seconds where there is one, an error
+    # where there is none. mlx-lm's activations ask for it when they are imported.
+    mx.disable_compile()
 
 
 def release_cache() -> None:
@@ -74,13 +79,18 @@ def limit_cache() -> None:
     mx.set_cache_limit(CACHE_LIMIT_BYTES)
 
 
+def mlx_version() -> str:
+    """The installed version of MLX."""
+    return version("mlx")
+
+
 def describe() -> dict[str, Any]:
     """Backend, chip, memory and versions, as plain values."""
     info = mx.device_info() if backend() != "cpu" else {}
     return {
         "backend": backend(),
         "chip": str(info.get("device_name") or platform.processor() or platform.machine()),
-        "mlx": mx.__version__,
+        "mlx": mlx_version(),
         "memory_bytes": int(info.get("memory_size", 0)) or None,
         "working_set_bytes": int(info.get("max_recommended_working_set_size", 0)) or None,
     }

@@ -11,13 +11,13 @@ from typing import Any
 import psutil
 
 _RUSAGE_INFO_V2 = 2
-_PHYS_FOOTPRINT_INDEX = 7  # 64-bit words into the times-and-sizes part of rusage_info_v2, after the 16-byte uuid
+_PHYS_FOOTPRINT_INDEX, _DISK_BYTES_READ_INDEX = 7, 16
 
 
 def process_footprint(pid: int | None = None) -> int:
     """Bytes. On macOS `phys_footprint`, the figure of Activity Monitor, which counts GPU memory; elsewhere resident."""
     if sys.platform == "darwin":
-        return _phys_footprint(os.getpid() if pid is None else pid)
+        return _rusage(os.getpid() if pid is None else pid)[_PHYS_FOOTPRINT_INDEX]
     return int(_process(pid).memory_info().rss)
 
 
@@ -26,11 +26,18 @@ def _process(pid: int | None) -> Any:
     return psutil.Process(pid)
 
 
-def _phys_footprint(pid: int) -> int:
-    # struct rusage_info_v2: uint8_t uuid[16], then 64-bit user_time, system_time, pkg_idle_wkups, interrupt_wkups,
-    # pageins, wired_size, resident_size, phys_footprint, ... (sys/resource.h)
+def _rusage(pid: int) -> list[int]:
+    """The 64-bit words of struct rusage_info_v2 after its 16-byte uuid (sys/resource.h): user_time, system_time,
+    pkg_idle_wkups, interrupt_wkups, pageins, wired_size, resident_size, phys_footprint, ..., diskio_bytesread, ..."""
     buffer = (ctypes.c_uint64 * 32)()
     libproc = ctypes.CDLL("/usr/lib/libproc.dylib", use_errno=True)
     if libproc.proc_pid_rusage(pid, _RUSAGE_INFO_V2, ctypes.byref(buffer)) != 0:
-        return int(_process(pid).memory_info().rss)
-    return int(buffer[2 + _PHYS_FOOTPRINT_INDEX])
+        raise OSError(ctypes.get_errno(), f"proc_pid_rusage({pid}) failed")
+    return list(buffer)[2:]
+
+
+def process_bytes_read() -> int:
+    """Bytes this process has read from files so far; on macOS only those that came from the disk, not its cache."""
+    if sys.platform == "darwin":
+        return _rusage(os.getpid())[_DISK_BYTES_READ_INDEX]
+    return int(_process(None).io_counters().read_chars)

@@ -14,6 +14,8 @@ import gc
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,10 @@ class EmbeddingCache:
         if key in self._items:
             self._items.move_to_end(key)
         return self._items.get(key)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
 
     def put(self, key: tuple[Any, ...], value: mx.array) -> None:
         """Keep `value`, dropping the least recently used beyond the capacity."""
@@ -127,19 +133,20 @@ class Pipeline:
         assert last.result is not None  # noqa: S101  the last event carries the result
         return last.result
 
-    def run(self, request: GenerationRequest) -> Generator[Event, None, None]:
+    def run(self, request: GenerationRequest, *, memory: RunMemory | None = None) -> Generator[Event, None, None]:
         """Make one picture, an event at a time; the last event carries the result.
 
         Closing the generator at any event stops the work and frees what the run took. Raises RequestError for a bad
-        request and OutOfMemory when the memory limit, or the device, is too small.
+        request and OutOfMemory when the memory limit, or the device, is too small. `memory` is a meter of the caller's
+        that already runs.
         """
         checkpoint = self.checkpoint
         request = request.resolved(steps=checkpoint.recommended_steps, size=checkpoint.recommended_size)
         latents = self._initial_latents(request)
         plan = self.plan(request)
         try:
-            with RunMemory() as memory:
-                yield from _Run(self, request, latents, plan, memory).events()
+            with nullcontext(memory) if memory else RunMemory() as meter:
+                yield from _Run(self, request, latents, plan, meter).events()
         except RuntimeError as error:
             if "memory" in str(error).lower() or "allocate" in str(error).lower():
                 raise OutOfMemory(
@@ -189,7 +196,7 @@ class Pipeline:
             scheduler="FlowMatchEulerDiscreteScheduler",
             shift=round(scheduler.empirical_mu(tokens, result.steps), 6),
             app_version=__version__,
-            mlx=mx.__version__,
+            mlx=device.mlx_version(),
             timings=result.timings,
             peak_memory_bytes=int(result.memory["peak_bytes"]),
         )
@@ -246,11 +253,11 @@ class Pipeline:
 
     def _initial_latents(self, request: GenerationRequest) -> mx.array:
         """Noise of the seed, or the request's own latents: float32 [1, in_channels, height/16, width/16]."""
-        assert request.width is not None and request.height is not None and request.seed is not None  # noqa: S101
-        shape = (1, self.checkpoint.transformer.in_channels, request.height // 16, request.width // 16)
+        width, height, seed = request.width or 0, request.height or 0, request.seed or 0  # all set: it is resolved
+        shape = (1, self.checkpoint.transformer.in_channels, height // 16, width // 16)
         if request.latents is None:
             # Rounded to bfloat16, so that a seed gives the picture that it gives in mflux and PrismML's studio.
-            noise = mx.random.normal(shape, key=mx.random.key(request.seed))
+            noise = mx.random.normal(shape, key=mx.random.key(seed))
             return noise.astype(mx.bfloat16).astype(mx.float32)
         given = np.asarray(request.latents, dtype=np.float32)
         if given.shape != shape:
@@ -264,9 +271,8 @@ class _Run:
     def __init__(
         self, pipe: Pipeline, request: GenerationRequest, latents: mx.array, plan: Plan, memory: RunMemory
     ) -> None:
-        assert request.seed is not None and request.steps is not None  # noqa: S101  resolved
         self.pipe, self.request, self.plan, self.memory = pipe, request, plan, memory
-        self.seed, self.steps = request.seed, request.steps
+        self.seed, self.steps = request.seed or 0, request.steps or 1  # both set: the request is resolved
         self.grid = latents.shape[2:]  # rows and columns of tokens
         self.tokens = latents.reshape(1, latents.shape[1], -1).transpose(0, 2, 1)  # [1, rows * columns, channels]
         self.started = time.perf_counter()
@@ -314,7 +320,7 @@ class _Run:
         yield self._event("load", 1, 1)
         self._enter("denoise")
         yield self._event("denoise", 0, self.steps)
-        for step, (sigma, following) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+        for step, (sigma, following) in enumerate(pairwise(sigmas)):
             velocity = transformer(self.tokens, context, modulation[step], rope)
             clean = self.tokens - sigma * velocity if preview else None
             self.tokens = self.tokens + (following - sigma) * velocity

@@ -90,7 +90,7 @@ def _layer(config: TextEncoderConfig, tensors: dict[str, mx.array], index: int, 
         weights.append((name.removeprefix(prefix), tensor.astype(dtype) if "norm" in name else tensor))
     block.update_modules(_packed_linears(block, config))
     block.load_weights(weights, strict=True)
-    return block  # type: ignore[no-any-return]
+    return block
 
 
 def _packed_linears(block: nn.Module, config: TextEncoderConfig) -> dict[str, dict[str, PackedLinear]]:

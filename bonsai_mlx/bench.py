@@ -1,0 +1,212 @@
+"""`bonsai-mlx bench`: seconds and memory of a checkpoint on this machine, in a form that can be compared.
+
+A cold run starts with nothing of the checkpoint in memory and a prompt that was never encoded; a warm run has the
+transformer resident and the prompt's embeddings cached. The system's file cache is left as it is. Peak, mean active and
+integral are defined in memory.py; the process figures are those of the system's own monitor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from . import __version__, device
+from .bench_chart import write_chart
+from .footprint import process_bytes_read, process_footprint
+from .memory import RunMemory, Sample
+from .pipeline import Pipeline
+from .request import Event, GenerationRequest
+
+PROMPT = "a red fox in the snow, ink wash"
+SEED = 7
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One generation. Times in seconds, memory in bytes."""
+
+    kind: str  # "cold" or "warm"
+    width: int
+    height: int
+    steps: int
+    phases_s: Mapping[str, float]
+    steps_s: Sequence[float]  # each denoising step
+    peak_bytes: int
+    phase_peak_bytes: Mapping[str, int]
+    predicted_peak_bytes: int
+    mean_active_bytes: int
+    integral_gb_s: float
+    process_peak_bytes: int
+    idle_bytes: int  # what MLX holds after the picture
+    idle_process_bytes: int
+    read_bytes: int
+    samples: Sequence[Sample] = field(repr=False, default=())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    measurements = []
+    for width, height in arguments.sizes:
+        pipe = Pipeline.from_pretrained(arguments.model, memory_limit_bytes=arguments.memory_limit)
+        for kind in ["cold"] + ["warm"] * arguments.repeats:
+            print(f"{pipe.name} {width}x{height}, {arguments.steps} steps, {kind} ...", file=sys.stderr, flush=True)
+            measurements.append(measure(pipe, kind, width, height, arguments.steps))
+        pipe.unload()
+    report = {
+        "format": FORMAT,
+        "model": str(arguments.model),
+        "version": __version__,
+        "device": device.describe(),
+        "measurements": [asdict(item) for item in measurements],
+    }
+    for line in table(report["measurements"]):  # type: ignore[arg-type]
+        print(line)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report) + "\n")
+    if arguments.chart:
+        write_chart(arguments.chart, measurements[-1].samples, f"{arguments.model}, {measurements[-1].kind}")
+    if arguments.compare:
+        before = json.loads(arguments.compare.read_text())
+        for line in comparison(before["measurements"], report["measurements"]):  # type: ignore[arg-type]
+            print(line)
+    return 0
+
+
+def measure(pipe: Pipeline, kind: str, width: int, height: int, steps: int) -> Measurement:
+    """Make one picture and say what it took."""
+    if kind == "cold":
+        pipe.unload()
+        pipe.embeddings.clear()
+    request = GenerationRequest(PROMPT, seed=SEED, steps=steps, width=width, height=height)
+    read_before = process_bytes_read()
+    ends: list[float] = []
+    last: Event | None = None
+    with RunMemory() as memory:
+        for event in pipe.run(request, memory=memory):
+            if event.phase == "denoise":
+                ends.append(event.elapsed_s)
+            last = event
+    assert last is not None and last.result is not None  # noqa: S101, PT018
+    summary = memory.summary()
+    return Measurement(
+        kind=kind,
+        width=width,
+        height=height,
+        steps=steps,
+        phases_s=last.result.timings,
+        steps_s=[round(after - before, 4) for before, after in pairwise(ends)],
+        peak_bytes=summary["peak_bytes"],
+        phase_peak_bytes=summary["phases"],
+        predicted_peak_bytes=pipe.plan(request).peak_bytes,
+        mean_active_bytes=summary["mean_active_bytes"],
+        integral_gb_s=summary["integral_gb_s"],
+        process_peak_bytes=summary["process_peak_bytes"],
+        idle_bytes=mx.get_active_memory(),
+        idle_process_bytes=process_footprint(),
+        read_bytes=process_bytes_read() - read_before,
+        samples=memory.samples,
+    )
+
+
+def table(measurements: Iterable[Mapping[str, Any]]) -> list[str]:
+    """One line for each size and kind: medians, with the spread of the total."""
+    head = f"{'size':>9} {'kind':>5} {'total s':>8} {'spread':>7} {'encode':>7} {'step':>7} {'decode':>7} "
+    head += f"{'peak GB':>8} {'plan GB':>8} {'mean GB':>8} {'GB*s':>8} {'process':>8} {'idle GB':>8} {'read GB':>8}"
+    return [head, *(_row(key, runs) for key, runs in _grouped(measurements).items())]
+
+
+def comparison(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Ratios after / before, for the sizes and kinds that both reports have."""
+    old, new = _grouped(before), _grouped(after)
+    lines = [f"{'size':>9} {'kind':>5} {'time':>7} {'peak':>7} {'mean':>7}   (ratio to the compared report)"]
+    for key in new.keys() & old.keys():
+        ratios = [
+            _median(new[key], value) / _median(old[key], value)
+            for value in (_total, _of("peak_bytes"), _of("mean_active_bytes"))
+        ]
+        lines.append(f"{key[0]:>9} {key[1]:>5} " + " ".join(f"{ratio:7.3f}" for ratio in ratios))
+    return lines
+
+
+Run = Mapping[str, Any]
+
+
+def _grouped(measurements: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for item in measurements:
+        groups.setdefault((f"{item['width']}x{item['height']}", item["kind"]), []).append(item)
+    return groups
+
+
+def _row(key: tuple[str, str], runs: Sequence[Run]) -> str:
+    totals = [_total(run) for run in runs]
+    cells = [
+        f"{key[0]:>9} {key[1]:>5} {_median(runs, _total):8.2f} {max(totals) - min(totals):7.2f}",
+        f"{_median(runs, _phase('encode')):7.2f} {_median(runs, _step):7.2f} {_median(runs, _phase('decode')):7.2f}",
+    ]
+    for name in ("peak_bytes", "predicted_peak_bytes", "mean_active_bytes"):
+        cells.append(f"{_median(runs, _of(name)) / 1e9:8.3f}")
+    cells.append(f"{_median(runs, _of('integral_gb_s')):8.2f}")
+    for name in ("process_peak_bytes", "idle_bytes", "read_bytes"):
+        cells.append(f"{_median(runs, _of(name)) / 1e9:8.3f}")
+    return " ".join(cells)
+
+
+def _median(runs: Sequence[Run], value: Callable[[Run], float]) -> float:
+    return statistics.median(value(run) for run in runs)
+
+
+def _of(name: str) -> Callable[[Run], float]:
+    return lambda run: float(run[name])
+
+
+def _phase(name: str) -> Callable[[Run], float]:
+    return lambda run: float(run["phases_s"].get(name, 0.0))
+
+
+def _total(run: Run) -> float:
+    return float(run["phases_s"]["total"])
+
+
+def _step(run: Run) -> float:
+    return statistics.median(run["steps_s"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bonsai-mlx bench", description="Measure seconds and memory of a checkpoint.")
+    parser.add_argument("--model", default="seedling-ternary", help="catalog name, Hub id or folder (%(default)s)")
+    parser.add_argument("--sizes", type=_sizes, default=[(512, 512)], metavar="WxH[,WxH]", help="default 512x512")
+    parser.add_argument("--steps", type=int, default=4, help="denoising steps (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="warm runs after the cold one (%(default)s)")
+    parser.add_argument("--memory-limit", type=_bytes, metavar="SIZE", help="such as 1.2GB")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw memory over the last run")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="show ratios to an earlier --json report")
+    return parser
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    sizes = []
+    for part in text.split(","):
+        width, _, height = part.partition("x")
+        sizes.append((int(width), int(height)))
+    return sizes
+
+
+def _bytes(text: str) -> int:
+    units = {"GB": 1e9, "MB": 1e6, "GIB": 2**30, "MIB": 2**20}
+    for unit, factor in units.items():
+        if text.upper().endswith(unit):
+            return int(float(text[: -len(unit)]) * factor)
+    return int(text)
