@@ -170,7 +170,7 @@ async function modelChanged() {
     setPrompt(text);
     prompt.focus();
   });
-  byId("steps-hint").textContent = `${model.recommended_steps} recommended`;
+  byId("steps-hint").textContent = `${plural(model.recommended_steps, "step")} recommended`;
   try {
     await loadSizes(model.name, model.recommended_size);
   } catch (error) {

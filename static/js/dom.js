@@ -71,7 +71,7 @@ export function fill(element, ...children) {
  * @param {string} [className]
  */
 export function icon(name, className = "icon") {
-  return svg("svg", { class: className, "aria-hidden": "true", focusable: "false" }, svg("use", { href: `#${name}` }));
+  return svg("svg", { class: className, "aria-hidden": "true", focusable: "false" }, svg("use", { href: `#i-${name}` }));
 }
 
 /**
@@ -79,7 +79,7 @@ export function icon(name, className = "icon") {
  * @param {string} name
  */
 export function setIcon(button, name) {
-  button.querySelector("use")?.setAttribute("href", `#${name}`);
+  button.querySelector("use")?.setAttribute("href", `#i-${name}`);
 }
 
 /**

@@ -1,7 +1,8 @@
 // The "infotext" of A1111 and its relatives: prompt, negative prompt, and a last line of `key: value` pairs.
 
-const PAIR = /\s*([\w][\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)/g;
-const SIZE = /^(\d{1,5})x(\d{1,5})$/;
+// Every repetition before a mandatory character is bounded, so that hostile text takes linear time.
+const PAIR = /\s{0,16}(\w[\w \-/]{1,63}):\s{0,16}("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)/g;
+const SIZE = /^(\d{1,6})x(\d{1,6})$/;
 const NEGATIVE = "Negative prompt:";
 const MIN_PAIRS = 3; // fewer, and the last line is part of the prompt
 

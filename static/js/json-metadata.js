@@ -12,12 +12,16 @@ const MAX_WALK = 64;
  */
 export function parseJson(text) {
   try {
-    return JSON.parse(text, (_key, value, /** @type {any} */ context) =>
-      typeof value === "number" && !Number.isSafeInteger(value) && context?.source && !/[.e]/i.test(context.source) ? context.source : value,
-    );
+    return JSON.parse(text, keepLargeNumbers);
   } catch {
     return undefined;
   }
+}
+
+/** @param {string} _key @param {unknown} value @param {{source?: string}} [context]  absent in older browsers */
+function keepLargeNumbers(_key, value, context) {
+  const large = typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+  return large && context?.source && /^\d+$/.test(context.source) ? context.source : value;
 }
 
 /** @param {unknown} value @returns {number | undefined} */

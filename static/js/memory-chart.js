@@ -8,6 +8,7 @@ import { formatBytes } from "./format.js";
 const WIDTH = 240;
 const HEIGHT = 100;
 const SPAN_S = 120;
+const MIN_SPAN_S = 20; // a young chart is not squeezed into its right edge
 
 /** @param {number} bytes  the next round figure: 1, 2 or 5 times a power of ten */
 export function niceCeiling(bytes) {
@@ -23,7 +24,8 @@ export function niceCeiling(bytes) {
  */
 function area(history, value, ceiling) {
   const now = history[history.length - 1].t;
-  const x = (/** @type {number} */ t) => (WIDTH * (1 - (now - t) / SPAN_S)).toFixed(1);
+  const span = Math.min(SPAN_S, Math.max(MIN_SPAN_S, now - history[0].t));
+  const x = (/** @type {number} */ t) => (WIDTH * (1 - (now - t) / span)).toFixed(1);
   const points = history.map((memory) => `${x(memory.t)},${(HEIGHT * (1 - value(memory) / ceiling)).toFixed(1)}`);
   return [`${x(history[0].t)},${HEIGHT + 2}`, ...points, `${WIDTH + 2},${HEIGHT + 2}`].join(" ");
 }

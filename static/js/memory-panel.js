@@ -27,12 +27,12 @@ let values = [];
 function build() {
   values = ROWS.map(() => el("dd", {}, "–"));
   const rows = ROWS.map(([name, series], index) =>
-    el("div", {}, el("dt", {}, name), values[index], el("span", { class: "swatch", data: { series }, "aria-hidden": "true" })),
+    el("div", {}, el("dt", {}, el("span", { class: "swatch", data: { series }, "aria-hidden": "true" }), name), values[index]),
   );
   byId("figures").replaceChildren(...rows);
 }
 
-/** @param {ReturnType<typeof memoryChart>} chart */
+/** @param {{draw: (history: Memory[]) => void}} chart */
 function show(chart) {
   const { memory } = state;
   if (!memory) return;

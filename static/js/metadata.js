@@ -22,12 +22,14 @@ import { isPng, readPng } from "./png.js";
 
 export const MAX_FILE_BYTES = 64_000_000;
 
+const SCHEMA = 1; // of our own recipes
+
 export class MetadataError extends Error {}
 
 /** @param {string} text @returns {Reading | null} */
 function readOurs(text) {
   const data = parseJson(text);
-  if (!data || typeof data !== "object" || typeof data.prompt !== "string") return null;
+  if (data?.schema !== SCHEMA || typeof data.prompt !== "string") return null; // a later schema: read the infotext
   const found = fromFlat(data);
   found.model = typeof data.model === "string" ? data.model : data.variant;
   found.others = [];
@@ -60,7 +62,22 @@ function readComment(text) {
     const found = fromFlat(data);
     return found.prompt === undefined ? null : { source, ours: false, found };
   }
-  return readParameters(text);
+  return parseInfotext(text).others?.length ? readParameters(text) : null; // a camera's or a person's remark
+}
+
+/**
+ * Draw Things writes its settings into XMP. Found as text: only one element of it is wanted, and never as markup.
+ * @param {string} xmp
+ * @returns {string}
+ */
+function commentInXmp(xmp) {
+  const start = xmp.indexOf("<exif:UserComment");
+  const end = xmp.indexOf("</exif:UserComment>", start);
+  if (start < 0 || end < 0) return "";
+  const bare = xmp.slice(start, end).replace(/<[^<>]*>/g, "");
+  const entities = { "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#34;": '"', "&apos;": "'", "&#39;": "'", "&#xA;": "\n" };
+  const text = bare.replace(/&(?:lt|gt|quot|#34|apos|#39|#xA);/g, (entity) => entities[/** @type {keyof typeof entities} */ (entity)]);
+  return text.replaceAll("&amp;", "&").trim();
 }
 
 /** @param {string} text @returns {Reading | null} */
@@ -74,6 +91,7 @@ const PNG_READERS = [
   ["bonsai", readOurs],
   ["parameters", readParameters],
   ["invokeai_metadata", readInvoke],
+  ["XML:com.adobe.xmp", (text) => readComment(commentInXmp(text))],
 ];
 
 /** @param {Uint8Array} exif @returns {Reading | null} */

@@ -14,6 +14,9 @@ const WORDS = {
   binary: "Weights of −1 and +1: 0.46 GB smaller, not faster, and a little less faithful.",
 };
 
+const SEEDLING_WORDS =
+  ", a tiny demonstration model inside this program: sixteen things from stars to bonsai trees, ten colours, simple scenes. For real pictures, download Bonsai Image 4B:";
+
 let seedlingWanted = remembered("seedling", false);
 /** @type {() => void} */
 let changed = () => {};
@@ -63,7 +66,7 @@ function subtitle(model) {
 /** @param {Model} model */
 function downloadButton(model) {
   if (["downloading", "paused", "verifying"].includes(model.state)) {
-    return el("a", { class: "button small", href: "/model-manager" }, `${model.title}: ${subtitle(model)}`);
+    return el("a", { class: "button small", href: "/model-manager" }, `${model.variant}: ${subtitle(model)}`);
   }
   const action = model.state === "partial" ? "resume" : "download";
   const start = () => modelAction(model.name, action).then(putModel, toastError);
@@ -75,7 +78,7 @@ function seedlingNote() {
   const available = isReady(variant());
   const switchBack = button({ class: "button small", on: { click: () => setSeedling(false) } }, `Use ${variant()} 4B`);
   return [
-    el("p", {}, el("strong", {}, "Drawing with the seedling"), ", a tiny demonstration model inside this program. It knows sixteen things (stars, houses, boats, a bonsai …), ten colours, up to four of them, and simple scenes. For real pictures download Bonsai Image 4B:"),
+    el("p", {}, el("strong", {}, "Drawing with the seedling"), SEEDLING_WORDS),
     el("div", { class: "button-row" }, available && switchBack, ...absent.map(downloadButton)),
   ];
 }
@@ -106,7 +109,8 @@ export function startModelChoice(onChange) {
   let before = "";
   subscribe("model", () => {
     show();
-    if (chosenModel() !== before) changed();
-    before = chosenModel();
+    const now = `${chosenModel()} ${state.models.has(chosenModel())}`;
+    if (now !== before) changed();
+    before = now;
   });
 }

@@ -45,11 +45,10 @@ const lacksSpace = (model) => model.state !== "ready" && !model.embedded && disk
 
 /** @param {Model} model */
 function figures(model) {
-  const size = formatSize(...model.recommended_size);
   const rows = [
     ["On disk", formatBytes(model.bytes_total)],
-    ["In memory between pictures", model.resident_bytes === null ? "–" : formatBytes(model.resident_bytes)],
-    ["Draws best at", `${size}, ${model.recommended_steps} steps`],
+    ["In memory, idle", model.resident_bytes === null ? "–" : formatBytes(model.resident_bytes)],
+    ["Draws best at", formatSize(...model.recommended_size)],
   ];
   return el("dl", { class: "model-figures numeric" }, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
 }
@@ -137,7 +136,9 @@ function show(model) {
   const next = card(model);
   if (old) old.replaceWith(next);
   else list.append(next);
-  if (focused) (next.querySelector(`[data-action=${focused}]`) ?? next.querySelector("button"))?.focus();
+  if (!focused) return;
+  const target = next.querySelector(`[data-action=${focused}]`) ?? next.querySelector("button");
+  /** @type {HTMLElement | null} */ (target)?.focus();
 }
 
 /** @param {Model} model */

@@ -32,7 +32,10 @@ function show() {
   const focused = document.activeElement?.closest(".queue li")?.getAttribute("data-id");
   byId("queue-panel").hidden = jobs.length < 2;
   byId("queue").replaceChildren(...jobs.map(row));
-  if (focused) (byId("queue").querySelector(`[data-id="${focused}"] button`) ?? byId("queue").querySelector("button"))?.focus();
+  if (!focused) return;
+  const queue = byId("queue");
+  const target = queue.querySelector(`[data-id="${focused}"] button`) ?? queue.querySelector("button");
+  /** @type {HTMLElement | null} */ (target)?.focus();
 }
 
 export function startQueue() {

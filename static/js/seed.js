@@ -16,7 +16,11 @@ function show() {
   lock.setAttribute("aria-pressed", String(locked));
   lock.title = words;
   setIcon(lock, locked ? "lock" : "unlock");
-  byId("seed-hint").textContent = locked ? "stays as it is" : fresh ? "used next, then a new one" : "new one for each picture";
+  byId("seed-hint").textContent = locked
+    ? "The seed is locked"
+    : fresh
+      ? "This seed next, then new ones"
+      : "A new seed for each picture";
 }
 
 /** @param {boolean} value */

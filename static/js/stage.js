@@ -31,6 +31,7 @@ export function showJobs(jobs) {
   view = { jobs: jobs.map((job) => job.id), image: null };
   layout = "";
   render();
+  byId("stage").scrollIntoView({ block: "nearest" }); // on a phone it lies below the form
 }
 
 /** @param {Picture} image */

@@ -16,6 +16,8 @@ import { toast, toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Job} Job */
 
+const PHONE = matchMedia("(max-width: 46rem)"); // the same width as in studio.css
+
 let placed = false; // whether the stage already shows something this visit decided on
 
 /** @param {Job[]} jobs  a running request belongs on the stage, wherever it was started */
@@ -56,14 +58,19 @@ function onEscape(event) {
   if (cancelShown()) event.preventDefault();
 }
 
+/** On a phone the settings wait behind one line, so that the picture is near. @param {{matches: boolean}} media */
+function foldSettings({ matches }) {
+  byId("settings").toggleAttribute("open", !matches);
+}
+
 startStage();
 startComposer();
 startRecent();
 startQueue();
 startMemoryPanel();
 document.addEventListener("keydown", onEscape);
-if (matchMedia("(max-width: 56rem)").matches) byId("settings").removeAttribute("open");
-matchMedia("(max-width: 56rem)").addEventListener("change", (event) => byId("settings").toggleAttribute("open", !event.matches));
+foldSettings(PHONE);
+PHONE.addEventListener("change", foldSettings);
 
 subscribe("hello", ({ jobs }) => followRunning(jobs));
 subscribe("job", followOthers);

@@ -25,7 +25,8 @@ export function createTile(job, tagged) {
   const drawing = icon("bonsai", "bonsai");
   const wait = el("div", { class: "frame-wait skeleton" }, drawing, words);
   const preview = el("img", { class: "frame-preview", alt: "", hidden: true });
-  const bar = el("progress", { class: "bar", max: 1, value: 0, "aria-label": `Progress of ${tag(job)}` });
+  // alone on the stage, a picture has its progress below it
+  const bar = tagged ? el("progress", { class: "bar", max: 1, value: 0, "aria-label": `Progress of ${tag(job)}` }) : null;
   const label = tagged ? el("span", { class: "frame-tag" }, tag(job)) : null;
   const element = shaped(el("div", { class: "frame" }, wait, preview, bar, label), job.width, job.height);
   let shownPreview = 0;
@@ -69,8 +70,10 @@ export function createTile(job, tagged) {
       words.textContent = statusWords(now);
       words.classList.toggle("frame-problem", now.status === "failed");
       wait.classList.toggle("skeleton", active);
-      bar.hidden = !active;
-      bar.value = now.progress;
+      if (bar) {
+        bar.hidden = !active;
+        bar.value = now.progress;
+      }
       if (!active) preview.hidden = true;
       return showPreview(now);
     },
