@@ -1,0 +1,236 @@
+"""The known checkpoints: where each comes from, which files it needs, and what those files must be, byte for byte.
+
+Plain data: nothing here looks at the disk or the network (`hub` does). Sizes are bytes, GB in sentences is 1e9 bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from .errors import CheckpointError
+
+Variant = Literal["ternary", "binary"]
+
+# What the published layout consists of. Only these are ever downloaded: no pickle, no code, no other weights.
+ALLOW_PATTERNS = (
+    "model_index.json",
+    "LICENSE",
+    "NOTICE.md",
+    "scheduler/*.json",
+    "text_encoder-mlx-4bit/config.json",  # its tokenizer files repeat those of tokenizer/
+    "text_encoder-mlx-4bit/*.safetensors",
+    "text_encoder-mlx-4bit/*.safetensors.index.json",
+    "tokenizer/*.json",
+    "tokenizer/*.jinja",
+    "tokenizer/*.txt",
+    "transformer-packed-mflux/*.json",
+    "transformer-packed-mflux/*.safetensors",
+    "vae/*.json",
+    "vae/*.safetensors",
+)
+REQUIRED_FILES = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder-mlx-4bit/config.json",
+    "text_encoder-mlx-4bit/model.safetensors",
+    "tokenizer/tokenizer.json",
+    "transformer-packed-mflux/config.json",
+    "transformer-packed-mflux/quantization_config.json",
+    "transformer-packed-mflux/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no leading dot, so no "..", and nothing a shell or a browser would interpret
+_SAFE_PATH = re.compile(rf"(?:{_NAME}/)?{_NAME}")
+_REPOSITORY = re.compile(rf"{_NAME}/{_NAME}")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFile:
+    """One file of a checkpoint. `digest` is 64 hex digits of sha256, or the 40 of a git blob id for small files."""
+
+    path: str  # relative to the checkpoint folder, with forward slashes
+    size: int  # bytes; an estimate while the digest is unknown
+    digest: str = ""  # empty: unknown here, so whatever the Hub lists
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A checkpoint that can be asked for by name."""
+
+    name: str
+    title: str
+    variant: Variant | None  # None: a repository that is not in the catalog, so only its config can tell
+    note: str  # one honest sentence for the person who chooses
+    repo: str | None = None  # Hub repository; None for an embedded checkpoint
+    revision: str = "main"  # a commit where a good one is known
+    files: tuple[CheckpointFile, ...] = ()  # known in advance; the Hub may list more that match ALLOW_PATTERNS
+    aliases: tuple[str, ...] = ()
+    embedded_folder: Path | None = None  # shipped with the package
+    recommended_steps: int = 4
+    recommended_size: tuple[int, int] = (512, 512)  # pixels, width x height
+    resident_bytes: int = 0  # what stays in memory between two pictures, about; 0: unknown
+
+    @property
+    def embedded(self) -> bool:
+        """True if it ships with the package and is never downloaded."""
+        return self.embedded_folder is not None
+
+    @property
+    def pinned(self) -> bool:
+        """True if the revision is a commit, so that its content can never change."""
+        return is_commit(self.revision)
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes of the files known in advance: what a download is going to take, within a few MB."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def remedy(self) -> str:
+        """What to run to download this checkpoint, to resume a download or to repair damaged files."""
+        return "reinstall bonsai-mlx" if self.embedded else f"bonsai-mlx download {self.name}"
+
+
+def lookup(name: str) -> Entry:
+    """The entry of that name, alias or Hub repository. Raises CheckpointError naming the known ones."""
+    wanted = name.strip().lower()
+    for entry in CATALOG:
+        if wanted and wanted in (entry.name, *entry.aliases, (entry.repo or "").lower()):
+            return entry
+    raise CheckpointError(
+        f"there is no checkpoint called {name!r}; known are {', '.join(known_names())}, "
+        "and any Hub repository in the published layout, written owner/name"
+    )
+
+
+def known_names() -> tuple[str, ...]:
+    """The names of the catalog, in the order in which to show them."""
+    return tuple(entry.name for entry in CATALOG)
+
+
+def resolve(name: str) -> Entry:
+    """Like `lookup`, and for a Hub repository that is not in the catalog, an entry made up for it."""
+    try:
+        return lookup(name)
+    except CheckpointError:
+        if not is_repository(name):
+            raise
+    note = "A repository outside the catalog: nothing is known about it in advance."
+    return Entry(name=name, title=name, variant=None, note=note, repo=name)
+
+
+def is_repository(name: str) -> bool:
+    """True if `name` has the form owner/name."""
+    return _REPOSITORY.fullmatch(name) is not None and "--" not in name and ".." not in name
+
+
+def is_commit(revision: str) -> bool:
+    """True if `revision` is a full commit id rather than a branch or a tag."""
+    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+
+
+def is_digest(text: object) -> bool:
+    """True for a sha256 or a git blob id in hexadecimal; digests become file names, so nothing else may pass."""
+    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
+
+
+def is_needed(path: str) -> bool:
+    """True if a repository's file belongs to the published layout and has a harmless name."""
+    return _SAFE_PATH.fullmatch(path) is not None and any(fnmatchcase(path, pattern) for pattern in ALLOW_PATTERNS)
+
+
+def missing_files(paths: Iterable[str]) -> list[str]:
+    """The files without which a folder holding `paths` is no checkpoint in the published layout."""
+    present = set(paths)
+    return [path for path in REQUIRED_FILES if path not in present]
+
+
+_SHARED_WEIGHTS = (  # the same files in both repositories
+    CheckpointFile(
+        "text_encoder-mlx-4bit/model.safetensors",
+        2_263_022_529,
+        "e240c0bdc0ebb0681bf0da0f98d9719fd6ebe269a3633f81542c13e81345651d",
+    ),
+    CheckpointFile(
+        "tokenizer/tokenizer.json", 11_422_654, "aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4"
+    ),
+    CheckpointFile(
+        "vae/diffusion_pytorch_model.safetensors",
+        168_120_878,
+        "ca70d2202afe6415bdbcb8793ba8cd99fd159cfe6192381504d6c4d3036e0f04",
+    ),
+)
+_TERNARY_SMALL = (
+    CheckpointFile("LICENSE", 10_174, "66a27ec5ff940d3a9652d2948746ebac4c9d0188"),
+    CheckpointFile("NOTICE.md", 623, "ef55b08ef826c87f883a2ac4e7e3a96fe8b694c5"),
+    CheckpointFile("model_index.json", 81, "23fc54204818a55722be53d2a8e6e40c21d878b2"),
+    CheckpointFile("scheduler/scheduler_config.json", 486, "7e53605e2643440b310fa554f087641893883c5f"),
+    CheckpointFile("text_encoder-mlx-4bit/config.json", 937, "032ad326a0daaaeeec00f2a585262acf5f692861"),
+    CheckpointFile(
+        "text_encoder-mlx-4bit/model.safetensors.index.json", 63_924, "07e230a328dd17a09d96ee045d49b27596656aff"
+    ),
+    CheckpointFile("tokenizer/chat_template.jinja", 4_168, "01be9b307daa2d425f7c168c9fb145a286e0afb4"),
+    CheckpointFile("tokenizer/tokenizer_config.json", 5_404, "ddaf69808214a44fdd26d3785b66c1367c78277a"),
+    CheckpointFile("transformer-packed-mflux/config.json", 619, "b8badc8006699c24e8851f1929e44190bb5b2074"),
+    CheckpointFile(
+        "transformer-packed-mflux/quantization_config.json", 5_054, "07ffa32da5666f3f643892595c6e9f578afeab9b"
+    ),
+    CheckpointFile("vae/config.json", 821, "c3f38eb4c188a96a462519159356bd0fcc28cd14"),
+)
+# Small files of a branch may be edited any day, so for the binary repository only the big shared ones are held to the
+# ternary one's digests.
+_BINARY_SMALL = tuple(replace(file, digest="") for file in _TERNARY_SMALL)
+_TRANSFORMER = "transformer-packed-mflux/diffusion_pytorch_model.safetensors"
+_SEEDLINGS = Path(__file__).parent / "seedling"
+
+CATALOG = (
+    Entry(
+        name="ternary",
+        title="Bonsai Image 4B ternary",
+        variant="ternary",
+        note="The better of the two: by the published benchmarks it keeps 94 % of FLUX.2 klein 4B's quality, for a "
+        "3.9 GB download.",
+        repo="prism-ml/bonsai-image-ternary-4B-mlx-2bit",
+        revision="2c24c81b934a658ba5590cf39088ba929985b4a8",
+        files=(
+            *_TERNARY_SMALL,
+            *_SHARED_WEIGHTS,
+            CheckpointFile(
+                _TRANSFORMER, 1_425_271_472, "b21737bdf02690b7d662907781c4dc8b8bf22a2c98b823b1ca3336f48371a84f"
+            ),
+        ),
+        aliases=("bonsai-ternary", "bonsai-ternary-mlx"),
+        resident_bytes=1_040_000_000,
+    ),
+    Entry(
+        name="binary",
+        title="Bonsai Image 4B binary",
+        variant="binary",
+        note="The smaller of the two: it needs about half a gigabyte less memory and keeps 88 % of FLUX.2 klein 4B's "
+        "quality by the published benchmarks; beside the ternary one it downloads only 1 GB.",
+        repo="prism-ml/bonsai-image-binary-4B-mlx-1bit",
+        files=(*_BINARY_SMALL, *_SHARED_WEIGHTS, CheckpointFile(_TRANSFORMER, 965_208_752)),
+        aliases=("bonsai-binary", "bonsai-binary-mlx"),
+        resident_bytes=580_000_000,
+    ),
+    *(
+        Entry(
+            name=f"seedling-{variant}",
+            title=f"Seedling {variant}",
+            variant=variant,
+            note="A tiny model that ships with the program and needs no download: it draws simple coloured shapes at "
+            "128x128 pixels, to try everything out, and knows nothing else.",
+            aliases=("seedling",) if variant == "ternary" else (),
+            embedded_folder=_SEEDLINGS / variant,
+            recommended_size=(128, 128),
+            resident_bytes=5_000_000,
+        )
+        for variant in ("ternary", "binary")
+    ),
+)

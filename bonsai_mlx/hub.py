@@ -1,0 +1,260 @@
+"""Find, download, verify and delete checkpoints, in the Hugging Face cache or in a folder of one's own.
+
+    from bonsai_mlx import hub
+
+    for progress in hub.download("ternary"):  # stop iterating to pause; the same call goes on from there
+        print(progress.file, progress.bytes_done, progress.bytes_total)
+    folder = hub.find("ternary")
+
+Every function takes a catalog entry, its name, or a Hub repository written owner/name. This module answers from sizes
+and notes alone, in milliseconds; the `hub_*` modules beside it do the work. HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and
+HF_TOKEN mean what they mean to every program that uses the Hub. Nothing here imports MLX.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import constants
+
+from . import catalog
+from .catalog import CheckpointFile, Entry
+from .errors import CheckpointError, DownloadError
+from .hub_progress import DownloadProgress, Progress, finished
+from .hub_store import Manifest, Store, cache_store, cached_commits, folder_store, linked_files
+
+__all__ = ["DownloadProgress", "LocalStatus", "delete", "download", "find", "remedy", "status", "verify"]
+
+State = Literal["absent", "partial", "ready", "damaged"]
+_REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStatus:
+    """What this machine has of a checkpoint, judged by file sizes and by what was noted when files were hashed."""
+
+    state: State
+    path: Path | None  # the checkpoint folder; None while there is nothing
+    bytes_present: int  # partly downloaded files included
+    bytes_total: int  # an estimate until the Hub has been asked
+    problems: tuple[str, ...] = ()
+    verified: bool = False  # every file was hashed and has not been touched since
+    commit: str | None = None
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a checkpoint that is ready to use: a catalog name, a cached Hub repository, or a folder's path.
+
+    Raises CheckpointError that says what is missing and which command gets it.
+    """
+    if isinstance(name, Path):
+        return _checked_folder(name)
+    try:
+        entry = catalog.lookup(name)
+    except CheckpointError:
+        if not catalog.is_repository(name) or Path(name).is_dir():
+            return _checked_folder(Path(name).expanduser())
+        entry = catalog.resolve(name)
+    local = status(entry)
+    if local.state == "ready" and local.path:
+        return local.path
+    raise CheckpointError(_what_to_do(entry, local))
+
+
+def _checked_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        known = ", ".join(catalog.known_names())
+        raise CheckpointError(f"{folder}: neither a folder nor a known checkpoint; known are {known}")
+    if not (folder / "model_index.json").is_file():
+        raise CheckpointError(f"{folder}: not a checkpoint folder: it has no model_index.json")
+    return folder
+
+
+def _what_to_do(entry: Entry, local: LocalStatus, folder: Path | None = None) -> str:
+    total, command = f"{local.bytes_total / 1e9:.2f} GB", remedy(entry, folder)
+    if local.state == "damaged":
+        return f"{entry.title}: {local.problems[0]}; repair it with: {command}"
+    if local.state == "partial":
+        have = f"{local.bytes_present / 1e9:.2f} of {total}"
+        return f"{entry.title} is incomplete ({have}; {local.problems[0]}); finish it with: {command}"
+    size = f" ({total})" if local.bytes_total else ""
+    return f"{entry.title} is not on this machine; get it{size} with: {command}"
+
+
+def remedy(entry: Entry | str, folder: Path | str | None = None) -> str:
+    """The command that downloads, resumes or repairs a checkpoint."""
+    entry = _entry(entry)
+    return f"{entry.remedy} --dir {shlex.quote(str(folder))}" if folder else entry.remedy
+
+
+def status(entry: Entry | str, folder: Path | str | None = None) -> LocalStatus:
+    """What the cache, or `folder`, has of a checkpoint. Fast: looks at sizes and notes, hashes nothing."""
+    entry = _entry(entry)
+    if entry.embedded_folder:
+        return _embedded_status(entry.embedded_folder)
+    if folder:
+        stores = [folder_store(Path(folder).expanduser())]
+    else:
+        repo = entry.repo or ""
+        stores = [cache_store(repo, commit) for commit in cached_commits(repo, entry.revision)]
+    found = [_status_of(entry, store) for store in stores]
+    nothing = LocalStatus("absent", None, 0, entry.bytes_total)
+    return next((local for local in found if local.state == "ready"), found[0] if found else nothing)
+
+
+def _status_of(entry: Entry, store: Store) -> LocalStatus:
+    manifest = Manifest.read(store.manifest_path)
+    if manifest and manifest.repo != entry.repo:
+        other = f"{store.root} holds {manifest.repo}"
+        return LocalStatus("absent", None, 0, entry.bytes_total, (other,))
+    files = manifest.files if manifest else _expected_files(entry, store)
+    sizes = {file: _size(store.file(file.path)) for file in files}
+    missing = [file for file in files if sizes[file] is None]
+    wrong = [file for file in files if sizes[file] == 0 or (file.digest and sizes[file] not in (None, file.size))]
+    present = sum(size or 0 for size in sizes.values())
+    present += sum(min(_size(store.partial(file.digest)) or 0, file.size) for file in missing if file.digest)
+    problems = [f"{store.file(file.path)} has {sizes[file]} bytes instead of {file.size}" for file in wrong]
+    problems += [f"{store.file(file.path)} is missing" for file in missing]
+    state: State = "damaged" if wrong else "ready" if not missing else "partial" if present else "absent"
+    return LocalStatus(
+        state=state,
+        path=None if state == "absent" else store.root,
+        bytes_present=present,
+        bytes_total=manifest.bytes_total if manifest else max(present, entry.bytes_total),
+        problems=tuple(problems),
+        verified=manifest is not None and all(manifest.is_verified(file, store) for file in files),
+        commit=manifest.commit if manifest else store.root.name if store.blobs else None,
+    )
+
+
+def _expected_files(entry: Entry, store: Store) -> tuple[CheckpointFile, ...]:
+    """What should be there, for want of a manifest: another program, or a person, put the files there."""
+    known = entry.files if store.blobs is None or store.root.name == entry.revision else ()
+    return known or tuple(CheckpointFile(path, 0) for path in catalog.REQUIRED_FILES)
+
+
+def _embedded_status(folder: Path) -> LocalStatus:
+    places = (folder, folder.parent / "common")  # what both embedded checkpoints share is stored once
+    sizes = {
+        path.relative_to(place).as_posix(): path.stat().st_size
+        for place in places
+        for path in place.rglob("*")
+        if path.is_file()
+    }
+    total, missing = sum(sizes.values()), catalog.missing_files(sizes)
+    problems = tuple(f"{folder / path} is missing" for path in missing)
+    state: State = "partial" if missing else "ready"
+    return LocalStatus(state, folder, total, total, problems, verified=not missing)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def download(
+    entry_or_repo: Entry | str,
+    folder: Path | str | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+) -> Progress:
+    """Get a checkpoint into the Hugging Face cache, or into `folder`; yields progress, the last event has `done`.
+
+    Closing the generator, or killing the process, loses nothing: the same call goes on from there. Files that another
+    downloaded checkpoint has are shared with it, not downloaded. Every file is hashed before it counts. Embedded
+    checkpoints need nothing. Raises DownloadError, NotEnoughSpaceError before anything was started.
+    """
+    entry = _entry(entry_or_repo)
+    place = Path(folder).expanduser() if folder else None
+    local = status(entry, place)
+    if entry.embedded or _is_settled(entry, local, revision):
+        yield finished(local.path, local.bytes_total)
+        return
+    from . import hub_download  # brings the HTTP client, which nothing else needs
+
+    _check_revision(revision)
+    if constants.is_offline_mode():
+        raise DownloadError(f"offline mode is on (HF_HUB_OFFLINE); unset it, then: {_what_to_do(entry, local, place)}")
+    try:
+        commit, files = hub_download.list_files(entry, revision, token)
+    except hub_download.HubUnreachableError:
+        if local.state != "ready" or revision:
+            raise
+        yield finished(local.path, local.bytes_total)  # complete, though there may be a newer revision
+        return
+    store = folder_store(place) if place else cache_store(entry.repo or "", commit)
+    manifest = Manifest(entry.repo or "", revision or entry.revision, commit, files)
+    previous = Manifest.read(store.manifest_path)
+    if previous and previous.repo != entry.repo:
+        raise DownloadError(f"{store.root} holds {previous.repo}; choose another folder for {entry.repo}")
+    yield from hub_download.Session(store, manifest, previous, remedy=remedy(entry, place), token=token).download()
+
+
+def _is_settled(entry: Entry, local: LocalStatus, revision: str | None) -> bool:
+    """True if the Hub need not be asked: what is here is right and cannot change, or asking is forbidden."""
+    if local.state != "ready":
+        return False
+    as_wanted = local.commit == (revision or entry.revision)
+    return (local.verified and as_wanted) or (constants.is_offline_mode() and (as_wanted or revision is None))
+
+
+def _check_revision(revision: str | None) -> None:
+    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise DownloadError(f"{revision!r} is not a revision: give a branch, a tag or a commit")
+
+
+def verify(entry: Entry | str, folder: Path | str | None = None) -> Progress:
+    """Hash every file of a checkpoint again; yields progress like `download`.
+
+    Raises CheckpointError naming what is missing or damaged; damaged files of a download are deleted, so that the
+    command in the message gets them anew.
+    """
+    entry = _entry(entry)
+    place = Path(folder).expanduser() if folder else None
+    local = status(entry, place)
+    if local.path is None or (entry.embedded and local.state != "ready"):
+        raise CheckpointError(_what_to_do(entry, local, place))
+    if entry.embedded:
+        yield finished(local.path, local.bytes_total)
+        return
+    from . import hub_download
+
+    store = folder_store(place) if place else cache_store(entry.repo or "", local.commit or "")
+    previous = Manifest.read(store.manifest_path)
+    manifest = previous or _manifest_of_unknown_origin(entry, store, local)
+    yield from hub_download.Session(store, manifest, previous, remedy=remedy(entry, place)).verify()
+
+
+def _manifest_of_unknown_origin(entry: Entry, store: Store, local: LocalStatus) -> Manifest:
+    """What files that bonsai-mlx did not download should be: by the cache's own names, the catalog, else the Hub."""
+    from . import hub_download
+
+    if local.state != "ready":
+        raise CheckpointError(_what_to_do(entry, local, None if store.blobs else store.root))
+    known = {file.path: file for file in _expected_files(entry, store) if file.digest} | linked_files(store)
+    commit, files = local.commit or entry.revision, tuple(known.values())
+    if catalog.missing_files(known):
+        commit, files = hub_download.list_files(entry, local.commit, None)
+    return Manifest(entry.repo or "", entry.revision, commit, files)
+
+
+def delete(entry: Entry | str, folder: Path | str | None = None) -> int:
+    """Remove a checkpoint from the cache (all its revisions) or from `folder`. Returns the bytes that became free.
+
+    Files that another checkpoint shares stay for it. Raises CheckpointError for an embedded one.
+    """
+    entry = _entry(entry)
+    if entry.embedded:
+        raise CheckpointError(f"{entry.title} ships with bonsai-mlx and cannot be deleted")
+    from . import hub_delete
+
+    if folder:
+        return hub_delete.delete_folder(folder_store(Path(folder).expanduser()))
+    return hub_delete.delete_cached(entry.repo or "")
+
+
+def _entry(entry: Entry | str) -> Entry:
+    return entry if isinstance(entry, Entry) else catalog.resolve(entry)

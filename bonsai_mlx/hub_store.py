@@ -1,0 +1,263 @@
+"""Where a checkpoint's files lie on this disk, and what is written down about them.
+
+Owns the two layouts, a snapshot in the Hugging Face cache (as `huggingface_hub` itself lays it out) and a plain folder,
+and the manifest beside them: what the checkpoint consists of and which files have been hashed. Knows nothing of the
+network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from huggingface_hub import constants
+
+from .catalog import CheckpointFile, is_digest, is_needed
+from .errors import DownloadError
+
+_CHUNK_BYTES = 8 << 20
+_FORMAT = 1
+_PRIVATE = Path(".cache") / "bonsai-mlx"  # beside the Hub client's own .cache/huggingface in a plain folder
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What one revision of one repository consists of, and which of its files were hashed and found right."""
+
+    repo: str
+    revision: str  # as asked for: a branch, a tag or a commit
+    commit: str
+    files: tuple[CheckpointFile, ...]  # every one with its digest
+    verified: dict[str, int] = field(default_factory=dict)  # path -> modification time (ns) of the file that was hashed
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    def is_verified(self, file: CheckpointFile, store: Store) -> bool:
+        """True if `file` is in its place and has not been touched since it was hashed and found right."""
+        path = store.file(file.path)
+        if not path.is_file():
+            return False
+        stat = path.stat()
+        return stat.st_size == file.size and self.verified.get(file.path) == stat.st_mtime_ns
+
+    def keep_verified(self, previous: Manifest) -> None:
+        """Take over from an earlier manifest of the same place what it knows of the files that are still the same."""
+        same = {file.path for file in set(self.files) & set(previous.files)}
+        self.verified |= {path: mtime for path, mtime in previous.verified.items() if path in same}
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest | None:
+        """The manifest at `path`, or None if there is none that can be trusted; then files are hashed again."""
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            files = tuple(CheckpointFile(**file) for file in values["files"])
+            if values["format"] != _FORMAT or not all(
+                is_needed(file.path) and is_digest(file.digest) for file in files
+            ):
+                return None
+            return cls(values["repo"], values["revision"], values["commit"], files, dict(values["verified"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Replace the manifest at `path` in one step, so that a reader never sees half of it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"format": _FORMAT, **asdict(self)}, indent=1), "utf-8")
+        temporary.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The places of one checkpoint: the folder that the engine opens, and what belongs to it."""
+
+    root: Path  # the checkpoint folder
+    blobs: Path | None  # cache only: the files under their digests; `root` holds links to them
+    private: Path  # partial files and manifests
+    manifest_path: Path
+    lock_path: Path
+
+    def file(self, path: str) -> Path:
+        """Where the engine finds the file of that name."""
+        return self.root / path
+
+    def existing(self, file: CheckpointFile) -> Path | None:
+        """The complete file, wherever it is; in the cache it may be there without its link."""
+        blob = self.blobs / file.digest if self.blobs and file.digest else None
+        return next((place for place in (self.file(file.path), blob) if place and place.is_file()), None)
+
+    def partial(self, digest: str) -> Path:
+        """Where a file grows while it is downloaded. It carries its digest, so any later download can go on with it."""
+        return self.private / f"{digest}.incomplete"
+
+    def install(self, source: Path, file: CheckpointFile) -> None:
+        """Move a complete, hashed file to its final place in one step; it never exists half-written there."""
+        final = self.blobs / file.digest if self.blobs else self.file(file.path)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if source != final:
+            source.replace(final)
+        if self.blobs:
+            _link(final, self.file(file.path))
+
+    def discard(self, file: CheckpointFile) -> None:
+        """Delete a damaged file, and in the cache the link to it."""
+        self.file(file.path).unlink(missing_ok=True)
+        if self.blobs and file.digest:
+            (self.blobs / file.digest).unlink(missing_ok=True)
+
+    def donors(self, file: CheckpointFile) -> Iterator[Path]:
+        """Files elsewhere that should be the same one: in other cached repositories and in neighbouring folders."""
+        places = cache_folder().glob(f"models--*/blobs/{file.digest}")
+        for place in (*places, *self._neighbours(file.digest)):
+            if (
+                place.is_file()
+                and place.stat().st_size == file.size
+                and place.resolve() != self.file(file.path).resolve()
+            ):
+                yield place.resolve()
+
+    def _neighbours(self, digest: str) -> Iterator[Path]:
+        if self.blobs:
+            return
+        for folder in self.root.parent.iterdir() if self.root.parent.is_dir() else ():
+            manifest = Manifest.read(folder / _PRIVATE / "manifest.json")
+            for file in manifest.files if manifest else ():
+                if file.digest == digest:
+                    yield folder / file.path
+
+    def share(self, donor: Path, digest: str) -> Path:
+        """A second name for `donor` on this store's disk, or a copy where that cannot be; not yet checked."""
+        self.private.mkdir(parents=True, exist_ok=True)
+        shared = self.private / f"{digest}.shared"
+        shared.unlink(missing_ok=True)
+        try:
+            os.link(donor, shared)
+        except OSError:  # another disk, or a file system without hard links
+            shutil.copyfile(donor, shared)
+        return shared
+
+    def remove_leftovers(self) -> None:
+        """Delete partial and shared files that no download is going to finish."""
+        for pattern in ("*.incomplete", "*.shared"):
+            for path in self.private.glob(pattern):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the checkpoint against other processes; the system lets go of it however this process ends."""
+        lock = FileLock(self.lock_path, timeout=0, thread_local=False)  # threads may take turns to advance a generator
+        try:
+            self.lock_path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise DownloadError(f"{self.root}: another process is downloading or checking it; wait for it") from None
+        except OSError as error:
+            raise DownloadError(f"{self.lock_path.parent}: cannot be written: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def cache_folder() -> Path:
+    """The Hugging Face cache: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub."""
+    return Path(constants.HF_HUB_CACHE)
+
+
+def repository_folder(repo: str) -> Path:
+    """Where the cache keeps everything of one repository."""
+    return cache_folder() / f"models--{repo.replace('/', '--')}"
+
+
+def cache_store(repo: str, commit: str) -> Store:
+    """One revision of a repository in the Hugging Face cache."""
+    folder = repository_folder(repo)
+    private = folder / "bonsai-mlx"
+    lock = cache_folder() / ".locks" / folder.name / "bonsai-mlx.lock"
+    return Store(folder / "snapshots" / commit, folder / "blobs", private, private / f"{commit}.json", lock)
+
+
+def folder_store(folder: Path) -> Store:
+    """A plain folder that holds one checkpoint."""
+    private = folder / _PRIVATE
+    return Store(folder, None, private, private / "manifest.json", private / "lock")
+
+
+def cached_commits(repo: str, revision: str) -> list[str]:
+    """The commits of a repository of which the cache has anything: the one `revision` stands for, then the newest."""
+    folder = repository_folder(repo)
+    snapshots = sorted((folder / "snapshots").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    commits = [path.name for path in snapshots]
+    wanted = revision
+    with suppress(OSError):
+        wanted = (folder / "refs" / revision).read_text("utf-8").strip()
+    return [commit for commit in commits if commit == wanted] + [commit for commit in commits if commit != wanted]
+
+
+def linked_files(store: Store) -> dict[str, CheckpointFile]:
+    """The files of a cached snapshot by path: the blobs they link to are named by their digests."""
+    found = {}
+    for link in store.root.rglob("*") if store.blobs else ():
+        path, digest = link.relative_to(store.root).as_posix(), link.readlink().name if link.is_symlink() else ""
+        if is_needed(path) and is_digest(digest) and link.is_file():
+            found[path] = CheckpointFile(path, link.stat().st_size, digest)
+    return found
+
+
+def remember_revision(repo: str, revision: str, commit: str) -> None:
+    """Note in the cache what a branch or tag stands for, as the Hub's client does, so that others find it offline."""
+    if revision != commit:
+        path = repository_folder(repo) / "refs" / revision
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(commit, "utf-8")
+
+
+class Hasher:
+    """Hashes a file the way its digest was made: sha256, or git's blob id for 40 digits."""
+
+    def __init__(self, digest: str, size: int) -> None:
+        self._hash = hashlib.sha256() if len(digest) == 64 else hashlib.sha1(usedforsecurity=False)
+        if len(digest) == 40:
+            self._hash.update(b"blob %d\0" % size)
+        self._expected = digest
+
+    def feed(self, path: Path) -> Iterator[int]:
+        """Hash a whole file; yields the number of bytes done so far."""
+        done = 0
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                self._hash.update(chunk)
+                done += len(chunk)
+                yield done
+
+    @property
+    def matches(self) -> bool:
+        """True if what was fed is what the digest says."""
+        return self._hash.hexdigest() == self._expected
+
+
+def _link(blob: Path, pointer: Path) -> None:
+    """Make `pointer` lead to `blob`: a relative link as in the Hub's cache, else a hard link, else a copy."""
+    if pointer.exists() and pointer.samefile(blob):
+        return
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    pointer.unlink(missing_ok=True)
+    try:
+        if constants.HF_HUB_DISABLE_SYMLINKS:
+            raise OSError("symbolic links are switched off")
+        pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+    except OSError:
+        try:
+            pointer.hardlink_to(blob)
+        except OSError:
+            shutil.copyfile(blob, pointer)

@@ -1,0 +1,138 @@
+"""Downloads on a terminal: the progress line, the JSON lines for a parent process, and the command behind both.
+
+`bonsai-mlx download` and `scripts/download_model.py` are this command. A parent that reads the JSON lines pauses by
+ending the process (SIGTERM): nothing needs to be cleaned up, the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from . import hub
+from .catalog import Entry, resolve
+from .errors import BonsaiError, CheckpointError
+from .hub_progress import DownloadProgress
+
+BOTH = ("ternary", "binary")
+_EVERY_S = {True: 0.2, False: 5.0}  # between two updates, on a terminal and in a log
+_BAR_CHARS = 24
+Show = Callable[[Iterable[DownloadProgress]], None]
+
+
+def format_bytes(count: float) -> str:
+    """A size as people read it, in powers of 1000: "3.87 GB"."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}" if unit == "GB" else f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+def format_duration(seconds: float | None) -> str:
+    """A time left as people read it: "1 min 20 s"; empty if unknown."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def progress_line(title: str, progress: DownloadProgress) -> str:
+    """One line that says everything: how much, how fast, how long, and which file."""
+    share = min(1.0, progress.bytes_done / progress.bytes_total) if progress.bytes_total else 1.0
+    bar = ("#" * int(share * _BAR_CHARS)).ljust(_BAR_CHARS, ".")
+    parts = [
+        f"{title} [{bar}] {share:4.0%}",
+        f"{format_bytes(progress.bytes_done)} of {format_bytes(progress.bytes_total)}",
+        f"{format_bytes(progress.speed_bytes_s)}/s" if progress.speed_bytes_s else "",
+        f"{left} left" if (left := format_duration(progress.eta_s)) and not progress.done else "",
+        f"{progress.activity} {progress.file}".strip(),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def show_progress(events: Iterable[DownloadProgress], title: str, stream: TextIO | None = None) -> None:
+    """Draw `events` on a terminal as one line that is kept up to date, or in a log as a line every few seconds."""
+    stream = stream or sys.stderr
+    terminal = stream.isatty()
+    shown_s, open_line = 0.0, False
+    try:
+        for progress in events:
+            if not progress.done and time.monotonic() - shown_s < _EVERY_S[terminal]:
+                continue
+            shown_s, open_line = time.monotonic(), terminal
+            line = progress_line(title, progress)
+            width = shutil.get_terminal_size().columns - 1
+            stream.write(f"\r{line[:width]}\x1b[K" if terminal else f"{line}\n")
+            stream.flush()
+    finally:
+        if open_line:  # whatever comes next, an error perhaps, starts on a line of its own
+            stream.write("\n")
+
+
+def write_json(events: Iterable[DownloadProgress], title: str, stream: TextIO | None = None) -> None:
+    """One JSON object per event and line, with the fields of DownloadProgress and the checkpoint's `name`."""
+    stream = stream or sys.stdout
+    shown_s = 0.0
+    for progress in events:
+        if progress.done or time.monotonic() - shown_s >= _EVERY_S[True]:
+            shown_s = time.monotonic()
+            stream.write(json.dumps({"name": title, **asdict(progress)}, default=str) + "\n")
+            stream.flush()
+
+
+def download_command(
+    which: str,
+    *,
+    folder: Path | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    verify: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Download "ternary", "binary", "both" or a Hub repository, telling the terminal. Returns the exit status.
+
+    0: everything is there and right; 1: it is not, with the reason on stderr (and as JSON, if asked for); 2: there is
+    no checkpoint of that name; 130: interrupted. `verify` hashes again what was there already. `both` makes a folder
+    for each variant in `folder`.
+    """
+    try:
+        entries = [resolve(name) for name in (BOTH if which == "both" else (which,))]
+    except CheckpointError as error:
+        return _fail(error, 2, as_json=as_json)
+    for entry in entries:
+        place = folder / entry.name if folder and len(entries) > 1 else folder
+        try:
+            _download_one(entry, place, revision, token, verify=verify, as_json=as_json)
+        except BonsaiError as error:
+            return _fail(error, 1, as_json=as_json)
+        except KeyboardInterrupt:
+            sys.stderr.write(f"Stopped. Nothing is lost; this goes on from there: {hub.remedy(entry, place)}\n")
+            return 130
+    return 0
+
+
+def _download_one(
+    entry: Entry, place: Path | None, revision: str | None, token: str | None, *, verify: bool, as_json: bool
+) -> None:
+    before = hub.status(entry, place)
+    show = write_json if as_json else show_progress
+    show(hub.download(entry, place, revision, token), entry.name)
+    if verify and before.state != "absent":  # what has just come was hashed a moment ago
+        show(hub.verify(entry, place), entry.name)
+    if not as_json:
+        sys.stderr.write(f"{entry.title} is ready: {hub.status(entry, place).path}\n")
+
+
+def _fail(error: BonsaiError, status: int, *, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
+        sys.stdout.flush()
+    sys.stderr.write(f"{error}\n")
+    return status

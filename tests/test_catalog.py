@@ -1,0 +1,129 @@
+"""The catalog's facts are consistent with each other and with what the published layout allows."""
+
+import json
+
+import pytest
+
+from bonsai_mlx import catalog
+from bonsai_mlx.catalog import CATALOG, is_needed, lookup, missing_files, resolve
+from bonsai_mlx.errors import CheckpointError
+
+from .fake_hub import blob_id
+
+FULL_SIZE = [entry for entry in CATALOG if not entry.embedded]
+EMBEDDED = [entry for entry in CATALOG if entry.embedded]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ternary", "ternary"),
+        ("binary", "binary"),
+        ("bonsai-ternary", "ternary"),
+        ("bonsai-binary", "binary"),
+        ("bonsai-ternary-mlx", "ternary"),
+        ("bonsai-binary-mlx", "binary"),
+        ("prism-ml/bonsai-image-ternary-4B-mlx-2bit", "ternary"),
+        ("prism-ml/bonsai-image-binary-4B-mlx-1bit", "binary"),
+        ("seedling", "seedling-ternary"),
+        ("seedling-ternary", "seedling-ternary"),
+        ("seedling-binary", "seedling-binary"),
+        (" Ternary ", "ternary"),
+    ],
+)
+def test_every_name_leads_to_its_entry(name: str, expected: str) -> None:
+    assert lookup(name).name == expected
+    assert resolve(name) is lookup(name)
+
+
+@pytest.mark.parametrize("name", ["", "quaternary", "acme/other", "../ternary"])
+def test_unknown_names_are_answered_with_the_known_ones(name: str) -> None:
+    with pytest.raises(CheckpointError, match="ternary, binary, seedling-ternary, seedling-binary"):
+        lookup(name)
+
+
+def test_any_repository_resolves() -> None:
+    entry = resolve("acme/tiny.model_2")
+    assert (entry.repo, entry.variant, entry.files) == ("acme/tiny.model_2", None, ())
+    assert entry.remedy == "bonsai-mlx download acme/tiny.model_2"
+
+
+@pytest.mark.parametrize("name", ["acme/../x", "/etc/passwd", "a/b/c", "acme/", "acme/x--y", "https://x/y", "acme/x y"])
+def test_what_is_no_repository_does_not_resolve(name: str) -> None:
+    with pytest.raises(CheckpointError):
+        resolve(name)
+
+
+@pytest.mark.parametrize("entry", FULL_SIZE, ids=lambda entry: entry.name)
+def test_full_size_entries_are_complete_and_allowed(entry: catalog.Entry) -> None:
+    paths = [file.path for file in entry.files]
+    assert missing_files(paths) == []
+    assert all(is_needed(path) for path in paths)
+    assert len(set(paths)) == len(paths)
+    assert all(catalog.is_digest(file.digest) for file in entry.files if file.digest)
+
+
+def test_the_sizes_are_the_published_ones() -> None:
+    ternary, binary = (lookup(name) for name in ("ternary", "binary"))
+    sizes = {file.path: file.size for file in ternary.files}
+    assert sizes["transformer-packed-mflux/diffusion_pytorch_model.safetensors"] == 1_425_271_472
+    assert sizes["text_encoder-mlx-4bit/model.safetensors"] == 2_263_022_529
+    assert 3_867_000_000 < ternary.bytes_total < 3_888_274_558  # the repository has a little more
+    assert 3_407_000_000 < binary.bytes_total < 3_428_210_775
+
+
+def test_a_commit_pins_every_file_and_a_branch_only_the_shared_weights() -> None:
+    ternary, binary = (lookup(name) for name in ("ternary", "binary"))
+    assert ternary.pinned
+    assert all(file.digest for file in ternary.files)
+    assert not binary.pinned
+    held = {file for file in binary.files if file.digest}
+    assert held == {file for file in ternary.files if len(file.digest) == 64 and "transformer" not in file.path}
+
+
+def test_the_digest_of_the_model_index_is_that_of_its_known_text() -> None:
+    text = json.dumps({"_class_name": "Flux2KleinPipeline", "_diffusers_version": "0.37.0.dev0"}, indent=2) + "\n"
+    file = next(file for file in lookup("ternary").files if file.path == "model_index.json")
+    assert (file.size, file.digest) == (len(text), blob_id(text.encode()))
+
+
+@pytest.mark.parametrize("entry", EMBEDDED, ids=lambda entry: entry.name)
+def test_embedded_entries_lead_to_shipped_folders(entry: catalog.Entry) -> None:
+    assert entry.embedded_folder is not None
+    assert (entry.embedded_folder / "model_index.json").is_file()
+    index = json.loads((entry.embedded_folder / "model_index.json").read_text())
+    assert tuple(index["recommended_size"]) == entry.recommended_size
+    assert index["recommended_steps"] == entry.recommended_steps
+    assert entry.repo is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "transformer-packed-mflux/model.bin",
+        "vae/diffusion_pytorch_model.pt",
+        "vae/../model_index.json",
+        "vae/sub/config.json",
+        "evil/vae/config.json",
+        "/vae/config.json",
+        "vae\\config.json",
+        "tokenizer/.hidden.json",
+        "tokenizer/tokenization.py",
+        "model_index.json.py",
+        "README.md",
+        "text_encoder-mlx-4bit/tokenizer.json",
+        "vae/config.json\n",
+        "unet/model.safetensors",
+        ".gitattributes",
+        "vae/weights.safetensors.pkl",
+    ],
+)
+def test_nothing_else_is_ever_downloaded(path: str) -> None:
+    assert not is_needed(path)
+
+
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
+def test_every_entry_says_one_honest_sentence(entry: catalog.Entry) -> None:
+    assert entry.note.endswith(".")
+    assert len(entry.note) < 250
+    assert entry.resident_bytes > 0
