@@ -1,0 +1,276 @@
+"""The command line: `bonsai-mlx generate | models | download | delete | doctor | bench | serve`.
+
+Owns the options and the exit status: 0 done, 1 it cannot be done (one line says why and what to do), 2 wrong usage, 130
+interrupted. Starts light: a command imports what it needs when it runs, so that help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .catalog import CATALOG, Entry, resolve
+from .errors import BonsaiError
+
+PROGRAM = "bonsai-mlx"
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. No error that a person can cause ends in a traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        if words and words[0] in _FORWARDED:
+            return _FORWARDED[words[0]](words[1:])
+        arguments = build_parser().parse_args(words)
+        run: Command = arguments.run
+        return run(arguments)
+    except BonsaiError as error:
+        return _fail(str(error))
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: stopped; what was finished before is kept", file=sys.stderr)
+        return 130
+
+
+def _fail(message: str) -> int:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="Pictures from words with ternary and binary Bonsai Image 4B, on this machine."
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_generate(commands)
+    _add_models(commands)
+    _add_download(commands)
+    _add_delete(commands)
+    _add_doctor(commands)
+    commands.add_parser("bench", help="measure seconds and memory (bench --help)", add_help=False)
+    commands.add_parser("serve", help="open the web page and the APIs (serve --help)", add_help=False)
+    return parser
+
+
+def _add_generate(commands: Any) -> None:
+    command = commands.add_parser("generate", help="draw a picture into a PNG file", description="Draw a picture.")
+    command.add_argument("prompt", metavar="PROMPT", help="what to draw")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--variant", choices=("ternary", "binary"), default="ternary", help="default: ternary")
+    which.add_argument("--model", metavar="PATH|REPO|NAME", help="a folder, a Hub repository or a name of `models`")
+    command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
+    command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
+    command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
+    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="a .png file, or a folder for it")
+    command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
+    command.add_argument("--memory-limit", type=parse_bytes, metavar="SIZE", help="at most, such as 1.2GB")
+    command.add_argument(
+        "--metadata",
+        choices=("full", "mark", "none"),
+        default="full",
+        help="in the file: how to make it again (full), only that a model made it (mark), or nothing",
+    )
+    command.add_argument("--quiet", action="store_true", help="print the file's name and nothing else")
+    command.set_defaults(run=_generate)
+
+
+def _add_models(commands: Any) -> None:
+    command = commands.add_parser("models", help="list the checkpoints and what this machine has of them")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_models)
+
+
+def _add_download(commands: Any) -> None:
+    command = commands.add_parser(
+        "download",
+        help="get a checkpoint, resume or repair it",
+        epilog="Interrupted? The same command goes on from there.",
+    )
+    command.add_argument("which", metavar="NAME", help="ternary, binary, both, or a Hub repository (owner/name)")
+    command.add_argument("--dir", type=Path, metavar="FOLDER", help="default: the Hugging Face cache")
+    command.add_argument("--revision", help="another branch, tag or commit than the known good one")
+    command.add_argument("--verify", action="store_true", help="also hash again what was downloaded earlier")
+    command.add_argument("--token", help="for private repositories; better set HF_TOKEN, which other users cannot see")
+    command.add_argument("--json", action="store_true", help="one JSON object per line on stdout, for programs")
+    command.set_defaults(run=_download)
+
+
+def _add_delete(commands: Any) -> None:
+    command = commands.add_parser("delete", help="remove a downloaded checkpoint from the disk")
+    command.add_argument("name", metavar="NAME", help="ternary, binary, or a Hub repository (owner/name)")
+    command.add_argument("--dir", type=Path, metavar="FOLDER", help="the folder it was downloaded into")
+    command.set_defaults(run=_delete)
+
+
+def _add_doctor(commands: Any) -> None:
+    command = commands.add_parser("doctor", help="check the machine, MLX, the checkpoints; ends in one verdict")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_doctor)
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from .generate_terminal import Order, generate_command
+
+    width, height = arguments.size or (None, None)
+    order = Order(
+        prompt=arguments.prompt,
+        model=arguments.model,
+        variant=arguments.variant,
+        seed=arguments.seed,
+        steps=arguments.steps,
+        width=width,
+        height=height,
+        output=arguments.output,
+        count=arguments.count,
+        memory_limit_bytes=arguments.memory_limit,
+        metadata=arguments.metadata,
+        quiet=arguments.quiet,
+    )
+    return generate_command(order)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    rows = [_model_row(entry) for entry in CATALOG]
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        print(f"{row['name']:<17} {_state_words(row):<34} {row['path'] or row['repo']}")
+    if all(row["state"] == "ready" for row in rows):
+        return 0
+    print("\nGet one with: bonsai-mlx download ternary    (or binary, or both)")
+    return 0
+
+
+def _model_row(entry: Entry) -> dict[str, Any]:
+    from . import hub
+
+    local = hub.status(entry)
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "variant": entry.variant,
+        "repo": entry.repo,
+        "embedded": entry.embedded,
+        "state": local.state,
+        "present": local.state != "absent",
+        "complete": local.state == "ready",
+        "verified": local.verified,
+        "bytes_present": local.bytes_present,
+        "bytes_total": local.bytes_total,
+        "path": str(local.path) if local.path else None,
+        "problems": list(local.problems),
+        "note": entry.note,
+    }
+
+
+def _state_words(row: dict[str, Any]) -> str:
+    from .hub_terminal import format_bytes
+
+    total = format_bytes(row["bytes_total"])
+    match row["state"]:
+        case "ready":
+            return f"ready, {total}" + (", embedded" if row["embedded"] else "")
+        case "partial":
+            return f"incomplete, {format_bytes(row['bytes_present'])} of {total}"
+        case "damaged":
+            return "damaged; download it again"
+        case _:
+            return f"not here, {total} to download"
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from .hub_terminal import download_command
+
+    return download_command(
+        arguments.which,
+        folder=arguments.dir,
+        revision=arguments.revision,
+        token=arguments.token,
+        verify=arguments.verify,
+        as_json=arguments.json,
+    )
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    from . import hub
+    from .hub_terminal import format_bytes
+
+    entry = resolve(arguments.name)
+    if not entry.embedded and hub.status(entry, arguments.dir).state == "absent":
+        print(f"{entry.title} is not here; nothing was deleted.")
+        return 0
+    print(f"{entry.title} is deleted; {format_bytes(hub.delete(entry, arguments.dir))} are free again.")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from .doctor import doctor_command
+
+    return doctor_command(as_json=arguments.json)
+
+
+def _bench(words: list[str]) -> int:
+    from .bench import main as bench
+
+    return bench(words)
+
+
+def _serve(words: list[str]) -> int:
+    """Becomes `python -m server`. `-P`: a folder called server where the user happens to be is not ours."""
+    command = [sys.executable, "-P", "-m", "server", *words]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606  never returns
+
+
+_FORWARDED: dict[str, Callable[[list[str]], int]] = {"bench": _bench, "serve": _serve}
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 512x512")
+    return int(width), int(height)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
+    return int(text)
+
+
+def parse_bytes(text: str) -> int:
+    """ "1.2GB", "900 MB", "2GiB" or plain bytes -> bytes."""
+    number, factor = text.strip().upper(), 1
+    for unit, size in _UNITS.items():
+        if number.endswith(unit):
+            number, factor = number.removesuffix(unit), size
+            break
+    try:
+        count = int(float(number) * factor)
+    except (ValueError, OverflowError):
+        count = 0
+    if count <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size in bytes; write it like 1.2GB")
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main())

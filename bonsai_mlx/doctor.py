@@ -1,0 +1,240 @@
+"""`bonsai-mlx doctor`: is everything here that a picture needs, does the device compute correctly, what can be done.
+
+Every check is one line; the last line is the verdict. A problem means that pictures cannot be made, or would be wrong;
+a warning, that they can but something is worse than it could be. Both name the remedy.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from huggingface_hub import constants
+
+from . import __version__, blas, hub
+from .catalog import CATALOG, Entry
+from .checkpoint import Checkpoint
+from .errors import CheckpointError
+from .hub_terminal import format_bytes
+
+Level = Literal["ok", "warning", "problem"]
+MINIMUM_MLX = (0, 32, 4)  # the first release with 1-bit kernels
+_LOW_DISK_BYTES, _LOW_MEMORY_BYTES = 500_000_000, 1_500_000_000
+_REINSTALL = "pip install --force-reinstall mlx"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `remedy` says what to do unless it is ok."""
+
+    name: str
+    level: Level
+    detail: str
+    remedy: str = ""
+
+
+def doctor_command(*, as_json: bool = False) -> int:
+    """Print the checks as they are done, then the verdict. Returns 0 for ready, 1 for not ready."""
+    checks = []
+    for check in examine():
+        checks.append(check)
+        if not as_json:
+            _write(_line(check))
+    if as_json:
+        rows = [asdict(check) for check in checks]
+        _write(json.dumps({"ready": is_ready(checks), "verdict": verdict(checks), "checks": rows}, indent=2))
+    else:
+        _write(f"\n{verdict(checks)}")
+    return 0 if is_ready(checks) else 1
+
+
+def examine() -> Iterator[Check]:
+    """All checks, the quick ones first."""
+    yield machine()
+    yield python()
+    yield memory()
+    yield disk(_existing(Path(constants.HF_HUB_CACHE)))
+    mlx = mlx_version()
+    yield mlx
+    if mlx.level != "problem":
+        yield backend()
+        if fast_blas := linux_blas():
+            yield fast_blas
+        yield from self_test()
+    for entry in CATALOG:
+        yield checkpoint(entry)
+
+
+def is_ready(checks: Iterable[Check]) -> bool:
+    """Whether pictures can be made."""
+    return all(check.level != "problem" for check in checks)
+
+
+def verdict(checks: Iterable[Check]) -> str:
+    """One plain line: "Ready." or the first problem with its remedy."""
+    problem = next((check for check in checks if check.level == "problem"), None)
+    return "Ready." if problem is None else f"Not ready: {problem.name}: {problem.detail}; {problem.remedy}"
+
+
+def machine() -> Check:
+    """The computer and its system."""
+    system = (
+        f"macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else f"{platform.system()} {platform.release()}"
+    )
+    detail = f"{_chip()}, {os.cpu_count()} cores, {format_bytes(psutil.virtual_memory().total)} memory, {system}"
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        remedy = "use an Apple Silicon Mac, with a Python built for arm64"
+        return Check("machine", "problem", f"{detail}; MLX needs arm64 and this Python is x86_64", remedy)
+    return Check("machine", "ok", detail)
+
+
+def _chip() -> str:
+    """The processor's own name, where the system knows it."""
+    if sys.platform == "darwin":
+        return _sysctl("machdep.cpu.brand_string") or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _sysctl(name: str) -> str:
+    done = subprocess.run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def python() -> Check:
+    """The interpreter and this program."""
+    detail = f"{platform.python_version()} ({sys.executable}), bonsai-mlx {__version__}"
+    return Check("python", "ok", detail)
+
+
+def memory() -> Check:
+    """What is free now; swapping makes everything slow."""
+    virtual, swap = psutil.virtual_memory(), psutil.swap_memory()
+    detail = f"{format_bytes(virtual.available)} available, {format_bytes(swap.used)} of swap in use"
+    if virtual.available < _LOW_MEMORY_BYTES:
+        return Check("memory", "warning", detail, "close other programs, or use --memory-limit 1GB")
+    return Check("memory", "ok", detail)
+
+
+def disk(folder: Path) -> Check:
+    """Room for checkpoints and pictures."""
+    free = shutil.disk_usage(folder).free
+    detail = f"{format_bytes(free)} free where checkpoints are kept ({constants.HF_HUB_CACHE})"
+    if free < _LOW_DISK_BYTES:
+        return Check("disk", "warning", detail, "make room, or set HF_HOME to a folder on another disk")
+    return Check("disk", "ok", detail)
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+
+
+def mlx_version() -> Check:
+    """Whether MLX is there, new enough, and can be loaded."""
+    try:
+        version = importlib.metadata.version("mlx")
+        import mlx.core
+    except importlib.metadata.PackageNotFoundError:
+        return Check("mlx", "problem", "MLX is not installed", "pip install 'mlx>=0.32.4' (Linux: 'mlx[cpu]>=0.32.4')")
+    except ImportError as error:
+        remedy = _REINSTALL if sys.platform == "darwin" else "pip install --force-reinstall 'mlx[cpu]'"
+        return Check("mlx", "problem", f"MLX {version} cannot be loaded ({error})", remedy)
+    if _numbers(mlx.core.__version__) < MINIMUM_MLX:
+        return Check("mlx", "problem", f"MLX {version} has no 1-bit kernels", "pip install --upgrade 'mlx>=0.32.4'")
+    return Check("mlx", "ok", f"MLX {version}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("+")[0].split(".")[:3] if part.isdecimal())
+
+
+def backend() -> Check:
+    """Which device computes."""
+    from . import device
+
+    about = device.describe()
+    detail = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}[about["backend"]]
+    if about["backend"] != "cpu":
+        detail += f" on {about['chip']}, activations in bfloat16"
+    if about["working_set_bytes"]:
+        detail += f", {format_bytes(about['working_set_bytes'])} recommended at most"
+    if about["backend"] == "cpu" and sys.platform == "darwin":
+        return Check("backend", "warning", f"{detail}: Metal is not available", "run outside a virtual machine")
+    if about["backend"] == "cpu" and shutil.which("nvidia-smi"):
+        return Check("backend", "warning", f"{detail}, though there is an NVIDIA GPU", "pip install 'bonsai-mlx[cuda]'")
+    return Check("backend", "ok", detail)
+
+
+def linux_blas() -> Check | None:
+    """The library behind float32 products on a Linux CPU; None where it does not matter."""
+    from . import device
+
+    if device.backend() != "cpu" or not sys.platform.startswith("linux"):
+        return None
+    status = blas.preload_fast_blas()
+    if status.library:
+        return Check("blas", "ok", f"fast: {status.library}")
+    return Check("blas", "warning", "MLX's own, about 100 times slower than need be", status.remedy)
+
+
+def self_test() -> Iterator[Check]:
+    """Products at the model's sizes."""
+    from . import selftest
+
+    for product in selftest.run():
+        yield product_check(product)
+
+
+def product_check(product: Any) -> Check:
+    """What a product of the self-test says about the device."""
+    if product.ok:
+        return Check("self-test", "ok", f"{product.name} is right ({product.elapsed_s:.2f} s)")
+    fault = product.failure or f"is WRONG: off by {product.error:.2g} times the size of the result"
+    remedy = f"this MLX computes wrongly here, and so would every picture; {_REINSTALL}, or install another version"
+    return Check("self-test", "problem", f"{product.name} {fault}", remedy)
+
+
+def checkpoint(entry: Entry) -> Check:
+    """Whether a checkpoint is here and whole."""
+    local = hub.status(entry)
+    name = f"checkpoint {entry.name}"
+    if local.state == "absent":
+        return Check(name, "ok", f"not downloaded ({format_bytes(local.bytes_total)}: {hub.remedy(entry)})")
+    if local.state == "partial" and not entry.embedded:
+        share = f"{format_bytes(local.bytes_present)} of {format_bytes(local.bytes_total)}"
+        return Check(name, "warning", f"incomplete, {share}", f"finish it with: {hub.remedy(entry)}")
+    if local.state == "ready" and local.path:
+        return _opened(name, entry, local.path, format_bytes(local.bytes_total))
+    return Check(name, "problem", f"damaged: {local.problems[0]}", f"repair it with: {hub.remedy(entry)}")
+
+
+def _opened(name: str, entry: Entry, folder: Path, size: str) -> Check:
+    try:
+        Checkpoint.open(folder, repair=f"repair it with: {hub.remedy(entry)}")
+    except CheckpointError as error:
+        detail, _, remedy = str(error).rpartition("; ")
+        return Check(name, "problem", detail, remedy)
+    return Check(name, "ok", f"complete, {size}, {folder}")
+
+
+def _line(check: Check) -> str:
+    mark = {"ok": "  ok  ", "warning": " warn ", "problem": " FAIL "}[check.level]
+    remedy = f"\n       {check.remedy}" if check.remedy else ""
+    return f"{mark} {check.name}: {check.detail}{remedy}"
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
