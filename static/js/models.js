@@ -40,7 +40,7 @@ let diskFree = 0;
 /** @param {Model} model */
 const missingBytes = (model) => Math.max(0, model.bytes_total - model.bytes_present);
 
-/** @param {Model} model */
+/** A warning only: checkpoints share files, so less may be needed; the server decides. @param {Model} model */
 const lacksSpace = (model) => model.state !== "ready" && !model.embedded && diskFree > 0 && missingBytes(model) > diskFree;
 
 /** @param {Model} model */
@@ -76,9 +76,9 @@ function progress(model) {
 /** @param {Model} model */
 function problems(model) {
   const found = [...model.problems, ...(model.download?.error ? [model.download.error] : [])];
-  if (lacksSpace(model)) found.push(`Needs ${formatBytes(missingBytes(model))} more, but only ${formatBytes(diskFree)} are free on this disk.`);
+  if (lacksSpace(model)) found.push(`Needs up to ${formatBytes(missingBytes(model))}, but only ${formatBytes(diskFree)} are free on this disk.`);
   if (!found.length) return null;
-  const tone = model.state === "damaged" || model.state === "failed" || lacksSpace(model) ? "bad" : "warn";
+  const tone = model.state === "damaged" || model.state === "failed" ? "bad" : "warn";
   return el("div", { class: "notice", data: { tone } }, ...found.map((text) => el("p", {}, text)));
 }
 
@@ -90,7 +90,6 @@ function actionButton(model, action) {
     {
       class: primary ? "button primary" : "button",
       icon: ICONS[action],
-      disabled: primary && lacksSpace(model),
       data: { action },
       "aria-describedby": `title-${model.name}`,
       on: { click: () => modelAction(model.name, action).then(putModel, toastError) },

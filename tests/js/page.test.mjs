@@ -1,0 +1,89 @@
+// The page's pure functions: words, figures, and what of a picture's settings would be applied.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { formatBytes, formatSeconds, formatTimeLeft, plural } from "../../static/js/format.js";
+import { isSide, isWhole, nearestSide, randomSeed } from "../../static/js/limits.js";
+import { niceCeiling } from "../../static/js/memory-chart.js";
+import { statusWords, timeLeftWords } from "../../static/js/progress.js";
+import { rowsOf } from "../../static/js/restore.js";
+import { activeJobs, putJob, putMemory, putModel, state } from "../../static/js/store.js";
+
+const job = (changes) => ({ id: "1", status: "running", phase: "denoise", step: 0, steps: 4, position: 0, eta_s: null, error: null, ...changes });
+
+test("figures are short and in GB of 1e9 bytes", () => {
+  assert.deepEqual([formatBytes(999), formatBytes(5_400_000), formatBytes(3_867_929_824)], ["1 kB", "5 MB", "3.87 GB"]);
+  assert.deepEqual([formatSeconds(0.66), formatSeconds(12.4), formatSeconds(75), formatSeconds(3700)], ["0.7 s", "12 s", "1 min 15 s", "1 h 1 min"]);
+  assert.deepEqual([formatTimeLeft(0.4), formatTimeLeft(3.2)], ["less than a second left", "4 s left"]);
+  assert.deepEqual([plural(1, "step"), plural(4, "step")], ["1 step", "4 steps"]);
+});
+
+test("the chart's scale is a round figure above the data", () => {
+  assert.deepEqual([1.1e6, 3e6, 51e6, 2.1e9].map(niceCeiling), [2e6, 5e6, 1e8, 5e9]);
+});
+
+test("a job in words", () => {
+  assert.equal(statusWords(job({})), "Step 1 of 4");
+  assert.equal(statusWords(job({ step: 4 })), "Step 4 of 4");
+  assert.equal(statusWords(job({ status: "queued", position: 1 })), "Waiting, next in line");
+  assert.equal(statusWords(job({ status: "queued", position: 3 })), "Waiting, 2 pictures before it");
+  assert.equal(statusWords(job({ status: "failed", error: { message: "Out of paint." } })), "Out of paint.");
+  assert.equal(timeLeftWords([job({})]), "");
+  assert.match(timeLeftWords([job({ eta_s: 3 }), job({ eta_s: 8 })]), /^8 s left$/);
+});
+
+test("limits are the server's", () => {
+  assert.ok(isSide(64) && isSide(2048) && !isSide(72) && !isSide(2064) && !isSide("64"));
+  assert.deepEqual([nearestSide(500), nearestSide(7), nearestSide(5000)], [496, 64, 2048]);
+  assert.ok(isWhole(randomSeed(), 0, 2 ** 32 - 1));
+  assert.ok(!isWhole(NaN, 0, 9) && !isWhole(1.5, 0, 9) && !isWhole("1", 0, 9));
+});
+
+const reading = (found, ours = false) => ({ source: "x", ours, found });
+const byLabel = (rows) => Object.fromEntries(rows.map((row) => [row.label, row]));
+
+test("our own settings are all applied", () => {
+  const found = { prompt: "p", seed: 7, steps: 20, width: 128, height: 128, model: "seedling-binary", others: [] };
+  const rows = rowsOf(reading(found, true));
+  assert.ok(rows.every((row) => row.checked));
+  assert.deepEqual(Object.assign({}, ...rows.map((row) => row.recipe)), { prompt: "p", seed: 7, steps: 20, width: 128, height: 128, model: "seedling-binary" });
+});
+
+test("foreign settings: what cannot be used is shown and says why", () => {
+  const found = { prompt: "p", negative: "n", seed: 2 ** 40, seedText: "1099511627776", steps: 30, width: 500, height: 500, model: "sd", others: [["CFG scale", "7"]] };
+  const rows = byLabel(rowsOf(reading(found)));
+  assert.equal(rows.Seed.recipe, undefined);
+  assert.equal(rows.Seed.value, "1099511627776");
+  assert.equal(rows.Steps.checked, false);
+  assert.deepEqual(rows.Size.recipe, { width: 496, height: 496 });
+  assert.match(rows.Size.note, /multiples of 16/);
+  assert.equal(rows.Model.recipe, undefined);
+  assert.equal(rows["Negative prompt"].recipe, undefined);
+  assert.equal(rows["CFG scale"].recipe, undefined);
+});
+
+test("with the seedling alone a foreign size is offered but not ticked", () => {
+  putModel({ name: "seedling-ternary", embedded: true, state: "ready" });
+  const rows = byLabel(rowsOf(reading({ prompt: "p", width: 1024, height: 1024 })));
+  assert.equal(rows.Size.checked, false);
+  state.models.clear();
+});
+
+test("a size beyond the limits is never applied", () => {
+  assert.equal(byLabel(rowsOf(reading({ width: 4096, height: 64 }))).Size.recipe, undefined);
+});
+
+test("the store: an overtaken answer does not bring a finished job back", () => {
+  putJob(job({ status: "done" }));
+  putJob(job({ status: "queued" }));
+  assert.equal(state.jobs.get("1").status, "done");
+  putJob(job({ id: "2", status: "queued", position: 1 }));
+  putJob(job({ id: "3" }));
+  assert.deepEqual(activeJobs().map(({ id }) => id), ["3", "2"]);
+});
+
+test("the store keeps two minutes of memory", () => {
+  for (let t = 0; t < 300; t += 10) putMemory({ t });
+  assert.equal(state.memoryHistory[0].t, 170);
+});
