@@ -19,7 +19,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from .errors import CheckpointError
-from .layout import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig
+from .layout import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig, whole_number, whole_numbers
+from .request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -63,7 +64,7 @@ class Checkpoint:
     def open(cls, root: Path | str, *, repair: str | None = None) -> Checkpoint:
         """Open and verify `root`. Raises CheckpointError; `repair` is the command to suggest for damaged files."""
         root = Path(root).expanduser()
-        reader = _Reader(root, repair or f"download it again: bonsai-mlx download {root.name}")
+        reader = _Reader(root, repair or "get the checkpoint again (bonsai-mlx download --help)")
         if not root.is_dir():
             raise CheckpointError(f"{root}: there is no such checkpoint folder; {reader.repair}")
         return reader.read()
@@ -96,8 +97,11 @@ class Checkpoint:
         import mlx.core as mx
 
         path = self.weights_file(component)
+        verify_weights(path, self.expected(component))
         start, entry = _header(path)
-        width = entry[tensor]["shape"][1]
+        count, width = entry[tensor]["shape"]
+        if max(rows) >= count:
+            raise CheckpointError(f"{path}: {tensor} has {count} rows, but the tokenizer gives token {max(rows)}")
         offset = start + entry[tensor]["data_offsets"][0]
         if entry[tensor]["dtype"] == "U32":
             table = np.memmap(path, np.uint32, "r", offset, tuple(entry[tensor]["shape"]))
@@ -116,7 +120,7 @@ def verify_weights(path: Path, expected: Mapping[str, TensorSpec], repair: str =
             found = {name: (item.get_dtype(), tuple(item.get_shape())) for name, item in slices.items()}
     except FileNotFoundError:
         raise CheckpointError(f"{path}: the file is missing; {repair}") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a complete safetensors file ({error}); {repair}") from error
     if missing := sorted(expected.keys() - found.keys()):
         raise CheckpointError(f"{path}: tensor {missing[0]} is missing ({len(missing)} in all); {repair}")
@@ -127,6 +131,11 @@ def verify_weights(path: Path, expected: Mapping[str, TensorSpec], repair: str =
         if dtype not in spec.dtypes or shape != spec.shape:
             wanted = f"{' or '.join(spec.dtypes)} {list(spec.shape)}"
             raise CheckpointError(f"{path}: tensor {name} is {dtype} {list(shape)}, expected {wanted}; {repair}")
+
+
+def _packed_widths(config: TextEncoderConfig) -> tuple[int, ...]:
+    """Inputs of the text encoder's packed matrices."""
+    return config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim
 
 
 def tensor_bytes(tensors: Mapping[str, TensorSpec]) -> int:
@@ -154,6 +163,28 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+@dataclass(frozen=True, slots=True)
+class _Recommendations:
+    """What model_index.json may say about using the model; the defaults are the 4B model's."""
+
+    prompt_layers: tuple[int, ...]
+    max_sequence_length: int
+    steps: int
+    size: tuple[int, int]
+
+    @classmethod
+    def from_index(cls, index: Mapping[str, Any]) -> _Recommendations:
+        width, height = whole_numbers("recommended_size", index.get("recommended_size", (512, 512)), 2, MAX_SIZE_PX)
+        if any(side < MIN_SIZE_PX or side % SIZE_MULTIPLE_PX for side in (width, height)):
+            raise ValueError(f"recommended_size {width}x{height} is no size that can be drawn")
+        return cls(
+            whole_numbers("text_encoder_out_layers", index.get("text_encoder_out_layers", (9, 18, 27))),
+            whole_number("max_sequence_length", index.get("max_sequence_length", 512), 1 << 14),
+            whole_number("recommended_steps", index.get("recommended_steps", 4), MAX_STEPS),
+            (width, height),
+        )
+
+
 class _Reader:
     """Reads one folder; keeps what every error message needs."""
 
@@ -169,16 +200,17 @@ class _Reader:
                 "this program runs Bonsai Image checkpoints only"
             )
         folders = self._folders(index)
+        recommended = self._config(self.root / "model_index.json", _Recommendations.from_index)
         checkpoint = Checkpoint(
             root=self.root,
             transformer=self._transformer(folders[TRANSFORMER]),
             text_encoder=self._text_encoder(folders[TEXT_ENCODER]),
             vae=self._config(folders[VAE] / "config.json", VaeConfig.from_json),
             scheduler=self._json(folders[SCHEDULER] / "scheduler_config.json"),
-            prompt_layers=tuple(index.get("text_encoder_out_layers", (9, 18, 27))),
-            max_sequence_length=int(index.get("max_sequence_length", 512)),
-            recommended_steps=int(index.get("recommended_steps", 4)),
-            recommended_size=tuple(index.get("recommended_size", (512, 512))),
+            prompt_layers=recommended.prompt_layers,
+            max_sequence_length=recommended.max_sequence_length,
+            recommended_steps=recommended.steps,
+            recommended_size=recommended.size,
             folders=folders,
         )
         self._check_agreement(checkpoint)
@@ -215,12 +247,12 @@ class _Reader:
         config = self._config(folder / "config.json", TransformerConfig.from_json)
         packing = self._json(folder / "quantization_config.json")
         bits, group_size = packing.get("bits"), packing.get("group_size")
-        if bits not in _VARIANTS or group_size != 128:
+        if type(bits) is not int or bits not in _VARIANTS or group_size != 128:
             raise CheckpointError(
-                f"{folder}: packed with {bits} bits in groups of {group_size}; only 1 bit (binary) and 2 bits (ternary) "
-                "in groups of 128 are run"
+                f"{folder}: packed with {bits} bits in groups of {group_size}; only 1 bit (binary) and 2 bits "
+                "(ternary) in groups of 128 are run"
             )
-        return replace(config, bits=bits, group_size=group_size)
+        return replace(config, bits=bits, group_size=int(group_size))
 
     def _text_encoder(self, folder: Path) -> TextEncoderConfig:
         path = folder / "config.json"
@@ -229,12 +261,27 @@ class _Reader:
         if not isinstance(packing, dict) or packing.get("bits") != 4 or packing.get("group_size") not in (32, 64, 128):
             raise CheckpointError(f"{path}: the text encoder must be quantised to 4 bits, not {packing!r}")
         config = self._config(path, TextEncoderConfig.from_json)
-        return replace(config, bits=packing["bits"], group_size=packing["group_size"])
+        return replace(config, bits=int(packing["bits"]), group_size=int(packing["group_size"]))
 
     def _check_agreement(self, checkpoint: Checkpoint) -> None:
         """The parts must fit together, or shapes would clash deep inside a run."""
         transformer, encoder, vae = checkpoint.transformer, checkpoint.text_encoder, checkpoint.vae
+        axes, groups = transformer.axes_dims_rope, vae.norm_num_groups
         for ok, what in (
+            (len(axes) == 4 and not any(axis % 2 for axis in axes), "axes_dims_rope and four axes of channel pairs"),
+            (transformer.timestep_guidance_channels % 2 == 0, "timestep_guidance_channels and pairs of waves"),
+            (
+                all(width % transformer.group_size == 0 for width in (transformer.dim, transformer.mlp_dim)),
+                "the transformer's widths and the group size",
+            ),
+            (encoder.num_attention_heads % encoder.num_key_value_heads == 0, "attention heads and key-value heads"),
+            (encoder.head_dim % 2 == 0, "the text encoder's head_dim and pairs of channels"),
+            (
+                all(width % encoder.group_size == 0 for width in _packed_widths(encoder)),
+                "the text encoder's widths and the group size",
+            ),
+            (all(width % groups == 0 for width in vae.block_out_channels), "block_out_channels and norm_num_groups"),
+            ((vae.in_channels, vae.out_channels) == (3, 3), "the VAE and red, green and blue"),
             (sum(transformer.axes_dims_rope) == transformer.attention_head_dim, "axes_dims_rope and the head size"),
             (vae.latent_channels * 4 == transformer.in_channels, "the VAE's latents and the transformer's in_channels"),
             (vae.scale_factor == 8 and vae.patch_size == (2, 2), "the VAE's scale and 16 pixels a token"),
@@ -255,8 +302,8 @@ class _Reader:
             return build(self._json(path))
         except KeyError as error:
             raise CheckpointError(f"{path}: the key {error} is missing; {self.repair}") from None
-        except TypeError as error:
-            raise CheckpointError(f"{path}: {error}; {self.repair}") from error
+        except ValueError as error:
+            raise CheckpointError(f"{path}: {error}; {self.repair}") from None
 
     def _json(self, path: Path) -> dict[str, Any]:
         try:
@@ -265,7 +312,7 @@ class _Reader:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CheckpointError(f"{path}: the file is missing; {self.repair}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: not readable as JSON ({error}); {self.repair}") from error
         if not isinstance(value, dict):
             raise CheckpointError(f"{path}: a JSON object is expected; {self.repair}")

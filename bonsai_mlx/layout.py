@@ -13,6 +13,9 @@ from typing import Any, Self, TypeAlias
 
 HALF = ("BF16", "F16")  # the floating types a checkpoint may store; computing in another type is the engine's choice
 PACKED = ("U32",)
+# Far beyond any checkpoint, and small enough that what is derived from them stays computable.
+MAX_DIMENSION, MAX_LAYERS, MAX_LIST, MAX_FLOAT = 1 << 18, 1024, 16, 1e12
+_LAYER_COUNTS = ("num_layers", "num_single_layers", "num_hidden_layers", "layers_per_block")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,10 @@ Tensors: TypeAlias = dict[str, TensorSpec]
 
 
 class _FromJson:
-    """Build a config from a JSON object: unknown keys are ignored, lists become tuples, missing ones raise KeyError."""
+    """Build a config from a JSON object. Unknown keys are ignored and lists become tuples.
+
+    Raises KeyError for a missing key, ValueError naming the key for a value of the wrong type or out of bounds.
+    """
 
     __slots__ = ()
 
@@ -36,11 +42,48 @@ class _FromJson:
         known = {}
         for item in fields(cls):  # type: ignore[arg-type]
             if item.name in values:
-                value = values[item.name]
-                known[item.name] = tuple(value) if isinstance(value, list) else value
+                known[item.name] = _value(item.name, str(item.type), values[item.name])
             elif item.default is MISSING:
                 raise KeyError(item.name)
         return cls(**known)
+
+
+def _value(name: str, kind: str, value: object) -> Any:
+    """A JSON value as what the field's annotation `kind` says."""
+    if kind == "float":
+        return positive_number(name, value)
+    limit = MAX_LAYERS if name in _LAYER_COUNTS else MAX_DIMENSION
+    if kind == "int":
+        return whole_number(name, value, limit)
+    length = kind.count("int") if "..." not in kind else None
+    return whole_numbers(name, value, length, limit)
+
+
+def whole_number(name: str, value: object, limit: int = MAX_DIMENSION) -> int:
+    """`value` if it is an integer from 1 to `limit`; ValueError otherwise. JSON's true is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit:
+        raise ValueError(f"{name} must be a whole number from 1 to {limit}, not {_shown(value)}")
+    return value
+
+
+def whole_numbers(name: str, value: object, length: int | None = None, limit: int = MAX_DIMENSION) -> tuple[int, ...]:
+    """A JSON list of integers from 1 to `limit` as a tuple, `length` of them if that is given; ValueError otherwise."""
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_LIST or length not in (None, len(value)):
+        count = "some" if length is None else str(length)
+        raise ValueError(f"{name} must be a list of {count} whole numbers, not {_shown(value)}")
+    return tuple(whole_number(name, item, limit) for item in value)
+
+
+def positive_number(name: str, value: object) -> float:
+    """`value` as a finite float above zero; ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_FLOAT:
+        raise ValueError(f"{name} must be a finite number above 0, not {_shown(value)}")
+    return float(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 @dataclass(frozen=True, slots=True)
