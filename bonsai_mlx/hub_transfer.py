@@ -24,6 +24,9 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from .errors import DownloadError
 
+# The Hub's client would tell the Hub which libraries and programs run here, and first ask it what to look for.
+constants.HF_HUB_DISABLE_TELEMETRY = True
+
 RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 _PROGRESS_BYTES = 1 << 20  # an attempt that brought this much starts the count of retries anew
 _PULSE_S = 0.25  # how often a waiting transfer yields, so that it can be cancelled

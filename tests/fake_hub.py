@@ -39,6 +39,7 @@ class Fault:
     flip_bit: int = -1  # bit number in the whole file
     chunk_delay_s: float = 0.0
     ignore_range: bool = False
+    surplus_bytes: int = 0  # sent after the end of the file
     times: int = 1_000_000
 
 
@@ -49,6 +50,7 @@ class Request:
     path: str
     authorization: str | None
     range: str | None
+    user_agent: str
 
 
 @dataclass
@@ -105,15 +107,16 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
         authorization = self.headers.get("Authorization")
-        self.hub.requests.append(
-            Request(self.server_name, self.command, url.path, authorization, self.headers.get("Range"))
-        )
+        asked = (self.headers.get("Range"), self.headers.get("User-Agent", ""))
+        self.hub.requests.append(Request(self.server_name, self.command, url.path, authorization, *asked))
         if self.server_name == "cdn":
             self._file("/".join(parts[1:3]), "/".join(parts[3:]), body=body)
         elif self.hub.token and authorization != f"Bearer {self.hub.token}":
             self._json({"error": "Invalid username or password."}, status=401)
         elif parts[:2] == ["api", "models"]:
             self._api("/".join(parts[2:4]), parts[4:], parse_qs(url.query))
+        elif len(parts) < 5:
+            self._json({"error": "Not found"}, status=404)
         else:
             self._resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]), body=body)
 
@@ -147,6 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, repo: str, path: str, *, body: bool, headers: dict[str, str] | None = None) -> None:
         data = self.hub.repos[repo][path]
         fault = self.hub.fault_for(path) if body else Fault()
+        data += bytes(fault.surplus_bytes)
         if fault.status:
             return self._json({"error": "told to"}, status=fault.status)
         start = self._range_start() if not fault.ignore_range else 0

@@ -1,0 +1,121 @@
+"""The download command as a person, a log file and a parent process meet it."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bonsai_mlx import hub_terminal
+from bonsai_mlx.errors import DownloadError
+from bonsai_mlx.hub_progress import DownloadProgress
+
+from ..fake_hub import FakeHub, Fault
+from .world import BINARY, TERNARY, TEXT_ENCODER, TRANSFORMER, content, needed, size, start_script, wait_for_bytes
+
+
+def test_the_script_speaks_json_for_programs(server: FakeHub, tmp_path: Path) -> None:
+    process = start_script(server, tmp_path / "cache", TERNARY, "--json")
+    output, errors = process.communicate(timeout=60)
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert (process.returncode, errors) == (0, "")
+    assert lines[-1]["done"]
+    assert lines[-1]["bytes_done"] == lines[-1]["bytes_total"] == size(server.repos[TERNARY])
+    assert Path(lines[-1]["path"], TRANSFORMER).is_file()
+
+
+def test_nothing_but_the_files_is_asked_for(server: FakeHub, tmp_path: Path) -> None:
+    process = start_script(server, tmp_path / "cache", TERNARY)
+    process.communicate(timeout=60)
+    api = f"/api/models/{TERNARY}/revision/main"
+    files = {f"/{TERNARY}/resolve/{server.commit(TERNARY)}/{path}" for path in needed(server.repos[TERNARY])}
+    assert {request.path for request in server.requests if request.server == "hub"} == {api} | files
+    assert all("torch" not in request.user_agent for request in server.requests)
+
+
+def test_the_script_writes_plain_lines_into_a_log(server: FakeHub, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    process = start_script(server, tmp_path / "cache", TERNARY, "--dir", str(folder), "--verify")
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (0, "")
+    assert "100%  600.1 kB of 600.1 kB  done" in errors
+    assert f"is ready: {folder}" in errors
+    assert "\r" not in errors
+
+
+@pytest.mark.parametrize(("name", "status"), [("nonsense", 2), ("acme/nothing", 1)])
+def test_the_script_fails_with_one_plain_line(server: FakeHub, tmp_path: Path, name: str, status: int) -> None:
+    process = start_script(server, tmp_path / "cache", name)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert len(errors.splitlines()) == 1
+
+
+def test_interrupting_the_script_says_that_it_can_go_on(server: FakeHub, tmp_path: Path) -> None:
+    server.faults[TRANSFORMER] = Fault(chunk_delay_s=0.05)
+    process = start_script(server, tmp_path / "cache", TERNARY)
+    wait_for_bytes(server, 120_000)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"Nothing is lost; this goes on from there: bonsai-mlx download {TERNARY}" in errors
+    assert "Traceback" not in errors
+
+
+def test_both_variants_get_a_folder_each(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_terminal, "BOTH", (TERNARY, BINARY))
+    assert hub_terminal.download_command("both", folder=tmp_path / "m") == 0
+    for repo in (TERNARY, BINARY):
+        assert content(tmp_path / "m" / repo) == needed(server.repos[repo])
+    assert server.served[TEXT_ENCODER] == 300_000
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_one_line_that_is_kept_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    events = [
+        DownloadProgress("a/b.safetensors", 1_000_000_000, 4_000_000_000, 50e6, 60.0, False),
+        DownloadProgress("", 4_000_000_000, 4_000_000_000, 0.0, 0.0, True, "done"),
+    ]
+    screen = _Terminal()
+    hub_terminal.show_progress(events, "ternary", screen)
+    first, second = screen.getvalue().split("\r")[1:]
+    assert first.startswith("ternary [######..................]  25%  1.00 GB of 4.00 GB")
+    assert len(first.removesuffix("\x1b[K")) == 59
+    assert second.startswith("ternary [########################] 100%  4.00 GB of 4.00 GB")
+    assert second.endswith("\x1b[K\n")
+    assert "50.0 MB/s  1 min 0 s left  downloading a/b.safetensors" in hub_terminal.progress_line("t", events[0])
+
+
+def test_an_error_starts_on_a_line_of_its_own() -> None:
+    def events() -> Iterator[DownloadProgress]:
+        yield DownloadProgress("a", 1, 4, 0.0, None, False)
+        raise DownloadError("broken")
+
+    screen = _Terminal()
+    with pytest.raises(DownloadError):
+        hub_terminal.show_progress(events(), "ternary", screen)
+    assert screen.getvalue().endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, ""), (0.2, "0 s"), (59.7, "1 min 0 s"), (80, "1 min 20 s"), (3_700, "1 h 1 min")]
+)
+def test_durations_read_well(seconds: float | None, text: str) -> None:
+    assert hub_terminal.format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (48_200_000, "48.2 MB"), (3_867_929_824, "3.87 GB")],
+)
+def test_sizes_read_well(count: int, text: str) -> None:
+    assert hub_terminal.format_bytes(count) == text
