@@ -5,8 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from . import device
-
-SCORES_LIMIT_BYTES = 48 << 20  # for the score matrix, where the device has no fused kernel
+from .plan import SCORES_LIMIT_BYTES
 
 
 def attend(queries: mx.array, keys: mx.array, values: mx.array, scale: float) -> mx.array:

@@ -11,6 +11,7 @@ import ctypes
 import ctypes.util
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,10 @@ def _preload() -> BlasStatus:
     if choice.lower() == "none":
         return BlasStatus(library=None, remedy="BONSAI_BLAS=none asks for MLX's own slow BLAS; unset it")
     if "mlx.core" in sys.modules:
-        return BlasStatus(library=None, remedy="mlx was imported before bonsai_mlx; import bonsai_mlx first")
+        remedy = "mlx was imported before bonsai_mlx; import bonsai_mlx first"
+        if _candidates():  # without one there is nothing to lose, on a GPU for instance
+            warnings.warn(f"MLX computes slowly on this CPU: {remedy}", RuntimeWarning, stacklevel=4)
+        return BlasStatus(library=None, remedy=remedy)
     failures = []
     for library in [choice] if choice else _candidates():
         try:

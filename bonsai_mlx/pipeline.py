@@ -335,8 +335,8 @@ class _Run:
         device.release_cache()
         self._enter("decode")
         pipe = self.pipe
-        strips = self.plan.strip_pixels
-        decoding = vae.decode(pipe.checkpoint, self._as_map(self.tokens), pipe.dtype, strip_pixels=strips)
+        strips = self.plan.strip_values
+        decoding = vae.decode(pipe.checkpoint, self._as_map(self.tokens), pipe.dtype, strip_values=strips)
         while True:
             try:
                 done, total = next(decoding)

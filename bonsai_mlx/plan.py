@@ -14,9 +14,11 @@ from .checkpoint import Checkpoint, tensor_bytes
 from .errors import OutOfMemory
 
 Level = Literal["default", "drop", "stream"]
-# Pixels in a VAE strip, by device: an implicit-GEMM convolution needs little scratch, MLX's CPU one unrolls 9 copies.
-STRIP_PIXELS: Mapping[str, int] = {"metal": 1 << 16, "cuda": 1 << 16, "cpu": 1 << 14}
-SMALL_STRIP_PIXELS = 1 << 13
+BLOCK_ROWS = 512  # rows of a packed linear that a CPU expands at a time
+SCORES_LIMIT_BYTES = 48 << 20  # for attention scores, where a device has no fused kernel
+# Values (rows x columns x channels) in a VAE strip: MLX's CPU convolution unrolls 9 copies of one, a GPU's none.
+STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 21}
+SMALL_STRIP_VALUES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Plan:
     """How one generation uses memory. Bytes are what MLX holds at most in each phase."""
 
     level: Level
-    strip_pixels: int
+    strip_values: int
     resident_bytes: int  # between two pictures
     phases: Mapping[str, int]  # "encode", "load", "denoise", "decode"
 
@@ -72,57 +74,83 @@ def predict(checkpoint: Checkpoint, width: int, height: int, limit_bytes: int | 
 
 def _levels(checkpoint: Checkpoint, width: int, height: int, device: str, item: int) -> Iterator[Plan]:
     """From the fastest to the smallest."""
-    strips = STRIP_PIXELS[device]
+    strips = STRIP_VALUES[device]
     yield _predicted(checkpoint, width, height, device, item, "default", strips)
     yield _predicted(checkpoint, width, height, device, item, "drop", strips)
-    yield _predicted(checkpoint, width, height, device, item, "drop", SMALL_STRIP_PIXELS)
-    yield _predicted(checkpoint, width, height, device, item, "stream", SMALL_STRIP_PIXELS)
+    yield _predicted(checkpoint, width, height, device, item, "drop", SMALL_STRIP_VALUES)
+    yield _predicted(checkpoint, width, height, device, item, "stream", SMALL_STRIP_VALUES)
 
 
 def _predicted(
-    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, level: Level, strip_pixels: int
+    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, level: Level, strip_values: int
 ) -> Plan:
-    config, encoder = checkpoint.transformer, checkpoint.text_encoder
+    config = checkpoint.transformer
     tensors = config.tensors()
     blocks = tensor_bytes({name: spec for name, spec in tensors.items() if "transformer_blocks" in name})
-    rest = tensor_bytes({name: tensors[name] for name in ("x_embedder.weight", "proj_out.weight")}) * item // 2
-    double = tensor_bytes(config.double_block_tensors())
-    single = tensor_bytes(config.single_block_tensors())
-    streamed = level == "stream"
-    transformer = rest + (max(double, single) if streamed else blocks)
-    resident = rest if streamed else blocks + rest
-    text = checkpoint.max_sequence_length
-    tokens = text + (width // 16) * (height // 16)
-    embeddings = text * config.joint_attention_dim * item
-    context = text * config.dim * item
-    kept = embeddings + context
-    # The widest moment of a block: its input, the fused projection, the gated MLP joined to the attention's output.
-    widest = 3 * config.dim + 2 * config.mlp_dim
-    activations = tokens * item * (2 * config.dim + widest + 2 * config.mlp_dim + 2 * config.dim)
-    layer = tensor_bytes(encoder.layer_tensors())
-    encoding = layer + text * item * (6 * encoder.hidden_size + 3 * encoder.intermediate_size) + embeddings
-    modulation = 6 * config.dim * config.dim * 2
-    decoding = _decoding_bytes(checkpoint, width, height, item, strip_pixels, device)
+    block = max(tensor_bytes(config.double_block_tensors()), tensor_bytes(config.single_block_tensors()))
+    edges = tensor_bytes({name: tensors[name] for name in ("x_embedder.weight", "proj_out.weight")}) * item // 2
+    resident = edges + (0 if level == "stream" else blocks)
+    kept = checkpoint.max_sequence_length * (config.joint_attention_dim + config.dim) * item
+    running = edges + (block if level == "stream" else blocks)
+    decoding = _decoding(checkpoint, width, height, device, item, strip_values)
     return Plan(
         level=level,
-        strip_pixels=strip_pixels,
+        strip_values=strip_values,
         resident_bytes=resident + kept,
         phases={
-            "encode": resident + encoding,
-            "load": kept + max(modulation, transformer),
-            "denoise": kept + transformer + activations,
+            "encode": resident + _encoding(checkpoint, device, item),
+            "load": kept + running,
+            "denoise": kept + running + _denoising(checkpoint, width, height, device, item),
             "decode": kept + (resident if level == "default" else 0) + decoding,
         },
     )
 
 
-def _decoding_bytes(checkpoint: Checkpoint, width: int, height: int, item: int, strip_pixels: int, device: str) -> int:
-    """Decoder weights, the two widest neighbouring feature maps, and one strip's scratch."""
-    vae = checkpoint.vae
-    weights = tensor_bytes(vae.decoder_tensors()) * item // 2
-    channels = vae.block_out_channels
-    pixels = width * height
-    maps = pixels * item * (channels[1] + channels[0])  # at full size: the last block's input and its first result
-    strip = min(pixels, strip_pixels)
-    scratch = strip * channels[1] * (9 * item if device == "cpu" else 3 * item)
-    return weights + maps + scratch
+def _encoding(checkpoint: Checkpoint, device: str, item: int) -> int:
+    """One layer's weights, its widest activations, and the hidden states that are kept."""
+    encoder, text = checkpoint.text_encoder, checkpoint.max_sequence_length
+    activations = text * item * (6 * encoder.hidden_size + 3 * encoder.intermediate_size)
+    embeddings = text * item * checkpoint.transformer.joint_attention_dim
+    scratch = _expanded_block(encoder.intermediate_size, encoder.hidden_size) if device == "cpu" else 0
+    return tensor_bytes(encoder.layer_tensors()) + activations + embeddings + scratch
+
+
+def _denoising(checkpoint: Checkpoint, width: int, height: int, device: str, item: int) -> int:
+    """A single-stream block at its widest: the fused projection (3 + 2r widths of the stream, r the MLP's ratio), the
+    gated MLP (r), both joined (1 + r), and ten more: the stream before and after, and q, k, v around their rotation."""
+    config = checkpoint.transformer
+    tokens = checkpoint.max_sequence_length + (width // 16) * (height // 16)
+    streams = tokens * config.dim * item * (14 + 4 * config.mlp_ratio)
+    if device != "cpu":
+        return int(streams)
+    scores = min(SCORES_LIMIT_BYTES, config.num_attention_heads * tokens * tokens * 4)
+    return int(streams) + scores + _expanded_block(config.dim + config.mlp_dim, config.dim)
+
+
+def _expanded_block(columns: int, rows: int) -> int:
+    """Float32 scratch of a packed linear on a CPU."""
+    return min(BLOCK_ROWS, rows) * columns * 4
+
+
+def _decoding(checkpoint: Checkpoint, width: int, height: int, device: str, item: int, strip_values: int) -> int:
+    """The widest moment of the decoder: a layer's weights, its input and output, and the scratch of one strip."""
+    config = checkpoint.vae
+    channels = config.block_out_channels[::-1]
+    pixels = (width // config.scale_factor) * (height // config.scale_factor)
+    moments = [_layer_moment(pixels, channels[0], channels[0], device, item, strip_values)]
+    before = channels[0]
+    for index, after in enumerate(channels):
+        moments.append(_layer_moment(pixels, before, after, device, item, strip_values))
+        before = after
+        if index < len(channels) - 1:
+            pixels *= 4
+            moments.append(_layer_moment(pixels, after, 0, device, item, strip_values))
+    return max(moments)
+
+
+def _layer_moment(pixels: int, before: int, after: int, device: str, item: int, strip_values: int) -> int:
+    """A residual block (its input and first result are whole at once), or with `after` 0 an upsampling one."""
+    weights = 9 * max(before, after) * before * item
+    strip = min(pixels * before, strip_values) * item
+    copies = 14 if device == "cpu" else 5  # halo, normalised, result and rounding; unrolled 9 times on a CPU
+    return weights + pixels * (before + after) * item + copies * strip

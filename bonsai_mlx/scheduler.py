@@ -1,7 +1,7 @@
 """Flow matching: where the noise levels of a run lie, and the Euler step between two of them.
 
-Reference: `diffusers.FlowMatchEulerDiscreteScheduler` with dynamic exponential shifting, and `compute_empirical_mu` of its
-Flux2 pipelines. The "shift" in scheduler_config.json is not used: dynamic shifting replaces it by e^mu.
+Reference: `diffusers.FlowMatchEulerDiscreteScheduler` with dynamic exponential shifting, and `compute_empirical_mu` of
+its Flux2 pipelines. The "shift" in scheduler_config.json is not used: dynamic shifting replaces it by e^mu.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from . import device
 from .attention import attend
 from .checkpoint import VAE, Checkpoint
 from .layout import VaeConfig
-from .plan import STRIP_PIXELS
+from .plan import STRIP_VALUES
 
 Strips = list[mx.array]
 Image8 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]
@@ -27,18 +27,18 @@ GROUP_NORM_EPS = 1e-6
 
 
 def decode(
-    checkpoint: Checkpoint, latents: mx.array, dtype: mx.Dtype, *, strip_pixels: int | None = None
+    checkpoint: Checkpoint, latents: mx.array, dtype: mx.Dtype, *, strip_values: int | None = None
 ) -> Generator[tuple[int, int], None, Image8]:
     """Packed latents [1, in_channels, height/16, width/16] -> pixels [height, width, 3], uint8.
 
     A generator, so that it can be watched and stopped: yields (layers done, layers in all), returns the pixels. The
-    weights are loaded for this call only. `strip_pixels` bounds a strip at every resolution; None suits the device.
+    weights are loaded for this call only. `strip_values` bounds a strip at every resolution; None suits the device.
     """
     tensors = checkpoint.load(VAE)
     decoder = Decoder(checkpoint.vae)
     _load(decoder, tensors, "decoder.", dtype)
     post_quant_conv = _conv_weights(tensors, "post_quant_conv", dtype)
-    limit = strip_pixels or STRIP_PIXELS[device.backend()]
+    limit = strip_values or STRIP_VALUES[device.backend()]
     z = unpack_latents(latents.astype(mx.float32), *batch_norm(tensors, checkpoint.vae)).astype(dtype)
     z = mx.conv2d(z, post_quant_conv[0]) + post_quant_conv[1]
     return (yield from decoder(_cut([z], limit), limit))
@@ -100,19 +100,22 @@ class Decoder(nn.Module):
         self.conv_norm_out = nn.GroupNorm(self.groups, channels[-1], eps=GROUP_NORM_EPS)
         self.conv_out = nn.Conv2d(channels[-1], config.out_channels, 3)
 
-    def __call__(self, x: Strips, strip_pixels: int) -> Generator[tuple[int, int], None, Image8]:
+    def __call__(self, x: Strips, strip_values: int) -> Generator[tuple[int, int], None, Image8]:
+        """Decode once: weights are read from disk when a layer is reached and dropped when it is done."""
         total = 2 + sum(len(block.resnets) + len(block.upsamplers) for block in self.up_blocks)
-        x = _conv3x3(x, self.conv_in)
-        x = self.mid_block(x, strip_pixels)
+        x = _conv3x3(x, self.pop("conv_in"))
+        x = self.pop("mid_block")(x, strip_values)
         done = 1
         yield done, total
-        for block in self.up_blocks:
-            for layer in block.resnets:
-                x = layer(x)
+        blocks = self.pop("up_blocks")
+        while blocks:
+            block = blocks.pop(0)
+            while block.resnets:
+                x = block.resnets.pop(0)(x)
                 done += 1
                 yield done, total
             for upsampler in block.upsamplers:
-                x = _conv3x3(_cut(_upsampled(x), strip_pixels), upsampler.conv)
+                x = _conv3x3(_cut(_upsampled(x), strip_values), upsampler.conv)
                 done += 1
                 yield done, total
         pixels = [_to_uint8(strip) for strip in _conv3x3(x, self.conv_out, _Normalise(x, self.conv_norm_out))]
@@ -146,7 +149,7 @@ class Encoder(nn.Module):
                 # The reference pads on the right and below only.
                 padded = mx.pad(x[0], [(0, 0), (0, 1), (0, 1), (0, 0)])
                 x = [mx.conv2d(padded, downsampler.conv.weight, stride=2) + downsampler.conv.bias]
-        x = self.mid_block(x, x[0].shape[1] * x[0].shape[2])
+        x = self.mid_block(x, x[0].size)
         return _conv3x3(x, self.conv_out, _Normalise(x, self.conv_norm_out))[0]
 
 
@@ -186,9 +189,9 @@ class MidBlock(nn.Module):
         self.resnets = [ResnetBlock(width, width, groups), ResnetBlock(width, width, groups)]
         self.attentions = [SpatialAttention(width, groups)]
 
-    def __call__(self, x: Strips, strip_pixels: int) -> Strips:
+    def __call__(self, x: Strips, strip_values: int) -> Strips:
         x = self.resnets[0](x)
-        x = _cut([self.attentions[0](mx.concatenate(x, axis=1))], strip_pixels)
+        x = _cut([self.attentions[0](mx.concatenate(x, axis=1))], strip_values)
         return self.resnets[1](x)
 
 
@@ -308,12 +311,12 @@ def _upsampled(x: Strips) -> Strips:
     return out
 
 
-def _cut(x: Strips, strip_pixels: int) -> Strips:
-    """The same map in strips of at most `strip_pixels` positions (and at least one row). Uses up `x`."""
+def _cut(x: Strips, strip_values: int) -> Strips:
+    """The same map in strips of at most `strip_values` values (and at least one row). Uses up `x`."""
     out = []
     while x:
         strip = x.pop(0)
-        rows = max(1, strip_pixels // strip.shape[2])
+        rows = max(1, strip_values // (strip.shape[2] * strip.shape[3]))
         if strip.shape[1] <= rows:
             out.append(strip)
             continue
@@ -329,12 +332,11 @@ def _to_uint8(strip: mx.array) -> Image8:
 
 
 def _load(module: nn.Module, tensors: dict[str, mx.array], prefix: str, dtype: mx.Dtype) -> None:
-    """Move the tensors under `prefix` into `module` (strictly), in MLX's channels-last order."""
+    """Move the tensors under `prefix` into `module` (strictly), still lazy, in MLX's channels-last order."""
     weights = []
     for name in [name for name in tensors if name.startswith(prefix)]:
         weights.append((name.removeprefix(prefix), _channels_last(tensors.pop(name)).astype(dtype)))
     module.load_weights(weights, strict=True)
-    mx.eval(module.parameters())
 
 
 def _conv_weights(tensors: dict[str, mx.array], name: str, dtype: mx.Dtype) -> tuple[mx.array, mx.array]:
