@@ -1,0 +1,58 @@
+"""Attention against numpy, with and without a fused kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from bonsai_mlx import attention, device
+from bonsai_mlx.attention import attend
+
+
+def inputs(heads: int, tokens: int, width: int) -> list[mx.array]:
+    keys = mx.random.split(mx.random.key(0), 3)
+    return [mx.random.normal((1, heads, tokens, width), key=key) for key in keys]
+
+
+def reference(q: mx.array, k: mx.array, v: mx.array, scale: float) -> np.ndarray[Any, Any]:
+    q, k, v = (np.array(x, dtype=np.float64) for x in (q, k, v))
+    scores = q @ k.swapaxes(-1, -2) * scale
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    result: np.ndarray[Any, Any] = weights / weights.sum(axis=-1, keepdims=True) @ v
+    return result
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 33, 1000])
+def test_strips_of_queries_give_softmax_attention(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads, tokens, width = 3, 33, 16
+    monkeypatch.setattr(attention, "SCORES_LIMIT_BYTES", rows * heads * tokens * 4)
+    q, k, v = inputs(heads, tokens, width)
+    out = attend(q, k, v, width**-0.5)
+    assert np.abs(np.array(out) - reference(q, k, v, width**-0.5)).max() < 1e-5
+
+
+def test_the_fused_kernel_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = inputs(2, 40, 64)
+    monkeypatch.setattr(device, "has_fused_attention", lambda head_dim: True)
+    assert np.abs(np.array(attend(q, k, v, 0.125)) - reference(q, k, v, 0.125)).max() < 1e-5
+
+
+def test_the_type_is_kept() -> None:
+    q, k, v = (x.astype(mx.bfloat16) for x in inputs(1, 8, 16))
+    assert attend(q, k, v, 0.25).dtype == mx.bfloat16
+
+
+@pytest.mark.skipif(device.backend() != "cpu", reason="needs the path without a fused kernel")
+def test_the_score_matrix_is_never_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads, tokens, width = 4, 1024, 16
+    scores_bytes = heads * tokens * tokens * 4
+    monkeypatch.setattr(attention, "SCORES_LIMIT_BYTES", scores_bytes // 16)
+    q, k, v = inputs(heads, tokens, width)
+    mx.eval(q, k, v)
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    mx.eval(attend(q, k, v, 0.25))
+    assert mx.get_peak_memory() - before < scores_bytes / 4

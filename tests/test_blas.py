@@ -1,0 +1,88 @@
+"""The fast BLAS for Linux CPUs: what is in force depends on import order, so each case has a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bonsai_mlx import blas
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS has Accelerate")
+
+STATUS = (
+    "import json; from bonsai_mlx import blas; s = blas.preload_fast_blas(); print(json.dumps([s.library, s.remedy]))"
+)
+SECONDS = """
+import time, mlx.core as mx
+a, b = mx.ones((768, 1024)), mx.ones((1024, 1024))
+mx.eval(a, b); mx.eval(a[:8] @ b)
+times = []
+for _ in range(3):
+    started = time.perf_counter(); mx.eval(a @ b); times.append(time.perf_counter() - started)
+print(min(times))
+"""
+
+
+def python(code: str, **environment: str) -> Any:
+    """What a fresh interpreter prints, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | environment
+    )
+    return json.loads(done.stdout)
+
+
+needs_library = pytest.mark.skipif(not blas._candidates(), reason="no fast BLAS is installed")
+
+
+@needs_library
+@pytest.mark.parametrize("module", ["bonsai_mlx", "bonsai_mlx.packed", "bonsai_mlx.pipeline", "bonsai_mlx.cli"])
+def test_it_is_in_force_however_the_package_is_imported(module: str) -> None:
+    library, remedy = python(f"import {module}; {STATUS}")
+    assert library
+    assert remedy == ""
+
+
+@needs_library
+def test_products_are_at_least_20_times_faster() -> None:
+    slow = python(f"import bonsai_mlx{SECONDS}", BONSAI_BLAS="none")
+    fast = python(f"import bonsai_mlx{SECONDS}")
+    assert slow > 20 * fast
+
+
+def test_a_late_import_is_noticed() -> None:
+    library, remedy = python(f"import mlx.core; {STATUS}")
+    assert library is None
+    assert "import bonsai_mlx first" in remedy
+
+
+def test_it_can_be_switched_off() -> None:
+    library, remedy = python(STATUS, BONSAI_BLAS="none")
+    assert library is None
+    assert "BONSAI_BLAS" in remedy
+
+
+def test_a_library_that_cannot_be_loaded_is_named_beside_the_remedy(tmp_path: Path) -> None:
+    broken = tmp_path / "libbroken.so"
+    broken.write_bytes(b"not a library")
+    library, remedy = python(STATUS, BONSAI_BLAS=str(broken))
+    assert library is None
+    assert "pip install 'bonsai-mlx[cpu]'" in remedy
+    assert "libbroken.so" in remedy
+
+
+def test_one_can_be_chosen() -> None:
+    candidates = blas._candidates()
+    if not candidates:
+        pytest.skip("no fast BLAS is installed")
+    assert python(STATUS, BONSAI_BLAS=candidates[0]) == [candidates[0], ""]
+
+
+def test_macos_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert blas._preload() == blas.BlasStatus(library=None, remedy="")

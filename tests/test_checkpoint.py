@@ -1,0 +1,451 @@
+"""Checkpoint folders: what is read from a good one, and that every kind of bad one is refused in one clear sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bonsai_mlx.checkpoint import TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint, tensor_bytes, verify_weights
+from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.layout import TensorSpec
+
+WEIGHTS = {
+    TRANSFORMER: "diffusion_pytorch_model.safetensors",
+    TEXT_ENCODER: "model.safetensors",
+    VAE: "diffusion_pytorch_model.safetensors",
+}
+REPAIR = "bonsai-mlx download ternary"
+
+
+@pytest.fixture
+def folder(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
+    """A checkpoint that the test may damage."""
+    return Path(shutil.copytree(tiny_checkpoint(), tmp_path / "checkpoint"))
+
+
+def refused(folder: Path) -> str:
+    """The message with which the folder is refused."""
+    with pytest.raises(CheckpointError) as caught:
+        Checkpoint.open(folder, repair=f"repair it with: {REPAIR}")
+    return str(caught.value)
+
+
+def change_json(path: Path, **values: Any) -> None:
+    content = json.loads(path.read_text()) | values
+    path.write_text(json.dumps({name: value for name, value in content.items() if value is not ...}))
+
+
+def header_of(path: Path) -> tuple[dict[str, Any], bytes]:
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def write_header(path: Path, header: str, data: bytes, length: int | None = None) -> None:
+    text = header.encode()
+    path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
+
+
+def test_reads_every_dimension_from_the_files(seedling: Path, variant: str) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    assert checkpoint.variant == variant
+    assert checkpoint.transformer.bits == {"ternary": 2, "binary": 1}[variant]
+    assert (checkpoint.prompt_layers, checkpoint.max_sequence_length) == ((2, 4, 6), 40)
+    assert (checkpoint.recommended_steps, checkpoint.recommended_size) == (4, (128, 128))
+    assert checkpoint.folders[TOKENIZER].parent.name == "common"
+
+
+def test_defaults_are_those_of_the_4b_model(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tiny_checkpoint(
+        model_index={"text_encoder_out_layers": [9, 18, 27]}, text_encoder={"num_hidden_layers": 28}
+    )
+    folder = Path(shutil.copytree(folder, tmp_path / "published"))
+    index = {"_class_name": "Flux2KleinPipeline", "_diffusers_version": "0.37.0.dev0"}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    checkpoint = Checkpoint.open(folder)
+    assert (checkpoint.prompt_layers, checkpoint.max_sequence_length) == ((9, 18, 27), 512)
+    assert (checkpoint.recommended_steps, checkpoint.recommended_size) == (4, (512, 512))
+
+
+def test_opening_needs_no_mlx(seedling: Path) -> None:
+    code = (
+        "import sys; from bonsai_mlx.checkpoint import Checkpoint; "
+        f"Checkpoint.open({str(seedling)!r}); "
+        "sys.exit(any(name.split('.')[0] in ('mlx', 'mlx_lm') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_loading_gives_the_file_s_tensors(folder: Path) -> None:
+    checkpoint = Checkpoint.open(folder)
+    for component in WEIGHTS:
+        tensors = checkpoint.load(component)
+        assert tensors.keys() == checkpoint.expected(component).keys()
+        assert sum(tensor.nbytes for tensor in tensors.values()) == tensor_bytes(checkpoint.expected(component))
+
+
+def test_rows_are_those_of_the_whole_table(folder: Path) -> None:
+    checkpoint = Checkpoint.open(folder)
+    table = checkpoint.load(TEXT_ENCODER)
+    rows = [5, 0, 639, 5]
+    for name in ("weight", "scales", "biases"):
+        name = f"model.embed_tokens.{name}"
+        got = checkpoint.load_rows(TEXT_ENCODER, name, rows)
+        assert got.dtype == table[name].dtype
+        assert mx.array_equal(got, table[name][mx.array(rows)])
+
+
+def test_a_row_that_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model\.embed_tokens\.weight has 640 rows.*token 640"):
+        Checkpoint.open(folder).load_rows(TEXT_ENCODER, "model.embed_tokens.weight", [1, 640])
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    message = refused(tmp_path / "nowhere")
+    assert "nowhere" in message
+    assert REPAIR in message
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "vae/config.json",
+        f"{TRANSFORMER}/config.json",
+        f"{TRANSFORMER}/quantization_config.json",
+        f"{TEXT_ENCODER}/config.json",
+        *(f"{component}/{name}" for component, name in WEIGHTS.items()),
+    ],
+)
+def test_a_missing_file_is_named(folder: Path, path: str) -> None:
+    (folder / path).unlink()
+    message = refused(folder)
+    assert str(folder / path) in message
+    assert "missing" in message
+    assert REPAIR in message
+
+
+def test_a_missing_folder_is_named(folder: Path) -> None:
+    shutil.rmtree(folder / TOKENIZER)
+    assert "the folder tokenizer is missing" in refused(folder)
+
+
+@pytest.mark.parametrize("component", WEIGHTS)
+@pytest.mark.parametrize("keep", [0, 7, 8, 100, -1])
+def test_a_truncated_file_is_named(folder: Path, component: str, keep: int) -> None:
+    path = folder / component / WEIGHTS[component]
+    os.truncate(path, keep if keep >= 0 else path.stat().st_size - 1)
+    message = refused(folder)
+    assert str(path) in message
+    assert REPAIR in message
+
+
+def test_a_file_that_changes_after_opening_is_refused_when_loaded(folder: Path) -> None:
+    checkpoint = Checkpoint.open(folder)
+    path = checkpoint.weights_file(VAE)
+    os.truncate(path, path.stat().st_size - 4)
+    with pytest.raises(CheckpointError, match="vae"):
+        checkpoint.load(VAE)
+
+
+@pytest.mark.parametrize("component", WEIGHTS)
+def test_trailing_bytes_are_refused(folder: Path, component: str) -> None:
+    path = folder / component / WEIGHTS[component]
+    with path.open("ab") as file:
+        file.write(b"\0" * 16)
+    assert str(path) in refused(folder)
+
+
+def edited(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change the header's entries, leaving the data as it is."""
+    header, data = header_of(path)
+    edit(header)
+    write_header(path, json.dumps(header), data)
+
+
+def test_a_wrong_dtype_is_named(folder: Path) -> None:
+    path = folder / VAE / WEIGHTS[VAE]
+    edited(path, lambda header: header["decoder.conv_in.bias"].update(dtype="I16"))
+    message = refused(folder)
+    assert "tensor decoder.conv_in.bias is I16 [32], expected BF16 or F16 [32]" in message
+    assert REPAIR in message
+
+
+def test_a_wrong_shape_is_named(folder: Path) -> None:
+    path = folder / TEXT_ENCODER / WEIGHTS[TEXT_ENCODER]
+    edited(path, lambda header: header["model.norm.weight"].update(shape=[8, 8]))
+    assert "tensor model.norm.weight is BF16 [8, 8], expected BF16 or F16 [64]" in refused(folder)
+
+
+def test_an_extra_tensor_is_named(folder: Path) -> None:
+    path = folder / VAE / WEIGHTS[VAE]
+    header, data = header_of(path)
+    header["backdoor"] = {"dtype": "U8", "shape": [4], "data_offsets": [len(data), len(data) + 4]}
+    write_header(path, json.dumps(header), data + b"\0" * 4)
+    assert "unexpected tensor backdoor (1 in all)" in refused(folder)
+
+
+def test_a_missing_tensor_is_named(folder: Path) -> None:
+    path = folder / TRANSFORMER / WEIGHTS[TRANSFORMER]
+    edited(path, lambda header: header.update({"spare": header.pop("proj_out.weight")}))
+    assert "tensor proj_out.weight is missing (1 in all)" in refused(folder)
+
+
+def test_a_swapped_component_is_refused(folder: Path) -> None:
+    shutil.copy(folder / VAE / WEIGHTS[VAE], folder / TRANSFORMER / WEIGHTS[TRANSFORMER])
+    message = refused(folder)
+    assert TRANSFORMER in message
+    assert "is missing" in message
+
+
+def test_the_other_variant_s_weights_are_refused(folder: Path, tiny_checkpoint: Callable[..., Path]) -> None:
+    other = tiny_checkpoint("binary") / TRANSFORMER / WEIGHTS[TRANSFORMER]
+    shutil.copy(other, folder / TRANSFORMER / WEIGHTS[TRANSFORMER])
+    assert "expected U32" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "weights.pt", "x.ckpt", "data.PKL", "modeling.py", "a.npy", "m.gguf"])
+@pytest.mark.parametrize("component", [TRANSFORMER, TOKENIZER])
+def test_files_that_can_carry_code_are_refused(folder: Path, component: str, name: str) -> None:
+    (folder / component / name).write_bytes(b"\x80\x04.")
+    message = refused(folder)
+    assert str(folder / component / name) in message
+    assert "delete it" in message
+
+
+def test_a_tensor_named_twice_is_refused(folder: Path) -> None:
+    path = folder / VAE / WEIGHTS[VAE]
+    header, data = header_of(path)
+    entry = json.dumps(header["decoder.conv_in.bias"])
+    write_header(path, json.dumps(header)[:-1] + f', "decoder.conv_in.bias": {entry}}}', data)
+    assert "names a tensor twice" in refused(folder)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2**31, 2**63, 2**64 - 1])
+def test_a_header_length_that_lies_is_refused(folder: Path, length: int) -> None:
+    path = folder / VAE / WEIGHTS[VAE]
+    header, data = header_of(path)
+    write_header(path, json.dumps(header), data, length)
+    assert "header's length is impossible" in refused(folder)
+
+
+@pytest.mark.parametrize("header", ["[]", "{}", "null", '{"a": 1}', "[" * 100_000, '{"a": {"dtype": "BF16"}}', "\xff"])
+def test_a_nonsensical_header_is_refused(folder: Path, header: str) -> None:
+    path = folder / VAE / WEIGHTS[VAE]
+    write_header(path, header, b"")
+    assert str(path) in refused(folder)
+
+
+@pytest.mark.parametrize("shape", [[2**62 + 1], [-32], [32.0], [2**32 + 32], ["32"], [[32]]])
+def test_shapes_that_crash_mlx_never_reach_it(folder: Path, shape: list[Any]) -> None:
+    path = folder / VAE / WEIGHTS[VAE]
+    edited(path, lambda header: header["decoder.conv_in.bias"].update(shape=shape))
+    assert str(path) in refused(folder)
+
+
+NUMBERS = st.one_of(st.integers(-3, 70), st.sampled_from([2**31, 2**32 + 4, 2**63, 2**64 - 1, -1]))
+ENTRIES = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "BF16", "U32", "BOOL", "F16", "nonsense"]),
+        "shape": st.lists(NUMBERS, max_size=3),
+        "data_offsets": st.lists(NUMBERS, min_size=2, max_size=2),
+    }
+)
+
+
+@given(entries=st.dictionaries(st.sampled_from("abc"), ENTRIES, max_size=3), size=st.integers(0, 64))
+def test_no_header_passes_but_the_expected_one(tmp_path_factory: Any, entries: dict[str, Any], size: int) -> None:
+    path = tmp_path_factory.getbasetemp() / "hostile.safetensors"
+    write_header(path, json.dumps(entries), b"\0" * size)
+    expected = {"a": TensorSpec(("BF16",), (4, 8))}
+    right = {"a": {"dtype": "BF16", "shape": [4, 8], "data_offsets": [0, 64]}}
+    if entries == right and size == 64:
+        verify_weights(path, expected)
+        return
+    with pytest.raises(CheckpointError):
+        verify_weights(path, expected)
+
+
+def test_an_unknown_class_is_refused(folder: Path) -> None:
+    change_json(folder / "model_index.json", _class_name="StableDiffusionPipeline")
+    assert "'StableDiffusionPipeline', not Flux2KleinPipeline" in refused(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\udcff"])
+@pytest.mark.parametrize("path", ["model_index.json", "vae/config.json"])
+def test_json_that_is_none_is_refused(folder: Path, path: str, text: str) -> None:
+    (folder / path).write_bytes(text.encode("utf-8", "surrogateescape"))
+    message = refused(folder)
+    assert str(folder / path) in message
+    assert REPAIR in message
+
+
+CONFIGS = {
+    TRANSFORMER: f"{TRANSFORMER}/config.json",
+    TEXT_ENCODER: f"{TEXT_ENCODER}/config.json",
+    VAE: "vae/config.json",
+}
+REQUIRED = [
+    (TRANSFORMER, "in_channels"),
+    (TRANSFORMER, "num_layers"),
+    (TRANSFORMER, "axes_dims_rope"),
+    (TEXT_ENCODER, "hidden_size"),
+    (TEXT_ENCODER, "head_dim"),
+    (VAE, "block_out_channels"),
+    (VAE, "latent_channels"),
+]
+
+
+@pytest.mark.parametrize(("component", "key"), REQUIRED)
+def test_a_missing_key_is_named(folder: Path, component: str, key: str) -> None:
+    path = folder / CONFIGS[component]
+    change_json(path, **{key: ...})
+    message = refused(folder)
+    assert f"{path}: the key '{key}' is missing" in message
+    assert REPAIR in message
+
+
+BAD_INTEGERS = [None, "32", 32.0, True, 0, -1, 2**18 + 1, 10**30, [32], {}, float("nan"), float("inf")]
+BAD_FLOATS = [None, "1e-6", 0, -1.0, True, float("nan"), float("inf"), 10**400, []]
+
+
+@pytest.mark.parametrize("value", BAD_INTEGERS, ids=str)
+@pytest.mark.parametrize(
+    ("component", "key"),
+    [
+        (TRANSFORMER, "in_channels"),
+        (TRANSFORMER, "num_layers"),
+        (TEXT_ENCODER, "vocab_size"),
+        (TEXT_ENCODER, "num_key_value_heads"),
+        (VAE, "layers_per_block"),
+    ],
+)
+def test_an_impossible_integer_is_named(folder: Path, component: str, key: str, value: Any) -> None:
+    path = folder / CONFIGS[component]
+    change_json(path, **{key: value})
+    message = refused(folder)
+    assert f"{path}: {key} must be a whole number" in message
+    assert REPAIR in message
+
+
+@pytest.mark.parametrize("value", BAD_FLOATS, ids=lambda value: str(value)[:9])
+@pytest.mark.parametrize(
+    ("component", "key"),
+    [(TRANSFORMER, "eps"), (TRANSFORMER, "mlp_ratio"), (TEXT_ENCODER, "rope_theta"), (VAE, "batch_norm_eps")],
+)
+def test_an_impossible_float_is_named(folder: Path, component: str, key: str, value: Any) -> None:
+    path = folder / CONFIGS[component]
+    change_json(path, **{key: value})
+    assert f"{path}: {key} must be a finite number above 0" in refused(folder)
+
+
+@pytest.mark.parametrize("value", [None, 8, "8888", [], [8, 8, 8, "8"], [8] * 17, [8, 8, 8, -8], {"a": 8}], ids=str)
+def test_an_impossible_list_is_named(folder: Path, value: Any) -> None:
+    path = folder / CONFIGS[TRANSFORMER]
+    change_json(path, axes_dims_rope=value)
+    assert f"{path}: axes_dims_rope must be" in refused(folder)
+
+
+@pytest.mark.parametrize("count", [1025, 2**18])
+@pytest.mark.parametrize(
+    ("component", "key"),
+    [
+        (TRANSFORMER, "num_layers"),
+        (TRANSFORMER, "num_single_layers"),
+        (TEXT_ENCODER, "num_hidden_layers"),
+        (VAE, "layers_per_block"),
+    ],
+)
+def test_a_bomb_of_layers_is_refused(folder: Path, component: str, key: str, count: int) -> None:
+    change_json(folder / CONFIGS[component], **{key: count})
+    assert f"{key} must be a whole number from 1 to 1024" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("text_encoder_out_layers", [0, 1, 2]),
+        ("text_encoder_out_layers", "249"),
+        ("max_sequence_length", 0),
+        ("max_sequence_length", "64"),
+        ("max_sequence_length", 10**6),
+        ("recommended_steps", 0),
+        ("recommended_steps", 1000),
+        ("recommended_size", [128]),
+        ("recommended_size", [100, 128]),
+        ("recommended_size", [128, 4096]),
+        ("recommended_size", [16, 16]),
+        ("recommended_size", None),
+    ],
+)
+def test_impossible_recommendations_are_named(folder: Path, key: str, value: Any) -> None:
+    change_json(folder / "model_index.json", **{key: value})
+    message = refused(folder)
+    assert "model_index.json" in message
+    assert key in message
+
+
+@pytest.mark.parametrize("packing", [{"bits": 3}, {"bits": True}, {"bits": [2]}, {"bits": None}, {"group_size": 64}])
+def test_an_unknown_packing_is_refused(folder: Path, packing: dict[str, Any]) -> None:
+    change_json(folder / TRANSFORMER / "quantization_config.json", **packing)
+    assert "only 1 bit (binary) and 2 bits (ternary)" in refused(folder)
+
+
+@pytest.mark.parametrize("packing", [None, 4, {"bits": 8, "group_size": 64}, {"bits": 4, "group_size": 48}])
+def test_an_unknown_packing_of_the_text_encoder_is_refused(folder: Path, packing: Any) -> None:
+    change_json(folder / CONFIGS[TEXT_ENCODER], quantization=packing, quantization_config=packing)
+    assert "must be quantised to 4 bits" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("component", "changes", "words"),
+    [
+        (TRANSFORMER, {"axes_dims_rope": [8, 8, 8, 16]}, "axes_dims_rope"),
+        (TRANSFORMER, {"axes_dims_rope": [16, 16]}, "four axes"),
+        (TRANSFORMER, {"axes_dims_rope": [7, 9, 8, 8]}, "pairs"),
+        (TRANSFORMER, {"attention_head_dim": 16, "axes_dims_rope": [4, 4, 4, 4]}, "group size"),
+        (TRANSFORMER, {"timestep_guidance_channels": 255}, "timestep_guidance_channels"),
+        (TRANSFORMER, {"joint_attention_dim": 256}, "joint_attention_dim"),
+        (TEXT_ENCODER, {"num_key_value_heads": 3}, "key-value heads"),
+        (TEXT_ENCODER, {"intermediate_size": 100}, "group size"),
+        (TEXT_ENCODER, {"num_hidden_layers": 5}, "number of layers"),
+        (VAE, {"latent_channels": 16}, "in_channels"),
+        (VAE, {"norm_num_groups": 7}, "norm_num_groups"),
+        (VAE, {"in_channels": 4}, "red, green and blue"),
+        (VAE, {"block_out_channels": [16, 32, 32]}, "scale"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(
+    folder: Path, component: str, changes: dict[str, Any], words: str
+) -> None:
+    change_json(folder / CONFIGS[component], **changes)
+    message = refused(folder)
+    assert words in message
+    assert "do not agree" in message
+
+
+def test_the_common_folder_must_be_a_neighbour(seedling: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(seedling, tmp_path / "a" / "ternary"))
+    shutil.copytree(seedling.parent / "common", tmp_path / "common")
+    change_json(folder / "model_index.json", _common_folder="../../common")
+    assert "not a neighbour" in refused(folder)
+
+
+def test_equal_text_encoders_are_known_for_the_same(tmp_path: Path, folder: Path) -> None:
+    linked = Path(shutil.copytree(folder, tmp_path / "linked", copy_function=os.link))
+    copied = Path(shutil.copytree(folder, tmp_path / "copied"))
+    ids = [Checkpoint.open(path).text_encoder_id() for path in (folder, linked, copied)]
+    assert ids[0] == ids[1] != ids[2]

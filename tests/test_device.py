@@ -1,0 +1,68 @@
+"""What the device is asked for."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import pytest
+
+from bonsai_mlx import device
+
+
+def test_the_backend_is_where_mlx_computes() -> None:
+    if mx.default_device() == mx.Device(mx.cpu):
+        assert device.backend() == "cpu"
+    else:
+        assert device.backend() == ("metal" if mx.metal.is_available() else "cuda")
+
+
+@pytest.mark.skipif(device.backend() != "cpu", reason="of the CPU")
+class TestCpu:
+    def test_activations_are_float32(self) -> None:
+        assert device.activation_dtype() == mx.float32
+
+    @pytest.mark.parametrize("bits", [1, 2, 4])
+    def test_its_quantised_kernel_is_not_worth_calling(self, bits: int) -> None:
+        assert not device.has_quantized_kernel(bits, 128)
+
+    @pytest.mark.parametrize("head_dim", [64, 128])
+    def test_it_has_no_fused_attention(self, head_dim: int) -> None:
+        assert not device.has_fused_attention(head_dim)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if MLX computed on a GPU: the probe then runs MLX's kernel, whatever the device really is."""
+    monkeypatch.setattr(device, "backend", lambda: "metal")
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_gpu_s_kernel_is_probed_by_running_it(bits: int) -> None:
+    assert device.has_quantized_kernel.__wrapped__(bits, 128)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_kernel_that_is_not_there_is_found_out() -> None:
+    assert not device.has_quantized_kernel.__wrapped__(7, 128)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_gpu_computes_in_bfloat16_with_fused_attention() -> None:
+    assert device.activation_dtype() == mx.bfloat16
+    assert device.has_fused_attention(128)
+    assert not device.has_fused_attention(512)  # the VAE's
+
+
+def test_the_cache_is_bounded_and_can_be_given_back() -> None:
+    device.limit_cache()
+    mx.eval(mx.zeros((1 << 20,)))
+    device.release_cache()
+    assert mx.get_cache_memory() == 0
+    assert mx.set_cache_limit(device.CACHE_LIMIT_BYTES) == device.CACHE_LIMIT_BYTES
+
+
+def test_describes_itself_in_plain_values() -> None:
+    about = device.describe()
+    assert about["mlx"] == mx.__version__
+    assert about["chip"]
+    assert all(value is None or isinstance(value, str | int) for value in about.values())

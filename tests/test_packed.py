@@ -1,0 +1,136 @@
+"""Packed linears against the format's definition, computed by plain numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from bonsai_mlx import device
+from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint
+from bonsai_mlx.packed import BLOCK_ROWS, PackedLinear, dense, stacked
+
+SHAPES = [(1, 128), (3, 256), (17, 384), (BLOCK_ROWS + 5, 128), (2 * BLOCK_ROWS, 640)]  # outputs, inputs
+BITS = (1, 2, 4)
+
+
+def bfloat16(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same numbers cut to bfloat16, as float32."""
+    return (values.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def packed(bits: int, outputs: int, inputs: int, seed: int = 0) -> tuple[PackedLinear, np.ndarray[Any, Any]]:
+    """A layer of random codes, scales and biases, and its values by the format's definition, one by one."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 2**bits, (outputs, inputs), dtype=np.uint32)
+    words = np.zeros((outputs, inputs * bits // 32), dtype=np.uint32)
+    for position in range(inputs):
+        word, shift = divmod(position * bits, 32)
+        words[:, word] |= codes[:, position] << np.uint32(shift)
+    scales = bfloat16(rng.normal(size=(outputs, inputs // 128)))
+    biases = bfloat16(rng.normal(size=(outputs, inputs // 128)))
+    layer = PackedLinear(inputs, outputs, bits)
+    layer.weight = mx.array(words)
+    layer.scales, layer.biases = mx.array(scales).astype(mx.bfloat16), mx.array(biases).astype(mx.bfloat16)
+    values = codes.astype(np.float32) * np.repeat(scales, 128, axis=1) + np.repeat(biases, 128, axis=1)
+    return layer, values
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize(("outputs", "inputs"), SHAPES)
+def test_dequantised_values_are_exact(bits: int, outputs: int, inputs: int) -> None:
+    layer, values = packed(bits, outputs, inputs)
+    assert np.array_equal(np.array(layer.dequantized()), values)
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_rows_are_those_of_the_whole(bits: int) -> None:
+    layer, values = packed(bits, 37, 256)
+    for start, stop in ((0, 1), (5, 20), (30, 1000), (36, 37)):
+        assert np.array_equal(np.array(layer.dequantized(start, stop)), values[start:stop])
+
+
+def test_the_values_of_real_weights_are_the_variant_s(seedling: Any, variant: str) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    tensors = checkpoint.load(TRANSFORMER)
+    name = "single_transformer_blocks.0.attn.to_out"
+    outputs, groups = tensors[f"{name}.scales"].shape
+    layer = PackedLinear(groups * 128, outputs, checkpoint.transformer.bits)
+    layer.load_weights([(part, tensors[f"{name}.{part}"]) for part in ("weight", "scales", "biases")])
+    values = np.array(layer.dequantized()).reshape(outputs, groups, 128)
+    size = -np.array(tensors[f"{name}.biases"].astype(mx.float32))[..., None]
+    allowed = np.concatenate([-size, size] if variant == "binary" else [-size, 0 * size, size], axis=-1)
+    assert (values[..., None] == allowed[:, :, None, :]).any(axis=-1).all()
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize(("outputs", "inputs"), SHAPES)
+def test_blockwise_is_the_product_with_the_values(bits: int, outputs: int, inputs: int) -> None:
+    layer, values = packed(bits, outputs, inputs)
+    x = np.random.default_rng(1).normal(size=(2, 3, inputs)).astype(np.float32)
+    y = np.array(layer.blockwise(mx.array(x)))
+    assert y.shape == (2, 3, outputs)
+    expected = x.astype(np.float64) @ values.T.astype(np.float64)
+    assert np.abs(y - expected).max() <= 2e-6 * np.abs(expected).max() * np.sqrt(inputs)
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_the_kernel_computes_the_same(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, _ = packed(bits, 70, 384)
+    layer.scales, layer.biases = layer.scales.astype(mx.float32), layer.biases.astype(mx.float32)
+    x = mx.random.normal((5, 384), key=mx.random.key(0))
+    blockwise = layer.blockwise(x)
+    monkeypatch.setattr(device, "has_quantized_kernel", lambda bits, group_size: True)
+    calls = []
+    kernel = mx.quantized_matmul
+    monkeypatch.setattr(mx, "quantized_matmul", lambda *given, **named: calls.append(1) or kernel(*given, **named))
+    assert mx.allclose(layer(x), blockwise, rtol=1e-4, atol=1e-4)
+    assert calls
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
+def test_the_result_has_the_type_of_the_input(dtype: mx.Dtype) -> None:
+    layer, _ = packed(2, 8, 128)
+    assert layer(mx.ones((3, 128), dtype=dtype)).dtype == dtype
+
+
+@pytest.mark.skipif(device.backend() != "cpu", reason="a GPU reads packed weights directly")
+def test_scratch_memory_is_one_block() -> None:
+    outputs, inputs = 16 * BLOCK_ROWS, 1024
+    layer, _ = packed(2, outputs, inputs)
+    x = mx.ones((1, inputs))
+    mx.eval(layer(x), layer.parameters())
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    mx.eval(layer(x))
+    block_bytes = BLOCK_ROWS * inputs * 4
+    assert mx.get_peak_memory() - before < 2.5 * block_bytes < outputs * inputs * 4
+
+
+def test_inputs_must_fill_whole_groups() -> None:
+    with pytest.raises(ValueError, match="100 is not a multiple of the group size 128"):
+        PackedLinear(100, 8, 2)
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_stacked_layers_are_their_outputs_side_by_side(bits: int) -> None:
+    layers = [packed(bits, outputs, 256, seed)[0] for seed, outputs in enumerate((8, 3, 40))]
+    x = mx.random.normal((2, 5, 256), key=mx.random.key(1))
+    together = stacked(layers)(x)
+    apart = mx.concatenate([layer(x) for layer in layers], axis=-1)
+    assert together.shape == (2, 5, 51)
+    assert mx.allclose(together, apart, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
+@pytest.mark.parametrize("outputs", [1, BLOCK_ROWS - 1, 3 * BLOCK_ROWS + 7])
+def test_dense(outputs: int, dtype: mx.Dtype) -> None:
+    weight = mx.random.normal((outputs, 96), key=mx.random.key(2)).astype(mx.bfloat16)
+    x = mx.random.normal((2, 96), key=mx.random.key(3)).astype(dtype)
+    y = dense(x, weight)
+    assert (y.shape, y.dtype) == ((2, outputs), dtype)
+    expected = np.array(x.astype(mx.float32)) @ np.array(weight.astype(mx.float32)).T
+    tolerance = 1e-5 if dtype == mx.float32 else 0.05
+    assert np.abs(np.array(y.astype(mx.float32)) - expected).max() <= tolerance * np.abs(expected).max()

@@ -1,0 +1,81 @@
+"""What a generation request may ask for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from bonsai_mlx.errors import RequestError
+from bonsai_mlx.request import MAX_PROMPT_CHARS, MAX_SEED, GenerationRequest
+
+
+def fault(**changes: Any) -> RequestError:
+    fields: dict[str, Any] = {"prompt": "a fox"} | changes
+    with pytest.raises(RequestError) as caught:
+        GenerationRequest(**fields).validate()
+    return caught.value
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n\t ", None, 7])
+def test_an_empty_prompt_is_refused(prompt: Any) -> None:
+    error = fault(prompt=prompt)
+    assert error.field == "prompt"
+    assert "describe the picture" in str(error)
+
+
+def test_a_prompt_has_a_longest_length() -> None:
+    GenerationRequest("x" * MAX_PROMPT_CHARS).validate()
+    assert fault(prompt="x" * (MAX_PROMPT_CHARS + 1)).field == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("field", "low", "high"), [("seed", 0, MAX_SEED), ("steps", 1, 100), ("width", 64, 2048), ("height", 64, 2048)]
+)
+def test_bounds(field: str, low: int, high: int) -> None:
+    for value in (low, high):
+        GenerationRequest("a fox", **{field: value}).validate()
+    step = 16 if field in ("width", "height") else 1
+    for value in (low - step, high + step, -1, 10**30):
+        error = fault(**{field: value})
+        assert error.field == field
+        assert f"from {low} to {high}" in str(error)
+
+
+@pytest.mark.parametrize("value", [1.0, "7", True, [], float("nan")])
+@pytest.mark.parametrize("field", ["seed", "steps", "width", "height"])
+def test_only_whole_numbers(field: str, value: Any) -> None:
+    error = fault(**{field: value})
+    assert error.field == field
+    assert "not a whole number" in str(error)
+
+
+@pytest.mark.parametrize("field", ["width", "height"])
+def test_sizes_are_multiples_of_16_and_the_neighbours_are_named(field: str) -> None:
+    assert str(fault(**{field: 500})) == f"{field}: 500 is not a multiple of 16; 496 and 512 are"
+
+
+def test_resolving_fills_what_was_left_open() -> None:
+    filled = GenerationRequest("a fox", width=256).resolved(steps=4, size=(512, 384))
+    assert (filled.steps, filled.width, filled.height) == (4, 256, 384)
+    assert filled.seed is not None
+    assert 0 <= filled.seed <= MAX_SEED
+
+
+def test_resolving_keeps_what_was_given_and_checks_it() -> None:
+    request = GenerationRequest("a fox", seed=0, steps=1, width=64, height=64, preview=True)
+    assert request.resolved(steps=4, size=(512, 512)) == request
+    with pytest.raises(RequestError, match="steps"):
+        GenerationRequest("a fox", steps=0).resolved(steps=4, size=(512, 512))
+
+
+def test_open_seeds_differ() -> None:
+    request = GenerationRequest("a fox")
+    assert len({request.resolved(steps=4, size=(64, 64)).seed for _ in range(20)}) > 15
+
+
+def test_needs_no_mlx() -> None:
+    code = "import sys, bonsai_mlx.request; sys.exit(any(n.split('.')[0] == 'mlx' for n in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

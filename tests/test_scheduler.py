@@ -1,0 +1,40 @@
+"""The noise levels of a run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bonsai_mlx.scheduler import empirical_mu, sigmas
+
+
+def test_the_seedling_s_four_steps() -> None:
+    assert sigmas(64, 4) == pytest.approx([1, 0.9547, 0.8754, 0.7007, 0], abs=5e-5)
+
+
+def test_mu_is_linear_in_the_steps_below_4300_tokens_and_ignores_them_above() -> None:
+    assert empirical_mu(1024, 10) == pytest.approx(8.73809524e-05 * 1024 + 1.89833333)
+    assert empirical_mu(1024, 200) == pytest.approx(0.00016927 * 1024 + 0.45666666)
+    assert empirical_mu(4301, 4) == empirical_mu(4301, 50) == pytest.approx(0.00016927 * 4301 + 0.45666666)
+
+
+@given(tokens=st.integers(16, 16384), steps=st.integers(1, 100))
+def test_levels_fall_from_1_to_0(tokens: int, steps: int) -> None:
+    levels = sigmas(tokens, steps)
+    assert len(levels) == steps + 1
+    assert (levels[0], levels[-1]) == (1.0, 0.0)
+    assert all(before > after for before, after in itertools.pairwise(levels))
+    assert all(level == float(np.float32(level)) for level in levels)
+
+
+@given(tokens=st.integers(16, 16384), steps=st.integers(2, 100))
+def test_levels_are_the_shifted_line(tokens: int, steps: int) -> None:
+    shift = math.exp(empirical_mu(tokens, steps))
+    for index, level in enumerate(sigmas(tokens, steps)[:-1]):
+        linear = 1 - index / steps if steps > 1 else 1
+        assert level == pytest.approx(shift / (shift + 1 / linear - 1), abs=1e-6)
