@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import bonsai_mlx  # noqa: F401  before mlx: it loads the fast BLAS
+
 CONTENDERS = ("bonsai-mlx", "diffusers-float32", "diffusers-bfloat16")
 
 
@@ -54,7 +56,7 @@ def _contender(name: str) -> Callable[[Path, int, int], list[float]]:
 def _ours(folder: Path, size: int, repeats: int) -> list[float]:
     import mlx.core as mx
 
-    from bonsai_mlx import Pipeline  # first: it loads the fast BLAS
+    from bonsai_mlx.pipeline import Pipeline
     from bonsai_mlx.transformer import rotary_embedding
 
     pipe = Pipeline.from_pretrained(folder)
