@@ -57,7 +57,7 @@ def choose(
 ) -> Plan:
     """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met."""
     smallest = None
-    for plan in _levels(checkpoint, width, height, device, item_bytes):
+    for plan in levels(checkpoint, width, height, device, item_bytes):
         if limit_bytes is None or plan.peak_bytes <= limit_bytes:
             return plan
         smallest = plan.peak_bytes if smallest is None else min(smallest, plan.peak_bytes)
@@ -72,8 +72,8 @@ def predict(checkpoint: Checkpoint, width: int, height: int, limit_bytes: int | 
     return choose(checkpoint, width, height, limit_bytes=limit_bytes)
 
 
-def _levels(checkpoint: Checkpoint, width: int, height: int, device: str, item: int) -> Iterator[Plan]:
-    """From the fastest to the smallest."""
+def levels(checkpoint: Checkpoint, width: int, height: int, device: str, item: int) -> Iterator[Plan]:
+    """Every plan for one picture, from the fastest to the smallest."""
     strips = STRIP_VALUES[device]
     yield _predicted(checkpoint, width, height, device, item, "default", strips)
     yield _predicted(checkpoint, width, height, device, item, "drop", strips)
@@ -151,6 +151,9 @@ def _decoding(checkpoint: Checkpoint, width: int, height: int, device: str, item
 def _layer_moment(pixels: int, before: int, after: int, device: str, item: int, strip_values: int) -> int:
     """A residual block (its input and first result are whole at once), or with `after` 0 an upsampling one."""
     weights = 9 * max(before, after) * before * item
-    strip = min(pixels * before, strip_values) * item
-    copies = 14 if device == "cpu" else 5  # halo, normalised, result and rounding; unrolled 9 times on a CPU
+    values = pixels * before
+    copies = 2 + (9 if device == "cpu" else 0)  # normalised and result, and unrolled on a CPU
+    if values > strip_values:
+        copies += 3  # rows borrowed from the neighbours
+    strip = min(values, strip_values) * item
     return weights + pixels * (before + after) * item + copies * strip

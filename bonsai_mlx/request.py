@@ -95,4 +95,4 @@ class GenerationResult:
     steps: int
     request: GenerationRequest  # resolved: nothing left open
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase, and "total"
-    memory: Mapping[str, float] = field(default_factory=dict)  # see memory.RunMemory.summary()
+    memory: Mapping[str, Any] = field(default_factory=dict)  # see memory.RunMemory.summary()
