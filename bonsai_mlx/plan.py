@@ -152,8 +152,8 @@ def _layer_moment(pixels: int, before: int, after: int, device: str, item: int, 
     """A residual block (its input and first result are whole at once), or with `after` 0 an upsampling one."""
     weights = 9 * max(before, after) * before * item
     values = pixels * before
-    copies = 2 + (9 if device == "cpu" else 0)  # normalised and result, and unrolled on a CPU
+    copies = 3 + (9 if device == "cpu" else 0)  # normalised, result and sum; unrolled on a CPU
     if values > strip_values:
-        copies += 3  # rows borrowed from the neighbours
+        copies += 2  # rows borrowed from the neighbours
     strip = min(values, strip_values) * item
     return weights + pixels * (before + after) * item + copies * strip
