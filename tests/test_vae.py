@@ -1,0 +1,143 @@
+"""The VAE in strips: the same picture in less memory."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from bonsai_mlx import vae
+from bonsai_mlx.checkpoint import VAE, Checkpoint
+from bonsai_mlx.vae import Image8
+
+CHANNELS = 8  # of every feature map here: what is tested is the cutting, not the widths
+WHOLE = 1 << 40  # values: never cut
+
+
+def finish(decoding: Generator[tuple[int, int], None, Image8]) -> tuple[list[tuple[int, int]], Image8]:
+    """What it yields, and what it returns."""
+    events = []
+    while True:
+        try:
+            events.append(next(decoding))
+        except StopIteration as stop:
+            return events, stop.value
+
+
+def decoded(checkpoint: Checkpoint, latents: mx.array, strip_values: int) -> tuple[Image8, int]:
+    """The pixels, and the bytes of MLX's peak above what was held before."""
+    mx.eval(latents)
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    _, pixels = finish(vae.decode(checkpoint, latents, mx.float32, strip_values=strip_values))
+    return pixels, mx.get_peak_memory() - before
+
+
+def noise(checkpoint: Checkpoint, rows: int, columns: int) -> mx.array:
+    return mx.random.normal((1, checkpoint.transformer.in_channels, rows, columns), key=mx.random.key(3))
+
+
+@pytest.fixture(scope="module")
+def narrow(tiny_checkpoint: Callable[..., Path]) -> Checkpoint:
+    """A checkpoint whose VAE is quick at any size."""
+    return Checkpoint.open(tiny_checkpoint(vae={"block_out_channels": [CHANNELS] * 4, "norm_num_groups": 4}))
+
+
+@pytest.fixture(scope="module")
+def whole_512(narrow: Checkpoint) -> tuple[Image8, int]:
+    """A picture of 512x512, decoded in one piece, and the peak."""
+    return decoded(narrow, noise(narrow, 32, 32), WHOLE)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 17, 100])
+def test_strips_give_the_whole_picture_in_less_memory(
+    narrow: Checkpoint, whole_512: tuple[Image8, int], rows: int
+) -> None:
+    expected, whole_peak = whole_512
+    pixels, peak = decoded(narrow, noise(narrow, 32, 32), rows * 512 * CHANNELS)
+    assert pixels.shape == (512, 512, 3)
+    assert np.ptp(expected) > 100  # not a blank picture
+    assert np.abs(pixels.astype(int) - expected.astype(int)).max() <= 1
+    assert peak < 0.7 * whole_peak
+
+
+def test_the_same_at_1024(narrow: Checkpoint) -> None:
+    latents = noise(narrow, 64, 64)
+    expected, whole_peak = decoded(narrow, latents, WHOLE)
+    pixels, peak = decoded(narrow, latents, 20 * 1024 * CHANNELS)
+    assert np.abs(pixels.astype(int) - expected.astype(int)).max() <= 1
+    assert peak < 0.4 * whole_peak
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4, 5), (5, 4)])
+@pytest.mark.parametrize("strip_values", [1, 20_000])
+def test_strips_of_one_row_give_the_whole_picture(seedling: Path, rows: int, columns: int, strip_values: int) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    latents = noise(checkpoint, rows, columns)
+    expected, _ = decoded(checkpoint, latents, WHOLE)
+    pixels, _ = decoded(checkpoint, latents, strip_values)
+    assert pixels.shape == (16 * rows, 16 * columns, 3)
+    assert np.ptp(expected) > 100  # not a blank picture
+    assert np.abs(pixels.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_progress_counts_up_to_its_total(seedling: Path) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    events, _ = finish(vae.decode(checkpoint, noise(checkpoint, 4, 4), mx.float32))
+    total = events[0][1]
+    assert events == [(done, total) for done in range(1, total + 1)]
+
+
+def test_stopping_frees_what_it_took(seedling: Path) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    latents = noise(checkpoint, 4, 4)
+    mx.eval(latents)
+    before = mx.get_active_memory()
+    for stop in (1, 4, 9):
+        decoding = vae.decode(checkpoint, latents, mx.float32)
+        for _ in range(stop):
+            next(decoding)
+        assert mx.get_active_memory() > before
+        decoding.close()
+        gc.collect()
+        assert mx.get_active_memory() == before
+
+
+def test_packing_is_undone_by_unpacking() -> None:
+    latents = mx.random.normal((1, 6, 10, 8), key=mx.random.key(0))
+    packed = vae.pack_latents(latents)
+    assert packed.shape == (1, 32, 3, 5)
+    assert mx.array_equal(vae.unpack_latents(packed, mx.array(0.0), mx.array(1.0)), latents)
+
+
+def test_packed_channels_are_channel_then_row_then_column() -> None:
+    latents = mx.zeros((1, 2, 2, 8))
+    latents[0, 1, 0, 5] = 7.0
+    assert vae.pack_latents(latents)[0, 4 * 5 + 2 * 1 + 0, 0, 0].item() == 7.0
+
+
+def test_the_batch_norm_is_undone_as_the_format_says(seedling: Path) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    tensors = checkpoint.load(VAE)
+    mean, std = vae.batch_norm(tensors, checkpoint.vae)
+    variance = np.array(tensors["bn.running_var"].astype(mx.float32))
+    assert np.allclose(np.array(std).ravel(), np.sqrt(variance + 1e-4), rtol=1e-6)
+    assert np.array_equal(np.array(mean).ravel(), np.array(tensors["bn.running_mean"].astype(mx.float32)))
+
+
+def test_a_picture_survives_encoding_and_decoding(seedling: Path) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    picture = Image.new("RGB", (128, 96), (203, 211, 216))
+    ImageDraw.Draw(picture).ellipse([40, 20, 90, 70], fill=(214, 40, 40))
+    given = np.asarray(picture)
+    latents = vae.encode(checkpoint, given, mx.float32)
+    assert latents.shape == (1, checkpoint.transformer.in_channels, 6, 8)
+    _, pixels = finish(vae.decode(checkpoint, latents, mx.float32))
+    error = np.square(given.astype(float) - pixels).mean()
+    assert 10 * np.log10(255**2 / error) > 24
