@@ -259,7 +259,12 @@ class Pipeline:
             # Rounded to bfloat16, so that a seed gives the picture that it gives in mflux and PrismML's studio.
             noise = mx.random.normal(shape, key=mx.random.key(seed))
             return noise.astype(mx.bfloat16).astype(mx.float32)
-        given = np.asarray(request.latents, dtype=np.float32)
+        try:
+            given = np.asarray(request.latents, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise RequestError("latents", f"is no array of numbers ({error})") from error
+        if not np.isfinite(given).all():
+            raise RequestError("latents", "holds values that are not finite")
         if given.shape != shape:
             raise RequestError("latents", f"has shape {given.shape}; this size needs {shape}")
         return mx.array(given)

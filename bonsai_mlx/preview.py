@@ -1,11 +1,12 @@
 """A small, quick picture of where a denoising run is heading.
 
 The predicted clean latents are turned into colours by one affine map, eight pixels a side for each latent. The map is
-fitted once per VAE, by encoding a few synthetic pictures with its own encoder, and kept in the user's cache folder.
+fitted once per VAE, by encoding some synthetic pictures with its own encoder, and kept in the user's cache folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,9 @@ from PIL import Image, ImageDraw, ImageFilter
 from . import device, vae
 from .checkpoint import VAE, Checkpoint
 
-_PICTURES = 6
+Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+_PICTURES = 16
 _SIDE_PX = 128
 
 
@@ -38,7 +41,7 @@ class LatentPreview:
         return Image.fromarray(np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8))
 
 
-def fit(checkpoint: Checkpoint) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def fit(checkpoint: Checkpoint) -> Matrix:
     """The least-squares map [latent_channels + 1, 3] from latents (and a constant) to colours of 0..1."""
     tensors = checkpoint.load(VAE)
     mean, std = vae.batch_norm(tensors, checkpoint.vae)
@@ -53,9 +56,7 @@ def fit(checkpoint: Checkpoint) -> np.ndarray[tuple[int, int], np.dtype[np.float
     inputs = np.concatenate(rows)
     inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
     ridge = 1e-3 * len(inputs) * np.eye(inputs.shape[1])
-    solution: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.linalg.solve(
-        inputs.T @ inputs + ridge, inputs.T @ np.concatenate(colours)
-    )
+    solution: Matrix = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ np.concatenate(colours))
     return solution
 
 
@@ -66,24 +67,32 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "bonsai-mlx"
 
 
-def _cached_fit(checkpoint: Checkpoint) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _cached_fit(checkpoint: Checkpoint) -> Matrix:
     stat = checkpoint.weights_file(VAE).stat()
     key = hashlib.sha256(f"{checkpoint.weights_file(VAE).resolve()} {stat.st_size} {stat.st_mtime_ns}".encode())
     path = cache_folder() / f"preview-{key.hexdigest()[:16]}.json"
-    shape = (checkpoint.vae.latent_channels + 1, 3)
-    if path.is_file():
-        try:
-            matrix = np.array(json.loads(path.read_text()), dtype=np.float64)
-        except ValueError:
-            matrix = np.empty(0)  # damaged: fitted again below
-        if matrix.shape == shape:
-            return matrix
-    matrix = fit(checkpoint)
+    matrix = _read(path, (checkpoint.vae.latent_channels + 1, 3))
+    if matrix is None:
+        matrix = fit(checkpoint)
+        with contextlib.suppress(OSError):  # no cache, no harm: it is fitted again by the next process
+            _write(path, matrix)
+    return matrix
+
+
+def _read(path: Path, shape: tuple[int, int]) -> Matrix | None:
+    """The matrix in a cache file; None if there is none, or it is damaged."""
+    try:
+        matrix = np.array(json.loads(path.read_text()), dtype=np.float64)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return matrix if matrix.shape == shape and np.isfinite(matrix).all() else None
+
+
+def _write(path: Path, matrix: Matrix) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         file.write(json.dumps(matrix.tolist()))
     Path(file.name).replace(path)
-    return matrix
 
 
 def _synthetic_picture(index: int) -> Image.Image:

@@ -1,0 +1,276 @@
+"""The pipeline as its users see it: the same seed, the same picture; events in order; memory given back."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from bonsai_mlx import Event, GenerationRequest, Pipeline, text_encoder
+from bonsai_mlx.catalog import lookup
+from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.errors import CheckpointError, OutOfMemory, RequestError
+from bonsai_mlx.pipeline import EmbeddingCache
+
+SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def pipe(seedling: Path) -> Pipeline:
+    return Pipeline.from_pretrained(seedling)
+
+
+@pytest.fixture
+def tiny(tiny_checkpoint: Callable[..., Path]) -> Pipeline:
+    return Pipeline.from_pretrained(tiny_checkpoint())
+
+
+def pixels(pipe: Pipeline, prompt: str = "a red house", **changes: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(pipe.generate(prompt, **SMALL | changes).image)
+
+
+def active() -> int:
+    """Bytes MLX holds when everything that is no longer used is gone."""
+    gc.collect()
+    return mx.get_active_memory()
+
+
+def test_the_same_seed_gives_the_same_bits(seedling: Path) -> None:
+    pipe = Pipeline.from_pretrained(seedling)
+    first = pixels(pipe)
+    assert first.shape == (80, 64, 3)
+    assert np.ptp(first) > 50
+    assert np.array_equal(first, pixels(pipe))
+    assert np.array_equal(first, pixels(Pipeline.from_pretrained(seedling)))
+
+
+def test_everything_that_is_asked_for_matters(pipe: Pipeline) -> None:
+    first = pixels(pipe)
+    for changes in ({"seed": 8}, {"steps": 3}, {"prompt": "a blue fish"}):
+        assert not np.array_equal(first, pixels(pipe, **changes))
+
+
+def test_it_draws_what_it_is_told(seedling: Path) -> None:
+    pipe = Pipeline.from_pretrained(seedling)
+    for prompt, colour in (("a red circle", (214, 40, 40)), ("a blue square", (40, 90, 210))):
+        image = np.asarray(pipe.generate(prompt, seed=1).image, dtype=float)
+        assert image.shape == (128, 128, 3)
+        assert np.abs(image[54:74, 54:74] - colour).mean() < 40
+
+
+def test_noise_is_that_of_the_published_studio(tiny: Pipeline) -> None:
+    request = GenerationRequest("a fox", **SMALL)
+    channels = tiny.checkpoint.transformer.in_channels
+    noise = mx.random.normal((1, channels, 5, 4), key=mx.random.key(7)).astype(mx.bfloat16).astype(mx.float32)
+    assert mx.array_equal(tiny._initial_latents(request), noise)
+
+
+def test_latents_can_be_given(tiny: Pipeline) -> None:
+    noise = tiny._initial_latents(GenerationRequest("a fox", **SMALL))
+    seeded = pixels(tiny)
+    assert np.array_equal(seeded, pixels(tiny, seed=99, latents=np.array(noise)))
+    assert np.array_equal(seeded, pixels(tiny, seed=99, latents=noise))
+    assert not np.array_equal(seeded, pixels(tiny, latents=np.zeros(noise.shape)))
+
+
+@pytest.mark.parametrize(
+    ("latents", "words"),
+    [
+        (np.zeros((1, 32, 4, 5)), "needs (1, 32, 5, 4)"),
+        (np.zeros((32, 5, 4)), "needs (1, 32, 5, 4)"),
+        (np.full((1, 32, 5, 4), np.nan), "not finite"),
+        ("noise", "no array of numbers"),
+        ([[1, 2], [3]], "no array of numbers"),
+    ],
+)
+def test_wrong_latents_are_refused(tiny: Pipeline, latents: Any, words: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        tiny.generate("a fox", **SMALL, latents=latents)
+    assert caught.value.field == "latents"
+    assert words in str(caught.value)
+
+
+def test_events_come_in_order_with_the_right_counts(tiny: Pipeline) -> None:
+    events = list(tiny.run(GenerationRequest("a fox", **SMALL)))
+    order = [event.phase for event in events]
+    assert list(dict.fromkeys(order)) == ["load", "encode", "denoise", "decode", "done"]
+    steps: dict[str, list[tuple[int, int]]] = {}
+    for event in events:
+        steps.setdefault(event.phase, []).append((event.step, event.steps))
+    assert steps["load"] == [(0, 1), (1, 1)]
+    assert steps["encode"] == [(done, 6) for done in range(1, 7)]
+    assert steps["denoise"] == [(0, 2), (1, 2), (2, 2)]
+    total = len(steps["decode"])
+    assert steps["decode"] == [(done, total) for done in range(1, total + 1)]
+    assert steps["done"] == [(1, 1)]
+    times = [event.elapsed_s for event in events]
+    assert times == sorted(times)
+    assert [event.result is not None for event in events] == [False] * (len(events) - 1) + [True]
+    assert all(event.preview is None for event in events)
+
+
+def test_the_result_says_how_it_came_about(tiny: Pipeline) -> None:
+    result = tiny.generate("a fox", width=64, height=64, steps=1)
+    request = result.request
+    assert (result.seed, result.steps, request.width, request.height) == (request.seed, 1, 64, 64)
+    assert result.image.mode == "RGB"
+    assert result.timings["total"] == pytest.approx(
+        sum(seconds for name, seconds in result.timings.items() if name != "total"), abs=0.01
+    )
+    assert result.memory["peak_bytes"] == max(result.memory["phases"].values())
+    recipe = tiny.recipe(result)
+    assert (recipe.prompt, recipe.seed, recipe.steps, recipe.variant) == ("a fox", result.seed, 1, "ternary")
+
+
+def test_what_is_left_open_is_the_checkpoint_s_choice(pipe: Pipeline) -> None:
+    first, second = pipe.generate("a red house"), pipe.generate("a red house")
+    assert (first.image.size, first.steps) == ((128, 128), 4)
+    assert first.seed != second.seed
+
+
+def test_previews_come_with_every_step(pipe: Pipeline) -> None:
+    events = list(pipe.run(GenerationRequest("a red house", **SMALL, preview=True)))
+    previews = {(event.phase, event.step): event.preview for event in events if event.preview}
+    assert list(previews) == [("denoise", 1), ("denoise", 2)]
+    assert {preview.size for preview in previews.values()} == {(8, 10)}
+    assert events[-1].result
+    small = np.asarray(events[-1].result.image.resize((8, 10)), dtype=float)
+    assert np.abs(np.asarray(previews["denoise", 2], dtype=float) - small).mean() < 25
+
+
+def test_previews_change_nothing(pipe: Pipeline) -> None:
+    *_, last = pipe.run(GenerationRequest("a red house", **SMALL, preview=True))
+    assert last.result
+    assert np.array_equal(np.asarray(last.result.image), pixels(pipe))
+
+
+def stopped_after(pipe: Pipeline, events: int, prompt: str) -> Event:
+    running = pipe.run(GenerationRequest(prompt, **SMALL, preview=True))
+    for _ in range(events):
+        event = next(running)
+    running.close()
+    return event
+
+
+def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
+    expected = pixels(tiny)
+    count = len(list(tiny.run(GenerationRequest("a red house", **SMALL, preview=True))))
+    idle = active()
+    for events in range(1, count + 1):
+        stopped_after(tiny, events, "a red house")
+        assert active() == idle, f"after event {events}"
+        assert mx.get_cache_memory() < 1000  # what the frames of the generator held last
+    assert np.array_equal(expected, pixels(tiny))
+
+
+def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint: Callable[..., Path]) -> None:
+    checkpoint = Checkpoint.open(tiny_checkpoint())
+    expected = pixels(Pipeline(checkpoint))
+    count = len(list(Pipeline(checkpoint).run(GenerationRequest("a red house", **SMALL, preview=True))))
+    before = active()
+    for events in range(1, count + 1, 3):
+        pipe = Pipeline(checkpoint)
+        resident = pipe.plan(GenerationRequest("a red house", **SMALL)).resident_bytes
+        phase = stopped_after(pipe, events, "a red house").phase
+        kept = active() - before
+        assert kept < (1.2 * resident + 200_000 if phase != "encode" else 100_000), f"{phase}, after event {events}"
+        if events in (4, 10, 16):
+            assert np.array_equal(expected, pixels(pipe))
+        del pipe
+        assert active() == before, f"after event {events}"
+
+
+def test_a_run_that_fails_frees_what_it_took(tiny: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = pixels(tiny)
+    idle = active()
+    with monkeypatch.context() as patch:
+        patch.setattr("bonsai_mlx.vae.decode", _runs_out_of_memory)
+        with pytest.raises(OutOfMemory, match="64x80; choose a smaller size"):
+            pixels(tiny)
+    assert active() == idle
+    assert np.array_equal(expected, pixels(tiny))
+
+
+def _runs_out_of_memory(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("[metal::malloc] Attempting to allocate 9 bytes which is greater than the maximum")
+    yield
+
+
+def test_unloading_frees_every_weight(tiny: Pipeline) -> None:
+    before = active()
+    expected = pixels(tiny)
+    loaded = active() - before
+    tiny.unload()
+    embeddings = tiny.checkpoint.max_sequence_length * tiny.checkpoint.transformer.joint_attention_dim * 4
+    assert loaded > 2 * embeddings
+    assert active() - before <= embeddings + 4096
+    assert np.array_equal(expected, pixels(tiny))
+
+
+def test_a_repeated_prompt_is_not_encoded_again(tiny: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels(tiny)
+    monkeypatch.setattr(text_encoder, "encode", lambda *_: pytest.fail("the prompt was encoded again"))
+    phases = {event.phase for event in tiny.run(GenerationRequest("a red house", **SMALL | {"seed": 9}))}
+    assert "encode" not in phases
+
+
+def test_pipelines_with_one_text_encoder_share_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = EmbeddingCache()
+    pixels(Pipeline.from_pretrained("seedling-ternary", embeddings=shared))
+    binary = Pipeline.from_pretrained("seedling-binary", embeddings=shared)
+    monkeypatch.setattr(text_encoder, "encode", lambda *_: pytest.fail("the prompt was encoded again"))
+    assert np.ptp(pixels(binary)) > 50
+
+
+def test_the_cache_drops_what_was_used_least_recently() -> None:
+    cache = EmbeddingCache(2)
+    for name in ("a", "b"):
+        cache.put((name,), mx.array(1))
+    cache.get(("a",))
+    cache.put(("c",), mx.array(1))
+    assert [cache.get((name,)) is not None for name in "abc"] == [True, False, True]
+
+
+def test_every_plan_draws_the_same_picture(tiny_checkpoint: Callable[..., Path]) -> None:
+    request = GenerationRequest("a red house", **SMALL | {"width": 128, "height": 128})
+    limit: int | None = None
+    drawn, levels = [], []
+    while True:
+        pipe = Pipeline.from_pretrained(tiny_checkpoint(), memory_limit_bytes=limit)
+        try:
+            plan = pipe.plan(request)
+        except OutOfMemory as error:
+            assert "the smallest that can be met" in str(error)  # noqa: PT017  the loop ends with it
+            break
+        *_, last = pipe.run(request)
+        assert last.result
+        drawn.append(np.asarray(last.result.image).astype(int))
+        levels.append(plan.level)
+        assert (pipe._transformer is None) == plan.drops_transformer
+        limit = plan.peak_bytes - 1
+    assert len(levels) >= 2
+    for image in drawn[1:]:
+        assert np.abs(image - drawn[0]).max() <= 1
+
+
+def test_models_are_found_by_name(variant: str) -> None:
+    pipe = Pipeline.from_pretrained(f"seedling-{variant}")
+    assert (pipe.name, pipe.entry, pipe.checkpoint.variant) == (f"seedling-{variant}", lookup(pipe.name), variant)
+
+
+def test_a_model_that_is_not_there_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="bonsai-mlx download ternary"):
+        Pipeline.from_pretrained("ternary")
+    with pytest.raises(CheckpointError, match="no checkpoint called 'nope'"):
+        Pipeline.from_pretrained("nope")

@@ -1,0 +1,90 @@
+"""Previews: colours one recognises, fitted once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from bonsai_mlx import preview, vae
+from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.preview import LatentPreview
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def checkpoint(seedling: Path) -> Checkpoint:
+    return Checkpoint.open(seedling)
+
+
+def held_out_picture() -> Image.Image:
+    """Nothing like the pictures of the fit: a tree on a meadow."""
+    picture = Image.new("RGB", (128, 96), (170, 205, 240))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle([0, 60, 128, 96], fill=(90, 160, 60))
+    draw.rectangle([58, 40, 70, 80], fill=(120, 80, 40))
+    draw.ellipse([36, 8, 92, 56], fill=(200, 60, 50))
+    return picture
+
+
+def test_colours_are_recognisable(checkpoint: Checkpoint) -> None:
+    picture = held_out_picture()
+    latents = vae.encode(checkpoint, np.asarray(picture), mx.float32)
+    small = LatentPreview(checkpoint)(latents)
+    assert (small.mode, small.size) == ("RGB", (16, 12))
+    expected = np.asarray(picture.resize((16, 12), Image.Resampling.BOX), dtype=float)
+    error = np.abs(np.asarray(small, dtype=float) - expected).mean()
+    flat = np.abs(expected.mean(axis=(0, 1)) - expected).mean()
+    assert error < 24
+    assert error < flat / 2  # far better than a picture of one colour
+
+
+def test_it_is_fitted_once(checkpoint: Checkpoint, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    LatentPreview(checkpoint)
+    (file,) = cache.iterdir()
+    assert np.allclose(json.loads(file.read_text()), preview.fit(checkpoint))
+    monkeypatch.setattr(preview, "fit", lambda _: pytest.fail("fitted again"))
+    LatentPreview(checkpoint)
+
+
+@pytest.mark.parametrize("content", ["", "[[1, 2], [3]]", "[[1, 2, 3]]", "{}", "{", '"x"', "[" * 100_000, "\xff"])
+def test_a_damaged_file_is_replaced(checkpoint: Checkpoint, cache: Path, content: str) -> None:
+    good = LatentPreview(checkpoint)._matrix
+    (file,) = cache.iterdir()
+    file.write_bytes(content.encode("latin-1"))
+    assert np.allclose(LatentPreview(checkpoint)._matrix, good)
+    assert np.allclose(json.loads(file.read_text()), good)
+    assert list(cache.iterdir()) == [file]
+
+
+def test_values_that_are_no_numbers_are_replaced(checkpoint: Checkpoint, cache: Path) -> None:
+    good = LatentPreview(checkpoint)._matrix
+    (file,) = cache.iterdir()
+    file.write_text(json.dumps(np.full(good.shape, np.nan).tolist()))
+    assert np.allclose(LatentPreview(checkpoint)._matrix, good)
+
+
+def test_it_works_without_a_place_for_a_cache(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path / "file"))
+    assert np.isfinite(LatentPreview(checkpoint)._matrix).all()
+
+
+def test_the_cache_s_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert preview.cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("BONSAI_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert preview.cache_folder() == tmp_path / "xdg" / "bonsai-mlx"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert preview.cache_folder() == Path.home() / ".cache" / "bonsai-mlx"
