@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -123,7 +125,7 @@ def _address_in_network() -> str:
             return "127.0.0.1"
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends the application's own long work before waiting for connections, which would otherwise never close."""
 
     def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
@@ -135,12 +137,9 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(settings: Settings) -> None:
-    """Run until SIGINT or SIGTERM."""
-    check_output(settings.output)
-    listener = listen(settings.host, settings.port)
-    app = create_app(settings)
-    config = uvicorn.Config(
+def configure(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn runs the application: one protocol, no WebSockets, bounded, silent."""
+    return uvicorn.Config(
         app,
         http=H11Protocol,
         ws="none",
@@ -152,11 +151,19 @@ def serve(settings: Settings) -> None:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACEFUL_S,
     )
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM."""
+    check_output(settings.output)
+    listener = listen(settings.host, settings.port)
+    app = create_app(settings)
     address = address_of(settings, listener.getsockname()[1])
     print(f"Bonsai is ready: {address}  (images: {settings.output})", flush=True)  # noqa: T201
     if settings.browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    _Server(config, app.state.studio).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, after the shutdown that it caused
+        Server(configure(app), app.state.studio).run(sockets=[listener])
 
 
 def reindex(settings: Settings) -> None:

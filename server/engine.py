@@ -25,10 +25,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 from bonsai_mlx.errors import BonsaiError, CheckpointError, OutOfMemory, RequestError
 from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
@@ -45,7 +45,7 @@ class EnginePipeline(Protocol):
 
     embeddings: Any
 
-    def run(self, request: GenerationRequest) -> Iterator[Event]: ...
+    def run(self, request: GenerationRequest) -> Generator[Event, None, None]: ...
     def unload(self) -> None: ...
     def recipe(self, result: GenerationResult) -> Recipe: ...
 
@@ -79,6 +79,9 @@ def mlx_backend() -> EngineBackend:
     """The real engine; imports MLX."""
     importlib.import_module("bonsai_mlx.pipeline")
     return _MlxBackend()
+
+
+Outcome = tuple[str, dict[str, Any]]  # how a run ended: the event and its fields
 
 
 class Channel:
@@ -140,51 +143,43 @@ class Engine:
         job = command["job"]
         self.busy.set()
         try:
-            if self._inbox.cancelled(job):
-                self._channel.send("cancelled", job=job)
-            else:
-                self._draw(job, command)
+            outcome, fields = self._draw(job, command)
         except Exception as error:
             traceback.print_exc()  # to the server's log; the client gets words of ours
-            self._channel.send("error", job=job, **describe(error))
+            outcome, fields = "error", describe(error)
         finally:
             self._inbox.forget(job)
             self.busy.clear()
+        self._channel.send("memory", **self._backend.snapshot())  # the figures after the run, before its end is known
+        self._channel.send(outcome, job=job, **fields)
 
-    def _draw(self, job: str, command: dict[str, Any]) -> None:
+    def _draw(self, job: str, command: dict[str, Any]) -> Outcome:
         started = time.perf_counter()
-        self._channel.send("progress", job=job, phase="load", step=0, steps=1)
-        self._ensure_loaded(command["path"], command["memory_limit_bytes"])
-        loaded_s = time.perf_counter() - started
         if self._inbox.cancelled(job):
-            self._channel.send("cancelled", job=job)
-            return
-        assert self._pipeline is not None  # noqa: S101
-        events = self._pipeline.run(GenerationRequest(**command["request"]))
-        result: GenerationResult | None = None
-        with contextlib.closing(events):  # type: ignore[type-var]
+            return "cancelled", {}
+        self._channel.send("progress", job=job, phase="load", step=0, steps=1)
+        pipeline = self._ensure_loaded(command["path"], command["memory_limit_bytes"])
+        loaded_s = time.perf_counter() - started
+        with contextlib.closing(pipeline.run(GenerationRequest(**command["request"]))) as events:
             for event in events:
-                if event.phase == "done":
-                    result = event.result
-                elif self._inbox.cancelled(job):
+                if event.result is not None:
+                    return "done", self._save(job, command, pipeline.recipe(event.result), event.result, loaded_s)
+                if self._inbox.cancelled(job):
                     break
-                else:
-                    self._report(job, event)
-        if result is None:
-            self._channel.send("cancelled", job=job)
-        else:
-            self._finish(job, command, result, loaded_s)
+                self._report(job, event)
+        return "cancelled", {}
 
-    def _ensure_loaded(self, path: str, limit: int | None) -> None:
+    def _ensure_loaded(self, path: str, limit: int | None) -> EnginePipeline:
         """Only one transformer is ever resident; the embeddings of prompts outlive it, for comparisons."""
-        if self._loaded == (path, limit):
-            return
+        if self._pipeline is not None and self._loaded == (path, limit):
+            return self._pipeline
         if self._pipeline is not None:
             self._embeddings = self._pipeline.embeddings
             self._pipeline.unload()
             self._pipeline, self._loaded = None, None
         self._pipeline = self._backend.load(path, memory_limit_bytes=limit, embeddings=self._embeddings)
         self._loaded = (path, limit)
+        return self._pipeline
 
     def _report(self, job: str, event: Event) -> None:
         fields: dict[str, Any] = {"phase": event.phase, "step": event.step, "steps": event.steps}
@@ -194,34 +189,33 @@ class Engine:
             fields["preview"] = base64.b64encode(buffer.getvalue()).decode()
         self._channel.send("progress", job=job, **fields)
 
-    def _finish(self, job: str, command: dict[str, Any], result: GenerationResult, loaded_s: float) -> None:
+    def _save(
+        self, job: str, command: dict[str, Any], recipe: Recipe, result: GenerationResult, loaded_s: float
+    ) -> dict[str, Any]:
+        """Write the picture and its thumbnail; returns what the gallery's index wants to know."""
         from bonsai_mlx.metadata import encode_png, save_png
 
         from .files import write_disposable
         from .gallery import thumbnail_webp
 
-        assert self._pipeline is not None  # noqa: S101
         # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
-        recipe = replace(self._pipeline.recipe(result), **command["checkpoint"])
-        png = encode_png(result.image, recipe)
-        output = Path(command["output"])
+        recipe = replace(recipe, **command["checkpoint"])
+        png, output = encode_png(result.image, recipe), Path(command["output"])
         # The thumbnail first: whoever hears of the image finds it. Without room for it, the image still counts.
         with contextlib.suppress(OSError):
             write_disposable(output / ".thumbnails" / f"{job}.webp", thumbnail_webp(result.image))
         save_png(output / f"{job}.png", png)
         timings = dict(result.timings)
-        timings["load"] = timings.get("load", 0.0) + loaded_s
-        timings["total"] = timings.get("total", 0.0) + loaded_s
-        self._channel.send(
-            "done",
-            job=job,
-            bytes=len(png),
-            width=result.image.width,
-            height=result.image.height,
-            timings=timings,
-            memory={name: value for name, value in result.memory.items() if isinstance(value, int | float)},
-            recipe=json.loads(recipe.to_json()),
-        )
+        for name in ("load", "total"):
+            timings[name] = timings.get(name, 0.0) + loaded_s
+        return {
+            "bytes": len(png),
+            "width": result.image.width,
+            "height": result.image.height,
+            "timings": timings,
+            "memory": {name: value for name, value in result.memory.items() if isinstance(value, int | float)},
+            "recipe": json.loads(recipe.to_json()),
+        }
 
 
 def describe(error: Exception) -> dict[str, str | None]:
@@ -283,5 +277,16 @@ def main() -> None:
         engine.run(inbox.next_run())
 
 
+def end_process(status: int) -> NoReturn:
+    """Exit without the interpreter's own end, which aborts while a thread waits for input."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception:
+        traceback.print_exc()
+        end_process(1)

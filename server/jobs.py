@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bonsai_mlx.request import MAX_SEED
@@ -61,6 +61,12 @@ class Active:
     plan: Plan | None = None
     started: float = 0.0  # time.monotonic()
     cancelling: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)  # a fresh one after every change
+
+    def tell(self) -> None:
+        """Wake whoever follows the job."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
 
 def random_seed() -> int:
@@ -190,6 +196,15 @@ class Jobs:
         if active is not None:
             await active.finished.wait()
         return self.get(job_id)
+
+    async def follow(self, job_id: str) -> AsyncIterator[Job]:
+        """The job now, after its changes, and when it has ended. A slow reader misses changes, never the end."""
+        active = self._find(job_id)
+        while active is not None and not active.finished.is_set():
+            changed = active.changed
+            yield self._refreshed(active)
+            await changed.wait()
+        yield self.get(job_id)
 
     # cancelling
 
@@ -336,6 +351,7 @@ class Jobs:
         self._save(active)
         self._events.publish("job", job.model_dump())
         active.finished.set()
+        active.tell()
 
     # what the pages and the store are told
 
@@ -346,6 +362,7 @@ class Jobs:
 
     def _publish(self, active: Active) -> None:
         self._events.publish("job", self._refreshed(active).model_dump())
+        active.tell()
 
     def _save(self, active: Active) -> None:
         job = active.job

@@ -60,5 +60,6 @@ def _type(document: Schema, schema: Schema) -> str:
     if "enum" in schema:
         return " or ".join(str(value) for value in schema["enum"])
     low, high = schema.get("minimum"), schema.get("maximum")
-    bounds = f", {low} to {high}" if low is not None and high is not None else ""
+    # pydantic writes the bounds of whole numbers as 1.0
+    bounds = f", {int(low)} to {int(high)}" if low is not None and high is not None else ""
     return f"{schema.get('type', 'any')}{bounds}"

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -39,6 +39,7 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 COOKIE = "bonsai_token"
 PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/docs"})
 IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
+_DISCARDED_BYTES, _DISCARD_S = 16 << 20, 0.5
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}))(?::(\d{1,5}))?")
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -179,11 +180,16 @@ class HostAllowlist:
             await Response(status_code=421)(scope, receive, send)
 
 
-def _is_specific_address(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
-        return not ipaddress.ip_address(host.strip("[]")).is_unspecified
+        ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    return True
+
+
+def _is_specific_address(host: str) -> bool:
+    return _is_address(host) and not ipaddress.ip_address(host.strip("[]")).is_unspecified
 
 
 class FetchMetadata:
@@ -304,6 +310,7 @@ class BodyLimit:
         if _declared_length(Headers(scope=scope)) > limit:
             message = f"The body is larger than the {limit} bytes that this address accepts."
             response = error_response(413, ErrorDetail(code="too_large", message=message))
+            await _discard(receive)
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
             return
@@ -323,10 +330,26 @@ class BodyLimit:
             received += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if received > limit:
+                if not complete:
+                    await _discard(receive)
                 raise HTTPException(413, headers={"Connection": "close"})
             return message
 
         return receive_within_limits
+
+
+async def _discard(receive: Receive) -> None:
+    """Read on for a moment without keeping anything: an answer to a caller that still sends would often be lost."""
+    left = _DISCARDED_BYTES
+    try:
+        async with asyncio.timeout(_DISCARD_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
 
 
 def _declared_length(headers: Headers) -> int:
@@ -342,7 +365,7 @@ def door(app: ASGIApp, settings: Settings, recent: deque[LoggedRequest]) -> ASGI
     if settings.token is not None:
         app = TokenGate(app, settings.token)
     app = FetchMetadata(app)
-    own = set() if settings.loopback else {urlsplit(f"//{settings.host}").hostname or ""}
-    hosts = LOOPBACK_HOSTS | own | set(settings.allowed_host)
-    app = HostAllowlist(app, hosts, any_address=not settings.loopback)
+    # a name given as --host is one to be called by; addresses are accepted anyway, but for the unspecified ones
+    own = {settings.host} if parse_host(settings.host) and not _is_address(settings.host) else set()
+    app = HostAllowlist(app, LOOPBACK_HOSTS | own | set(settings.allowed_host), any_address=not settings.loopback)
     return RequestLog(SecurityHeaders(app), recent)

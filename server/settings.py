@@ -61,9 +61,9 @@ class Settings(BaseSettings):
     event_history: int = 2_048
     min_free_bytes: int = 500_000_000
     trash_days: float = 7.0
-    compat_max_steps: int | None = Field(
-        default=None, ge=1, le=100
-    )  # for the interfaces of other programs; None: recommended
+    compat_max_steps: int | None = Field(default=None, ge=1, le=100)  # other programs' interfaces; None: recommended
+    compat_wait_s: float = 240.0  # a longer queue is refused there at once: common clients give up after 300 s
+    max_upload_bytes: int = 48 << 20  # a picture in base64, for reading its settings
 
     engine: str = "server.engine:mlx_backend"  # importable callable that makes the engine, in the child process
     memory_busy_s: float = 0.4

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from bonsai_mlx import hub
 from bonsai_mlx.errors import BonsaiError
 
-from .engine import die_with_parent
+from .engine import die_with_parent, end_process
 
 
 def _end_with_input() -> None:
@@ -44,4 +44,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_process(main(sys.argv[1:]))

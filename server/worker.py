@@ -1,9 +1,10 @@
 """The engine's child process, seen from the server: started when needed, watched, ended, restarted when it dies.
 
 Owns the process and the two pipes to it. One run at a time: `run` yields the child's events and raises
-`WorkerLostError` when the process died or had to be ended. A process that stays silent is suspicious in two ways: no heartbeat (stopped,
-or swapped out beyond hope), or heartbeats without progress (a hung device); both have a limit. After a loss the next
-start waits a little longer each time, until a run succeeds. Knows nothing of queues, galleries or HTTP.
+`WorkerLostError` when the process died or had to be ended. A process that stays silent is suspicious in two ways: no
+heartbeat (stopped, or swapped out beyond hope), or heartbeats without progress (a hung device); both have a limit.
+After a loss the next start waits a little longer each time, until a run succeeds. Knows nothing of queues, galleries or
+HTTP.
 """
 
 from __future__ import annotations

@@ -1,0 +1,225 @@
+"""What the interfaces of other programs share: choosing a model, clamping steps, drawing, and answering failures.
+
+Everything goes through the one queue. These interfaces round and clamp what their clients send without thinking (22
+steps for a model distilled to 4) and report what was used; the native ones obey exactly. Knows no client's shapes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from bonsai_mlx.errors import BonsaiError
+
+from .errors import ApiError, Code, ErrorDetail, from_bonsai
+from .jobs import Order, batch
+from .loose import Body, integer, prompt_of, seed_of, size_of
+from .models import Ready
+from .schemas import Image, Job, PictureFields
+from .studio import Studio
+
+log = logging.getLogger("bonsai.compat")
+
+MAX_IMAGES = 10  # of one request
+Render = Callable[[int, ErrorDetail], Response]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A finished picture as the interfaces hand it out."""
+
+    job: Job
+    image: Image
+    png: bytes
+
+
+# models
+
+
+def public_name(name: str) -> str:
+    """What a model is called in other programs: "ternary" -> "bonsai-ternary"; `Models.resolve` knows both."""
+    return f"bonsai-{name}" if name in ("ternary", "binary") else name
+
+
+def known_model(studio: Studio, name: str | None) -> str | None:
+    """The catalog's name of what a client calls a model; None when that is nothing of ours."""
+    if not name or len(name) > 200:
+        return None
+    try:
+        return studio.models.resolve(name.strip().removesuffix(":latest"))
+    except ApiError:
+        return None
+
+
+def choose_model(studio: Studio, *names: str | None) -> Ready:
+    """The first name that is one of ours, else the default: clients send `dall-e-2`, or whatever is in their list.
+
+    ApiError 409 when it is one of ours that is not complete on this machine.
+    """
+    known = (known_model(studio, name) for name in names)
+    return studio.models.require_ready(next((name for name in known if name), None) or studio.models.default())
+
+
+def ready_models(studio: Studio) -> list[str]:
+    """The names of the models that can draw now, the default first."""
+    default = studio.models.default()
+    names = [name for name in studio.models.names() if studio.models.find_ready(name) is not None]
+    return sorted(names, key=lambda name: name != default)
+
+
+# asking
+
+
+def max_steps(studio: Studio, ready: Ready) -> int:
+    return studio.settings.compat_max_steps or ready.recommended_steps
+
+
+async def orders_of(studio: Studio, ready: Ready, body: Body, count: int, steps: int | None = None) -> list[Order]:
+    """`count` pictures with consecutive seeds. `steps` when the body says nothing of it; clamped either way."""
+    width, height = size_of(body)
+    asked = integer(body, "steps") or integer(body, "num_inference_steps") or steps or ready.recommended_steps
+    fields = PictureFields(
+        prompt=prompt_of(body),
+        seed=seed_of(body),
+        steps=min(max(asked, 1), max_steps(studio, ready)),
+        width=width,
+        height=height,
+    )
+    return list(batch(await studio.order(fields, ready.name), count))
+
+
+def submit(studio: Studio, orders: Sequence[Order]) -> list[Job]:
+    """Queue the pictures. ApiError 429 at once when it would take longer than clients wait before anything is drawn."""
+    active = studio.jobs.active
+    wait_s = active[-1].job.eta_s if active else None
+    if wait_s is not None and wait_s > studio.settings.compat_wait_s:
+        message = f"{len(active)} pictures are before this one; they take about {wait_s:.0f} seconds."
+        raise ApiError(429, "queue_full", message, retry_after_s=wait_s)
+    return studio.jobs.submit(orders, "batch" if len(orders) > 1 else None, attached=True)
+
+
+@contextlib.contextmanager
+def cancelling(studio: Studio, jobs: Iterable[Job]) -> Any:
+    """Cancels what is unfinished at the end of the block, however it ends: nobody waits for it any more."""
+    try:
+        yield
+    finally:
+        for job in reversed(list(jobs)):
+            with contextlib.suppress(ApiError):  # 409: it has ended
+                studio.jobs.cancel(job.id)
+
+
+async def ended(studio: Studio, request: Request, jobs: Sequence[Job]) -> list[Job]:
+    """Wait for all jobs, whether or not they succeed; ApiError 499 when the caller closes the connection first."""
+
+    async def all_ended() -> list[Job]:
+        return [await studio.jobs.wait(job.id) for job in jobs]
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    with cancelling(studio, jobs):
+        waiting, leaving = asyncio.create_task(all_ended()), asyncio.create_task(left())
+        try:
+            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ApiError(499, "cancelled", "The caller left before the picture was finished.")
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            leaving.cancel()
+
+
+async def followed(studio: Studio, jobs: Sequence[Job]) -> AsyncGenerator[Job, None]:
+    """Every job's changes, one job after the other; leaving the iteration cancels what is unfinished.
+
+    ApiError carries the reason of the first failure.
+    """
+    with cancelling(studio, jobs):
+        for job in jobs:
+            async for state in studio.jobs.follow(job.id):
+                if state.finished_at and state.status != "done":
+                    raise failure(state)
+                yield state
+
+
+async def picture(studio: Studio, job: Job) -> Picture:
+    """What a finished job has made."""
+    return Picture(job, studio.gallery.get(job.id), await studio.gallery.png(job.id))
+
+
+# failing
+
+_STATUS_OF_FAILURE: dict[str, tuple[int, Code]] = {
+    "bad_field": (422, "bad_field"),
+    "model_missing": (409, "model_missing"),
+    "out_of_memory": (507, "out_of_memory"),
+    "disk_full": (507, "disk_full"),
+}
+
+
+def failure(job: Job) -> ApiError:
+    """Why a job has no picture."""
+    if job.status == "cancelled":
+        return ApiError(409, "cancelled", "The job was cancelled.")
+    if job.status == "interrupted":
+        message = "The server was stopped before the picture was finished."
+        return ApiError(503, "shutting_down", message, retry_after_s=10)
+    error = job.error
+    status, code = _STATUS_OF_FAILURE.get(error.code if error else "", (500, "failed"))
+    message = error.message if error else "The picture could not be made."
+    return ApiError(status, code, message, remedy=error.remedy if error else None)
+
+
+def sentence(detail: ErrorDetail) -> str:
+    """Message and remedy in one text, for shapes that have only one place for both."""
+    return f"{detail.message} {detail.remedy}" if detail.remedy else detail.message
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """Any exception as an answer for clients; the unexpected ones go to the log under an id."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, BonsaiError):
+        return from_bonsai(error)
+    if isinstance(error, HTTPException):
+        code: Code = "too_large" if error.status_code == 413 else "bad_request"
+        return ApiError(error.status_code, code, "The request was not accepted.")
+    if isinstance(error, RequestValidationError):
+        return ApiError(400, "bad_request", "The address or its query could not be read.")
+    error_id = secrets.token_hex(4)
+    log.error("error %s", error_id, exc_info=error)
+    message = f"Something went wrong inside the server; its log has the details under {error_id}."
+    return ApiError(500, "failed", message)
+
+
+def errors_as(render: Render) -> type[APIRoute]:
+    """A route class whose failures leave in the interface's own shape; `render` gets the status and what went wrong."""
+
+    class _Route(APIRoute):
+        def get_route_handler(self) -> Handler:
+            handle = super().get_route_handler()
+
+            async def answer(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except Exception as error:
+                    mapped = as_api_error(error)
+                    return render(mapped.status, mapped.detail)
+
+            return answer
+
+    return _Route

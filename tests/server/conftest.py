@@ -1,0 +1,240 @@
+"""A real server on a real socket, in a thread or in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from server.__main__ import Server, configure
+from server.app import create_app
+from server.settings import Settings
+from server.studio import Studio
+from tests.server.fake_engine import GATE
+
+ROOT = Path(__file__).resolve().parents[2]
+FAKE_ENGINE = "tests.server.fake_engine:backend"
+QUICK: dict[str, Any] = {  # limits that make bad behaviour visible within a test's patience
+    "engine": FAKE_ENGINE,
+    "heartbeat_warn_s": 0.5,
+    "heartbeat_kill_s": 1.5,
+    "progress_floor_s": 2.0,
+    "progress_unknown_s": 3.0,
+    "min_free_bytes": 0,
+    "port": 0,
+    "browser": False,
+}
+
+
+def eventually(condition: Callable[[], Any], within_s: float = 5.0) -> Any:
+    """The first truthy value of `condition`; fails when there is none in time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    pytest.fail(f"it did not come true within {within_s} s")
+
+
+class LiveServer:
+    """The application behind uvicorn on a free port, in a thread of the test process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.app = create_app(settings)
+        self.studio: Studio = self.app.state.studio
+        self._socket = socket.create_server((settings.host, 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://{settings.host}:{self.port}"
+        self._server = Server(configure(self.app), self.studio)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self.client = httpx.Client(base_url=self.url, timeout=20)
+
+    def __enter__(self) -> LiveServer:
+        self._thread.start()
+        eventually(lambda: self._server.started)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.client.close()
+        self._server.should_exit = True
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "the server did not end"
+        self._socket.close()
+
+    def post_job(self, prompt: str, **fields: Any) -> dict[str, Any]:
+        response = self.client.post("/jobs", json={"prompt": prompt, **fields})
+        assert response.status_code == 202, response.text
+        job: dict[str, Any] = response.json()["jobs"][0]
+        return job
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.get(f"/jobs/{job_id}").raise_for_status().json()
+        return found
+
+    def finished(self, job_id: str, within_s: float = 8.0) -> dict[str, Any]:
+        """The job once it has ended."""
+
+        def ended() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["finished_at"] else None
+
+        job: dict[str, Any] = eventually(ended, within_s)
+        return job
+
+    def running(self, job_id: str) -> dict[str, Any]:
+        """The job once it draws."""
+
+        def draws() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["status"] == "running" and job["phase"] == "denoise" else None
+
+        job: dict[str, Any] = eventually(draws)
+        return job
+
+    def worker_pid(self) -> int:
+        pid = self.studio.worker.pid
+        assert pid is not None
+        return pid
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_blas_for_fake_engines() -> Iterator[None]:
+    """Children that draw squares start in half the time without a BLAS."""
+    before = os.environ.get("BONSAI_BLAS")
+    os.environ["BONSAI_BLAS"] = "none"
+    yield
+    del os.environ["BONSAI_BLAS"]
+    if before is not None:
+        os.environ["BONSAI_BLAS"] = before
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., LiveServer]]:
+    """Start servers with the given options, all in the same output folder unless told otherwise."""
+    started: list[LiveServer] = []
+
+    def start(**options: Any) -> LiveServer:
+        settings = Settings(**(QUICK | {"output": tmp_path / "out"} | options))
+        started.append(LiveServer(settings).__enter__())
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.__exit__()
+
+
+@pytest.fixture
+def live(serve: Callable[..., LiveServer]) -> LiveServer:
+    """One server with the fake engine."""
+    return serve()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One server for all tests of a module that leave it as they found it."""
+    settings = Settings(**(QUICK | {"output": tmp_path_factory.mktemp("shared")}))
+    with LiveServer(settings) as server:
+        yield server
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """While this file exists, jobs with `hold` in their prompt do not end. Use before a server is started."""
+    path = tmp_path / "gate"
+    path.touch()
+    monkeypatch.setenv(GATE, str(path))
+    return path
+
+
+class ServerProcess:
+    """`python -m server` as people run it."""
+
+    def __init__(self, output: Path, *options: str, **environment: str) -> None:
+        self.output = output
+        arguments = ["--port", "0", "--output", str(output), "--no-browser", *options]
+        quick = {
+            f"BONSAI_{name.upper()}": str(value)
+            for name, value in QUICK.items()
+            if name in ("engine", "min_free_bytes")
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "server", *arguments],
+            cwd=ROOT,
+            env=os.environ | quick | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.first_line = self.process.stdout.readline()
+        assert "http://" in self.first_line, self.process.communicate()
+        self.url = self.first_line.split("http://")[1].split()[0]
+        self.client = httpx.Client(base_url=f"http://{self.url}", timeout=10)
+        eventually(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return self.client.get("/health").status_code in (200, 401)
+        except httpx.TransportError:
+            return False
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, signal_number: int = signal.SIGTERM) -> str:
+        """Send the signal, wait, and return what the process has written to stderr."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        _, errors = self.process.communicate(timeout=10)
+        self.client.close()
+        return errors
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Start server processes; whatever still runs at the end is killed."""
+    started: list[ServerProcess] = []
+
+    def start(*options: str, **environment: str) -> ServerProcess:
+        started.append(ServerProcess(tmp_path / "out", *options, **environment))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.end(signal.SIGKILL)
+
+
+class EventStream:
+    """The events of an open `/events` answer, one after the other, as {id, event, data}; comments are skipped."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._lines = response.iter_lines()
+
+    def __iter__(self) -> EventStream:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        event: dict[str, Any] = {}
+        for line in self._lines:
+            name, _, value = line.partition(": ")
+            if name in ("id", "event"):
+                event[name] = value
+            elif name == "data":
+                event["data"] = json.loads(value)
+            elif not line and event:
+                return event
+        raise StopIteration

@@ -1,0 +1,129 @@
+"""An engine without a model, for the child process: draws a plain square and misbehaves when the prompt says so.
+
+Words in the prompt: `slow` (a step takes 50 ms), `hold` (steps go on until cancelled or until the gate file is gone),
+`abort`, `kill`, `stop`, `hang`, `exit`, `raise`, `oom`, `nospace`, `leak` and `print` (each in the second step).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from bonsai_mlx.errors import OutOfMemory
+from bonsai_mlx.metadata import Recipe, SaveError
+from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
+
+GATE = "BONSAI_TEST_GATE"  # names a file; while it exists, `hold` holds
+_hoard: list[bytearray] = []
+
+
+class FakePipeline:
+    """One "model": its path decides the colour, so that pictures of two models differ."""
+
+    def __init__(self, path: str, embeddings: Any) -> None:
+        self.path = path
+        self.embeddings = {} if embeddings is None else embeddings
+
+    def run(self, request: GenerationRequest) -> Generator[Event, None, None]:
+        steps, width, height = request.steps or 1, request.width or 64, request.height or 64
+        words = request.prompt.split()
+        started = time.perf_counter()
+        yield Event("load", 0, 1, 0.0)
+        if request.prompt not in self.embeddings:
+            self.embeddings[request.prompt] = True
+            yield Event("encode", 1, 1, 0.0)
+        step = 0
+        while step < steps:
+            if step == 1:
+                misbehave(words)
+            if "slow" in words or "hold" in words:
+                time.sleep(0.05)
+            if "hold" not in words or not Path(os.environ.get(GATE, "-")).exists():
+                step += 1
+            preview = Image.new("RGB", (width // 8, height // 8), (step % 256, 0, 0)) if request.preview else None
+            yield Event("denoise", step, steps, time.perf_counter() - started, preview=preview)
+        yield Event("decode", 1, 1, time.perf_counter() - started)
+        colour = ((request.seed or 0) % 256, len(self.path) % 256, 128)
+        yield Event(
+            "done",
+            1,
+            1,
+            0.0,
+            result=GenerationResult(
+                image=Image.new("RGB", (width, height), colour),
+                seed=request.seed or 0,
+                steps=steps,
+                request=request,
+                timings={"load": 0.001, "encode": 0.001, "denoise": 0.001 * steps, "decode": 0.001, "total": 0.01},
+                memory={"peak_bytes": 123_000_000, "mean_active_bytes": 50_000_000, "integral_gb_s": 0.1},
+            ),
+        )
+
+    def unload(self) -> None:
+        self.path = ""
+
+    def recipe(self, result: GenerationResult) -> Recipe:
+        return Recipe(
+            prompt=result.request.prompt,
+            seed=result.seed,
+            steps=result.steps,
+            width=result.image.width,
+            height=result.image.height,
+            variant="binary" if "binary" in self.path else "ternary",
+            model="fake",
+        )
+
+
+def misbehave(words: list[str]) -> None:
+    """Do the first bad thing that is asked for."""
+    if "abort" in words:
+        os.abort()
+    if "kill" in words:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "stop" in words:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if "exit" in words:
+        os._exit(7)
+    if "hang" in words:
+        time.sleep(3_600)
+    if "raise" in words:
+        raise RuntimeError("secret details at 0x7f00deadbeef in /usr/lib/site-packages")
+    if "oom" in words:
+        raise OutOfMemory("the device ran out of memory at 64x64; choose a smaller size")
+    if "nospace" in words:
+        raise SaveError("cannot save it: no space is left there; free some, or choose another folder")
+    if "leak" in words:
+        _hoard.append(bytearray(1 << 20))
+    if "print" in words:
+        sys.stdout.write("a library that prints\n")
+        sys.stdout.flush()
+
+
+class FakeBackend:
+    def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> FakePipeline:
+        return FakePipeline(path, embeddings)
+
+    def snapshot(self) -> Mapping[str, int]:
+        # a megabyte hoarded counts as a gigabyte, so that leaking needs no memory
+        process = 50_000_000 + 1_000_000_000 * len(_hoard)
+        return {"mlx_active_bytes": 1_000, "mlx_peak_bytes": 2_000, "mlx_cache_bytes": 10, "process_bytes": process}
+
+    def device(self) -> str:
+        return "cpu"
+
+
+def backend() -> FakeBackend:
+    """The entry point that `--engine` of the child names."""
+    return FakeBackend()
+
+
+def broken() -> FakeBackend:
+    """An engine that cannot even start."""
+    raise ImportError("no such library")

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from server.durations import Durations
+from server.store import Store
+
+TIMINGS = {"load": 2.0, "encode": 3.0, "denoise": 8.0, "decode": 1.0}
+
+
+@pytest.fixture
+def durations(tmp_path: Path) -> Durations:
+    return Durations(Store(tmp_path))
+
+
+def test_nothing_is_known_at_first(durations: Durations) -> None:
+    plan = durations.plan("ternary", 512, 512, 4, loaded=False)
+    assert plan.total_s is None
+    assert plan.eta_s("denoise", 1, 4) is None
+    assert plan.progress("load", 0, 1) == 0
+    assert 0 < plan.progress("denoise", 1, 4) < plan.progress("denoise", 2, 4) < plan.progress("decode", 1, 2) < 1
+    assert plan.progress("decode", 2, 2) == 1
+
+
+def test_one_picture_teaches_the_next(durations: Durations) -> None:
+    durations.learn("ternary", 512, 512, 4, TIMINGS)
+    plan = durations.plan("ternary", 512, 512, 4, loaded=False)
+    assert plan.total_s == pytest.approx(14)
+    assert plan.eta_s("load", 0, 1) == pytest.approx(14)
+    assert plan.eta_s("denoise", 3, 4) == pytest.approx(3)
+    assert durations.plan("ternary", 512, 512, 8, loaded=True).total_s == pytest.approx(20)
+    assert durations.plan("binary", 512, 512, 4, loaded=False).total_s is None
+
+
+def test_other_sizes_are_estimated_by_their_pixels(durations: Durations) -> None:
+    durations.learn("ternary", 512, 512, 4, TIMINGS)
+    assert durations.seconds("ternary", 1024, 1024, "denoise") == pytest.approx(8)
+    assert durations.seconds("ternary", 1024, 1024, "encode") == pytest.approx(3)
+    durations.learn("ternary", 1024, 1024, 4, {"denoise": 48.0, "decode": 5.0})
+    assert durations.seconds("ternary", 1024, 1024, "denoise") == pytest.approx(12)
+    assert durations.seconds("ternary", 1008, 1024, "denoise") == pytest.approx(12, rel=0.02)  # the nearest size counts
+
+
+def test_cached_phases_teach_nothing_and_others_slowly(durations: Durations) -> None:
+    durations.learn("ternary", 512, 512, 4, TIMINGS)
+    durations.learn("ternary", 512, 512, 4, {"load": 0.001, "encode": 0.0, "denoise": 4.0, "decode": 1.0})
+    assert durations.seconds("ternary", 512, 512, "load") == 2
+    assert durations.seconds("ternary", 512, 512, "encode") == 3
+    assert 1 < (durations.seconds("ternary", 512, 512, "denoise") or 0) < 2
+
+
+def test_what_was_learned_survives(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    Durations(store).learn("ternary", 512, 512, 4, TIMINGS)
+    assert Durations(store).plan("ternary", 512, 512, 4, loaded=False).total_s == pytest.approx(14)
+    store.close()

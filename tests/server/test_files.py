@@ -1,0 +1,51 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from server.files import delete_older, ids_in, read_file, sweep, write_disposable
+
+ID = "0123456789abcdef" * 2
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    link = tmp_path / f"{ID}.png"
+    link.symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic"):
+        read_file(link)
+    assert list(ids_in(tmp_path)) == []
+
+
+def test_only_files_named_by_ids_are_ours(tmp_path: Path) -> None:
+    for name in (f"{ID}.png", f"{ID}.jpg", "holiday.png", f"{ID[:-1]}.png", f"{ID.upper()}.png", f"{ID}.png.png"):
+        (tmp_path / name).touch()
+    (tmp_path / f"{'0' * 32}.png").mkdir()
+    assert [found for found, _ in ids_in(tmp_path)] == [ID]
+
+
+def test_writing_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "thumbnail"
+    write_disposable(path, b"one")
+    write_disposable(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert [p.name for p in tmp_path.iterdir()] == ["thumbnail"]
+
+
+def test_what_interrupted_writes_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-123-x").touch()
+    (tmp_path / f"{ID}.png").touch()
+    assert sweep(tmp_path) == 1
+    assert [p.name for p in tmp_path.iterdir()] == [f"{ID}.png"]
+
+
+def test_only_old_files_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"{ID}.png").touch()
+    os.utime(tmp_path / f"{ID}.png", (0, 0))  # an old picture that was deleted just now
+    assert delete_older(tmp_path, days=1) == []
+    later = time.time() + 2 * 86_400
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert delete_older(tmp_path, days=1) == [ID]
+    assert list(tmp_path.iterdir()) == []

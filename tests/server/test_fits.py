@@ -1,0 +1,66 @@
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import bonsai_mlx
+from server import fits
+from server.durations import Durations
+from server.errors import ApiError
+from server.fits import Fits, sizes_of
+from server.models import Ready
+from server.settings import Settings
+from server.store import Store
+
+SEEDLING = Path(bonsai_mlx.__file__).parent / "seedling" / "ternary"
+
+
+def ready(size: tuple[int, int]) -> Ready:
+    return Ready("seedling-ternary", SEEDLING, None, None, 4, size)
+
+
+def make(tmp_path: Path, **options: Any) -> Fits:
+    worker = SimpleNamespace(device=None, memory={})
+    models = SimpleNamespace(require_ready=lambda _name: ready((128, 128)))
+    return Fits(Settings(**options), models, worker, Durations(Store(tmp_path)))  # type: ignore[arg-type]
+
+
+def test_sizes_of_the_big_checkpoint() -> None:
+    sizes = list(sizes_of(ready((1024, 1024))))
+    assert sizes[:4] == [(512, 512), (720, 720), (1024, 1024), (1248, 1248)]
+    assert (1360, 768) in sizes
+    assert (768, 1360) in sizes
+    assert len(sizes) == 28
+    for width, height in sizes:
+        assert width % 16 == height % 16 == 0
+        assert max(width, height) <= 2048
+
+
+def test_sizes_of_the_seedling_are_around_its_own() -> None:
+    sizes = list(sizes_of(ready((128, 128))))
+    assert sizes[:4] == [(96, 96), (128, 128), (192, 192), (256, 256)]
+    assert min(min(size) for size in sizes) >= 64
+
+
+def test_verdicts_follow_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = make(tmp_path)
+    for free, verdict in [(10**12, "fits"), (60_000_000, "tight"), (1_000_000, "swaps")]:
+        monkeypatch.setattr(
+            fits.psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free, total=free)
+        )
+        monkeypatch.setattr(fits, "_predict", lambda *_: 50_000_000)
+        assert {size.verdict for size in asyncio.run(fit.sizes("seedling-ternary"))} == {verdict}
+
+
+def test_a_memory_limit_is_never_ignored(tmp_path: Path) -> None:
+    fit = make(tmp_path, memory_limit=10**8)
+    asyncio.run(fit.check(ready((128, 128)), 128, 128, force=False))
+    for force in (False, True):
+        with pytest.raises(ApiError) as refused:
+            asyncio.run(fit.check(ready((128, 128)), 2048, 2048, force=force))
+        assert refused.value.detail.code == "does_not_fit"
+        assert "memory limit" in refused.value.detail.message
+    verdicts = {(s.width, s.height): s.verdict for s in asyncio.run(fit.sizes("seedling-ternary"))}
+    assert verdicts[128, 128] == "fits"

@@ -1,0 +1,279 @@
+import asyncio
+import io
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from bonsai_mlx.metadata import Recipe, encode_png, save_png
+from server.errors import ApiError
+from server.events import EventHub
+from server.gallery import Gallery, make_image
+from server.store import NAME, Store, timestamp
+
+
+def recipe(prompt: str, seed: int = 1) -> Recipe:
+    return Recipe(
+        prompt=prompt,
+        seed=seed,
+        steps=4,
+        width=64,
+        height=32,
+        variant="ternary",
+        model="ternary",
+        timings={"total": 1.5},
+    )
+
+
+def add(gallery: Gallery, image_id: str, prompt: str, at: float = 0.0, **fields: Any) -> None:
+    """A saved image, as the child leaves it."""
+    png = encode_png(Pillow.new("RGB", (64, 32), (1, 2, 3)), recipe(prompt))
+    save_png(gallery.file(image_id), png)
+    os.utime(gallery.file(image_id), (at, at))
+    values = {"seed": 1, "steps": 4, "width": 64, "height": 32, "model": "ternary", "variant": "ternary"} | fields
+    gallery.add(make_image(image_id, prompt=prompt, created_at=timestamp(at), size_bytes=len(png), **values))
+
+
+def new_id(number: int) -> str:
+    return f"{number:032x}"
+
+
+class Parts:
+    """A gallery with its store and events."""
+
+    def __init__(self, folder: Path) -> None:
+        self.events = EventHub(100, 4)
+        self.store = Store(folder)
+        self.gallery = Gallery(folder, self.store, self.events, trash_days=7)
+        self.gallery.prepare()
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    made = Parts(tmp_path)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def gallery(parts: Parts) -> Gallery:
+    return parts.gallery
+
+
+def ids(gallery: Gallery, **filters: Any) -> list[int]:
+    page = asyncio.run(gallery.page(**filters))
+    return [int(image.id, 16) for image in page.images]
+
+
+def test_pages_are_newest_first_and_complete(gallery: Gallery) -> None:
+    for number in range(10):
+        add(gallery, new_id(number), f"picture {number}", at=number // 2)  # pairs of equal times
+    found: list[int] = []
+    cursor = None
+    while True:
+        page = asyncio.run(gallery.page(limit=3, cursor=cursor))
+        assert page.total == 10
+        found += [int(image.id, 16) for image in page.images]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert found == list(range(9, -1, -1))
+
+
+def test_search_wants_every_word_in_any_case_and_script(gallery: Gallery) -> None:
+    add(gallery, new_id(1), "A Red Fox, ink wash")
+    add(gallery, new_id(2), "ÉCUREUIL rouge % _ under 100%")
+    add(gallery, new_id(3), "红色狐狸 and a red house")
+    assert ids(gallery, q="red") == [3, 1]
+    assert ids(gallery, q="FOX ink") == [1]
+    assert ids(gallery, q="écureuil") == [2]
+    assert ids(gallery, q="狐狸") == [3]
+    assert ids(gallery, q="100%") == [2]
+    assert ids(gallery, q="%") == [2]
+    assert ids(gallery, q="blue") == []
+    assert ids(gallery, q="   ") == [3, 2, 1]
+
+
+def test_favourites_and_groups_filter(gallery: Gallery) -> None:
+    group = new_id(99)
+    add(gallery, new_id(1), "one", at=1, group=group, group_kind="batch")
+    add(gallery, new_id(2), "two", at=2, group=group, group_kind="batch")
+    add(gallery, new_id(3), "three", at=3)
+    assert gallery.set_favourite(new_id(2), True).favourite
+    assert ids(gallery, favourite=True) == [2]
+    assert ids(gallery, favourite=False) == [3, 1]
+    assert ids(gallery, group=group) == [2, 1]
+    assert not gallery.set_favourite(new_id(2), False).favourite
+
+
+def test_neighbours(gallery: Gallery) -> None:
+    for number in range(3):
+        add(gallery, new_id(number), "x", at=5)
+    middle = gallery.get(new_id(1))
+    assert asyncio.run(gallery.neighbours(middle)) == (new_id(2), new_id(0))
+    assert asyncio.run(gallery.neighbours(gallery.get(new_id(2)))) == (None, new_id(1))
+
+
+def test_deleting_can_be_undone(parts: Parts) -> None:
+    gallery = parts.gallery
+    add(gallery, new_id(1), "precious")
+    gallery.set_favourite(new_id(1), True)
+    deleted = asyncio.run(gallery.delete(new_id(1)))
+    assert deleted.undo_until > timestamp()
+    assert ids(gallery) == []
+    assert not gallery.file(new_id(1)).exists()
+    with pytest.raises(ApiError) as missing:
+        gallery.get(new_id(1))
+    assert missing.value.status == 404
+    with pytest.raises(ApiError):
+        asyncio.run(gallery.delete(new_id(1)))
+    restored = asyncio.run(gallery.restore(new_id(1)))
+    assert (restored.prompt, restored.favourite) == ("precious", True)
+    assert asyncio.run(gallery.png(new_id(1)))
+    with pytest.raises(ApiError):
+        asyncio.run(gallery.restore(new_id(1)))
+
+
+def test_old_trash_is_emptied_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Parts(tmp_path)
+    add(first.gallery, new_id(1), "unloved")
+    asyncio.run(first.gallery.delete(new_id(1)))
+    first.store.close()
+    later = time.time() + 8 * 86_400
+    monkeypatch.setattr(time, "time", lambda: later)
+    second = Parts(tmp_path)
+    assert list((tmp_path / ".trash").iterdir()) == []
+    assert second.store.execute("SELECT count(*) FROM images") == [(0,)]
+    second.store.close()
+
+
+def test_downloads_keep_as_much_of_the_recipe_as_asked_for(gallery: Gallery) -> None:
+    add(gallery, new_id(1), "a very private prompt")
+    full, mark, none = (asyncio.run(gallery.png(new_id(1), mode)) for mode in ("full", "mark", "none"))  # type: ignore[arg-type]
+    assert b"a very private prompt" in full
+    assert b"private" not in mark
+    assert b"trainedAlgorithmicMedia" in mark
+    assert b"trainedAlgorithmicMedia" not in none
+    pixels = {Pillow.open(io.BytesIO(data)).tobytes() for data in (full, mark, none)}
+    assert len(pixels) == 1
+
+
+def test_thumbnails_are_made_when_missing(gallery: Gallery) -> None:
+    png = encode_png(Pillow.new("RGB", (800, 400), (200, 0, 0)), recipe("wide"))
+    save_png(gallery.file(new_id(1)), png)
+    asyncio.run(gallery.reconcile())
+    with Pillow.open(io.BytesIO(asyncio.run(gallery.thumbnail(new_id(1))))) as small:
+        assert (small.format, small.size) == ("WEBP", (384, 192))
+    assert (gallery.thumbnails / f"{new_id(1)}.webp").exists()
+
+
+def test_a_file_that_is_no_image_has_no_thumbnail(gallery: Gallery) -> None:
+    add(gallery, new_id(1), "x")
+    gallery.file(new_id(1)).write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    with pytest.raises(ApiError):
+        asyncio.run(gallery.thumbnail(new_id(1)))
+
+
+def test_the_index_is_rebuilt_from_the_files_alone(tmp_path: Path) -> None:
+    first = Parts(tmp_path)
+    for number in range(5):
+        add(first.gallery, new_id(number), f"picture {number}", at=1_000 + number)
+    asyncio.run(first.gallery.delete(new_id(4)))
+    first.store.close()
+    (tmp_path / NAME).unlink()
+    (tmp_path / f"{new_id(77)}.png").write_bytes(b"not a PNG")
+    (tmp_path / "holiday.png").write_bytes(encode_png(Pillow.new("RGB", (8, 8)), recipe("mine")))
+
+    second = Parts(tmp_path)
+    asyncio.run(second.gallery.reconcile())
+    assert ids(second.gallery) == [3, 2, 1, 0]
+    image = second.gallery.get(new_id(3))
+    assert (image.prompt, image.seed, image.steps, image.width, image.height) == ("picture 3", 1, 4, 64, 32)
+    assert (image.model, image.variant, image.created_at) == ("ternary", "ternary", timestamp(1_003))
+    assert image.timings == {"total": 1.5}
+    assert image.recipe["prompt"] == "picture 3"
+    assert asyncio.run(second.gallery.restore(new_id(4))).prompt == "picture 4"
+    second.store.close()
+
+
+def test_rebuilding_keeps_favourites(gallery: Gallery) -> None:
+    add(gallery, new_id(1), "one")
+    add(gallery, new_id(2), "two")
+    gallery.set_favourite(new_id(1), True)
+    assert asyncio.run(gallery.rebuild()) == 2
+    assert ids(gallery, favourite=True) == [1]
+
+
+def test_files_that_vanished_leave_the_index(gallery: Gallery) -> None:
+    add(gallery, new_id(1), "kept")
+    add(gallery, new_id(2), "removed by hand")
+    gallery.file(new_id(2)).unlink()
+    with pytest.raises(ApiError):
+        asyncio.run(gallery.png(new_id(2)))
+    assert asyncio.run(gallery.reconcile()) == 1
+    assert ids(gallery) == [1]
+    assert asyncio.run(gallery.reconcile()) == 0
+
+
+def test_a_link_planted_in_the_folder_is_not_followed(
+    gallery: Gallery, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.png"
+    outside.write_bytes(encode_png(Pillow.new("RGB", (8, 8)), recipe("secret")))
+    gallery.file(new_id(5)).symlink_to(outside)
+    assert asyncio.run(gallery.reconcile()) == 0
+    add(gallery, new_id(6), "real")
+    gallery.file(new_id(6)).unlink()
+    gallery.file(new_id(6)).symlink_to(outside)
+    with pytest.raises(ApiError):
+        asyncio.run(gallery.png(new_id(6)))
+
+
+@given(st.text(max_size=60))
+def test_no_cursor_breaks_the_gallery(cursor: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        asyncio.run(_empty_gallery().page(cursor=cursor))
+    assert refused.value.status == 422
+
+
+def _empty_gallery() -> Gallery:
+    class NoStore:
+        async def read(self, *_arguments: object) -> list[tuple[int]]:
+            return [(0,)]
+
+    return Gallery(Path(), NoStore(), EventHub(1, 1), 1)  # type: ignore[arg-type]
+
+
+def test_five_thousand_images_are_quick(parts: Parts) -> None:
+    """The first page and a search stay under 200 ms; a search that matches nothing reads everything."""
+    rows = []
+    for number in range(5_000):
+        image = make_image(
+            new_id(number),
+            prompt=f"picture {number} of a quiet garden in the rain, woodblock print, mist and stone " * 3,
+            created_at=timestamp(number),
+            size_bytes=1,
+            width=64,
+            height=64,
+            seed=number,
+            steps=4,
+            model="ternary",
+            variant="ternary",
+        )
+        rows.append((image.id, image.created_at, image.prompt, 0, None, None, image.model_dump_json()))
+    parts.store.execute_many("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def seconds(**filters: Any) -> float:
+        started = time.perf_counter()
+        asyncio.run(parts.gallery.page(**filters))
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(3)) < 0.2
+    assert min(seconds(q="garden 4321") for _ in range(3)) < 0.2
+    assert min(seconds(q="nowhere to be found") for _ in range(3)) < 0.2

@@ -1,0 +1,316 @@
+"""The queue over the interface: order, bounds, cancelling, previews, losses, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from server.jobs import Order, batch
+from tests.server.conftest import LiveServer, eventually
+
+ID = "f" * 32
+Serve = Callable[..., LiveServer]
+
+
+def test_a_job_from_request_to_image(live: LiveServer) -> None:
+    job = live.post_job("a fox", seed=5, steps=3, width=64, height=96)
+    assert (job["status"], job["model"], job["seed"], job["steps_total"]) == ("queued", "seedling-ternary", 5, 3)
+    done = live.finished(job["id"])
+    assert (done["status"], done["image_id"], done["progress"]) == ("done", job["id"], 1.0)
+    assert done["position"] is None
+    assert done["created_at"] < done["started_at"] < done["finished_at"]
+    image = live.client.get(f"/images/{job['id']}").json()
+    assert (image["prompt"], image["seed"], image["steps"], image["width"], image["height"]) == ("a fox", 5, 3, 64, 96)
+    assert image["peak_memory_bytes"] == 123_000_000
+    assert image["recipe"]["model"] == "seedling-ternary"
+    assert live.client.get(image["url"]).content.startswith(b"\x89PNG")
+    assert live.client.get(image["thumbnail_url"]).headers["content-type"] == "image/webp"
+
+
+def test_what_is_left_out_is_recommended_and_a_seed_is_rolled(live: LiveServer) -> None:
+    first, second = live.post_job("a"), live.post_job("a")
+    assert (first["width"], first["height"], first["steps"]) == (128, 128, 4)
+    assert first["seed"] != second["seed"]
+
+
+def test_a_batch_has_consecutive_seeds_and_one_group(live: LiveServer) -> None:
+    created = live.client.post("/jobs", json={"prompt": "a", "seed": 10, "count": 3}).json()
+    assert [job["seed"] for job in created["jobs"]] == [10, 11, 12]
+    assert {(job["group"], job["group_kind"]) for job in created["jobs"]} == {(created["group"], "batch")}
+    for job in created["jobs"]:
+        assert live.finished(job["id"])["status"] == "done"
+    grouped = live.client.get("/images", params={"group": created["group"]}).json()
+    assert grouped["total"] == 3
+
+
+def test_seeds_wrap_around() -> None:
+    last = Order("m", "p", 2**32 - 1, 4, 64, 64)
+    assert [order.seed for order in batch(last, 2)] == [2**32 - 1, 0]
+
+
+def test_a_comparison_is_a_pair_with_one_seed(live: LiveServer) -> None:
+    created = live.client.post("/jobs", json={"prompt": "a", "compare": True, "width": 64}).json()
+    assert [job["model"] for job in created["jobs"]] == ["seedling-ternary", "seedling-binary"]
+    assert len({(job["seed"], job["steps"], job["width"], job["height"]) for job in created["jobs"]}) == 1
+    images = [live.finished(job["id"])["image_id"] for job in created["jobs"]]
+    assert [live.client.get(f"/images/{i}").json()["group_kind"] for i in images] == ["compare", "compare"]
+
+
+def test_positions_and_phases_of_a_held_queue(gate: Path, live: LiveServer) -> None:
+    ids = [live.post_job(f"hold {n}")["id"] for n in range(3)]
+    live.running(ids[0])
+    assert [live.job(i)["position"] for i in ids] == [0, 1, 2]
+    listed = live.client.get("/jobs").json()
+    assert listed["queue"] == {"running": 1, "waiting": 2, "limit": 32}
+    assert [job["id"] for job in listed["jobs"]] == ids[::-1]
+    assert [j["id"] for j in live.client.get("/jobs", params={"status": "running"}).json()["jobs"]] == ids[:1]
+    assert live.client.delete(f"/jobs/{ids[1]}").json()["status"] == "cancelled"
+    assert live.job(ids[2])["position"] == 1
+    assert live.client.get("/memory").json()["worker"] == "busy"
+    gate.unlink()
+    assert live.finished(ids[0])["status"] == "done"
+    assert live.finished(ids[2])["status"] == "done"
+
+
+def test_previews_can_be_fetched_and_turned_off(gate: Path, live: LiveServer) -> None:
+    job = live.post_job("hold")
+    assert live.client.get(f"/jobs/{ID}/preview").status_code == 404
+    eventually(lambda: live.job(job["id"])["preview_seq"] > 1)
+    assert live.client.get(f"/jobs/{job['id']}/preview").content.startswith(b"\x89PNG")
+    gate.unlink()
+    live.finished(job["id"])
+    assert live.client.get(f"/jobs/{job['id']}/preview").status_code == 200
+    live.client.patch("/settings", json={"preview": False})
+    assert live.finished(live.post_job("plain")["id"])["preview_seq"] == 0
+
+
+def test_cancelling_a_running_job(gate: Path, live: LiveServer) -> None:
+    job = live.post_job("hold", steps=50)
+    live.running(job["id"])
+    started = time.monotonic()
+    assert live.client.delete(f"/jobs/{job['id']}").status_code == 200
+    assert live.finished(job["id"])["status"] == "cancelled"
+    assert time.monotonic() - started < 1
+    again = live.client.delete(f"/jobs/{job['id']}")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+
+
+def test_cancelling_a_group(gate: Path, live: LiveServer) -> None:
+    created = live.client.post("/jobs", json={"prompt": "hold", "count": 4}).json()
+    live.running(created["jobs"][0]["id"])
+    cancelled = live.client.delete("/jobs", params={"group": created["group"]}).json()["jobs"]
+    assert len(cancelled) == 4
+    assert {live.finished(job["id"])["status"] for job in created["jobs"]} == {"cancelled"}
+    assert live.client.delete("/jobs", params={"group": created["group"]}).status_code == 404
+
+
+def test_unknown_jobs(live: LiveServer) -> None:
+    assert live.client.get(f"/jobs/{ID}").json()["error"]["code"] == "not_found"
+    assert live.client.delete(f"/jobs/{ID}").status_code == 404
+    assert live.client.get("/jobs/../etc").status_code in (404, 405)
+    assert live.client.get("/jobs/short").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": "   "}, "prompt"),
+        ({"prompt": "x" * 32_001}, "prompt"),
+        ({"prompt": None}, "prompt"),
+        ({"prompt": 7}, "prompt"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": "7"}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"steps": 0}, "steps"),
+        ({"steps": 101}, "steps"),
+        ({"width": 100}, "width"),
+        ({"width": 48}, "width"),
+        ({"height": 4096}, "height"),
+        ({"model": "gpt"}, "model"),
+        ({"model": ""}, "model"),
+        ({"count": 0}, "count"),
+        ({"count": 9}, "count"),
+        ({"url": "http://evil.example"}, "url"),
+        ({"count": 2, "compare": True}, None),
+    ],
+)
+def test_bad_fields_are_named(shared: LiveServer, fields: dict[str, Any], field: str | None) -> None:
+    response = shared.client.post("/jobs", json={"prompt": "fine", **fields})
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert (error["code"], error["field"]) == ("bad_field", field)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff", b'{"prompt": 1e999}', b"[" * 5_000])
+def test_bad_bodies_are_refused(shared: LiveServer, body: bytes) -> None:
+    response = shared.client.post("/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code in (400, 422)
+    assert response.json()["error"]["message"]
+    form = shared.client.post("/jobs", content=b'{"prompt": "a"}', headers={"Content-Type": "text/plain"})
+    assert form.status_code in (415, 422)
+
+
+def test_a_missing_model_says_how_to_get_it(shared: LiveServer) -> None:
+    response = shared.client.post("/jobs", json={"prompt": "a", "model": "bonsai-ternary-mlx"})
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == "model_missing"
+    assert response.json()["error"]["remedy"].startswith("bonsai-mlx download ternary")
+
+
+def test_what_cannot_fit_is_refused_unless_forced(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = serve()
+    monkeypatch.setattr("server.fits._predict", lambda *_: 10**15)
+    refused = live.client.post("/jobs", json={"prompt": "a"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "does_not_fit")
+    assert "1000000.0 GB" in refused.json()["error"]["message"]
+    assert live.client.post("/jobs", json={"prompt": "a", "force": True}).status_code == 202
+
+
+def test_a_full_disk_is_noticed_before_drawing(serve: Serve) -> None:
+    live = serve(min_free_bytes=10**18)
+    refused = live.client.post("/jobs", json={"prompt": "a"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (507, "disk_full")
+
+
+async def _flood(url: str, count: int) -> list[httpx.Response]:
+    limits = httpx.Limits(max_connections=count)
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+        body = {"prompt": "plain", "steps": 2, "width": 64, "height": 64}
+        return await asyncio.gather(*(client.post("/jobs", json=body) for _ in range(count)))
+
+
+def test_a_full_queue_refuses_the_rest(gate: Path, live: LiveServer) -> None:
+    """200 concurrent requests while one picture is held: exactly the queue's 32 are accepted, the rest told to wait."""
+    held = live.post_job("hold")
+    live.running(held["id"])
+    answers = asyncio.run(_flood(live.url, 200))
+    accepted = [a for a in answers if a.status_code == 202]
+    refused = [a for a in answers if a.status_code == 429]
+    assert (len(accepted), len(refused)) == (32, 168)
+    assert all(int(a.headers["retry-after"]) >= 1 for a in refused)
+    assert refused[0].json()["error"]["code"] == "queue_full"
+    assert live.client.post("/generate", json={"prompt": "a"}).status_code == 429
+    gate.unlink()
+    for answer in accepted:
+        assert live.finished(answer.json()["jobs"][0]["id"])["status"] == "done"
+    assert live.client.get("/images").json()["total"] == 33
+
+
+def test_a_batch_is_accepted_as_a_whole_or_not_at_all(gate: Path, serve: Serve) -> None:
+    live = serve(queue_size=4)
+    live.running(live.post_job("hold")["id"])
+    assert live.client.post("/jobs", json={"prompt": "a", "count": 5}).status_code == 429
+    assert live.client.get("/jobs").json()["queue"]["waiting"] == 0
+    assert live.client.post("/jobs", json={"prompt": "a", "count": 4}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code"),
+    [("abort", "out_of_memory"), ("exit", "failed"), ("hang", "failed"), ("oom", "out_of_memory"), ("raise", "failed")],
+)
+def test_a_loss_fails_one_job_and_the_next_works(live: LiveServer, prompt: str, code: str) -> None:
+    job, following = live.post_job(prompt), live.post_job("plain")
+    failed = live.finished(job["id"])
+    assert (failed["status"], failed["error"]["code"]) == ("failed", code)
+    assert failed["error"]["message"].endswith(".") or "choose" in failed["error"]["message"]
+    assert live.finished(following["id"])["status"] == "done"
+
+
+def test_the_child_killed_from_outside(gate: Path, live: LiveServer) -> None:
+    job = live.post_job("hold")
+    live.running(job["id"])
+    os.kill(live.worker_pid(), signal.SIGKILL)
+    started = time.monotonic()
+    failed = live.finished(job["id"])
+    assert time.monotonic() - started < 1
+    assert "ended by the system" in failed["error"]["message"]
+    assert live.finished(live.post_job("plain")["id"], within_s=5)["status"] == "done"
+
+
+def test_the_child_stopped_from_outside(gate: Path, live: LiveServer) -> None:
+    job = live.post_job("hold")
+    live.running(job["id"])
+    os.kill(live.worker_pid(), signal.SIGSTOP)
+    eventually(lambda: live.client.get("/memory").json()["worker"] == "unresponsive")
+    assert "did not respond" in live.finished(job["id"])["error"]["message"]
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+
+
+def test_a_cancel_that_the_child_cannot_hear_still_ends_the_job(gate: Path, live: LiveServer) -> None:
+    job = live.post_job("hold")
+    live.running(job["id"])
+    os.kill(live.worker_pid(), signal.SIGSTOP)
+    live.client.delete(f"/jobs/{job['id']}")
+    assert live.finished(job["id"])["status"] == "cancelled"
+
+
+def test_time_left_is_learned(gate: Path, live: LiveServer) -> None:
+    assert live.finished(live.post_job("plain", steps=4)["id"])["status"] == "done"
+    running, waiting = live.post_job("hold", steps=4)["id"], live.post_job("plain", steps=4)["id"]
+    live.running(running)
+    assert live.job(running)["eta_s"] is not None
+    assert live.job(waiting)["eta_s"] >= live.job(running)["eta_s"]
+    seconds = {(fit["width"], fit["height"]): fit["seconds"] for fit in live.client.get("/sizes").json()["sizes"]}
+    assert seconds[128, 128] is not None
+
+
+def test_waiting_jobs_survive_a_restart_and_the_running_one_was_interrupted(gate: Path, serve: Serve) -> None:
+    first = serve()
+    running, waiting = first.post_job("hold")["id"], first.post_job("plain", seed=3)["id"]
+    first.running(running)
+    first.__exit__()
+    gate.unlink()
+    second = serve()
+    interrupted = second.job(running)
+    assert (interrupted["status"], interrupted["error"]["code"]) == ("interrupted", "interrupted")
+    assert second.finished(waiting)["seed"] == 3
+    assert second.job(waiting)["status"] == "done"
+
+
+def test_a_saved_picture_is_found_though_its_job_never_ended(serve: Serve) -> None:
+    first = serve()
+    done = first.finished(first.post_job("saved", seed=9)["id"])
+    first.__exit__()
+    import sqlite3
+
+    index = sqlite3.connect(first.settings.output / ".bonsai.sqlite3")
+    index.execute("DELETE FROM images")
+    index.execute(
+        "UPDATE jobs SET status = 'running', data = json_set(data, '$.status', 'running', '$.finished_at', NULL)"
+    )
+    index.commit()
+    index.close()
+    second = serve()
+    assert second.job(done["id"])["status"] == "done"
+    assert second.client.get(f"/images/{done['id']}").json()["seed"] == 9
+
+
+def test_an_idle_engine_is_unloaded(serve: Serve) -> None:
+    live = serve(keep_alive=0.005)
+    live.finished(live.post_job("plain")["id"])
+    eventually(lambda: live.client.get("/health").json()["worker"] == "stopped")
+    assert live.studio.worker.pid is None
+
+
+def test_unloading_by_hand(gate: Path, live: LiveServer) -> None:
+    job = live.post_job("hold")
+    live.running(job["id"])
+    assert live.client.post("/unload").status_code == 409
+    gate.unlink()
+    live.finished(job["id"])
+    eventually(lambda: live.client.get("/memory").json()["worker"] == "idle")
+    memory = live.client.post("/unload").json()
+    assert (memory["worker"], memory["mlx_active_bytes"], memory["model"]) == ("stopped", 0, None)
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"

@@ -1,0 +1,214 @@
+"""`python -m server` as people run it: start, one line, clear refusals, and a quick end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from server.__main__ import address_of, build_parser
+from server.settings import Settings
+from tests.server.conftest import ROOT, ServerProcess, eventually
+from tests.server.fake_engine import GATE
+
+Spawn = Callable[..., ServerProcess]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The server with options that end it by itself."""
+    command = [sys.executable, "-m", "server", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_it_says_one_line_and_ends_quietly(spawn: Spawn) -> None:
+    started = time.monotonic()
+    server = spawn()
+    assert time.monotonic() - started < 5  # well under a second on an idle machine
+    assert re.fullmatch(rf"Bonsai is ready: http://127\.0\.0\.1:\d+  \(images: {server.output}\)\n", server.first_line)
+    assert server.client.get("/").status_code == 200
+    assert server.end() == ""
+    assert server.process.returncode in (0, -signal.SIGTERM)
+
+
+def test_the_web_process_is_small_and_never_imports_mlx(spawn: Spawn) -> None:
+    server = spawn()
+    server.client.post("/generate", json={"prompt": "plain"}).raise_for_status()
+    for path in ("/", "/gallery", "/docs", "/sizes", "/models", "/images"):
+        assert server.client.get(path).status_code == 200
+    maps = (
+        {Path(m.path).name for m in psutil.Process(server.process.pid).memory_maps()}
+        if sys.platform == "linux"
+        else set()
+    )
+    assert not [name for name in maps if "mlx" in name or "torch" in name]
+    assert server.client.get("/memory").json()["server_bytes"] < 120e6
+
+
+def test_importing_the_server_imports_no_tensor_library() -> None:
+    heavy = ("mlx", "torch", "numpy", "PIL", "huggingface_hub.hf_api")
+    code = f"""
+import sys, server.__main__, server.app, server.engine, server.transfer
+print([name for name in sys.modules if name.split('.')[0] in {heavy} or name in {heavy}])
+"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_number: int) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    server = spawn(**{GATE: str(gate)})
+    jobs = [server.client.post("/jobs", json={"prompt": "hold"}).json()["jobs"][0]["id"] for _ in range(2)]
+    eventually(lambda: server.client.get(f"/jobs/{jobs[0]}").json()["phase"] == "denoise")
+    children = server.children()
+    assert children
+    started = time.monotonic()
+    server.end(signal_number)
+    assert time.monotonic() - started < 3
+    assert server.process.returncode in (0, -signal_number)
+    eventually(lambda: not any(child.is_running() for child in children), 2)
+    gate.unlink()
+    again = spawn()
+    assert again.client.get(f"/jobs/{jobs[0]}").json()["status"] == "interrupted"
+    eventually(lambda: again.client.get(f"/jobs/{jobs[1]}").json()["status"] == "done")
+
+
+@pytest.mark.parametrize("prompt", ["hold", "stop", "hang"])
+def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt: str) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    server = spawn(**{GATE: str(gate)})
+    job = server.client.post("/jobs", json={"prompt": prompt}).json()["jobs"][0]["id"]
+    eventually(lambda: server.client.get(f"/jobs/{job}").json()["phase"] == "denoise")
+    children = server.children()
+    assert children
+    server.end(signal.SIGKILL)
+    eventually(lambda: not any(child.is_running() for child in children), 2)
+    again = spawn()
+    assert again.client.get(f"/jobs/{job}").json()["status"] == "interrupted"
+    assert not [p for p in server.output.iterdir() if p.name.startswith(".tmp-")]
+
+
+def test_kills_at_any_moment_lose_no_finished_picture(spawn: Spawn) -> None:
+    """A short form of the stress test: whatever was told to be done is there after the next start, whole."""
+    acknowledged: set[str] = set()
+    for round_number in range(3):
+        server = spawn("--queue-size", "100")
+        jobs = [server.client.post("/jobs", json={"prompt": "plain", "count": 8}).json()["jobs"] for _ in range(2)]
+        deadline = time.monotonic() + 0.8 + 0.15 * round_number
+        while time.monotonic() < deadline:
+            listed = server.client.get("/jobs", params={"status": "done"}).json()["jobs"]
+            acknowledged |= {job["image_id"] for job in listed}
+        server.end(signal.SIGKILL)
+        assert len(jobs) == 2
+    survivor = spawn("--queue-size", "100")
+    eventually(lambda: survivor.client.get("/jobs").json()["queue"] == {"running": 0, "waiting": 0, "limit": 100}, 20)
+    assert acknowledged
+    for image_id in acknowledged:
+        assert survivor.client.get(f"/images/{image_id}.png").content.endswith(b"IEND\xaeB`\x82")
+    files = {path.stem for path in survivor.output.glob("*.png")}
+    listed = survivor.client.get("/images", params={"limit": 200}).json()["images"]
+    assert files == {image["id"] for image in listed}
+    assert not list(survivor.output.rglob(".tmp-*"))
+
+
+def test_a_taken_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("--port", str(port), "--output", str(tmp_path), "--no-browser")
+    assert ended.returncode == 2
+    assert ended.stderr == f"bonsai: port {port} is in use; choose another one with --port\n"
+    assert ended.stdout == ""
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = run("--port", "0", "--output", str(tmp_path / "file" / "out"), "--no-browser")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"bonsai: cannot write to {tmp_path}/file/out: ")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "start"),
+    [
+        (["--port", "70000"], {}, "bonsai: --port: "),
+        (["--memory-limit", "plenty"], {}, "bonsai: --memory-limit: "),
+        (["--keep-alive", "-3"], {}, "bonsai: --keep-alive: "),
+        ([], {"BONSAI_QUEUE_SIZE": "none"}, "bonsai: BONSAI_QUEUE_SIZE: "),
+        (["--host", "no.such.host.invalid", "--port", "0"], {}, "bonsai: cannot listen on no.such.host.invalid"),
+    ],
+)
+def test_bad_options_are_one_line(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], start: str
+) -> None:
+    ended = run("--no-browser", "--output", str(tmp_path), *arguments, **environment)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(start)
+    assert ended.stderr.count("\n") == 1
+
+
+def test_an_unknown_option_and_variant_end_with_status_2() -> None:
+    assert run("--colour", "red").returncode == 2
+    assert run("--variant", "quaternary").returncode == 2
+
+
+def test_every_option_is_a_setting() -> None:
+    options = {action.dest for action in build_parser()._actions} - {"help", "version", "command"}
+    assert options <= set(Settings.model_fields)
+
+
+def test_others_get_a_token_that_is_shown_once(spawn: Spawn) -> None:
+    server = spawn("--host", "0.0.0.0")  # noqa: S104
+    token = server.first_line.split("?token=")[1].split()[0]
+    assert len(token) >= 32
+    port = re.search(r":(\d+)/", server.first_line)
+    assert port
+    base = f"http://127.0.0.1:{port[1]}"
+    assert httpx.get(f"{base}/health").status_code == 401
+    assert httpx.get(f"{base}/health", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert token not in server.end()
+
+
+def test_the_address_that_is_shown() -> None:
+    assert address_of(Settings(), 8123) == "http://127.0.0.1:8123"
+    assert address_of(Settings(host="::1"), 80) == "http://[::1]:80"
+    named = Settings(host="studio.local", token="0123456789")  # noqa: S106
+    assert address_of(named, 80) == "http://studio.local:80/?token=0123456789"
+
+
+def test_the_index_can_be_rebuilt_by_command(spawn: Spawn) -> None:
+    server = spawn()
+    for seed in range(2):
+        server.client.post("/generate", json={"prompt": f"picture {seed}", "seed": seed}).raise_for_status()
+    server.end()
+    (server.output / ".bonsai.sqlite3").write_bytes(b"destroyed")
+    ended = run("reindex", "--output", str(server.output))
+    assert ended.stdout == f"2 images are in the index of {server.output}\n"
+    again = spawn()
+    prompts = [image["prompt"] for image in again.client.get("/images").json()["images"]]
+    assert prompts == ["picture 1", "picture 0"]
+
+
+def test_prompts_stay_out_of_the_log(spawn: Spawn) -> None:
+    server = spawn(BONSAI_ACCESS_LOG="1")
+    server.client.post("/generate", json={"prompt": "raise my secret wish"})
+    server.client.get("/gallery", params={"q": "my secret wish"})
+    server.client.get("/%0d%0aforged%1b[31m")
+    log = server.end()
+    assert "GET /gallery 200" in log
+    assert "secret" not in log.replace("secret details at", "")
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", log)

@@ -1,0 +1,171 @@
+"""Downloads as child processes: progress, pause, resume, failure, restart. The child here is a small script."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bonsai_mlx import catalog
+from server.models import Models
+from server.store import NAME
+from tests.server.conftest import LiveServer, eventually
+
+Serve = Callable[..., LiveServer]
+
+# Writes a byte count into `progress` beside itself every 20 ms, up to 20; `failing` and `complete` beside it change it.
+SCRIPT = """
+    import json, pathlib, sys, time
+    here = pathlib.Path(__file__).parent
+    action, name, *rest = sys.argv[1:]
+    (here / "calls").open("a").write(json.dumps([action, name, *rest]) + "\\n")
+    progress = here / "progress"
+    done = int(progress.read_text()) if progress.exists() and action == "download" else 0
+    while done < 20:
+        time.sleep(0.02)
+        done += 1
+        (here / "next").write_text(str(done))
+        (here / "next").replace(progress)
+        event = {"file": "model.safetensors", "bytes_done": done, "bytes_total": 20}
+        event |= {"speed_bytes_s": 50.0, "eta_s": 1.0}
+        print(json.dumps(event), flush=True)
+        if done == 10 and (here / "failing").exists():
+            print(json.dumps({"error": "the network went away"}), flush=True)
+            sys.exit(1)
+"""
+
+
+@pytest.fixture
+def downloader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the script that all servers of a test use as their downloader."""
+    script = tmp_path / "downloader" / "download.py"
+    script.parent.mkdir()
+    script.write_text(textwrap.dedent(SCRIPT))
+    original = Models.__init__
+
+    def patched(self: Models, *arguments: object) -> None:
+        original(self, *arguments)  # type: ignore[arg-type]
+        self.transfer_command = (sys.executable, str(script))
+
+    monkeypatch.setattr(Models, "__init__", patched)
+    return script.parent
+
+
+def calls(folder: Path) -> list[list[str]]:
+    return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
+
+
+def state(live: LiveServer, name: str = "ternary") -> str:
+    return str(live.client.get(f"/models/{name}").json()["state"])
+
+
+def wish(live: LiveServer) -> str | None:
+    """What the next start of the server is going to do about the ternary checkpoint."""
+    with contextlib.closing(sqlite3.connect(live.settings.output / NAME)) as index:
+        row = index.execute("SELECT value FROM preferences WHERE name = 'download:ternary'").fetchone()
+    return row[0] if row else None
+
+
+def test_the_catalog_on_this_machine(serve: Serve, tmp_path: Path) -> None:
+    live = serve(models_dir=tmp_path / "models")
+    body = live.client.get("/models").json()
+    assert [m["name"] for m in body["models"]] == list(catalog.known_names())
+    assert body["default"] == "seedling-ternary"
+    assert body["disk_free_bytes"] > 0
+    states = {m["name"]: m["state"] for m in body["models"]}
+    assert states == {"ternary": "absent", "binary": "absent", "seedling-ternary": "ready", "seedling-binary": "ready"}
+    ternary = body["models"][0]
+    assert ternary["bytes_total"] > 3_000_000_000
+    assert ternary["note"]
+    assert live.client.get("/models/gpt").status_code == 404
+    for action in ("pause", "verify"):
+        assert live.client.post(f"/models/ternary/{action}").status_code == 409
+    assert live.client.delete("/models/seedling-ternary").status_code == 409
+    assert live.client.post("/models/seedling-ternary/download").json()["state"] == "ready"
+
+
+def test_progress_pause_and_resume(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    live = serve(models_dir=tmp_path / "models")
+    assert live.client.post("/models/ternary/download").json()["state"] == "downloading"
+    model = eventually(lambda: (m := live.client.get("/models/ternary").json())["download"]["bytes_done"] > 2 and m)
+    assert (model["download"]["file"], model["download"]["speed_bps"]) == ("model.safetensors", 50.0)
+    assert live.client.post("/models/ternary/download").json()["state"] == "downloading"  # once is enough
+    live.client.post("/models/ternary/pause")
+    paused_at = int((downloader / "progress").read_text())
+    assert state(live) == "absent"  # the script makes no files, so there is nothing partial
+    assert wish(live) == "paused"
+    live.client.post("/models/ternary/resume")
+    eventually(lambda: state(live) != "downloading")
+    assert paused_at < 20
+    assert (downloader / "progress").read_text() == "20"
+    expected = ["download", "ternary", str(tmp_path / "models" / "ternary")]
+    assert calls(downloader) == [expected, expected]
+
+
+def test_a_failure_is_shown_and_can_be_resumed(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    live = serve(models_dir=tmp_path / "models")
+    (downloader / "failing").touch()
+    live.client.post("/models/binary/download")
+    eventually(lambda: state(live, "binary") == "failed")
+    assert live.client.get("/models/binary").json()["download"]["error"] == "the network went away"
+    (downloader / "failing").unlink()
+    live.client.post("/models/binary/resume")
+    eventually(lambda: state(live, "binary") == "absent")
+    assert (downloader / "progress").read_text() == "20"
+
+
+def test_a_download_goes_on_after_a_restart(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    first = serve(models_dir=tmp_path / "models")
+    first.client.post("/models/ternary/download")
+    eventually(lambda: (downloader / "progress").exists())
+    first.__exit__()
+    assert int((downloader / "progress").read_text()) < 20
+    second = serve(models_dir=tmp_path / "models")
+    assert state(second) == "downloading"
+    eventually(lambda: state(second) != "downloading")
+    assert (downloader / "progress").read_text() == "20"
+    second.__exit__()
+    third = serve(models_dir=tmp_path / "models")
+    assert state(third) == "absent"
+    assert len(calls(downloader)) == 2
+
+
+def test_a_paused_download_stays_paused_after_a_restart(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    first = serve(models_dir=tmp_path / "models")
+    first.client.post("/models/ternary/download")
+    eventually((downloader / "calls").exists)
+    first.client.post("/models/ternary/pause")
+    first.__exit__()
+    second = serve(models_dir=tmp_path / "models")
+    assert state(second) != "downloading"
+    assert len(calls(downloader)) == 1
+
+
+def test_cancelling_forgets(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    live = serve(models_dir=tmp_path / "models")
+    live.client.post("/models/ternary/download")
+    assert live.client.post("/models/ternary/cancel").json()["state"] == "absent"
+    assert wish(live) is None
+
+
+def test_too_small_a_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    live = serve(models_dir=tmp_path / "models")
+    monkeypatch.setattr(Models, "disk_free_bytes", lambda _self: 1_000)
+    refused = live.client.post("/models/ternary/download")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (507, "disk_full")
+
+
+def test_verifying_an_embedded_checkpoint_with_the_real_child(live: LiveServer) -> None:
+    assert live.client.post("/models/seedling-ternary/verify").json()["state"] == "verifying"
+    eventually(lambda: state(live, "seedling-ternary") == "ready")
+
+
+def test_a_model_in_use_is_not_deleted(gate: Path, live: LiveServer) -> None:
+    live.running(live.post_job("hold")["id"])
+    assert live.client.delete("/models/seedling-ternary").json()["error"]["code"] == "conflict"

@@ -1,0 +1,93 @@
+"""The pages as HTML: they open, they escape, and they load nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from server.templating import STATIC, static_url
+from tests.server.conftest import LiveServer
+
+PAGES = ["/", "/gallery", "/model-manager", "/docs"]
+HOSTILE = "<script>alert(1)</script>\"onload='x'{{7*7}}\u2028</textarea>"
+HTML = {"Accept": "text/html"}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_open_and_name_only_our_own_files(shared: LiveServer, path: str) -> None:
+    page = shared.client.get(path, headers=HTML)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert addresses
+    assert not [a for a in addresses if not a.startswith(("/", "#"))]
+    for asset in {a for a in addresses if a.startswith("/static/")}:
+        assert shared.client.get(asset).status_code == 200, asset
+    assert not re.search(r"<script(?![^>]*\bsrc=)", page.text)
+    assert not re.search(r"\s(?:on\w+|style)=", page.text)
+
+
+def test_pages_link_to_each_other(shared: LiveServer) -> None:
+    for path in PAGES[:3]:
+        assert f'href="{path}" aria-current="page"' in shared.client.get(path).text
+
+
+def test_prompts_are_escaped_everywhere(shared: LiveServer) -> None:
+    image_id = shared.finished(shared.post_job(HOSTILE)["id"])["image_id"]
+    for path in ("/", "/gallery", f"/i/{image_id}", "/gallery?q=%3Cscript%3E"):
+        text = shared.client.get(path).text
+        assert "<script>alert" not in text
+        assert "49" not in re.findall(r"onload=&#39;x&#39;(\d+)", text)
+    assert "&lt;script&gt;alert(1)" in shared.client.get(f"/i/{image_id}").text
+
+
+def test_the_gallery_works_without_scripts(shared: LiveServer) -> None:
+    image_id = shared.finished(shared.post_job("a lighthouse")["id"])["image_id"]
+    assert f"/i/{image_id}" in shared.client.get("/gallery").text
+    assert f"/i/{image_id}" in shared.client.get("/gallery?q=LIGHTHOUSE").text
+    assert f"/i/{image_id}" not in shared.client.get("/gallery?q=submarine").text
+    assert f"/i/{image_id}" not in shared.client.get("/gallery?favourite=1").text
+
+
+def test_an_image_page_shows_neighbours_and_siblings(shared: LiveServer) -> None:
+    jobs = shared.client.post("/jobs", json={"prompt": "three", "count": 3}).json()["jobs"]
+    ids = [shared.finished(job["id"])["image_id"] for job in jobs]
+    text = shared.client.get(f"/i/{ids[1]}").text
+    assert f'href="/i/{ids[0]}"' in text
+    assert f'href="/i/{ids[2]}"' in text
+
+
+@pytest.mark.parametrize("path", ["/nowhere", f"/i/{'0' * 32}", "/i/short", "/gallery?cursor=x"])
+def test_errors_are_pages_for_people_and_json_for_programs(shared: LiveServer, path: str) -> None:
+    page = shared.client.get(path, headers=HTML)
+    assert page.status_code in (404, 422)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<h1>" in page.text
+    assert shared.client.get(path).json()["error"]["message"]
+
+
+def test_assets_are_kept_for_ever_only_under_their_current_address(shared: LiveServer) -> None:
+    address = static_url("favicon.svg")
+    assert re.fullmatch(r"/static/favicon\.svg\?v=[0-9a-f]{12}", address)
+    assert "immutable" in shared.client.get(address).headers["cache-control"]
+    for other in ("/static/favicon.svg", "/static/favicon.svg?v=000000000000"):
+        assert shared.client.get(other).headers["cache-control"] == "no-cache"
+    assert static_url("missing.js") == "/static/missing.js"
+    etag = shared.client.get("/static/favicon.svg").headers["etag"]
+    assert shared.client.get("/static/favicon.svg", headers={"If-None-Match": etag}).status_code == 304
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/", "/static/../server/app.py", "/static/%2e%2e/pyproject.toml", "/static/js"]
+)
+def test_only_shipped_files_are_served(shared: LiveServer, path: str) -> None:
+    assert shared.client.get(path).status_code in (404, 405)
+
+
+def test_scripts_have_a_type_that_browsers_run() -> None:
+    assert list(STATIC.glob("js/*.js"))
+
+
+def test_head_of_the_home_page(shared: LiveServer) -> None:
+    assert shared.client.head("/").status_code == 200

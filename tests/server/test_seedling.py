@@ -1,0 +1,90 @@
+"""The whole thing with the real engine and the embedded checkpoints: no fake, no network."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image, ImageStat
+
+from bonsai_mlx.metadata import read
+from server.settings import Settings
+from tests.server.conftest import QUICK, LiveServer, eventually
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    patient = {"progress_floor_s": 60.0, "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
+    options = QUICK | patient | {"engine": "server.engine:mlx_backend", "output": tmp_path_factory.mktemp("real")}
+    with LiveServer(Settings(**options)) as server:
+        server.client.timeout = 120
+        yield server
+
+
+def picture(content: bytes) -> Image.Image:
+    opened = Image.open(io.BytesIO(content))
+    opened.load()
+    return opened
+
+
+def test_a_real_picture(real: LiveServer) -> None:
+    body = {"prompt": "a red circle on a blue background", "seed": 11}
+    response = real.client.post("/generate", json=body).raise_for_status()
+    image = picture(response.content)
+    assert image.size == (128, 128)
+    assert max(ImageStat.Stat(image).stddev) > 10, "the picture is not one colour"
+    found = read(response.content)
+    assert found is not None
+    assert found.recipe is not None
+    assert (found.recipe.prompt, found.recipe.seed, found.recipe.model) == (body["prompt"], 11, "seedling-ternary")
+    again = real.client.post("/generate", json=body).raise_for_status()
+    assert picture(again.content).tobytes() == image.tobytes(), "the same seed gives the same picture"
+    assert float(response.headers["x-peak-memory-mb"]) > 1
+
+
+def test_a_real_comparison_encodes_once(real: LiveServer) -> None:
+    body = {"prompt": "a green square, compared", "seed": 4, "steps": 2}
+    compared = real.client.post("/generate/compare", json=body).raise_for_status().json()
+    assert compared["left"]["b64_json"] != compared["right"]["b64_json"]
+    left, right = (compared[side]["image"]["timings"]["encode"] for side in ("left", "right"))
+    assert right < left / 3
+
+
+def test_real_previews_and_cancelling(real: LiveServer) -> None:
+    job = real.post_job("a yellow triangle", steps=60)
+    eventually(lambda: real.job(job["id"])["preview_seq"] >= 2, 60)
+    small = picture(real.client.get(f"/jobs/{job['id']}/preview").content)
+    assert small.width == small.height
+    step = real.job(job["id"])["step"]
+    real.client.delete(f"/jobs/{job['id']}")
+    cancelled = real.finished(job["id"], 30)
+    assert cancelled["status"] == "cancelled"
+    assert cancelled["step"] <= step + 2  # the one it was in, and one that was told meanwhile
+
+
+def test_memory_goes_back_after_cancelling(real: LiveServer) -> None:
+    real.finished(real.post_job("a blue circle", steps=1)["id"], 60)
+    idle = eventually(lambda: (m := real.client.get("/memory").json())["worker"] == "idle" and m)
+    job = real.post_job("a blue circle", steps=60)
+    eventually(lambda: real.job(job["id"])["step"] >= 2, 60)
+    real.client.delete(f"/jobs/{job['id']}")
+    real.finished(job["id"], 30)
+    after = eventually(lambda: (m := real.client.get("/memory").json())["worker"] == "idle" and m)
+    assert after["mlx_active_bytes"] < idle["mlx_active_bytes"] * 1.2 + 1_000_000
+
+
+def test_the_real_engine_killed_in_the_middle(real: LiveServer) -> None:
+    job = real.post_job("a red square", steps=60)
+    eventually(lambda: real.job(job["id"])["step"] >= 1, 60)
+    os.kill(real.worker_pid(), signal.SIGKILL)
+    assert real.finished(job["id"])["status"] == "failed"
+    assert real.finished(real.post_job("a red square", steps=1)["id"], 60)["status"] == "done"
+
+
+def test_unloading_returns_the_memory(real: LiveServer) -> None:
+    real.finished(real.post_job("a red square", steps=1)["id"], 60)
+    assert real.client.post("/unload").json()["process_bytes"] == 0
+    assert real.studio.worker.pid is None

@@ -1,0 +1,77 @@
+# ruff: noqa: S104  (addresses are what this is about)
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from server.settings import Settings, is_loopback
+
+
+def test_defaults_are_local_and_bounded() -> None:
+    settings = Settings()
+    assert settings.loopback
+    assert (settings.port, settings.queue_size, settings.token) == (8000, 32, None)
+
+
+def test_variables_set_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {
+        "HOST": "0.0.0.0",
+        "PORT": "9000",
+        "OUTPUT": str(tmp_path),
+        "MODELS_DIR": str(tmp_path / "models"),
+        "VARIANT": "binary",
+        "KEEP_ALIVE": "2.5",
+        "MEMORY_LIMIT": "6GB",
+        "TOKEN": "a long secret",
+        "QUEUE_SIZE": "4",
+        "PREVIEW": "false",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"BONSAI_{name}", value)
+    settings = Settings()
+    assert settings.host == "0.0.0.0"
+    assert settings.output == tmp_path
+    assert settings.models_dir == tmp_path / "models"
+    assert (settings.port, settings.variant, settings.keep_alive) == (9000, "binary", 2.5)
+    assert (settings.memory_limit, settings.token, settings.queue_size) == (6 * 10**9, "a long secret", 4)
+    assert settings.preview is False
+    assert not settings.loopback
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("6GB", 6 * 10**9), ("5.5 GiB", int(5.5 * 2**30)), ("800mb", 8 * 10**8), (7 * 10**8, 7 * 10**8)]
+)
+def test_sizes_may_have_units(text: object, count: int) -> None:
+    assert Settings(memory_limit=text).memory_limit == count
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"port": 70_000},
+        {"port": "http"},
+        {"variant": "quaternary"},
+        {"memory_limit": "a lot"},
+        {"memory_limit": "1MB"},
+        {"queue_size": 0},
+        {"keep_alive": -1},
+        {"token": "short"},
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**options)
+
+
+def test_an_empty_token_is_none() -> None:
+    assert Settings(token="").token is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])
+def test_loopback_addresses(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.example.org", ""])
+def test_everything_else_is_reachable_by_others(host: str) -> None:
+    assert not is_loopback(host)

@@ -1,0 +1,68 @@
+import asyncio
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from server.store import NAME, Store, timestamp
+
+
+def test_times_sort_as_texts() -> None:
+    assert timestamp(0) == "1970-01-01T00:00:00.000000Z"
+    assert timestamp(1.5) < timestamp(2) < timestamp(10_000_000_000.25)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", timestamp())
+
+
+def test_preferences_survive_reopening(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.fresh
+    store.set_preference("preview", "off")
+    store.set_preference("gone", "x")
+    store.set_preference("gone", None)
+    store.close()
+    again = Store(tmp_path)
+    assert not again.fresh
+    assert (again.preference("preview"), again.preference("gone")) == ("off", None)
+    again.close()
+
+
+def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    rows = [("a", "1"), ("b", "2"), ("a", "again")]
+    with pytest.raises(sqlite3.IntegrityError):
+        store.execute_many("INSERT INTO preferences VALUES (?, ?)", rows)
+    assert store.execute("SELECT count(*) FROM preferences") == [(0,)]
+    store.close()
+
+
+def test_reads_in_a_thread_see_what_was_written(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.set_preference("a", "1")
+    assert asyncio.run(store.read("SELECT value FROM preferences WHERE name = ?", ("a",))) == [("1",)]
+    asyncio.run(store.checkpoint())
+    store.close()
+
+
+@pytest.mark.parametrize("damage", ["garbage", "tail", "other version"])
+def test_a_damaged_file_is_set_aside_and_its_favourites_saved(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path)
+    filler = [(f"{n:032x}", "2026", "p" * 200, int(n == 7), None, None, "{}") for n in range(200)]
+    store.execute_many("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?)", filler)
+    store.close()
+    path = tmp_path / NAME
+    if damage == "garbage":
+        path.write_bytes(b"this is no database at all" * 100)
+    elif damage == "tail":
+        path.write_bytes(path.read_bytes()[:-9_000])
+    else:
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+    again = Store(tmp_path)
+    assert again.fresh
+    assert again.execute("SELECT count(*) FROM images") == [(0,)]
+    if damage == "other version":
+        assert again.salvaged_favourites == {f"{7:032x}"}
+    assert [p.name for p in tmp_path.iterdir() if ".damaged-" in p.name]
+    again.close()

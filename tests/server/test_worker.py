@@ -1,0 +1,210 @@
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from server.settings import Settings
+from server.worker import Worker, WorkerLostError, explain_exit
+from tests.server.conftest import QUICK
+
+JOB = "0123456789abcdef" * 2
+
+
+def command(output: Path, prompt: str = "plain", path: str = "/models/ternary", **request: Any) -> dict[str, Any]:
+    values = {"prompt": prompt, "seed": 7, "steps": 3, "width": 64, "height": 64, "preview": False} | request
+    (output / ".thumbnails").mkdir(parents=True, exist_ok=True)
+    return {
+        "job": JOB,
+        "path": path,
+        "checkpoint": {"model": "ternary", "repo": None, "revision": None},
+        "memory_limit_bytes": None,
+        "output": str(output),
+        "request": values,
+    }
+
+
+async def collect(worker: Worker, message: dict[str, Any], patience_s: float = 3.0) -> list[dict[str, Any]]:
+    return [event async for event in worker.run(message, lambda _last: patience_s)]
+
+
+@pytest.fixture
+def with_worker(tmp_path: Path) -> Callable[..., None]:
+    """Run an async test with a worker, which is stopped afterwards."""
+
+    def run(test: Callable[[Worker, list[str]], Awaitable[None]], **options: Any) -> None:
+        async def main() -> None:
+            states: list[str] = []
+            worker = Worker(Settings(**(QUICK | options)), lambda state, _message: states.append(state))
+            try:
+                await test(worker, states)
+            finally:
+                await worker.stop()
+
+        asyncio.run(main())
+
+    return run
+
+
+def test_a_run_from_start_to_file(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, states: list[str]) -> None:
+        events = await collect(worker, command(tmp_path, preview=True))
+        assert events[-1]["event"] == "done"
+        assert [e["phase"] for e in events[:-1]] == [
+            "load",
+            "load",
+            "encode",
+            "denoise",
+            "denoise",
+            "denoise",
+            "decode",
+        ]
+        assert all("preview" in e for e in events if e.get("phase") == "denoise")
+        assert events[-1]["bytes"] == (tmp_path / f"{JOB}.png").stat().st_size
+        assert events[-1]["recipe"]["model"] == "ternary"
+        assert (tmp_path / ".thumbnails" / f"{JOB}.webp").exists()
+        assert states == ["starting", "idle", "busy", "idle"]
+        assert (worker.model, worker.device, worker.memory["mlx_active_bytes"]) == ("ternary", "cpu", 1_000)
+        pid = worker.pid
+        assert pid
+        await worker.stop()
+        assert not psutil.pid_exists(pid)
+        assert (worker.state, worker.model, worker.memory) == ("stopped", None, {})
+
+    with_worker(test)
+
+
+def test_what_libraries_print_does_not_disturb(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        assert (await collect(worker, command(tmp_path, "print")))[-1]["event"] == "done"
+
+    with_worker(test)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("abort", "out of memory"),
+        ("kill", "memory ran out"),
+        ("exit", "status 7"),
+        ("stop", "did not respond"),
+        ("hang", "did not respond"),
+    ],
+)
+def test_a_lost_child_is_explained_and_replaced(
+    with_worker: Callable[..., None], tmp_path: Path, prompt: str, words: str
+) -> None:
+    async def test(worker: Worker, states: list[str]) -> None:
+        started = time.monotonic()
+        with pytest.raises(WorkerLostError, match=words):
+            await collect(worker, command(tmp_path, prompt), patience_s=2)
+        assert time.monotonic() - started < 4
+        assert worker.state == "stopped"
+        if prompt == "stop":
+            assert "unresponsive" in states
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+
+    with_worker(test)
+
+
+@pytest.mark.parametrize(("prompt", "code"), [("raise", "failed"), ("oom", "out_of_memory"), ("nospace", "disk_full")])
+def test_errors_come_in_words_for_people(
+    with_worker: Callable[..., None], tmp_path: Path, prompt: str, code: str
+) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        error = (await collect(worker, command(tmp_path, prompt)))[-1]
+        assert (error["event"], error["code"]) == ("error", code)
+        assert "0x7f" not in error["message"]
+        assert "site-packages" not in error["message"]
+        pid = worker.pid
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert worker.pid == pid  # an error is no reason for a new process
+
+    with_worker(test)
+
+
+def test_cancelling_takes_effect_within_a_step(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        seen: list[dict[str, Any]] = []
+        async for event in worker.run(command(tmp_path, "slow", steps=50), lambda _last: 3.0):
+            seen.append(event)
+            if event.get("phase") == "denoise" and event["step"] == 3:
+                worker.cancel(JOB)
+        assert seen[-1]["event"] == "cancelled"
+        assert max(e.get("step", 0) for e in seen) <= 4
+        assert not (tmp_path / f"{JOB}.png").exists()
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"  # the cancel is forgotten
+
+    with_worker(test)
+
+
+def test_the_prompt_is_encoded_once_for_two_models(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        first = await collect(worker, command(tmp_path, path="/models/ternary"))
+        second = await collect(worker, command(tmp_path, path="/models/binary"))
+        assert "encode" in [e.get("phase") for e in first]
+        assert "encode" not in [e.get("phase") for e in second]
+
+    with_worker(test)
+
+
+def test_a_leaking_child_is_replaced(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        await collect(worker, command(tmp_path))
+        pids = []
+        for _ in range(4):
+            pids.append(worker.pid)
+            assert (await collect(worker, command(tmp_path, "leak")))[-1]["event"] == "done"
+        assert pids[0] == pids[1]
+        assert worker.pid != pids[0]
+
+    with_worker(test)
+
+
+def test_an_engine_that_cannot_start(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        with pytest.raises(WorkerLostError, match="status 1"):
+            await collect(worker, command(tmp_path))
+        assert worker.state == "stopped"
+
+    with_worker(test, engine="tests.server.fake_engine:broken")
+
+
+def test_an_interrupt_of_the_terminal_does_not_reach_the_child(
+    with_worker: Callable[..., None], tmp_path: Path
+) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        await worker.start()
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGINT)
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+
+    with_worker(test)
+
+
+def test_starts_are_delayed_after_losses_in_a_row(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        for _ in range(3):
+            with pytest.raises(WorkerLostError):
+                await collect(worker, command(tmp_path, "abort"))
+        started = time.monotonic()
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert time.monotonic() - started > 1.0
+        await worker.stop()
+        started = time.monotonic()
+        await worker.start()  # the success has cleared the record
+        assert time.monotonic() - started < 1.0
+
+    with_worker(test)
+
+
+def test_exits_are_explained() -> None:
+    assert explain_exit(-signal.SIGKILL).out_of_memory
+    assert not explain_exit(-signal.SIGSEGV).out_of_memory
+    assert "signal 11" in str(explain_exit(-signal.SIGSEGV))
+    assert "status 3" in str(explain_exit(3))
