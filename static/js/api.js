@@ -66,6 +66,9 @@ export const createJobs = (request) => call("POST", "/jobs", request);
 /** @param {string} id @returns {Promise<Job>} */
 export const getJob = (id) => call("GET", `/jobs/${id}`);
 
+/** @param {number} limit @returns {Promise<{jobs: Job[]}>} newest first */
+export const listJobs = (limit) => call("GET", `/jobs?${query({ limit })}`);
+
 /** @param {string} id @returns {Promise<Job>} */
 export const cancelJob = (id) => call("DELETE", `/jobs/${id}`);
 

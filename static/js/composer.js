@@ -10,7 +10,7 @@ import { seedText, setLocked, setSeed, startSeed, takeSeed } from "./seed.js";
 import { chooseSize, chosenSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
 import { showJobs } from "./stage.js";
 import { remember, remembered } from "./storage.js";
-import { putJob, state, subscribe } from "./store.js";
+import { state, subscribe } from "./store.js";
 
 /** @typedef {import("./types.js").Recipe} Recipe */
 
@@ -21,6 +21,13 @@ const generate = /** @type {HTMLButtonElement} */ (byId("generate"));
 const compare = /** @type {HTMLButtonElement} */ (byId("compare"));
 
 let waitTimer = 0;
+let sending = false;
+
+/** Not `disabled`: a button that is disabled under the user's finger loses the focus. @param {boolean} value */
+function setSending(value) {
+  sending = value;
+  for (const button of [generate, compare]) button.setAttribute("aria-disabled", String(value));
+}
 
 function autosize() {
   prompt.style.height = "auto";
@@ -83,16 +90,16 @@ async function submit(how) {
 
 /** @param {Record<string, unknown>} request */
 export async function send(request) {
+  if (sending) return;
   note();
-  generate.disabled = compare.disabled = true;
+  setSending(true);
   try {
     const { jobs } = await createJobs(request);
-    jobs.forEach(putJob);
     showJobs(jobs);
   } catch (error) {
     refused(error, request);
   } finally {
-    if (!waitTimer) generate.disabled = compare.disabled = false;
+    if (!waitTimer) setSending(false);
   }
 }
 
@@ -136,7 +143,7 @@ function waitForQueue(error) {
     }
     clearInterval(waitTimer);
     waitTimer = 0;
-    generate.disabled = compare.disabled = false;
+    setSending(false);
     note();
   };
   waitTimer = window.setInterval(tick, 1000);
@@ -152,7 +159,9 @@ export function applyRecipe(recipe) {
     setSeed(Number(recipe.seed));
     setLocked(true);
   }
-  if (isSide(recipe.width) && isSide(recipe.height)) chooseSize(Number(recipe.width), Number(recipe.height));
+  if (isSide(recipe.width) && isSide(recipe.height)) {
+    chooseSize(Number(recipe.width), Number(recipe.height), recipe.model ?? chosenModel());
+  }
   summarise();
 }
 
@@ -188,7 +197,7 @@ function refreshSizes() {
 function onKey(event) {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !document.querySelector("dialog[open]")) {
     event.preventDefault();
-    if (!generate.disabled) submit("generate");
+    submit("generate");
   }
 }
 

@@ -5,7 +5,7 @@ import { listImages } from "./api.js";
 import { byId, el } from "./dom.js";
 import { plural } from "./format.js";
 import { removeWithUndo, toggleFavourite } from "./picture-actions.js";
-import { state, subscribe } from "./store.js";
+import { subscribe } from "./store.js";
 import { toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Picture} Picture */
@@ -21,7 +21,7 @@ const search = /** @type {HTMLInputElement} */ (byId("q"));
 const filter = { q: search.value.trim(), favourite: byId("favourites").getAttribute("aria-pressed") === "true" };
 /** @type {string | null} */
 let cursor = sheet.dataset.nextCursor || null;
-let total = sheet.children.length;
+let total = Number(sheet.dataset.total);
 let loading = false;
 let generation = 0; // answers to an older search are dropped
 let searchTimer = 0;
@@ -31,6 +31,7 @@ function print(image) {
   const template = /** @type {HTMLTemplateElement} */ (byId("print-template"));
   const item = /** @type {HTMLLIElement} */ (template.content.firstElementChild?.cloneNode(true));
   item.dataset.id = image.id;
+  item.dataset.created = image.created_at;
   const link = /** @type {HTMLAnchorElement} */ (item.querySelector("a"));
   const picture = /** @type {HTMLImageElement} */ (item.querySelector("img"));
   link.href = `/i/${image.id}`;
@@ -70,10 +71,7 @@ const request = () => ({ q: filter.q, favourite: filter.favourite || null, limit
 
 /** @param {Picture[]} images */
 function append(images) {
-  for (const image of images) {
-    state.images.set(image.id, image);
-    if (!itemOf(image.id)) sheet.append(print(image));
-  }
+  for (const image of images) if (!itemOf(image.id)) sheet.append(print(image));
 }
 
 function showSkeletons() {
@@ -108,8 +106,15 @@ async function load(afresh) {
       loading = false;
       sheet.removeAttribute("aria-busy");
       showState();
+      watchEnd();
     }
   }
+}
+
+/** Look again: a page that was too short to push the end out of sight is followed by the next one. */
+function watchEnd() {
+  nearEnd.disconnect();
+  nearEnd.observe(byId("more-area"));
 }
 
 function applyFilter() {
@@ -158,15 +163,11 @@ async function onClick(event) {
 const matches = (image) =>
   (!filter.favourite || image.favourite) && (!filter.q || image.prompt.toLowerCase().includes(filter.q.toLowerCase()));
 
-/** Where a picture belongs: before the first that is older. @param {Picture} image */
+/** Put a picture where it belongs: before the first that is older. @param {Picture} image */
 function insert(image) {
-  const older = [...sheet.children].find((item) => {
-    const known = state.images.get(item.getAttribute("data-id") ?? "");
-    return known && known.created_at <= image.created_at;
-  });
+  const older = [...sheet.children].find((item) => (item.getAttribute("data-created") ?? "") <= image.created_at);
   if (older) older.before(print(image));
-  else if (cursor === null || !sheet.children.length) sheet.append(print(image));
-  else if (![...sheet.children].some((item) => state.images.has(item.getAttribute("data-id") ?? ""))) sheet.prepend(print(image));
+  else if (cursor === null) sheet.append(print(image)); // else it comes with a later page
   total += 1;
 }
 
@@ -191,13 +192,13 @@ more.addEventListener("click", (event) => {
   event.preventDefault();
   load(false);
 });
-new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && cursor && load(false), {
+const nearEnd = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && cursor && load(false), {
   rootMargin: "800px",
-}).observe(byId("more-area"));
+});
+watchEnd();
 subscribe("image", onImage);
 subscribe("image_deleted", (id) => {
   const item = itemOf(id);
   if (item) leave(item);
 });
 subscribe("resync", () => scrollY < innerHeight && load(true));
-load(true);

@@ -5,6 +5,7 @@ import { getImage, listImages } from "./api.js";
 import { compareView } from "./compare.js";
 import { byId, button, el, shaped } from "./dom.js";
 import { drawVariations, removeWithUndo, toggleFavourite } from "./picture-actions.js";
+import { handOver } from "./storage.js";
 import { state, subscribe } from "./store.js";
 import { toast, toastError } from "./toast.js";
 
@@ -84,7 +85,8 @@ enlargeSmall();
 byId("favourite").addEventListener("click", withImage(toggleFavourite));
 byId("copy-prompt").addEventListener("click", withImage(copyPrompt));
 byId("variations").addEventListener("click", withImage(async (shown) => {
-  await drawVariations(shown);
+  const jobs = await drawVariations(shown);
+  handOver({ jobs: jobs.map((job) => job.id) });
   location.assign("/");
 }));
 document.getElementById("open-compare")?.addEventListener("click", withImage(openCompare));

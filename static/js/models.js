@@ -75,7 +75,8 @@ function progress(model) {
 
 /** @param {Model} model */
 function problems(model) {
-  const found = [...model.problems, ...(model.download?.error ? [model.download.error] : [])];
+  const listed = model.state === "absent" ? [] : model.problems; // that files are missing is no news then
+  const found = [...listed, ...(model.download?.error ? [model.download.error] : [])];
   if (lacksSpace(model)) found.push(`Needs up to ${formatBytes(missingBytes(model))}, but only ${formatBytes(diskFree)} are free on this disk.`);
   if (!found.length) return null;
   const tone = model.state === "damaged" || model.state === "failed" ? "bad" : "warn";

@@ -91,7 +91,7 @@ function table(rows) {
 /** @param {Recipe} recipe */
 function apply(recipe) {
   if (document.getElementById("composer")) return publish("use-recipe", recipe);
-  handOver(recipe);
+  handOver({ recipe });
   return location.assign("/");
 }
 

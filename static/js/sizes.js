@@ -22,6 +22,7 @@ const known = new Map();
 let fits = [];
 let model = "";
 let aspect = "1:1";
+let chosenFor = remembered("size-model", ""); // the model that the chosen size is meant for
 /** @type {{width: number, height: number} | null} */
 let chosen = null;
 /** @type {() => void} */
@@ -53,9 +54,15 @@ export function chosenFit() {
   return fits.find((fit) => same(fit, chosenSize()));
 }
 
-/** @param {number} width @param {number} height */
-export function chooseSize(width, height) {
+/**
+ * @param {number} width
+ * @param {number} height
+ * @param {string} [forModel]  keep it when this model's sizes arrive, even if it is not among them
+ */
+export function chooseSize(width, height, forModel = model) {
   chosen = { width, height };
+  chosenFor = forModel;
+  remember("size-model", forModel);
   aspect = fits.some((fit) => same(fit, chosen)) ? aspectOf(chosen) : CUSTOM;
   widthField().value = String(width);
   heightField().value = String(height);
@@ -147,13 +154,12 @@ export function sizeHint() {
 }
 
 /**
- * Show the sizes of a model, keeping the chosen one where the model has it.
+ * Show the sizes of a model. The chosen size stays if this model has it, or if it was chosen for this model.
  * @param {string} name
  * @param {[number, number]} recommended
  * @param {boolean} [again]  ask the server even if the answer is known: free memory and learned times change
  */
 export async function loadSizes(name, recommended, again = false) {
-  const switched = model !== "" && model !== name;
   model = name;
   if (again || !known.has(name)) {
     const { sizes } = await getSizes(name);
@@ -161,10 +167,11 @@ export async function loadSizes(name, recommended, again = false) {
   }
   if (model !== name) return; // another model was chosen meanwhile
   fits = known.get(name) ?? [];
-  const kept = !switched && (chosenSize() ?? remembered("size", null));
-  const [width, height] = kept ? [kept.width, kept.height] : recommended;
-  if (!kept || !same(kept, chosen) || again) chooseSize(width, height);
-  else show();
+  if (again && aspect === CUSTOM) return; // what is being typed stays
+  const kept = chosenSize() ?? remembered("size", null);
+  const keep = kept && (chosenFor === name || fits.some((fit) => same(fit, kept)));
+  if (keep) chooseSize(kept.width, kept.height);
+  else chooseSize(...recommended);
 }
 
 /** @param {() => void} onChange */
@@ -175,5 +182,10 @@ export function startSizes(onChange) {
     const [width, height] = /** @type {HTMLInputElement} */ (event.target).value.split("x").map(Number);
     chooseSize(width, height);
   });
-  for (const field of [widthField(), heightField()]) field.addEventListener("input", changed);
+  for (const field of [widthField(), heightField()]) {
+    field.addEventListener("input", () => {
+      if (chosenSize()) remember("size", chosenSize());
+      changed();
+    });
+  }
 }

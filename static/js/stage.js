@@ -28,9 +28,11 @@ const imageOf = (job) => (job.image_id ? state.images.get(job.image_id) : undefi
 
 /** @param {Job[]} jobs */
 export function showJobs(jobs) {
+  jobs.forEach(putJob);
   view = { jobs: jobs.map((job) => job.id), image: null };
   layout = "";
   render();
+  jobs.forEach(onJob);
   byId("stage").scrollIntoView({ block: "nearest" }); // on a phone it lies below the form
 }
 

@@ -31,16 +31,16 @@ export function remember(key, value) {
 const HANDOVER = "handover";
 
 /**
- * Settings for the studio, left by another page that is about to navigate there.
- * @param {import("./types.js").Recipe} recipe
+ * Settings to fill in, or jobs to show, left for the studio by another page that is about to navigate there.
+ * @param {{recipe?: import("./types.js").Recipe, jobs?: string[]}} what
  */
-export function handOver(recipe) {
-  sessionStorage.setItem(HANDOVER, JSON.stringify(recipe));
+export function handOver(what) {
+  sessionStorage.setItem(HANDOVER, JSON.stringify(what));
 }
 
-/** @returns {import("./types.js").Recipe | null} */
+/** @returns {{recipe?: import("./types.js").Recipe, jobs?: string[]}} */
 export function takeHandover() {
   const text = sessionStorage.getItem(HANDOVER);
   sessionStorage.removeItem(HANDOVER);
-  return text === null ? null : JSON.parse(text);
+  return text === null ? {} : JSON.parse(text);
 }

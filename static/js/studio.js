@@ -1,7 +1,7 @@
 // The studio: wires form, stage, strip, queue and memory panel together, and restores what was going on.
 
 import "./shell.js";
-import { getImage } from "./api.js";
+import { getImage, getJob, listJobs } from "./api.js";
 import { applyRecipe, send, startComposer } from "./composer.js";
 import { byId } from "./dom.js";
 import { startMemoryPanel } from "./memory-panel.js";
@@ -11,27 +11,30 @@ import { refreshRecent, startRecent } from "./recent.js";
 import { chooseSmaller } from "./sizes.js";
 import { cancelShown, showImage, showJobs, shownImage, startStage } from "./stage.js";
 import { takeHandover } from "./storage.js";
-import { isActive, state, subscribe } from "./store.js";
+import { isActive, putJob, subscribe } from "./store.js";
 import { toast, toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Job} Job */
 
+const LATEST = 100; // more than a queue and a batch hold
 const PHONE = matchMedia("(max-width: 46rem)"); // the same width as in studio.css
 
 let placed = false; // whether the stage already shows something this visit decided on
 
 /** @param {Job[]} jobs  a running request belongs on the stage, wherever it was started */
-function followRunning(jobs) {
+async function followRunning(jobs) {
   const first = jobs.find((job) => job.status === "running") ?? jobs.find(isActive);
   if (!first || placed) return;
   placed = true;
-  showJobs(first.group ? [...state.jobs.values()].filter((job) => job.group === first.group) : [first]);
+  showJobs(first.group ? await wholeGroup(first.group) : [first]);
 }
 
-/** Work that another tab or program started, while this stage is only showing something finished. @param {Job} job */
-function followOthers(job) {
-  if (job.status !== "running" || placed) return;
-  followRunning([job]);
+/** Also its pictures that are finished already. @param {string} group @returns {Promise<Job[]>} in the order of drawing */
+async function wholeGroup(group) {
+  const { jobs } = await listJobs(LATEST);
+  const members = jobs.filter((job) => job.group === group).reverse();
+  members.forEach(putJob);
+  return members;
 }
 
 async function showNewest() {
@@ -41,9 +44,13 @@ async function showNewest() {
 
 /** Settings that an address or another page asks for. */
 async function takeRequestedRecipe() {
-  const handed = takeHandover();
+  const { recipe, jobs } = takeHandover();
   const from = new URLSearchParams(location.search).get("from");
-  if (handed) applyRecipe(handed);
+  if (recipe) applyRecipe(recipe);
+  if (jobs) {
+    placed = true;
+    showJobs(await Promise.all(jobs.map(getJob)));
+  }
   if (!from) return;
   history.replaceState(null, "", "/");
   const image = await getImage(from);
@@ -72,8 +79,8 @@ document.addEventListener("keydown", onEscape);
 foldSettings(PHONE);
 PHONE.addEventListener("change", foldSettings);
 
-subscribe("hello", ({ jobs }) => followRunning(jobs));
-subscribe("job", followOthers);
+subscribe("hello", ({ jobs }) => followRunning(jobs).catch(toastError));
+subscribe("job", (job) => followRunning([job]).catch(toastError));
 subscribe("show-jobs", showJobs);
 subscribe("retry", send);
 subscribe("use-recipe", (recipe) => {

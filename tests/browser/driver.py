@@ -1,0 +1,204 @@
+"""A real server with the embedded seedling, and Chromium on it. Every page of every test is watched for errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+AXE = "4.14.1"
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+DRAWN_WITHIN_MS = 60_000  # the seedling takes half a second; a busy machine takes its time
+
+expect.set_options(timeout=10_000)
+
+
+def missing(what: str) -> Any:
+    """Without its tools a test is skipped, but never unnoticed where everything has to run."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is needed for the tests in a browser")
+    pytest.skip(f"no {what} here")
+
+
+class Site:
+    """`python -m server` in a process of its own."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.folder = folder
+        self.start(port)
+
+    def start(self, port: int) -> None:
+        options = ["--no-browser", "--port", str(port), "--output", str(self.folder / "out")]
+        options += ["--models-dir", str(self.folder / "models")]
+        environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "server", *options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert "http://" in line, line
+        self.url = line.split()[3]
+        self.port = int(self.url.rsplit(":", 1)[1])
+        self.await_health()
+
+    def await_health(self) -> None:
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()  # noqa: S310  (our own server)
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        pytest.fail("the server does not answer")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=30)
+
+    def kill_engine(self) -> None:
+        """As the system does when memory runs out."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        engines = [child for child in children if "server.engine" in child.cmdline()]
+        assert engines
+        for engine in engines:
+            engine.kill()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    running = Site(tmp_path_factory.mktemp("site"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None) or missing("Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What no page may ever do: open a dialog, break the Content-Security-Policy, throw."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.expected: list[str] = []  # parts of messages that a test provokes on purpose
+
+    def attach(self, page: Page) -> None:
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.seen.append(f"error: {error}"))
+        page.on("dialog", self._on_dialog)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.seen.append(f"console: {message.text}")
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        self.seen.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def verify(self) -> None:
+        unexpected = [text for text in self.seen if not any(part in text for part in self.expected)]
+        assert unexpected == []
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    watching = Watch()
+    yield watching
+    watching.verify()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
+    """A function that opens an address in a browser of its own, with Playwright's options of a context."""
+    contexts: list[BrowserContext] = []
+
+    def open_new(url: str, **options: Any) -> Page:
+        size = {"width": 1280, "height": 860}
+        context = chromium.new_context(**({"viewport": size, "reduced_motion": "reduce"} | options))
+        contexts.append(context)
+        page = context.new_page()
+        watch.attach(page)
+        page.goto(url)
+        return page
+
+    yield open_new
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def studio(site: Site, open_page: Callable[..., Page]) -> Page:
+    """The studio, ready to draw."""
+    page = open_page(site.url)
+    wait_until_ready(page)
+    return page
+
+
+def wait_until_ready(page: Page) -> None:
+    """The models and their sizes are known: Generate would be accepted."""
+    expect(page.locator("[name=size]").first).to_be_attached()
+
+
+def draw(page: Page, prompt: str, *, steps: int = 1) -> None:
+    """Ask for a picture and do not wait for it. Many steps make a job that lasts."""
+    page.get_by_label("Describe the picture").fill(prompt)
+    page.get_by_label("Steps").fill(str(steps))
+    page.get_by_role("button", name="Generate").click()
+
+
+def drawn(page: Page, prompt: str) -> None:
+    """Wait until the stage shows the finished picture of this prompt, which no other picture of the site has."""
+    picture = page.locator("#stage .frame a").get_by_role("img", name=prompt, exact=True)
+    expect(picture).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(page.locator("#cancel")).to_have_count(0)
+
+
+def make_picture(site: Site, prompt: str, **fields: Any) -> str:
+    """Draw over the interface, small and quick; the picture's id."""
+    body = json.dumps({"prompt": prompt, "steps": 1, "width": 64, "height": 64, **fields}).encode()
+    request = urllib.request.Request(  # noqa: S310  (our own server)
+        f"{site.url}/generate", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310
+        return str(response.headers["X-Image-Id"])
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, fetched once by npm and checked."""
+    folder = ROOT / ".cache" / f"axe-core-{AXE}"
+    script = folder / "axe.min.js"
+    if not script.exists():
+        npm = shutil.which("npm") or missing("npm")
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [npm, "pack", "--silent", "--pack-destination", str(folder), f"axe-core@{AXE}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+            member = archive.extractfile("package/axe.min.js")
+            assert member is not None
+            script.write_bytes(member.read())
+    source = script.read_bytes()
+    assert hashlib.sha256(source).hexdigest() == AXE_SHA256
+    return source.decode()

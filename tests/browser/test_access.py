@@ -1,0 +1,133 @@
+"""Everybody can use it: axe finds nothing on any page in either theme, the keyboard reaches everything, phones fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, draw, drawn, make_picture, wait_until_ready
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def picture(site: Site) -> str:
+    return make_picture(site, "a picture for everybody")
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found: list[dict[str, Any]] = page.evaluate("async () => (await axe.run(document)).violations")
+    return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
+
+
+PAGES = ("/", "/gallery", "/gallery?q=there+is+no+such+picture", "/i/{id}", "/model-manager", "/docs")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(site: Site, picture: str, open_page: Callable[..., Page], axe: str, theme: str) -> None:
+    page = open_page("about:blank", color_scheme=theme)
+    for path in PAGES:
+        page.goto(site.url + path.format(id=picture))
+        page.wait_for_load_state("load")
+        expect(page.locator("#engine-mark")).to_be_visible()
+        assert violations(page, axe) == [], path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_what_appears_later(
+    site: Site, open_page: Callable[..., Page], axe: str, theme: str
+) -> None:
+    page = open_page(site.url, color_scheme=theme)
+    wait_until_ready(page)
+    page.get_by_role("button", name="Generate").click()  # without a prompt: an error below the field
+    draw(page, "a slow picture", steps=60)
+    expect(page.locator("#stage-progress")).to_be_visible()
+    assert violations(page, axe) == [], "drawing"
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    assert violations(page, axe) == [], "cancelled"
+    page.get_by_label("Steps").fill("1")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".compare-caption")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
+    assert violations(page, axe) == [], "compared"
+    page.get_by_role("radio", name="Slider").check()
+    assert violations(page, axe) == [], "slider"
+    page.get_by_role("button", name="Keyboard and tips").click()
+    assert violations(page, axe) == [], "help"
+
+
+def test_the_keyboard_alone_draws_looks_and_deletes(studio: Page) -> None:
+    """Tab and keys only; the order of the page is the order of the work."""
+    studio.keyboard.press("Tab")
+    expect(studio.get_by_role("link", name="Skip to the content")).to_be_focused()
+    studio.keyboard.press("Enter")
+    tab_to(studio, "prompt")
+    studio.keyboard.type("a red heart")
+    tab_to(studio, "generate")
+    studio.keyboard.press("Enter")
+    drawn(studio, "a red heart")
+    tab_to_name(studio, "Delete")
+    studio.keyboard.press("Enter")
+    expect(studio.get_by_text("Picture deleted.")).to_be_visible()
+    tab_to_name(studio, "Undo")
+    studio.keyboard.press("Enter")
+    expect(studio.get_by_text("Picture restored.")).to_be_visible()
+
+
+def tab_to(page: Page, element_id: str) -> None:
+    tab_until(page, f"document.activeElement.id === '{element_id}'")
+
+
+def tab_to_name(page: Page, name: str) -> None:
+    tab_until(page, f"(document.activeElement.ariaLabel ?? document.activeElement.textContent).trim() === '{name}'")
+
+
+def tab_until(page: Page, condition: str) -> None:
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate(condition):
+            return
+    pytest.fail(f"the keyboard does not reach it: {condition}")
+
+
+def test_choices_move_with_the_arrow_keys(studio: Page) -> None:
+    studio.locator("[name=variant][value=ternary]").focus()
+    studio.keyboard.press("ArrowRight")
+    expect(studio.locator("[name=variant][value=binary]")).to_be_checked()
+    studio.locator("[name=aspect]:checked").focus()
+    studio.keyboard.press("ArrowRight")
+    expect(studio.locator("[name=aspect]:checked")).to_be_focused()
+    studio.keyboard.press("ArrowRight")
+    expect(studio.locator("[name=aspect]:checked")).to_have_value("3:4")
+
+
+TOO_WIDE = """
+    document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
+        .filter((element) => element.getBoundingClientRect().right > innerWidth)
+        .map((element) => `${element.tagName}.${element.className} ${element.textContent.trim().slice(0, 80)}`)
+"""
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1600])
+def test_no_page_scrolls_sideways(site: Site, picture: str, open_page: Callable[..., Page], width: int) -> None:
+    page = open_page("about:blank", viewport={"width": width, "height": 800})
+    for path in PAGES:
+        page.goto(site.url + path.format(id=picture))
+        expect(page.locator("#engine-mark")).to_be_attached()
+        assert page.evaluate(TOO_WIDE) == [], path
+
+
+def test_the_theme_can_be_chosen_and_is_kept(studio: Page) -> None:
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    light = studio.evaluate(background)
+    studio.get_by_role("button", name="Theme").click()
+    studio.get_by_role("button", name="Theme: light").click()
+    dark = studio.evaluate(background)
+    assert dark != light
+    studio.reload()
+    assert studio.evaluate(background) == dark
+    expect(studio.get_by_role("button", name="Theme: dark")).to_be_visible()

@@ -1,0 +1,124 @@
+"""The gallery and the page of one picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from bonsai_mlx import metadata
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, drawn, make_picture
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def pictures(site: Site) -> list[str]:
+    """Three pictures, oldest first."""
+    return [make_picture(site, prompt, seed=11) for prompt in ("gallery one", "gallery two", "gallery three")]
+
+
+def test_search_favourites_delete_and_undo(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{site.url}/gallery")
+    page.get_by_role("searchbox").fill("gallery t")
+    expect(page.locator("#total")).to_have_text("2 pictures with “gallery t”")
+    assert page.locator(".print img").evaluate_all("images => images.map((i) => i.alt)") == [
+        "gallery three",
+        "gallery two",
+    ]
+    first = page.locator(".print").first
+    first.get_by_role("button", name="Favourite").click()
+    expect(first.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Favourites").click()
+    expect(page.locator("#total")).to_have_text("1 picture with “gallery t”")
+    assert "favourite=1" in page.url
+    first.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Nothing found")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".print")).to_have_count(1)
+    expect(first.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "true")
+
+
+def test_scrolling_loads_the_rest(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+    for seed in range(4):
+        make_picture(site, "one of many", seed=seed)
+    page = open_page("about:blank")
+    page.route(
+        re.compile(r"/images\?"), lambda route: route.continue_(url=route.request.url.replace("limit=60", "limit=3"))
+    )
+    page.goto(f"{site.url}/gallery?q=one+of+many")
+    expect(page.locator(".print:not(.skeleton)")).to_have_count(4)
+    expect(page.locator("#more")).to_be_hidden()
+
+
+def test_it_can_be_read_without_scripts(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{site.url}/gallery?q=gallery+one", java_script_enabled=False)
+    expect(page.locator(".print img")).to_have_attribute("alt", "gallery one")
+    page.locator(".print-link").click()
+    expect(page.locator("h1")).to_have_text("gallery one")
+    expect(page.locator(".recipe")).to_contain_text("Seedling ternary")
+    page.get_by_role("link", name="Newer").click()
+    expect(page.locator("h1")).to_have_text("gallery two")
+
+
+def test_the_picture_page_and_its_neighbours(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{site.url}/i/{pictures[1]}")
+    expect(page.locator("#engine-mark")).to_be_visible()  # the scripts have started
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("h1")).to_have_text("gallery one")
+    expect(page.locator("#engine-mark")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("h1")).to_have_text("gallery two")
+    expect(page.locator("#engine-mark")).to_be_visible()
+    favourite = page.get_by_role("button", name="Favourite")
+    favourite.click()
+    expect(favourite).to_have_attribute("aria-pressed", "true")
+    favourite.click()
+    expect(favourite).to_have_attribute("aria-pressed", "false")
+
+
+def test_use_these_settings(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{site.url}/i/{pictures[0]}")
+    page.get_by_role("link", name="Use these settings").click()
+    expect(page.get_by_label("Describe the picture")).to_have_value("gallery one")
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("11")
+    expect(page.get_by_role("button", name="Lock the seed")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("Width, px")).to_have_value("64")
+    drawn(page, "gallery one")  # the picture itself is on the stage
+
+
+def test_variations_draw_the_next_seeds(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{site.url}/i/{pictures[0]}")
+    page.get_by_role("button", name="Variations").click()
+    page.wait_for_url(f"{site.url}/")
+    expect(page.locator(".batch .frame a img, .frame-wait")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
+    assert page.locator(".frame-tag").all_inner_texts() == [f"Seed {seed}" for seed in (12, 13, 14, 15)]
+    expect(page.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
+
+
+def test_downloads_with_and_without_the_prompt(
+    site: Site, pictures: list[str], open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = open_page(f"{site.url}/i/{pictures[2]}")
+    for name, prompt in (("Download", "gallery three"), ("Without the prompt", None)):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name, exact=True).click()
+        file = tmp_path / f"{name}.png"
+        download.value.save_as(file)
+        found = metadata.read(file)
+        assert (found.prompt if found else None) == prompt
+        with Image.open(file) as opened:
+            assert "xmp" in opened.info  # the mark stays
+
+
+def test_delete_on_the_picture_page_can_be_undone(site: Site, open_page: Callable[..., Page]) -> None:
+    picture = make_picture(site, "to be deleted")
+    page = open_page(f"{site.url}/i/{picture}")
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Picture deleted.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Delete")).to_be_visible()

@@ -1,0 +1,106 @@
+"""Reading settings from pictures that are dropped, pasted or chosen."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driver import Site, make_picture
+from tests.js import fixtures
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    fixtures.write(folder)
+    return folder
+
+
+def deliver(page: Page, file: Path, event: str) -> None:
+    """Drop or paste a file, as the browser tells a page of it."""
+    page.evaluate(
+        """async ([data, name, kind]) => {
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name, { type: "image/png" }));
+            const init = { bubbles: true, cancelable: true };
+            const event = kind === "paste"
+                ? new ClipboardEvent("paste", { ...init, clipboardData: transfer })
+                : new DragEvent(kind, { ...init, dataTransfer: transfer });
+            document.body.dispatchEvent(event);
+        }""",
+        [base64.b64encode(file.read_bytes()).decode(), file.name, event],
+    )
+
+
+def test_drop_shows_what_is_in_the_picture_and_applies_it(studio: Page, files: Path) -> None:
+    deliver(studio, files / "ours.png", "dragover")
+    expect(studio.get_by_text("Drop a picture to read its settings")).to_be_visible()
+    deliver(studio, files / "ours.png", "drop")
+    dialog = studio.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("Settings from bonsai-mlx")
+    expect(dialog).to_contain_text("with <b>two</b> lines")
+    dialog.get_by_role("button", name="Apply").click()
+    expect(studio.get_by_label("Describe the picture")).to_have_value(fixtures.RECIPE.prompt)
+    expect(studio.get_by_label("Seed", exact=True)).to_have_value("4294967295")
+    expect(studio.locator("[name=size]:checked")).to_have_value("128x128")
+
+
+def test_only_what_is_ticked_is_applied(studio: Page, files: Path) -> None:
+    seed = studio.get_by_label("Seed", exact=True).input_value()
+    deliver(studio, files / "a1111.png", "paste")
+    dialog = studio.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("Settings from Forge")
+    expect(dialog).to_contain_text("Bonsai takes none")
+    expect(dialog.get_by_label("Apply Steps")).not_to_be_checked()
+    dialog.get_by_label("Apply Seed").uncheck()
+    dialog.get_by_role("button", name="Apply").click()
+    expect(studio.get_by_label("Describe the picture")).to_have_value("a red fox, ink wash\nsecond line")
+    expect(studio.get_by_label("Seed", exact=True)).to_have_value(seed)
+    expect(studio.get_by_label("Steps")).to_have_value("4")
+
+
+def test_a_chosen_file_can_be_declined_with_escape(studio: Page, files: Path) -> None:
+    studio.locator("#image-file").set_input_files(files / "swarm.png")
+    expect(studio.get_by_role("dialog").get_by_role("heading")).to_have_text("Settings from SwarmUI")
+    studio.keyboard.press("Escape")
+    expect(studio.get_by_role("dialog")).to_be_hidden()
+    expect(studio.get_by_label("Describe the picture")).to_have_value("")
+
+
+def test_a_drop_in_the_gallery_leads_to_the_studio(site: Site, open_page: Callable[..., Page], files: Path) -> None:
+    page = open_page(f"{site.url}/gallery")
+    deliver(page, files / "ours.png", "drop")
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url(f"{site.url}/")
+    expect(page.get_by_label("Describe the picture")).to_have_value(fixtures.RECIPE.prompt)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("plain.png", "carries no settings"),
+        ("not-an-image.png", "not a PNG, JPEG or WebP"),
+        ("bomb.png", "cannot be read"),
+    ],
+)
+def test_nothing_to_read_is_said_plainly(studio: Page, files: Path, name: str, words: str) -> None:
+    deliver(studio, files / name, "drop")
+    expect(studio.locator(".toast")).to_contain_text(words)
+    expect(studio.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_picture_of_the_gallery_gives_its_settings_back(site: Site, studio: Page, tmp_path: Path) -> None:
+    picture = make_picture(site, "round trip", seed=99)
+    file = tmp_path / "picture.png"
+    file.write_bytes(studio.request.get(f"{site.url}/images/{picture}.png").body())
+    deliver(studio, file, "drop")
+    studio.get_by_role("button", name="Apply").click()
+    expect(studio.get_by_label("Describe the picture")).to_have_value("round trip")
+    expect(studio.get_by_label("Seed", exact=True)).to_have_value("99")

@@ -1,0 +1,170 @@
+"""Drawing from the page: generate, cancel, batch, compare, seeds, and what survives a reload or a dead engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, draw, drawn, wait_until_ready
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_first_visit_offers_the_seedling_and_the_downloads(studio: Page) -> None:
+    expect(studio.locator("#model-note")).to_contain_text("tiny demonstration model")
+    expect(studio.get_by_role("button", name=re.compile("ternary, .* GB"))).to_be_visible()
+    expect(studio.get_by_role("button", name=re.compile("binary, .* GB"))).to_be_visible()
+    studio.get_by_role("button", name="three green stars").click()
+    expect(studio.get_by_label("Describe the picture")).to_have_value("three green stars")
+
+
+def test_generate_with_the_keyboard_shows_the_picture_and_its_recipe(studio: Page) -> None:
+    studio.get_by_label("Describe the picture").fill("a red circle")
+    seed = studio.get_by_label("Seed", exact=True).input_value()
+    studio.keyboard.press("Control+Enter")
+    drawn(studio, "a red circle")
+    expect(studio.locator("#stage .stage-prompt")).to_have_text("a red circle")
+    expect(studio.locator("#stage .facts")).to_contain_text(f"Seed {seed}")
+    expect(studio.locator("#stage .facts")).to_contain_text("128 × 128")
+    expect(studio.locator("#strip a").first).to_have_attribute("aria-current", "true")
+    expect(studio.locator("#announcer")).to_have_text("The picture is done.")
+    expect(studio.locator("#figures")).to_contain_text("Engine process")
+
+
+def test_previews_and_phases_arrive_while_drawing(studio: Page) -> None:
+    draw(studio, "a blue boat on the sea", steps=30)
+    expect(studio.locator("#stage-words")).to_have_text(re.compile(r"Step \d+ of 30"), timeout=DRAWN_WITHIN_MS)
+    expect(studio.locator(".frame-preview")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(studio).to_have_title(re.compile(r"^\d+ % · "))
+    studio.keyboard.press("Escape")
+    expect(studio.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(studio).to_have_title("bonsai-mlx")
+
+
+def test_cancel_button(studio: Page) -> None:
+    draw(studio, "a green square", steps=60)
+    studio.get_by_role("button", name="Cancel", exact=True).click()
+    expect(studio.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(studio.get_by_label("Describe the picture")).to_have_value("a green square")
+
+
+def test_several_pictures_have_consecutive_seeds(studio: Page) -> None:
+    studio.get_by_label("Seed", exact=True).fill("41")
+    studio.get_by_label("Images").select_option("3")
+    draw(studio, "a pink heart")
+    expect(studio.locator(".batch .frame a img")).to_have_count(3, timeout=DRAWN_WITHIN_MS)
+    assert studio.locator(".frame-tag").all_inner_texts() == ["Seed 41", "Seed 42", "Seed 43"]
+
+
+def test_a_locked_seed_stays_and_an_unlocked_one_changes(studio: Page) -> None:
+    seed = studio.get_by_label("Seed", exact=True)
+    studio.get_by_role("button", name="Lock the seed").click()
+    first = seed.input_value()
+    draw(studio, "a star")
+    drawn(studio, "a star")
+    draw(studio, "a moon")
+    expect(studio.locator("#stage .stage-prompt")).to_have_text("a moon")
+    assert seed.input_value() == first
+    studio.get_by_role("button", name="Lock the seed").click()
+    draw(studio, "a sun")
+    expect(seed).not_to_have_value(first)
+    studio.keyboard.press("Escape")
+
+
+def test_compare_shows_both_variants_and_a_slider_for_the_keyboard(studio: Page) -> None:
+    studio.get_by_label("Describe the picture").fill("a yellow moon over a house at night")
+    studio.get_by_label("Steps").fill("1")
+    studio.get_by_role("button", name="Compare").click()
+    expect(studio.locator(".compare-caption b")).to_have_text(
+        ["Seedling ternary", "Seedling binary"], timeout=DRAWN_WITHIN_MS
+    )
+    expect(studio.locator(".compare-caption").first).to_contain_text("peak")
+    studio.get_by_role("radio", name="Slider").check()
+    slider = studio.get_by_role("slider")
+    slider.focus()
+    studio.keyboard.press("ArrowRight")
+    expect(slider).to_have_value("51")
+    assert studio.locator(".wipe").evaluate("frame => frame.style.getPropertyValue('--cut')") == "51%"
+
+
+def test_wrong_input_is_named_where_it_is(studio: Page) -> None:
+    studio.get_by_role("button", name="Generate").click()
+    expect(studio.locator("#prompt-error")).to_have_text("Describe the picture in a few words.")
+    expect(studio.get_by_label("Describe the picture")).to_be_focused()
+    studio.get_by_label("Describe the picture").fill("a cup")
+    studio.get_by_label("Steps").fill("0")
+    studio.get_by_role("button", name="Generate").click()
+    expect(studio.locator("#steps-error")).to_be_visible()
+    expect(studio.get_by_label("Steps")).to_be_focused()
+
+
+def test_an_odd_size_can_be_typed(studio: Page) -> None:
+    studio.get_by_role("radio", name="Other").check()
+    studio.get_by_label("Width, px").fill("100")
+    draw(studio, "a cloud")
+    expect(studio.locator("#size-error")).to_be_visible()
+    studio.get_by_label("Width, px").fill("96")
+    studio.get_by_label("Height, px").fill("64")
+    studio.get_by_role("button", name="Generate").click()
+    drawn(studio, "a cloud")
+    expect(studio.locator("#stage .facts")).to_contain_text("96 × 64")
+
+
+def test_a_reload_and_a_second_page_find_the_running_job(
+    site: Site, studio: Page, open_page: Callable[..., Page]
+) -> None:
+    draw(studio, "an orange fish", steps=60)
+    expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
+    studio.reload()
+    expect(studio.locator("#stage-words")).to_have_text(re.compile(r"Step \d+ of 60"), timeout=DRAWN_WITHIN_MS)
+    expect(studio.locator("#stage .stage-prompt")).to_have_text("an orange fish")
+    phone = open_page(site.url, viewport={"width": 390, "height": 844})
+    expect(phone.locator("#stage-words")).to_have_text(re.compile("of 60"), timeout=DRAWN_WITHIN_MS)
+    phone.get_by_role("button", name="Cancel", exact=True).click()
+    for page in (studio, phone):
+        expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+
+
+def test_a_killed_engine_fails_one_job_and_the_next_one_works(site: Site, studio: Page) -> None:
+    draw(studio, "a white cloud", steps=60)
+    expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
+    site.kill_engine()
+    expect(studio.get_by_role("heading", name="Out of memory")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    studio.get_by_label("Steps").fill("1")
+    draw(studio, "a white cloud")
+    drawn(studio, "a white cloud")
+
+
+def test_unload_ends_the_engine(studio: Page) -> None:
+    draw(studio, "a brown tree")
+    drawn(studio, "a brown tree")
+    studio.get_by_role("button", name="Unload now").click()
+    expect(studio.locator("#memory-mark")).to_have_text("Asleep")
+    expect(studio.locator("#unload-hint")).to_contain_text("Nothing is loaded")
+
+
+def test_a_lost_server_is_announced_and_found_again(
+    tmp_path_factory: pytest.TempPathFactory, open_page: Callable[..., Page], watch: Watch
+) -> None:
+    watch.expected = [
+        "ERR_CONNECTION_REFUSED",
+        "ERR_INCOMPLETE_CHUNKED_ENCODING",
+        "ERR_NETWORK",
+        "ERR_CONNECTION_RESET",
+    ]
+    site = Site(tmp_path_factory.mktemp("restart"))
+    page = open_page(site.url)
+    wait_until_ready(page)
+    site.stop()
+    expect(page.locator("#connection-banner")).to_be_visible()
+    expect(page.locator("#engine-text")).to_have_text("Offline")
+    page.get_by_label("Describe the picture").fill("a star")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator("#submit-note")).to_contain_text("does not answer")
+    site.start(site.port)
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator("#connection-banner")).to_be_hidden()
+    site.stop()
