@@ -149,11 +149,15 @@ def _decoding(checkpoint: Checkpoint, width: int, height: int, device: str, item
 
 
 def _layer_moment(pixels: int, before: int, after: int, device: str, item: int, strip_values: int) -> int:
-    """A residual block (its input and first result are whole at once), or with `after` 0 an upsampling one."""
-    weights = 9 * max(before, after) * before * item
-    values = pixels * before
+    """A residual block's two convolutions, or with `after` 0 an upsampling one's; see vae.ResnetBlock.
+
+    The input stays whole while the first result grows; then both are whole while the second convolution starts.
+    """
+    weights = 9 * max(before, after) * before
+    strip = min(pixels, max(1, strip_values // before))  # positions
     copies = 3 + (9 if device == "cpu" else 0)  # normalised, result and sum; unrolled on a CPU
-    if values > strip_values:
+    if strip < pixels:
         copies += 2  # rows borrowed from the neighbours
-    strip = min(values, strip_values) * item
-    return weights + pixels * (before + after) * item + copies * strip
+    first = pixels * before + (pixels - strip) * after + copies * strip * before
+    second = pixels * (before + after) + copies * strip * after
+    return (weights + max(first, second)) * item

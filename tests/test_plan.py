@@ -1,0 +1,100 @@
+"""The memory plan: what it promises, what it refuses, and that the pipeline keeps to it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bonsai_mlx import GenerationRequest, Pipeline, device, plan
+from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.errors import OutOfMemory
+from bonsai_mlx.layout import TextEncoderConfig, TransformerConfig, VaeConfig
+
+SIZES = [(128, 128), (256, 256), (512, 256)]
+LEVELS = ["default", "drop", "stream"]
+
+
+def full_size(bits: int) -> Checkpoint:
+    """The 4B model's dimensions; only its shapes are used, so no files are needed."""
+    transformer = TransformerConfig(128, 5, 20, 128, 24, 7680, (32, 32, 32, 32), bits=bits)
+    encoder = TextEncoderConfig(151936, 2560, 9728, 36, 32, 8, 128)
+    return Checkpoint(
+        root=Path("4b"),
+        transformer=transformer,
+        text_encoder=encoder,
+        vae=VaeConfig((128, 256, 512, 512), 2, 32, 32),
+        scheduler={},
+        prompt_layers=(9, 18, 27),
+        max_sequence_length=512,
+        recommended_steps=4,
+        recommended_size=(512, 512),
+        folders={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("bits", "side", "most_gb"),
+    [(2, 512, 1.5), (2, 1024, 2.0), (1, 512, 1.05), (1, 1024, 1.6)],
+)
+def test_the_4b_model_stays_within_its_budget_on_a_gpu(bits, side, most_gb):
+    assert plan.predict(full_size(bits), side, side).peak_bytes <= most_gb * 1e9
+
+
+@pytest.mark.parametrize(("bits", "most_gb"), [(2, 1.06), (1, 0.60)])
+def test_the_4b_model_between_pictures(bits, most_gb):
+    assert plan.predict(full_size(bits), 512, 512).resident_bytes <= most_gb * 1e9
+
+
+@pytest.mark.parametrize(("side", "most_gb"), [(512, 0.6), (1024, 1.0)])
+@pytest.mark.parametrize("bits", [1, 2])
+def test_the_smallest_limit_of_the_4b_model(bits, side, most_gb):
+    assert plan.predict(full_size(bits), side, side, int(most_gb * 1e9)).streamed
+
+
+def test_an_impossible_limit_is_refused_with_the_smallest_that_can_be_met():
+    checkpoint = full_size(2)
+    with pytest.raises(OutOfMemory, match=r"the smallest that can be met is [0-9.]+ GB") as refusal:
+        plan.predict(checkpoint, 1024, 1024, 10**8)
+    smallest = float(re.findall(r"([0-9.]+) GB", str(refusal.value))[-1])
+    assert plan.predict(checkpoint, 1024, 1024, int((smallest + 0.005) * 1e9)).peak_bytes <= (smallest + 0.005) * 1e9
+
+
+def test_a_limit_chooses_the_fastest_plan_that_fits():
+    checkpoint = full_size(2)
+    unlimited = plan.predict(checkpoint, 1024, 1024)
+    assert unlimited.level == "default"
+    assert plan.predict(checkpoint, 1024, 1024, unlimited.peak_bytes).level == "default"
+    assert plan.predict(checkpoint, 1024, 1024, unlimited.peak_bytes - 1).level == "drop"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_prediction_is_within_a_tenth_of_the_measured_peak(width, height, level, seedling):
+    pipe = Pipeline.from_pretrained(seedling)
+    wanted = [p for p in plan.levels(pipe.checkpoint, width, height, device.backend(), 4) if p.level == level][-1]
+    pipe.memory_limit_bytes = wanted.peak_bytes
+    pipe.generate("a red circle", seed=1, steps=1, width=width, height=height)
+    result = pipe.generate("a blue boat", seed=1, steps=1, width=width, height=height)
+    used = pipe.plan(GenerationRequest("x", width=width, height=height))
+    assert result.memory["peak_bytes"] == pytest.approx(used.peak_bytes, rel=0.10)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_plan_makes_the_same_picture(level, seedling):
+    expected = np.asarray(Pipeline.from_pretrained(seedling).generate("a red circle", seed=1).image, dtype=int)
+    pipe = Pipeline.from_pretrained(seedling)
+    width, height = pipe.checkpoint.recommended_size
+    wanted = [p for p in plan.levels(pipe.checkpoint, width, height, device.backend(), 4) if p.level == level][-1]
+    pipe.memory_limit_bytes = wanted.peak_bytes
+    found = np.asarray(pipe.generate("a red circle", seed=1).image, dtype=int)
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_planning_needs_no_mlx():
+    code = "import sys, bonsai_mlx.plan; sys.exit('mlx.core' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
