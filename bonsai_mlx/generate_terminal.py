@@ -123,7 +123,8 @@ def _word(state: str) -> str:
 def _settings(pipe: Pipeline, request: GenerationRequest) -> str:
     """What will be drawn, with the model's own choices filled in."""
     filled = request.resolved(steps=pipe.checkpoint.recommended_steps, size=pipe.checkpoint.recommended_size)
-    return f"seed {filled.seed}, {filled.steps} steps, {filled.width}x{filled.height}"
+    steps = "1 step" if filled.steps == 1 else f"{filled.steps} steps"
+    return f"seed {filled.seed}, {steps}, {filled.width}x{filled.height}"
 
 
 def _follow(events: Iterable[Event], quiet: bool) -> GenerationResult:

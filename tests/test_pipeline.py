@@ -169,7 +169,7 @@ def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
     for events in range(1, count + 1):
         stopped_after(tiny, events, "a red house")
         assert active() == idle, f"after event {events}"
-        assert mx.get_cache_memory() < 1000  # what the frames of the generator held last
+        assert mx.get_cache_memory() < 100_000  # small change that the closed frames held
     assert np.array_equal(expected, pixels(tiny))
 
 
