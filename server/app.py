@@ -16,13 +16,14 @@ from starlette.types import ASGIApp
 from bonsai_mlx import __version__
 
 from . import errors
-from .routes import generate, images, jobs, models, pages, system
+from .routes import generate, images, jobs, models, openai, pages, system
 from .security import LoggedRequest, door
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
 
 ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router)
+COMPATIBILITY = (("/v1", openai.router), ("/api/v1", openai.router))  # the interfaces of other programs
 
 
 class Assets(StaticFiles):
@@ -79,5 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    for prefix, router in COMPATIBILITY:
+        app.include_router(router, prefix=prefix)
     app.mount("/static", Assets(directory=STATIC), name="static")
     return app

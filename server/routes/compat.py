@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,13 @@ from starlette.responses import Response
 
 from bonsai_mlx.errors import BonsaiError
 
-from .errors import ApiError, Code, ErrorDetail, from_bonsai
-from .jobs import Order, batch
-from .loose import Body, integer, prompt_of, seed_of, size_of
-from .models import Ready
-from .schemas import Image, Job, PictureFields
-from .studio import Studio
+from ..errors import ApiError, Code, ErrorDetail, from_bonsai
+from ..jobs import Order, batch
+from ..loose import Body, integer, prompt_of, seed_of, size_of
+from ..models import Ready
+from ..schemas import Image, Job, PictureFields
+from ..studio import Studio
+from .generate import draw, failure
 
 log = logging.getLogger("bonsai.compat")
 
@@ -96,27 +97,40 @@ async def orders_of(studio: Studio, ready: Ready, body: Body, count: int, steps:
         steps=min(max(asked, 1), max_steps(studio, ready)),
         width=width,
         height=height,
+        force=False,
     )
     return list(batch(await studio.order(fields, ready.name), count))
 
 
-def submit(studio: Studio, orders: Sequence[Order]) -> list[Job]:
-    """Queue the pictures. ApiError 429 at once when it would take longer than clients wait before anything is drawn."""
+def check_wait(studio: Studio) -> None:
+    """ApiError 429 at once when the queue is longer than clients wait for an answer."""
     active = studio.jobs.active
     wait_s = active[-1].job.eta_s if active else None
     if wait_s is not None and wait_s > studio.settings.compat_wait_s:
-        message = f"{len(active)} pictures are before this one; they take about {wait_s:.0f} seconds."
+        message = f"There are {len(active)} pictures before this one, which take about {wait_s:.0f} seconds."
         raise ApiError(429, "queue_full", message, retry_after_s=wait_s)
+
+
+def submit(studio: Studio, orders: Sequence[Order]) -> list[Job]:
+    """Queue the pictures for a caller that waits."""
+    check_wait(studio)
     return studio.jobs.submit(orders, "batch" if len(orders) > 1 else None, attached=True)
 
 
+async def drawn(studio: Studio, request: Request, orders: list[Order]) -> list[Picture]:
+    """Draw all of the pictures or fail with the reason of the first failure; leaving cancels them."""
+    check_wait(studio)
+    jobs = await draw(studio, request, orders, "batch" if len(orders) > 1 else None)
+    return [await picture(studio, job) for job in jobs]
+
+
 @contextlib.contextmanager
-def cancelling(studio: Studio, jobs: Iterable[Job]) -> Any:
+def cancelling(studio: Studio, jobs: Sequence[Job]) -> Iterator[None]:
     """Cancels what is unfinished at the end of the block, however it ends: nobody waits for it any more."""
     try:
         yield
     finally:
-        for job in reversed(list(jobs)):
+        for job in reversed(jobs):
             with contextlib.suppress(ApiError):  # 409: it has ended
                 studio.jobs.cancel(job.id)
 
@@ -162,26 +176,6 @@ async def picture(studio: Studio, job: Job) -> Picture:
 
 
 # failing
-
-_STATUS_OF_FAILURE: dict[str, tuple[int, Code]] = {
-    "bad_field": (422, "bad_field"),
-    "model_missing": (409, "model_missing"),
-    "out_of_memory": (507, "out_of_memory"),
-    "disk_full": (507, "disk_full"),
-}
-
-
-def failure(job: Job) -> ApiError:
-    """Why a job has no picture."""
-    if job.status == "cancelled":
-        return ApiError(409, "cancelled", "The job was cancelled.")
-    if job.status == "interrupted":
-        message = "The server was stopped before the picture was finished."
-        return ApiError(503, "shutting_down", message, retry_after_s=10)
-    error = job.error
-    status, code = _STATUS_OF_FAILURE.get(error.code if error else "", (500, "failed"))
-    message = error.message if error else "The picture could not be made."
-    return ApiError(status, code, message, remedy=error.remedy if error else None)
 
 
 def sentence(detail: ErrorDetail) -> str:

@@ -1,0 +1,248 @@
+"""OpenAI's image interface, at /v1 and, for clients of Lemonade, at /api/v1.
+
+Fields that are unknown or null change nothing; an unknown model is the default one. Beside what OpenAI answers, every
+picture tells its `seed`, `steps`, `width`, `height`, `model` and `timings`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from ..errors import ErrorDetail, error_response, not_found
+from ..jobs import Order
+from ..loose import Body, bad_field, bounded, flag, read_body, text
+from ..pictures import FORMATS, Format, converted, enlarged
+from ..schemas import Job, Model
+from ..studio import Studio
+from .common import IdPath, StudioDep
+from .compat import (
+    MAX_IMAGES,
+    Picture,
+    as_api_error,
+    choose_model,
+    drawn,
+    errors_as,
+    followed,
+    known_model,
+    orders_of,
+    picture,
+    public_name,
+    ready_models,
+    sentence,
+    submit,
+)
+
+_STATUS = {"bad_field": 400, "does_not_fit": 400, "model_missing": 404}  # as OpenAI has it
+_WORTH_RETRYING = ("queue_full", "shutting_down")
+_CREATED = 1_763_596_800  # of the models, which nobody but the shape asks for
+_NO_USAGE = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "total_tokens": 0,
+    "input_tokens_details": {"text_tokens": 0, "image_tokens": 0},
+}
+
+
+def error_body(status: int, detail: ErrorDetail) -> dict[str, Any]:
+    """An error in OpenAI's shape."""
+    kind = "invalid_request_error" if status < 500 and status != 429 else "server_error"
+    return {
+        "error": {"message": sentence(detail), "type": kind, "param": detail.field, "code": detail.code},
+    }
+
+
+def render_error(status: int, detail: ErrorDetail) -> Response:
+    """Without `x-should-retry: false`, OpenAI's libraries ask twice more, and every time a picture would be drawn."""
+    status = _STATUS.get(detail.code, status)
+    headers = dict(error_response(status, detail).headers) if detail.retry_after_s is not None else {}
+    kept = {"retry-after": headers["retry-after"]} if "retry-after" in headers else {}
+    if detail.code not in _WORTH_RETRYING:
+        kept["x-should-retry"] = "false"
+    return JSONResponse(error_body(status, detail), status_code=status, headers=kept)
+
+
+router = APIRouter(tags=["openai"], route_class=errors_as(render_error))
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How the pictures are wanted, beside what they show."""
+
+    count: int
+    format: Format
+    compression: int
+    as_url: bool
+    partials: int
+    quality: str
+    base_url: str
+
+    @classmethod
+    def of(cls, body: Body, request: Request) -> Wish:
+        format_ = text(body, "output_format", "png").lower() or "png"
+        format_ = "jpeg" if format_ == "jpg" else format_
+        if format_ not in FORMATS:
+            raise bad_field("output_format", f"output_format has to be one of {', '.join(FORMATS)}.")
+        return cls(
+            count=bounded(body, "n", 1, MAX_IMAGES, 1),
+            format=format_,
+            compression=bounded(body, "output_compression", 0, 100, 90),
+            as_url=text(body, "response_format") == "url",
+            partials=bounded(body, "partial_images", 0, 3, 0),
+            quality=text(body, "quality", "auto"),
+            base_url=f"{request.url.scheme}://{request.headers['host']}",
+        )
+
+    async def base64(self, png: bytes) -> str:
+        return base64.b64encode(await converted(png, self.format, self.compression)).decode()
+
+    def about(self, width: int, height: int) -> dict[str, Any]:
+        """What every answer and event says about its pictures."""
+        return {
+            "size": f"{width}x{height}",
+            "quality": self.quality,
+            "background": "opaque",
+            "output_format": self.format,
+        }
+
+
+@router.post("/images/generations", summary="Draw pictures (OpenAI)")
+async def generations(studio: StudioDep, request: Request) -> Response:
+    """prompt, model, n, size, response_format, output_format, output_compression, quality, stream and partial_images as
+    OpenAI has them; beside them seed, steps, width and height."""
+    body = await read_body(request)
+    wish = Wish.of(body, request)
+    ready = choose_model(studio, text(body, "model"))
+    steps = max(1, ready.recommended_steps // 2) if wish.quality == "low" else None
+    orders = await orders_of(studio, ready, body, wish.count, steps)
+    if flag(body, "stream"):
+        events = _stream(studio, submit(studio, orders), orders[0], wish)
+        return StreamingResponse(events, media_type="text/event-stream")
+    pictures = await drawn(studio, request, orders)
+    return JSONResponse(
+        {
+            "created": int(time.time()),
+            "data": [await _datum(wish, made) for made in pictures],
+            "model": public_name(ready.name),
+            **wish.about(orders[0].width, orders[0].height),
+            "usage": _NO_USAGE,
+        }
+    )
+
+
+async def _datum(wish: Wish, made: Picture) -> dict[str, Any]:
+    """One picture: as text or, if asked for, as an address; never both, since some clients then refuse the address."""
+    if wish.as_url:
+        shown = {"url": f"{wish.base_url}/v1/images/{made.job.id}.{wish.format}"}
+    else:
+        shown = {"b64_json": await wish.base64(made.png)}
+    return shown | _facts(made)
+
+
+def _facts(made: Picture) -> dict[str, Any]:
+    facts = {name: getattr(made.job, name) for name in ("seed", "steps", "width", "height")}
+    return facts | {"model": public_name(made.job.model), "timings": made.image.timings}
+
+
+# streaming
+
+
+async def _stream(studio: Studio, jobs: list[Job], order: Order, wish: Wish) -> AsyncIterator[bytes]:
+    """Partial pictures drawn from what the engine has so far, then the picture; closing it cancels the jobs."""
+    about = wish.about(order.width, order.height)
+    due = partial_steps(wish.partials, order.steps)
+    sent: dict[str, int] = {}
+    try:
+        async with aclosing(followed(studio, jobs)) as states:
+            async for job in states:
+                index = sent.get(job.id, 0)
+                if job.status == "done":
+                    yield _event("completed", await _completed(studio, job, wish) | about)
+                elif job.preview_seq and index < len(due) and job.step >= due[index]:
+                    sent[job.id] = index + 1
+                    yield _event("partial_image", await _partial(studio, job, wish, index) | about)
+    except Exception as error:  # the status has been sent: the reason goes into the stream, where clients look for it
+        mapped = as_api_error(error)
+        yield _sse("error", error_body(_STATUS.get(mapped.detail.code, mapped.status), mapped.detail))
+
+
+def partial_steps(partials: int, steps: int) -> list[int]:
+    """After which steps to show something: spread evenly, never after the last, where the picture itself follows."""
+    spread = {round(i * steps / (partials + 1)) for i in range(1, partials + 1)}
+    return sorted(step for step in spread if 0 < step < steps)
+
+
+async def _partial(studio: Studio, job: Job, wish: Wish, index: int) -> dict[str, Any]:
+    preview = studio.jobs.preview_png(job.id)
+    data = await enlarged(preview, job.width, job.height, wish.format, wish.compression)
+    return {"b64_json": base64.b64encode(data).decode(), "partial_image_index": index}
+
+
+async def _completed(studio: Studio, job: Job, wish: Wish) -> dict[str, Any]:
+    made = await picture(studio, job)
+    return {"b64_json": await wish.base64(made.png), "usage": _NO_USAGE, **_facts(made)}
+
+
+def _event(name: str, fields: dict[str, Any]) -> bytes:
+    kind = f"image_generation.{name}"
+    return _sse(kind, {"type": kind, "created_at": int(time.time()), **fields})
+
+
+def _sse(event: str, data: dict[str, Any]) -> bytes:
+    return f"event: {event}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+# what else clients ask for
+
+
+@router.options("/images/generations", summary="For clients that look whether the interface is there")
+async def ping() -> Response:
+    return Response(status_code=204, headers={"Allow": "OPTIONS, POST"})
+
+
+@router.get("/images/{image_id}.{format_}", summary="A picture that an answer gave the address of")
+async def image(studio: StudioDep, image_id: IdPath, format_: str) -> Response:
+    if format_ not in FORMATS:
+        raise not_found("image")
+    data = await converted(await studio.gallery.png(image_id), format_)
+    return Response(data, media_type=f"image/{format_}")
+
+
+def model_object(model: Model) -> dict[str, Any]:
+    """OpenAI's model, with what Lemonade's clients read of it; `size` in GB."""
+    return {
+        "id": public_name(model.name),
+        "object": "model",
+        "created": _CREATED,
+        "owned_by": "bonsai-mlx" if model.embedded else "prism-ml",
+        "name": model.title,
+        "checkpoint": model.repo or model.name,
+        "recipe": "bonsai-mlx",
+        "labels": ["image"],
+        "size": round(model.bytes_total / 1e9, 3),
+        "downloaded": model.state == "ready",
+    }
+
+
+@router.get("/models", summary="The models that can draw now; with show_all every model that is known (Lemonade)")
+async def models(studio: StudioDep, request: Request) -> JSONResponse:
+    names = ready_models(studio)
+    if request.query_params.get("show_all", "").lower() in ("1", "true"):
+        names += [name for name in studio.models.names() if name not in names]
+    return JSONResponse({"object": "list", "data": [model_object(studio.models.get(name)) for name in names]})
+
+
+@router.get("/models/{model_id:path}", summary="One model")
+async def model(studio: StudioDep, model_id: str) -> JSONResponse:
+    name = known_model(studio, model_id)
+    if name is None:
+        raise not_found("model")
+    return JSONResponse(model_object(studio.models.get(name)))
