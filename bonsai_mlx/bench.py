@@ -25,6 +25,7 @@ from .footprint import process_bytes_read, process_footprint
 from .memory import RunMemory, Sample
 from .pipeline import Pipeline
 from .request import Event, GenerationRequest
+from .units import byte_size
 
 PROMPT = "a red fox in the snow, ink wash"
 SEED = 7
@@ -189,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", type=_sizes, default=[(512, 512)], metavar="WxH[,WxH]", help="default 512x512")
     parser.add_argument("--steps", type=int, default=4, help="denoising steps (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="warm runs after the cold one (%(default)s)")
-    parser.add_argument("--memory-limit", type=_bytes, metavar="SIZE", help="such as 1.2GB")
+    parser.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="such as 1.2GB")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw memory over the last run")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="show ratios to an earlier --json report")
@@ -197,16 +198,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:
-    sizes = []
-    for part in text.split(","):
-        width, _, height = part.partition("x")
-        sizes.append((int(width), int(height)))
-    return sizes
-
-
-def _bytes(text: str) -> int:
-    units = {"GB": 1e9, "MB": 1e6, "GIB": 2**30, "MIB": 2**20}
-    for unit, factor in units.items():
-        if text.upper().endswith(unit):
-            return int(float(text[: -len(unit)]) * factor)
-    return int(text)
+    sizes = [part.split("x") for part in text.split(",")]
+    if any(len(size) != 2 or not all(side.isdecimal() for side in size) for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of sizes; write it like 512x512,1024x1024")
+    return [(int(width), int(height)) for width, height in sizes]

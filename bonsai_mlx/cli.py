@@ -17,9 +17,9 @@ from typing import Any
 from . import __version__
 from .catalog import CATALOG, Entry, resolve
 from .errors import BonsaiError
+from .units import byte_size
 
 PROGRAM = "bonsai-mlx"
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -80,7 +80,7 @@ def _add_generate(commands: Any) -> None:
     command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
     command.add_argument("-o", "--output", type=Path, metavar="FILE", help="a .png file, or a folder for it")
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
-    command.add_argument("--memory-limit", type=parse_bytes, metavar="SIZE", help="at most, such as 1.2GB")
+    command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
     command.add_argument(
         "--metadata",
         choices=("full", "mark", "none"),
@@ -254,22 +254,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
     return int(text)
-
-
-def parse_bytes(text: str) -> int:
-    """ "1.2GB", "900 MB", "2GiB" or plain bytes -> bytes."""
-    number, factor = text.strip().upper(), 1
-    for unit, size in _UNITS.items():
-        if number.endswith(unit):
-            number, factor = number.removesuffix(unit), size
-            break
-    try:
-        count = int(float(number) * factor)
-    except (ValueError, OverflowError):
-        count = 0
-    if count <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size in bytes; write it like 1.2GB")
-    return count
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,8 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+from bonsai_mlx.units import parse_bytes
 
 
 def default_output() -> Path:
@@ -21,17 +19,12 @@ def default_output() -> Path:
     return checkout / "outputs" if (checkout / "pyproject.toml").is_file() else Path.home() / "bonsai-images"
 
 
-def parse_bytes(value: object) -> object:
+def _bytes(value: object) -> object:
     """`6000000000`, `"6GB"` or `"5.5 GiB"` in bytes; anything else is left for the type check to refuse."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
-    if match is None or match[2].upper() not in _UNITS:
-        raise ValueError("give bytes, or a number with a unit such as 6GB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return parse_bytes(value) if isinstance(value, str) else value
 
 
-Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+Bytes = Annotated[int, BeforeValidator(_bytes)]
 
 
 class Settings(BaseSettings):

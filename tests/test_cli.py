@@ -411,14 +411,6 @@ def test_bench_gets_its_options(run: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert given == ["--repeats", "1"]
 
 
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [("1.2GB", 1_200_000_000), ("900 MB", 900_000_000), ("2GiB", 2**31), ("12345", 12345), ("5kb", 5000), ("7B", 7)],
-)
-def test_sizes_in_bytes(text: str, count: int) -> None:
-    assert cli.parse_bytes(text) == count
-
-
 def test_version(run: Any) -> None:
     assert run("--version")[:2] == (0, f"bonsai-mlx {__version__}\n")
 
