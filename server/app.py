@@ -16,14 +16,20 @@ from starlette.types import ASGIApp
 from bonsai_mlx import __version__
 
 from . import errors
-from .routes import generate, images, jobs, models, openai, pages, system
+from .routes import generate, images, jobs, models, ollama, openai, pages, sdapi, sdapi_lists, system
 from .security import LoggedRequest, door
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
 
 ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router)
-COMPATIBILITY = (("/v1", openai.router), ("/api/v1", openai.router))  # the interfaces of other programs
+COMPATIBILITY = (  # the interfaces of other programs
+    ("/v1", openai.router),
+    ("/api/v1", openai.router),
+    ("", sdapi.router),
+    ("", sdapi_lists.router),
+    ("", ollama.router),
+)
 
 
 class Assets(StaticFiles):

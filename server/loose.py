@@ -36,12 +36,21 @@ async def read_body(request: Request) -> Body:
     if not raw.strip():
         return {}
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, parse_constant=_nothing, parse_float=_finite)
     except (ValueError, RecursionError):
         raise ApiError(400, "bad_request", "The body is not valid JSON.") from None
     if not isinstance(body, dict):
         raise ApiError(400, "bad_request", "The body has to be a JSON object.")
     return without_nulls(body)
+
+
+def _nothing(_constant: str) -> None:
+    """NaN and Infinity are no JSON, and could not be sent back."""
+
+
+def _finite(literal: str) -> float | None:
+    value = float(literal)
+    return value if math.isfinite(value) else None
 
 
 def without_nulls(body: Body) -> Body:

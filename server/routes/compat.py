@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
@@ -176,6 +177,11 @@ async def picture(studio: Studio, job: Job) -> Picture:
 
 
 # failing
+
+
+def json_answer(content: Any, status: int = 200) -> Response:
+    """JSON in plain ASCII, which can hold whatever a client has sent, half characters included."""
+    return Response(json.dumps(content), status_code=status, media_type="application/json")
 
 
 def sentence(detail: ErrorDetail) -> str:

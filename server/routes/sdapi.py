@@ -1,0 +1,310 @@
+"""AUTOMATIC1111's interface under /sdapi/v1, as far as it makes sense for one distilled model.
+
+Samplers, guidance, upscaling and negative prompts are accepted and change nothing. The model chosen through `options`
+is remembered for this interface alone. What only lists things is in `sdapi_lists`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from bonsai_mlx import __version__, metadata
+from bonsai_mlx.infotext import format_infotext, found_in_infotext
+from bonsai_mlx.recipe import Recipe
+
+from ..errors import ApiError, ErrorDetail
+from ..loose import Body, bounded, child, flag, read_body, text
+from ..models import Ready
+from ..schemas import Job
+from ..studio import Studio
+from .common import StudioDep
+from .compat import (
+    MAX_IMAGES,
+    Picture,
+    choose_model,
+    ended,
+    errors_as,
+    json_answer,
+    known_model,
+    orders_of,
+    picture,
+    public_name,
+    ready_models,
+    sentence,
+    submit,
+)
+from .generate import failure
+
+_CHOSEN = "sdapi_model"  # the name under which the store keeps the choice
+
+
+def render_error(status: int, detail: ErrorDetail) -> Response:
+    """An error in A1111's shape."""
+    message = sentence(detail)
+    return json_answer({"error": detail.code, "detail": message, "body": "", "errors": message}, status)
+
+
+router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"], route_class=errors_as(render_error))
+
+
+def own_jobs(request: Request) -> set[str]:
+    """The ids of the jobs that this interface waits for: others are none of its business to interrupt."""
+    state = request.app.state
+    if not hasattr(state, "sdapi_jobs"):
+        state.sdapi_jobs = set()
+    jobs: set[str] = state.sdapi_jobs
+    return jobs
+
+
+# drawing
+
+
+def with_infotext(body: Body) -> Body:
+    """The settings of the `infotext` field below those that the body names itself."""
+    if not (written := text(body, "infotext")):
+        return body
+    found = found_in_infotext(written)
+    values = {name: getattr(found, name) for name in ("prompt", "seed", "steps", "width", "height")}
+    return {name: value for name, value in values.items() if value is not None} | body
+
+
+@router.post("/txt2img", summary="Draw pictures (A1111)")
+async def txt2img(studio: StudioDep, request: Request) -> Response:
+    """prompt, seed, steps, width, height, batch_size, n_iter, override_settings.sd_model_checkpoint, send_images and
+    infotext; everything else is accepted and changes nothing."""
+    sent = await read_body(request)
+    body = with_infotext(sent)
+    ready = _checkpoint(studio, body)
+    count = bounded(body, "batch_size", 1, MAX_IMAGES, 1) * bounded(body, "n_iter", 1, MAX_IMAGES, 1)
+    if count > MAX_IMAGES:
+        raise ApiError(422, "bad_field", f"At most {MAX_IMAGES} pictures at a time.", field="batch_size")
+    jobs = submit(studio, await orders_of(studio, ready, body, count))
+    pictures = await _drawn(studio, request, jobs)
+    shown = pictures if flag(body, "send_images", True) else []
+    images = [base64.b64encode(made.png).decode() for made in shown]
+    echo = {name: value for name, value in sent.items() if isinstance(value, str | int | float)}
+    return json_answer({"images": images, "parameters": echo, "info": json.dumps(info(pictures, body, ready))})
+
+
+def _checkpoint(studio: Studio, body: Body) -> Ready:
+    for_this_call = text(child(body, "override_settings"), "sd_model_checkpoint")
+    return choose_model(studio, for_this_call, chosen(studio))
+
+
+async def _drawn(studio: Studio, request: Request, jobs: list[Job]) -> list[Picture]:
+    """What is finished when all have ended: an interrupted batch is as long as it got, unless nothing is there."""
+    ids, mine = {job.id for job in jobs}, own_jobs(request)
+    mine |= ids
+    try:
+        last = await ended(studio, request, jobs)
+    finally:
+        mine -= ids
+    done = [job for job in last if job.status == "done"]
+    failed = [job for job in last if job.status not in ("done", "cancelled")]
+    if failed or not done:
+        raise failure((failed or last)[0])
+    return [await picture(studio, job) for job in done]
+
+
+def info(pictures: list[Picture], body: Body, ready: Ready) -> dict[str, Any]:
+    """What A1111 tells of a call, with the numbers that were really used; clients read `infotexts` and `seed`."""
+    jobs, negative = [made.job for made in pictures], text(body, "negative_prompt")
+    first, infotexts = jobs[0], [_infotext(made) for made in pictures]
+    return {
+        "prompt": first.prompt,
+        "all_prompts": [job.prompt for job in jobs],
+        "negative_prompt": negative,
+        "all_negative_prompts": [negative for _ in jobs],
+        "seed": first.seed,
+        "all_seeds": [job.seed for job in jobs],
+        "subseed": first.seed,
+        "all_subseeds": [job.seed for job in jobs],
+        "subseed_strength": 0,
+        "width": first.width,
+        "height": first.height,
+        "sampler_name": "Euler",
+        "cfg_scale": 1.0,
+        "steps": first.steps,
+        "batch_size": len(jobs),
+        "restore_faces": False,
+        "face_restoration_model": None,
+        "sd_model_name": public_name(ready.name),
+        "sd_model_hash": _model_hash(pictures[0]),
+        "sd_vae_name": None,
+        "sd_vae_hash": None,
+        "seed_resize_from_w": -1,
+        "seed_resize_from_h": -1,
+        "denoising_strength": None,
+        "extra_generation_params": {},
+        "index_of_first_image": 0,
+        "infotexts": infotexts,
+        "styles": [],
+        "job_timestamp": _job_timestamp(first),
+        "clip_skip": 1,
+        "is_using_inpainting_conditioning": False,
+        "version": f"bonsai-mlx {__version__}",
+    }
+
+
+def _infotext(made: Picture) -> str:
+    return format_infotext(Recipe.from_json(json.dumps(made.image.recipe)))
+
+
+def _model_hash(made: Picture) -> str | None:
+    return str(made.image.recipe.get("model_hash", ""))[:10] or None
+
+
+def _job_timestamp(job: Job) -> str:
+    """`20261121053000`, from the ISO time of the job."""
+    return "".join(character for character in job.created_at[:19] if character.isdigit())
+
+
+# following and stopping
+
+
+@router.get("/progress", summary="How far the picture that is being drawn is")
+async def progress(studio: StudioDep, request: Request) -> Response:
+    """Idle is exactly progress 0 and job_count 0: some clients wait for that."""
+    jobs = studio.jobs.snapshot()
+    running = next((job for job in jobs if job.status == "running"), None)
+    skip = request.query_params.get("skip_current_image", "").lower() in ("1", "true")
+    state = {
+        "skipped": False,
+        "interrupted": False,
+        "stopping_generation": False,
+        "job": running.id if running else "",
+        "job_count": len(jobs),
+        "job_timestamp": _job_timestamp(running) if running else "0",
+        "job_no": 0,
+        "sampling_step": running.step if running else 0,
+        "sampling_steps": running.steps_total if running else 0,
+    }
+    return json_answer(
+        {
+            # never 0 while busy, as in A1111: that means idle
+            "progress": min(0.99, 0.01 + running.progress) if running else 0.0,
+            "eta_relative": (running.eta_s or 0.0) if running else 0.0,
+            "state": state,
+            "current_image": _preview(studio, running) if running and not skip else None,
+            "textinfo": None,
+        }
+    )
+
+
+def _preview(studio: Studio, job: Job) -> str | None:
+    return base64.b64encode(studio.jobs.preview_png(job.id)).decode() if job.preview_seq else None
+
+
+@router.post("/interrupt", summary="Stop what this interface draws; what is finished of it is returned")
+async def interrupt(studio: StudioDep, request: Request) -> Response:
+    for active in reversed(studio.jobs.active):  # the running one last: the next must not start
+        if active.job.id in own_jobs(request):
+            studio.jobs.cancel(active.job.id)
+    return json_answer({})
+
+
+@router.post("/skip", summary="Give up the picture being drawn and go on with the next of the batch")
+async def skip(studio: StudioDep, request: Request) -> Response:
+    for active in studio.jobs.active[:1]:
+        if active.job.id in own_jobs(request):
+            studio.jobs.cancel(active.job.id)
+    return json_answer(None)
+
+
+# options
+
+
+def chosen(studio: Studio) -> str:
+    """The model of this interface: the one chosen through `options` while it is there, else the default."""
+    name = studio.store.preference(_CHOSEN)
+    return name if name in ready_models(studio) else studio.models.default()
+
+
+@router.get("/options", summary="The settings that clients ask for")
+async def options(studio: StudioDep) -> Response:
+    return json_answer(
+        {
+            "samples_format": "png",
+            "sd_model_checkpoint": public_name(chosen(studio)),
+            "sd_checkpoint_hash": None,
+            "sd_vae": "Automatic",
+            "CLIP_stop_at_last_layers": 1,
+            "show_progress_every_n_steps": 1,
+            "eta_noise_seed_delta": 0,
+        }
+    )
+
+
+@router.post("/options", summary="Choose a model; other settings change nothing")
+async def set_options(studio: StudioDep, request: Request) -> Response:
+    name = known_model(studio, text(await read_body(request), "sd_model_checkpoint"))
+    if name is not None:
+        studio.store.set_preference(_CHOSEN, studio.models.require_ready(name).name)
+    return json_answer(None)
+
+
+# the settings in a picture
+
+
+@router.post("/png-info", summary="What a picture says about how it was made")
+async def png_info(request: Request) -> Response:
+    """`image` is base64, with or without a `data:` address before it. Pixels are not decoded, nothing is kept."""
+    encoded = text(await read_body(request), "image").rpartition(",")[2]
+    try:
+        data = await asyncio.to_thread(base64.b64decode, encoded, validate=False)
+        found = await asyncio.to_thread(metadata.read, data)
+    except (binascii.Error, ValueError):
+        message = "This is no whole PNG, JPEG or WebP file in base64."
+        raise ApiError(422, "bad_field", message, field="image") from None
+    if found is None:
+        return json_answer({"info": "", "items": {}, "parameters": {}})
+    parameters = {
+        "Prompt": found.prompt,
+        "Negative prompt": found.negative,
+        "Steps": found.steps,
+        "Seed": found.seed,
+        "Size-1": found.width,
+        "Size-2": found.height,
+        "Model": found.model,
+    }
+    written = format_infotext(found.recipe) if found.recipe else found.text
+    kept = {name: str(value) for name, value in parameters.items() if value not in (None, "")}
+    return json_answer({"info": written, "items": {"parameters": written}, "parameters": kept | dict(found.extra)})
+
+
+@router.post("/unload-checkpoint", summary="End the idle engine")
+async def unload(studio: StudioDep) -> Response:
+    await studio.unload()
+    return json_answer({})
+
+
+@router.post("/reload-checkpoint", summary="Nothing: the engine is loaded when it is needed")
+async def reload() -> Response:
+    return json_answer({})
+
+
+@router.get("/memory", summary="Memory in A1111's shape; the engine's own figures are the graphics memory")
+async def memory(studio: StudioDep) -> Response:
+    now = studio.memory.snapshot()
+    total, free = now.system_total_bytes, now.system_available_bytes
+    peak = {"current": now.mlx_active_bytes, "peak": now.mlx_peak_bytes}
+    return json_answer(
+        {
+            "ram": {"free": free, "used": total - free, "total": total},
+            "cuda": {
+                "system": {"free": free, "used": now.process_bytes, "total": total},
+                "active": peak,
+                "allocated": peak,
+                "reserved": {"current": now.mlx_active_bytes + now.mlx_cache_bytes, "peak": now.mlx_peak_bytes},
+                "inactive": {"current": now.mlx_cache_bytes, "peak": now.mlx_cache_bytes},
+                "events": {"retries": 0, "oom": 0},
+            },
+        }
+    )

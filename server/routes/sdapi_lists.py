@@ -1,0 +1,71 @@
+"""The lists that A1111's clients fill their menus with. One sampler, one schedule, and the models that can draw now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from .common import StudioDep
+from .compat import json_answer, public_name, ready_models
+
+router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"])
+
+_UPSCALER = {"name": "None", "model_name": None, "model_path": None, "model_url": None, "scale": 4}
+_LISTS: dict[str, Any] = {
+    "samplers": [{"name": "Euler", "aliases": ["euler"], "options": {}}],
+    "schedulers": [
+        {"name": "simple", "label": "Simple", "aliases": None, "default_rho": -1.0, "need_inner_model": False}
+    ],
+    "upscalers": [_UPSCALER],  # clients insert the latent ones after the first
+    "latent-upscale-modes": [{"name": "Latent"}],
+    "sd-vae": [],
+    "sd-modules": [],
+    "hypernetworks": [],
+    "face-restorers": [],
+    "realesrgan-models": [],
+    "prompt-styles": [],
+    "loras": [],
+    "extensions": [],
+    "script-info": [],
+    "scripts": {"txt2img": [], "img2img": []},
+    "embeddings": {"loaded": {}, "skipped": {}},
+    "cmd-flags": {},
+}
+
+
+def _add(path: str, content: Any) -> None:
+    async def answer() -> Response:
+        return json_answer(content)
+
+    router.add_api_route(f"/{path}", answer, summary=f"{path} (A1111)", name=path)
+
+
+for _path, _content in _LISTS.items():
+    _add(_path, _content)
+
+
+@router.get("/sd-models", summary="The models that can draw now (A1111)")
+async def sd_models(studio: StudioDep) -> Response:
+    models = [studio.models.get(name) for name in ready_models(studio)]
+    return json_answer(
+        [
+            {
+                "title": public_name(model.name),
+                "model_name": model.title,
+                "hash": (model.revision or "")[:10] or None,
+                "sha256": None,
+                "filename": f"{public_name(model.name)}.safetensors",
+                "config": None,
+            }
+            for model in models
+        ]
+    )
+
+
+@router.post("/refresh-checkpoints", summary="Nothing: the list is always fresh")
+@router.post("/refresh-vae", include_in_schema=False)
+@router.post("/refresh-loras", include_in_schema=False)
+async def refresh() -> Response:
+    return json_answer(None)
