@@ -1,4 +1,4 @@
-"""The command line: `bonsai-mlx generate | models | download | delete | doctor | bench | serve`.
+"""The command line: `bonsai-mlx generate | models | download | delete | doctor | bench | serve | mcp`.
 
 Owns the options and the exit status: 0 done, 1 it cannot be done (one line says why and what to do), 2 wrong usage, 130
 interrupted. Starts light: a command imports what it needs when it runs, so that help and mistakes answer at once.
@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     commands.add_parser("bench", help="measure seconds and memory (bench --help)", add_help=False)
     commands.add_parser("serve", help="open the web page and the APIs (serve --help)", add_help=False)
+    commands.add_parser("mcp", help="tools for assistants, on stdin and stdout (mcp --help)", add_help=False)
     return parser
 
 
@@ -240,7 +241,13 @@ def _serve(words: list[str]) -> int:
     os.execv(sys.executable, command)  # noqa: S606  never returns
 
 
-_FORWARDED: dict[str, Callable[[list[str]], int]] = {"bench": _bench, "serve": _serve}
+def _mcp(words: list[str]) -> int:
+    """Becomes `python -m server.mcp`, which says what to install when the mcp package is absent."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "server.mcp", *words])  # noqa: S606  never returns
+
+
+_FORWARDED: dict[str, Callable[[list[str]], int]] = {"bench": _bench, "serve": _serve, "mcp": _mcp}
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,0 +1,206 @@
+"""`bonsai-mlx mcp`: pictures as tools for assistants that speak the Model Context Protocol on stdin and stdout.
+
+A thin client of the server's own HTTP interface, so that there is one way to draw: when a Bonsai server answers at
+`--url`, its queue, engine and gallery are used. Otherwise the whole application runs inside this process, without a
+port, from the first call on; its engine is the usual child process and its output folder the usual one. Either way the
+pictures are in the gallery. Nothing but the protocol is written to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated, Any
+
+import httpx2
+from pydantic import Field
+
+from bonsai_mlx import __version__
+
+try:
+    from mcp.server import MCPServer
+    from mcp.server.mcpserver import Context, Image
+    from mcp.server.mcpserver.exceptions import ToolError
+except ImportError:  # the extra is not installed, or it is a version with another interface
+    sys.exit("bonsai-mlx: the MCP server needs the mcp package; install it with: pip install 'bonsai-mlx[mcp]'")
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+INSTRUCTIONS = """Draws pictures on this machine with Bonsai Image. Describe what is to be seen in one or two plain
+sentences. The same prompt and seed give the same picture, so to change only the words, keep the seed."""
+_POLL_S = 0.25
+_PROBE_S = 2.0
+_MAX_PNG_BYTES = 700_000  # some assistants refuse answers of more than a megabyte, and base64 adds a third
+
+Prompt = Annotated[str, Field(description="What is to be seen, in plain words")]
+Seed = Annotated[int | None, Field(description="0 to 4294967295; leave out for a random one", ge=0, le=2**32 - 1)]
+Steps = Annotated[int | None, Field(description="Leave out: the model is made for a fixed number", ge=1, le=100)]
+Side = Annotated[
+    int | None, Field(description="Pixels, a multiple of 16; leave out for the model's own", ge=64, le=2048)
+]
+ModelName = Annotated[str | None, Field(description="A name from list_models; leave out for the default")]
+ImageId = Annotated[str, Field(description="The id that generate_image gave", pattern=r"^[0-9a-f]{32}$")]
+
+
+class Bonsai:
+    """The server, wherever it runs."""
+
+    def __init__(self, url: str, token: str | None, stack: AsyncExitStack) -> None:
+        self._url = url
+        self._headers = {"User-Agent": f"bonsai-mlx-mcp/{__version__}"}
+        self._headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        self._stack = stack
+        self._outside: httpx2.AsyncClient | None = None
+        self._inside: httpx2.AsyncClient | None = None
+        self._starting = asyncio.Lock()
+
+    async def client(self) -> httpx2.AsyncClient:
+        """A connection to the server that runs, else to our own; ToolError when the running one wants a token."""
+        async with self._starting:
+            if self._inside is not None:
+                return self._inside
+            if self._outside is None:
+                self._outside = await self._stack.enter_async_context(self._connection(None))
+            if await self._answers(self._outside):
+                return self._outside
+            self._inside = await self._start()
+            return self._inside
+
+    def _connection(self, transport: httpx2.AsyncBaseTransport | None) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=self._url, headers=self._headers, timeout=30, transport=transport)
+
+    async def _answers(self, client: httpx2.AsyncClient) -> bool:
+        """Whether a Bonsai server, and not some other program, is at the address."""
+        try:
+            response = await client.get("/health", timeout=_PROBE_S)
+            body = response.json()
+        except (httpx2.HTTPError, ValueError):
+            return False
+        error = body.get("error") if isinstance(body, dict) else None
+        if response.status_code == 401 and isinstance(error, dict) and error.get("code") == "unauthorized":
+            raise ToolError(f"The Bonsai server at {self._url} needs its token: set BONSAI_TOKEN for this program.")
+        return response.status_code == 200 and isinstance(body, dict) and "worker" in body
+
+    async def _start(self) -> httpx2.AsyncClient:
+        from .app import create_app  # here: with a server running, none of it is needed
+        from .settings import Settings
+
+        app = create_app(Settings(host="127.0.0.1"))
+        await self._stack.enter_async_context(app.router.lifespan_context(app))
+        self._url = DEFAULT_URL  # only a name now: requests do not leave this process
+        return await self._stack.enter_async_context(self._connection(httpx2.ASGITransport(app=app)))
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx2.Response:
+        """The answer to one request; ToolError with the server's own words when it is an error."""
+        client = await self.client()
+        try:
+            response = await client.request(method, path, json=body)
+        except httpx2.HTTPError as error:
+            raise ToolError(f"The Bonsai server does not answer: {type(error).__name__}.") from error
+        if response.is_error:
+            detail = response.json()["error"]
+            raise ToolError(" ".join(text for text in (detail["message"], detail.get("remedy")) if text))
+        return response
+
+    async def picture(self, image_id: str) -> list[Any]:
+        """The image, as JPEG when the PNG file is too large for an answer, and its recipe as text."""
+        image = (await self.call("GET", f"/images/{image_id}")).json()
+        data, form = (await self.call("GET", f"/images/{image_id}.png")).content, "png"
+        if len(data) > _MAX_PNG_BYTES:
+            data, form = (await self.call("GET", f"/v1/images/{image_id}.jpeg")).content, "jpeg"
+        names = ("id", "prompt", "seed", "steps", "width", "height", "model", "variant", "created_at", "timings")
+        recipe = {name: image[name] for name in names}
+        return [Image(data=data, format=form), json.dumps(recipe, ensure_ascii=False, indent=1)]
+
+
+async def draw(bonsai: Bonsai, context: Context[Any, Any], request: dict[str, Any]) -> str:
+    """Queue one picture, tell how it goes, and return its id. Cancelling the call cancels the job."""
+    job = (await bonsai.call("POST", "/jobs", request)).json()["jobs"][0]
+    told = -1.0
+    try:
+        while job["finished_at"] is None:
+            if job["progress"] > told:  # the protocol wants every report to be more than the last
+                told = job["progress"]
+                await context.report_progress(told, 1.0, _words(job))
+            await asyncio.sleep(_POLL_S)
+            job = (await bonsai.call("GET", f"/jobs/{job['id']}")).json()
+    except asyncio.CancelledError:
+        await asyncio.shield(bonsai.call("DELETE", f"/jobs/{job['id']}"))
+        raise
+    if job["status"] != "done":
+        error = job["error"] or {"message": f"The job was {job['status']}."}
+        raise ToolError(" ".join(text for text in (error["message"], error.get("remedy")) if text))
+    return str(job["image_id"])
+
+
+def _words(job: dict[str, Any]) -> str:
+    if job["status"] == "queued":
+        return f"Waiting, place {job['position']} in the queue"
+    return f"Step {job['step']} of {job['steps_total']}" if job["phase"] == "denoise" else str(job["phase"] or "")
+
+
+def build(url: str, token: str | None) -> MCPServer[Any]:
+    """The MCP server with its tools."""
+
+    @asynccontextmanager
+    async def lifespan(_server: MCPServer[Any]) -> AsyncIterator[Bonsai]:
+        async with AsyncExitStack() as stack:
+            yield Bonsai(url, token, stack)
+
+    server: MCPServer[Any] = MCPServer(
+        "bonsai-mlx", version=__version__, instructions=INSTRUCTIONS, lifespan=lifespan, log_level="WARNING"
+    )
+
+    @server.tool(title="Draw a picture", structured_output=False)
+    async def generate_image(
+        context: Context[Any, Any],
+        prompt: Prompt,
+        seed: Seed = None,
+        steps: Steps = None,
+        width: Side = None,
+        height: Side = None,
+        model: ModelName = None,
+    ) -> list[Any]:
+        """Draw one picture from a description; returns it with its recipe (seed, steps, size, model, id)."""
+        wanted = {"prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height, "model": model}
+        bonsai: Bonsai = context.request_context.lifespan_context
+        image_id = await draw(bonsai, context, {name: value for name, value in wanted.items() if value is not None})
+        return await bonsai.picture(image_id)
+
+    @server.tool(title="List the models", structured_output=False)
+    async def list_models(context: Context[Any, Any]) -> str:
+        """The models, which of them can draw now, and which is the default."""
+        listed = (await context.request_context.lifespan_context.call("GET", "/models")).json()
+        names = ("name", "title", "state", "recommended_size", "recommended_steps", "note")
+        models = [{name: model[name] for name in names} for model in listed["models"]]
+        return json.dumps({"default": listed["default"], "models": models}, ensure_ascii=False, indent=1)
+
+    @server.tool(title="Fetch a picture made before", structured_output=False)
+    async def get_image(context: Context[Any, Any], id: ImageId) -> list[Any]:
+        """A picture from the gallery with its recipe."""
+        found: list[Any] = await context.request_context.lifespan_context.picture(id)
+        return found
+
+    return server
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve on stdin and stdout until they close."""
+    parser = argparse.ArgumentParser(prog="bonsai-mlx mcp", description="Pictures as tools, on stdin and stdout (MCP).")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("BONSAI_URL", DEFAULT_URL),
+        help=f"a running Bonsai server (default: BONSAI_URL, else {DEFAULT_URL}); without one it draws by itself",
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    build(options.url, os.environ.get("BONSAI_TOKEN") or None).run()
+
+
+if __name__ == "__main__":
+    main()
