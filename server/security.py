@@ -38,6 +38,7 @@ access_log = logging.getLogger("bonsai.access")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 COOKIE = "bonsai_token"
 PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/docs"})
+_UNLISTED = frozenset({"/requests"})  # the list of recent requests must not fill itself
 IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
 _DISCARDED_BYTES, _DISCARD_S = 16 << 20, 0.5
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}))(?::(\d{1,5}))?")
@@ -112,7 +113,8 @@ class RequestLog:
         entry = LoggedRequest(
             time.time(), scope["method"][:10], printable(scope["path"]), status, seconds, printable(agent, 80)
         )
-        self.recent.append(entry)
+        if scope["path"] not in _UNLISTED:
+            self.recent.append(entry)
         access_log.info("%s %s %d %.3fs", entry.method, entry.path, entry.status, entry.seconds)
 
 
@@ -361,7 +363,8 @@ def door(app: ASGIApp, settings: Settings, recent: deque[LoggedRequest]) -> ASGI
     """`app` behind all of the above; ValueError when others could reach it without a token."""
     if not settings.loopback and settings.token is None:
         raise ValueError(f"{settings.host} can be reached by others: set a token (--token or BONSAI_TOKEN)")
-    app = BodyLimit(app, settings.max_body_bytes, settings.body_timeout_s)
+    uploads = {"/sdapi/v1/png-info": settings.max_upload_bytes}
+    app = BodyLimit(app, settings.max_body_bytes, settings.body_timeout_s, uploads)
     if settings.token is not None:
         app = TokenGate(app, settings.token)
     app = FetchMetadata(app)
