@@ -16,13 +16,13 @@ from starlette.types import ASGIApp
 from bonsai_mlx import __version__
 
 from . import errors
-from .routes import generate, images, jobs, models, ollama, openai, pages, sdapi, sdapi_lists, system
+from .routes import connect, generate, images, jobs, models, ollama, openai, pages, sdapi, sdapi_lists, system
 from .security import LoggedRequest, door
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
 
-ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router)
+ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router, connect.router)
 COMPATIBILITY = (  # the interfaces of other programs
     ("/v1", openai.router),
     ("/api/v1", openai.router),

@@ -1,0 +1,71 @@
+"""The page that helps to connect other programs, and the list of the last requests that it shows."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+
+from bonsai_mlx import __version__
+
+from ..guides import PROTOCOLS, Server, guides
+from ..store import timestamp
+from ..templating import render
+from .common import StudioDep
+from .compat import public_name
+
+router = APIRouter()
+
+_SMALL_PX = 256  # the side of the test picture, unless the model's own size is smaller
+
+
+class RecentRequest(BaseModel):
+    """One request as it is remembered: no query, no body."""
+
+    at: str
+    method: str
+    path: str
+    status: int
+    seconds: float
+    client: str
+
+
+class RecentRequests(BaseModel):
+    requests: list[RecentRequest]
+
+
+@router.get("/connect", include_in_schema=False, response_class=HTMLResponse)
+async def connect(studio: StudioDep, request: Request) -> HTMLResponse:
+    # the Host header has passed the allowlist: it is the name under which the reader reaches this server
+    address = f"{request.url.scheme}://{request.headers['host']}"
+    model = studio.models.get(studio.models.default())
+    width, height = model.recommended_size
+    server = Server(address, public_name(model.name), f"{width}x{height}", studio.settings.token is not None)
+    context = {
+        "version": __version__,
+        "page": "connect",
+        "settings": studio.preferences(),
+        "server": server,
+        "model": model,
+        "protocols": PROTOCOLS,
+        "guides": guides(server),
+        "test_side": min(_SMALL_PX, width, height),
+    }
+    return HTMLResponse(render("connect.html", context))
+
+
+@router.get("/requests", tags=["system"], summary="The last requests, newest first; no queries and no prompts")
+async def requests(studio: StudioDep) -> RecentRequests:
+    """Kept in memory only; reading this list is not listed."""
+    recent = [
+        RecentRequest(
+            at=timestamp(entry.at),
+            method=entry.method,
+            path=entry.path,
+            status=entry.status,
+            seconds=round(entry.seconds, 3),
+            client=entry.client,
+        )
+        for entry in reversed(studio.recent_requests)
+    ]
+    return RecentRequests(requests=recent)
