@@ -28,6 +28,7 @@ from bonsai_mlx import __version__
 
 from .app import create_app
 from .events import EventHub
+from .files import FolderInUseError, lock_folder
 from .gallery import Gallery
 from .settings import Settings
 from .store import Store
@@ -87,6 +88,9 @@ def check_output(folder: Path) -> None:
         probe = folder / f".tmp-{os.getpid()}"
         probe.touch()
         probe.unlink()
+        os.close(lock_folder(folder))
+    except FolderInUseError as error:
+        _refuse(str(error))
     except OSError as error:
         _refuse(f"cannot write to {folder}: {error.strerror}; choose another folder with --output")
 
@@ -98,6 +102,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(2_048)  # now: whoever reads the address below may connect at once
     except OSError as error:
         taken = " is in use; choose another one with --port" if error.errno == 98 or error.errno == 48 else None
         _refuse(f"port {port}{taken}" if taken else f"cannot listen on {host}, port {port}: {error.strerror}")
@@ -169,11 +174,13 @@ def serve(settings: Settings) -> None:
 def reindex(settings: Settings) -> None:
     """Make the gallery's index anew from the image files."""
     check_output(settings.output)
+    lock = lock_folder(settings.output)
     store = Store(settings.output)
     gallery = Gallery(settings.output, store, EventHub(1, 1), settings.trash_days)
     gallery.prepare()
     count = asyncio.run(gallery.rebuild())
     store.close()
+    os.close(lock)
     print(f"{count} images are in the index of {settings.output}")  # noqa: T201
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import errno
 import importlib
 import io
 import json
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 SAMPLE_BUSY_S = 0.2
 SAMPLE_IDLE_S = 1.0
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class EnginePipeline(Protocol):
@@ -79,9 +81,6 @@ def mlx_backend() -> EngineBackend:
     """The real engine; imports MLX."""
     importlib.import_module("bonsai_mlx.pipeline")
     return _MlxBackend()
-
-
-Outcome = tuple[str, dict[str, Any]]  # how a run ended: the event and its fields
 
 
 class Channel:
@@ -143,31 +142,34 @@ class Engine:
         job = command["job"]
         self.busy.set()
         try:
-            outcome, fields = self._draw(job, command)
+            if not self._draw(job, command):
+                self._channel.send("cancelled", job=job)
         except Exception as error:
             traceback.print_exc()  # to the server's log; the client gets words of ours
-            outcome, fields = "error", describe(error)
+            self._channel.send("error", job=job, **describe(error))
         finally:
             self._inbox.forget(job)
             self.busy.clear()
-        self._channel.send("memory", **self._backend.snapshot())  # the figures after the run, before its end is known
-        self._channel.send(outcome, job=job, **fields)
+        self._channel.send("memory", settled=1, **self._backend.snapshot())
 
-    def _draw(self, job: str, command: dict[str, Any]) -> Outcome:
+    def _draw(self, job: str, command: dict[str, Any]) -> bool:
+        """True once the picture is saved and told; False if it was cancelled."""
         started = time.perf_counter()
         if self._inbox.cancelled(job):
-            return "cancelled", {}
+            return False
         self._channel.send("progress", job=job, phase="load", step=0, steps=1)
         pipeline = self._ensure_loaded(command["path"], command["memory_limit_bytes"])
         loaded_s = time.perf_counter() - started
         with contextlib.closing(pipeline.run(GenerationRequest(**command["request"]))) as events:
             for event in events:
                 if event.result is not None:
-                    return "done", self._save(job, command, pipeline.recipe(event.result), event.result, loaded_s)
+                    saved = self._save(job, command, pipeline.recipe(event.result), event.result, loaded_s)
+                    self._channel.send("done", job=job, **saved)  # closing frees memory, which nobody has to wait for
+                    return True
                 if self._inbox.cancelled(job):
                     break
                 self._report(job, event)
-        return "cancelled", {}
+        return False
 
     def _ensure_loaded(self, path: str, limit: int | None) -> EnginePipeline:
         """Only one transformer is ever resident; the embeddings of prompts outlive it, for comparisons."""
@@ -228,8 +230,8 @@ def describe(error: Exception) -> dict[str, str | None]:
     if isinstance(error, CheckpointError):
         return {"code": "model_missing", "message": str(error), "remedy": None}
     if isinstance(error, BonsaiError):
-        code = "disk_full" if "space" in str(error) else "failed"
-        return {"code": code, "message": str(error), "remedy": None}
+        full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SPACE
+        return {"code": "disk_full" if full else "failed", "message": str(error), "remedy": None}
     error_id = secrets.token_hex(4)
     print(f"engine error {error_id}: {type(error).__name__}", file=sys.stderr)  # noqa: T201
     message = f"The engine failed unexpectedly; the server's log has the details under {error_id}."
@@ -260,11 +262,18 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+def _be_considerate() -> None:
+    """Without a GPU the engine takes every core; the server, which only ever needs a moment, goes first."""
+    if sys.platform == "linux":
+        os.nice(5)
+
+
 def main() -> None:
     """`python -m server.engine MODULE:CALLABLE`, started by the server only."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server decides what ends
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # an abort with gigabytes loaded must not fill the disk
     die_with_parent()
+    _be_considerate()
     channel = Channel(_private_stdout())
     inbox = Inbox(sys.stdin.buffer)
     threading.Thread(target=inbox.read_forever, daemon=True).start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import secrets
+import sqlite3
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request
@@ -152,6 +153,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return response
 
 
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    log.error("the gallery's index cannot be written: %s", error)
+    message = "The gallery's index cannot be written, most likely because the disk is full."
+    return _answer(request, 507, ErrorDetail(code="disk_full", message=message, remedy="Free some space."))
+
+
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     error_id = secrets.token_hex(4)
     log.error("error %s: %s", error_id, type(error).__name__)  # the traceback follows from the server itself
@@ -165,4 +172,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BonsaiError, _on_bonsai_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(sqlite3.OperationalError, _on_database_error)
     app.add_exception_handler(Exception, _on_unexpected)

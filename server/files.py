@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 ID = re.compile(r"[0-9a-f]{32}")
 TEMPORARY_PREFIX = ".tmp-"
+LOCK = ".bonsai.lock"
 
 
 def read_file(path: Path) -> bytes:
@@ -27,6 +29,21 @@ def write_disposable(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class FolderInUseError(Exception):
+    """Another server works in this folder."""
+
+
+def lock_folder(folder: Path) -> int:
+    """Claim a folder for this process; closing the returned descriptor, or ending however, gives it back."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise FolderInUseError(f"{folder} is in use by another server; choose another folder with --output") from error
+    return descriptor
 
 
 def ids_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

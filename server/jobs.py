@@ -13,6 +13,7 @@ import contextlib
 import logging
 import secrets
 import shutil
+import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -327,8 +328,12 @@ class Jobs:
 
     def _done(self, active: Active, message: Message) -> None:
         job = active.job
-        self._durations.learn(job.model, job.width, job.height, job.steps, message["timings"])
-        self._gallery.add(image_of(job, message))
+        try:
+            self._durations.learn(job.model, job.width, job.height, job.steps, message["timings"])
+            self._gallery.add(image_of(job, message))
+        except sqlite3.OperationalError:
+            self._fail(active, "disk_full", "The picture is saved, but there is no space left for the gallery's index.")
+            return
         job.image_id, job.progress = job.id, 1.0
         self._end(active, "done")
 
@@ -365,10 +370,14 @@ class Jobs:
         active.tell()
 
     def _save(self, active: Active) -> None:
+        """Note the job's state. On a full disk it stays noted as it was, which the next start sorts out."""
         job = active.job
-        self._store.execute(
-            "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, job.model_dump_json(), job.id)
-        )
+        try:
+            self._store.execute(
+                "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, job.model_dump_json(), job.id)
+            )
+        except sqlite3.OperationalError as error:
+            log.warning("job %s could not be noted as %s: %s", job.id, job.status, error)
 
     def _number(self) -> None:
         """Give everybody a place and a time; tell the pages where one has changed."""

@@ -131,7 +131,8 @@ class Store:
 
     async def checkpoint(self) -> None:
         """Move the write-ahead log into the file; waits for the disk, in a thread."""
-        await self.read("PRAGMA wal_checkpoint(PASSIVE)")
+        with contextlib.suppress(sqlite3.OperationalError):  # no space, or another program reads: it stays in the log
+            await self.read("PRAGMA wal_checkpoint(PASSIVE)")
 
     def preference(self, name: str) -> str | None:
         rows = self.execute("SELECT value FROM preferences WHERE name = ?", (name,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import deque
 from typing import Any
@@ -13,6 +14,7 @@ from bonsai_mlx import __version__
 from .durations import Durations
 from .errors import ApiError
 from .events import EventHub
+from .files import lock_folder
 from .fits import Fits
 from .gallery import Gallery
 from .jobs import Jobs, Order, random_seed
@@ -47,9 +49,10 @@ class Studio:
         self._stopped = True
 
     async def start(self) -> None:
-        """Open the output folder, bring back what was waiting, and begin to work."""
+        """Open the output folder, bring back what was waiting, and begin to work. FolderInUseError."""
         settings = self.settings
         settings.output.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(settings.output)
         self.events = EventHub(settings.event_history, settings.max_listeners)
         self.store = Store(settings.output)
         self.gallery = Gallery(settings.output, self.store, self.events, settings.trash_days)
@@ -92,6 +95,7 @@ class Studio:
             task.cancel()
         await asyncio.gather(self.worker.stop(), self.models.close(), *self._tasks, return_exceptions=True)
         self.store.close()
+        os.close(self._lock)
 
     def _on_worker_state(self, state: WorkerState, message: str | None) -> None:
         self.events.publish("worker", {"state": state, "message": message})

@@ -55,7 +55,8 @@ class Worker:
         self._starting = asyncio.Lock()
         self._losses = 0
         self._heard_at = 0.0
-        self._idle_bytes: int | None = None
+        self._settled_bytes: list[int] = []
+        self._cancelled: str | None = None
         self.state: WorkerState = "stopped"
         self.memory: dict[str, int] = {}
         self.model: str | None = None
@@ -73,6 +74,15 @@ class Worker:
         """For how long a loaded engine has had nothing to do; 0 without one."""
         return time.monotonic() - self._changed_at if self.state == "idle" else 0.0
 
+    @property
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._heard_at > self._settings.heartbeat_kill_s
+
+    @property
+    def _leaks(self) -> bool:
+        """Whether memory between two pictures has grown for no reason since this child began."""
+        return bool(self._settled_bytes) and self._settled_bytes[-1] > min(self._settled_bytes) + _LEAK_BYTES
+
     def _become(self, state: WorkerState, message: str | None = None) -> None:
         if state != self.state or message:
             self.state, self._changed_at = state, time.monotonic()
@@ -83,7 +93,7 @@ class Worker:
     async def start(self) -> None:
         """Start the child unless it runs; after losses, only after a pause. WorkerLostError: it cannot start."""
         async with self._starting:
-            if self.pid is not None:
+            if self.pid is not None and not self._is_silent:
                 return
             await self.stop()
             self._become("starting")
@@ -120,10 +130,18 @@ class Worker:
                 self._heard_at = time.monotonic()
                 message: Message = json.loads(line)
                 if message["event"] == "memory":
-                    self.memory = {name: value for name, value in message.items() if name != "event"}
+                    self._note_memory(message)
                 else:
                     messages.put_nowait(message)
         messages.put_nowait(None)
+        if process is self._process and self.state == "idle":  # nobody waits for an event that would tell
+            self.memory, self.model = {}, None
+            self._become("stopped")
+
+    def _note_memory(self, message: Message) -> None:
+        self.memory = {name: value for name, value in message.items() if name.endswith("_bytes")}
+        if message.get("settled"):  # after a run, with everything freed that is going to be
+            self._settled_bytes.append(message["process_bytes"])
 
     def _send(self, command: str, **fields: Any) -> None:
         if self._process is None or self._process.stdin is None:
@@ -145,7 +163,7 @@ class Worker:
             self._reading.cancel()
             self._reading = None
             self._messages.put_nowait(None)  # whoever waits for an event learns that none will come
-        self.memory, self.model, self.phase, self._idle_bytes = {}, None, None, None
+        self.memory, self.model, self.phase, self._settled_bytes = {}, None, None, []
         self._become("stopped")
 
     # one run
@@ -157,37 +175,33 @@ class Worker:
 
         `allowed_silence_s` says, given the last event, how long the next one may take.
         """
+        if self._leaks:
+            log.warning("the drawing process has grown to %d bytes and is replaced", self._settled_bytes[-1])
+            await self.stop()
         try:
             await self.start()
             self._become("busy")
             self.model = command["checkpoint"]["model"]
             self._send("run", **command)
+            if self._cancelled == command["job"]:  # while there was no process to tell
+                self._send("cancel", job=command["job"])
             last: Message | None = None
             while last is None or last["event"] == "progress":
-                last = await self._next_message(allowed_silence_s(last))
-                self.phase = last.get("phase")
-                yield last
+                message = await self._next_message(allowed_silence_s(last))
+                if message["job"] == command["job"]:
+                    last, self.phase = message, message.get("phase")
+                    yield message
         except WorkerLostError as loss:
             self._losses += 1
             log.warning("the drawing process was lost: %s", loss)
             await self.stop()
             raise
         self._losses = 0
-        self.phase = None
-        await self._after_run()
-
-    async def _after_run(self) -> None:
-        """Idle again, or, should memory have grown for no reason, with a fresh process next time."""
-        held = self.memory.get("process_bytes", 0)
-        if self._idle_bytes is not None and held > self._idle_bytes + _LEAK_BYTES:
-            log.warning("the drawing process holds %d bytes more than after its first picture: ended", held)
-            await self.stop()
-            return
-        self._idle_bytes = min(held, self._idle_bytes or held)
         self._become("idle")
 
     def cancel(self, job: str) -> None:
         """Ask the child to stop a run; it does after the step it is in."""
+        self._cancelled = job
         with contextlib.suppress(WorkerLostError):
             self._send("cancel", job=job)
 

@@ -6,6 +6,7 @@ Words in the prompt: `slow` (a step takes 50 ms), `hold` (steps go on until canc
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -98,7 +99,7 @@ def misbehave(words: list[str]) -> None:
     if "oom" in words:
         raise OutOfMemory("the device ran out of memory at 64x64; choose a smaller size")
     if "nospace" in words:
-        raise SaveError("cannot save it: no space is left there; free some, or choose another folder")
+        raise SaveError("cannot save it: no space is left there") from OSError(errno.ENOSPC, "full")
     if "leak" in words:
         _hoard.append(bytearray(1 << 20))
     if "print" in words:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from server.files import delete_older, ids_in, read_file, sweep, write_disposable
+from server.files import FolderInUseError, delete_older, ids_in, lock_folder, read_file, sweep, write_disposable
 
 ID = "0123456789abcdef" * 2
 
@@ -49,3 +49,11 @@ def test_only_old_files_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(time, "time", lambda: later)
     assert delete_older(tmp_path, days=1) == [ID]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_belongs_to_one_server(tmp_path: Path) -> None:
+    held = lock_folder(tmp_path)
+    with pytest.raises(FolderInUseError, match="another server"):
+        lock_folder(tmp_path)
+    os.close(held)
+    os.close(lock_folder(tmp_path))

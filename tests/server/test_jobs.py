@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from server.jobs import Order, batch
+from server.store import Store
 from tests.server.conftest import LiveServer, eventually
 
 ID = "f" * 32
@@ -283,8 +286,6 @@ def test_a_saved_picture_is_found_though_its_job_never_ended(serve: Serve) -> No
     first = serve()
     done = first.finished(first.post_job("saved", seed=9)["id"])
     first.__exit__()
-    import sqlite3
-
     index = sqlite3.connect(first.settings.output / ".bonsai.sqlite3")
     index.execute("DELETE FROM images")
     index.execute(
@@ -314,3 +315,48 @@ def test_unloading_by_hand(gate: Path, live: LiveServer) -> None:
     memory = live.client.post("/unload").json()
     assert (memory["worker"], memory["mlx_active_bytes"], memory["model"]) == ("stopped", 0, None)
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+
+
+def test_a_full_disk_under_the_index(serve: Serve) -> None:
+    """The index cannot grow any more: clear words, the server lives, and it recovers with the space."""
+    live = serve()
+    live.finished(live.post_job("plain")["id"])
+    store = live.studio.store
+
+    def limit(pages: int) -> None:
+        loop = live.studio._tasks[0].get_loop()
+        asyncio.run_coroutine_threadsafe(_execute(store, f"PRAGMA max_page_count = {pages}"), loop).result(5)
+
+    limit(1)  # no more than there are
+    full = None
+    for _ in range(200):
+        answer = live.client.post(
+            "/jobs", json={"prompt": "plain " + "x" * 20_000, "steps": 1, "width": 64, "height": 64}
+        )
+        if answer.status_code == 507:
+            full = answer.json()["error"]
+            break
+        live.finished(answer.json()["jobs"][0]["id"])
+    assert full is not None
+    assert full["code"] == "disk_full"
+    assert live.client.get("/health").status_code == 200
+    limit(1_000_000)
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+
+
+async def _execute(store: Store, sql: str) -> None:
+    store.execute(sql)
+
+
+def test_nothing_is_leaked_by_many_jobs(live: LiveServer) -> None:
+    process = psutil.Process()
+    for seed in range(3):
+        live.finished(live.post_job("plain", seed=seed, steps=1, width=64, height=64)["id"])
+    before = (process.num_fds(), process.num_threads())
+    for _ in range(3):
+        jobs = live.client.post("/jobs", json={"prompt": "plain", "count": 8, "steps": 1, "width": 64}).json()["jobs"]
+        for job in jobs:
+            assert live.finished(job["id"])["status"] == "done"
+    after = (process.num_fds(), process.num_threads())
+    assert after[0] - before[0] <= 2
+    assert after[1] - before[1] <= 2

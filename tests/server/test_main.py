@@ -142,6 +142,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
+def test_a_folder_that_another_server_uses(spawn: Spawn) -> None:
+    server = spawn()
+    ended = run("--port", "0", "--output", str(server.output), "--no-browser")
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("is in use by another server; choose another folder with --output\n")
+    assert run("reindex", "--output", str(server.output)).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "start"),
     [

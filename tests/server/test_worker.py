@@ -157,11 +157,47 @@ def test_a_leaking_child_is_replaced(with_worker: Callable[..., None], tmp_path:
     async def test(worker: Worker, _states: list[str]) -> None:
         await collect(worker, command(tmp_path))
         pids = []
-        for _ in range(4):
-            pids.append(worker.pid)
+        for _ in range(5):
             assert (await collect(worker, command(tmp_path, "leak")))[-1]["event"] == "done"
+            await asyncio.sleep(0.02)  # for the figures after the run
+            pids.append(worker.pid)
         assert pids[0] == pids[1]
-        assert worker.pid != pids[0]
+        assert pids[0] != pids[4]
+
+    with_worker(test)
+
+
+def test_a_child_that_dies_idle_is_noticed(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, states: list[str]) -> None:
+        await collect(worker, command(tmp_path))
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGKILL)
+        while worker.state != "stopped":
+            await asyncio.sleep(0.01)
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+
+    with_worker(test)
+
+
+def test_a_child_that_stopped_idle_is_replaced_before_the_next_run(
+    with_worker: Callable[..., None], tmp_path: Path
+) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        await collect(worker, command(tmp_path))
+        pid = worker.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(0.6)
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert worker.pid != pid
+
+    with_worker(test, heartbeat_kill_s=0.5)
+
+
+def test_a_cancel_before_there_is_a_process_is_not_lost(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        worker.cancel(JOB)
+        assert [e["event"] for e in await collect(worker, command(tmp_path, "slow", steps=50))] == ["cancelled"]
 
     with_worker(test)
 
