@@ -104,3 +104,6 @@ export const getSizes = (model) => call("GET", `/sizes?${query({ model })}`);
 
 /** @returns {Promise<import("./types.js").Memory>} */
 export const unload = () => call("POST", "/unload");
+
+/** @param {{preview?: boolean}} changes */
+export const changeSettings = (changes) => call("PATCH", "/settings", changes);

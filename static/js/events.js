@@ -25,7 +25,6 @@ const handlers = {
   memory: putMemory,
   model: putModel,
   worker: (data) => publish("worker", data),
-  preview: (data) => publish("preview", data),
   reset: () => publish("resync"),
 };
 

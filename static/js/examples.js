@@ -29,7 +29,7 @@ const BONSAI = [
   "terraced rice fields after rain, aerial photograph",
 ];
 
-const SHOWN = 3;
+const SHOWN = 2; // they fit one line
 let offset = 0;
 
 /** @param {boolean} seedling @param {(prompt: string) => void} choose */

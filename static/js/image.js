@@ -60,8 +60,14 @@ async function openCompare(shown) {
 
 /** @param {Picture} shown */
 async function copyPrompt(shown) {
-  await navigator.clipboard.writeText(shown.prompt);
-  toast("Prompt copied.");
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(shown.prompt);
+    toast("Prompt copied.");
+  } else {
+    // over plain HTTP in a network browsers keep the clipboard from pages
+    getSelection()?.selectAllChildren(/** @type {Element} */ (document.querySelector(".image-prompt")));
+    toast("The prompt is selected; copy it with your keyboard or menu.");
+  }
 }
 
 async function onDelete() {

@@ -20,19 +20,24 @@ export function niceCeiling(bytes) {
  * @param {Memory[]} history
  * @param {(memory: Memory) => number} value
  * @param {number} ceiling
- * @returns {string} points of an area that begins and ends on the ground
+ * @returns {[string, string][]} x and y of every moment
  */
-function area(history, value, ceiling) {
+function line(history, value, ceiling) {
   const now = history[history.length - 1].t;
   const span = Math.min(SPAN_S, Math.max(MIN_SPAN_S, now - history[0].t));
-  const x = (/** @type {number} */ t) => (WIDTH * (1 - (now - t) / span)).toFixed(1);
-  const points = history.map((memory) => `${x(memory.t)},${(HEIGHT * (1 - value(memory) / ceiling)).toFixed(1)}`);
-  return [`${x(history[0].t)},${HEIGHT + 2}`, ...points, `${WIDTH + 2},${HEIGHT + 2}`].join(" ");
+  return history.map((memory) => [
+    (WIDTH * (1 - (now - memory.t) / span)).toFixed(1),
+    (HEIGHT * (1 - value(memory) / ceiling)).toFixed(1),
+  ]);
 }
+
+/** @param {[string, string][]} points @returns {string} the line as the edge of an area that stands on the ground */
+const area = (points) => `${points[0][0]},${HEIGHT} ${points.join(" ")} ${WIDTH},${HEIGHT}`;
 
 /** @param {HTMLElement} container */
 export function memoryChart(container) {
   const process = svg("polygon", { class: "chart-process" });
+  const outline = svg("polyline", { class: "chart-outline" });
   const cache = svg("polygon", { class: "chart-cache" });
   const active = svg("polygon", { class: "chart-active" });
   const peak = svg("line", { class: "chart-peak", x1: 0, x2: WIDTH });
@@ -43,6 +48,7 @@ export function memoryChart(container) {
     process,
     cache,
     active,
+    outline,
     peak,
   );
   container.replaceChildren(drawing, scale);
@@ -53,9 +59,11 @@ export function memoryChart(container) {
       const top = Math.max(...history.map((m) => Math.max(m.process_bytes, m.mlx_peak_bytes, m.mlx_active_bytes)));
       const ceiling = niceCeiling(top * 1.05);
       const last = history[history.length - 1];
-      process.setAttribute("points", area(history, (m) => m.process_bytes, ceiling));
-      cache.setAttribute("points", area(history, (m) => m.mlx_active_bytes + m.mlx_cache_bytes, ceiling));
-      active.setAttribute("points", area(history, (m) => m.mlx_active_bytes, ceiling));
+      const edge = line(history, (m) => m.process_bytes, ceiling);
+      process.setAttribute("points", area(edge));
+      outline.setAttribute("points", edge.join(" "));
+      cache.setAttribute("points", area(line(history, (m) => m.mlx_active_bytes + m.mlx_cache_bytes, ceiling)));
+      active.setAttribute("points", area(line(history, (m) => m.mlx_active_bytes, ceiling)));
       const y = String(HEIGHT * (1 - last.mlx_peak_bytes / ceiling));
       peak.setAttribute("y1", y);
       peak.setAttribute("y2", y);

@@ -1,6 +1,6 @@
-// The memory panel: live figures, the chart, and "unload now".
+// The rail beside the stage: live memory figures, the chart, "unload now", and whether to draw previews.
 
-import { unload } from "./api.js";
+import { changeSettings, unload } from "./api.js";
 import { byId, el } from "./dom.js";
 import { formatBytes } from "./format.js";
 import { memoryChart } from "./memory-chart.js";
@@ -14,7 +14,7 @@ import { toast, toastError } from "./toast.js";
 const ROWS = [
   ["MLX active", "active", (m) => formatBytes(m.mlx_active_bytes)],
   ["MLX cache", "cache", (m) => formatBytes(m.mlx_cache_bytes)],
-  ["MLX peak", "peak", (m) => formatBytes(m.mlx_peak_bytes)],
+  ["MLX peak", "peak", (m) => (m.mlx_peak_bytes ? formatBytes(m.mlx_peak_bytes) : "–")],
   ["Engine process", "process", (m) => formatBytes(m.process_bytes)],
   ["This page’s server", "", (m) => formatBytes(m.server_bytes)],
   ["System free", "", (m) => `${formatBytes(m.system_available_bytes)} of ${formatBytes(m.system_total_bytes)}`],
@@ -60,10 +60,24 @@ async function unloadNow() {
   }
 }
 
+/** @param {Event} event */
+async function togglePreview(event) {
+  const box = /** @type {HTMLInputElement} */ (event.target);
+  box.disabled = true;
+  try {
+    await changeSettings({ preview: box.checked });
+  } catch (error) {
+    box.checked = !box.checked;
+    toastError(error);
+  }
+  box.disabled = false;
+}
+
 export function startMemoryPanel() {
   build();
   const chart = memoryChart(byId("memory-chart"));
   byId("unload").addEventListener("click", unloadNow);
+  byId("preview").addEventListener("change", togglePreview);
   subscribe("memory", () => show(chart));
   subscribe("connection", () => show(chart));
 }

@@ -15,7 +15,7 @@ const WORDS = {
 };
 
 const SEEDLING_WORDS =
-  ", a tiny demonstration model inside this program: sixteen things from stars to bonsai trees, ten colours, simple scenes. For real pictures, download Bonsai Image 4B:";
+  ", a tiny demonstration model inside this program: sixteen things from stars to bonsai trees, ten colours, simple scenes. Real pictures need Bonsai Image 4B:";
 
 let seedlingWanted = remembered("seedling", false);
 /** @type {() => void} */

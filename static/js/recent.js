@@ -3,7 +3,8 @@
 import { listImages } from "./api.js";
 import { byId, el } from "./dom.js";
 import { showImage, shownImage } from "./stage.js";
-import { publish, state, subscribe } from "./store.js";
+import { state, subscribe } from "./store.js";
+import { toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Picture} Picture */
 
@@ -70,5 +71,5 @@ export function startRecent() {
   subscribe("image", onImage);
   subscribe("image_deleted", onDeleted);
   subscribe("job", markShown);
-  subscribe("resync", () => refreshRecent().catch((error) => publish("quiet-error", error)));
+  subscribe("resync", () => refreshRecent().catch(toastError));
 }

@@ -64,8 +64,10 @@ export function rowsOf(reading) {
   const prompt = found.prompt ? [{ label: "Prompt", value: found.prompt, recipe: { prompt: found.prompt }, checked: true }] : [];
   /** @type {Row[]} */
   const negative = found.negative ? [{ label: "Negative prompt", value: found.negative, note: "Bonsai takes none." }] : [];
-  const others = (found.others ?? []).slice(0, 12).map(([label, value]) => ({ label, value, note: "Not used here." }));
-  return [...prompt, ...seedRow(reading), ...stepsRow(reading), ...sizeRow(reading), ...modelRow(reading), ...negative, ...others];
+  const others = (found.others ?? []).map((pair) => pair.join(": ")).join("\n");
+  /** @type {Row[]} */
+  const unused = others ? [{ label: "Others", value: others, note: "Not used here." }] : [];
+  return [...prompt, ...seedRow(reading), ...stepsRow(reading), ...sizeRow(reading), ...modelRow(reading), ...negative, ...unused];
 }
 
 /** @param {Row} row @param {number} index */
@@ -131,5 +133,5 @@ export function offerRestore(file, reading) {
   document.body.append(dialog);
   show();
   dialog.showModal();
-  accept.focus();
+  accept.focus({ preventScroll: true });
 }

@@ -5,6 +5,7 @@ import { byId, el } from "./dom.js";
 import { formatBytes, formatSeconds, formatSize } from "./format.js";
 import { isSide } from "./limits.js";
 import { remember, remembered } from "./storage.js";
+import { publish } from "./store.js";
 
 /** @typedef {import("./types.js").Fit} Fit */
 
@@ -52,6 +53,16 @@ export function chosenSize() {
 /** @returns {Fit | undefined} what the server knows of the chosen size */
 export function chosenFit() {
   return fits.find((fit) => same(fit, chosenSize()));
+}
+
+/**
+ * What the memory plan says that a picture needs, where it is known here.
+ * @param {string | null} name
+ * @param {{width: number, height: number}} size
+ * @returns {number | undefined} bytes
+ */
+export function predictedPeak(name, size) {
+  return known.get(name ?? "")?.find((fit) => same(fit, size))?.peak_bytes;
 }
 
 /**
@@ -164,6 +175,7 @@ export async function loadSizes(name, recommended, again = false) {
   if (again || !known.has(name)) {
     const { sizes } = await getSizes(name);
     known.set(name, sizes);
+    publish("sizes");
   }
   if (model !== name) return; // another model was chosen meanwhile
   fits = known.get(name) ?? [];

@@ -3,10 +3,17 @@
 import { button, el, icon } from "./dom.js";
 import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "./format.js";
 import { downloadUrl, drawVariations, recipeOf, removeWithUndo, toggleFavourite } from "./picture-actions.js";
+import { predictedPeak } from "./sizes.js";
 import { publish } from "./store.js";
 import { toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Picture} Picture */
+
+/** Measured and predicted side by side. @param {Picture} image @param {number} peak */
+function peakWords(image, peak) {
+  const predicted = predictedPeak(image.model, image);
+  return `${formatBytes(peak)} peak${predicted ? `, ${formatBytes(predicted)} planned` : ""}`;
+}
 
 /** @param {Picture} image */
 export function facts(image) {
@@ -19,7 +26,7 @@ export function facts(image) {
     image.steps !== null && el("span", {}, plural(image.steps, "step")),
     el("span", {}, formatSize(image.width, image.height)),
     total !== undefined && el("span", {}, formatSeconds(total)),
-    image.peak_memory_bytes !== null && el("span", {}, `${formatBytes(image.peak_memory_bytes)} peak`),
+    image.peak_memory_bytes !== null && el("span", {}, peakWords(image, image.peak_memory_bytes)),
   );
 }
 
@@ -57,6 +64,35 @@ function tools(image) {
     downloadLink(image, "mark", "download-bare", "Download without the prompt"),
     button({ icon: "trash", label: "Delete", class: "button square", on: { click: () => removeWithUndo(image.id) } }),
   );
+}
+
+/**
+ * Under several pictures of one request.
+ * @param {import("./types.js").Job[]} jobs
+ */
+export function groupFoot(jobs) {
+  const [first] = jobs;
+  const { prompt, seed, steps, width, height, model } = first;
+  const failed = jobs.filter((job) => job.status === "failed").length;
+  const last = jobs[jobs.length - 1].seed;
+  const seeds = first.group_kind === "compare" ? `Seed ${seed}` : `Seeds ${seed} to ${last}`;
+  const use = () => publish("use-recipe", { prompt, seed, steps, width, height, model });
+  return [
+    el("p", { class: "stage-prompt", dir: "auto" }, prompt),
+    el(
+      "div",
+      { class: "stage-line" },
+      el(
+        "p",
+        { class: "facts numeric" },
+        el("span", {}, seeds),
+        el("span", {}, plural(steps, "step")),
+        el("span", {}, formatSize(width, height)),
+        failed > 0 && el("span", {}, `${failed} of ${jobs.length} failed`),
+      ),
+      button({ icon: "reuse", on: { click: use } }, "Use settings"),
+    ),
+  ];
 }
 
 /** @param {Picture} image */

@@ -4,7 +4,7 @@
 import { cancelJob, getImage } from "./api.js";
 import { compareView } from "./compare.js";
 import { byId, button, el, fill } from "./dom.js";
-import { stageFoot } from "./stage-foot.js";
+import { groupFoot, stageFoot } from "./stage-foot.js";
 import { emptyStage, problemOf } from "./stage-states.js";
 import { isActive, putImage, putJob, state, subscribe } from "./store.js";
 import { createTile, pictureFrame } from "./tile.js";
@@ -18,6 +18,7 @@ import { statusWords, timeLeftWords } from "./progress.js";
 let view = { jobs: [], image: null };
 /** @type {Map<string, ReturnType<typeof createTile>>} */
 const tiles = new Map();
+let chosen = false; // by the user, or because something is being drawn; the newest picture is only a default
 let layout = "";
 let announced = "";
 
@@ -28,6 +29,7 @@ const imageOf = (job) => (job.image_id ? state.images.get(job.image_id) : undefi
 
 /** @param {Job[]} jobs */
 export function showJobs(jobs) {
+  chosen = true;
   jobs.forEach(putJob);
   view = { jobs: jobs.map((job) => job.id), image: null };
   layout = "";
@@ -36,8 +38,12 @@ export function showJobs(jobs) {
   byId("stage").scrollIntoView({ block: "nearest" }); // on a phone it lies below the form
 }
 
-/** @param {Picture} image */
-export function showImage(image) {
+/**
+ * @param {Picture} image
+ * @param {{byDefault?: boolean}} [options]
+ */
+export function showImage(image, { byDefault = false } = {}) {
+  chosen ||= !byDefault;
   state.images.set(image.id, image);
   view = { jobs: [], image: image.id };
   layout = "";
@@ -56,6 +62,9 @@ export function shownImage() {
   const jobs = jobsInView();
   return jobs.length === 1 ? jobs[0].image_id : null;
 }
+
+/** Whether the stage shows something on purpose, which nobody else's work may replace. */
+export const isChosen = () => chosen;
 
 export const isIdle = () => !jobsInView().some(isActive);
 
@@ -114,18 +123,9 @@ function renderFoot(jobs) {
   if (jobs.some(isActive)) return showProgress(foot, jobs);
   const id = shownImage();
   const image = id ? state.images.get(id) : undefined;
-  const content = image ? stageFoot(image) : groupFoot(jobs);
+  const content = image ? stageFoot(image) : jobs.length > 1 ? groupFoot(jobs) : null;
   foot.hidden = !content;
   if (content) fill(foot, ...content);
-}
-
-/** @param {Job[]} jobs */
-function groupFoot(jobs) {
-  if (jobs.length < 2) return null;
-  const failed = jobs.filter((job) => job.status === "failed").length;
-  const words = failed ? `${failed} of ${jobs.length} failed` : `Seeds ${jobs[0].seed} to ${jobs[jobs.length - 1].seed}`;
-  const facts = jobs[0].group_kind === "compare" ? `Seed ${jobs[0].seed}, ${jobs[0].steps} steps` : words;
-  return [el("p", { class: "stage-prompt", dir: "auto" }, jobs[0].prompt), el("p", { class: "facts numeric" }, facts)];
 }
 
 /**
@@ -188,7 +188,8 @@ async function onJob(job) {
 
 export function startStage() {
   subscribe("job", onJob);
-  subscribe("image", () => render());
+  subscribe("image", render);
+  subscribe("sizes", render);
   subscribe("image_deleted", (id) => {
     if (shownImage() === id) showNothing();
   });

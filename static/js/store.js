@@ -25,7 +25,8 @@ export const state = {
 const bus = new EventTarget();
 
 /**
- * Topics: connection, job, image, image_deleted, model, memory, worker, resync.
+ * From the server: connection, hello, job, image, image_deleted, model, memory, worker, resync. Within the
+ * page: sizes, show-jobs, use-recipe, smaller-size, retry.
  * @param {string} topic
  * @param {(detail: any) => void} listener
  */

@@ -9,7 +9,7 @@ import { recipeOf } from "./picture-actions.js";
 import { startQueue } from "./queue.js";
 import { refreshRecent, startRecent } from "./recent.js";
 import { chooseSmaller } from "./sizes.js";
-import { cancelShown, showImage, showJobs, shownImage, startStage } from "./stage.js";
+import { cancelShown, isChosen, showImage, showJobs, startStage } from "./stage.js";
 import { takeHandover } from "./storage.js";
 import { isActive, putJob, subscribe } from "./store.js";
 import { toast, toastError } from "./toast.js";
@@ -19,14 +19,19 @@ import { toast, toastError } from "./toast.js";
 const LATEST = 100; // more than a queue and a batch hold
 const PHONE = matchMedia("(max-width: 46rem)"); // the same width as in studio.css
 
-let placed = false; // whether the stage already shows something this visit decided on
+let following = false;
 
 /** @param {Job[]} jobs  a running request belongs on the stage, wherever it was started */
 async function followRunning(jobs) {
   const first = jobs.find((job) => job.status === "running") ?? jobs.find(isActive);
-  if (!first || placed) return;
-  placed = true;
-  showJobs(first.group ? await wholeGroup(first.group) : [first]);
+  if (!first || following || isChosen()) return;
+  following = true;
+  try {
+    const shown = first.group ? await wholeGroup(first.group) : [first];
+    if (!isChosen()) showJobs(shown);
+  } finally {
+    following = false;
+  }
 }
 
 /** Also its pictures that are finished already. @param {string} group @returns {Promise<Job[]>} in the order of drawing */
@@ -39,7 +44,7 @@ async function wholeGroup(group) {
 
 async function showNewest() {
   const images = await refreshRecent();
-  if (!placed && !shownImage() && images.length) showImage(images[0]);
+  if (!isChosen() && images.length) showImage(images[0], { byDefault: true });
 }
 
 /** Settings that an address or another page asks for. */
@@ -47,16 +52,12 @@ async function takeRequestedRecipe() {
   const { recipe, jobs } = takeHandover();
   const from = new URLSearchParams(location.search).get("from");
   if (recipe) applyRecipe(recipe);
-  if (jobs) {
-    placed = true;
-    showJobs(await Promise.all(jobs.map(getJob)));
-  }
+  if (jobs) showJobs(await Promise.all(jobs.map(getJob)));
   if (!from) return;
   history.replaceState(null, "", "/");
   const image = await getImage(from);
   applyRecipe(recipeOf(image));
   showImage(image);
-  placed = true;
 }
 
 /** @param {KeyboardEvent} event */

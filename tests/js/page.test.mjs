@@ -60,7 +60,8 @@ test("foreign settings: what cannot be used is shown and says why", () => {
   assert.match(rows.Size.note, /multiples of 16/);
   assert.equal(rows.Model.recipe, undefined);
   assert.equal(rows["Negative prompt"].recipe, undefined);
-  assert.equal(rows["CFG scale"].recipe, undefined);
+  assert.equal(rows.Others.value, "CFG scale: 7");
+  assert.equal(rows.Others.recipe, undefined);
 });
 
 test("with the seedling alone a foreign size is offered but not ticked", () => {

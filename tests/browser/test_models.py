@@ -1,0 +1,101 @@
+"""The models page in states that a test cannot download its way into: the server's words are put into its mouth."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.driver import Site
+
+pytestmark = pytest.mark.browser
+
+GB = 1_000_000_000
+
+
+def with_state(page: Page, site: Site, **changes: Any) -> list[str]:
+    """Let the server say this of the ternary checkpoint; returns the requests that the page then makes."""
+    answer = page.request.get(f"{site.url}/models").json()
+    answer["disk_free_bytes"] = changes.pop("disk_free_bytes", 100 * GB)
+    model = answer["models"][0]
+    model.update(changes)
+    calls: list[str] = []
+
+    def on_action(route: Route) -> None:
+        calls.append(f"{route.request.method} {route.request.url.removeprefix(site.url)}")
+        state = {"pause": "paused", "resume": "downloading", "cancel": "absent"}.get(route.request.url.split("/")[-1])
+        model["state"] = state or "absent"
+        route.fulfill(json=model)
+
+    memory = page.request.get(f"{site.url}/memory").json()
+    hello = json.dumps({"server_version": "0", "jobs": [], "memory": memory, "models": answer["models"]})
+    page.route(
+        re.compile("/events$"),
+        lambda route: route.fulfill(content_type="text/event-stream", body=f"event: hello\ndata: {hello}\n\n"),
+    )
+    page.route(re.compile("/models$"), lambda route: route.fulfill(json=answer))
+    page.route(re.compile("/models/"), on_action)
+    page.goto(f"{site.url}/model-manager")
+    return calls
+
+
+DOWNLOAD = {"bytes_done": GB, "bytes_total": 4 * GB, "speed_bps": 4e7, "eta_s": 75.0, "file": "vae/x", "error": None}
+
+
+def test_a_download_shows_bytes_speed_and_time_and_can_be_paused(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    calls = with_state(page, site, state="downloading", download=DOWNLOAD)
+    card = page.locator(".model").first
+    expect(card).to_contain_text("1.00 GB of 4.00 GB")
+    expect(card).to_contain_text("40 MB/s, 1 min 15 s left")
+    card.get_by_role("button", name="Pause").click()
+    expect(card).to_contain_text("Paused")
+    card.get_by_role("button", name="Resume").click()
+    expect(card).to_contain_text("Downloading")
+    assert calls == ["POST /models/ternary/pause", "POST /models/ternary/resume"]
+
+
+def test_deleting_asks_first(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    calls = with_state(page, site, state="ready", bytes_present=4 * GB)
+    card = page.locator(".model").first
+    card.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("4.00 GB are freed")
+    dialog.get_by_role("button", name="Keep it").click()
+    expect(dialog).to_be_hidden()
+    assert calls == []
+    card.get_by_role("button", name="Delete").click()
+    dialog.get_by_role("button", name="Delete the files").click()
+    expect(card).to_contain_text("Not downloaded")
+    assert calls == ["DELETE /models/ternary"]
+
+
+def test_a_full_disk_and_damaged_files_are_said(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    with_state(page, site, state="damaged", problems=["vae/x has the wrong digest"], disk_free_bytes=GB)
+    card = page.locator(".model").first
+    expect(card.locator(".notice")).to_contain_text("vae/x has the wrong digest")
+    expect(card.locator(".notice")).to_contain_text("only 1.00 GB are free")
+
+
+def test_the_studio_uses_a_model_that_is_here(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    with_state(page, site, state="ready")
+    sizes = [
+        {"width": side, "height": side, "peak_bytes": side * 4_000_000, "verdict": verdict, "seconds": None}
+        for side, verdict in ((512, "fits"), (1024, "tight"), (1216, "swaps"))
+    ]
+    page.route(re.compile(r"/sizes\?"), lambda route: route.fulfill(json={"sizes": sizes}))
+    page.goto(site.url)
+    expect(page.locator(".level")).to_have_text([re.compile("fits"), re.compile("tight"), re.compile("will swap")])
+    expect(page.locator("[name=size]:checked")).to_have_value("512x512")
+    page.get_by_role("button", name="Try the seedling").click()
+    expect(page.locator("#model-note")).to_contain_text("Drawing with the seedling")
+    page.get_by_role("button", name="Use ternary 4B").click()
+    page.get_by_role("radio", name=re.compile("Binary")).check()
+    expect(page.locator("#model-note")).to_contain_text("Drawing with the seedling")
