@@ -8,7 +8,7 @@ from typing import Literal
 Protocol = Literal["openai", "a1111", "ollama", "lemonade", "native"]
 PROTOCOLS: dict[Protocol, str] = {
     "openai": "OpenAI images",
-    "a1111": "AUTOMATIC1111",
+    "a1111": "A1111 web UI",
     "ollama": "Ollama",
     "lemonade": "Lemonade",
     "native": "Bonsai demo",
@@ -26,10 +26,7 @@ class Server:
 
     @property
     def key(self) -> str:
-        return "the server's token" if self.token else "any text, such as x"
-
-    @property
-    def key_in_code(self) -> str:
+        """What to give as an API key; most programs insist on one, and without a token any text will do."""
         return "YOUR-TOKEN" if self.token else "x"
 
 
@@ -109,7 +106,7 @@ def _apps(server: Server) -> list[Guide]:
             "LibreChat, OpenAI image tool",
             "openai",
             "the file .env",
-            code=f"IMAGE_GEN_OAI_API_KEY={server.key_in_code}\nIMAGE_GEN_OAI_BASEURL={address}/v1",
+            code=f"IMAGE_GEN_OAI_API_KEY={server.key}\nIMAGE_GEN_OAI_BASEURL={address}/v1",
             note="Then add the OpenAI image tools to an agent.",
         ),
         Guide(
@@ -127,7 +124,7 @@ def _authentication(server: Server) -> tuple[tuple[str, str], ...]:
 
 
 def _libraries(server: Server) -> list[Guide]:
-    address, model, size, key = server.address, server.model, server.size, server.key_in_code
+    address, model, size, key = server.address, server.model, server.size, server.key
     width, height = size.split("x")
     python = f"""import base64
 from openai import OpenAI
@@ -174,12 +171,20 @@ def _tools(server: Server) -> list[Guide]:
   -d '{{"prompt": "a bonsai tree", "seed": 7}}' -o bonsai.png"""
     openai = f"""curl -s {address}/v1/images/generations{header} \\
   -d '{{"prompt": "a bonsai tree", "size": "{server.size}", "seed": 7}}'"""
-    demo = f"""BACKEND_URL={address} ./scripts/send_request.sh "a bonsai tree\""""
     mcp = '{"mcpServers": {"bonsai": {"command": "bonsai-mlx", "args": ["mcp", "--url", "' + address + '"]}}}'
     return [
         Guide("curl, a file", "native", "a terminal", code=curl),
         Guide("curl, OpenAI's answer", "openai", "a terminal", code=openai),
-        Guide("Scripts of the Bonsai demo", "native", "a terminal", code=demo, note="Its load test works as well."),
+        Guide(
+            "Scripts of the Bonsai demo",
+            "native",
+            "wherever they name the address of the demo's server",
+            (
+                ("Server", address),
+                ("Backend", f"{server.model}-mlx" if server.model.startswith("bonsai") else server.model),
+            ),
+            note="POST /generate, POST /generate/compare and GET /backends answer as the demo's own server does.",
+        ),
         Guide(
             "Assistants with tools (MCP)",
             "native",

@@ -143,7 +143,7 @@ function startTrials() {
 
 /** @typedef {{at: string, method: string, path: string, status: number, seconds: number, client: string}} Request */
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 /** @param {string} client @returns {string} the program's name without its libraries */
 const program = (client) => (client.startsWith("Mozilla/") ? "a browser" : client.split(" ")[0] || "–");
