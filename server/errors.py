@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import secrets
 import sqlite3
 from typing import Any, Literal
@@ -144,12 +145,26 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     return _answer(request, 422, ErrorDetail(code="bad_field", message=message, field=".".join(place) or None))
 
 
+def _methods(request: Request) -> set[str]:
+    """Every method that the path answers to; the router itself names those of one route only."""
+    document = request.app.openapi()["paths"]
+    path = request.scope["path"]
+    return {
+        method.upper()
+        for template, methods in document.items()
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/.]+", re.escape(template)), path)
+        for method in methods
+    } or {"GET", "HEAD"}
+
+
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     code = _STATUS_CODES.get(error.status_code, "bad_request")
     message = _STATUS_TEXTS.get(error.status_code, "The request was not accepted.")
     response = _answer(request, error.status_code, ErrorDetail(code=code, message=message))
     response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response
 
 

@@ -8,7 +8,6 @@ are the truth: what the index says and no file confirms is dropped. Never looks 
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 import logging
 import os
@@ -17,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import ApiError, not_found
+from .errors import not_found
 from .events import EventHub
 from .files import delete_older, ids_in, read_file, sweep, write_disposable
 from .schemas import Deleted, Image, ImagePage
@@ -26,6 +25,7 @@ from .store import Store, timestamp
 log = logging.getLogger("bonsai.gallery")
 
 THUMBNAIL_PX = 384  # the long side
+CURSOR = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{32}$"  # created_at~id: where a page ended
 _INSERT = """INSERT OR REPLACE INTO images (id, created_at, search, favourite, group_id, deleted_at, data)
              VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
@@ -92,15 +92,15 @@ class Gallery:
         favourite: bool | None = None,
         group: str | None = None,
     ) -> ImagePage:
-        """Newest first. Every word of `q` has to be in the prompt. 422 for a cursor that is none of ours."""
+        """Newest first. Every word of `q` has to be in the prompt. `cursor` is the `next_cursor` of the page before."""
         where, values = _filters(q, favourite, group)
         total = (await self._store.read(f"SELECT count(*) FROM images WHERE {where}", values))[0][0]  # noqa: S608
         if cursor is not None:
-            where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, *_decode_cursor(cursor)]
+            where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, *cursor.split("~")]
         sql = f"SELECT data, favourite, created_at, id FROM images WHERE {where} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608, E501
         rows = await self._store.read(sql, [*values, limit + 1])
         images = [_image(data, starred) for data, starred, _, _ in rows[:limit]]
-        following = _encode_cursor(*rows[limit - 1][2:]) if len(rows) > limit else None
+        following = "~".join(rows[limit - 1][2:]) if len(rows) > limit else None
         return ImagePage(images=images, next_cursor=following, total=total)
 
     async def neighbours(self, image: Image) -> tuple[str | None, str | None]:
@@ -301,15 +301,3 @@ def _filters(q: str, favourite: bool | None, group: str | None) -> tuple[str, li
         clauses.append("group_id = ?")
         values.append(group)
     return " AND ".join(clauses), values
-
-
-def _encode_cursor(created_at: str, image_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{created_at} {image_id}".encode()).decode()
-
-
-def _decode_cursor(cursor: str) -> tuple[str, str]:
-    try:
-        created_at, image_id = base64.urlsafe_b64decode(cursor).decode().split(" ")
-    except ValueError:
-        raise ApiError(422, "bad_field", "The cursor is not one that this server gave.", field="cursor") from None
-    return created_at, image_id

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from bonsai_mlx.catalog import CATALOG
 from bonsai_mlx.request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 from .settings import Settings
@@ -19,7 +20,11 @@ Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS, pattern
 Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED)]
 Steps = Annotated[int, Field(strict=True, ge=1, le=MAX_STEPS)]
 Side = Annotated[int, Field(strict=True, ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZE_MULTIPLE_PX)]
-ModelName = Annotated[str, Field(min_length=1, max_length=200)]
+# The schema names what is known; matching is kinder (any case, the demo's Linux names) and unknown ones are explained.
+KNOWN_MODELS: list[str] = [
+    name for entry in CATALOG for name in (entry.name, *entry.aliases, *([entry.repo] if entry.repo else []))
+]
+ModelName = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"enum": [*KNOWN_MODELS]})]
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 JobPhase = Literal["load", "encode", "denoise", "decode"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from ..schemas import Deleted, Id, Image, ImagePage, ImagePatch
-from .common import IdPath, Responses, StudioDep, errors
+from .common import Cursor, IdPath, Responses, StudioDep, errors
 
 router = APIRouter(tags=["images"])
 
@@ -21,7 +21,7 @@ _WEBP: Responses = {200: {"content": {"image/webp": {"schema": {"type": "string"
 @router.get("/images", summary="The gallery, newest first", responses=errors())
 async def images(
     studio: StudioDep,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
+    cursor: Cursor | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 60,
     q: Annotated[str, Query(max_length=200, description="Words that the prompt must have")] = "",
     favourite: bool | None = None,
@@ -31,7 +31,7 @@ async def images(
 
 
 @router.get(
-    "/images/{image_id}.png",
+    "/images/{image_id:id}.png",
     summary="The picture's file",
     response_class=Response,
     responses=_PNG | errors(404),
@@ -48,7 +48,7 @@ async def png(
 
 
 @router.get(
-    "/images/{image_id}/thumbnail",
+    "/images/{image_id:id}/thumbnail",
     summary="A small picture, at most 384 pixels on its long side",
     response_class=Response,
     responses=_WEBP | errors(404),
@@ -57,7 +57,7 @@ async def thumbnail(studio: StudioDep, image_id: IdPath) -> Response:
     return Response(await studio.gallery.thumbnail(image_id), media_type="image/webp", headers=_FOREVER)
 
 
-@router.get("/images/{image_id}", summary="One image", response_model=Image, responses=errors(404))
+@router.get("/images/{image_id:id}", summary="One image", response_model=Image, responses=errors(404))
 async def image(studio: StudioDep, request: Request, image_id: IdPath) -> Image | Response:
     found = studio.gallery.get(image_id)
     if "text/html" in request.headers.get("accept", ""):
@@ -65,16 +65,16 @@ async def image(studio: StudioDep, request: Request, image_id: IdPath) -> Image 
     return found
 
 
-@router.patch("/images/{image_id}", summary="Mark or unmark as a favourite", responses=errors(404))
+@router.patch("/images/{image_id:id}", summary="Mark or unmark as a favourite", responses=errors(404))
 async def change(studio: StudioDep, image_id: IdPath, patch: ImagePatch) -> Image:
     return studio.gallery.set_favourite(image_id, patch.favourite)
 
 
-@router.delete("/images/{image_id}", summary="Move to the trash", responses=errors(404))
+@router.delete("/images/{image_id:id}", summary="Move to the trash", responses=errors(404))
 async def delete(studio: StudioDep, image_id: IdPath) -> Deleted:
     return await studio.gallery.delete(image_id)
 
 
-@router.post("/images/{image_id}/restore", summary="Undo a deletion", responses=errors(404))
-async def restore(studio: StudioDep, image_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Image:
+@router.post("/images/{image_id:id}/restore", summary="Undo a deletion", responses=errors(404))
+async def restore(studio: StudioDep, image_id: IdPath) -> Image:
     return await studio.gallery.restore(image_id)

@@ -45,19 +45,19 @@ async def cancel_group(studio: StudioDep, group: Id) -> JobsCancelled:
     return JobsCancelled(jobs=studio.jobs.cancel_group(group))
 
 
-@router.get("/jobs/{job_id}", summary="One job", responses=errors(404))
+@router.get("/jobs/{job_id:id}", summary="One job", responses=errors(404))
 async def job(studio: StudioDep, job_id: IdPath) -> Job:
     return studio.jobs.get(job_id)
 
 
-@router.delete("/jobs/{job_id}", summary="Cancel a job", responses=errors(404, 409))
+@router.delete("/jobs/{job_id:id}", summary="Cancel a job", responses=errors(404, 409))
 async def cancel(studio: StudioDep, job_id: IdPath) -> Job:
     """A waiting job ends at once, a running one after the step it is in."""
     return studio.jobs.cancel(job_id)
 
 
 @router.get(
-    "/jobs/{job_id}/preview",
+    "/jobs/{job_id:id}/preview",
     summary="The latest preview of a running job",
     response_class=Response,
     responses=_PNG | errors(404),

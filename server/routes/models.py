@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from fastapi import APIRouter
 
-from fastapi import APIRouter, Query
-
-from ..schemas import Model, ModelList, Sizes
+from ..schemas import Model, ModelList, ModelName, Sizes
 from .common import ModelNamePath, StudioDep, errors
 
 router = APIRouter(tags=["models"])
@@ -55,5 +53,5 @@ async def delete(studio: StudioDep, name: ModelNamePath) -> Model:
 
 
 @router.get("/sizes", summary="Which sizes fit into this machine's memory", responses=errors(409))
-async def sizes(studio: StudioDep, model: Annotated[str | None, Query(max_length=200)] = None) -> Sizes:
+async def sizes(studio: StudioDep, model: ModelName | None = None) -> Sizes:
     return Sizes(sizes=await studio.fits.sizes(studio.models.resolve(model)))

@@ -11,7 +11,7 @@ from bonsai_mlx import __version__
 
 from ..openapi import operations
 from ..templating import render
-from .common import IdPath, StudioDep
+from .common import Cursor, IdPath, StudioDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -43,14 +43,14 @@ async def gallery(
     studio: StudioDep,
     q: Annotated[str, Query(max_length=200)] = "",
     favourite: bool = False,
-    cursor: Annotated[str, Query(max_length=200)] = "",
+    cursor: Cursor | None = None,
 ) -> HTMLResponse:
-    page = await studio.gallery.page(limit=PAGE, q=q, favourite=favourite or None, cursor=cursor or None)
+    page = await studio.gallery.page(limit=PAGE, q=q, favourite=favourite or None, cursor=cursor)
     context = {"images": page.images, "next_cursor": page.next_cursor, "total": page.total}
     return _page(studio, "gallery", q=q, favourite=favourite, **context)
 
 
-@router.get("/i/{image_id}")
+@router.get("/i/{image_id:id}")
 async def image(studio: StudioDep, image_id: IdPath) -> HTMLResponse:
     found = studio.gallery.get(image_id)
     newer, older = await studio.gallery.neighbours(found)

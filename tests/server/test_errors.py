@@ -5,6 +5,7 @@ import pytest
 
 from bonsai_mlx.errors import BonsaiError, CheckpointError, DownloadError, OutOfMemory, RequestError
 from server.errors import Code, ErrorDetail, error_response, from_bonsai
+from tests.server.conftest import LiveServer
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,15 @@ def test_retry_after_is_at_least_a_second() -> None:
     assert json.loads(bytes(plain.body)) == {
         "error": {"code": "not_found", "message": "No.", "field": None, "remedy": None, "retry_after_s": None}
     }
+
+
+def test_a_wrong_method_is_told_the_right_ones(shared: LiveServer) -> None:
+    for path, methods in {
+        "/jobs": "DELETE, GET, POST",
+        f"/images/{'0' * 32}": "DELETE, GET, PATCH",
+        f"/images/{'0' * 32}.png": "GET",
+        "/gallery": "GET, HEAD",
+    }.items():
+        response = shared.client.request("PUT", path)
+        assert (response.status_code, response.headers["allow"]) == (405, methods)
+        assert response.json()["error"]["code"] == "bad_request"

@@ -120,7 +120,7 @@ def test_unknown_jobs(live: LiveServer) -> None:
     assert live.client.get(f"/jobs/{ID}").json()["error"]["code"] == "not_found"
     assert live.client.delete(f"/jobs/{ID}").status_code == 404
     assert live.client.get("/jobs/../etc").status_code in (404, 405)
-    assert live.client.get("/jobs/short").status_code == 422
+    assert live.client.get("/jobs/short").status_code == 404
 
 
 @pytest.mark.parametrize(

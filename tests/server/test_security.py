@@ -126,7 +126,7 @@ def test_no_host_header_breaks_the_parser(value: str) -> None:
 # every route asks
 
 WALK = [
-    (method, route.path.replace("{image_id}", ID).replace("{job_id}", ID).replace("{name}", "ternary"))
+    (method, route.path.replace("{image_id:id}", ID).replace("{job_id:id}", ID).replace("{name}", "ternary"))
     for router in ROUTERS
     for route in router.routes
     if isinstance(route, APIRoute)
@@ -340,15 +340,15 @@ def test_the_policy_allows_nothing_inline_or_foreign() -> None:
 def test_the_code_never_rebuilds_an_address_from_the_host_header() -> None:
     for path in Path(server.__file__).parent.rglob("*.py"):
         source = path.read_text()
-        assert "request.url" not in source, path
+        assert not re.search(r"request\.url(?!\.scheme)", source), path
         assert "BaseHTTPMiddleware" not in source, path
         assert "@app.middleware" not in source, path
 
 
 def test_only_the_hub_module_can_fetch_addresses() -> None:
-    """No route can be made to call out: nothing in the server imports an HTTP client."""
+    """No route can be made to call out: nothing in the server imports an HTTP client but mcp.py, a client."""
     clients = {"requests", "httpx", "httpx2", "aiohttp", "urllib3", "http.client", "urllib.request"}
-    for path in Path(server.__file__).parent.rglob("*.py"):
+    for path in set(Path(server.__file__).parent.rglob("*.py")) - {Path(server.__file__).with_name("mcp.py")}:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
