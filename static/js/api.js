@@ -7,7 +7,7 @@
 export class ApiError extends Error {
   /**
    * @param {number} status  0 when the server did not answer
-   * @param {{code: string, message: string, field?: string | null, remedy?: string | null, retry_after_s?: number | null}} detail
+   * @param {import("./types.js").Refusal} detail
    */
   constructor(status, detail) {
     super(detail.message);
@@ -93,7 +93,11 @@ export const restoreImage = (id) => call("POST", `/images/${id}/restore`);
 /** @returns {Promise<{models: Model[], default: string, disk_free_bytes: number}>} */
 export const listModels = () => call("GET", "/models");
 
-/** @param {string} name @param {"download" | "pause" | "resume" | "cancel" | "verify"} action @returns {Promise<Model>} */
+/**
+ * @param {string} name
+ * @param {"download" | "pause" | "resume" | "cancel" | "verify"} action
+ * @returns {Promise<Model>}
+ */
 export const modelAction = (name, action) => call("POST", `/models/${name}/${action}`);
 
 /** @param {string} name @returns {Promise<Model>} */

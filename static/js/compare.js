@@ -20,7 +20,12 @@ function caption(image) {
 
 /** @param {Picture} image */
 const photo = (image) =>
-  el("img", { src: image.url, width: image.width, height: image.height, alt: `${modelTitle(image.model)}: ${image.prompt}` });
+  el("img", {
+    src: image.url,
+    width: image.width,
+    height: image.height,
+    alt: `${modelTitle(image.model)}: ${image.prompt}`,
+  });
 
 /** @param {Picture} image */
 function side(image) {

@@ -109,8 +109,10 @@ function refused(error, request) {
   const field = error.field === "width" || error.field === "height" ? "size" : error.field;
   if (error.code === "queue_full") waitForQueue(error);
   else if (error.code === "does_not_fit") note("warn", error.message, sendAnyway(request));
-  else if (error.code === "model_missing") note("warn", error.message, el("a", { class: "button small", href: "/model-manager" }, "Open models"));
-  else if (field === "prompt" || field === "seed" || field === "steps" || field === "size") problem(field, error.message);
+  else if (error.code === "model_missing")
+    note("warn", error.message, el("a", { class: "button small", href: "/model-manager" }, "Open models"));
+  else if (field === "prompt" || field === "seed" || field === "steps" || field === "size")
+    problem(field, error.message);
   else note("bad", [error.message, error.remedy].filter(Boolean).join(" "));
 }
 
@@ -167,9 +169,15 @@ export function applyRecipe(recipe) {
 
 function summarise() {
   const size = chosenSize();
-  const parts = [size ? formatSize(size.width, size.height) : "size?", plural(Number(steps.value), "step"), `seed ${seedText()}`];
+  const parts = [
+    size ? formatSize(size.width, size.height) : "size?",
+    plural(Number(steps.value), "step"),
+    `seed ${seedText()}`,
+  ];
   byId("settings-summary").textContent = parts.join(" · ");
-  byId("levels-field").querySelector("legend")?.replaceChildren("Size ", el("span", { class: "hint numeric" }, sizeHint()));
+  byId("levels-field")
+    .querySelector("legend")
+    ?.replaceChildren("Size ", el("span", { class: "hint numeric" }, sizeHint()));
 }
 
 async function modelChanged() {
@@ -190,7 +198,10 @@ async function modelChanged() {
 
 function refreshSizes() {
   const model = state.models.get(chosenModel());
-  if (model) loadSizes(model.name, model.recommended_size, true).catch((error) => console.info("Sizes stay as they were:", error));
+  if (model)
+    loadSizes(model.name, model.recommended_size, true).catch((error) =>
+      console.info("Sizes stay as they were:", error),
+    );
 }
 
 /** @param {KeyboardEvent} event */

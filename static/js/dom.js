@@ -71,7 +71,11 @@ export function fill(element, ...children) {
  * @param {string} [className]
  */
 export function icon(name, className = "icon") {
-  return svg("svg", { class: className, "aria-hidden": "true", focusable: "false" }, svg("use", { href: `#i-${name}` }));
+  return svg(
+    "svg",
+    { class: className, "aria-hidden": "true", focusable: "false" },
+    svg("use", { href: `#i-${name}` }),
+  );
 }
 
 /**

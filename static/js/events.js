@@ -2,7 +2,17 @@
 // every new connection begins with `hello`, and what may have been missed is asked for again (`resync`).
 
 import { getJob } from "./api.js";
-import { activeJobs, dropImage, isActive, publish, putImage, putJob, putMemory, putModel, setConnection } from "./store.js";
+import {
+  activeJobs,
+  dropImage,
+  isActive,
+  publish,
+  putImage,
+  putJob,
+  putMemory,
+  putModel,
+  setConnection,
+} from "./store.js";
 
 const BANNER_DELAY_MS = 1500; // a blink of the network is not worth a banner
 const MAX_RETRY_MS = 15_000;
@@ -39,7 +49,7 @@ export function connect() {
   source.addEventListener("error", onError);
 }
 
-/** @param {{jobs: import("./types.js").Job[], memory: import("./types.js").Memory, models: import("./types.js").Model[]}} hello */
+/** @param {import("./types.js").Hello} hello */
 function onHello({ jobs, memory, models }) {
   clearTimeout(bannerTimer);
   bannerTimer = 0;

@@ -44,6 +44,10 @@ export function showExamples(seedling, choose) {
     showExamples(seedling, choose);
     byId("examples").querySelector("button")?.focus();
   };
-  const more = el("li", {}, el("button", { type: "button", class: "chip", "aria-label": "Other examples", on: { click: others } }, "…"));
+  const more = el(
+    "li",
+    {},
+    el("button", { type: "button", class: "chip", "aria-label": "Other examples", on: { click: others } }, "…"),
+  );
   byId("examples").replaceChildren(...chips, more);
 }

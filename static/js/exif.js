@@ -63,7 +63,8 @@ export function exifOfWebp(bytes) {
  */
 function decodeUtf16(data) {
   let zerosFirst = 0;
-  for (let index = 0; index + 1 < data.length; index += 2) zerosFirst += Number(data[index] === 0) - Number(data[index + 1] === 0);
+  for (let index = 0; index + 1 < data.length; index += 2)
+    zerosFirst += Number(data[index] === 0) - Number(data[index + 1] === 0);
   return new TextDecoder(zerosFirst > 0 ? "utf-16be" : "utf-16le").decode(data);
 }
 
@@ -91,7 +92,8 @@ export function readExif(tiff) {
   const directory = (offset) => {
     if (offset < 8 || offset + 2 > data.length) return;
     const count = Math.min(view.getUint16(offset, little), MAX_ENTRIES);
-    for (let index = 0; index < count && offset + 14 + index * 12 <= data.length; index += 1) entry(offset + 2 + index * 12);
+    for (let index = 0; index < count && offset + 14 + index * 12 <= data.length; index += 1)
+      entry(offset + 2 + index * 12);
   };
 
   /** @param {number} at */

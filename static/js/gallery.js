@@ -75,7 +75,9 @@ function append(images) {
 }
 
 function showSkeletons() {
-  sheet.append(...Array.from({ length: SKELETONS }, () => el("li", { class: "print skeleton", "aria-hidden": "true" })));
+  sheet.append(
+    ...Array.from({ length: SKELETONS }, () => el("li", { class: "print skeleton", "aria-hidden": "true" })),
+  );
 }
 
 function dropSkeletons() {
@@ -192,9 +194,12 @@ more.addEventListener("click", (event) => {
   event.preventDefault();
   load(false);
 });
-const nearEnd = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && cursor && load(false), {
-  rootMargin: "800px",
-});
+const nearEnd = new IntersectionObserver(
+  (entries) => entries.some((entry) => entry.isIntersecting) && cursor && load(false),
+  {
+    rootMargin: "800px",
+  },
+);
 watchEnd();
 subscribe("image", onImage);
 subscribe("image_deleted", (id) => {

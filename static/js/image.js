@@ -71,7 +71,9 @@ async function copyPrompt(shown) {
 }
 
 async function onDelete() {
-  const next = /** @type {HTMLAnchorElement | null} */ (document.getElementById("older") ?? document.getElementById("newer"));
+  const next = /** @type {HTMLAnchorElement | null} */ (
+    document.getElementById("older") ?? document.getElementById("newer")
+  );
   if (!(await removeWithUndo(id))) return;
   byId("figure").inert = true;
   byId("figure").classList.add("gone");
@@ -90,11 +92,14 @@ function onArrow(event) {
 enlargeSmall();
 byId("favourite").addEventListener("click", withImage(toggleFavourite));
 byId("copy-prompt").addEventListener("click", withImage(copyPrompt));
-byId("variations").addEventListener("click", withImage(async (shown) => {
-  const jobs = await drawVariations(shown);
-  handOver({ jobs: jobs.map((job) => job.id) });
-  location.assign("/");
-}));
+byId("variations").addEventListener(
+  "click",
+  withImage(async (shown) => {
+    const jobs = await drawVariations(shown);
+    handOver({ jobs: jobs.map((job) => job.id) });
+    location.assign("/");
+  }),
+);
 document.getElementById("open-compare")?.addEventListener("click", withImage(openCompare));
 byId("delete").addEventListener("click", onDelete);
 document.addEventListener("keydown", onArrow);

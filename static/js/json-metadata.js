@@ -82,9 +82,12 @@ export function fromComfy(graph) {
   /** @type {Record<string, Node>} */
   const nodes = graph;
   const all = Object.values(nodes).filter((node) => node && typeof node === "object" && node.inputs);
-  const sampler = all.find((node) => /sampler/i.test(node.class_type ?? "") && (node.inputs?.positive || node.inputs?.guider));
+  const sampler = all.find(
+    (node) => /sampler/i.test(node.class_type ?? "") && (node.inputs?.positive || node.inputs?.guider),
+  );
   const start = sampler ?? all.find((node) => node.inputs?.conditioning);
-  const first = (/** @type {string} */ name) => all.map((node) => resolve(nodes, node.inputs?.[name])).find((value) => value !== undefined);
+  const first = (/** @type {string} */ name) =>
+    all.map((node) => resolve(nodes, node.inputs?.[name])).find((value) => value !== undefined);
   const own = (/** @type {string} */ name) => resolve(nodes, sampler?.inputs?.[name]) ?? first(name);
   const seed = own("seed") ?? own("noise_seed");
   const prompt = start ? promptAt(nodes, start) : undefined;
@@ -97,7 +100,9 @@ export function fromComfy(graph) {
     width: whole(first("width")),
     height: whole(first("height")),
     model: text(first("ckpt_name")) ?? text(first("unet_name")),
-    others: ["sampler_name", "scheduler", "cfg"].flatMap((key) => (own(key) === undefined ? [] : [[key, String(own(key))]])),
+    others: ["sampler_name", "scheduler", "cfg"].flatMap((key) =>
+      own(key) === undefined ? [] : [[key, String(own(key))]],
+    ),
   };
 }
 
@@ -132,7 +137,16 @@ function promptAt(nodes, start) {
     for (const name of ["text", "prompt", "clip_l", "t5xxl", "value", "string"]) {
       if (typeof inputs[name] === "string") return /** @type {string} */ (inputs[name]);
     }
-    for (const name of ["positive", "guider", "conditioning", "cond", "text", "prompt", "conditioning_1", "conditioning_to"]) {
+    for (const name of [
+      "positive",
+      "guider",
+      "conditioning",
+      "cond",
+      "text",
+      "prompt",
+      "conditioning_1",
+      "conditioning_to",
+    ]) {
       const link = inputs[name];
       if (Array.isArray(link) && nodes[String(link[0])]) queue.push(nodes[String(link[0])]);
     }

@@ -69,8 +69,8 @@ export function memoryChart(container) {
       peak.setAttribute("y2", y);
       peak.toggleAttribute("hidden", !last.mlx_peak_bytes);
       scale.textContent = formatBytes(ceiling).replace(".00", "");
-      const words = `Engine process ${formatBytes(last.process_bytes)}, MLX active ${formatBytes(last.mlx_active_bytes)}`;
-      drawing.setAttribute("aria-label", `Memory over the last two minutes. Now: ${words}.`);
+      const now = `engine process ${formatBytes(last.process_bytes)}, MLX active ${formatBytes(last.mlx_active_bytes)}`;
+      drawing.setAttribute("aria-label", `Memory over the last two minutes; now ${now}.`);
     },
   };
 }

@@ -27,7 +27,12 @@ let values = [];
 function build() {
   values = ROWS.map(() => el("dd", {}, "–"));
   const rows = ROWS.map(([name, series], index) =>
-    el("div", {}, el("dt", {}, el("span", { class: "swatch", data: { series }, "aria-hidden": "true" }), name), values[index]),
+    el(
+      "div",
+      {},
+      el("dt", {}, el("span", { class: "swatch", data: { series }, "aria-hidden": "true" }), name),
+      values[index],
+    ),
   );
   byId("figures").replaceChildren(...rows);
 }

@@ -75,8 +75,19 @@ function commentInXmp(xmp) {
   const end = xmp.indexOf("</exif:UserComment>", start);
   if (start < 0 || end < 0) return "";
   const bare = xmp.slice(start, end).replace(/<[^<>]*>/g, "");
-  const entities = { "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#34;": '"', "&apos;": "'", "&#39;": "'", "&#xA;": "\n" };
-  const text = bare.replace(/&(?:lt|gt|quot|#34|apos|#39|#xA);/g, (entity) => entities[/** @type {keyof typeof entities} */ (entity)]);
+  const entities = {
+    "&lt;": "<",
+    "&gt;": ">",
+    "&quot;": '"',
+    "&#34;": '"',
+    "&apos;": "'",
+    "&#39;": "'",
+    "&#xA;": "\n",
+  };
+  const text = bare.replace(
+    /&(?:lt|gt|quot|#34|apos|#39|#xA);/g,
+    (entity) => entities[/** @type {keyof typeof entities} */ (entity)],
+  );
   return text.replaceAll("&amp;", "&").trim();
 }
 

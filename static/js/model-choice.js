@@ -15,7 +15,8 @@ const WORDS = {
 };
 
 const SEEDLING_WORDS =
-  ", a tiny demonstration model inside this program: sixteen things from stars to bonsai trees, ten colours, simple scenes. Real pictures need Bonsai Image 4B:";
+  ", a tiny demonstration model inside this program: sixteen things from stars to bonsai trees, ten colours, " +
+  "simple scenes. Real pictures need Bonsai Image 4B:";
 
 let seedlingWanted = remembered("seedling", false);
 /** @type {() => void} */
@@ -60,7 +61,10 @@ function subtitle(model) {
   if (model.state === "downloading" && model.download) {
     return `${Math.floor((100 * model.download.bytes_done) / Math.max(1, model.download.bytes_total))} % of ${size}`;
   }
-  return { absent: `${size}, not here`, paused: "download paused", verifying: "being checked" }[String(model.state)] ?? "see Models";
+  return (
+    { absent: `${size}, not here`, paused: "download paused", verifying: "being checked" }[String(model.state)] ??
+    "see Models"
+  );
 }
 
 /** @param {Model} model */
@@ -70,11 +74,16 @@ function downloadButton(model) {
   }
   const action = model.state === "partial" ? "resume" : "download";
   const start = () => modelAction(model.name, action).then(putModel, toastError);
-  return button({ class: "button small", icon: "download", on: { click: start } }, `${model.variant}, ${formatBytes(model.bytes_total)}`);
+  return button(
+    { class: "button small", icon: "download", on: { click: start } },
+    `${model.variant}, ${formatBytes(model.bytes_total)}`,
+  );
 }
 
 function seedlingNote() {
-  const absent = ["ternary", "binary"].flatMap((name) => state.models.get(name) ?? []).filter((model) => model.state !== "ready");
+  const absent = ["ternary", "binary"]
+    .flatMap((name) => state.models.get(name) ?? [])
+    .filter((model) => model.state !== "ready");
   const available = isReady(variant());
   const switchBack = button({ class: "button small", on: { click: () => setSeedling(false) } }, `Use ${variant()} 4B`);
   return [
@@ -84,12 +93,17 @@ function seedlingNote() {
 }
 
 function bonsaiNote() {
-  const trySeedling = el("button", { type: "button", class: "link-button", on: { click: () => setSeedling(true) } }, "Try the seedling");
+  const trySeedling = el(
+    "button",
+    { type: "button", class: "link-button", on: { click: () => setSeedling(true) } },
+    "Try the seedling",
+  );
   return [el("p", {}, WORDS[variant()], " ", trySeedling)];
 }
 
 function show() {
-  for (const name of ["ternary", "binary"]) byId(`${name}-sub`).textContent = subtitle(state.models.get(name)) || "\u00a0";
+  for (const name of ["ternary", "binary"])
+    byId(`${name}-sub`).textContent = subtitle(state.models.get(name)) || "\u00a0";
   const note = byId("model-note");
   note.hidden = !state.models.size;
   fill(note, ...(chosenModel().startsWith("seedling") ? seedlingNote() : bonsaiNote()));

@@ -41,7 +41,8 @@ let diskFree = 0;
 const missingBytes = (model) => Math.max(0, model.bytes_total - model.bytes_present);
 
 /** A warning only: checkpoints share files, so less may be needed; the server decides. @param {Model} model */
-const lacksSpace = (model) => model.state !== "ready" && !model.embedded && diskFree > 0 && missingBytes(model) > diskFree;
+const lacksSpace = (model) =>
+  model.state !== "ready" && !model.embedded && diskFree > 0 && missingBytes(model) > diskFree;
 
 /** @param {Model} model */
 function figures(model) {
@@ -50,7 +51,11 @@ function figures(model) {
     ["In memory, idle", model.resident_bytes === null ? "–" : formatBytes(model.resident_bytes)],
     ["Draws best at", formatSize(...model.recommended_size)],
   ];
-  return el("dl", { class: "model-figures numeric" }, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+  return el(
+    "dl",
+    { class: "model-figures numeric" },
+    ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))),
+  );
 }
 
 /** @param {Model} model */
@@ -62,7 +67,12 @@ function progress(model) {
   return el(
     "div",
     { class: "model-progress" },
-    el("progress", { class: "bar", max: download.bytes_total || 1, value: download.bytes_done, "aria-label": `Progress of ${model.title}` }),
+    el("progress", {
+      class: "bar",
+      max: download.bytes_total || 1,
+      value: download.bytes_done,
+      "aria-label": `Progress of ${model.title}`,
+    }),
     el(
       "p",
       { class: "facts numeric" },
@@ -77,7 +87,10 @@ function progress(model) {
 function problems(model) {
   const listed = model.state === "absent" ? [] : model.problems; // that files are missing is no news then
   const found = [...listed, ...(model.download?.error ? [model.download.error] : [])];
-  if (lacksSpace(model)) found.push(`Needs up to ${formatBytes(missingBytes(model))}, but only ${formatBytes(diskFree)} are free on this disk.`);
+  if (lacksSpace(model))
+    found.push(
+      `Needs up to ${formatBytes(missingBytes(model))}, but only ${formatBytes(diskFree)} are free on this disk.`,
+    );
   if (!found.length) return null;
   const tone = model.state === "damaged" || model.state === "failed" ? "bad" : "warn";
   return el("div", { class: "notice", data: { tone } }, ...found.map((text) => el("p", {}, text)));
@@ -103,8 +116,16 @@ function actionButton(model, action) {
 function actions(model) {
   if (model.embedded) return null;
   const deletable = !["absent", "downloading", "verifying"].includes(model.state);
-  const remove = button({ class: "button quiet", icon: "trash", data: { action: "delete" }, on: { click: () => confirmDelete(model) } }, "Delete");
-  return el("div", { class: "button-row" }, ...ACTIONS[model.state].map((action) => actionButton(model, action)), deletable && remove);
+  const remove = button(
+    { class: "button quiet", icon: "trash", data: { action: "delete" }, on: { click: () => confirmDelete(model) } },
+    "Delete",
+  );
+  return el(
+    "div",
+    { class: "button-row" },
+    ...ACTIONS[model.state].map((action) => actionButton(model, action)),
+    deletable && remove,
+  );
 }
 
 /** @param {Model} model */
@@ -146,7 +167,8 @@ function confirmDelete(model) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
   const freed = formatBytes(model.bytes_present);
   byId("delete-title").textContent = `Delete ${model.title}?`;
-  byId("delete-text").textContent = `${freed} are freed. To use it again it has to be downloaded again. Your pictures stay.`;
+  byId("delete-text").textContent =
+    `${freed} are freed. To use it again it has to be downloaded again. Your pictures stay.`;
   const confirm = byId("delete-confirm").cloneNode(true); // a new node has no listener of an earlier dialog
   byId("delete-confirm").replaceWith(confirm);
   confirm.addEventListener("click", () => {

@@ -33,7 +33,9 @@ function phaseWords(job) {
 export function statusWords(job) {
   switch (job.status) {
     case "queued":
-      return job.position && job.position > 1 ? `Waiting, ${plural(job.position - 1, "picture")} before it` : "Waiting, next in line";
+      return job.position && job.position > 1
+        ? `Waiting, ${plural(job.position - 1, "picture")} before it`
+        : "Waiting, next in line";
     case "running":
       return phaseWords(job);
     case "done":

@@ -13,13 +13,15 @@ import { publish, state } from "./store.js";
 const MANY_STEPS = 8; // a count above this was meant for an undistilled model
 const OUR_MODELS = ["ternary", "binary", "seedling-ternary", "seedling-binary"];
 
-const onlySeedling = () => state.models.size > 0 && ![...state.models.values()].some((m) => !m.embedded && m.state === "ready");
+const onlySeedling = () =>
+  state.models.size > 0 && ![...state.models.values()].some((m) => !m.embedded && m.state === "ready");
 
 /** @param {Reading} reading @returns {Row[]} */
 function seedRow({ found }) {
   const value = found.seedText ?? (found.seed === undefined ? undefined : String(found.seed));
   if (value === undefined) return [];
-  if (!isWhole(found.seed, 0, MAX_SEED)) return [{ label: "Seed", value, note: `Seeds here go from 0 to ${MAX_SEED}.` }];
+  if (!isWhole(found.seed, 0, MAX_SEED))
+    return [{ label: "Seed", value, note: `Seeds here go from 0 to ${MAX_SEED}.` }];
   return [{ label: "Seed", value, recipe: { seed: found.seed }, checked: true }];
 }
 
@@ -44,8 +46,18 @@ function sizeRow({ found, ours }) {
   const recipe = { width: nearestSide(width), height: nearestSide(height) };
   const changed = recipe.width !== width || recipe.height !== height;
   const large = !ours && onlySeedling();
-  const rounded = changed ? `Becomes ${formatSize(recipe.width, recipe.height)}: sides are multiples of 16.` : undefined;
-  return [{ label: "Size", value, note: large ? "The seedling draws best at its own small size." : rounded, recipe, checked: !large }];
+  const rounded = changed
+    ? `Becomes ${formatSize(recipe.width, recipe.height)}: sides are multiples of 16.`
+    : undefined;
+  return [
+    {
+      label: "Size",
+      value,
+      note: large ? "The seedling draws best at its own small size." : rounded,
+      recipe,
+      checked: !large,
+    },
+  ];
 }
 
 /** @param {Reading} reading @returns {Row[]} */
@@ -61,33 +73,60 @@ function modelRow({ found, ours }) {
 export function rowsOf(reading) {
   const { found } = reading;
   /** @type {Row[]} */
-  const prompt = found.prompt ? [{ label: "Prompt", value: found.prompt, recipe: { prompt: found.prompt }, checked: true }] : [];
+  const prompt = found.prompt
+    ? [{ label: "Prompt", value: found.prompt, recipe: { prompt: found.prompt }, checked: true }]
+    : [];
   /** @type {Row[]} */
-  const negative = found.negative ? [{ label: "Negative prompt", value: found.negative, note: "Bonsai takes none." }] : [];
+  const negative = found.negative
+    ? [{ label: "Negative prompt", value: found.negative, note: "Bonsai takes none." }]
+    : [];
   const others = (found.others ?? []).map((pair) => pair.join(": ")).join("\n");
   /** @type {Row[]} */
   const unused = others ? [{ label: "Others", value: others, note: "Not used here." }] : [];
-  return [...prompt, ...seedRow(reading), ...stepsRow(reading), ...sizeRow(reading), ...modelRow(reading), ...negative, ...unused];
+  return [
+    ...prompt,
+    ...seedRow(reading),
+    ...stepsRow(reading),
+    ...sizeRow(reading),
+    ...modelRow(reading),
+    ...negative,
+    ...unused,
+  ];
 }
 
 /** @param {Row} row @param {number} index */
 function tableRow(row, index) {
   const box = row.recipe
-    ? el("input", { type: "checkbox", checked: row.checked, data: { row: String(index) }, "aria-label": `Apply ${row.label}` })
+    ? el("input", {
+        type: "checkbox",
+        checked: row.checked,
+        data: { row: String(index) },
+        "aria-label": `Apply ${row.label}`,
+      })
     : null;
   return el(
     "tr",
     row.recipe ? {} : { "data-unused": true },
     el("td", {}, box),
     el("th", { scope: "row" }, row.label),
-    el("td", {}, el("span", { class: "value", dir: "auto" }, row.value), row.note && el("span", { class: "hint" }, row.note)),
+    el(
+      "td",
+      {},
+      el("span", { class: "value", dir: "auto" }, row.value),
+      row.note && el("span", { class: "hint" }, row.note),
+    ),
   );
 }
 
 /** @param {Row[]} rows */
 function table(rows) {
   const head = ["Apply", "Setting", "In the picture"].map((name) => el("th", { scope: "col" }, name));
-  return el("table", { class: "found-table" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows.map(tableRow)));
+  return el(
+    "table",
+    { class: "found-table" },
+    el("thead", {}, el("tr", {}, ...head)),
+    el("tbody", {}, ...rows.map(tableRow)),
+  );
 }
 
 /** @param {Recipe} recipe */
@@ -113,12 +152,18 @@ export function offerRestore(file, reading) {
       "div",
       { class: "found" },
       el("img", { src: url, alt: "" }),
-      el("div", {}, el("h2", { id: "restore-title" }, `Settings from ${reading.source}`), el("p", { class: "hint" }, "Read in this browser; the file was not uploaded.")),
+      el(
+        "div",
+        {},
+        el("h2", { id: "restore-title" }, `Settings from ${reading.source}`),
+        el("p", { class: "hint" }, "Read in this browser; the file was not uploaded."),
+      ),
     ),
     content,
     el("div", { class: "button-row" }, button({ "data-close": true }, "Cancel"), accept),
   );
-  const ticked = () => [...content.querySelectorAll("input")].filter((box) => box.checked).map((box) => rows[Number(box.dataset.row)]);
+  const ticked = () =>
+    [...content.querySelectorAll("input")].filter((box) => box.checked).map((box) => rows[Number(box.dataset.row)]);
   const show = () => (accept.disabled = ticked().length === 0);
   content.addEventListener("change", show);
   accept.addEventListener("click", () => {

@@ -35,7 +35,8 @@ function aspectOf({ width, height }) {
   return Object.entries(RATIOS).reduce((best, entry) => (distance(entry[1]) < distance(best[1]) ? entry : best))[0];
 }
 
-const levels = () => fits.filter((fit) => aspectOf(fit) === aspect).sort((a, b) => a.width * a.height - b.width * b.height);
+const levels = () =>
+  fits.filter((fit) => aspectOf(fit) === aspect).sort((a, b) => a.width * a.height - b.width * b.height);
 
 /** @param {{width: number, height: number}} a @param {{width: number, height: number} | null} b */
 const same = (a, b) => b !== null && a.width === b.width && a.height === b.height;
@@ -189,7 +190,9 @@ export async function loadSizes(name, recommended, again = false) {
 /** @param {() => void} onChange */
 export function startSizes(onChange) {
   changed = onChange;
-  byId("aspects").addEventListener("change", (event) => chooseAspect(/** @type {HTMLInputElement} */ (event.target).value));
+  byId("aspects").addEventListener("change", (event) =>
+    chooseAspect(/** @type {HTMLInputElement} */ (event.target).value),
+  );
   byId("levels").addEventListener("change", (event) => {
     const [width, height] = /** @type {HTMLInputElement} */ (event.target).value.split("x").map(Number);
     chooseSize(width, height);

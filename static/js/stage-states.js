@@ -11,7 +11,13 @@ export function emptyStage() {
   const words = seedling
     ? "The embedded seedling is ready: a tiny demonstration model that draws simple shapes and scenes."
     : "Describe a picture and press Generate. Nothing leaves this machine.";
-  return el("div", { class: "empty stage-empty" }, icon("bonsai", "bonsai"), el("h2", {}, "Nothing drawn yet"), el("p", {}, words));
+  return el(
+    "div",
+    { class: "empty stage-empty" },
+    icon("bonsai", "bonsai"),
+    el("h2", {}, "Nothing drawn yet"),
+    el("p", {}, words),
+  );
 }
 
 /** @param {Job} job @returns {[string, string]} */

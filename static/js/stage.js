@@ -111,7 +111,11 @@ function render() {
   if (next !== layout) {
     layout = next;
     tiles.clear();
-    fill(byId("stage"), el("div", { class: "stage-body" }, stageBody(jobs)), el("div", { class: "stage-foot", id: "stage-foot" }));
+    fill(
+      byId("stage"),
+      el("div", { class: "stage-body" }, stageBody(jobs)),
+      el("div", { class: "stage-foot", id: "stage-foot" }),
+    );
   }
   for (const job of jobs) tiles.get(job.id)?.update(job, imageOf(job));
   renderFoot(jobs);
@@ -159,12 +163,7 @@ function progressFrame(job) {
       button({ icon: "close", id: "cancel", on: { click: cancelShown } }, "Cancel"),
     ),
     el("progress", { class: "bar", id: "stage-progress", max: 1, value: 0, "aria-label": "Progress" }),
-    el(
-      "div",
-      { class: "facts numeric" },
-      el("b", { id: "stage-words" }),
-      el("span", { id: "stage-left" }),
-    ),
+    el("div", { class: "facts numeric" }, el("b", { id: "stage-words" }), el("span", { id: "stage-left" })),
   );
 }
 

@@ -34,7 +34,11 @@ async function followRunning(jobs) {
   }
 }
 
-/** Also its pictures that are finished already. @param {string} group @returns {Promise<Job[]>} in the order of drawing */
+/**
+ * Also those of its jobs that have ended already.
+ * @param {string} group
+ * @returns {Promise<Job[]>} in the order of drawing
+ */
 async function wholeGroup(group) {
   const { jobs } = await listJobs(LATEST);
   const members = jobs.filter((job) => job.group === group).reverse();
@@ -91,7 +95,9 @@ subscribe("use-recipe", (recipe) => {
 });
 subscribe("smaller-size", (recipe) => {
   applyRecipe(recipe);
-  toast(chooseSmaller() ? "A smaller size is chosen." : "There is no smaller size that fits; try to close other programs.");
+  toast(
+    chooseSmaller() ? "A smaller size is chosen." : "There is no smaller size that fits; try to close other programs.",
+  );
 });
 
 takeRequestedRecipe().catch(toastError);

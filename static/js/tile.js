@@ -26,7 +26,9 @@ export function createTile(job, tagged) {
   const wait = el("div", { class: "frame-wait skeleton" }, drawing, words);
   const preview = el("img", { class: "frame-preview", alt: "", hidden: true });
   // alone on the stage, a picture has its progress below it
-  const bar = tagged ? el("progress", { class: "bar", max: 1, value: 0, "aria-label": `Progress of ${tag(job)}` }) : null;
+  const bar = tagged
+    ? el("progress", { class: "bar", max: 1, value: 0, "aria-label": `Progress of ${tag(job)}` })
+    : null;
   const label = tagged ? el("span", { class: "frame-tag" }, tag(job)) : null;
   const element = shaped(el("div", { class: "frame" }, wait, preview, bar, label), job.width, job.height);
   let shownPreview = 0;

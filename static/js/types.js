@@ -31,6 +31,18 @@
  * @property {Problem | null} error
  * @property {number} preview_seq  0: no preview yet
  *
+ * @typedef {object} Refusal  The one shape of every error answer
+ * @property {string} code
+ * @property {string} message
+ * @property {string | null} [field]
+ * @property {string | null} [remedy]
+ * @property {number | null} [retry_after_s]
+ *
+ * @typedef {object} Hello  What a new connection begins with
+ * @property {Job[]} jobs  those that wait or run
+ * @property {Memory} memory
+ * @property {Model[]} models
+ *
  * @typedef {object} Picture  An image of the gallery
  * @property {string} id
  * @property {string} prompt

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, draw, drawn, make_picture, wait_until_ready
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, draw, drawn, make_picture, wait_until_ready
 
 pytestmark = pytest.mark.browser
 
@@ -24,11 +24,23 @@ def violations(page: Page, axe: str) -> list[str]:
     return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
 
 
-PAGES = ("/", "/gallery", "/gallery?q=there+is+no+such+picture", "/i/{id}", "/model-manager", "/docs")
+PAGES = (
+    "/",
+    "/gallery",
+    "/gallery?q=there+is+no+such+picture",
+    "/i/{id}",
+    "/model-manager",
+    "/connect",
+    "/docs",
+    "/there-is-nothing",
+)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(site: Site, picture: str, open_page: Callable[..., Page], axe: str, theme: str) -> None:
+def test_axe_finds_nothing(
+    site: Site, picture: str, open_page: Callable[..., Page], watch: Watch, axe: str, theme: str
+) -> None:
+    watch.expected = ["status of 404"]
     page = open_page("about:blank", color_scheme=theme)
     for path in PAGES:
         page.goto(site.url + path.format(id=picture))
@@ -113,7 +125,10 @@ TOO_WIDE = """
 
 
 @pytest.mark.parametrize("width", [360, 390, 768, 1600])
-def test_no_page_scrolls_sideways(site: Site, picture: str, open_page: Callable[..., Page], width: int) -> None:
+def test_no_page_scrolls_sideways(
+    site: Site, picture: str, open_page: Callable[..., Page], watch: Watch, width: int
+) -> None:
+    watch.expected = ["status of 404"]
     page = open_page("about:blank", viewport={"width": width, "height": 800})
     for path in PAGES:
         page.goto(site.url + path.format(id=picture))

@@ -48,7 +48,10 @@ for (const name of ["a1111.png", "a1111-zipped.png", "forge.jpg", "forge-little.
     assert.equal(found.negative, "blurry, low quality");
     assert.deepEqual([found.seed, found.steps, found.width, found.height], [1234567890, 20, 640, 384]);
     assert.equal(found.model, "dreamshaper");
-    assert.deepEqual(found.others.find(([key]) => key === "Lora hashes"), ["Lora hashes", "a: 1, b: 2"]);
+    assert.deepEqual(
+      found.others.find(([key]) => key === "Lora hashes"),
+      ["Lora hashes", "a: 1, b: 2"],
+    );
   });
 }
 
@@ -83,7 +86,10 @@ test("mflux", async () => {
 test("Draw Things", async () => {
   const { source, found } = await read("draw-things.png");
   assert.equal(source, "Draw Things");
-  assert.deepEqual([found.prompt, found.negative, found.seed, found.width, found.height], ["a quiet lake", "people", 77, 768, 512]);
+  assert.deepEqual(
+    [found.prompt, found.negative, found.seed, found.width, found.height],
+    ["a quiet lake", "people", 77, 768, 512],
+  );
 });
 
 test("ComfyUI: the graph is walked from the sampler to its words", async () => {
@@ -94,10 +100,14 @@ test("ComfyUI: the graph is walked from the sampler to its words", async () => {
 });
 
 test("ComfyUI: a graph that is a ring ends, and nonsense gives nothing", () => {
-  const ring = { 1: { class_type: "KSampler", inputs: { positive: ["2", 0], seed: 4 } }, 2: { inputs: { conditioning: ["1", 0], positive: ["1", 0] } } };
+  const ring = {
+    1: { class_type: "KSampler", inputs: { positive: ["2", 0], seed: 4 } },
+    2: { inputs: { conditioning: ["1", 0], positive: ["1", 0] } },
+  };
   assert.equal(fromComfy(ring).seed, 4);
   assert.equal(fromComfy(ring).prompt, undefined);
-  for (const nonsense of [null, 7, "x", [], { a: null }, { a: { inputs: null } }]) assert.equal(fromComfy(nonsense), null);
+  for (const nonsense of [null, 7, "x", [], { a: null }, { a: { inputs: null } }])
+    assert.equal(fromComfy(nonsense), null);
 });
 
 test("infotext: its traps", () => {

@@ -10,11 +10,24 @@ import { statusWords, timeLeftWords } from "../../static/js/progress.js";
 import { rowsOf } from "../../static/js/restore.js";
 import { activeJobs, putJob, putMemory, putModel, state } from "../../static/js/store.js";
 
-const job = (changes) => ({ id: "1", status: "running", phase: "denoise", step: 0, steps: 4, position: 0, eta_s: null, error: null, ...changes });
+const job = (changes) => ({
+  id: "1",
+  status: "running",
+  phase: "denoise",
+  step: 0,
+  steps: 4,
+  position: 0,
+  eta_s: null,
+  error: null,
+  ...changes,
+});
 
 test("figures are short and in GB of 1e9 bytes", () => {
   assert.deepEqual([formatBytes(999), formatBytes(5_400_000), formatBytes(3_867_929_824)], ["1 kB", "5 MB", "3.87 GB"]);
-  assert.deepEqual([formatSeconds(0.66), formatSeconds(12.4), formatSeconds(75), formatSeconds(3700)], ["0.7 s", "12 s", "1 min 15 s", "1 h 1 min"]);
+  assert.deepEqual(
+    [formatSeconds(0.66), formatSeconds(12.4), formatSeconds(75), formatSeconds(3700)],
+    ["0.7 s", "12 s", "1 min 15 s", "1 h 1 min"],
+  );
   assert.deepEqual([formatTimeLeft(0.4), formatTimeLeft(3.2)], ["less than a second left", "4 s left"]);
   assert.deepEqual([plural(1, "step"), plural(4, "step")], ["1 step", "4 steps"]);
 });
@@ -47,11 +60,28 @@ test("our own settings are all applied", () => {
   const found = { prompt: "p", seed: 7, steps: 20, width: 128, height: 128, model: "seedling-binary", others: [] };
   const rows = rowsOf(reading(found, true));
   assert.ok(rows.every((row) => row.checked));
-  assert.deepEqual(Object.assign({}, ...rows.map((row) => row.recipe)), { prompt: "p", seed: 7, steps: 20, width: 128, height: 128, model: "seedling-binary" });
+  assert.deepEqual(Object.assign({}, ...rows.map((row) => row.recipe)), {
+    prompt: "p",
+    seed: 7,
+    steps: 20,
+    width: 128,
+    height: 128,
+    model: "seedling-binary",
+  });
 });
 
 test("foreign settings: what cannot be used is shown and says why", () => {
-  const found = { prompt: "p", negative: "n", seed: 2 ** 40, seedText: "1099511627776", steps: 30, width: 500, height: 500, model: "sd", others: [["CFG scale", "7"]] };
+  const found = {
+    prompt: "p",
+    negative: "n",
+    seed: 2 ** 40,
+    seedText: "1099511627776",
+    steps: 30,
+    width: 500,
+    height: 500,
+    model: "sd",
+    others: [["CFG scale", "7"]],
+  };
   const rows = byLabel(rowsOf(reading(found)));
   assert.equal(rows.Seed.recipe, undefined);
   assert.equal(rows.Seed.value, "1099511627776");
@@ -81,7 +111,10 @@ test("the store: an overtaken answer does not bring a finished job back", () => 
   assert.equal(state.jobs.get("1").status, "done");
   putJob(job({ id: "2", status: "queued", position: 1 }));
   putJob(job({ id: "3" }));
-  assert.deepEqual(activeJobs().map(({ id }) => id), ["3", "2"]);
+  assert.deepEqual(
+    activeJobs().map(({ id }) => id),
+    ["3", "2"],
+  );
 });
 
 test("the store keeps two minutes of memory", () => {
