@@ -44,4 +44,4 @@ ModelNamePath = Annotated[str, Path(min_length=1, max_length=80, pattern=r"^[a-z
 
 def errors(*statuses: int) -> Responses:
     """The error answers of a route, for the OpenAPI document."""
-    return {status: {"model": ErrorBody} for status in (422, *statuses)}
+    return {status: {"model": ErrorBody} for status in (400, 422, *statuses)}

@@ -171,6 +171,11 @@ async def followed(studio: Studio, jobs: Sequence[Job]) -> AsyncGenerator[Job, N
                 yield state
 
 
+def steps_done(job: Job) -> int:
+    """Denoising steps that are finished; the job's own `step` counts those of whatever phase it is in."""
+    return {"denoise": job.step, "decode": job.steps}.get(job.phase or "", 0)
+
+
 async def picture(studio: Studio, job: Job) -> Picture:
     """What a finished job has made."""
     return Picture(job, studio.gallery.get(job.id), await studio.gallery.png(job.id))

@@ -34,6 +34,7 @@ from .compat import (
     public_name,
     ready_models,
     sentence,
+    steps_done,
     submit,
 )
 
@@ -175,9 +176,9 @@ async def _stream(studio: Studio, jobs: list[Job], model: str) -> AsyncIterator[
             async for job in states:
                 if job.status == "done":
                     yield _encoded(_last_line(model, await picture(studio, job)))
-                elif job.status == "running" and job.step != shown:
-                    shown = job.step
-                    yield _encoded(_line(model, completed=job.step, total=job.steps, done=False))
+                elif job.status == "running" and steps_done(job) > shown:
+                    shown = steps_done(job)
+                    yield _encoded(_line(model, completed=shown, total=job.steps, done=False))
     except Exception as error:  # the status has been sent: the reason goes into the stream, where clients look for it
         yield _encoded({"error": sentence(as_api_error(error).detail)})
 

@@ -38,6 +38,7 @@ from .compat import (
     public_name,
     ready_models,
     sentence,
+    steps_done,
     submit,
 )
 
@@ -166,7 +167,7 @@ async def _stream(studio: Studio, jobs: list[Job], order: Order, wish: Wish) -> 
                 index = sent.get(job.id, 0)
                 if job.status == "done":
                     yield _event("completed", await _completed(studio, job, wish) | about)
-                elif job.preview_seq and index < len(due) and job.step >= due[index]:
+                elif job.preview_seq and index < len(due) and steps_done(job) >= due[index]:
                     sent[job.id] = index + 1
                     yield _event("partial_image", await _partial(studio, job, wish, index) | about)
     except Exception as error:  # the status has been sent: the reason goes into the stream, where clients look for it

@@ -38,6 +38,7 @@ from .compat import (
     public_name,
     ready_models,
     sentence,
+    steps_done,
     submit,
 )
 from .generate import failure
@@ -183,8 +184,8 @@ async def progress(studio: StudioDep, request: Request) -> Response:
         "job_count": len(jobs),
         "job_timestamp": _job_timestamp(running) if running else "0",
         "job_no": 0,
-        "sampling_step": running.step if running else 0,
-        "sampling_steps": running.steps_total if running else 0,
+        "sampling_step": steps_done(running) if running else 0,
+        "sampling_steps": running.steps if running else 0,
     }
     return json_answer(
         {

@@ -1,0 +1,22 @@
+// openai-node on a live server: a picture, a stream with a preview, and one failure. Exits with 0 when all is well.
+
+import assert from "node:assert/strict";
+import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: process.argv[2], apiKey: "x" });
+const isPng = (encoded) => Buffer.from(encoded, "base64").subarray(1, 4).toString() === "PNG";
+
+const answer = await client.images.generate({ model: "gpt-image-1", prompt: "a fox", size: "64x64", seed: 7 });
+assert.ok(isPng(answer.data[0].b64_json));
+assert.equal(answer.data[0].seed, 7);
+
+const types = [];
+for await (const event of await client.images.generate({
+  prompt: "slow", size: "64x64", stream: true, partial_images: 1,
+})) {
+  assert.ok(isPng(event.b64_json));
+  types.push(event.type);
+}
+assert.deepEqual(types, ["image_generation.partial_image", "image_generation.completed"]);
+
+await assert.rejects(client.images.generate({ prompt: "raise it", size: "64x64" }), OpenAI.InternalServerError);

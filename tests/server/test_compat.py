@@ -1,0 +1,312 @@
+"""The compatibility routes: what they ignore, clamp and refuse, how they are left, stopped and guarded."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from server.routes.openai import partial_steps
+from tests.server.conftest import LiveServer, eventually
+
+DRAWING: dict[str, dict[str, Any]] = {
+    "/v1/images/generations": {"prompt": "a", "size": "64x64", "steps": 1},
+    "/api/v1/images/generations": {"prompt": "a", "size": "64x64", "steps": 1},
+    "/sdapi/v1/txt2img": {"prompt": "a", "width": 64, "height": 64, "steps": 1},
+    "/api/generate": {"prompt": "a", "width": 64, "height": 64, "steps": 1, "stream": False},
+}
+OTHERS: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("POST", "/sdapi/v1/options", {}),
+    ("POST", "/sdapi/v1/interrupt", {}),
+    ("POST", "/sdapi/v1/skip", {}),
+    ("POST", "/sdapi/v1/refresh-checkpoints", {}),
+    ("POST", "/sdapi/v1/reload-checkpoint", {}),
+    ("POST", "/api/show", {"model": "seedling"}),
+    ("POST", "/api/generate", {}),
+    ("GET", "/v1/models", None),
+    ("GET", "/api/v1/models", None),
+    ("GET", "/v1/models/seedling-ternary", None),
+    ("GET", "/api/tags", None),
+    ("GET", "/api/ps", None),
+    ("GET", "/api/version", None),
+    ("GET", "/sdapi/v1/options", None),
+    ("GET", "/sdapi/v1/sd-models", None),
+    ("GET", "/sdapi/v1/progress", None),
+    ("GET", "/sdapi/v1/memory", None),
+    ("GET", "/sdapi/v1/samplers", None),
+    ("GET", "/sdapi/v1/upscalers", None),
+    ("GET", "/requests", None),
+]
+OPTIONAL = ("model", "seed", "n", "size", "response_format", "output_format", "quality", "stream", "partial_images",
+            "background", "style", "user", "negative_prompt", "batch_size", "n_iter", "override_settings",
+            "send_images", "infotext", "options", "keep_alive", "sampler_name", "cfg_scale", "enable_hr")  # fmt: skip
+
+
+def random_value(source: random.Random, depth: int = 0) -> Any:
+    makers: list[Callable[[], Any]] = [
+        lambda: None,
+        lambda: source.random() < 0.5,
+        lambda: source.randint(-(2**70), 2**70),
+        lambda: source.uniform(-1e300, 1e300),
+        lambda: "".join(map(chr, source.choices((0, 10, 65, 0xD800, 0x1F332, 0x202E), k=source.randint(0, 8)))),
+        lambda: [random_value(source, depth + 1) for _ in range(source.randint(0, 3) if depth < 3 else 0)],
+        lambda: {str(i): random_value(source, depth + 1) for i in range(source.randint(0, 3) if depth < 3 else 0)},
+    ]
+    return source.choice(makers)()
+
+
+def with_extras(source: random.Random, body: dict[str, Any]) -> bytes:
+    """The body among unknown fields of every kind, with some of the known ones null."""
+    extras = {f"x_{source.randint(0, 999)}": random_value(source) for _ in range(source.randint(1, 6))}
+    nulls = dict.fromkeys(source.sample(OPTIONAL, 3))
+    items = list((nulls | extras | body).items())
+    source.shuffle(items)
+    return json.dumps(dict(items)).encode()
+
+
+def test_a_thousand_requests_with_unknown_fields_and_nulls(shared: LiveServer) -> None:
+    source = random.Random(1)
+    statuses: dict[str, set[int]] = {}
+    for turn in range(1_000):
+        if turn % 20 == 0:
+            path, body = source.choice(list(DRAWING.items()))
+            response = shared.client.post(path, content=with_extras(source, body))
+        else:
+            method, path, other = source.choice(OTHERS)
+            query = "" if other is not None else f"?x={source.randint(0, 9)}&force_disable="
+            content = None if other is None else with_extras(source, other)
+            response = shared.client.request(method, path + query, content=content)
+        statuses.setdefault(path, set()).add(response.status_code)
+    assert {path: found for path, found in statuses.items() if found != {200}} == {}
+    assert statuses.keys() >= DRAWING.keys()
+
+
+@pytest.mark.parametrize("path", DRAWING)
+def test_bodies_that_are_none(shared: LiveServer, path: str) -> None:
+    for content in (b"[]", b"{", b"\xff", b"[" * 100_000, b'"a"', b"1"):
+        assert shared.client.post(path, content=content).status_code == 400, content[:9]
+
+
+@pytest.mark.parametrize("path", DRAWING)
+def test_numbers_that_cannot_be_sent_back(shared: LiveServer, path: str) -> None:
+    body = json.dumps(DRAWING[path])[:-1] + ', "cfg_scale": NaN, "x": Infinity, "y": 1e999}'
+    assert shared.client.post(path, content=body).status_code == 200
+
+
+def used(response: httpx.Response) -> dict[str, Any]:
+    """Steps, seed and size that an answer of any interface reports."""
+    body = response.raise_for_status().json()
+    return json.loads(body["info"]) if "info" in body else body["data"][0] if "data" in body else body
+
+
+@pytest.mark.parametrize("path", DRAWING)
+def test_numbers_are_made_to_fit_and_reported(shared: LiveServer, serve: Callable[..., LiveServer], path: str) -> None:
+    sizes = {"width": 70, "height": "100"}
+    body = DRAWING[path] | sizes | {"steps": 22, "seed": 2**32 + 5}
+    got = used(shared.client.post(path, json=body))
+    assert (got["steps"], got["seed"], got["width"], got["height"]) == (4, 5, 64, 96)
+    assert shared.client.get("/images?limit=1").json()["images"][0]["steps"] == 4
+    assert 0 <= used(shared.client.post(path, json=body | {"seed": -1}))["seed"] < 2**32
+
+
+def test_the_limit_of_steps_is_an_option(serve: Callable[..., LiveServer]) -> None:
+    live = serve(compat_max_steps=7)
+    for path, body in DRAWING.items():
+        assert used(live.client.post(path, json=body | {"steps": 22}))["steps"] == 7
+    exact = live.client.post("/generate", json={"prompt": "a", "steps": 22, "width": 64, "height": 64})
+    assert exact.headers["x-steps"] == "22"
+
+
+def test_fewer_steps_for_low_quality(shared: LiveServer) -> None:
+    body = {"prompt": "a", "size": "64x64", "quality": "low"}
+    assert used(shared.client.post("/v1/images/generations", json=body))["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("/v1/images/generations", {"error"}),
+        ("/sdapi/v1/txt2img", {"error", "detail", "body", "errors"}),
+        ("/api/generate", {"error"}),
+    ],
+)
+def test_errors_in_the_shape_of_the_interface(shared: LiveServer, path: str, keys: set[str]) -> None:
+    response = shared.client.post(path, json=DRAWING[path] | {"prompt": "oom it", "steps": 4})
+    assert response.status_code == 507
+    assert response.json().keys() == keys
+    if path.startswith("/v1"):
+        assert response.headers["x-should-retry"] == "false"
+        assert response.json()["error"].keys() == {"message", "type", "param", "code"}
+        assert response.json()["error"]["code"] == "out_of_memory"
+
+
+def test_waiting_may_help_when_the_queue_is_full(serve: Callable[..., LiveServer], gate: Path) -> None:
+    live = serve(queue_size=1)
+    for _ in range(2):
+        live.post_job("hold")
+    response = live.client.post("/v1/images/generations", json={"prompt": "a"})
+    assert response.status_code == 429
+    assert "x-should-retry" not in response.headers
+    assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_queue_longer_than_clients_wait(serve: Callable[..., LiveServer], gate: Path) -> None:
+    live = serve(compat_wait_s=0.001)
+    live.finished(live.post_job("slow learn", width=64, height=64)["id"])
+    gate.unlink()
+    jobs = [live.post_job("slow", width=64, height=64) for _ in range(4)]
+    response = live.client.post("/v1/images/generations", json={"prompt": "a", "size": "64x64"})
+    assert response.status_code == 429
+    assert "before this one" in response.json()["error"]["message"]
+    for job in jobs:
+        live.client.delete(f"/jobs/{job['id']}")
+
+
+def leave(url: str, body: dict[str, Any], stream: bool) -> None:
+    """Close the connection while a picture is drawn: after the first bytes of a stream, else after a while."""
+    with contextlib.suppress(httpx.ReadTimeout), httpx.stream("POST", url, json=body, timeout=1.0) as response:
+        if stream:
+            next(response.iter_bytes(), None)
+
+
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/sdapi/v1/txt2img", "/api/generate"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_leaving_cancels(serve: Callable[..., LiveServer], gate: Path, path: str, stream: bool) -> None:
+    live = serve()
+    body = DRAWING[path] | {"prompt": "hold", "stream": stream, "partial_images": 1}
+    leave(live.url + path, body, stream)
+    eventually(lambda: live.client.get("/jobs").json()["jobs"][0]["status"] == "cancelled")
+
+
+def draw_in_background(live: LiveServer, **body: Any) -> tuple[threading.Thread, list[httpx.Response]]:
+    answers: list[httpx.Response] = []
+    wish = {"width": 64, "height": 64} | body
+    thread = threading.Thread(target=lambda: answers.append(httpx.post(f"{live.url}/sdapi/v1/txt2img", json=wish)))
+    thread.start()
+    return thread, answers
+
+
+def busy(live: LiveServer) -> dict[str, Any] | None:
+    progress: dict[str, Any] = live.client.get("/sdapi/v1/progress").json()
+    return progress if progress["current_image"] else None
+
+
+def test_progress_and_interrupt(serve: Callable[..., LiveServer], gate: Path) -> None:
+    live = serve()
+    assert live.client.get("/sdapi/v1/progress").json()["progress"] == 0
+    thread, answers = draw_in_background(live, prompt="hold", batch_size=3)
+    progress = eventually(lambda: busy(live))
+    assert 0 < progress["progress"] < 1
+    assert (progress["state"]["job_count"], progress["state"]["sampling_steps"]) == (3, 4)
+    assert base64.b64decode(progress["current_image"]).startswith(b"\x89PNG")
+    assert live.client.get("/sdapi/v1/progress?skip_current_image=true").json()["current_image"] is None
+    assert live.client.post("/sdapi/v1/interrupt").json() == {}
+    thread.join(5)
+    assert answers[0].status_code == 409
+    idle = eventually(lambda: live.client.get("/sdapi/v1/progress").json())
+    assert (idle["progress"], idle["state"]["job_count"]) == (0, 0)
+
+
+def test_skip_goes_on_with_the_next(serve: Callable[..., LiveServer], gate: Path) -> None:
+    live = serve()
+    thread, answers = draw_in_background(live, prompt="hold", batch_size=2, seed=5)
+    eventually(lambda: busy(live))
+    assert live.client.post("/sdapi/v1/skip").json() is None
+    gate.unlink()
+    thread.join(10)
+    assert json.loads(answers[0].json()["info"])["all_seeds"] == [6]
+    assert len(answers[0].json()["images"]) == 1
+
+
+def test_interrupt_leaves_the_jobs_of_others_alone(serve: Callable[..., LiveServer], gate: Path) -> None:
+    live = serve()
+    job = live.running(live.post_job("hold")["id"])
+    live.client.post("/sdapi/v1/interrupt")
+    live.client.post("/sdapi/v1/skip")
+    gate.unlink()
+    assert live.finished(job["id"])["status"] == "done"
+
+
+def test_txt2img_details(shared: LiveServer) -> None:
+    wish = {"prompt": "a", "width": 64, "height": 64, "steps": 1}
+    body = shared.client.post("/sdapi/v1/txt2img", json=wish | {"send_images": False, "unknown": [1]}).json()
+    assert body["images"] == []
+    assert body["parameters"] == wish | {"send_images": False}
+    infotext = "a blue square\nSteps: 2, Sampler: Euler, Seed: 77, Size: 80x64"
+    info = used(shared.client.post("/sdapi/v1/txt2img", json={"infotext": infotext, "seed": 78}))
+    assert (info["prompt"], info["seed"], info["steps"], info["width"]) == ("a blue square", 78, 2, 80)
+    other = wish | {"override_settings": {"sd_model_checkpoint": "seedling-binary"}}
+    assert used(shared.client.post("/sdapi/v1/txt2img", json=other))["sd_model_name"] == "seedling-binary"
+    assert shared.client.get("/sdapi/v1/options").json()["sd_model_checkpoint"] == "seedling-ternary"
+    too_many = shared.client.post("/sdapi/v1/txt2img", json=wish | {"batch_size": 4, "n_iter": 4})
+    assert too_many.status_code == 422
+
+
+def test_png_info_reads_texts_only(shared: LiveServer) -> None:
+    png = shared.client.post("/generate", json={"prompt": "read me", "seed": 4, "width": 64, "height": 64}).content
+    encoded = base64.b64encode(png).decode()
+    for image in (encoded, f"data:image/png;base64,{encoded}"):
+        found = shared.client.post("/sdapi/v1/png-info", json={"image": image}).json()
+        assert found["info"].startswith("read me\nSteps: 4")
+        assert found["parameters"]["Seed"] == "4"
+    padded = base64.b64encode(png + bytes(1 << 20)).decode()  # more than other routes accept
+    assert shared.client.post("/sdapi/v1/png-info", json={"image": padded}).status_code in (200, 422)
+    for image in ("", "nothing", base64.b64encode(b"GIF89a").decode()):
+        assert shared.client.post("/sdapi/v1/png-info", json={"image": image}).status_code == 422
+
+
+def test_only_with_a_token(serve: Callable[..., LiveServer]) -> None:
+    live = serve(token="a-long-secret")  # noqa: S106
+    basic = base64.b64encode(b"anybody:a-long-secret").decode()
+    for path in ("/v1/models", "/sdapi/v1/options", "/api/tags", "/requests", "/connect"):
+        assert live.client.get(path).status_code == 401
+        assert live.client.get(path, headers={"Authorization": "Basic Og=="}).status_code == 401
+        assert live.client.get(path, headers={"Authorization": "Bearer a-long-secret"}).status_code == 200
+        assert live.client.get(path, headers={"Authorization": f"Basic {basic}"}).status_code == 200
+    page = live.client.get("/connect", headers={"Authorization": f"Basic {basic}"}).text
+    assert "a-long-secret" not in page
+    assert "YOUR-TOKEN" in page
+
+
+@pytest.mark.parametrize("value", ["Basic", "Basic !!", "Bearer", "Basic Og==", "nonsense"])
+def test_without_a_token_nobody_reads_the_header(shared: LiveServer, value: str) -> None:
+    assert shared.client.get("/sdapi/v1/options", headers={"Authorization": value}).status_code == 200
+
+
+def test_the_page_names_this_server(shared: LiveServer) -> None:
+    page = shared.client.get("/connect").text
+    assert f"http://127.0.0.1:{shared.port}/v1" in page
+    assert "seedling-ternary" in page
+    for name in ("Open WebUI", "SillyTavern", "AnythingLLM", "LibreChat", "openai-node", "LangChain4j", "curl"):
+        assert name in page
+
+
+def test_the_last_requests_without_prompts(serve: Callable[..., LiveServer]) -> None:
+    live = serve(max_log_lines=5)
+    live.client.get("/v1/models?prompt=private", headers={"User-Agent": "some-client/1.0"})
+    first = live.client.get("/requests").json()["requests"][0]
+    assert (first["method"], first["path"], first["status"]) == ("GET", "/v1/models", 200)
+    assert first["client"] == "some-client/1.0"
+    assert first["seconds"] >= 0
+    for _ in range(9):
+        live.client.get("/api/version")
+    body = live.client.get("/requests")
+    assert len(body.json()["requests"]) == 5
+    assert "private" not in body.text
+    assert "/requests" not in body.text.replace('"requests"', "")
+
+
+@pytest.mark.parametrize(
+    ("partials", "steps", "expected"),
+    [(0, 4, []), (1, 4, [2]), (2, 4, [1, 3]), (3, 4, [1, 2, 3]), (3, 1, []), (3, 2, [1])],
+)
+def test_partial_pictures_are_spread_evenly(partials: int, steps: int, expected: list[int]) -> None:
+    assert partial_steps(partials, steps) == expected
