@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from server.__main__ import Server, configure
+from server.__main__ import Server, configure, listen
 from server.app import create_app
 from server.settings import Settings
 from server.studio import Studio
@@ -56,7 +55,7 @@ class LiveServer:
         self.settings = settings
         self.app = create_app(settings)
         self.studio: Studio = self.app.state.studio
-        self._socket = socket.create_server((settings.host, 0))
+        self._socket = listen(settings.host, 0)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://{settings.host}:{self.port}"
         self._server = Server(configure(self.app), self.studio)

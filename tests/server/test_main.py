@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from server.__main__ import address_of, build_parser
+from server.__main__ import address_of, build_parser, listen
 from server.settings import Settings
 from tests.server.conftest import ROOT, ServerProcess, eventually
 from tests.server.fake_engine import GATE
@@ -220,3 +220,9 @@ def test_prompts_stay_out_of_the_log(spawn: Spawn) -> None:
     assert "GET /gallery 200" in log
     assert "secret" not in log.replace("secret details at", "")
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", log)
+
+
+def test_kept_connections_answer_at_once() -> None:
+    """asyncio switches Nagle's algorithm off only where a socket knows its protocol; otherwise answers wait 40 ms."""
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
