@@ -119,8 +119,8 @@ def take_all(browser: Browser, url: str, folder: Path) -> None:
     expect(dark.locator(".compare-caption")).to_have_count(2, timeout=PATIENCE_MS)
     save(dark, folder, "compare-dark")
 
-    save(open_page(browser, f"{url}/gallery", "light", 1440, 900), folder, "gallery")
-    save(open_page(browser, f"{url}/model-manager", "light", 1440, 900), folder, "models")
+    save(open_page(browser, f"{url}/gallery", "light", 1200, 800), folder, "gallery")
+    save(open_page(browser, f"{url}/model-manager", "light", 1200, 800), folder, "models")
     phone = open_page(browser, url, "dark", 390, 844)
     expect(phone.locator("#stage .frame img")).to_be_visible()
     save(phone, folder, "phone-dark")
