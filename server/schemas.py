@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 from bonsai_mlx.catalog import CATALOG
 from bonsai_mlx.request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
@@ -15,15 +16,26 @@ MAX_PROMPT_CHARS: int = Settings.model_fields["max_prompt_chars"].default
 MAX_BATCH: int = Settings.model_fields["max_batch"].default
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-# strict: `true` is not a step count and `"7"` is not a seed
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 4.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# strict: `true` is not a step count, `"7"` is not a seed, and 1 is not `true`
+Flag = Annotated[bool, Field(strict=True)]
 Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS, pattern=r"\S")]
-Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED)]
-Steps = Annotated[int, Field(strict=True, ge=1, le=MAX_STEPS)]
-Side = Annotated[int, Field(strict=True, ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZE_MULTIPLE_PX)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), BeforeValidator(_whole)]
+Steps = Annotated[int, Field(strict=True, ge=1, le=MAX_STEPS), BeforeValidator(_whole)]
+Side = Annotated[
+    int, Field(strict=True, ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZE_MULTIPLE_PX), BeforeValidator(_whole)
+]
 # The schema names what is known; matching is kinder (any case, the demo's Linux names) and unknown ones are explained.
 KNOWN_MODELS: list[str] = [
     name for entry in CATALOG for name in (entry.name, *entry.aliases, *([entry.repo] if entry.repo else []))
 ]
+Tokens = Annotated[int, Field(strict=True, ge=1, le=4_096), BeforeValidator(_whole)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"enum": [*KNOWN_MODELS]})]
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -43,7 +55,7 @@ class PictureFields(BaseModel):
     steps: Steps | None = None
     width: Side | None = None
     height: Side | None = None
-    force: bool = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
+    force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
 
 
 class GenerateRequest(PictureFields):
@@ -51,26 +63,34 @@ class GenerateRequest(PictureFields):
 
     model: ModelName | None = None
     backend: ModelName | None = None
-    guidance: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
-    tiled_vae: bool | None = None
-    max_sequence_length: int | None = Field(None, ge=1, le=4_096)
+    guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
+    tiled_vae: Flag | None = None
+    max_sequence_length: Tokens | None = None
 
 
 class CompareRequest(PictureFields):
     """The same picture with the ternary and the binary checkpoint."""
 
-    guidance: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
     backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)
-    tiled_vae: bool | None = None
-    max_sequence_length: int | None = Field(None, ge=1, le=4_096)
+    tiled_vae: Flag | None = None
+    max_sequence_length: Tokens | None = None
+
+
+_COUNTED_COMPARISON: JsonDict = {
+    "required": ["compare", "count"],
+    "properties": {"compare": {"const": True}, "count": {"minimum": 2}},
+}
 
 
 class JobRequest(PictureFields):
     """One to eight pictures with consecutive seeds, or one seed with both variants."""
 
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"not": _COUNTED_COMPARISON})
+
     model: ModelName | None = None
-    count: int = Field(1, strict=True, ge=1, le=MAX_BATCH)
-    compare: bool = False
+    count: Annotated[int, Field(strict=True, ge=1, le=MAX_BATCH), BeforeValidator(_whole)] = 1
+    compare: Flag = False
 
     @model_validator(mode="after")
     def _compare_is_one_pair(self) -> JobRequest:
@@ -162,7 +182,7 @@ class ImagePage(BaseModel):
 class ImagePatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    favourite: bool
+    favourite: Flag
 
 
 class Deleted(BaseModel):
@@ -295,5 +315,5 @@ class Preferences(BaseModel):
 class PreferencesPatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    preview: bool | None = None
+    preview: Flag | None = None
     default_model: ModelName | None = None

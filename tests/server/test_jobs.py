@@ -24,7 +24,7 @@ Serve = Callable[..., LiveServer]
 
 
 def test_a_job_from_request_to_image(live: LiveServer) -> None:
-    job = live.post_job("a fox", seed=5, steps=3, width=64, height=96)
+    job = live.post_job("a fox", seed=5, steps=3.0, width=64, height=96)
     assert (job["status"], job["model"], job["seed"], job["steps_total"]) == ("queued", "seedling-ternary", 5, 3)
     done = live.finished(job["id"])
     assert (done["status"], done["image_id"], done["progress"]) == ("done", job["id"], 1.0)
@@ -136,6 +136,7 @@ def test_unknown_jobs(live: LiveServer) -> None:
         ({"seed": 1.5}, "seed"),
         ({"seed": "7"}, "seed"),
         ({"seed": True}, "seed"),
+        ({"compare": 1}, "compare"),
         ({"steps": 0}, "steps"),
         ({"steps": 101}, "steps"),
         ({"width": 100}, "width"),
