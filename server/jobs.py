@@ -1,40 +1,36 @@
-"""The queue: bounded, cancellable, one picture at a time, and still there after a restart.
+"""The queue: bounded, cancellable, and still there after a restart.
 
 Owns every job from its request to its end; what waits or runs is also kept in memory, what has ended is in the store
 alone. Jobs that a caller waits for (`attached`) end with the server; the others return after its next start. Every
-change goes to the pages as an event. Knows nothing of HTTP.
+change goes to the pages as an event. Knows nothing of HTTP, and of drawing only what the runner tells.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 import secrets
 import shutil
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bonsai_mlx.request import MAX_SEED
 
-from .durations import PHASES, Durations, Plan
+from .durations import Durations, Plan
 from .errors import ApiError, not_found
 from .events import EventHub
-from .gallery import Gallery, image_from_file, make_image
-from .memory import MemoryMonitor
-from .models import Models
-from .schemas import GroupKind, Image, Job, JobError, JobStatus, Queue
+from .gallery import Gallery, image_from_file
+from .schemas import GroupKind, Job, JobError, JobStatus, Queue
 from .settings import Settings
 from .store import Store, timestamp
-from .worker import Message, Worker, WorkerLostError
+from .worker import Message, Worker
 
 log = logging.getLogger("bonsai.jobs")
 
-_PATIENCE = 10  # times the learned duration of a step before the engine counts as hung
 _KEPT_JOBS = 1_000  # finished ones; their images are in the gallery for ever
 _KEPT_PREVIEWS = 8
 _STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
@@ -75,29 +71,17 @@ def random_seed() -> int:
 
 
 class Jobs:
-    """Use from the event loop. `run_forever` is the only place where pictures are made."""
+    """Use from the event loop."""
 
     def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        events: EventHub,
-        gallery: Gallery,
-        models: Models,
-        worker: Worker,
-        memory: MemoryMonitor,
-        durations: Durations,
-        preview: Callable[[], bool],
+        self, settings: Settings, store: Store, events: EventHub, gallery: Gallery, worker: Worker, durations: Durations
     ) -> None:
         self._settings = settings
         self._store = store
         self._events = events
         self._gallery = gallery
-        self._models = models
         self._worker = worker
-        self._memory = memory
         self._durations = durations
-        self._preview = preview
         self._waiting: deque[Active] = deque()
         self._running: Active | None = None
         self._arrived = asyncio.Event()
@@ -220,7 +204,7 @@ class Jobs:
             self._worker.cancel(job_id)
         else:
             self._waiting.remove(active)
-            self._end(active, "cancelled")
+            self.end(active, "cancelled")
             self._number()
         return self._refreshed(active)
 
@@ -231,84 +215,27 @@ class Jobs:
             raise not_found("group with unfinished jobs")
         return [self.cancel(job_id) for job_id in reversed(members)]  # the running one last: the next must not start
 
-    # running
+    # running, as the runner tells
 
-    async def run_forever(self) -> None:
-        """Make one picture after the other."""
-        while True:
-            while not self._waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
-            active = self._running = self._waiting.popleft()
-            try:
-                await self._run(active)
-            except Exception:
-                log.exception("job %s ended with an unexpected error", active.job.id)
-                self._fail(active, "failed", "Something went wrong inside the server; its log has the details.")
-            finally:
-                self._running = None
-            self._number()
-            await self._store.checkpoint()
+    async def next(self) -> Active:
+        """The job whose turn it is, as soon as there is one; it counts as running from now on."""
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        self._running = self._waiting.popleft()
+        return self._running
 
-    async def _run(self, active: Active) -> None:
+    def begin(self, active: Active, plan: Plan) -> None:
+        """The engine is about to be asked; `plan` is how long that should take."""
         job = active.job
-        ready = self._models.find_ready(job.model)
-        if ready is None:
-            self._fail(active, "model_missing", f"The checkpoint {job.model} is not complete any more.")
-            return
-        self._begin(active)
-        request = {name: getattr(job, name) for name in ("prompt", "seed", "steps", "width", "height")}
-        command = {
-            "job": job.id,
-            "path": str(ready.path),
-            "checkpoint": {"model": job.model, "repo": ready.repo, "revision": ready.revision},
-            "memory_limit_bytes": self._settings.memory_limit,
-            "output": str(self._gallery.folder.resolve()),
-            "request": request | {"preview": self._preview()},
-        }
-        try:
-            async with contextlib.aclosing(self._worker.run(command, self._allowed_silence(job))) as messages:
-                async for message in messages:
-                    self._apply(active, message)
-        except WorkerLostError as loss:
-            self._lost(active, loss)
-
-    def _begin(self, active: Active) -> None:
-        job = active.job
-        loaded = self._worker.model == job.model
-        active.plan = self._durations.plan(job.model, job.width, job.height, job.steps, loaded=loaded)
-        active.started = time.monotonic()
-        job.status, job.started_at, job.phase = "running", timestamp(), "load"
-        job.eta_s = active.plan.total_s
-        self._memory.run_begins()
+        active.plan, active.started = plan, time.monotonic()
+        job.status, job.started_at, job.phase, job.eta_s = "running", timestamp(), "load", plan.total_s
         self._save(active)
         self._number()
         self._publish(active)
 
-    def _allowed_silence(self, job: Job) -> Callable[[Message | None], float]:
-        """The watchdog's patience until the next event, from what was learned about this model and size."""
-
-        def seconds(last: Message | None) -> float:
-            index = PHASES.index(last["phase"]) if last else 0
-            learned = [self._durations.seconds(job.model, job.width, job.height, p) for p in PHASES[index : index + 2]]
-            if None in learned:
-                return self._settings.progress_unknown_s
-            return max(self._settings.progress_floor_s, _PATIENCE * max(s or 0.0 for s in learned))
-
-        return seconds
-
-    def _apply(self, active: Active, message: Message) -> None:
-        match message["event"]:
-            case "progress":
-                self._progress(active, message)
-            case "done":
-                self._done(active, message)
-            case "cancelled":
-                self._end(active, "cancelled")
-            case "error":
-                self._fail(active, message["code"], message["message"], message["remedy"])
-
-    def _progress(self, active: Active, message: Message) -> None:
+    def progressed(self, active: Active, message: Message) -> None:
+        """The engine has finished a step, and may have sent a preview."""
         job, plan = active.job, active.plan
         assert plan is not None  # noqa: S101
         job.phase, job.step, job.steps_total = message["phase"], message["step"], message["steps"]
@@ -326,28 +253,18 @@ class Jobs:
         job.preview_seq += 1
         self._events.publish("preview", {"job_id": job.id, "seq": job.preview_seq}, replay=False)
 
-    def _done(self, active: Active, message: Message) -> None:
-        job = active.job
-        try:
-            self._durations.learn(job.model, job.width, job.height, job.steps, message["timings"])
-            self._gallery.add(image_of(job, message))
-        except sqlite3.OperationalError:
-            self._fail(active, "disk_full", "The picture is saved, but there is no space left for the gallery's index.")
-            return
-        job.image_id, job.progress = job.id, 1.0
-        self._end(active, "done")
-
-    def _lost(self, active: Active, loss: WorkerLostError) -> None:
-        if active.cancelling:
-            self._end(active, "cancelled")
-        else:
-            self._fail(active, "out_of_memory" if loss.out_of_memory else "failed", str(loss))
-
-    def _fail(self, active: Active, code: str, message: str, remedy: str | None = None) -> None:
+    def fail(self, active: Active, code: str, message: str, remedy: str | None = None) -> None:
+        """The job ends without a picture, for the reason that `message` gives to people."""
         active.job.error = JobError(code=code, message=message, remedy=remedy)
-        self._end(active, "failed")
+        self.end(active, "failed")
 
-    def _end(self, active: Active, status: JobStatus) -> None:
+    def succeed(self, active: Active) -> None:
+        """The picture is saved and in the gallery; both go by the job's id."""
+        active.job.image_id, active.job.progress = active.job.id, 1.0
+        self.end(active, "done")
+
+    def end(self, active: Active, status: JobStatus) -> None:
+        """The job has ended; whoever waits for it is told."""
         job = active.job
         if active.started:
             job.elapsed_s = round(time.monotonic() - active.started, 3)
@@ -357,6 +274,11 @@ class Jobs:
         self._events.publish("job", job.model_dump())
         active.finished.set()
         active.tell()
+
+    def release(self) -> None:
+        """The running job, which has ended, makes room for the next."""
+        self._running = None
+        self._number()
 
     # what the pages and the store are told
 
@@ -418,13 +340,12 @@ class Jobs:
             return False
         image.group, image.group_kind = active.job.group, active.job.group_kind
         self._gallery.add(image)
-        active.job.image_id, active.job.progress = image.id, 1.0
-        self._end(active, "done")
+        self.succeed(active)
         return True
 
     def _interrupt(self, active: Active) -> None:
         active.job.error = _STOPPED
-        self._end(active, "interrupted")
+        self.end(active, "interrupted")
 
     def close(self) -> None:
         """Accept nothing more and release every caller that waits; unattached waiting jobs stay for the next start."""
@@ -433,22 +354,6 @@ class Jobs:
             if active is self._running or active.attached:
                 self._interrupt(active)
         self._waiting.clear()
-
-
-def image_of(job: Job, message: Message) -> Image:
-    """The gallery's entry for a finished job, from the child's last event."""
-    return make_image(
-        job.id,
-        size_bytes=message["bytes"],
-        created_at=timestamp(),
-        variant=message["recipe"].get("variant"),
-        peak_memory_bytes=int(message["memory"]["peak_bytes"]) if "peak_bytes" in message["memory"] else None,
-        timings=message["timings"],
-        recipe=message["recipe"],
-        **{name: getattr(job, name) for name in ("prompt", "seed", "steps", "model", "group", "group_kind")},
-        width=message["width"],
-        height=message["height"],
-    )
 
 
 def batch(order: Order, count: int) -> Iterable[Order]:

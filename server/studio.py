@@ -20,6 +20,7 @@ from .gallery import Gallery
 from .jobs import Jobs, Order, random_seed
 from .memory import MemoryMonitor
 from .models import Models, Ready
+from .runner import Runner
 from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
 from .security import LoggedRequest
 from .settings import Settings
@@ -61,15 +62,16 @@ class Studio:
         self.memory = MemoryMonitor(settings, self.events, self.worker)
         durations = Durations(self.store)
         self.fits = Fits(settings, self.models, self.worker, durations)
-        self.jobs = Jobs(
+        self.jobs = Jobs(settings, self.store, self.events, self.gallery, self.worker, durations)
+        runner = Runner(
             settings,
             self.store,
-            self.events,
             self.gallery,
             self.models,
             self.worker,
             self.memory,
             durations,
+            self.jobs,
             self._preview,
         )
         await asyncio.to_thread(self.gallery.prepare)
@@ -78,7 +80,7 @@ class Studio:
         await self.models.restore()
         works = (
             self.gallery.reconcile(),
-            self.jobs.run_forever(),
+            runner.run_forever(),
             self.memory.publish_forever(),
             self._end_idle_worker(),
         )

@@ -86,7 +86,7 @@ def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_
     eventually(lambda: again.client.get(f"/jobs/{jobs[1]}").json()["status"] == "done")
 
 
-@pytest.mark.parametrize("prompt", ["hold", "stop", "hang"])
+@pytest.mark.parametrize("prompt", ["hold", "stop"])
 def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt: str) -> None:
     gate = tmp_path / "gate"
     gate.touch()
@@ -105,9 +105,12 @@ def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt
 def test_kills_at_any_moment_lose_no_finished_picture(spawn: Spawn) -> None:
     """A short form of the stress test: whatever was told to be done is there after the next start, whole."""
     acknowledged: set[str] = set()
-    for round_number in range(3):
+    for round_number in range(2):
         server = spawn("--queue-size", "100")
-        jobs = [server.client.post("/jobs", json={"prompt": "plain", "count": 8}).json()["jobs"] for _ in range(2)]
+        jobs = [
+            server.client.post("/jobs", json={"prompt": "plain", "count": 8, "steps": 1, "width": 64}).json()["jobs"]
+            for _ in range(2)
+        ]
         deadline = time.monotonic() + 0.8 + 0.15 * round_number
         while time.monotonic() < deadline:
             listed = server.client.get("/jobs", params={"status": "done"}).json()["jobs"]

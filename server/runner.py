@@ -1,0 +1,151 @@
+"""Makes one picture after the other: takes the next job, has the worker draw it, enters the result everywhere.
+
+Owns the order of things and the watchdog's patience. Keeps no state of its own: jobs, images and durations belong to
+the modules of their names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from .durations import PHASES, Durations
+from .gallery import Gallery, make_image
+from .jobs import Active, Jobs
+from .memory import MemoryMonitor
+from .models import Models, Ready
+from .schemas import Image, Job
+from .settings import Settings
+from .store import Store, timestamp
+from .worker import Message, Worker, WorkerLostError
+
+log = logging.getLogger("bonsai.runner")
+
+_PATIENCE = 10  # times the learned duration of a step before the engine counts as hung
+
+
+class Runner:
+    """`preview` says before each run whether previews are wanted."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        gallery: Gallery,
+        models: Models,
+        worker: Worker,
+        memory: MemoryMonitor,
+        durations: Durations,
+        jobs: Jobs,
+        preview: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._gallery = gallery
+        self._models = models
+        self._worker = worker
+        self._memory = memory
+        self._durations = durations
+        self._jobs = jobs
+        self._preview = preview
+
+    async def run_forever(self) -> None:
+        """One after the other; no failure ends this loop."""
+        while True:
+            active = await self._jobs.next()
+            try:
+                await self._run(active)
+            except Exception:
+                log.exception("job %s ended with an unexpected error", active.job.id)
+                if not active.finished.is_set():
+                    text = "Something went wrong inside the server; its log has the details."
+                    self._jobs.fail(active, "failed", text)
+            self._jobs.release()
+            await self._store.checkpoint()
+
+    async def _run(self, active: Active) -> None:
+        job = active.job
+        ready = self._models.find_ready(job.model)
+        if ready is None:
+            self._jobs.fail(active, "model_missing", f"The checkpoint {job.model} is not complete any more.")
+            return
+        loaded = self._worker.model == job.model
+        self._memory.run_begins()
+        self._jobs.begin(active, self._durations.plan(job.model, job.width, job.height, job.steps, loaded=loaded))
+        try:
+            run = self._worker.run(self._command(job, ready), self._allowed_silence(job))
+            async with contextlib.aclosing(run) as messages:
+                async for message in messages:
+                    self._apply(active, message)
+        except WorkerLostError as loss:
+            self._lost(active, loss)
+
+    def _command(self, job: Job, ready: Ready) -> dict[str, Any]:
+        request = {name: getattr(job, name) for name in ("prompt", "seed", "steps", "width", "height")}
+        return {
+            "job": job.id,
+            "path": str(ready.path),
+            "checkpoint": {"model": job.model, "repo": ready.repo, "revision": ready.revision},
+            "memory_limit_bytes": self._settings.memory_limit,
+            "output": str(self._gallery.folder.resolve()),
+            "request": request | {"preview": self._preview()},
+        }
+
+    def _allowed_silence(self, job: Job) -> Callable[[Message | None], float]:
+        """The watchdog's patience until the next event, from what was learned about this model and size."""
+
+        def seconds(last: Message | None) -> float:
+            index = PHASES.index(last["phase"]) if last else 0
+            learned = [self._durations.seconds(job.model, job.width, job.height, p) for p in PHASES[index : index + 2]]
+            if None in learned:
+                return self._settings.progress_unknown_s
+            return max(self._settings.progress_floor_s, _PATIENCE * max(s or 0.0 for s in learned))
+
+        return seconds
+
+    def _apply(self, active: Active, message: Message) -> None:
+        match message["event"]:
+            case "progress":
+                self._jobs.progressed(active, message)
+            case "done":
+                self._done(active, message)
+            case "cancelled":
+                self._jobs.end(active, "cancelled")
+            case "error":
+                self._jobs.fail(active, message["code"], message["message"], message["remedy"])
+
+    def _done(self, active: Active, message: Message) -> None:
+        job = active.job
+        try:
+            self._durations.learn(job.model, job.width, job.height, job.steps, message["timings"])
+            self._gallery.add(image_of(job, message))
+        except sqlite3.OperationalError:
+            text = "The picture is saved, but there is no space left for the gallery's index."
+            self._jobs.fail(active, "disk_full", text)
+        else:
+            self._jobs.succeed(active)
+
+    def _lost(self, active: Active, loss: WorkerLostError) -> None:
+        if active.cancelling:
+            self._jobs.end(active, "cancelled")
+        else:
+            self._jobs.fail(active, "out_of_memory" if loss.out_of_memory else "failed", str(loss))
+
+
+def image_of(job: Job, message: Message) -> Image:
+    """The gallery's entry for a finished job, from the child's last event."""
+    return make_image(
+        job.id,
+        size_bytes=message["bytes"],
+        created_at=timestamp(),
+        variant=message["recipe"].get("variant"),
+        peak_memory_bytes=int(message["memory"]["peak_bytes"]) if "peak_bytes" in message["memory"] else None,
+        timings=message["timings"],
+        recipe=message["recipe"],
+        **{name: getattr(job, name) for name in ("prompt", "seed", "steps", "model", "group", "group_kind")},
+        width=message["width"],
+        height=message["height"],
+    )
