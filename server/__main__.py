@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import secrets
@@ -106,8 +107,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(2_048)  # now: whoever reads the address below may connect at once
     except OSError as error:
-        taken = " is in use; choose another one with --port" if error.errno == 98 or error.errno == 48 else None
-        _refuse(f"port {port}{taken}" if taken else f"cannot listen on {host}, port {port}: {error.strerror}")
+        if error.errno == errno.EADDRINUSE:
+            _refuse(f"port {port} is in use; choose another one with --port")
+        _refuse(f"cannot listen on {host}, port {port}: {error.strerror}")
     return listener
 
 

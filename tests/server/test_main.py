@@ -105,21 +105,17 @@ def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt
 def test_kills_at_any_moment_lose_no_finished_picture(spawn: Spawn) -> None:
     """A short form of the stress test: whatever was told to be done is there after the next start, whole."""
     acknowledged: set[str] = set()
-    for round_number in range(2):
+    for enough in (2, 9):
         server = spawn("--queue-size", "100")
-        jobs = [
-            server.client.post("/jobs", json={"prompt": "plain", "count": 8, "steps": 1, "width": 64}).json()["jobs"]
-            for _ in range(2)
-        ]
-        deadline = time.monotonic() + 0.8 + 0.15 * round_number
-        while time.monotonic() < deadline:
+        for _ in range(2):
+            body = {"prompt": "plain", "count": 8, "steps": 1, "width": 64}
+            server.client.post("/jobs", json=body).raise_for_status()
+        while len(acknowledged) < enough:
             listed = server.client.get("/jobs", params={"status": "done"}).json()["jobs"]
             acknowledged |= {job["image_id"] for job in listed}
         server.end(signal.SIGKILL)
-        assert len(jobs) == 2
     survivor = spawn("--queue-size", "100")
     eventually(lambda: survivor.client.get("/jobs").json()["queue"] == {"running": 0, "waiting": 0, "limit": 100}, 20)
-    assert acknowledged
     for image_id in acknowledged:
         assert survivor.client.get(f"/images/{image_id}.png").content.endswith(b"IEND\xaeB`\x82")
     files = {path.stem for path in survivor.output.glob("*.png")}

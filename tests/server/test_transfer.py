@@ -1,0 +1,113 @@
+"""The real download child against a Hub on loopback: progress, an end in the middle, the rest, a bad answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bonsai_mlx.catalog import REQUIRED_FILES
+from tests.fake_hub import FakeHub, Fault, fake_hub
+from tests.server.conftest import ROOT, eventually
+
+REPO = "someone/a-checkpoint"
+BIG = "transformer-packed-mflux/diffusion_pytorch_model.safetensors"
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    """A Hub with one repository in the published layout, of random bytes."""
+    noise = random.Random(7)
+    with fake_hub() as running:
+        running.repos[REPO] = {path: noise.randbytes(400_000 if path == BIG else 500) for path in REQUIRED_FILES}
+        yield running
+
+
+@pytest.fixture
+def start(hub: FakeHub, tmp_path: Path) -> Iterator[Start]:
+    """Start the child for an action; it downloads into `tmp_path / "here"`."""
+    children: list[subprocess.Popen[str]] = []
+
+    def run(action: str, name: str = REPO) -> subprocess.Popen[str]:
+        environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        children.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "server.transfer", action, name, str(tmp_path / "here")],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return children[-1]
+
+    yield run
+    for child in children:
+        with child:  # closes its pipes and waits for it
+            child.kill()
+
+
+def events(child: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Everything that the child says until its end; its input stays open, as the server keeps it."""
+    assert child.stdout is not None
+    return [json.loads(line) for line in child.stdout]
+
+
+def test_a_download_and_a_check(start: Start, hub: FakeHub, tmp_path: Path) -> None:
+    child = start("download")
+    said = events(child)
+    assert child.wait(5) == 0
+    assert said[-1]["done"] is True
+    assert said[-1]["bytes_done"] == said[-1]["bytes_total"] == sum(map(len, hub.repos[REPO].values()))
+    assert (tmp_path / "here" / BIG).read_bytes() == hub.repos[REPO][BIG]
+    check = start("verify")
+    assert events(check)[-1]["done"] is True
+    assert check.wait(5) == 0
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill", "server gone"])
+def test_an_end_in_the_middle_and_the_rest(start: Start, hub: FakeHub, tmp_path: Path, how: str) -> None:
+    hub.faults[BIG] = Fault(chunk_delay_s=0.05)
+    child = start("download")
+    eventually(lambda: hub.served.get(BIG, 0) > 100_000, 20)
+    if how == "server gone":
+        assert child.stdin is not None
+        child.stdin.close()
+    else:
+        child.send_signal(signal.SIGTERM if how == "terminate" else signal.SIGKILL)
+    child.wait(2)
+    assert not (tmp_path / "here" / BIG).exists()
+    hub.faults.clear()
+    hub.forget()
+    again = start("download")
+    assert events(again)[-1]["done"] is True
+    assert again.wait(5) == 0
+    assert hub.served[BIG] < 400_000, "what had arrived was not fetched again"
+    assert (tmp_path / "here" / BIG).read_bytes() == hub.repos[REPO][BIG]
+
+
+def test_a_damaged_download_is_an_error_in_words(start: Start, hub: FakeHub, tmp_path: Path) -> None:
+    events(start("download"))
+    path = tmp_path / "here" / BIG
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    check = start("verify")
+    said = events(check)
+    assert check.wait(5) == 1
+    assert "is damaged" in said[-1]["error"]
+
+
+def test_an_unknown_repository_is_an_error_in_words(start: Start) -> None:
+    child = start("download", "someone/else")
+    assert "error" in events(child)[-1]
+    assert child.wait(5) == 1
