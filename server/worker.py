@@ -196,7 +196,7 @@ class Worker:
             log.warning("the drawing process was lost: %s", loss)
             await self.stop()
             raise
-        self._losses = 0
+        self._losses, self._cancelled = 0, None
         self._become("idle")
 
     def cancel(self, job: str) -> None:

@@ -23,8 +23,8 @@ import time, mlx.core as mx
 a, b = mx.ones((768, 1024)), mx.ones((1024, 1024))
 mx.eval(a, b); mx.eval(a[:8] @ b)
 times = []
-for _ in range(3):
-    started = time.perf_counter(); mx.eval(a @ b); times.append(time.perf_counter() - started)
+for _ in range(5):
+    started = time.process_time(); mx.eval(a @ b); times.append(time.process_time() - started)
 print(min(times))
 """
 
@@ -52,7 +52,8 @@ def test_it_is_in_force_however_the_package_is_imported(module: str) -> None:
 @needs_library
 def test_products_are_at_least_20_times_faster() -> None:
     slow = python(f"import bonsai_mlx{SECONDS}", BONSAI_BLAS="none")
-    fast = python(f"import bonsai_mlx{SECONDS}")
+    # One thread and processor time: neither waiting threads nor a busy machine count.
+    fast = python(f"import bonsai_mlx{SECONDS}", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     assert slow > 20 * fast
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from itertools import islice, pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -108,12 +109,12 @@ def test_health(shared: LiveServer) -> None:
 
 def test_health_and_page_answer_while_drawing(gate: Path, live: LiveServer) -> None:
     live.running(live.post_job("hold")["id"])
-    slowest = 0.0
+    times = []
     for path in ["/health", "/"] * 40:
         started = time.perf_counter()
         assert live.client.get(path).status_code == 200
-        slowest = max(slowest, time.perf_counter() - started)
-    assert slowest < 0.25  # the benchmark holds the real figure on an idle machine
+        times.append(time.perf_counter() - started)
+    assert median(times) < 0.05  # the benchmark holds the 99th percentile on an idle machine
 
 
 def test_preferences_are_kept(serve: Serve) -> None:
