@@ -335,7 +335,8 @@ class Jobs:
 
     def _recover(self, active: Active) -> bool:
         """The picture was saved, but the server did not live to note it."""
-        image = image_from_file(self._gallery.file(active.job.id)) if active.job.status == "running" else None
+        file = self._gallery.file(active.job.id)
+        image = image_from_file(file) if active.job.status == "running" and file.exists() else None
         if image is None:
             return False
         image.group, image.group_kind = active.job.group, active.job.group_kind

@@ -21,7 +21,6 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -275,12 +274,9 @@ class TokenGate:
 
 
 def _from_cookies(headers: Headers) -> list[str]:
-    cookie: SimpleCookie = SimpleCookie()
-    try:
-        cookie.load(headers.get("cookie", ""))
-    except CookieError:
-        return []
-    return [cookie[COOKIE].value] if COOKIE in cookie else []
+    """By hand: one odd cookie of another program on this host makes http.cookies refuse them all."""
+    pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
+    return [value for name, _, value in pairs if name == COOKIE]
 
 
 def _from_authorization(headers: Headers) -> list[str]:

@@ -262,3 +262,16 @@ def test_five_thousand_images_are_quick(parts: Parts) -> None:
     assert min(seconds() for _ in range(3)) < 0.2
     assert min(seconds(q="garden 4321") for _ in range(3)) < 0.2
     assert min(seconds(q="nowhere to be found") for _ in range(3)) < 0.2
+
+
+def test_files_that_vanish_between_two_calls(gallery: Gallery) -> None:
+    add(gallery, new_id(1), "x")
+    gallery.file(new_id(1)).unlink()
+    with pytest.raises(ApiError):
+        asyncio.run(gallery.delete(new_id(1)))
+    add(gallery, new_id(2), "y")
+    asyncio.run(gallery.delete(new_id(2)))
+    (gallery.trash / f"{new_id(2)}.png").unlink()
+    with pytest.raises(ApiError):
+        asyncio.run(gallery.restore(new_id(2)))
+    assert asyncio.run(gallery.reconcile()) == 0

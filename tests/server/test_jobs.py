@@ -17,7 +17,7 @@ import pytest
 
 from server.jobs import Order, batch
 from server.store import Store
-from tests.server.conftest import LiveServer, eventually
+from tests.server.conftest import EventStream, LiveServer, eventually
 
 ID = "f" * 32
 Serve = Callable[..., LiveServer]
@@ -342,6 +342,33 @@ def test_a_full_disk_under_the_index(serve: Serve) -> None:
     assert full["code"] == "disk_full"
     assert live.client.get("/health").status_code == 200
     limit(1_000_000)
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+
+
+def test_a_job_that_cannot_be_noted_ends_all_the_same(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute = Store.execute
+
+    def full(self: Store, sql: str, parameters: Any = ()) -> Any:
+        if sql.startswith(("UPDATE jobs", "INSERT OR REPLACE INTO images")):
+            raise sqlite3.OperationalError("database or disk is full")
+        return execute(self, sql, parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "execute", full)
+        with live.client.stream("GET", "/events") as stream:
+            events = EventStream(stream)
+            next(events)
+            job = live.post_job("plain")
+            ended = next(e["data"] for e in events if e["event"] == "job" and e["data"]["finished_at"])
+    assert (ended["id"], ended["status"], ended["error"]["code"]) == (job["id"], "failed", "disk_full")
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+
+
+def test_an_engine_error_nobody_thought_of(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("server.runner.image_of", lambda *_: 1 / 0)
+        failed = live.finished(live.post_job("plain")["id"])
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "failed")
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import socket
 from collections import deque
@@ -23,6 +24,7 @@ from server.app import ROUTERS, create_app
 from server.security import (
     COOKIE,
     SECURITY_HEADERS,
+    HostAllowlist,
     RequestLog,
     allowed_by_metadata,
     is_page,
@@ -115,6 +117,22 @@ def test_websockets_are_refused(shared: LiveServer) -> None:
     )
     status, _ = raw(shared.port, f"GET /events HTTP/1.1\r\nHost: evil.example\r\n{upgrade}\r\n")
     assert status in (400, 403, 421)
+
+
+def test_websockets_never_get_to_the_application() -> None:
+    sent: list[Any] = []
+
+    async def app(*_arguments: Any) -> None:
+        pytest.fail("the application was called")
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(HostAllowlist(app, ["localhost"])({"type": "websocket", "headers": []}, receive, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
 @given(st.text(max_size=80))
@@ -272,7 +290,7 @@ def test_wrong_credentials_are_wrong(guarded: LiveServer, header: str) -> None:
 def test_a_bearer_a_password_and_a_cookie_open(guarded: LiveServer) -> None:
     assert guarded.client.get("/health", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
     assert guarded.client.get("/health", auth=("anybody", TOKEN)).status_code == 200
-    assert guarded.client.get("/health", headers={"Cookie": f"a=b; {COOKIE}={TOKEN}"}).status_code == 200
+    assert guarded.client.get("/health", headers={"Cookie": f"a,b=c; {COOKIE}={TOKEN}; d"}).status_code == 200
 
 
 def test_the_link_is_exchanged_for_a_cookie(guarded: LiveServer) -> None:
@@ -289,6 +307,13 @@ def test_the_link_is_exchanged_for_a_cookie(guarded: LiveServer) -> None:
         assert browser.get("/health").status_code == 200
     assert guarded.client.get("/gallery?token=wrong").status_code == 401
     assert guarded.client.get(f"/health?token={TOKEN}").status_code == 401  # pages only
+
+
+def test_a_browser_without_the_token_is_told_what_to_open(guarded: LiveServer) -> None:
+    page = guarded.client.get("/", headers={"Accept": "text/html"})
+    assert page.status_code == 401
+    assert "Open the link" in page.text
+    assert "www-authenticate" not in page.headers
 
 
 def test_the_token_is_remembered_nowhere(guarded: LiveServer) -> None:
