@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
+from pydantic import BaseModel
 from starlette.convertors import Convertor, register_url_convertor
 
 from ..errors import ErrorBody
@@ -40,6 +41,26 @@ Responses = dict[int | str, dict[str, Any]]
 Cursor = Annotated[str, Query(pattern=CURSOR, description="`next_cursor` of the page before")]
 IdPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
 ModelNamePath = Annotated[str, Path(min_length=1, max_length=80, pattern=r"^[a-z0-9-]+$")]
+
+
+Schema = dict[str, Any]
+
+
+def json_body(*required: str, **fields: Schema) -> dict[str, Any]:
+    """The document's words for a JSON body that a route reads by itself; fields that are not named change nothing."""
+    schema = {"type": "object", "properties": fields, "required": [*required]}
+    return {"requestBody": {"required": bool(required), "content": {"application/json": {"schema": schema}}}}
+
+
+def binary(*media_types: str) -> Responses:
+    """The document's words for a file as the answer."""
+    return {200: {"content": {name: {"schema": {"type": "string", "format": "binary"}} for name in media_types}}}
+
+
+def failures(shape: type[BaseModel]) -> Responses:
+    """The errors of another program's interface: in its shape from its routes, in ours from the door before them."""
+    answer = {"model": shape | ErrorBody, "description": "What went wrong"}
+    return {"4XX": answer, "5XX": answer}
 
 
 def errors(*statuses: int) -> Responses:

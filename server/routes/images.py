@@ -8,14 +8,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from ..schemas import Deleted, Id, Image, ImagePage, ImagePatch
-from .common import Cursor, IdPath, Responses, StudioDep, errors
+from .common import Cursor, IdPath, StudioDep, binary, errors
 
 router = APIRouter(tags=["images"])
 
 # An id names one picture for ever, so a browser need never ask twice; private: it is nobody else's business.
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-_PNG: Responses = {200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
-_WEBP: Responses = {200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 @router.get("/images", summary="The gallery, newest first", responses=errors())
@@ -34,7 +32,7 @@ async def images(
     "/images/{image_id:id}.png",
     summary="The picture's file",
     response_class=Response,
-    responses=_PNG | errors(404),
+    responses=binary("image/png") | errors(404),
 )
 async def png(
     studio: StudioDep,
@@ -51,7 +49,7 @@ async def png(
     "/images/{image_id:id}/thumbnail",
     summary="A small picture, at most 384 pixels on its long side",
     response_class=Response,
-    responses=_WEBP | errors(404),
+    responses=binary("image/webp") | errors(404),
 )
 async def thumbnail(studio: StudioDep, image_id: IdPath) -> Response:
     return Response(await studio.gallery.thumbnail(image_id), media_type="image/webp", headers=_FOREVER)

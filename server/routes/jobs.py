@@ -9,11 +9,9 @@ from starlette.responses import Response
 
 from ..jobs import batch
 from ..schemas import GroupKind, Id, Job, JobList, JobRequest, JobsCancelled, JobsCreated, JobStatus
-from .common import IdPath, Responses, StudioDep, errors
+from .common import IdPath, StudioDep, binary, errors
 
 router = APIRouter(tags=["jobs"])
-
-_PNG: Responses = {200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 @router.post(
@@ -60,7 +58,7 @@ async def cancel(studio: StudioDep, job_id: IdPath) -> Job:
     "/jobs/{job_id:id}/preview",
     summary="The latest preview of a running job",
     response_class=Response,
-    responses=_PNG | errors(404),
+    responses=binary("image/png") | errors(404),
 )
 async def preview(studio: StudioDep, job_id: IdPath) -> Response:
     return Response(studio.jobs.preview_png(job_id), media_type="image/png")

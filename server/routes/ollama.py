@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
 from bonsai_mlx import __version__
@@ -19,7 +20,7 @@ from ..loose import Body, child, flag, read_body, text
 from ..schemas import Job, Model
 from ..store import timestamp
 from ..studio import Studio
-from .common import StudioDep
+from .common import StudioDep, failures, json_body
 from .compat import (
     Picture,
     as_api_error,
@@ -41,11 +42,19 @@ from .compat import (
 _NS = 1_000_000_000
 
 
+class OllamaFailure(BaseModel):
+    """An error as Ollama has it."""
+
+    error: str
+
+
 def render_error(status: int, detail: ErrorDetail) -> Response:
     return json_answer({"error": sentence(detail)}, status)
 
 
-router = APIRouter(prefix="/api", tags=["ollama"], route_class=errors_as(render_error))
+router = APIRouter(
+    prefix="/api", tags=["ollama"], route_class=errors_as(render_error), responses=failures(OllamaFailure)
+)
 
 
 # models
@@ -98,7 +107,9 @@ async def ps(studio: StudioDep) -> Response:
     return json_answer({"models": [_listed(studio.models.get(name)) | loaded]})
 
 
-@router.post("/show", summary="One model (Ollama)")
+@router.post(
+    "/show", summary="One model (Ollama)", openapi_extra=json_body(model={"type": "string"}, name={"type": "string"})
+)
 async def show(studio: StudioDep, request: Request) -> Response:
     body = await read_body(request)
     wanted = text(body, "model") or text(body, "name")
@@ -127,7 +138,23 @@ async def version() -> Response:
 # drawing
 
 
-@router.post("/generate", summary="Draw a picture (Ollama)")
+_PICTURE = json_body(
+    prompt={"type": "string"},
+    model={"type": "string"},
+    width={"type": "integer"},
+    height={"type": "integer"},
+    steps={"type": "integer"},
+    stream={"type": "boolean", "default": True},
+    options={"type": "object", "properties": {"seed": {"type": "integer"}}},
+)
+
+
+@router.post(
+    "/generate",
+    summary="Draw a picture (Ollama)",
+    openapi_extra=_PICTURE,
+    responses={200: {"content": {"application/x-ndjson": {}}}},
+)
 async def generate(studio: StudioDep, request: Request) -> Response:
     """prompt, model, width, height, steps, stream and options.seed; without a prompt nothing is drawn."""
     body = await read_body(request)

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from bonsai_mlx.request import MAX_PROMPT_CHARS
 
 from ..errors import ErrorDetail, error_response, not_found
 from ..jobs import Order
@@ -23,7 +26,7 @@ from ..loose import Body, bad_field, bounded, flag, read_body, text
 from ..pictures import FORMATS, Format, converted, enlarged
 from ..schemas import Job, Model
 from ..studio import Studio
-from .common import IdPath, StudioDep
+from .common import IdPath, StudioDep, binary, failures, json_body
 from .compat import (
     MAX_IMAGES,
     Picture,
@@ -53,6 +56,19 @@ _NO_USAGE = {
 }
 
 
+class OpenAIProblem(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIFailure(BaseModel):
+    """An error as OpenAI has it."""
+
+    error: OpenAIProblem
+
+
 def error_body(status: int, detail: ErrorDetail) -> dict[str, Any]:
     """An error in OpenAI's shape."""
     kind = "invalid_request_error" if status < 500 and status != 429 else "server_error"
@@ -71,7 +87,7 @@ def render_error(status: int, detail: ErrorDetail) -> Response:
     return JSONResponse(error_body(status, detail), status_code=status, headers=kept)
 
 
-router = APIRouter(tags=["openai"], route_class=errors_as(render_error))
+router = APIRouter(tags=["openai"], route_class=errors_as(render_error), responses=failures(OpenAIFailure))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +131,29 @@ class Wish:
         }
 
 
-@router.post("/images/generations", summary="Draw pictures (OpenAI)")
+_PICTURES = json_body(
+    "prompt",
+    prompt={"type": "string", "minLength": 1, "maxLength": MAX_PROMPT_CHARS, "pattern": r"\S"},
+    model={"type": "string"},
+    n={"type": "integer", "minimum": 1, "maximum": MAX_IMAGES},
+    size={"type": "string", "pattern": r"^(auto|\d{1,6}x\d{1,6})$"},
+    response_format={"enum": ["b64_json", "url"]},
+    output_format={"enum": [*FORMATS]},
+    output_compression={"type": "integer", "minimum": 0, "maximum": 100},
+    quality={"type": "string"},
+    stream={"type": "boolean"},
+    partial_images={"type": "integer", "minimum": 0, "maximum": 3},
+    seed={"type": "integer"},
+    steps={"type": "integer"},
+)
+
+
+@router.post(
+    "/images/generations",
+    summary="Draw pictures (OpenAI)",
+    openapi_extra=_PICTURES,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 async def generations(studio: StudioDep, request: Request) -> Response:
     """prompt, model, n, size, response_format, output_format, output_compression, quality, stream and partial_images as
     OpenAI has them; beside them seed, steps, width and height."""
@@ -204,12 +242,17 @@ def _sse(event: str, data: dict[str, Any]) -> bytes:
 # what else clients ask for
 
 
-@router.options("/images/generations", summary="For clients that look whether the interface is there")
+@router.options("/images/generations", status_code=204, summary="For clients that look whether the interface is there")
 async def ping() -> Response:
     return Response(status_code=204, headers={"Allow": "OPTIONS, POST"})
 
 
-@router.get("/images/{image_id}.{format_}", summary="A picture that an answer gave the address of")
+@router.get(
+    "/images/{image_id:id}.{format_}",
+    summary="A picture that an answer gave the address of",
+    response_class=Response,
+    responses=binary(*(f"image/{name}" for name in FORMATS)),
+)
 async def image(studio: StudioDep, image_id: IdPath, format_: str) -> Response:
     if format_ not in FORMATS:
         raise not_found("image")

@@ -13,18 +13,20 @@ import json
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from bonsai_mlx import __version__, metadata
 from bonsai_mlx.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.recipe import Recipe
+from bonsai_mlx.request import MAX_PROMPT_CHARS
 
 from ..errors import ApiError, ErrorDetail
 from ..loose import Body, bounded, child, flag, read_body, text
 from ..models import Ready
 from ..schemas import Job
 from ..studio import Studio
-from .common import StudioDep
+from .common import StudioDep, failures, json_body
 from .compat import (
     MAX_IMAGES,
     Picture,
@@ -46,13 +48,24 @@ from .generate import failure
 _CHOSEN = "sdapi_model"  # the name under which the store keeps the choice
 
 
+class SdapiFailure(BaseModel):
+    """An error as A1111 has it."""
+
+    error: str
+    detail: str
+    body: str
+    errors: str
+
+
 def render_error(status: int, detail: ErrorDetail) -> Response:
     """An error in A1111's shape."""
     message = sentence(detail)
     return json_answer({"error": detail.code, "detail": message, "body": "", "errors": message}, status)
 
 
-router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"], route_class=errors_as(render_error))
+router = APIRouter(
+    prefix="/sdapi/v1", tags=["sdapi"], route_class=errors_as(render_error), responses=failures(SdapiFailure)
+)
 
 
 def own_jobs(request: Request) -> set[str]:
@@ -76,7 +89,22 @@ def with_infotext(body: Body) -> Body:
     return {name: value for name, value in values.items() if value is not None} | body
 
 
-@router.post("/txt2img", summary="Draw pictures (A1111)")
+_PICTURES = json_body(
+    "prompt",
+    prompt={"type": "string", "minLength": 1, "maxLength": MAX_PROMPT_CHARS, "pattern": r"\S"},
+    seed={"type": "integer"},
+    steps={"type": "integer"},
+    width={"type": "integer"},
+    height={"type": "integer"},
+    batch_size={"type": "integer", "minimum": 1, "maximum": MAX_IMAGES},
+    n_iter={"type": "integer", "minimum": 1, "maximum": MAX_IMAGES},
+    override_settings={"type": "object", "properties": {"sd_model_checkpoint": {"type": "string"}}},
+    send_images={"type": "boolean"},
+    infotext={"type": "string"},
+)
+
+
+@router.post("/txt2img", summary="Draw pictures (A1111)", openapi_extra=_PICTURES)
 async def txt2img(studio: StudioDep, request: Request) -> Response:
     """prompt, seed, steps, width, height, batch_size, n_iter, override_settings.sd_model_checkpoint, send_images and
     infotext; everything else is accepted and changes nothing."""
@@ -243,7 +271,11 @@ async def options(studio: StudioDep) -> Response:
     )
 
 
-@router.post("/options", summary="Choose a model; other settings change nothing")
+@router.post(
+    "/options",
+    summary="Choose a model; other settings change nothing",
+    openapi_extra=json_body(sd_model_checkpoint={"type": "string"}),
+)
 async def set_options(studio: StudioDep, request: Request) -> Response:
     name = known_model(studio, text(await read_body(request), "sd_model_checkpoint"))
     if name is not None:
@@ -254,7 +286,11 @@ async def set_options(studio: StudioDep, request: Request) -> Response:
 # the settings in a picture
 
 
-@router.post("/png-info", summary="What a picture says about how it was made")
+@router.post(
+    "/png-info",
+    summary="What a picture says about how it was made",
+    openapi_extra=json_body("image", image={"type": "string", "contentEncoding": "base64"}),
+)
 async def png_info(request: Request) -> Response:
     """`image` is base64, with or without a `data:` address before it. Pixels are not decoded, nothing is kept."""
     encoded = text(await read_body(request), "image").rpartition(",")[2]

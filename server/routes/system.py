@@ -16,6 +16,12 @@ from .common import StudioDep, errors
 
 router = APIRouter(tags=["system"])
 
+_EVENT = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
+
 
 async def _stream(hub: EventHub, listener: Listener) -> AsyncIterator[bytes]:
     try:
@@ -29,7 +35,7 @@ async def _stream(hub: EventHub, listener: Listener) -> AsyncIterator[bytes]:
     "/events",
     summary="Everything that happens, as server-sent events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **errors(429, 503)},
+    responses={200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}}, **errors(429, 503)},
 )
 async def events(
     studio: StudioDep,

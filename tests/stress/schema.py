@@ -1,0 +1,140 @@
+"""The OpenAPI document taken at its word: requests that follow it and requests that break it, to every operation.
+
+Schemathesis makes the requests and compares each answer with what is documented: status, content type, body, headers.
+The interfaces of other programs ignore on purpose what they do not understand, so there alone a request that breaks
+the document may be accepted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from schemathesis.core.transport import Response
+from schemathesis.engine import events, from_schema
+
+from ._live import live_server
+from .case import Case, Figures
+
+log = logging.getLogger(__name__)
+
+_LENIENT = ["openai", "ollama", "sdapi"]
+_LEAK = re.compile(rb"Traceback|/Users/|/home/|site-packages|\b0x[0-9a-f]{6,}")
+_ACCEPTED = ["2XX", "3XX", "401", "403", "404", "409", "429", "5XX"]  # of valid requests, as by default
+_OPERATIONS = 75
+_THOROUGH = 1_000
+_SERVER_FAILURES = {500, 501, 502, 504}  # 503 and 507 are documented: shutting down, no space or memory left
+
+
+def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
+    """At least `rounds` requests: the document's edges first; when many are wanted, random ones and sequences too."""
+    seen: Counter[str] = Counter()
+    problems: Counter[str] = Counter()
+    examples = max(1, rounds // _OPERATIONS)
+    with live_server(folder) as server:
+        while seen["requests"] < rounds:
+            schema = schemathesis.openapi.from_url(
+                f"{server.url}/openapi.json",
+                config=_config(rng.randrange(2**31), examples, thorough=rounds >= _THOROUGH),
+            )
+            for event in from_schema(schema).execute():
+                _note(event, seen, problems)
+        health = server.client.get("/health").status_code
+    for problem, count in problems.most_common(20):
+        log.warning("%d times: %s", count, problem)
+    return {
+        **{name: seen[name] for name in ("requests", "server_errors", "violations", "cors_headers", "leaks", "errors")},
+        "operations": sum(name.startswith("operation ") for name in seen),
+        "alive": float(health == 200),
+    }
+
+
+def _config(seed: int, examples: int, *, thorough: bool) -> schemathesis.Config:
+    lenient = {"include-tag": _LENIENT, "checks": {"negative_data_rejection": {"enabled": False}}}
+    # that base64 is a picture, or that two numbers have a bounded product, is nothing that a schema can say
+    unsayable = {
+        "include-path": ["/sdapi/v1/png-info", "/sdapi/v1/txt2img"],
+        "checks": {
+            "negative_data_rejection": {"enabled": False},
+            "positive_data_acceptance": {"expected-statuses": [*_ACCEPTED, "422"]},
+        },
+    }
+    # a job is there before its first preview is
+    preview = {"include-path": "/jobs/{job_id}/preview", "checks": {"ensure_resource_availability": {"enabled": False}}}
+    return schemathesis.Config.from_dict(
+        {
+            "seed": seed,
+            "max-stream-events": 1,
+            "request-timeout": 30,
+            "continue-on-failure": True,
+            "warnings": False,
+            "generation": {"mode": "all", "max-examples": examples, "no-shrink": True},
+            "operations": [unsayable, lenient, preview],
+            "phases": {"fuzzing": {"enabled": thorough}, "stateful": {"enabled": thorough}},
+        }
+    )
+
+
+def _note(event: events.EngineEvent, seen: Counter[str], problems: Counter[str]) -> None:
+    if isinstance(event, events.NonFatalError | events.FatalError):
+        seen["errors"] += 1
+        problems[f"{event!r:.300}"] += 1
+    if not isinstance(event, events.ScenarioFinished):
+        return
+    seen[f"operation {event.label}"] += event.label is not None
+    for interaction in event.recorder.interactions.values():
+        seen["requests"] += 1
+        for name in _wrongs(interaction.response):
+            seen[name] += 1
+            problems[f"{name}: {event.label}"] += 1
+    for failure in _failures(event):
+        seen["violations"] += 1
+        problems[failure] += 1
+
+
+def _wrongs(response: Response | None) -> Iterator[str]:
+    """What no answer may be, whatever is documented."""
+    if response is None or response.status_code in _SERVER_FAILURES:
+        yield "server_errors"
+    if response is None:
+        return
+    if any(name.startswith("access-control-") for name in response.headers):
+        yield "cors_headers"
+    if response.content and _LEAK.search(response.content) and not _is_picture(response):
+        yield "leaks"
+
+
+def _is_picture(response: Response) -> bool:
+    return any(value.startswith("image/") for value in response.headers.get("content-type", []))
+
+
+def _failures(event: events.ScenarioFinished) -> Iterator[str]:
+    checks: list[Any] = [check for found in event.recorder.checks.values() for check in found]
+    for check in checks:
+        if check.failure_info is not None:
+            failure = check.failure_info.failure
+            yield f"{event.label}: {check.name}: {failure.message[:200]} <- {check.failure_info.code_sample[:200]}"
+
+
+CASE = Case(
+    name="schema",
+    what="requests that follow and break the OpenAPI document, every answer compared with it",
+    rounds=5_000,
+    reduced=300,
+    bars={
+        "server_errors": "== 0",
+        "violations": "== 0",
+        "cors_headers": "== 0",
+        "leaks": "== 0",
+        "errors": "== 0",
+        "operations": ">= 75",
+        "alive": "== 1",
+    },
+    run=run,
+)
