@@ -21,6 +21,7 @@ from .security import LoggedRequest, door
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
+from .turnstile import Turnstile
 
 ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router, connect.router)
 COMPATIBILITY = (  # the interfaces of other programs
@@ -30,6 +31,7 @@ COMPATIBILITY = (  # the interfaces of other programs
     ("", sdapi_lists.router),
     ("", ollama.router),
 )
+_CROWDED = frozenset({"/jobs"})
 
 
 class Assets(StaticFiles):
@@ -53,7 +55,8 @@ class Application(FastAPI):
         door(_nothing, settings, self.recent_requests)  # refuse unsafe options now, not at the first request
 
     def build_middleware_stack(self) -> ASGIApp:
-        return door(super().build_middleware_stack(), self.settings, self.recent_requests)
+        app = Turnstile(super().build_middleware_stack(), _CROWDED)
+        return door(app, self.settings, self.recent_requests)
 
 
 async def _nothing(*_arguments: Any) -> None:
