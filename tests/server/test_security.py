@@ -14,13 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 import server
-from server.app import ROUTERS, create_app
+from server.app import create_app
 from server.security import (
     COOKIE,
     SECURITY_HEADERS,
@@ -33,9 +32,9 @@ from server.security import (
 )
 from server.settings import Settings
 from tests.server.conftest import LiveServer, eventually
+from tests.server.walk import ID, filled, walk
 
 TOKEN = "a-token-for-this-test"
-ID = "0" * 32
 
 
 def raw(port: int, request: str) -> tuple[int, str]:
@@ -143,19 +142,18 @@ def test_no_host_header_breaks_the_parser(value: str) -> None:
 
 # every route asks
 
-WALK = [
-    (method, route.path.replace("{image_id:id}", ID).replace("{job_id:id}", ID).replace("{name}", "ternary"))
-    for router in ROUTERS
-    for route in router.routes
-    if isinstance(route, APIRoute)
-    for method in sorted(route.methods)
-] + [("GET", "/static/favicon.svg"), ("GET", "/openapi.json"), ("GET", "/nowhere"), ("OPTIONS", "/generate")]
+APP = create_app(Settings())
+WALK = walk(APP)
 
 
 def test_the_walk_covers_the_interface() -> None:
-    paths = {path for _, path in WALK}
-    assert {"/", "/gallery", "/generate", "/jobs", "/events", "/models", f"/images/{ID}.png", "/unload"} <= paths
-    assert len(WALK) > 35
+    documented = {
+        (method.upper(), filled(path)) for path, methods in APP.openapi()["paths"].items() for method in methods
+    }
+    assert documented <= {*WALK}
+    pages = ("/", "/gallery", f"/i/{ID}", "/docs", "/openapi.json", "/static/favicon.svg")
+    assert {("GET", path) for path in pages} <= {*WALK}
+    assert len(WALK) > 90
 
 
 def request(server: LiveServer, method: str, path: str, headers: dict[str, str]) -> int:
