@@ -58,6 +58,11 @@ def has_fused_attention(head_dim: int) -> bool:
     return backend() != "cpu" and head_dim in _FUSED_HEAD_DIMS
 
 
+def has_vector_exp() -> bool:
+    """Whether MLX computes exponentials with vector instructions: everywhere but in its CPU build for x86."""
+    return backend() != "cpu" or platform.machine() not in ("x86_64", "AMD64")
+
+
 def compiled(function: F) -> F:
     """`mx.compile`, which does nothing on a CPU (see below)."""
     return cast(F, mx.compile(function))

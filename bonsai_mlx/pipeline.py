@@ -155,7 +155,6 @@ class Pipeline:
                 ) from error
             raise
         finally:
-            gc.collect()  # frames of a closed generator can hold arrays in cycles
             device.release_cache()
 
     def plan(self, request: GenerationRequest) -> Plan:

@@ -15,7 +15,7 @@ from .errors import OutOfMemory
 
 Level = Literal["default", "drop", "stream"]
 BLOCK_ROWS = 512  # rows of a packed linear that a CPU expands at a time
-SCORES_LIMIT_BYTES = 48 << 20  # for attention scores, where a device has no fused kernel
+SCORES_LIMIT_BYTES = 16 << 20  # for attention scores, where a device has no fused kernel
 # Values (rows x columns x channels) in a VAE strip: MLX's CPU convolution unrolls 9 copies of one, a GPU's none.
 STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 21}
 SMALL_STRIP_VALUES = 1 << 20

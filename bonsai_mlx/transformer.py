@@ -22,6 +22,7 @@ import mlx.nn as nn
 import numpy as np
 
 from . import device
+from .activations import swiglu
 from .attention import attend
 from .checkpoint import TRANSFORMER, Checkpoint
 from .layout import TransformerConfig
@@ -198,7 +199,7 @@ class ParallelAttention(nn.Module):
         q, k, v = _heads(qkv, self.head_dim)
         q, k = _rotate(self.norm_q(q), *rope), _rotate(self.norm_k(k), *rope)
         out = _merge_heads(attend(q, k, v, self.head_dim**-0.5))
-        return self.to_out(mx.concatenate([out, _swiglu(mlp)], axis=-1))
+        return self.to_out(mx.concatenate([out, swiglu(mlp)], axis=-1))
 
 
 class FeedForward(nn.Module):
@@ -210,7 +211,7 @@ class FeedForward(nn.Module):
         self.linear_out = PackedLinear(config.mlp_dim, config.dim, config.bits, config.group_size)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.linear_out(_swiglu(self.linear_in(x)))
+        return self.linear_out(swiglu(self.linear_in(x)))
 
 
 def rotary_embedding(config: TransformerConfig, text_tokens: int, rows: int, columns: int) -> Rope:
@@ -317,12 +318,6 @@ def _rotate(x: mx.array, cosines: mx.array, sines: mx.array) -> mx.array:
     even, odd = pairs[..., 0], pairs[..., 1]
     rotated = mx.stack([even * cosines - odd * sines, odd * cosines + even * sines], axis=-1)
     return rotated.reshape(x.shape).astype(x.dtype)
-
-
-@device.compiled
-def _swiglu(x: mx.array) -> mx.array:
-    gate, value = mx.split(x, 2, axis=-1)
-    return nn.silu(gate) * value
 
 
 @device.compiled

@@ -15,6 +15,7 @@ import mlx.nn as nn
 import numpy as np
 
 from . import device
+from .activations import silu
 from .attention import attend
 from .checkpoint import VAE, Checkpoint
 from .layout import VaeConfig
@@ -274,7 +275,7 @@ def _affine(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
 
 @device.compiled
 def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-    return nn.silu(x.astype(mx.float32) * scale + shift).astype(x.dtype)
+    return silu(x.astype(mx.float32) * scale + shift).astype(x.dtype)
 
 
 def _conv3x3(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bonsai_mlx.metadata import Recipe
 
 SAMPLE_BUSY_S = 0.2
+LAYER_PERIOD_S = 0.05  # between two reports of layers; each costs the server a moment of a core that draws
 SAMPLE_IDLE_S = 1.0
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -135,6 +136,7 @@ class Engine:
         self._pipeline: EnginePipeline | None = None
         self._loaded: tuple[str, int | None] | None = None
         self._embeddings: Any = None
+        self._reported: tuple[str, float] = ("", 0.0)  # phase and time of the last report
         self.busy = threading.Event()
 
     def run(self, command: dict[str, Any]) -> None:
@@ -184,6 +186,11 @@ class Engine:
         return self._pipeline
 
     def _report(self, job: str, event: Event) -> None:
+        phase, at = self._reported
+        now = time.monotonic()
+        if event.phase == phase != "denoise" and now - at < LAYER_PERIOD_S:
+            return
+        self._reported = event.phase, now
         fields: dict[str, Any] = {"phase": event.phase, "step": event.step, "steps": event.steps}
         if event.preview is not None:
             buffer = io.BytesIO()
