@@ -1,0 +1,85 @@
+"""Training batches: pictures for the VAE, and latents with tokenised captions for the transformer.
+
+On a GPU everything lives in its memory; on a CPU the files are mapped.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import rendering
+from .networks import device, from_uint8
+from .options import Options
+from .run import Run
+from .text import PromptTokenizer
+
+HELD_BACK_PICTURES = 64
+
+
+class Batch(NamedTuple):
+    """Clean latents [batch, tokens, channels] float32, and their captions' ids [batch, text] and lengths [batch]."""
+
+    latents: Tensor
+    ids: Tensor
+    lengths: Tensor
+
+
+class Pictures:
+    """The drawn pictures, uint8 [count, size, size, 3]."""
+
+    def __init__(self, run: Run, stream: int = rendering.TRAINING) -> None:
+        count = run.options.images if stream == rendering.TRAINING else HELD_BACK_PICTURES
+        rendering.render(run.cache, run.options, count, stream)
+        self.pixels = torch.from_numpy(rendering.pictures(run.cache, stream))
+        if device().type == "cuda":
+            self.pixels = self.pixels.to(device())
+
+    def crops(self, batch: int, side: int, generator: torch.Generator) -> Tensor:
+        """Random crops [batch, 3, side, side] in -1..1, one place for the whole batch."""
+        room = self.pixels.shape[1] - side + 1
+        top, left = (int(torch.randint(room, (1,), generator=generator)) for _ in "yx")
+        chosen = torch.randint(len(self.pixels), (batch,), generator=generator).to(self.pixels.device)
+        return from_uint8(self.pixels[chosen, top : top + side, left : left + side])
+
+    def take(self, chosen: Tensor) -> Tensor:
+        """Whole pictures [len(chosen), 3, size, size] in -1..1."""
+        return from_uint8(self.pixels[chosen.to(self.pixels.device)])
+
+
+class Corpus:
+    """Latents and captions, as the flow stages see them."""
+
+    def __init__(self, run: Run) -> None:
+        """Reads what the stages "tokenizer" and "latents" wrote."""
+        self.options: Options = run.options
+        self.tokenizer = PromptTokenizer(run.folder / "tokenizer", run.options.text_tokens)
+        latents = np.load(run.cache / "latents.npy", mmap_mode="r+")
+        texts = rendering.captions(run.cache)
+        self.phrasings = min(len(options) for options in texts)
+        ids, lengths = self.tokenizer([text for options in texts for text in options[: self.phrasings]])
+        self._ids = self._settled(ids).view(len(texts), self.phrasings, -1)
+        self._lengths = self._settled(lengths).view(len(texts), self.phrasings)
+        self._latents = self._settled(latents)
+        self.empty = tuple(self._settled(part)[0] for part in self.tokenizer([""]))
+
+    def batch(self, size: int, generator: torch.Generator, unconditional: float = 0.0) -> Batch:
+        """A random batch; `unconditional` is the part of captions that are left empty."""
+        chosen = torch.randint(len(self._latents), (size,), generator=generator).to(self._latents.device)
+        phrasing = torch.randint(self.phrasings, (size,), generator=generator).to(self._latents.device)
+        dropped = (torch.rand(size, generator=generator) < unconditional).to(self._latents.device)
+        ids, lengths = self._ids[chosen, phrasing], self._lengths[chosen, phrasing]
+        ids = torch.where(dropped[:, None], self.empty[0], ids)
+        lengths = torch.where(dropped, self.empty[1], lengths)
+        return Batch(self._latents[chosen].float(), ids.long(), lengths.long())
+
+    def without_text(self, size: int) -> tuple[Tensor, Tensor]:
+        """Ids and lengths of `size` empty prompts."""
+        return self.empty[0].long().expand(size, -1), self.empty[1].long().expand(size)
+
+    def _settled(self, array: Any) -> Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor.to(device()) if device().type == "cuda" else tensor

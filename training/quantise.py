@@ -1,0 +1,114 @@
+"""Ternary and binary weights: how training imitates them, and how they are packed.
+
+A weight [out, in] is cut into groups of 128 inputs. Each group has one scale s, the mean magnitude of its weights
+rounded to bfloat16; values become {-s, 0, +s} or {-s, +s}. Training keeps full-precision weights, computes with the
+rounded ones, and passes gradients straight through the rounding. Packing writes the same values in MLX's affine form,
+so that what was trained is what is run, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .options import BLOCK_GROUP, TEXT_GROUP
+
+Variant = Literal["ternary", "binary"]
+BITS: dict[Variant, int] = {"ternary": 2, "binary": 1}
+_TEXT_LEVELS = 15  # the highest code of 4 bits
+
+
+def quantised(weight: Tensor, variant: Variant) -> Tensor:
+    """The rounded weight, same shape and dtype; gradients pass as if nothing had been rounded."""
+    values, scales = _levels(weight, variant)
+    rounded = (values * scales).reshape(weight.shape).to(weight.dtype)
+    return weight + (rounded - weight).detach()
+
+
+def baked(weight: Tensor, variant: Variant) -> Tensor:
+    """The rounded weight exactly, which `weight + (rounded - weight)` is only up to rounding."""
+    values, scales = _levels(weight, variant)
+    return (values * scales).reshape(weight.shape).to(weight.dtype)
+
+
+def packed(weight: Tensor, variant: Variant) -> dict[str, Tensor]:
+    """The three tensors of a packed linear: `weight` uint32 [out, in * bits / 32], bfloat16 `scales` and `biases`."""
+    values, scales = _levels(weight.detach().float().cpu(), variant)
+    rows = weight.shape[0]
+    low = scales.reshape(rows, -1).to(torch.bfloat16)
+    if variant == "ternary":
+        codes, step = values + 1, low
+    else:
+        codes, step = (values + 1) / 2, 2 * low
+    words = pack_codes(codes.reshape(rows, -1).numpy().astype(np.uint32), BITS[variant])
+    return {"weight": torch.from_numpy(words.view(np.int32)).view(torch.uint32), "scales": step, "biases": -low}
+
+
+def packed_text(weight: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """A matrix of the text encoder at 4 bits: its three tensors, and the float32 values they stand for."""
+    groups = weight.detach().float().cpu().reshape(weight.shape[0], -1, TEXT_GROUP)
+    lowest, highest = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    step = ((highest - lowest) / _TEXT_LEVELS).clamp_min(1e-8).to(torch.bfloat16).float()
+    low = lowest.to(torch.bfloat16).float()
+    codes = ((groups - low) / step).round().clamp(0, _TEXT_LEVELS)
+    words = pack_codes(codes.reshape(weight.shape).numpy().astype(np.uint32), 4)
+    tensors = {
+        "weight": torch.from_numpy(words.view(np.int32)).view(torch.uint32),
+        "scales": step[..., 0].to(torch.bfloat16),
+        "biases": low[..., 0].to(torch.bfloat16),
+    }
+    return tensors, (codes * step + low).reshape(weight.shape)
+
+
+def pack_codes(codes: NDArray[np.uint32], bits: int) -> NDArray[np.uint32]:
+    """Codes [rows, columns] as uint32 words [rows, columns * bits / 32], least significant bits first."""
+    per_word = 32 // bits
+    shifts = np.arange(per_word, dtype=np.uint32) * np.uint32(bits)
+    words = codes.reshape(codes.shape[0], -1, per_word) << shifts
+    return np.ascontiguousarray(np.bitwise_or.reduce(words, axis=-1), dtype=np.uint32)
+
+
+def block_linears(transformer: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """The linears that the published layout packs: all of the blocks, none outside them. Names as in the file."""
+    for name, module in transformer.named_modules():
+        if isinstance(module, nn.Linear) and name.startswith(("transformer_blocks.", "single_transformer_blocks.")):
+            yield name, module
+
+
+def imitate(transformer: nn.Module, variant: Variant) -> None:
+    """From now on the block linears compute with rounded weights. The parameters stay the ones they were."""
+    for _, linear in list(block_linears(transformer)):
+        linear.__class__ = _BITS_TO_LINEAR[variant]
+
+
+class TernaryLinear(nn.Linear):
+    """A linear that computes with its weight rounded to {-s, 0, +s}."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., in] -> [..., out]."""
+        return nn.functional.linear(x, quantised(self.weight, "ternary"))
+
+
+class BinaryLinear(nn.Linear):
+    """A linear that computes with its weight rounded to {-s, +s}."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., in] -> [..., out]."""
+        return nn.functional.linear(x, quantised(self.weight, "binary"))
+
+
+_BITS_TO_LINEAR: dict[Variant, type[nn.Linear]] = {"ternary": TernaryLinear, "binary": BinaryLinear}
+
+
+def _levels(weight: Tensor, variant: Variant) -> tuple[Tensor, Tensor]:
+    """Values in {-1, 0, 1} or {-1, 1} [out, groups, 128], and the scales [out, groups, 1] they are multiples of."""
+    groups = weight.reshape(weight.shape[0], -1, BLOCK_GROUP).float()
+    scales = groups.abs().mean(-1, keepdim=True).clamp_min(1e-8).to(torch.bfloat16).float()
+    if variant == "ternary":
+        return torch.round((groups / scales).clamp(-1, 1)), scales
+    return torch.where(groups >= 0, 1.0, -1.0), scales

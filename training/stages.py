@@ -1,0 +1,62 @@
+"""The order of the stages, and running those that are left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from . import rendering
+from .distil import distil_guidance, distil_quantised, distil_steps
+from .export import export
+from .flow import train_flow
+from .options import STAGES, TIMED_STAGES
+from .run import Run
+from .text import train_tokenizer
+from .vae import encode_pictures, train_vae, tune_decoder
+
+
+def make_tokenizer(run: Run) -> None:
+    """The stage "tokenizer": draw the pictures, learn a vocabulary from their captions."""
+    rendering.render(run.cache, run.options, run.options.images)
+    texts = rendering.caption_texts(rendering.captions(run.cache))
+    train_tokenizer(texts, run.options.vocabulary, run.folder / "tokenizer")
+    run.log("tokenizer", f"{run.options.images} pictures, {len(texts)} captions")
+
+
+WORK: Mapping[str, Callable[[Run], None]] = {
+    "tokenizer": make_tokenizer,
+    "vae": train_vae,
+    "latents": encode_pictures,
+    "flow": train_flow,
+    "guidance": distil_guidance,
+    "steps": distil_steps,
+    "ternary": partial(distil_quantised, variant="ternary"),
+    "binary": partial(distil_quantised, variant="binary"),
+    "decoder": tune_decoder,
+    "export": export,
+}
+
+
+def train(run: Run, only: str | None = None) -> None:
+    """Run every stage that is left, or the one that is named, whatever its state. Raises Paused as `Run` says."""
+    for stage in STAGES if only is None else (only,):
+        if only is None and run.done(stage) and not _cache_lost(run, stage):
+            continue
+        left = sum(60 * run.options.minutes[name] - _spent(run, name) for name in TIMED_STAGES if not run.done(name))
+        run.log(stage, f"begins; {left / 60:.0f} min of training left in all")
+        started = time.monotonic()
+        WORK[stage](run)
+        run.finish(stage)
+        run.log(stage, f"done in {time.monotonic() - started:.0f} s")
+
+
+def _spent(run: Run, stage: str) -> float:
+    return float(run.progress.get(stage, {}).get("seconds", 0))
+
+
+def _cache_lost(run: Run, stage: str) -> bool:
+    """Whether the stage's files lie in the cache, are gone, and are needed again."""
+    if stage != "latents" or (run.cache / "latents.npy").is_file():
+        return False
+    return not all(run.done(later) for later in STAGES[STAGES.index("latents") + 1 : -1])
