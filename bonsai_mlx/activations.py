@@ -30,13 +30,12 @@ def silu(x: mx.array) -> mx.array:
     return x
 
 
-def swiglu(x: mx.array) -> mx.array:
-    """[..., 2n] -> [..., n]: silu of the first half times the second."""
-    gate, value = mx.split(x, 2, axis=-1)
-    if not _by_numpy(x):
+def swiglu(gate: mx.array, value: mx.array) -> mx.array:
+    """silu(gate) * value, of the same shape; leaves both alone."""
+    if not _by_numpy(gate):
         return _gated(gate, value)
     out = gate * value
-    _divide_by_one_plus_exp(_view(out), _view(x)[:, : out.shape[-1]])
+    _divide_by_one_plus_exp(_view(out), _view(gate))
     return out
 
 

@@ -9,15 +9,19 @@ from .activations import softmax
 from .plan import SCORES_LIMIT_BYTES
 
 
-def attend(queries: mx.array, keys: mx.array, values: mx.array, scale: float) -> mx.array:
-    """Softmax(q k^T * scale) v, without a mask. All [batch, heads, tokens, head_dim], all of one head count.
+def attend(queries: mx.array, keys: mx.array, values: mx.array, scale: float, mask: mx.array | None = None) -> mx.array:
+    """Softmax(q k^T * scale) v over [batch, heads, tokens, head_dim].
 
-    Without a fused kernel the scores are made a few heads, or some rows of one head, at a time: each row's softmax sees
-    all keys, so the result is the same, and at 1024x1024 the scores need 16 MB instead of 2 GB.
+    Keys and values may have fewer heads than the queries: each then serves several in a row. `mask` is boolean
+    [queries, keys]: which keys a query sees. Without a fused kernel the scores are made a few heads, or some rows of
+    one head, at a time: each row's softmax sees all keys, so the result is the same, and at 1024x1024 the scores need
+    16 MB instead of 2 GB.
     """
     _, heads, tokens, head_dim = queries.shape
     if device.has_fused_attention(head_dim):
-        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale)
+        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+    if (repeats := heads // keys.shape[1]) > 1:
+        keys, values = mx.repeat(keys, repeats, axis=1), mx.repeat(values, repeats, axis=1)
     fitting = max(1, SCORES_LIMIT_BYTES // (keys.shape[0] * keys.shape[2] * 4))  # rows of scores
     rows, group = min(tokens, fitting), max(1, min(heads, fitting // tokens))
     queries = queries * scale
@@ -26,8 +30,11 @@ def attend(queries: mx.array, keys: mx.array, values: mx.array, scale: float) ->
         these = slice(head, head + group)
         transposed, weighted = keys[:, these].swapaxes(-1, -2), values[:, these]
         for start in range(0, tokens, rows):
-            scores = queries[:, these, start : start + rows] @ transposed
-            out[:, these, start : start + rows] = softmax(scores) @ weighted
+            strip = slice(start, start + rows)
+            scores = queries[:, these, strip] @ transposed
+            if mask is not None:
+                scores = mx.where(mask[strip], scores, -mx.inf)
+            out[:, these, strip] = softmax(scores) @ weighted
             mx.eval(out)
             del scores
     return out

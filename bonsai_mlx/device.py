@@ -70,7 +70,7 @@ def compiled(function: F) -> F:
 
 if backend() == "cpu":
     # MLX compiles CPU graphs with the C++ compiler of the machine, at run time: seconds where there is one, an error
-    # where there is none. mlx-lm's activations ask for it when they are imported.
+    # where there is none.
     mx.disable_compile()
 
 

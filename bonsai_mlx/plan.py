@@ -107,12 +107,12 @@ def _predicted(
 
 
 def _encoding(checkpoint: Checkpoint, device: str, item: int) -> int:
-    """One layer's weights, its widest activations, and the hidden states that are kept."""
+    """Two layers' weights, the widest activations, and the hidden states that are kept."""
     encoder, text = checkpoint.text_encoder, checkpoint.max_sequence_length
     activations = text * item * (6 * encoder.hidden_size + 3 * encoder.intermediate_size)
     embeddings = text * item * checkpoint.transformer.joint_attention_dim
     scratch = _expanded_block(encoder.intermediate_size, encoder.hidden_size) if device == "cpu" else 0
-    return tensor_bytes(encoder.layer_tensors()) + activations + embeddings + scratch
+    return 2 * tensor_bytes(encoder.layer_tensors()) + activations + embeddings + scratch
 
 
 def _denoising(checkpoint: Checkpoint, width: int, height: int, device: str, item: int) -> int:

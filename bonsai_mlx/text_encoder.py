@@ -1,8 +1,8 @@
 """Qwen3 as a prompt encoder, streamed: one layer's weights are in memory at a time.
 
 Encoding is a single forward pass, so every layer is used once. Layers after the last one that is wanted, the final norm
-and the output head are never read, and of the embedding table only the rows of the prompt's tokens are. The blocks are
-`mlx-lm`'s own, with their linears packed.
+and the output head are never read, and of the embedding table only the rows of the prompt's tokens are. While one layer
+is computed the next is read, so two are in memory. Reference: `transformers.Qwen3Model`, whose names these are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Generator
 import mlx.core as mx
 import mlx.nn as nn
 
+from .activations import swiglu
+from .attention import attend
 from .checkpoint import TEXT_ENCODER, Checkpoint
 from .layout import TextEncoderConfig
 from .packed import PackedLinear
@@ -32,8 +34,15 @@ def encode(
     mask = _causal_and_valid(len(prompt.ids), prompt.length)
     tensors = checkpoint.load(TEXT_ENCODER)
     kept = {}
+    following: Layer | None = _layer(config, tensors, 0, dtype)
     for index in range(needed):
-        hidden = _layer(config, tensors, index, dtype)(hidden, mask)
+        layer, following = following, None
+        assert layer is not None  # noqa: S101
+        hidden = layer(hidden, mask)
+        mx.async_eval(hidden)
+        if index + 1 < needed:
+            following = _layer(config, tensors, index + 1, dtype)
+            mx.async_eval(following.parameters())
         mx.eval(hidden)
         if index + 1 in checkpoint.prompt_layers:
             kept[index + 1] = hidden
@@ -58,48 +67,79 @@ def _embed(checkpoint: Checkpoint, ids: list[int]) -> mx.array:
 
 
 def _causal_and_valid(tokens: int, valid: int) -> mx.array:
-    """Boolean [1, 1, tokens, tokens]: which keys (last axis) each query sees."""
+    """Boolean [tokens, tokens]: which keys (last axis) each query sees."""
     positions = mx.arange(tokens)
-    mask = (positions[:, None] >= positions[None]) & (positions[None] < valid)
-    return mask[None, None]
+    return (positions[:, None] >= positions[None]) & (positions[None] < valid)
 
 
-def _layer(config: TextEncoderConfig, tensors: dict[str, mx.array], index: int, dtype: mx.Dtype) -> nn.Module:
+class Layer(nn.Module):
+    """One decoder layer: [1, tokens, hidden] -> the same shape."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__()
+        self.self_attn = Attention(config)
+        self.mlp = GatedMLP(config)
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+    def __call__(self, x: mx.array, mask: mx.array) -> mx.array:
+        x = x + self.self_attn(self.input_layernorm(x), mask)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with normalised queries and keys, and RoPE over the two halves of a head."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__()
+        self.head_dim, self.rope_theta = config.head_dim, config.rope_theta
+        width, hidden = config.num_attention_heads * config.head_dim, config.hidden_size
+        kv_width = config.num_key_value_heads * config.head_dim
+        self.q_proj = _packed(config, hidden, width)
+        self.k_proj = _packed(config, hidden, kv_width)
+        self.v_proj = _packed(config, hidden, kv_width)
+        self.o_proj = _packed(config, width, hidden)
+        self.q_norm = nn.RMSNorm(config.head_dim, eps=config.rms_norm_eps)
+        self.k_norm = nn.RMSNorm(config.head_dim, eps=config.rms_norm_eps)
+
+    def __call__(self, x: mx.array, mask: mx.array) -> mx.array:
+        queries = self._rotated(self.q_norm(self._heads(self.q_proj(x))))
+        keys = self._rotated(self.k_norm(self._heads(self.k_proj(x))))
+        out = attend(queries, keys, self._heads(self.v_proj(x)), self.head_dim**-0.5, mask)
+        return self.o_proj(out.transpose(0, 2, 1, 3).flatten(-2))
+
+    def _heads(self, x: mx.array) -> mx.array:
+        """[1, tokens, heads * head_dim] -> [1, heads, tokens, head_dim]"""
+        return x.reshape(*x.shape[:2], -1, self.head_dim).transpose(0, 2, 1, 3)
+
+    def _rotated(self, x: mx.array) -> mx.array:
+        return mx.fast.rope(x, self.head_dim, traditional=False, base=self.rope_theta, scale=1.0, offset=0)
+
+
+class GatedMLP(nn.Module):
+    """down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__()
+        self.gate_proj = _packed(config, config.hidden_size, config.intermediate_size)
+        self.up_proj = _packed(config, config.hidden_size, config.intermediate_size)
+        self.down_proj = _packed(config, config.intermediate_size, config.hidden_size)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
+
+
+def _packed(config: TextEncoderConfig, inputs: int, outputs: int) -> PackedLinear:
+    return PackedLinear(inputs, outputs, config.bits, config.group_size)
+
+
+def _layer(config: TextEncoderConfig, tensors: dict[str, mx.array], index: int, dtype: mx.Dtype) -> Layer:
     """Layer `index`, its tensors moved out of `tensors` so that they are freed together with it."""
-    from mlx_lm.models.qwen3 import ModelArgs, TransformerBlock  # slow to import, and a cached prompt needs none of it
-
-    args = ModelArgs(
-        model_type="qwen3",
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.num_hidden_layers,
-        intermediate_size=config.intermediate_size,
-        num_attention_heads=config.num_attention_heads,
-        rms_norm_eps=config.rms_norm_eps,
-        vocab_size=config.vocab_size,
-        num_key_value_heads=config.num_key_value_heads,
-        max_position_embeddings=config.max_position_embeddings,
-        head_dim=config.head_dim,
-        tie_word_embeddings=True,
-        rope_theta=config.rope_theta,
-    )
-    block = TransformerBlock(args)
+    layer = Layer(config)
     prefix = f"model.layers.{index}."
     weights = []
     for name in [name for name in tensors if name.startswith(prefix)]:
         tensor = tensors.pop(name)
         weights.append((name.removeprefix(prefix), tensor.astype(dtype) if "norm" in name else tensor))
-    block.update_modules(_packed_linears(block, config))
-    block.load_weights(weights, strict=True)
-    return block
-
-
-def _packed_linears(block: nn.Module, config: TextEncoderConfig) -> dict[str, dict[str, PackedLinear]]:
-    """A packed linear for each of the block's, as a tree that `update_modules` takes."""
-    return {
-        part: {
-            name: PackedLinear(linear.weight.shape[1], linear.weight.shape[0], config.bits, config.group_size)
-            for name, linear in block[part].children().items()
-            if isinstance(linear, nn.Linear)
-        }
-        for part in ("self_attn", "mlp")
-    }
+    layer.load_weights(weights, strict=True)
+    return layer

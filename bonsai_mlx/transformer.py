@@ -187,7 +187,7 @@ class ParallelAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.dim, self.head_dim = config.dim, config.attention_head_dim
+        self.dim, self.mlp_dim, self.head_dim = config.dim, config.mlp_dim, config.attention_head_dim
         packing = config.bits, config.group_size
         self.to_qkv_mlp_proj = PackedLinear(self.dim, 3 * self.dim + 2 * config.mlp_dim, *packing)
         self.to_out = PackedLinear(self.dim + config.mlp_dim, self.dim, *packing)
@@ -195,11 +195,11 @@ class ParallelAttention(nn.Module):
         self.norm_k = nn.RMSNorm(self.head_dim, eps=config.eps)
 
     def __call__(self, x: mx.array, rope: Rope) -> mx.array:
-        qkv, mlp = mx.split(self.to_qkv_mlp_proj(x), [3 * self.dim], axis=-1)
+        qkv, gate, value = mx.split(self.to_qkv_mlp_proj(x), [3 * self.dim, 3 * self.dim + self.mlp_dim], axis=-1)
         q, k, v = _heads(qkv, self.head_dim)
         q, k = _rotate(self.norm_q(q), *rope), _rotate(self.norm_k(k), *rope)
         out = _merge_heads(attend(q, k, v, self.head_dim**-0.5))
-        return self.to_out(mx.concatenate([out, swiglu(mlp)], axis=-1))
+        return self.to_out(mx.concatenate([out, swiglu(gate, value)], axis=-1))
 
 
 class FeedForward(nn.Module):
@@ -211,7 +211,7 @@ class FeedForward(nn.Module):
         self.linear_out = PackedLinear(config.mlp_dim, config.dim, config.bits, config.group_size)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.linear_out(swiglu(self.linear_in(x)))
+        return self.linear_out(swiglu(*mx.split(self.linear_in(x), 2, axis=-1)))
 
 
 def rotary_embedding(config: TransformerConfig, text_tokens: int, rows: int, columns: int) -> Rope:

@@ -40,6 +40,19 @@ def test_the_fused_kernel_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     assert np.abs(np.array(attend(q, k, v, 0.125)) - reference(q, k, v, 0.125)).max() < 1e-5
 
 
+@pytest.mark.parametrize("rows", [5, 1000])
+def test_masked_with_fewer_key_heads(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "SCORES_LIMIT_BYTES", rows * 12 * 4)
+    (q, _, _), (_, k, v) = inputs(4, 12, 16), inputs(2, 12, 16)
+    mask = mx.tril(mx.ones((12, 12))).astype(mx.bool_)
+    out = np.array(attend(q, k, v, 0.25, mask))
+    for row in range(12):  # a query sees what comes before it, and each pair of heads shares a key head
+        seen = slice(0, row + 1)
+        shared = [mx.repeat(x[:, :, seen], 2, axis=1) for x in (k, v)]
+        expected = reference(q[:, :, row : row + 1], *shared, 0.25)
+        assert np.abs(out[:, :, row : row + 1] - expected).max() < 1e-5
+
+
 def test_the_type_is_kept() -> None:
     q, k, v = (x.astype(mx.bfloat16) for x in inputs(1, 8, 16))
     assert attend(q, k, v, 0.25).dtype == mx.bfloat16
