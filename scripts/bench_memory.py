@@ -46,8 +46,8 @@ def _measured(name: str, size: int, level: plan.Level) -> dict[str, Any]:
     pipe = Pipeline.from_pretrained(name)
     expected = _plan_of_level(pipe.checkpoint, size, level, device.backend(), pipe.dtype.size)
     pipe.memory_limit_bytes = expected.peak_bytes
-    result = pipe.generate("a red fox in the snow", seed=1, steps=1, width=size, height=size)
-    # The second picture is made from the resting state: that is what most pictures are, and what the plan describes.
+    if expected.level == "default":
+        pipe.transformer(streamed=False)  # as it stays after a first picture: the plan describes the ones that follow
     result = pipe.generate("a tree by the sea", seed=2, steps=1, width=size, height=size)
     used = pipe.plan(GenerationRequest("x", width=size, height=size))
     phases = {phase: value for phase, value in result.memory["phases"].items() if phase in used.phases}
