@@ -136,6 +136,13 @@ def test_no_page_scrolls_sideways(
         assert page.evaluate(TOO_WIDE) == [], path
 
 
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_nothing_in_the_composer_is_cut_off(site: Site, open_page: Callable[..., Page], width: int) -> None:
+    page = open_page(site.url, viewport={"width": width, "height": 900})
+    expect(page.get_by_role("button", name="Other examples")).to_be_attached()
+    assert page.evaluate("(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(composer)") == 0
+
+
 def test_the_theme_can_be_chosen_and_is_kept(studio: Page) -> None:
     background = "getComputedStyle(document.documentElement).backgroundColor"
     light = studio.evaluate(background)
