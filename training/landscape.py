@@ -152,7 +152,7 @@ def body_tones(place: Place) -> Tones:
     if place.body_colour:
         return COLOURS[place.body_colour]
     if place.body == "sun":
-        return COLOURS["orange"] if place.sky in ("sunset", "dawn") else COLOURS["yellow"]
+        return COLOURS["orange"] if place.sky in ("sunset", "dawn", "yellow") else COLOURS["yellow"]
     return Tones((255, 250, 226), (250, 240, 204), (220, 206, 170), (132, 118, 96))
 
 
@@ -173,7 +173,7 @@ def _heights(canvas: Image.Image, place: Place, stops: Stops, rng: random.Random
     """Ranges one behind another, each paler than the one before it."""
     tint, share = light(place.sky)
     rock = (96, 118, 150) if place.heights == "mountains" else (104, 152, 110)
-    base = place.horizon * canvas.width + OVERSAMPLING
+    base = (place.horizon + 0.03 * (place.land not in WATER)) * canvas.width + OVERSAMPLING
     for depth, paleness in enumerate((0.62, 0.3)):
         colour = mix(mix(rock, tint, share), stops[2], paleness)
         if place.heights == "hills":

@@ -20,7 +20,7 @@ SPECKS: dict[str, tuple[RGB, ...]] = {
     "cherry": ((255, 246, 250), (255, 226, 236), (232, 120, 160)),
     "maple": ((255, 206, 92), (250, 150, 66), (186, 44, 40)),
 }
-TWIGS = ((-1.0, -0.2), (-0.7, -1.0), (-0.2, -1.4), (0.3, -1.35), (0.75, -0.9), (1.0, -0.15))
+TWIGS = ((-1.15, -0.45), (-0.7, -1.35), (0.0, -1.75), (0.7, -1.3), (1.15, -0.4))
 SEASON_COLOUR = {"cherry": "pink", "maple": "red", "pine": "green", "snow": "white"}
 
 Spine = NDArray[np.float64]
@@ -167,15 +167,20 @@ def _branch(pen: Pen, spine: Spine, widths: Spine, pad: Pad, bare: bool) -> None
     if bare:
         for dx, dy in TWIGS:
             _twig(pen, (pad.x, pad.y + 0.03), (pad.x + dx * pad.w, pad.y + dy * pad.h))
-        pen.limb([(x, y - thick * 0.3) for x, y in path[3:]], (0.04,) + (0.075,) * (len(path) - 4), SNOW.main)
+        pen.limb([(x, y - thick * 0.3) for x, y in path[2:]], (0.03,) + (0.07,) * (len(path) - 3), SNOW.main)
+        pen.disc(pad.x, pad.y - 0.02, 0.09, SNOW.main, ry=0.05)
 
 
 def _twig(pen: Pen, root: Point, tip: Point) -> None:
-    """A bent twig with a ridge of snow along its upper side."""
+    """A thin twig that forks once, with a little snow in the fork."""
     (x0, y0), (x1, y1) = root, tip
-    path = smooth((root, (x0 * 0.4 + x1 * 0.6, y0 * 0.65 + y1 * 0.35), tip), closed=False, steps=3)
-    pen.limb(path, np.linspace(0.085, 0.045, len(path)), BARK.main, BARK.line)
-    pen.stroke([(x, y - 0.045) for x, y in path[2:]], 0.062, SNOW.main)
+    fork = (x0 * 0.42 + x1 * 0.58, y0 * 0.6 + y1 * 0.4)
+    side = (fork[0] + (y1 - fork[1]) * 0.7, fork[1] + (y1 - y0) * 0.55 - abs(x1 - fork[0]) * 0.5)
+    for path in ((root, fork, tip), (fork, side)):
+        pen.limb(path, (0.06, 0.045, 0.028)[-len(path) :], BARK.line)
+    pen.stroke(
+        [(x0 * 0.5 + fork[0] * 0.5, y0 * 0.5 + fork[1] * 0.5 - 0.03), (fork[0], fork[1] - 0.03)], 0.035, SNOW.main
+    )
 
 
 def _leaves(pen: Pen, look: Look, tones: Tones, pad: Pad) -> None:
