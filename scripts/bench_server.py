@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,33 +109,90 @@ def overhead(repeats: int) -> Figures:
     return {"library_ms": 1e3 * library, "post_generate_ms": 1e3 * served, "overhead_ms": 1e3 * (served - library)}
 
 
+def events(running: Server) -> Iterator[tuple[float, str, dict[str, Any]]]:
+    """What GET /events tells, with the time at which it came; ends with the server."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=600)
+    connection.request("GET", "/events")
+    kind = ""
+    for line in connection.getresponse():
+        name, _, value = line.decode().rstrip().partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            yield time.perf_counter(), kind, json.loads(value)
+
+
 def responsiveness(repeats: int) -> Figures:
-    """How long GET /health and the page take while pictures are drawn and their previews sent."""
+    """How long GET /health and the page take, and how often memory is told, while pictures and previews are drawn."""
     with server() as running:
-        drawing = threading.Event()
+        done = threading.Event()
+        told: list[float] = []
 
         def draw() -> None:
-            other = http.client.HTTPConnection("127.0.0.1", running.port, timeout=600)
             for seed in range(repeats):
-                body = json.dumps({"prompt": "a green square", "seed": seed, "model": "seedling-ternary"})
-                other.request("POST", "/generate", body, {"Content-Type": "application/json"})
-                other.getresponse().read()
-            drawing.set()
+                running.request("POST", "/generate", {"prompt": "a green square", "seed": seed})
+            done.set()
 
-        running.request("GET", "/")
-        thread = threading.Thread(target=draw)
-        thread.start()
-        health, page = [], []
-        while not drawing.wait(0.02):
+        def listen() -> None:
+            told.extend(at for at, kind, _ in events(running) if kind == "memory")
+
+        running.request("POST", "/generate", {"prompt": "a green square"})  # the engine runs, the prompt is known
+        listening, drawing = threading.Thread(target=listen), threading.Thread(target=draw)
+        listening.start()
+        drawing.start()
+        health, page, began = [], [], time.perf_counter()
+        while not done.wait(0.02):
             health.append(seconds(lambda: running.request("GET", "/health")))
             page.append(seconds(lambda: running.request("GET", "/")))
-        thread.join()
+        ended = time.perf_counter()
+        drawing.join()
+    listening.join()
+    moments = [began, *(at for at in told if began < at < ended), ended]
     return {
         "polls": float(len(health)),
+        "longest_without_memory_ms": 1e3 * max(after - before for before, after in pairwise(moments)),
         "health_p50_ms": 1e3 * statistics.median(health),
         "health_p99_ms": 1e3 * percentile(health, 99),
         "page_p50_ms": 1e3 * statistics.median(page),
         "page_p99_ms": 1e3 * percentile(page, 99),
+    }
+
+
+def cancelling(repeats: int) -> Figures:
+    """From the request to cancel until the job has ended, against one step, and what MLX holds then and before."""
+    with server("--no-preview") as running:
+
+        def mlx_active() -> int:
+            time.sleep(1.2)  # the engine reports once a second when it has nothing to do
+            active: int = json.loads(running.request("GET", "/memory"))["mlx_active_bytes"]
+            return active
+
+        body = {"prompt": "a tree", "steps": 50, "width": 256, "height": 256}
+        running.request("POST", "/generate", body)
+        idle_bytes, steps, stopped = mlx_active(), [], []
+        stream = events(running)
+        for _ in range(repeats):
+            job = json.loads(running.request("POST", "/jobs", body))["jobs"][0]["id"]
+            begun, cancelled = {}, 0.0
+            for at, kind, data in stream:
+                if kind != "job" or data["id"] != job:
+                    continue
+                if data["status"] == "cancelled":
+                    stopped.append(at - cancelled)
+                    break
+                if data["phase"] == "denoise" and not cancelled:
+                    begun[data["step"]] = at
+                    if data["step"] == 5:
+                        steps.append((begun[5] - begun[1]) / 4)
+                        cancelled = time.perf_counter()
+                        running.request("DELETE", f"/jobs/{job}")
+        after_bytes = mlx_active()
+    return {
+        "step_ms": 1e3 * statistics.median(steps),
+        "stopped_after_ms": 1e3 * statistics.median(stopped),
+        "stopped_after_at_most_ms": 1e3 * max(stopped),
+        "idle_before_mb": idle_bytes / 1e6,
+        "idle_after_mb": after_bytes / 1e6,
     }
 
 
@@ -178,13 +236,14 @@ def gallery() -> Figures:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=("overhead", "responsiveness", "idle", "gallery"))
+    parser.add_argument("--only", choices=("overhead", "responsiveness", "cancelling", "idle", "gallery"))
     parser.add_argument("--repeats", type=int, default=20, help="pictures to draw in each test")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     tests: dict[str, Callable[[], Figures]] = {
         "overhead": lambda: overhead(arguments.repeats),
         "responsiveness": lambda: responsiveness(arguments.repeats),
+        "cancelling": lambda: cancelling(arguments.repeats),
         "idle": idle,
         "gallery": gallery,
     }
@@ -195,7 +254,7 @@ def main() -> None:
     for name, figures in results.items():
         print(name)
         for figure, value in figures.items():
-            print(f"  {figure:20} {value:9.2f}")
+            print(f"  {figure:25} {value:9.2f}")
 
 
 if __name__ == "__main__":
