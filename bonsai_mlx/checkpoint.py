@@ -36,6 +36,7 @@ _WEIGHTS = {
 _REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz", ".gguf"}
 _VARIANTS = {1: "binary", 2: "ternary"}
 _MAX_JSON_BYTES = 32 << 20
+_MAX_SIDE = 2**31 - 1  # MLX keeps sides in 32 bits and would cut longer ones off without a word
 _ITEM_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "I64": 8}
 C = TypeVar("C")
 
@@ -128,6 +129,8 @@ def verify_weights(path: Path, expected: Mapping[str, TensorSpec], repair: str =
         raise CheckpointError(f"{path}: unexpected tensor {extra[0]} ({len(extra)} in all); {repair}")
     for name, spec in expected.items():
         dtype, shape = found[name]
+        if any(side > _MAX_SIDE for side in shape):
+            raise CheckpointError(f"{path}: tensor {name} is {list(shape)}, longer than can be loaded; {repair}")
         if dtype not in spec.dtypes or shape != spec.shape:
             wanted = f"{' or '.join(spec.dtypes)} {list(spec.shape)}"
             raise CheckpointError(f"{path}: tensor {name} is {dtype} {list(shape)}, expected {wanted}; {repair}")
@@ -146,14 +149,22 @@ def tensor_bytes(tensors: Mapping[str, TensorSpec]) -> int:
 def _header(path: Path) -> tuple[int, dict[str, Any]]:
     """Where the tensor data starts, and the parsed header.
 
-    A name that occurs twice is refused: the safetensors library keeps the last, and MLX promises nothing.
+    Refuses what the format forbids and the safetensors library lets pass: a name that occurs twice (it keeps the last,
+    and MLX promises nothing), other space than the padding, metadata of another kind.
     """
     with path.open("rb") as file:
         length = file.read(8)
         size = struct.unpack("<Q", length)[0] if len(length) == 8 else 0
         if not 2 <= size <= min(_MAX_JSON_BYTES, path.stat().st_size):
             raise ValueError("the header's length is impossible")
-        return 8 + size, json.loads(file.read(size), object_pairs_hook=_unique_pairs)
+        text = file.read(size)
+    if not (text.startswith(b"{") and text.rstrip(b" ").endswith(b"}")):
+        raise ValueError("the header is not a JSON object with nothing but spaces behind it")
+    header = json.loads(text, object_pairs_hook=_unique_pairs)
+    notes = header.get("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise ValueError("the header's metadata is not a map of strings")
+    return 8 + size, header
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
