@@ -28,25 +28,25 @@ from .catalog import Entry, resolve
 from .checkpoint import TOKENIZER, Checkpoint
 from .errors import OutOfMemory, RequestError
 from .memory import RunMemory
-from .plan import Plan, choose
+from .plan import CACHED_CONTEXTS, Plan, choose
 from .preview import LatentPreview
 from .recipe import Recipe
 from .request import Event, GenerationRequest, GenerationResult, Phase
 from .tokenizer import TokenizedPrompt, Tokenizer
 from .transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding
 
-CACHED_PROMPTS = 16  # 8 MB each with the 4B model
+CACHED_EMBEDDINGS = 1  # 8 MB in the 4B model: what a picture by the other variant is made from
 
 
 class EmbeddingCache:
-    """Prompt embeddings by what determines them. Pipelines with the same text encoder can share one."""
+    """What was made of the latest prompts, by what determines it. Pipelines with one text encoder can share one."""
 
-    def __init__(self, capacity: int = CACHED_PROMPTS) -> None:
+    def __init__(self, capacity: int = CACHED_EMBEDDINGS) -> None:
         self._items: OrderedDict[tuple[Any, ...], mx.array] = OrderedDict()
         self._capacity = capacity
 
     def get(self, key: tuple[Any, ...]) -> mx.array | None:
-        """The embeddings, now the most recently used; None if they must be computed."""
+        """The value, now the most recently used; None if it must be computed."""
         if key in self._items:
             self._items.move_to_end(key)
         return self._items.get(key)
@@ -85,7 +85,7 @@ class Pipeline:
         self.dtype = dtype or device.activation_dtype()
         self._tokenizer = Tokenizer.from_folder(checkpoint.folders[TOKENIZER])
         self._transformer: Transformer | None = None
-        self._contexts = EmbeddingCache()
+        self._contexts = EmbeddingCache(CACHED_CONTEXTS)
         self._modulations: dict[tuple[int, int], list[StepModulation]] = {}
         self._preview: LatentPreview | None = None
         device.limit_cache()
@@ -174,7 +174,7 @@ class Pipeline:
         """Drop every weight; the next run loads them again. Prompt embeddings stay."""
         self._transformer = None
         self._modulations.clear()
-        self._contexts = EmbeddingCache()
+        self._contexts = EmbeddingCache(CACHED_CONTEXTS)
         self._preview = None
         gc.collect()
         device.release_cache()
@@ -215,13 +215,13 @@ class Pipeline:
         """The prompt's tokens, padded to the checkpoint's length."""
         return self._tokenizer.encode_prompt(prompt, self.checkpoint.max_sequence_length)
 
-    def context(self, prompt: str, embeddings: mx.array) -> mx.array:
-        """The projected prompt [1, tokens, dim]."""
-        key = (prompt,)
-        found = self._contexts.get(key)
+    def context(self, prompt: str) -> Generator[tuple[int, int], None, mx.array]:
+        """The projected prompt [1, tokens, dim]; yields as `prompt_embeddings` does if those are needed for it."""
+        found = self._contexts.get((prompt,))
         if found is None:
+            embeddings = yield from self.prompt_embeddings(prompt)
             found = project_context(self.checkpoint, embeddings, self.dtype)
-            self._contexts.put(key, found)
+            self._contexts.put((prompt,), found)
         return found
 
     def modulation(self, sigmas: list[float], image_tokens: int) -> list[StepModulation]:
@@ -305,12 +305,13 @@ class _Run:
 
     def _encode(self) -> Generator[Event, None, mx.array]:
         self._enter("encode")
-        encoding = self.pipe.prompt_embeddings(self.request.prompt)
+        encoding = self.pipe.context(self.request.prompt)
         while True:
             try:
                 done, total = next(encoding)
             except StopIteration as stop:
-                return self.pipe.context(self.request.prompt, stop.value)
+                context: mx.array = stop.value
+                return context
             yield self._event("encode", done, total)
 
     def _denoise(self, context: mx.array) -> Iterator[Event]:

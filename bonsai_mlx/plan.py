@@ -14,6 +14,7 @@ from .checkpoint import Checkpoint, tensor_bytes
 from .errors import OutOfMemory
 
 Level = Literal["default", "drop", "stream"]
+CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
 BLOCK_ROWS = 512  # rows of a packed linear that a CPU expands at a time
 SCORES_LIMIT_BYTES = 16 << 20  # for attention scores, where a device has no fused kernel
 # Values (rows x columns x channels) in a VAE strip: MLX's CPU convolution unrolls 9 copies of one, a GPU's none.
@@ -90,7 +91,7 @@ def _predicted(
     block = max(tensor_bytes(config.double_block_tensors()), tensor_bytes(config.single_block_tensors()))
     edges = tensor_bytes({name: tensors[name] for name in ("x_embedder.weight", "proj_out.weight")}) * item // 2
     resident = edges + (0 if level == "stream" else blocks)
-    kept = checkpoint.max_sequence_length * (config.joint_attention_dim + config.dim) * item
+    kept = checkpoint.max_sequence_length * (config.joint_attention_dim + CACHED_CONTEXTS * config.dim) * item
     running = edges + (block if level == "stream" else blocks)
     decoding = _decoding(checkpoint, width, height, device, item, strip_values)
     return Plan(

@@ -39,10 +39,10 @@ def encode(
         layer, following = following, None
         assert layer is not None  # noqa: S101
         hidden = layer(hidden, mask)
-        mx.async_eval(hidden)
+        mx.async_eval(hidden)  # type: ignore[no-untyped-call]
         if index + 1 < needed:
             following = _layer(config, tensors, index + 1, dtype)
-            mx.async_eval(following.parameters())
+            mx.async_eval(following.parameters())  # type: ignore[no-untyped-call]
         mx.eval(hidden)
         if index + 1 in checkpoint.prompt_layers:
             kept[index + 1] = hidden

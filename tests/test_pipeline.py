@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from bonsai_mlx.catalog import lookup
 from bonsai_mlx.checkpoint import Checkpoint
 from bonsai_mlx.errors import CheckpointError, OutOfMemory, RequestError
 from bonsai_mlx.pipeline import EmbeddingCache
+from bonsai_mlx.plan import CACHED_CONTEXTS
 
 SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}
 
@@ -40,8 +40,7 @@ def pixels(pipe: Pipeline, prompt: str = "a red house", **changes: Any) -> np.nd
 
 
 def active() -> int:
-    """Bytes MLX holds when everything that is no longer used is gone."""
-    gc.collect()
+    """Bytes MLX holds, without a collection: nothing that is over may be kept alive by a cycle."""
     return mx.get_active_memory()
 
 
@@ -218,7 +217,8 @@ def test_unloading_frees_every_weight(tiny: Pipeline) -> None:
 
 
 def test_a_repeated_prompt_is_not_encoded_again(tiny: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels(tiny)
+    for prompt in ("a red house", "a blue fish", "a green tree"):
+        pixels(tiny, prompt)
     monkeypatch.setattr(text_encoder, "encode", lambda *_: pytest.fail("the prompt was encoded again"))
     phases = {event.phase for event in tiny.run(GenerationRequest("a red house", **SMALL | {"seed": 9}))}
     assert "encode" not in phases
@@ -230,6 +230,16 @@ def test_pipelines_with_one_text_encoder_share_prompts(monkeypatch: pytest.Monke
     binary = Pipeline.from_pretrained("seedling-binary", embeddings=shared)
     monkeypatch.setattr(text_encoder, "encode", lambda *_: pytest.fail("the prompt was encoded again"))
     assert np.ptp(pixels(binary)) > 50
+
+
+def test_few_prompts_are_kept(tiny: Pipeline) -> None:
+    pixels(tiny, "one picture")
+    first = active()
+    for number in range(2 * CACHED_CONTEXTS):
+        pixels(tiny, f"picture {number}")
+    config = tiny.checkpoint.transformer
+    context_bytes = tiny.checkpoint.max_sequence_length * config.dim * tiny.dtype.size
+    assert active() - first == (CACHED_CONTEXTS - 1) * context_bytes
 
 
 def test_the_cache_drops_what_was_used_least_recently() -> None:
