@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import catalog, hub
+from bonsai_mlx import catalog, hub, hub_download, hub_transfer
 from bonsai_mlx.catalog import CheckpointFile, Entry
 from bonsai_mlx.hub_progress import DownloadProgress
 
-from ..fake_hub import FakeHub, digest
+from ..fake_hub import FakeHub, digest, fake_hub
 
 ROOT = Path(__file__).parents[2]
 TERNARY, BINARY = "acme/tiny-ternary", "acme/tiny-binary"
@@ -46,6 +48,22 @@ def checkpoint_files(variant: str) -> dict[str, bytes]:
         "vae/config.json": b'{"latent_channels": 32}',
         VAE: common.randbytes(80_000),
     }
+
+
+@contextmanager
+def hub_with_checkpoints(folder: Path) -> Iterator[FakeHub]:
+    """A Hub with both variants, and this process set up to use it, with a cache in `folder`."""
+    with fake_hub() as running, pytest.MonkeyPatch.context() as patch:
+        running.repos = {repo: checkpoint_files(repo) for repo in (TERNARY, BINARY)}
+        patch.setattr(constants, "ENDPOINT", running.endpoint)
+        template = f"{running.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        patch.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+        patch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
+        patch.delenv("HF_TOKEN", raising=False)
+        patch.setattr(hub_transfer, "RETRY_WAITS_S", (0.0, 0.0))
+        patch.setattr(hub_download, "RETRY_WAITS_S", (0.0, 0.0))
+        yield running
 
 
 def needed(files: dict[str, bytes]) -> dict[str, bytes]:
