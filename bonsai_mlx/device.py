@@ -18,6 +18,7 @@ Backend = Literal["metal", "cuda", "cpu"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 CACHE_LIMIT_BYTES = 256 << 20  # freed buffers kept for reuse; more only hides memory from the system
+SMALL_CACHE_LIMIT_BYTES = 32 << 20  # where memory matters more than time
 _FUSED_HEAD_DIMS = (64, 80, 128)  # mx.fast.scaled_dot_product_attention writes no score matrix for these on a GPU
 
 
@@ -79,9 +80,9 @@ def release_cache() -> None:
     mx.clear_cache()
 
 
-def limit_cache() -> None:
+def limit_cache(*, small: bool = False) -> None:
     """Bound the buffers MLX keeps for reuse."""
-    mx.set_cache_limit(CACHE_LIMIT_BYTES)
+    mx.set_cache_limit(SMALL_CACHE_LIMIT_BYTES if small else CACHE_LIMIT_BYTES)
 
 
 def mlx_version() -> str:

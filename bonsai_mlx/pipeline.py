@@ -88,7 +88,7 @@ class Pipeline:
         self._contexts = EmbeddingCache(CACHED_CONTEXTS)
         self._modulations: dict[tuple[int, int], list[StepModulation]] = {}
         self._preview: LatentPreview | None = None
-        device.limit_cache()
+        device.limit_cache(small=memory_limit_bytes is not None)
 
     @classmethod
     def from_pretrained(

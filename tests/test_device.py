@@ -66,3 +66,19 @@ def test_describes_itself_in_plain_values() -> None:
     assert about["mlx"] == mx.__version__
     assert about["chip"]
     assert all(value is None or isinstance(value, str | int) for value in about.values())
+
+
+@pytest.mark.parametrize(
+    ("small", "limit"), [(False, device.CACHE_LIMIT_BYTES), (True, device.SMALL_CACHE_LIMIT_BYTES)]
+)
+def test_the_cache_of_freed_buffers_is_bounded(small: bool, limit: int) -> None:
+    try:
+        device.limit_cache(small=small)
+        for _ in range(24):
+            arrays = [mx.zeros(4 << 20) for _ in range(24)]  # 16 MiB each
+            mx.eval(arrays)
+            del arrays
+        assert 0 < mx.get_cache_memory() <= limit
+    finally:
+        device.limit_cache()
+        mx.clear_cache()
