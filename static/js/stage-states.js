@@ -43,8 +43,8 @@ function problemWords(job) {
   }
 }
 
-/** @param {Job} job */
-const again = (job) => {
+/** The job's settings, to ask for the same once more. @param {Job} job */
+export const again = (job) => {
   const { prompt, seed, steps, width, height, model } = job;
   return { prompt, seed, steps, width, height, model };
 };

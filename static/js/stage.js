@@ -66,6 +66,9 @@ export function shownImage() {
 /** Whether the stage shows something on purpose, which nobody else's work may replace. */
 export const isChosen = () => chosen;
 
+/** @param {string} id */
+export const showsJob = (id) => view.jobs.includes(id);
+
 export const isIdle = () => !jobsInView().some(isActive);
 
 /** Cancel what the stage shows; true when there was something to cancel. */
@@ -176,7 +179,7 @@ function announce(words) {
 
 /** @param {Job} job */
 async function onJob(job) {
-  if (!view.jobs.includes(job.id)) return;
+  if (!showsJob(job.id)) return;
   if (job.image_id && !state.images.has(job.image_id)) {
     const image = await getImage(job.image_id).catch(() => null);
     if (image) putImage(image);

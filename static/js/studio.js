@@ -9,7 +9,8 @@ import { recipeOf } from "./picture-actions.js";
 import { startQueue } from "./queue.js";
 import { refreshRecent, startRecent } from "./recent.js";
 import { chooseSmaller } from "./sizes.js";
-import { cancelShown, isChosen, showImage, showJobs, startStage } from "./stage.js";
+import { again } from "./stage-states.js";
+import { cancelShown, isChosen, showImage, showJobs, showsJob, startStage } from "./stage.js";
 import { takeHandover } from "./storage.js";
 import { isActive, putJob, subscribe } from "./store.js";
 import { toast, toastError } from "./toast.js";
@@ -64,6 +65,17 @@ async function takeRequestedRecipe() {
   showImage(image);
 }
 
+/** What fails behind the picture that is looked at is told as well. @param {Job} job */
+function tellFailure(job) {
+  if (job.status !== "failed" || showsJob(job.id)) return;
+  const name = job.prompt.length > 40 ? `${job.prompt.slice(0, 40)}…` : job.prompt;
+  toast(`“${name}” could not be drawn. ${job.error?.message ?? ""}`, {
+    action: "Try again",
+    onAction: () => send(again(job)),
+    showMs: 20_000,
+  });
+}
+
 /** @param {KeyboardEvent} event */
 function onEscape(event) {
   if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
@@ -86,6 +98,7 @@ PHONE.addEventListener("change", foldSettings);
 
 subscribe("hello", ({ jobs }) => followRunning(jobs).catch(toastError));
 subscribe("job", (job) => followRunning([job]).catch(toastError));
+subscribe("job", tellFailure);
 subscribe("show-jobs", showJobs);
 subscribe("retry", send);
 subscribe("use-recipe", (recipe) => {

@@ -139,6 +139,19 @@ def test_a_killed_engine_fails_one_job_and_the_next_one_works(site: Site, studio
     drawn(studio, "a white cloud")
 
 
+def test_a_failure_behind_the_stage_is_told_and_can_be_tried_again(site: Site, studio: Page) -> None:
+    draw(studio, "a grey <b>stone</b>", steps=60)
+    expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
+    draw(studio, "a grey cloud")
+    site.kill_engine()
+    note = studio.locator(".toast", has_text="“a grey <b>stone</b>” could not be drawn.")
+    expect(note).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    drawn(studio, "a grey cloud")
+    note.get_by_role("button", name="Try again").click()
+    expect(studio.locator("#stage .stage-prompt")).to_have_text("a grey <b>stone</b>")
+    studio.get_by_role("button", name="Cancel", exact=True).click()
+
+
 def test_previews_can_be_turned_off(site: Site, studio: Page) -> None:
     studio.get_by_label("Previews while drawing").uncheck()
     expect(studio.locator("#preview")).to_be_enabled()
