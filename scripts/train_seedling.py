@@ -17,11 +17,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve e
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `training` is not part of the installed package
 
-import torch  # noqa: E402
+import torch
 
-from training.options import PRESETS, STAGES, preset  # noqa: E402
-from training.run import Paused, Run, bundle, unbundle  # noqa: E402
-from training.stages import train  # noqa: E402
+from training.options import PRESETS, STAGES, preset
+from training.run import Paused, Run, bundle, unbundle
+from training.stages import train
 
 
 def main(arguments: list[str] | None = None) -> int:

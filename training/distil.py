@@ -24,7 +24,7 @@ from .flow import mix, new_generator, noise_levels, shifted, student_levels, uns
 from .networks import Generator, autocast
 from .optimizers import Optimizers, schedule
 from .options import Options
-from .quantise import Variant, baked, block_linears, imitate, packed, packed_text
+from .quantise import BITS, TEXT_BITS, Variant, block_linears, imitate, packed, packed_text, unpacked
 from .run import Loop, Run
 
 Velocity = Callable[[Tensor, Tensor], Tensor]  # latents, noise levels -> velocity
@@ -125,11 +125,12 @@ def pack_transformer(transformer: nn.Module, variant: Variant) -> dict[str, Tens
     return tensors
 
 
-def round_plainly(transformer: nn.Module, variant: Variant) -> None:
-    """Round the block linears of a transformer without training: the baseline."""
-    with torch.no_grad():
-        for _, linear in block_linears(transformer):
-            linear.weight.copy_(baked(linear.weight, variant))
+def unpack_transformer(tensors: dict[str, Tensor], transformer: nn.Module, variant: Variant) -> None:
+    """Give `transformer` the values that a published transformer file stands for."""
+    state = {name: tensors[name].float() for name in transformer.state_dict() if f"{name[:-7]}.scales" not in tensors}
+    for name, _ in block_linears(transformer):
+        state[f"{name}.weight"] = unpacked(tensors, name, BITS[variant])
+    transformer.load_state_dict(state)
 
 
 def pack_text_encoder(text: nn.Module) -> dict[str, Tensor]:
@@ -137,7 +138,7 @@ def pack_text_encoder(text: nn.Module) -> dict[str, Tensor]:
     tensors = {}
     for name, value in text.state_dict().items():
         if value.ndim == 2:
-            parts, _ = packed_text(value)
+            parts = packed_text(value)
             tensors |= {f"{name.removesuffix('.weight')}.{kind}": part for kind, part in parts.items()}
         else:
             tensors[name] = value.detach().cpu().to(torch.bfloat16)
@@ -149,16 +150,8 @@ def unpack_text_encoder(tensors: dict[str, Tensor], text: nn.Module) -> None:
     state = {}
     for name, value in text.state_dict().items():
         layer = name.removesuffix(".weight")
-        state[name] = _unpacked(tensors, layer) if value.ndim == 2 else tensors[name].float()
+        state[name] = unpacked(tensors, layer, TEXT_BITS) if value.ndim == 2 else tensors[name].float()
     text.load_state_dict(state)
-
-
-def _unpacked(tensors: dict[str, Tensor], layer: str) -> Tensor:
-    words = tensors[f"{layer}.weight"].view(torch.int32)
-    codes = (words[..., None] >> torch.arange(0, 32, 4, dtype=torch.int32)) & 15
-    scales, biases = (tensors[f"{layer}.{kind}"].float()[..., None] for kind in ("scales", "biases"))
-    rows, groups = scales.shape[:2]
-    return (codes.reshape(rows, groups, -1) * scales + biases).reshape(rows, -1)
 
 
 def _starts(

@@ -1,7 +1,7 @@
 """Write the published layout: one folder a variant, and one folder for what both share.
 
-Owns the files and the check that the engine accepts them. The engine reads them with no special case: dimensions, prompt
-layers, text length, size and steps are all in the JSON files.
+Owns the files and the check that the engine accepts them. The engine reads them with no special case: dimensions,
+prompt layers, text length, size and steps are all in the JSON files.
 """
 
 from __future__ import annotations

@@ -10,7 +10,20 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-STAGES = ("tokenizer", "vae", "latents", "flow", "guidance", "steps", "ternary", "binary", "decoder", "export")
+STAGES = (
+    "tokenizer",
+    "vae",
+    "latents",
+    "flow",
+    "guidance",
+    "steps",
+    "ternary",
+    "binary",
+    "decoder",
+    "export",
+    "evaluate",
+    "report",
+)
 VARIANTS = ("ternary", "binary")
 OUT_LAYERS = (2, 4, 6)  # hidden states that make the prompt embeddings, as 9, 18, 27 of 36 do in the 4B model
 TEXT_LAYERS = 7  # one more than is read, because a final norm would follow the last
@@ -62,6 +75,8 @@ class Options:
     guidance: float = 2.5
     substeps: int = 6  # Euler steps of the guided model inside one step of the student
     sample_steps: int = 4
+
+    prompts: int = 100  # held-out prompts of each category in the evaluation
 
     compile: bool = True
     log_seconds: float = 15.0
@@ -210,6 +225,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 16,
         "warm_up": 2,
         "substeps": 2,
+        "prompts": 1,
         "compile": False,
         "log_seconds": 0.2,
         "minutes": dict.fromkeys(TIMED_STAGES, 0.03),

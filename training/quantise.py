@@ -8,7 +8,7 @@ so that what was trained is what is run, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,8 @@ from .options import BLOCK_GROUP, TEXT_GROUP
 
 Variant = Literal["ternary", "binary"]
 BITS: dict[Variant, int] = {"ternary": 2, "binary": 1}
-_TEXT_LEVELS = 15  # the highest code of 4 bits
+TEXT_BITS = 4
+_TEXT_LEVELS = 2**TEXT_BITS - 1
 
 
 def quantised(weight: Tensor, variant: Variant) -> Tensor:
@@ -28,12 +29,6 @@ def quantised(weight: Tensor, variant: Variant) -> Tensor:
     values, scales = _levels(weight, variant)
     rounded = (values * scales).reshape(weight.shape).to(weight.dtype)
     return weight + (rounded - weight).detach()
-
-
-def baked(weight: Tensor, variant: Variant) -> Tensor:
-    """The rounded weight exactly, which `weight + (rounded - weight)` is only up to rounding."""
-    values, scales = _levels(weight, variant)
-    return (values * scales).reshape(weight.shape).to(weight.dtype)
 
 
 def packed(weight: Tensor, variant: Variant) -> dict[str, Tensor]:
@@ -49,20 +44,19 @@ def packed(weight: Tensor, variant: Variant) -> dict[str, Tensor]:
     return {"weight": torch.from_numpy(words.view(np.int32)).view(torch.uint32), "scales": step, "biases": -low}
 
 
-def packed_text(weight: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """A matrix of the text encoder at 4 bits: its three tensors, and the float32 values they stand for."""
+def packed_text(weight: Tensor) -> dict[str, Tensor]:
+    """A matrix of the text encoder at 4 bits: the three tensors of its packed form."""
     groups = weight.detach().float().cpu().reshape(weight.shape[0], -1, TEXT_GROUP)
     lowest, highest = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     step = ((highest - lowest) / _TEXT_LEVELS).clamp_min(1e-8).to(torch.bfloat16).float()
     low = lowest.to(torch.bfloat16).float()
     codes = ((groups - low) / step).round().clamp(0, _TEXT_LEVELS)
-    words = pack_codes(codes.reshape(weight.shape).numpy().astype(np.uint32), 4)
-    tensors = {
+    words = pack_codes(codes.reshape(weight.shape).numpy().astype(np.uint32), TEXT_BITS)
+    return {
         "weight": torch.from_numpy(words.view(np.int32)).view(torch.uint32),
         "scales": step[..., 0].to(torch.bfloat16),
         "biases": low[..., 0].to(torch.bfloat16),
     }
-    return tensors, (codes * step + low).reshape(weight.shape)
 
 
 def pack_codes(codes: NDArray[np.uint32], bits: int) -> NDArray[np.uint32]:
@@ -71,6 +65,15 @@ def pack_codes(codes: NDArray[np.uint32], bits: int) -> NDArray[np.uint32]:
     shifts = np.arange(per_word, dtype=np.uint32) * np.uint32(bits)
     words = codes.reshape(codes.shape[0], -1, per_word) << shifts
     return np.ascontiguousarray(np.bitwise_or.reduce(words, axis=-1), dtype=np.uint32)
+
+
+def unpacked(tensors: Mapping[str, Tensor], name: str, bits: int) -> Tensor:
+    """The values [out, in] that the three tensors of the packed linear `name` stand for; float32."""
+    words = tensors[f"{name}.weight"].view(torch.int32)
+    codes = (words[..., None] >> torch.arange(0, 32, bits, dtype=torch.int32)) & (2**bits - 1)
+    scales, biases = (tensors[f"{name}.{kind}"].float()[..., None] for kind in ("scales", "biases"))
+    rows, groups = scales.shape[:2]
+    return (codes.reshape(rows, groups, -1) * scales + biases).reshape(rows, -1)
 
 
 def block_linears(transformer: nn.Module) -> Iterator[tuple[str, nn.Linear]]:

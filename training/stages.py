@@ -8,9 +8,12 @@ from functools import partial
 
 from . import rendering
 from .distil import distil_guidance, distil_quantised, distil_steps
+from .evaluate import evaluate
 from .export import export
 from .flow import train_flow
+from .networks import device
 from .options import STAGES, TIMED_STAGES
+from .report import write_report
 from .run import Run
 from .text import train_tokenizer
 from .vae import encode_pictures, train_vae, tune_decoder
@@ -24,6 +27,11 @@ def make_tokenizer(run: Run) -> None:
     run.log("tokenizer", f"{run.options.images} pictures, {len(texts)} captions")
 
 
+def judge_models(run: Run) -> None:
+    """The stage "evaluate": through the engine, or with torch where there is a GPU for it."""
+    evaluate(run, "torch" if device().type == "cuda" else "engine")
+
+
 WORK: Mapping[str, Callable[[Run], None]] = {
     "tokenizer": make_tokenizer,
     "vae": train_vae,
@@ -35,6 +43,8 @@ WORK: Mapping[str, Callable[[Run], None]] = {
     "binary": partial(distil_quantised, variant="binary"),
     "decoder": tune_decoder,
     "export": export,
+    "evaluate": judge_models,
+    "report": write_report,
 }
 
 
@@ -59,4 +69,4 @@ def _cache_lost(run: Run, stage: str) -> bool:
     """Whether the stage's files lie in the cache, are gone, and are needed again."""
     if stage != "latents" or (run.cache / "latents.npy").is_file():
         return False
-    return not all(run.done(later) for later in STAGES[STAGES.index("latents") + 1 : -1])
+    return not all(run.done(later) for later in STAGES[STAGES.index("latents") + 1 : STAGES.index("export")])

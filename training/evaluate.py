@@ -1,0 +1,165 @@
+"""Draw every held-out prompt with every model, judge the pictures, keep the verdicts.
+
+Full precision, plain rounding, ternary and binary, each at 2, 4 and 8 steps. The noise of a drawing depends on the
+seed and the prompt's place alone, so all models draw from the same. Verdicts go to `results.jsonl` one by one; what is
+there is not drawn again. Drawing is for `drawing`, tables and figures are for `report`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .options import Options
+from .run import Paused, Run
+
+if TYPE_CHECKING:
+    from .drawing import Drawer
+    from .prompts import Prompt
+
+FOLDER = "evaluation"  # in the run's folder
+FREE, FREE_PROMPTS = "free", 60
+MODELS = ("full", "ternary", "binary", "rounded-ternary", "rounded-binary")
+STEPS = (4, 2, 8)  # what matters most comes first
+SEEDS = (0, 1, 2)
+VARIETY_PROMPTS = ("a red circle", "a house", "a bonsai", "a mountain at sunset")
+VARIETY_SEEDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One picture to draw and judge."""
+
+    model: str
+    steps: int
+    category: str
+    index: int  # of the prompt in its category
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a case."""
+
+    case: Case
+    runner: str  # "engine" or "torch"
+    text: str
+    passed: bool
+    reason: str
+    seconds: float
+
+
+def prompts(per_category: int) -> dict[str, list[Prompt]]:
+    """The held-out prompts of each category, the free ones last."""
+    from .prompts import CATEGORIES, free, held_out
+
+    held = {category: list(held_out(category, per_category)) for category in CATEGORIES if category != FREE}
+    return held | {FREE: list(free(min(FREE_PROMPTS, per_category)))}
+
+
+def evaluate(run: Run, runner: str, models: Sequence[str] = MODELS, steps: Sequence[int] = STEPS) -> None:
+    """Draw and judge what is left, by "engine" or "torch". Raises Paused when the session's time is over."""
+    texts = prompts(run.options.prompts)
+    workers = run.options.workers if runner == "torch" else 1  # the engine leaves the other core to its own products
+    results = Results(run.folder)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
+    try:
+        for number in steps:
+            for model in models:
+                left = [case for case in _cases(model, number, texts) if not results.has(case, runner)]
+                if left:
+                    _draw_all(run, runner, left, texts, results, pool)
+    finally:
+        if pool:
+            pool.shutdown()
+
+
+class Results:
+    """The verdicts so far, in a file that grows by a line a picture."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self._path = run_folder / FOLDER / "results.jsonl"
+        self._path.parent.mkdir(exist_ok=True)
+        self.outcomes: dict[Case, Outcome] = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else ():
+            values = json.loads(line)
+            case = Case(**values.pop("case"))
+            self.outcomes[case] = Outcome(case, **values)
+
+    def has(self, case: Case, runner: str) -> bool:
+        """Whether the case is judged; a drawing by torch does not stand in for one by the engine."""
+        found = self.outcomes.get(case)
+        return found is not None and (found.runner == "engine" or runner == "torch")
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep verdicts."""
+        with self._path.open("a", encoding="utf-8") as file:
+            for outcome in outcomes:
+                self.outcomes[outcome.case] = outcome
+                file.write(json.dumps(asdict(outcome)) + "\n")
+
+
+def noise(options: Options, seed: int, index: int) -> NDArray[np.float32]:
+    """The noise of the prompt at `index`: float32 [channels, height / 16, width / 16]."""
+    random = np.random.default_rng([seed, index])
+    return random.standard_normal((options.token_channels, options.grid, options.grid), dtype=np.float32)
+
+
+def variety(drawer: Drawer, options: Options, prompt: str, steps: int) -> float:
+    """Mean absolute difference in levels of 255 between pictures of one prompt from different seeds."""
+    noises = np.stack([noise(options, seed, 0) for seed in range(VARIETY_SEEDS)])
+    pictures = np.stack([np.asarray(picture) for picture in drawer.draw([prompt] * VARIETY_SEEDS, noises, steps)])
+    pairs = [(a, b) for a in range(VARIETY_SEEDS) for b in range(a)]
+    return float(np.mean([np.abs(pictures[a].astype(float) - pictures[b]).mean() for a, b in pairs]))
+
+
+def _cases(model: str, steps: int, texts: dict[str, list[Prompt]]) -> Iterator[Case]:
+    """All pictures of one model, seed by seed, so that an unfinished evaluation is an even sample."""
+    for seed in SEEDS[:1] if model.startswith("rounded") else SEEDS:  # one seed shows that nothing is left
+        for category, listed in texts.items():
+            for index in range(len(listed)):
+                yield Case(model, steps, category, index, seed)
+
+
+def _draw_all(
+    run: Run, runner: str, cases: list[Case], texts: dict[str, list[Prompt]], results: Results, pool: Any
+) -> None:
+    from .drawing import BATCH, open_drawer
+
+    drawer = open_drawer(run, cases[0].model, runner)
+    size = BATCH[runner]
+    for start in range(0, len(cases), size):
+        if time.monotonic() > run.deadline:
+            raise Paused(f"evaluation of {cases[0].model} at {start} of {len(cases)}")
+        part = cases[start : start + size]
+        chosen = [texts[case.category][case.index] for case in part]
+        began = time.monotonic()
+        noises = np.stack([noise(run.options, case.seed, case.index) for case in part])
+        pictures = drawer.draw([prompt.text for prompt in chosen], noises, part[0].steps)
+        seconds = (time.monotonic() - began) / len(part)
+        judged = (pool.map if pool else map)(_judged, pictures, chosen)
+        results.add(
+            [
+                Outcome(case, runner, prompt.text, passed, reason, round(seconds, 4))
+                for case, prompt, (passed, reason) in zip(part, chosen, judged, strict=True)
+            ]
+        )
+    passed = [outcome.passed for case, outcome in results.outcomes.items() if case in set(cases)]
+    run.log("evaluate", f"{cases[0].model}, {cases[0].steps} steps: {np.mean(passed):.3f} of {len(passed)}")
+
+
+def _judged(picture: Image.Image, prompt: Prompt) -> tuple[bool, str]:
+    from .judge import judge
+
+    verdict = judge(picture, prompt)
+    return bool(verdict.passed), str(verdict.reason)

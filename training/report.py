@@ -1,0 +1,199 @@
+"""What an evaluation says, as documentation: tables, picture grids, training curves and the model card.
+
+Everything is computed from the run's folder. Prose that does not depend on the figures lies in `report_text`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from . import figures, report_text
+from .drawing import open_drawer
+from .evaluate import FREE, MODELS, SEEDS, STEPS, VARIETY_PROMPTS, Outcome, Results, noise, prompts, variety
+from .export import COMMON, EXPORT, total_bytes
+from .networks import device
+from .options import TIMED_STAGES, VARIANTS
+from .run import Run, history
+
+REPORT = "report"  # in the run's folder
+PAGE, CARD, PICTURES = "seedling.md", "README.md", "seedling"
+_NAMES = {
+    "full": "full precision",
+    "ternary": "ternary",
+    "binary": "binary",
+    "rounded-ternary": "rounded to ternary",
+    "rounded-binary": "rounded to binary",
+}
+_SHOWN = ("full", "ternary", "binary")
+
+
+class Score(NamedTuple):
+    """A share of pictures that are right, and the standard error of that share."""
+
+    share: float
+    error: float
+
+    def __str__(self) -> str:
+        return "-" if math.isnan(self.share) else f"{self.share:.3f} ± {self.error:.3f}"
+
+
+def write_report(run: Run) -> None:
+    """The stage "report": `report/seedling.md`, `report/seedling/*` and the model card `report/README.md`."""
+    folder = run.folder / REPORT
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    runner = "torch" if device().type == "cuda" else "engine"
+    scores = score_table(Results(run.folder).outcomes.values())
+    varieties = _varieties(run, runner)
+    _draw_figures(run, runner, folder / PICTURES)
+    tables = {
+        "scores": scores_section(scores, run.options.sample_steps),
+        "steps": steps_section(scores),
+        "varieties": varieties_section(varieties),
+        "sizes": sizes_section(run),
+        "stages": stages_section(run),
+        "runners": runners_section(Results(run.folder).outcomes.values()),
+    }
+    facts = report_text.facts(run.options, run.progress)
+    (folder / PAGE).write_text(report_text.PAGE.format(**tables, **facts), encoding="utf-8")
+    (folder / CARD).write_text(report_text.CARD.format(**tables, **facts), encoding="utf-8")
+
+
+def score_table(outcomes: Iterable[Outcome]) -> dict[tuple[str, int, str], Score]:
+    """Scores by (model, steps, category).
+
+    The pictures of one prompt are not independent: the standard error is that of the prompts' means. "overall" is the
+    mean of the held-out categories; the free prompts stand apart.
+    """
+    seen: dict[tuple[str, int, str], dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for outcome in outcomes:
+        case = outcome.case
+        seen[case.model, case.steps, case.category][case.index].append(outcome.passed)
+    scores = {}
+    for key, by_prompt in seen.items():
+        means = np.array([np.mean(passed) for passed in by_prompt.values()])
+        spread = means.std(ddof=1) / math.sqrt(len(means)) if len(means) > 1 else float("nan")
+        scores[key] = Score(float(means.mean()), float(spread))
+    for model, steps in {(model, steps) for model, steps, _ in scores}:
+        parts = [score for key, score in scores.items() if key[:2] == (model, steps) and key[2] != FREE]
+        error = math.sqrt(sum(part.error**2 for part in parts)) / max(len(parts), 1)
+        scores[model, steps, "overall"] = Score(float(np.mean([part.share for part in parts])), error)
+    return scores
+
+
+def scores_section(scores: dict[tuple[str, int, str], Score], steps: int) -> str:
+    """Categories down, models across, at one number of steps; then what is kept of full precision."""
+    categories = list(dict.fromkeys(category for _, _, category in scores if category not in (FREE, "overall")))
+    missing = Score(float("nan"), 0.0)
+    rows = [
+        [f"**{category}**" if category == "overall" else category]
+        + [str(scores.get((model, steps, category), missing)) for model in MODELS]
+        for category in (*categories, "overall", FREE)
+    ]
+    whole = scores.get(("full", steps, "overall"), missing).share
+    kept = [scores.get((model, steps, "overall"), missing).share / whole if whole else float("nan") for model in MODELS]
+    rows.append(["kept of full precision", *(f"{share:.1%}" for share in kept)])
+    return table(["", *(_NAMES[model] for model in MODELS)], rows)
+
+
+def steps_section(scores: dict[tuple[str, int, str], Score]) -> str:
+    """Overall scores, steps across."""
+    missing = Score(float("nan"), 0.0)
+    rows = [
+        [_NAMES[model], *(str(scores.get((model, steps, "overall"), missing)) for steps in sorted(STEPS))]
+        for model in MODELS
+    ]
+    return table(["overall", *(f"{steps} steps" for steps in sorted(STEPS))], rows)
+
+
+def varieties_section(varieties: dict[str, dict[str, float]]) -> str:
+    """Prompts down, models across."""
+    rows = [[f"“{prompt}”", *(f"{varieties[model][prompt]:.1f}" for model in _SHOWN)] for prompt in VARIETY_PROMPTS]
+    return table(["", *(_NAMES[model] for model in _SHOWN)], rows)
+
+
+def sizes_section(run: Run) -> str:
+    """Bytes of the exported folders."""
+    sizes = {name: total_bytes(run.folder / EXPORT / name) for name in (*VARIANTS, COMMON)}
+    rows = [[name, f"{size / 1e6:.2f} MB"] for name, size in (*sizes.items(), ("together", sum(sizes.values())))]
+    return table(["folder", "size"], rows)
+
+
+def stages_section(run: Run) -> str:
+    """Time, steps and samples of every timed stage."""
+    rows = []
+    for stage in TIMED_STAGES:
+        noted = run.progress.get(stage, {})
+        seconds, samples = float(noted.get("seconds", 0)), int(noted.get("samples", 0))
+        rate = samples / seconds if seconds else 0.0
+        rows.append([stage, f"{seconds / 60:.1f} min", f"{noted.get('step', 0):,}", f"{samples:,}", f"{rate:,.0f}/s"])
+    return table(["stage", "time", "steps", "samples", "rate"], rows)
+
+
+def runners_section(outcomes: Iterable[Outcome]) -> str:
+    """How many pictures were drawn by what."""
+    counts: dict[str, int] = defaultdict(int)
+    seconds: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        counts[outcome.runner] += 1
+        seconds[outcome.runner, outcome.case.steps].append(outcome.seconds)
+    rows = [
+        [runner, str(steps), f"{len(times):,}", f"{np.median(times):.2f} s"]
+        for (runner, steps), times in sorted(seconds.items())
+    ]
+    return table(["drawn by", "steps", "pictures", "time each (median)"], rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _varieties(run: Run, runner: str) -> dict[str, dict[str, float]]:
+    steps = run.options.sample_steps
+    found = {}
+    for model in _SHOWN:
+        drawer = open_drawer(run, model, runner)
+        found[model] = {prompt: variety(drawer, run.options, prompt, steps) for prompt in VARIETY_PROMPTS}
+    return found
+
+
+def _draw_figures(run: Run, runner: str, folder: Path) -> None:
+    """The same eight prompts by each model; thirty at random and all kinds of free ones by the ternary model; curves."""
+    texts = prompts(run.options.prompts)
+    chance = random.Random(run.options.seed)
+    held = [prompt.text for category, listed in texts.items() if category != FREE for prompt in listed]
+    free = [prompt.text for prompt in texts[FREE]]
+    compared = [*chance.sample(held, min(5, len(held))), *chance.sample(free, min(3, len(free)))]
+    rows = [(_NAMES[model], _drawn(run, runner, model, compared, SEEDS[0])) for model in MODELS]
+    figures.grid(rows, folder / "models.webp")
+    everything = held + free
+    sampled = _drawn(run, runner, "ternary", chance.sample(everything, min(30, len(everything))), SEEDS[0])
+    figures.grid([("", sampled[start : start + 6]) for start in range(0, len(sampled), 6)], folder / "thirty.webp")
+    seeds = [("", _drawn(run, runner, "ternary", VARIETY_PROMPTS[:4], seed)) for seed in range(4)]
+    figures.grid(
+        [("", [row[1][column] for row in seeds]) for column in range(len(VARIETY_PROMPTS))], folder / "seeds.webp"
+    )
+    past = history(run.folder)
+    for name, stages, key in (
+        ("vae", ("vae", "decoder"), "error"),
+        ("flow", ("flow",), "loss"),
+        ("distillation", ("guidance", "steps", "ternary", "binary"), "loss"),
+    ):
+        lines = {stage: [(entry["samples"], entry[key]) for entry in past.get(stage, [])] for stage in stages}
+        figures.curves(lines, f"{name}: mean squared error over samples", folder / f"{name}.svg")
+
+
+def _drawn(run: Run, runner: str, model: str, texts: Sequence[str], seed: int) -> list[tuple[figures.Image.Image, str]]:
+    noises = np.stack([noise(run.options, seed, index) for index in range(len(texts))])
+    pictures = open_drawer(run, model, runner).draw(texts, noises, run.options.sample_steps)
+    return list(zip(pictures, texts, strict=True))
