@@ -35,6 +35,7 @@ from .settings import Settings
 from .store import Store
 from .studio import Studio
 
+_ROOM_BYTES = 256 * 1024  # without room for the index's own files there is no point in starting
 GRACEFUL_S = 1  # for answers that are being sent when the server is asked to end
 
 
@@ -87,8 +88,10 @@ def check_output(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".tmp-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        try:
+            probe.write_bytes(bytes(_ROOM_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
         os.close(lock_folder(folder))
     except FolderInUseError as error:
         _refuse(str(error))

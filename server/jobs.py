@@ -86,6 +86,7 @@ class Jobs:
         self._running: Active | None = None
         self._arrived = asyncio.Event()
         self._previews: dict[str, bytes] = {}
+        self._unnoted: dict[str, Job] = {}  # what the store has not taken, for want of space
         self._closing = False
 
     # asking
@@ -147,6 +148,8 @@ class Jobs:
         active = self._find(job_id)
         if active is not None:
             return self._refreshed(active)
+        if job_id in self._unnoted:
+            return self._unnoted[job_id].model_copy()
         rows = self._store.execute("SELECT data FROM jobs WHERE id = ?", (job_id,))
         if not rows:
             raise not_found("job")
@@ -160,9 +163,9 @@ class Jobs:
         """The latest jobs, newest first, of one status or of all."""
         where, values = ("WHERE status = ?", [status]) if status else ("", [])
         sql = f"SELECT id, data FROM jobs {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-        live = {active.job.id: active for active in self.active}
+        live = {job.id: job for job in (*self._unnoted.values(), *self.snapshot())}
         rows = self._store.execute(sql, [*values, limit])
-        return [self._refreshed(live[i]) if i in live else Job.model_validate_json(data) for i, data in rows]
+        return [live[job_id] if job_id in live else Job.model_validate_json(data) for job_id, data in rows]
 
     def queue(self) -> Queue:
         return Queue(
@@ -292,14 +295,16 @@ class Jobs:
         active.tell()
 
     def _save(self, active: Active) -> None:
-        """Note the job's state. On a full disk it stays noted as it was, which the next start sorts out."""
-        job = active.job
+        """Note the job's state. On a full disk that waits for the next occasion, at the latest for the next start."""
+        self._unnoted[active.job.id] = active.job
         try:
-            self._store.execute(
-                "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, job.model_dump_json(), job.id)
-            )
+            for job in tuple(self._unnoted.values()):
+                self._store.execute(
+                    "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, job.model_dump_json(), job.id)
+                )
+                del self._unnoted[job.id]
         except sqlite3.OperationalError as error:
-            log.warning("job %s could not be noted as %s: %s", job.id, job.status, error)
+            log.warning("%d jobs could not be noted yet: %s", len(self._unnoted), error)
 
     def _number(self) -> None:
         """Give everybody a place and a time; tell the pages where one has changed."""

@@ -67,7 +67,7 @@ class Store:
         try:
             self._connection = self._open()
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            if not _is_damage(error):
                 raise
             self._set_aside()
             self._connection = self._open()
@@ -150,6 +150,11 @@ class Store:
         with contextlib.suppress(sqlite3.OperationalError):  # another program reads the file: it stays in the log
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is wrong; a full disk, a lock or a missing permission says nothing about it."""
+    return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 
 def _salvage(path: Path) -> frozenset[str]:

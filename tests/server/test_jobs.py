@@ -360,8 +360,13 @@ def test_a_job_that_cannot_be_noted_ends_all_the_same(live: LiveServer, monkeypa
             next(events)
             job = live.post_job("plain")
             ended = next(e["data"] for e in events if e["event"] == "job" and e["data"]["finished_at"])
+        asked = live.client.post("/generate", json={"prompt": "plain"})
+        assert (live.job(job["id"])["status"], live.client.get("/jobs").json()["jobs"][1]) == ("failed", ended)
     assert (ended["id"], ended["status"], ended["error"]["code"]) == (job["id"], "failed", "disk_full")
+    assert (asked.status_code, asked.json()["error"]["code"]) == (507, "disk_full")
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+    listed = live.client.get("/jobs", params={"status": "failed"}).json()["jobs"]
+    assert [found["id"] for found in listed] == [listed[0]["id"], job["id"]], "noted as soon as there is room"
 
 
 def test_an_engine_error_nobody_thought_of(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -139,6 +140,18 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"bonsai: cannot write to {tmp_path}/file/out: ")
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_disk_without_room_to_start(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, 4_096))
+
+    command = [sys.executable, "-m", "server", "--port", "0", "--output", str(tmp_path), "--no-browser"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False, preexec_fn=limit)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"bonsai: cannot write to {tmp_path}: ")
+    assert ended.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_another_server_uses(spawn: Spawn) -> None:

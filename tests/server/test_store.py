@@ -1,5 +1,6 @@
 import asyncio
 import re
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -65,4 +66,22 @@ def test_a_damaged_file_is_set_aside_and_its_favourites_saved(tmp_path: Path, da
     if damage == "other version":
         assert again.salvaged_favourites == {f"{7:032x}"}
     assert [p.name for p in tmp_path.iterdir() if ".damaged-" in p.name]
+    again.close()
+
+
+def test_a_full_disk_is_no_damage(tmp_path: Path) -> None:
+    """The index stays where it is, with everything in it, until there is room for the files beside it."""
+    store = Store(tmp_path)
+    store.set_preference("preview", "off")
+    store.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(sqlite3.OperationalError):
+            Store(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [path for path in tmp_path.iterdir() if ".damaged-" in path.name]
+    again = Store(tmp_path)
+    assert again.preference("preview") == "off"
     again.close()
