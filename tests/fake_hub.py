@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -93,6 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
     hub: FakeHub
     server_name = ""
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a client that was stopped in the middle
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from bonsai_mlx.request import Event, GenerationRequest
 from tests.server.fake_engine import FakeBackend, FakePipeline
 
+from ._small_disk import FULL, limit_files
+
 ENGINE = "tests.stress._engine:backend"
 NOTES = "BONSAI_TEST_NOTES"  # names the file
-STEP_S = 0.05  # of a prompt with the word "slow" or "hold"
+PICTURE_TOO_LARGE_BYTES = 512
 
 
 class Note(NamedTuple):
@@ -33,10 +35,13 @@ class _NotingPipeline(FakePipeline):
         self._note("begin", request)
         try:
             for event in super().run(request):
+                if event.result is not None and Path(os.environ.get(FULL, "-")).exists():
+                    limit_files(PICTURE_TOO_LARGE_BYTES)
                 yield event
                 if event.phase in ("encode", "denoise") and event.step <= event.steps:
                     self._note("step", request)  # whoever goes on after an event begins the next step
         finally:
+            limit_files(None)
             self._note("end", request)
 
     def _note(self, what: str, request: GenerationRequest) -> None:

@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 
 @contextmanager
-def server_process(output: Path, *options: str, **environment: str) -> Iterator[ServerProcess]:
+def server_process(output: Path, *options: str, log: Path | None = None, **environment: str) -> Iterator[ServerProcess]:
     """`python -m server`, by default with the fake engine; its log goes to `server.log` beside the output folder."""
     server = ServerProcess(output, *options, **environment)
-    _keep_log(server, output.parent / "server.log")
+    _keep_log(server, log or output.parent / "server.log")
     try:
         yield server
     finally:
