@@ -23,7 +23,6 @@ from typing import Any, NoReturn
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bonsai_mlx import __version__
 
@@ -31,6 +30,7 @@ from .app import create_app
 from .events import EventHub
 from .files import FolderInUseError, lock_folder
 from .gallery import Gallery
+from .protocol import Connection
 from .settings import Settings
 from .store import Store
 from .studio import Studio
@@ -153,7 +153,7 @@ def configure(app: FastAPI) -> uvicorn.Config:
     """How uvicorn runs the application: one protocol, no WebSockets, bounded, silent."""
     return uvicorn.Config(
         app,
-        http=H11Protocol,
+        http=Connection,
         ws="none",
         log_config=None,
         access_log=False,

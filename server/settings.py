@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     trash_days: float = 7.0
     compat_max_steps: int | None = Field(default=None, ge=1, le=100)  # other programs' interfaces; None: recommended
     compat_wait_s: float = 240.0  # a longer queue is refused there at once: common clients give up after 300 s
-    max_upload_bytes: int = 48 << 20  # a picture in base64, for reading its settings
+    max_upload_bytes: int = 20 << 20  # a picture in base64, for reading its settings
 
     engine: str = "server.engine:mlx_backend"  # importable callable that makes the engine, in the child process
     memory_busy_s: float = 0.4

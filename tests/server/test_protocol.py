@@ -1,0 +1,74 @@
+"""Connections that say nothing, or not enough, are not kept."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from server import protocol
+from tests.server.conftest import LiveServer
+
+HALF = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "
+
+
+def answer(connection: socket.socket) -> bytes:
+    """One whole answer in JSON."""
+    received = b""
+    while not received.endswith(b"}"):
+        received += connection.recv(10_000)
+    return received
+
+
+@pytest.fixture
+def impatient(serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.3)
+    return serve()
+
+
+def test_a_silent_connection_ends_without_a_word(impatient: LiveServer) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=5) as connection:
+        assert connection.recv(100) == b""
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"])
+def test_half_a_head_is_not_waited_for(impatient: LiveServer, before: bytes) -> None:
+    """Also not after a whole request, nor when it comes a byte at a time."""
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=5) as connection:
+        if before:
+            connection.sendall(before)
+            assert answer(connection).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        refusal = b""
+        while not refusal and time.monotonic() < started + 5:
+            connection.sendall(HALF[:1] if time.monotonic() > started else HALF)
+            connection.settimeout(0.05)
+            try:
+                refusal = connection.recv(1_000)
+            except TimeoutError:
+                continue
+        assert refusal.startswith(b"HTTP/1.1 408")
+        assert time.monotonic() - started < 2
+
+
+def test_neither_a_slow_body_nor_an_idle_pause_counts_as_a_slow_head(impatient: LiveServer) -> None:
+    head = b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=5) as connection:
+        for _ in range(2):
+            connection.sendall(head)
+            time.sleep(0.6)
+            connection.sendall(b"{}")
+            assert answer(connection).startswith(b"HTTP/1.1 422")
+            time.sleep(0.6)
+
+
+def test_more_connections_than_places_do_not_lock_others_out(impatient: LiveServer) -> None:
+    crowd = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(520)]
+    try:
+        time.sleep(1)
+        assert impatient.client.get("/health").status_code == 200
+    finally:
+        for connection in crowd:
+            connection.close()
