@@ -12,6 +12,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_TIMEOUT_S = 10.0
+READ_BYTES = 4 << 10
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -22,6 +23,8 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # of asyncio's 256 KiB at a time: h11 takes a second for that much in chunks of one byte, and others wait
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
