@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other where cores are shared
@@ -19,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `training` is no
 
 import torch
 
-from training.options import PRESETS, STAGES, preset
+from training.options import PRESETS, STAGES, TIMED_STAGES, Options, preset
 from training.run import Paused, Run, bundle, unbundle
 from training.stages import train
 
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.resume_from and not (options.out / "options.json").is_file():
         unbundle(options.resume_from, options.out)
     try:
-        run = Run(options.out, preset(options.preset, options.seed), options.minutes)
+        run = Run(options.out, _settings(options), options.minutes)
     except ValueError as error:
         print(f"train_seedling: {error}", file=sys.stderr)
         return 2
@@ -49,12 +50,27 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _settings(options: argparse.Namespace) -> Options:
+    """The preset with the budgets of the command line. ValueError for a stage that takes no budget."""
+    chosen = preset(options.preset, options.seed)
+    budgets = dict(chosen.minutes)
+    for text in options.budget:
+        stage, _, minutes = text.partition("=")
+        if stage not in TIMED_STAGES:
+            raise ValueError(f"--budget {text}: give STAGE=MINUTES with one of {', '.join(TIMED_STAGES)}")
+        budgets[stage] = float(minutes)
+    return replace(chosen, minutes=budgets)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=tuple(PRESETS), required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, metavar="N", help="stop cleanly after about N minutes")
+    parser.add_argument(
+        "--budget", action="append", default=[], metavar="STAGE=MINUTES", help="instead of the preset's"
+    )
     parser.add_argument("--stage", choices=STAGES, help="run this stage alone, again if it was complete")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch on a CPU")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="at the end, write the run there in files of 15 MiB")

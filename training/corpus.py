@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from . import rendering
@@ -57,24 +58,27 @@ class Corpus:
         """Reads what the stages "tokenizer" and "latents" wrote."""
         self.options: Options = run.options
         self.tokenizer = PromptTokenizer(run.folder / "tokenizer", run.options.text_tokens)
-        latents = np.load(run.cache / "latents.npy", mmap_mode="r+")
+        vae = load_file(run.weights("vae"))
+        mean, variance = (vae[f"bn.running_{name}"].float().to(device()) for name in ("mean", "var"))
+        self._mean, self._std = mean, torch.sqrt(variance + run.options.vae_config()["batch_norm_eps"])
         texts = rendering.captions(run.cache)
         self.phrasings = min(len(options) for options in texts)
         ids, lengths = self.tokenizer([text for options in texts for text in options[: self.phrasings]])
         self._ids = self._settled(ids).view(len(texts), self.phrasings, -1)
         self._lengths = self._settled(lengths).view(len(texts), self.phrasings)
-        self._latents = self._settled(latents)
+        files = ("latents.npy", "latents-half.npy")
+        self._full, self._half = (self._settled(np.load(run.cache / name, mmap_mode="r+")) for name in files)
         self.empty = tuple(self._settled(part)[0] for part in self.tokenizer([""]))
 
-    def batch(self, size: int, generator: torch.Generator, unconditional: float = 0.0) -> Batch:
-        """A random batch; `unconditional` is the part of captions that are left empty."""
-        chosen = torch.randint(len(self._latents), (size,), generator=generator).to(self._latents.device)
-        phrasing = torch.randint(self.phrasings, (size,), generator=generator).to(self._latents.device)
-        dropped = (torch.rand(size, generator=generator) < unconditional).to(self._latents.device)
-        ids, lengths = self._ids[chosen, phrasing], self._lengths[chosen, phrasing]
-        ids = torch.where(dropped[:, None], self.empty[0], ids)
-        lengths = torch.where(dropped, self.empty[1], lengths)
-        return Batch(self._latents[chosen].float(), ids.long(), lengths.long())
+    def batch(self, size: int, generator: torch.Generator, unconditional: float = 0.0, *, half: bool = False) -> Batch:
+        """A random batch; `unconditional` is the part of captions left empty, `half` asks for pictures half as wide."""
+        latents = self._half if half else self._full
+        chosen = torch.randint(len(latents), (size,), generator=generator).to(latents.device)
+        phrasing = torch.randint(self.phrasings, (size,), generator=generator).to(latents.device)
+        dropped = (torch.rand(size, generator=generator) < unconditional).to(latents.device)
+        ids = torch.where(dropped[:, None], self.empty[0], self._ids[chosen, phrasing])
+        lengths = torch.where(dropped, self.empty[1], self._lengths[chosen, phrasing])
+        return Batch((latents[chosen].float() - self._mean) / self._std, ids.long(), lengths.long())
 
     def without_text(self, size: int) -> tuple[Tensor, Tensor]:
         """Ids and lengths of `size` empty prompts."""

@@ -166,7 +166,8 @@ def _starts(
     noise = torch.randn_like(batch.latents)
     each = options.batch // 2 // options.sample_steps
     own, part = each // 2, each * options.sample_steps
-    with torch.no_grad(), autocast():
+    # Small batches of their own size: compiling them would cost more than it saves.
+    with torch.compiler.set_stance("force_eager"), torch.no_grad(), autocast():
         prompts = model.text(batch.ids[: each + options.batch - part], batch.lengths[: each + options.batch - part])
         drawn = own_path(_bound(model, prompts[:own]), noise[:own], levels).unflatten(0, (-1, own))
     nodes = levels[:-1].repeat_interleave(each - own)

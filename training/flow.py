@@ -1,7 +1,9 @@
 """The stage "flow": transformer and text encoder learn together to turn noise into latents of what a caption says.
 
 Flow matching: x = (1 - sigma) * clean + sigma * noise, and the model predicts noise - clean. Some captions are left
-empty, so that the model also knows pictures of anything, which guidance needs.
+empty, so that the model also knows pictures of anything, which guidance needs. The first part of the time goes to
+pictures half as wide, a quarter of the tokens: what words mean and where things go is learned there, several times
+faster.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ def train_flow(run: Run) -> None:
     generator = run.seed("flow")
     loop = Loop(run, "flow", lambda: run.save("teacher", model))
     for progress in loop:
-        batch = corpus.batch(options.batch, generator, options.unconditional)
-        sigmas = noise_levels(options.batch, options.sigma_shift)
+        half = progress < options.half_size_part
+        batch = corpus.batch(options.batch, generator, options.unconditional, half=half)
+        sigmas = noise_levels(options.batch, options.sigma_shift / 2 if half else options.sigma_shift)
         noise = torch.randn_like(batch.latents)
         with autocast():
             velocity = model(mix(batch.latents, noise, sigmas), sigmas, batch.ids, batch.lengths)

@@ -20,8 +20,6 @@ from bonsai_mlx import scheduler
 from .options import Options
 from .text import TextEncoder
 
-MODEL_TIME = 1.0  # diffusers' transformer takes sigma itself and multiplies by 1000
-
 
 def device() -> torch.device:
     """The GPU if there is one."""
@@ -65,7 +63,10 @@ class Generator(nn.Module):
         self.text = TextEncoder(options.text_config(vocabulary), options.text_tokens)
         grid, tokens = torch.arange(options.grid), torch.arange(options.text_tokens)
         zero = torch.zeros(1, dtype=torch.long)
+        halves = 2.0 * grid[: options.grid // 2] + 0.5  # tokens twice as wide, in the same coordinates
         self.register_buffer("image_ids", torch.cartesian_prod(zero, grid, grid, zero), persistent=False)
+        half_ids = torch.cartesian_prod(zero.float(), halves, halves, zero.float())
+        self.register_buffer("half_ids", half_ids, persistent=False)
         self.register_buffer("text_ids", torch.cartesian_prod(zero, zero, zero, tokens), persistent=False)
 
     def forward(self, latents: Tensor, sigmas: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
@@ -73,12 +74,12 @@ class Generator(nn.Module):
         return self.velocity(latents, sigmas, self.text(ids, lengths))
 
     def velocity(self, latents: Tensor, sigmas: Tensor, context: Tensor) -> Tensor:
-        """The same from prompt embeddings [batch, text tokens, channels]."""
+        """The same from prompt embeddings [batch, text tokens, channels]; tokens of the whole size or of half of it."""
         out = self.transformer(
             hidden_states=latents,
             encoder_hidden_states=context,
-            timestep=sigmas * MODEL_TIME,
-            img_ids=self.image_ids,
+            timestep=sigmas,  # the transformer multiplies by 1000 itself
+            img_ids=self.image_ids if latents.shape[1] == len(self.image_ids) else self.half_ids,
             txt_ids=self.text_ids,
             return_dict=False,
         )
@@ -86,11 +87,11 @@ class Generator(nn.Module):
 
 
 def compile_blocks(generator: Generator) -> None:
-    """Compile each kind of block once; all blocks of a kind, and all generators, share the machine code."""
-    torch._dynamo.config.recompile_limit = 64  # trained or not, quantised or not, by batch size
+    """Compile each kind of block once a batch size; all blocks of a kind, and all generators, share the code."""
+    torch._dynamo.config.recompile_limit = 64  # trained or not, rounded or not, by batch size
     blocks = [*generator.transformer.transformer_blocks, *generator.transformer.single_transformer_blocks]
     for block in [*blocks, *generator.text.layers]:
-        block.compile()
+        block.compile(dynamic=False)
 
 
 def autocast() -> torch.autocast:

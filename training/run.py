@@ -27,6 +27,7 @@ from .options import Options
 
 CACHE = "cache"  # what can be made again: pictures and latents; never bundled
 _PART_BYTES = 15 << 20
+_CHANGEABLE = ("minutes", "workers", "compile", "log_seconds", "save_minutes")
 # Weights that are not needed any more once a stage is complete.
 _SUPERSEDED = {"teacher": "guidance", "guided": "steps", "ternary": "ternary", "binary": "binary"}
 
@@ -45,7 +46,7 @@ class Run:
         self.cache = folder / CACHE
         self.cache.mkdir(parents=True, exist_ok=True)
         settings = folder / "options.json"
-        if settings.is_file() and json.loads(settings.read_text()) != json.loads(options.to_json()):
+        if settings.is_file() and _lasting(settings.read_text()) != _lasting(options.to_json()):
             raise ValueError(f"{folder} was begun with other options (see {settings}); choose another folder")
         settings.write_text(options.to_json(), encoding="utf-8")
         progress = folder / "progress.json"
@@ -203,6 +204,11 @@ def history(run_folder: Path) -> Mapping[str, list[dict[str, float]]]:
 def _stored(value: Tensor) -> Tensor:
     value = value.detach().cpu().contiguous()
     return value.to(torch.bfloat16) if value.is_floating_point() else value
+
+
+def _lasting(settings: str) -> dict[str, Any]:
+    """The options that may not change within a run."""
+    return {key: value for key, value in json.loads(settings).items() if key not in _CHANGEABLE}
 
 
 def _replace(path: Path, content: bytes) -> None:

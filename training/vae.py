@@ -7,12 +7,14 @@ final after the first stage. The decoder's fine-tuning sees slightly noisy laten
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from . import rendering
 from .corpus import Pictures
@@ -29,7 +31,6 @@ from .networks import (
     unpatchify,
 )
 from .optimizers import Optimizers, schedule
-from .options import Options
 from .run import Loop, Run
 
 KL_WEIGHT, EDGE_WEIGHT, SQUARE_WEIGHT = 5e-4, 0.5, 2.0
@@ -43,7 +44,6 @@ def train_vae(run: Run) -> None:
     options = run.options
     pictures = Pictures(run)
     vae = load_vae(run)
-    _quicken(vae, options)
     optimizers = Optimizers(vae.named_parameters(), options.vae_rate, options.vae_rate)
     generator = run.seed("vae")
     loop = Loop(run, "vae", lambda: run.save("vae", vae))
@@ -66,55 +66,45 @@ def train_vae(run: Run) -> None:
 
 
 def encode_pictures(run: Run) -> None:
-    """The stage "latents": every picture's latents, normalised by the statistics the checkpoint carries.
+    """The stage "latents": every picture's latents at full size and at half, and the statistics that normalise them.
 
-    The statistics are measured once; latents that are made again, on another machine, use those.
+    Files in the cache, float16 [pictures, tokens, channels], as the encoder gives them. The statistics are measured
+    once and belong to the VAE; latents that are made again, on another machine, leave them alone.
     """
     pictures = Pictures(run)
     vae = load_vae(run).eval()
-    options = run.options
-    shape = (len(pictures.pixels), options.grid**2, options.token_channels)
-    target = open_memmap(run.cache / "latents.partial.npy", "w+", np.float16, shape)
-    for start in range(0, len(target), _ENCODE_BATCH):
-        pixels = from_uint8(pictures.pixels[start : start + _ENCODE_BATCH])
-        target[start : start + len(pixels)] = to_tokens(encode(vae, pixels)).half().cpu().numpy()
+    sums = [_encode_all(run, vae, pictures, half=half) for half in (True, False)]
     if not int(vae.bn.num_batches_tracked):
-        _measure(vae, target)
+        mean, square = sums[-1]
+        vae.bn.running_mean.copy_(mean)
+        vae.bn.running_var.copy_(square - mean**2)
+        vae.bn.num_batches_tracked.fill_(1)
         run.save("vae", vae)
-        run.restore("vae", vae)  # as rounded for the file
-    mean, std = (part.flatten().cpu().numpy() for part in normalisation(vae))
-    for start in range(0, len(target), _ENCODE_BATCH):
-        part = slice(start, start + _ENCODE_BATCH)
-        target[part] = (target[part] - mean) / std
-    target.flush()
-    (run.cache / "latents.partial.npy").replace(run.cache / "latents.npy")
 
 
 def tune_decoder(run: Run) -> None:
     """The stage "decoder": whole pictures from their stored latents, with a little noise on the latents."""
     options = run.options
     pictures = Pictures(run)
-    latents = torch.from_numpy(np.load(run.cache / "latents.npy", mmap_mode="r+"))
+    latents = torch.from_numpy(np.load(latents_file(run), mmap_mode="r+"))
     vae = load_vae(run)
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True)
     vae.post_quant_conv.requires_grad_(True)
-    _quicken(vae, options)
     optimizers = Optimizers(vae.named_parameters(), options.decoder_rate, options.decoder_rate)
     generator = run.seed("decoder")
     loop = Loop(run, "decoder", lambda: run.save("vae", vae))
-    mean, std = normalisation(vae)
+    _, std = normalisation(vae)
     for progress in loop:
         chosen = torch.randint(len(latents), (options.decoder_batch,), generator=generator)
-        tokens = latents[chosen].to(device()).float()
-        strength = LATENT_NOISE * torch.rand(len(tokens), 1, 1, device=tokens.device)
-        noisy = from_tokens(tokens + strength * torch.randn_like(tokens))
+        packed = from_tokens(latents[chosen].to(device()).float())
+        strength = LATENT_NOISE * torch.rand(len(packed), 1, 1, 1, device=packed.device)
         with autocast():
-            drawn = vae.decode(unpatchify(noisy * std + mean)).sample
+            drawn = vae.decode(unpatchify(packed + strength * std * torch.randn_like(packed))).sample
         error = drawn.float() - pictures.take(chosen)
         reconstruction_loss(error).backward()
         optimizers.step(schedule(progress, loop.session_step, 20, 0.6))
-        loop.record(len(tokens), error=error.square().mean())
+        loop.record(len(packed), error=error.square().mean())
     _report(run, "decoder")
 
 
@@ -122,7 +112,14 @@ def load_vae(run: Run) -> Any:
     """The VAE as far as it is trained, on the device."""
     vae = build_vae(run.options)
     run.restore("vae", vae)
+    if device().type == "cuda":
+        vae.to(memory_format=torch.channels_last)
     return vae.to(device())
+
+
+def latents_file(run: Run, *, half: bool = False) -> Path:
+    """Where the latents of all pictures are."""
+    return run.cache / ("latents-half.npy" if half else "latents.npy")
 
 
 @torch.no_grad()
@@ -152,30 +149,27 @@ def held_back_psnr(run: Run, vae: Any) -> float:
     return 10 * math.log10(255**2 / float(torch.stack(squares).mean()))
 
 
-def _quicken(vae: Any, options: Options) -> None:
-    if device().type == "cuda":
-        vae.to(memory_format=torch.channels_last)
-    if options.compile:
-        vae.encoder.compile()
-        vae.decoder.compile()
-
-
 def _divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
 
 
-def _measure(vae: Any, latents: Any) -> None:
-    """Mean and variance of every channel into the VAE's batch norm."""
-    total = np.zeros(latents.shape[-1])
-    squares = np.zeros(latents.shape[-1])
-    for start in range(0, len(latents), _ENCODE_BATCH):
-        part = latents[start : start + _ENCODE_BATCH].astype(np.float64)
-        total += part.sum((0, 1))
-        squares += (part**2).sum((0, 1))
-    count = latents.shape[0] * latents.shape[1]
-    vae.bn.running_mean.copy_(torch.from_numpy(total / count))
-    vae.bn.running_var.copy_(torch.from_numpy(squares / count - (total / count) ** 2))
-    vae.bn.num_batches_tracked.fill_(1)
+def _encode_all(run: Run, vae: Any, pictures: Pictures, *, half: bool) -> tuple[Tensor, Tensor]:
+    """Write the latents of every picture; returns the mean and the mean square of each channel."""
+    options = run.options
+    side = options.grid // 2 if half else options.grid
+    path = latents_file(run, half=half)
+    partial = path.with_suffix(".partial")
+    target = open_memmap(partial, "w+", np.float16, (len(pictures.pixels), side**2, options.token_channels))
+    sums = torch.zeros(2, options.token_channels, dtype=torch.float64, device=device())
+    for start in range(0, len(target), _ENCODE_BATCH):
+        pixels = from_uint8(pictures.pixels[start : start + _ENCODE_BATCH])
+        tokens = to_tokens(encode(vae, avg_pool2d(pixels, 2) if half else pixels)).half()
+        target[start : start + len(tokens)] = tokens.cpu().numpy()
+        sums += torch.stack([tokens.double().sum((0, 1)), tokens.double().square().sum((0, 1))])
+    target.flush()
+    partial.replace(path)
+    mean, square = sums / (target.shape[0] * target.shape[1])
+    return mean, square
 
 
 def _report(run: Run, stage: str) -> None:
