@@ -125,21 +125,32 @@ def alone(rng: random.Random) -> Scene:
     """One thing in a landscape."""
     kind = rng.choice((*GROUNDED, *GROUNDED, "boat", "boat", "fish", *FLYING, *ABSTRACT))
     place = view(rng, land=_fits(rng, kind))
-    thing = dressed(rng, kind, naming=0.5)
     size = rng.choice(("small", "big", "large", "tiny", "huge")) if rng.random() < 0.2 and kind not in FLYING else ""
-    r = 0.2 if kind in FLYING else {"": 0.25, "small": 0.15, "tiny": 0.12}.get(size, 0.33)
-    return _scene(rng, "alone", [_standing(rng, replace(thing, size=size), 0.5, r, place, drift=0.05)], place)
+    return one(rng, dressed(rng, kind, naming=0.5), place, size=size)
+
+
+def one(rng: random.Random, thing: Subject, place: Place, *, size: str = "") -> Scene:
+    """This thing in this landscape."""
+    r = {"": 0.25, "small": 0.15, "tiny": 0.12}.get(size, 0.33)
+    if thing.kind in FLYING:
+        r = min(r, 0.2)
+    if thing.kind == "bonsai" and not size:
+        r = rng.choice((0.31, 0.34, 0.37))
+    return scene(rng, "alone", [_standing(rng, replace(thing, size=size), 0.5, r, place, drift=0.04)], place)
 
 
 def several(rng: random.Random) -> Scene:
     """Two to four equals in a landscape."""
     kind = rng.choice((*GROUNDED, "boat", "house", "tree", "bird", "butterfly", "lantern"))
-    number = rng.choice((2, 2, 3, 4))
     place = view(rng, land=_fits(rng, kind))
-    model = dressed(rng, kind, naming=0.6, accents=0.05)
+    return row(rng, dressed(rng, kind, naming=0.6, accents=0.05), rng.choice((2, 2, 3, 4)), place)
+
+
+def row(rng: random.Random, model: Subject, number: int, place: Place) -> Scene:
+    """So many of this thing side by side in this landscape."""
     r = {2: 0.19, 3: 0.132, 4: 0.102}[number]
-    spots = [(k + 0.5) / number + 0.03 * (0.5 - (k + 0.5) / number) for k in range(number)]
-    return _scene(rng, "count", [_standing(rng, model, x, r, place, drift=0.01) for x in spots], place)
+    spots = [0.5 + 0.97 * ((k + 0.5) / number - 0.5) for k in range(number)]
+    return scene(rng, "count", [_standing(rng, model, x, r, place, drift=0.01) for x in spots], place)
 
 
 def together(rng: random.Random) -> Scene:
@@ -148,9 +159,13 @@ def together(rng: random.Random) -> Scene:
     second = rng.choice([kind for kind in (*GROUNDED, *FLYING, "boat") if kind != first])
     watery = {"boat", "fish"} & {first, second}
     place = view(rng, land=rng.choice(WATER) if watery else _fits(rng, first))
-    things = [dressed(rng, kind, naming=0.5, accents=0.05) for kind in (first, second)]
-    things = [_standing(rng, t, x, 0.19, place) for t, x in zip(things, (0.27, 0.73), strict=True)]
-    return _scene(rng, "together", things, place)
+    return both(rng, [dressed(rng, kind, naming=0.5, accents=0.05) for kind in (first, second)], place)
+
+
+def both(rng: random.Random, pair: Sequence[Subject], place: Place) -> Scene:
+    """These two side by side in this landscape."""
+    things = [_standing(rng, t, x, 0.19, place) for t, x in zip(pair, (0.27, 0.73), strict=True)]
+    return scene(rng, "together", things, place)
 
 
 def bonsai_scene(rng: random.Random, *, season: str | None = None, form: str | None = None) -> Scene:
@@ -174,7 +189,7 @@ def bonsai_scene(rng: random.Random, *, season: str | None = None, form: str | N
     tree = Subject("bonsai", worn, accent=accent, form=form, season=season, mirror=rng.random() < 0.4,
                    seed=rng.getrandbits(24), said=frozenset(said))  # fmt: skip
     place = _bonsai_place(rng, season)
-    return _scene(rng, "bonsai", [_standing(rng, tree, 0.5, rng.choice((0.31, 0.34, 0.37)), place, drift=0.03)], place)
+    return replace(one(rng, tree, place), layout="bonsai")
 
 
 def _bonsai_place(rng: random.Random, season: str) -> Place:
@@ -193,7 +208,11 @@ def _bonsai_place(rng: random.Random, season: str) -> Place:
     return _furnished(rng, replace(place, said=frozenset(said)))
 
 
-def _scene(rng: random.Random, layout: str, things: Sequence[Subject], place: Place) -> Scene:
-    if any(t.kind in FLYING or t.cy - t.r < 0.28 for t in things) and place.body:  # the body would hide behind them
+def scene(rng: random.Random, layout: str, things: Sequence[Subject], place: Place) -> Scene:
+    """A landscape with these things in it."""
+    high = any(t.kind in FLYING or t.cy - t.r < 0.28 for t in things)
+    if place.body and high and abs(place.body_x - 0.5) < 0.1:
+        place = replace(place, body_x=0.85)  # beside what would hide it
+    if place.body and any(t.kind in FLYING for t in things):
         place = replace(place, body="", body_colour="", said=place.said - {"body"})
     return Scene(layout, tuple(things), place=place, seed=rng.getrandbits(24))

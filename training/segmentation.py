@@ -1,0 +1,167 @@
+"""Finds the things in a picture: by difference from a plain ground, or by their outlines in a landscape.
+
+Knows pixels and regions; what a region is a picture of, `judge` decides.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Mask = NDArray[np.bool_]
+Pixels = NDArray[np.float64]  # [height, width, 3], 0 to 255
+GRID = 32  # side of a region's normalised silhouette
+SPECK = 0.0028  # share of the picture below which a region is dirt: half the smallest thing ever drawn
+GREY = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True)
+class Region:
+    """One thing: silhouette [32, 32], log of width to height, area and centre as shares.
+
+    `pixels` are those well inside it, [n, 3], and `heights` where each lies between its top (0) and its foot (1), [n].
+    """
+
+    silhouette: NDArray[np.float64]
+    aspect: float
+    area: float
+    cx: float
+    cy: float
+    pixels: Pixels
+    heights: NDArray[np.float64]
+
+
+def pixels_of(picture: Image.Image) -> Pixels:
+    """A picture as numbers, [height, width, 3]."""
+    return np.asarray(picture.convert("RGB"), np.float64)
+
+
+def is_plain(pixels: Pixels) -> bool:
+    """Whether the border is one colour, give or take the ground's soft fall of light."""
+    rows = np.concatenate([pixels[:, :4], pixels[:, -4:]], axis=1)
+    across = np.abs(rows - np.median(rows, axis=1, keepdims=True)).mean()
+    levels = np.median(rows, axis=1)
+    return bool(across < 9 and np.abs(levels - np.median(levels, axis=0)).max() < 26)
+
+
+def ground_colour(pixels: Pixels) -> Pixels:
+    """The ground of a plain picture, [3]."""
+    border = np.concatenate([pixels[:, :4].reshape(-1, 3), pixels[:, -4:].reshape(-1, 3)])
+    return np.asarray(np.median(border, axis=0))
+
+
+def regions(pixels: Pixels) -> list[Region]:
+    """All the things in the picture, biggest first; what is under a sixth of the biggest is taken for crumbs."""
+    mask = _on_plain(pixels) if is_plain(pixels) else _outlined(pixels)
+    labels, count = label(mask)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    least = max(SPECK * mask.size, areas.max(initial=0) / 6)
+    chosen = [k + 1 for k in np.argsort(-areas) if areas[k] >= least]
+    return [_region(labels == k, pixels) for k in chosen]
+
+
+def _on_plain(pixels: Pixels) -> Mask:
+    """What differs from the ground and from the ground in the shade."""
+    ground = np.median(np.concatenate([pixels[:, :4], pixels[:, -4:]], axis=1), axis=1)[:, None]
+    shade = (np.array([30.0, 36.0, 60.0]) - ground) * 0.2
+    along = np.clip(((pixels - ground) * shade).sum(-1) / np.maximum((shade**2).sum(-1), 1.0), 0, 1)[..., None]
+    away = np.linalg.norm(pixels - ground - along * shade, axis=-1)
+    return _opened(filled(_closed(away > 34, 3)), 3)
+
+
+def _outlined(pixels: Pixels) -> Mask:
+    """What dark outlines enclose: thin lines darker than both sides, joined, filled, and rid of loose strokes."""
+    grey = (pixels @ GREY).astype(np.uint8)
+    image = Image.fromarray(grey).filter(ImageFilter.GaussianBlur(0.6))
+    around = np.asarray(image.filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.MinFilter(9)), np.float64)
+    dent = around - np.asarray(image, np.float64)
+    lines = _closed(dent > 8 + 0.1 * around, 3)
+    return _opened(filled(lines), 5)
+
+
+def _closed(mask: Mask, side: int) -> Mask:
+    image = Image.fromarray(np.pad(mask, side).astype(np.uint8) * 255)
+    image = image.filter(ImageFilter.MaxFilter(side)).filter(ImageFilter.MinFilter(side))
+    return np.asarray(image)[side:-side, side:-side] > 127
+
+
+def _opened(mask: Mask, side: int) -> Mask:
+    image = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(image.filter(ImageFilter.MinFilter(side)).filter(ImageFilter.MaxFilter(side))) > 127
+
+
+def filled(mask: Mask) -> Mask:
+    """The mask with its holes: whatever the outside cannot reach."""
+    outside, _ = label(np.pad(~mask, 1, constant_values=True), diagonal=False)
+    return np.asarray(outside != outside[0, 0])[1:-1, 1:-1]
+
+
+def label(mask: Mask, *, diagonal: bool = True) -> tuple[NDArray[np.int64], int]:
+    """Numbers the connected regions of a mask from 1; 0 is what is not in it."""
+    rows = _runs(mask)
+    parent = list(range(sum(len(row) for row in rows) + 1))
+    before: list[tuple[int, int]] = []
+    number, first = 1, 1
+    for row in rows:
+        _join(row, number, before, first, parent, int(diagonal))
+        before, first, number = row, number, number + len(row)
+    roots = [_root(parent, k) for k in range(len(parent))]
+    names = {root: k for k, root in enumerate(sorted(set(roots)))}
+    labels = np.zeros(mask.shape, np.int64)
+    number = 1
+    for y, row in enumerate(rows):
+        for begin, end in row:
+            labels[y, begin:end] = names[roots[number]]
+            number += 1
+    return labels, len(names) - 1
+
+
+def _runs(mask: Mask) -> list[list[tuple[int, int]]]:
+    """Of each row, the stretches of set pixels."""
+    steps = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    found: list[list[tuple[int, int]]] = [[] for _ in range(mask.shape[0])]
+    for (y, begin), (_, end) in zip(np.argwhere(steps == 1).tolist(), np.argwhere(steps == -1).tolist(), strict=True):
+        found[y].append((begin, end))
+    return found
+
+
+def _join(
+    row: list[tuple[int, int]], number: int, before: list[tuple[int, int]], first: int, parent: list[int], reach: int
+) -> None:
+    """Unites every run of a row with those of the row before that it touches."""
+    at = 0
+    for k, (begin, end) in enumerate(row):
+        while at < len(before) and before[at][1] + reach <= begin:
+            at += 1
+        other = at
+        while other < len(before) and before[other][0] < end + reach:
+            a, b = _root(parent, number + k), _root(parent, first + other)
+            parent[max(a, b)] = min(a, b)
+            other += 1
+
+
+def _root(parent: list[int], k: int) -> int:
+    while parent[k] != k:
+        parent[k] = parent[parent[k]]
+        k = parent[k]
+    return k
+
+
+def _region(mask: Mask, pixels: Pixels) -> Region:
+    ys, xs = np.nonzero(mask)
+    top, bottom, left, right = ys.min(), ys.max() + 1, xs.min(), xs.max() + 1
+    cut = Image.fromarray(mask[top:bottom, left:right].astype(np.uint8) * 255)
+    silhouette = np.asarray(cut.resize((GRID, GRID), Image.Resampling.BOX), np.float64) / 255
+    core = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(5))) > 127
+    core = core if core.sum() > 40 else mask
+    size = float(mask.shape[0])
+    return Region(
+        silhouette,
+        float(np.log((right - left) / (bottom - top))),
+        float(mask.mean()),
+        float(left + right) / 2 / size,
+        float(top + bottom) / 2 / size,
+        pixels[core],
+        (np.nonzero(core)[0] - top) / (bottom - top),
+    )
