@@ -37,8 +37,36 @@ _ROUTES = (
     ("DELETE", "/jobs?group={}"),
     ("GET", "/images?cursor={}"),
 )
-_PIECES = (".. %2e%2e %2E. %252e / %2f %5c \\ %00 %0d%0a ~ C: // \xe9 %c0%af .png %ff secret outside .bonsai.sqlite3 .trash ? # "
-           "; * %u002e file: 00000000000000000000000000000000").split()  # fmt: skip
+_PIECES = [
+    "..",
+    "%2e%2e",
+    "%2E.",
+    "%252e",
+    "/",
+    "%2f",
+    "%5c",
+    "\\",
+    "%00",
+    "%0d%0a",
+    "~",
+    "C:",
+    "//",
+    "é",
+    "%c0%af",
+    ".png",
+    "%ff",
+    "secret",
+    "outside",
+    ".bonsai.sqlite3",
+    ".trash",
+    "?",
+    "#",
+    ";",
+    "*",
+    "%u002e",
+    "file:",
+    "00000000000000000000000000000000",
+]
 _REFUSED = {400, 404, 405, 422}  # 400: no HTTP at all; 405: the slashes led to another route
 _SLASH = b"location: http://127.0.0.1/"  # 307: the same address without the slash at its end
 
