@@ -1,0 +1,80 @@
+"""What the server writes while it runs: a line a request if that is wanted, nothing forged, and never a prompt."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.server.conftest import ServerProcess
+
+Spawn = Callable[..., ServerProcess]
+HOSTILE = [
+    "\r\nforged GET / 200",
+    "\x1b[31mred",
+    "a\u2028b",
+    "a\u2029b",
+    "\x85next",
+    "\x00",
+    "\u202etfel",
+    "\t\x08\x7f",
+]
+SECRET = "a-prompt-of-my-own"  # noqa: S105
+
+
+def ask(server: ServerProcess, target: str, header: str = "x", body: str = "") -> None:
+    """A request of bytes that client libraries refuse to send."""
+    host, port = server.url.rstrip("/").split(":")
+    payload = body.encode()
+    lines = [f"{'POST' if body else 'GET'} {target} HTTP/1.1", f"Host: {host}", f"User-Agent: {header}"]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(payload)}", "Connection: close", "", ""]
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall("\r\n".join(lines).encode("utf-8") + payload)
+        while connection.recv(65_536):
+            pass
+
+
+def percent(text: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+def hostile_requests(server: ServerProcess) -> int:
+    """Hostile text in every place of a request; how many requests that were."""
+    for text in HOSTILE:
+        ask(server, f"/images/{percent(text)}")
+        ask(server, f"/images?q={percent(SECRET + text)}")
+        ask(server, "/nowhere", header="x\u00e9\u2028" + text.translate(dict.fromkeys([10, 13, 0], " ")))
+        ask(server, "/jobs", body=json.dumps({"prompt": SECRET + text, "width": 64, "height": 64}))
+        ask(server, "/jobs", body=json.dumps({"prompt": SECRET + text, "seed": "x"}))
+        ask(server, "/v1/images/generations", body=json.dumps({"prompt": SECRET + text, "size": "64x64"}))
+    return 6 * len(HOSTILE)
+
+
+def test_a_line_a_request_and_nothing_forged(spawn: Spawn) -> None:
+    server = spawn(BONSAI_ACCESS_LOG="1")
+    probes = 1  # conftest waits until the server answers
+    requests = hostile_requests(server)
+    lines = server.end().splitlines()
+    logged = [line for line in lines if " bonsai.access: " in line]
+    assert requests + probes <= len(logged) <= requests + probes + 50  # a busy machine is asked more often
+    assert len([line for line in logged if "/health" not in line]) == requests
+    assert lines == logged, "nothing else is written"
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    assert max(map(len, lines)) < 300
+    assert SECRET not in "\n".join(lines)
+    assert not any("?" in line for line in lines), "no query"
+
+
+def test_nothing_is_written_by_default(spawn: Spawn) -> None:
+    server = spawn()
+    hostile_requests(server)
+    assert server.end() == ""
+
+
+@pytest.mark.parametrize("word", ["raise", "abort", "exit"])
+def test_no_prompt_is_written_when_a_picture_fails(spawn: Spawn, word: str) -> None:
+    server = spawn()
+    ask(server, "/generate", body=json.dumps({"prompt": f"{SECRET} {word}", "width": 64, "height": 64, "steps": 3}))
+    assert SECRET not in server.end()
