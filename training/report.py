@@ -168,7 +168,7 @@ def _varieties(run: Run, runner: str) -> dict[str, dict[str, float]]:
 
 
 def _draw_figures(run: Run, runner: str, folder: Path) -> None:
-    """The same eight prompts by each model; thirty at random and all kinds of free ones by the ternary model; curves."""
+    """Eight prompts by every model; thirty at random and some seeds by the ternary one; training curves."""
     texts = prompts(run.options.prompts)
     chance = random.Random(run.options.seed)
     held = [prompt.text for category, listed in texts.items() if category != FREE for prompt in listed]

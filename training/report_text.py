@@ -39,7 +39,8 @@ that never occur in training, three seeds each (one for plain rounding); ± is o
 """
 
 _LIMITS = """\
-- A closed world: some dozens of things, ten colours, a handful of landscapes. Other words draw something near or nothing.
+- A closed world: some dozens of things, ten colours, a handful of landscapes. Other words draw something near, or
+  nothing.
 - The judge is a program for these drawings. Its scores say how the variants compare, and must not be set beside
   published GenEval scores.
 - Up to four things of a kind are counted; relations are left, right, above and below.
@@ -51,9 +52,9 @@ PAGE = (
     """\
 # The seedling: an embedded model, and what rounding costs
 
-The package carries a small Bonsai: same architecture, same file layout and same code as the 4B checkpoints, ternary and
-binary. It lets a fresh machine draw at once, and it is where the claims of low-bit weights are measured in small. This
-page is written by `scripts/train_seedling.py` (preset `{preset}`, seed {seed}).
+The package carries a small Bonsai, ternary and binary: same architecture, same file layout and same code as the 4B
+checkpoints. It lets a fresh machine draw at once, and it is where the claims of low-bit weights are measured in small.
+This page is written by `scripts/train_seedling.py` (preset `{preset}`, seed {seed}).
 
 ![Thirty random prompts, ternary](seedling/thirty.webp)
 
@@ -88,27 +89,29 @@ Mean absolute difference, in levels of 255, between pictures of one prompt from 
 
 | part | |
 | --- | --- |
-| transformer | width {dim}, {double_blocks} double-stream and {single_blocks} single-stream blocks; block linears packed in groups of 128 |
+| transformer | width {dim}, {double_blocks} double-stream and {single_blocks} single-stream blocks, groups of 128 |
 | text encoder | Qwen3, width {text_hidden}, 4 bits in groups of 64; {text_tokens} tokens, hidden states 2, 4 and 6 |
-| VAE | AutoencoderKLFlux2, channels {vae_channels}, {latent_channels} latent channels; {vae_psnr} dB PSNR on pictures never trained on, {decoder_psnr} dB after the decoder's fine-tuning |
+| VAE | AutoencoderKLFlux2, channels {vae_channels}, {latent_channels} latent channels |
+| PSNR on pictures never trained on | {vae_psnr} dB, after the decoder's fine-tuning {decoder_psnr} dB |
 | size | {size}x{size}, {sample_steps} steps |
 
 {sizes}
 
 ## Training
 
-Everything is made from nothing by one command; no data or weights come from elsewhere. {images} pictures are drawn by
-the code in `training/`, each with captions in several phrasings.
+Everything is made from nothing by one command; no data or weights come from elsewhere. {images} pictures are drawn
+by the code in `training/`, each with captions in several phrasings.
 
 {stages}
 
 1. **vae**: reconstruction with Muon, crops first, then whole pictures.
 2. **flow**: transformer and text encoder together, flow matching, one caption in ten empty.
+   The first part of the time goes to pictures half as wide.
 3. **guidance**: a student learns the velocity at guidance {guidance}, so that drawing needs one evaluation a step.
-4. **steps**: that student learns to land in one step where the guided model lands in {substeps}. Half of the samples lie
-   on the noise levels of a {sample_steps}-step drawing, half of those on drawings of its own.
-5. **ternary**, **binary**: the block weights are rounded in every forward pass, gradients pass straight through, and the
-   target is the full-precision student's velocity. The text encoder is fixed at its 4 bits.
+4. **steps**: that student learns to land in one step where the guided model lands in {substeps}. Half of the samples
+   lie on the noise levels of a {sample_steps}-step drawing, half of those on drawings of its own.
+5. **ternary**, **binary**: the block weights are rounded in every forward pass, gradients pass straight through, and
+   the target is the full-precision student's velocity. The text encoder is fixed at its 4 bits.
 6. **decoder**: the VAE's decoder alone, on slightly noisy latents.
 
 ![VAE](seedling/vae.svg)

@@ -1,0 +1,102 @@
+"""Verdicts are kept one by one, counted honestly, and written up."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+
+from training import evaluate as evaluate_module
+from training import figures, report, report_text
+from training.evaluate import SEEDS, Case, Outcome, Results, evaluate, noise, prompts
+from training.options import preset
+
+pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+
+
+def _outcome(category: str, index: int, seed: int, passed: bool, model: str = "full") -> Outcome:
+    return Outcome(Case(model, 4, category, index, seed), "engine", "a red circle", passed, "", 0.5)
+
+
+def test_every_prompt_is_drawn_with_every_seed_and_judged_once(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate(trained, "torch", models=("ternary",), steps=(2,))
+    outcomes = Results(trained.folder).outcomes
+    listed = prompts(trained.options.prompts)
+    assert len(outcomes) == len(SEEDS) * sum(len(texts) for texts in listed.values())
+    assert {case.category for case in outcomes} == set(listed)
+    monkeypatch.setattr(evaluate_module, "_draw_all", lambda *_: pytest.fail("drawn again"))
+    evaluate(trained, "torch", models=("ternary",), steps=(2,))
+
+
+def test_the_engine_draws_anew_what_torch_has_drawn(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    case = Case("full", 4, "single", 0, 0)
+    results.add([Outcome(case, "torch", "a red circle", True, "", 0.1)])
+    assert results.has(case, "torch")
+    assert not results.has(case, "engine")
+    results.add([_outcome("single", 0, 0, False)])
+    read = Results(tmp_path)
+    assert read.has(case, "engine")
+    assert read.outcomes[case].passed is False
+
+
+def test_the_error_is_that_of_prompts_not_of_pictures() -> None:
+    passed = [_outcome("single", index, seed, index < 2) for index in range(4) for seed in SEEDS]
+    score = report.score_table(passed)["full", 4, "single"]
+    assert score.share == 0.5
+    assert score.error == pytest.approx(np.std([1, 1, 0, 0], ddof=1) / 2)
+
+
+def test_overall_is_the_mean_of_the_categories_without_the_free_prompts() -> None:
+    outcomes = [_outcome("single", index, 0, True) for index in range(9)]
+    outcomes += [_outcome("two", index, 0, False) for index in range(2)]
+    outcomes += [_outcome("free", index, 0, False) for index in range(2)]
+    scores = report.score_table(outcomes)
+    assert scores["full", 4, "overall"].share == 0.5
+    assert scores["full", 4, "free"].share == 0.0
+    text = report.scores_section(scores, 4)
+    assert "| single | 1.000 ± 0.000 | - |" in text
+    assert "| kept of full precision | 100.0% |" in text
+
+
+def test_noise_depends_on_seed_and_prompt_alone() -> None:
+    options = preset("smoke")
+    assert np.array_equal(noise(options, 1, 2), noise(options, 1, 2))
+    assert not np.array_equal(noise(options, 1, 2), noise(options, 2, 1))
+    assert noise(options, 0, 0).shape == (options.token_channels, options.grid, options.grid)
+
+
+def test_a_grid_has_room_for_every_picture_and_its_prompt(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (64, 64), (200, 20, 20))
+    figures.grid([("one", [(picture, "a prompt " * 30)] * 3), ("two", [(picture, "b")])], tmp_path / "grid.webp")
+    sheet = Image.open(tmp_path / "grid.webp").convert("RGB")
+    assert sheet.width > 3 * 192
+    assert sheet.height > 2 * 192
+    assert np.allclose(sheet.getpixel((100, 100)), (200, 20, 20), atol=12)
+
+
+def test_curves_are_drawn_on_a_logarithmic_scale(tmp_path: Path) -> None:
+    line = [(0.0, 1.0), (50.0, 0.1), (100.0, 0.01)]
+    figures.curves({"a<b": line, "short": line[:1]}, "loss", tmp_path / "curve.svg")
+    root = ElementTree.parse(tmp_path / "curve.svg").getroot()  # noqa: S314  our own file
+    lines = [node for node in root if node.tag.endswith("polyline")]
+    assert len(lines) == 1
+    heights = [float(point.split(",")[1]) for point in lines[0].attrib["points"].split()]
+    assert math.isclose(heights[1] - heights[0], heights[2] - heights[1], abs_tol=0.2)
+
+
+def test_the_prose_takes_all_its_figures() -> None:
+    facts = report_text.facts(preset("gpu"), {"vae": {"psnr": 36.5}})
+    tables = dict.fromkeys(("scores", "steps", "varieties", "sizes", "stages", "runners"), "| |")
+    page = report_text.PAGE.format(**tables, **facts)
+    card = report_text.CARD.format(**tables, **facts)
+    assert "36.5 dB" in page
+    assert "{" not in page + card

@@ -1,0 +1,82 @@
+"""An exported run opens as any checkpoint, and the engine draws what torch draws from the trained weights."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
+from training.drawing import EngineDrawer, TorchDrawer, load_generator  # noqa: E402
+from training.evaluate import noise  # noqa: E402
+from training.export import COMMON, EXPORT  # noqa: E402
+from training.quantise import BITS, Variant, block_linears, quantised, unpacked  # noqa: E402
+from training.text import PromptTokenizer  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+TEXTS = ("a red circle", "two blue fish, please")
+MODELS = ("full", "ternary", "binary", "rounded-ternary", "rounded-binary")
+
+
+def test_both_variants_open_and_share_their_common_files(trained: Any) -> None:
+    opened = {name: Checkpoint.open(trained.folder / EXPORT / name) for name in ("ternary", "binary")}
+    assert {name: checkpoint.variant for name, checkpoint in opened.items()} == {name: name for name in opened}
+    for checkpoint in opened.values():
+        assert checkpoint.recommended_size == (trained.options.size,) * 2
+        assert checkpoint.max_sequence_length == trained.options.text_tokens
+        shared = {part: folder.parent.name for part, folder in checkpoint.folders.items() if part != TRANSFORMER}
+        assert set(shared.values()) == {COMMON}
+    assert opened["ternary"].text_encoder_id() == opened["binary"].text_encoder_id()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_engine_draws_what_torch_draws(trained: Any, model: str) -> None:
+    noises = np.stack([noise(trained.options, seed, 0) for seed in range(len(TEXTS))])
+    engine = EngineDrawer(trained, model).draw(TEXTS, noises, 3)
+    torch_ = TorchDrawer(trained, model).draw(TEXTS, noises, 3)
+    for one, other in zip(engine, torch_, strict=True):
+        difference = np.abs(np.asarray(one).astype(int) - np.asarray(other))
+        assert difference.max() <= 1
+        assert np.asarray(one).std() > 1  # a picture, not a blank
+
+
+@pytest.mark.parametrize("variant", ["ternary", "binary"])
+def test_every_block_weight_is_a_multiple_of_its_groups_scale(trained: Any, variant: Variant) -> None:
+    tokenizer = PromptTokenizer(trained.folder / "tokenizer", trained.options.text_tokens)
+    generator = load_generator(trained, variant, tokenizer.vocabulary)
+    for _, linear in block_linears(generator.transformer):
+        again = quantised(linear.weight.detach(), "binary") if variant == "binary" else linear.weight
+        torch.testing.assert_close(again, linear.weight, atol=1e-6, rtol=0)
+        assert len(linear.weight[0, :128].abs().unique()) <= 2
+
+
+def test_plain_rounding_is_the_student_rounded(trained: Any) -> None:
+    student = load_file(trained.weights("student"))
+    drawer = EngineDrawer(trained, "rounded-binary")
+    path = drawer.pipeline.checkpoint.weights_file(TRANSFORMER)
+    tensors = load_file(path)
+    name = "single_transformer_blocks.0.attn.to_out"
+    expected = quantised(student[f"{name}.weight"].float(), "binary")
+    torch.testing.assert_close(unpacked(tensors, name, BITS["binary"]), expected, atol=1e-6, rtol=0)
+
+
+def test_training_moved_the_variants_away_from_plain_rounding(trained: Any) -> None:
+    student = load_file(trained.weights("student"))
+    packed = load_file(trained.weights("packed-ternary"))
+    name = "single_transformer_blocks.0.attn.to_qkv_mlp_proj"
+    rounded = quantised(student[f"{name}.weight"].float(), "ternary")
+    assert (unpacked(packed, name, BITS["ternary"]) - rounded).abs().max() > 1e-3
+
+
+def test_the_index_names_no_path_of_this_machine(trained: Any) -> None:
+    for path in (trained.folder / EXPORT).rglob("*.json"):
+        assert str(trained.folder) not in path.read_text(encoding="utf-8")
+    index = json.loads((trained.folder / EXPORT / "binary" / "model_index.json").read_text())
+    assert index["_common_folder"] == f"../{COMMON}"
