@@ -135,7 +135,7 @@ def unpack_transformer(tensors: dict[str, Tensor], transformer: nn.Module, varia
 
 def pack_text_encoder(text: nn.Module) -> dict[str, Tensor]:
     """The text encoder's tensors with every matrix packed to 4 bits, names as in the module."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, value in text.state_dict().items():
         if value.ndim == 2:
             parts = packed_text(value)

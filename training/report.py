@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from . import figures, report_text
 from .drawing import open_drawer
@@ -193,7 +194,7 @@ def _draw_figures(run: Run, runner: str, folder: Path) -> None:
         figures.curves(lines, f"{name}: mean squared error over samples", folder / f"{name}.svg")
 
 
-def _drawn(run: Run, runner: str, model: str, texts: Sequence[str], seed: int) -> list[tuple[figures.Image.Image, str]]:
+def _drawn(run: Run, runner: str, model: str, texts: Sequence[str], seed: int) -> list[tuple[Image.Image, str]]:
     noises = np.stack([noise(run.options, seed, index) for index in range(len(texts))])
     pictures = open_drawer(run, model, runner).draw(texts, noises, run.options.sample_steps)
     return list(zip(pictures, texts, strict=True))
