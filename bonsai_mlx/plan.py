@@ -88,11 +88,11 @@ def _predicted(
     config = checkpoint.transformer
     tensors = config.tensors()
     blocks = tensor_bytes({name: spec for name, spec in tensors.items() if "transformer_blocks" in name})
-    block = max(tensor_bytes(config.double_block_tensors()), tensor_bytes(config.single_block_tensors()))
+    double, single = tensor_bytes(config.double_block_tensors()), tensor_bytes(config.single_block_tensors())
     edges = tensor_bytes({name: tensors[name] for name in ("x_embedder.weight", "proj_out.weight")}) * item // 2
     resident = edges + (0 if level == "stream" else blocks)
     kept = checkpoint.max_sequence_length * (config.joint_attention_dim + CACHED_CONTEXTS * config.dim) * item
-    running = edges + (block if level == "stream" else blocks)
+    held = (double, single) if level == "stream" else (blocks, blocks)  # weights while a block of either kind runs
     decoding = _decoding(checkpoint, width, height, device, item, strip_values)
     return Plan(
         level=level,
@@ -100,8 +100,8 @@ def _predicted(
         resident_bytes=resident + kept,
         phases={
             "encode": resident + _encoding(checkpoint, device, item),
-            "load": kept + running,
-            "denoise": kept + running + _denoising(checkpoint, width, height, device, item),
+            "load": kept + edges + max(held),
+            "denoise": kept + edges + _denoising(checkpoint, width, height, device, item, *held),
             "decode": kept + (resident if level == "default" else 0) + decoding,
         },
     )
@@ -116,16 +116,23 @@ def _encoding(checkpoint: Checkpoint, device: str, item: int) -> int:
     return 2 * tensor_bytes(encoder.layer_tensors()) + activations + embeddings + scratch
 
 
-def _denoising(checkpoint: Checkpoint, width: int, height: int, device: str, item: int) -> int:
-    """A single-stream block at its widest: the fused projection (3 + 2r widths of the stream, r the MLP's ratio), the
-    gated MLP (r), both joined (1 + r), and ten more: the stream before and after, and q, k, v around their rotation."""
+def _denoising(
+    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, double: int, single: int
+) -> int:
+    """The wider of the two kinds of block, with the weights that are held while it runs.
+
+    Counted in widths of the stream, r being the MLP's ratio. A single-stream block has the fused projection (3 + 2r),
+    the gated MLP (r), both joined (1 + r), and ten more: the stream before and after, q, k, v around their rotation.
+    A double-stream block's MLP follows its attention: projection and product (3r), the streams and what is left (8).
+    """
     config = checkpoint.transformer
     tokens = checkpoint.max_sequence_length + (width // 16) * (height // 16)
-    streams = tokens * config.dim * item * (14 + 4 * config.mlp_ratio)
+    stream = tokens * config.dim * item
+    widest = int(max(double + stream * (8 + 3 * config.mlp_ratio), single + stream * (14 + 4 * config.mlp_ratio)))
     if device != "cpu":
-        return int(streams)
+        return widest
     scores = min(SCORES_LIMIT_BYTES, config.num_attention_heads * tokens * tokens * 4)
-    return int(streams) + scores + _expanded_block(config.dim + config.mlp_dim, config.dim)
+    return widest + scores + _expanded_block(config.dim + config.mlp_dim, config.dim)
 
 
 def _expanded_block(columns: int, rows: int) -> int:
