@@ -102,4 +102,4 @@ def has_heights(pixels: Pixels) -> bool:
     """Whether the air above the horizon differs from place to place, as it does behind mountains."""
     side = len(pixels)
     band = pixels[round(0.5 * side) : round(0.58 * side)]
-    return bool(np.abs(band - np.median(band, axis=1, keepdims=True)).mean() > 6)
+    return bool(np.abs(band - np.median(band, axis=1, keepdims=True)).mean() > 3)

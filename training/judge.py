@@ -17,7 +17,7 @@ from training.palette import ACCENTS, COLOURS, KINDS, NAMES, NATURAL, TINTS, gro
 from training.prompts import Expectation, Prompt, Thing
 from training.render import render
 from training.scene import Place, Scene, Subject
-from training.segmentation import Pixels, Region, ground_colour, is_plain, pixels_of, regions
+from training.segmentation import Pixels, Region, ground_colour, is_plain, pixels_of, readings, regions
 from training.subjects_bonsai import FORMS
 
 ALIKE = 0.62  # the least likeness at which a silhouette is taken for a kind
@@ -58,9 +58,12 @@ def judge(image: Image.Image, prompt: Prompt) -> Verdict:
     for wrong in (_place(pixels, expected), _ground(pixels, expected.ground)):
         if wrong:
             return Verdict(False, wrong)
-    seen = [recognise(region) for region in regions(pixels)]
-    wrong = _things(seen, expected, outdoors=not is_plain(pixels))
-    return Verdict(not wrong, wrong)
+    outdoors, wrong = not is_plain(pixels), ""
+    for found in readings(pixels):
+        wrong = _things([recognise(region) for region in found], expected, outdoors=outdoors)
+        if not wrong:
+            return Verdict(True)
+    return Verdict(False, wrong)
 
 
 def recognise(region: Region) -> Seen:

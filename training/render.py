@@ -32,7 +32,7 @@ def render(scene: Scene, size: int = SIZE) -> Image.Image:
             _shadow(canvas, picture, subject)
         elif subject.kind == "lantern" and _dark(scene):
             side, warm = canvas.width, (255, 206, 132)
-            landscape.glow(canvas, (subject.cx * side, subject.cy * side), subject.r * side * 3.2, warm, 150)
+            landscape.glow(canvas, (subject.cx * side, subject.cy * side), subject.r * side * 2.6, warm, 84)
     for subject in scene.subjects:
         draw(subject.kind, _pen(canvas, subject), _look(subject, tint, share * 0.3, lit=_dark(scene)))
     if scene.place is not None:

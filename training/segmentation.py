@@ -3,6 +3,7 @@
 Knows pixels and regions; what a region is a picture of, `judge` decides.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float64]  # [height, width, 3], 0 to 255
 GRID = 32  # side of a region's normalised silhouette
 SPECK = 0.0028  # share of the picture below which a region is dirt: half the smallest thing ever drawn
+DARK = 72  # median brightness of a night sky, at most
 GREY = np.array([0.299, 0.587, 0.114])
 
 
@@ -52,8 +54,25 @@ def ground_colour(pixels: Pixels) -> Pixels:
 
 
 def regions(pixels: Pixels) -> list[Region]:
-    """All the things in the picture, biggest first; what is under a sixth of the biggest is taken for crumbs."""
-    mask = _on_plain(pixels) if is_plain(pixels) else _outlined(pixels)
+    """The things in the picture, biggest first: the first of its `readings`."""
+    return next(readings(pixels))
+
+
+def readings(pixels: Pixels) -> Iterator[list[Region]]:
+    """The things in the picture, biggest first, read in one way after another.
+
+    A plain ground has one reading. In a landscape rain and flakes cut through outlines, and smoothing them away
+    thickens the outlines: each degree of smoothing, and of joining broken outlines, is a reading.
+    """
+    if is_plain(pixels):
+        yield _regions(_on_plain(pixels), pixels)
+        return
+    for smoothing, joining in ((1, 5), (3, 5), (5, 5), (1, 9)):
+        yield _regions(_outlined(pixels, smoothing, joining), pixels)
+
+
+def _regions(mask: Mask, pixels: Pixels) -> list[Region]:
+    """What is under a sixth of the biggest is taken for crumbs."""
     labels, count = label(mask)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     least = max(SPECK * mask.size, areas.max(initial=0) / 6)
@@ -70,13 +89,22 @@ def _on_plain(pixels: Pixels) -> Mask:
     return _opened(filled(_closed(away > 34, 3)), 3)
 
 
-def _outlined(pixels: Pixels) -> Mask:
-    """What dark outlines enclose: thin lines darker than both sides, joined, filled, and rid of loose strokes."""
+def _outlined(pixels: Pixels, smoothing: int, joining: int) -> Mask:
+    """What dark outlines enclose: thin lines darker than both sides, joined, filled, and rid of loose strokes.
+
+    At night outlines are lost in the dark; there whatever is unlike the borders at its height counts as well.
+    """
     grey = (pixels @ GREY).astype(np.uint8)
-    image = Image.fromarray(grey).filter(ImageFilter.GaussianBlur(0.6))
+    image = Image.fromarray(grey).filter(ImageFilter.MinFilter(smoothing)).filter(ImageFilter.MaxFilter(smoothing))
+    if smoothing == 1:
+        image = image.filter(ImageFilter.GaussianBlur(0.6))
     around = np.asarray(image.filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.MinFilter(9)), np.float64)
     dent = around - np.asarray(image, np.float64)
-    lines = _closed(dent > 8 + 0.1 * around, 3)
+    lines = dent > 8 + 0.1 * around
+    if np.median(grey[: len(grey) // 3]) < DARK:
+        edge = np.median(np.concatenate([pixels[:, :8], pixels[:, -8:]], axis=1), axis=1)[:, None]
+        lines |= np.linalg.norm(pixels - edge, axis=-1) > 46 + 10 * smoothing
+    lines = _closed(lines, joining)
     return _opened(filled(lines), 5)
 
 

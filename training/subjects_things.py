@@ -8,7 +8,7 @@ from training.palette import COLOURS, RGB, Tones
 
 BARK = COLOURS["brown"]
 LEAF = Tones((132, 196, 104), (82, 158, 78), (52, 118, 66), (26, 70, 44))
-CREAM = Tones((255, 250, 236), (248, 234, 206), (222, 198, 160), (120, 92, 62))
+CREAM = Tones((255, 250, 236), (248, 234, 206), (222, 198, 160), (96, 70, 46))
 GLASS: RGB = (168, 214, 238)
 LIT: RGB = (255, 226, 130)
 
