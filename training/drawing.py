@@ -17,11 +17,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from .distil import TEXT_FILE, pack_transformer, unpack_text_encoder, unpack_transformer
-from .export import EXPORT, export_rounded
+from .export import export_rounded
 from .networks import Generator, build_transformer, decode, device, sample, to_tokens
 from .options import Options
 from .quantise import Variant
-from .run import Run
+from .run import EXPORT, Run
 from .text import PromptTokenizer
 from .vae import load_vae
 

@@ -21,9 +21,8 @@ from .distil import TEXT_FILE, pack_transformer
 from .networks import build_transformer, build_vae
 from .options import BLOCK_GROUP, OUT_LAYERS, TEXT_LAYERS, VARIANTS, Options
 from .quantise import BITS, Variant
-from .run import Run
+from .run import EXPORT, Run
 
-EXPORT = "export"  # in the run's folder
 COMMON = "common"
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _DIFFUSERS_VERSION = "0.37.0.dev0"  # as in the published files

@@ -19,10 +19,10 @@ from PIL import Image
 from . import figures, report_text
 from .drawing import open_drawer
 from .evaluate import FREE, MODELS, SEEDS, STEPS, VARIETY_PROMPTS, Outcome, Results, noise, prompts, variety
-from .export import COMMON, EXPORT, total_bytes
+from .export import COMMON, total_bytes
 from .networks import device
 from .options import TIMED_STAGES, VARIANTS
-from .run import Run, history
+from .run import EXPORT, Run, history
 
 REPORT = "report"  # in the run's folder
 PAGE, CARD, PICTURES = "seedling.md", "README.md", "seedling"

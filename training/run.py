@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from .options import Options
 
-CACHE = "cache"  # what can be made again: pictures and latents; never bundled
+CACHE, EXPORT = "cache", "export"  # folders of what can be made again; never bundled
 _PART_BYTES = 15 << 20
 _CHANGEABLE = ("minutes", "workers", "compile", "log_seconds", "save_minutes")
 # Weights that are not needed any more once a stage is complete.
@@ -161,11 +161,11 @@ class Loop:
 
 
 def bundle(run_folder: Path, out: Path) -> list[Path]:
-    """Write the run, without its cache, into `out` as files of at most 15 MiB that `unbundle` joins again."""
+    """Write the run, without what can be made again, into `out` as files of at most 15 MiB that `unbundle` joins again."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(run_folder.iterdir()):
-            if path.name != CACHE:
+            if path.name not in (CACHE, EXPORT):
                 archive.add(path, path.name)
     planes = np.frombuffer(buffer.getvalue(), dtype=np.uint8).reshape(-1, 2)
     parts = [zlib.compress(planes[:, index].tobytes(), 1) for index in (0, 1)]  # bfloat16: exponents compress apart

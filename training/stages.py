@@ -14,7 +14,7 @@ from .flow import train_flow
 from .networks import device
 from .options import STAGES, TIMED_STAGES
 from .report import write_report
-from .run import Run
+from .run import EXPORT, Run
 from .text import train_tokenizer
 from .vae import encode_pictures, train_vae, tune_decoder
 
@@ -51,7 +51,7 @@ WORK: Mapping[str, Callable[[Run], None]] = {
 def train(run: Run, only: str | None = None) -> None:
     """Run every stage that is left, or the one that is named, whatever its state. Raises Paused as `Run` says."""
     for stage in STAGES if only is None else (only,):
-        if only is None and run.done(stage) and not _cache_lost(run, stage):
+        if only is None and run.done(stage) and not _lost(run, stage):
             continue
         left = sum(60 * run.options.minutes[name] - _spent(run, name) for name in TIMED_STAGES if not run.done(name))
         run.log(stage, f"begins; {left / 60:.0f} min of training left in all")
@@ -65,8 +65,10 @@ def _spent(run: Run, stage: str) -> float:
     return float(run.progress.get(stage, {}).get("seconds", 0))
 
 
-def _cache_lost(run: Run, stage: str) -> bool:
-    """Whether the stage's files lie in the cache, are gone, and are needed again."""
+def _lost(run: Run, stage: str) -> bool:
+    """Whether a complete stage's files did not travel with the run and are needed again."""
+    if stage == "export":
+        return not (run.folder / EXPORT).is_dir()
     if stage != "latents" or (run.cache / "latents.npy").is_file():
         return False
     return not all(run.done(later) for later in STAGES[STAGES.index("latents") + 1 : STAGES.index("export")])

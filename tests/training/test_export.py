@@ -16,8 +16,9 @@ from safetensors.torch import load_file  # noqa: E402
 from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
 from training.drawing import EngineDrawer, TorchDrawer, load_generator  # noqa: E402
 from training.evaluate import noise  # noqa: E402
-from training.export import COMMON, EXPORT  # noqa: E402
+from training.export import COMMON  # noqa: E402
 from training.quantise import BITS, Variant, block_linears, quantised, unpacked  # noqa: E402
+from training.run import EXPORT  # noqa: E402
 from training.text import PromptTokenizer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
