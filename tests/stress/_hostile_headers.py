@@ -16,7 +16,7 @@ from ._safetensors_spec import BITS
 
 _COMMON = ("F32", "BF16", "F16", "U32", "I64", "U8", "BOOL")
 _INTEGERS = (-1, -4, 0, 1, 2**31, 2**32, 2**32 + 4, 2**53, 2**62, 2**62 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30)
-_NO_INTEGERS = (4.0, 0.5, 1e300, True, False, None, "4", [], [4], {})
+_NO_INTEGERS: tuple[Any, ...] = (4.0, 0.5, 1e300, True, False, None, "4", [], [4], {})
 _LENGTHS = (0, 1, 2**31, 2**32, 2**63, 2**64 - 1)
 
 
@@ -31,7 +31,7 @@ class Raw:
 class Draft:
     """A file that is being made."""
 
-    entries: list[tuple[str, Any]]
+    entries: list[tuple[Any, Any]]  # names and what they stand for
     data: bytes
     before: bytes = b""  # the header's text
     after: bytes = b""
@@ -107,7 +107,9 @@ def _add_sides_of_one(draft: Draft) -> None:
 
 
 def _add_metadata(draft: Draft) -> None:
-    value = draft.rng.choice(({"format": "mlx"}, {"a": "b" * 1_000}, {}, {"n": 1}, [], "text", {"a": {"b": "c"}}, None))
+    value: Any = draft.rng.choice(
+        ({"format": "mlx"}, {"a": "b" * 1_000}, {}, {"n": 1}, [], "text", {"a": {"b": "c"}}, None)
+    )
     draft.entries.append(("__metadata__", value))
 
 
@@ -185,7 +187,7 @@ def _name_key_twice(draft: Draft) -> None:
 
 
 def _odd_name(draft: Draft) -> None:
-    name = draft.rng.choice(
+    name: Any = draft.rng.choice(
         ("", "\0", "../../x", "a" * 10_000, "\u202e", Raw('"\\ud800"'), Raw('"\udcff"'), Raw("7"), "__proto__")
     )
     draft.entries[0] = (name, draft.entries[0][1])

@@ -24,10 +24,17 @@ T = TypeVar("T")
 
 
 @contextmanager
-def server_process(output: Path, *options: str, log: Path | None = None, **environment: str) -> Iterator[ServerProcess]:
+def server_process(output: Path, *options: str, **environment: str) -> Iterator[ServerProcess]:
     """`python -m server`, by default with the fake engine; its log goes to `server.log` beside the output folder."""
+    with logged_server_process(output, output.parent / "server.log", *options, **environment) as server:
+        yield server
+
+
+@contextmanager
+def logged_server_process(output: Path, log: Path, *options: str, **environment: str) -> Iterator[ServerProcess]:
+    """The same with its log elsewhere."""
     server = ServerProcess(output, *options, **environment)
-    _keep_log(server, log or output.parent / "server.log")
+    _keep_log(server, log)
     try:
         yield server
     finally:

@@ -21,7 +21,7 @@ from tests.server.conftest import ROOT, ServerProcess
 
 from ._engine import ENGINE, NOTES
 from ._small_disk import FULL, SmallDisk, small_disk
-from ._world import NO_BLAS, ended, is_picture, pictures, post_job, server_process, temporary_files
+from ._world import NO_BLAS, ended, is_picture, logged_server_process, pictures, post_job, temporary_files
 from .case import Case, Figures
 
 _SAVE_BYTES, _DOWNLOAD_BYTES = 2 << 20, 1 << 20
@@ -48,7 +48,7 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
 def _save(disk: SmallDisk, rng: random.Random, folder: Path, sums: dict[str, int]) -> None:
     output = disk.folder / "out"
     environment = {"BONSAI_ENGINE": ENGINE, NOTES: str(folder / "notes"), FULL: str(disk.gate), **NO_BLAS}
-    with server_process(output, log=folder / "server.log", **environment) as server:
+    with logged_server_process(output, folder / "server.log", **environment) as server:
         favourite = post_job(server, "plain")
         ended(server, favourite)
         server.client.patch(f"/images/{favourite}", json={"favourite": True}).raise_for_status()
@@ -64,7 +64,7 @@ def _save(disk: SmallDisk, rng: random.Random, folder: Path, sums: dict[str, int
         disk.fill(rng.randrange(60))
         sums["start_unclear"] += not _start_is_refused(output)
         disk.empty()
-    with server_process(output, log=folder / "server.log", **environment) as server:
+    with logged_server_process(output, folder / "server.log", **environment) as server:
         found = server.client.get("/images", params={"favourite": True}).json()["images"]
         sums["index_lost"] += [image["id"] for image in found] != [favourite]
     sums["corrupt"] += sum(not is_picture(path) for path in pictures(output))
