@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import pytest
 
 from server.__main__ import Server, configure, listen
 from server.app import create_app
-from server.settings import Settings
+from server.settings import Settings, is_loopback
 from server.studio import Studio
 from tests.server.fake_engine import GATE
 
@@ -119,6 +120,25 @@ def _no_blas_for_fake_engines() -> Iterator[None]:
     del os.environ["BONSAI_BLAS"]
     if before is not None:
         os.environ["BONSAI_BLAS"] = before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nobody_else_is_called() -> Iterator[None]:
+    """No test of the server, and so nothing that a request can make it do, opens a connection to another computer."""
+    connect, called = socket.socket.connect, []
+    own = {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        internet = self.family in (socket.AF_INET, socket.AF_INET6)
+        if internet and not is_loopback(str(address[0])) and address[0] not in own and self.type == socket.SOCK_STREAM:
+            called.append(address)
+            raise ConnectionRefusedError(f"{address} is another computer")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        yield
+    assert called == []
 
 
 @pytest.fixture
