@@ -60,14 +60,14 @@ def captions(folder: Path, stream: int = TRAINING) -> list[list[str]]:
 
 
 def _draw_chunk(task: tuple[Path, int, int, int, int]) -> list[list[str]]:
-    from .data import pairs  # in the process that draws
+    from .data import pair  # in the process that draws
 
     path, start, count, seed, stream = task
     target = open_memmap(path, "r+")
     found = []
-    for index, (picture, texts) in enumerate(pairs(count, _mixed(seed, stream, start), target.shape[1])):
-        target[start + index] = picture
-        found.append([texts] if isinstance(texts, str) else list(texts))
+    for index in range(start, start + count):
+        target[index], texts = pair(index, _mixed(seed, stream), target.shape[1])
+        found.append(list(texts))
     return found
 
 

@@ -161,7 +161,7 @@ class Loop:
 
 
 def bundle(run_folder: Path, out: Path) -> list[Path]:
-    """Write the run, without what can be made again, into `out` as files of at most 15 MiB that `unbundle` joins again."""
+    """Write the run, without what can be made again, into `out` as files of 15 MiB that `unbundle` joins again."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(run_folder.iterdir()):
