@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from training.landscape import COLOURED, LANDS, SKIES, WATER, backdrop
-from training.prompts import Expectation
-from training.scene import Place
-from training.segmentation import GREY, Pixels, label, pixels_of
+from .landscape import COLOURED, LANDS, SKIES, WATER, backdrop
+from .prompts import Expectation
+from .scene import Place
+from .segmentation import GREY, Pixels, label, pixels_of
 
 SKY_ROWS, LAND_ROWS = (0.02, 0.1, 0.2, 0.32), (0.74, 0.82, 0.9, 0.97)
 VARIANTS = (1, 2, 3, 5)  # seeds that between them show every variant of a sky

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from training.palette import RGB, Tones
+from .palette import RGB, Tones
 
 OVERSAMPLING = 4  # each pixel is the mean of 4 x 4: seventeen levels along an edge
 CORNERED = 20  # a polygon of fewer points has corners to round; one of more is a curve

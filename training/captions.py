@@ -3,9 +3,9 @@
 import random
 from collections.abc import Callable
 
-from training import words
-from training.palette import ACCENTS
-from training.scene import Place, Scene, Subject
+from . import words
+from .palette import ACCENTS
+from .scene import Place, Scene, Subject
 
 BETWEEN = {
     "two": ("{} and {}", "{} and {}", "{} next to {}", "{} with {}", "{} beside {}", "{} and {} side by side"),
@@ -141,7 +141,7 @@ def _view(scene: Scene, rng: random.Random) -> str:
         raise ValueError("a view needs a place")
     heads = {"land": rng.choice(words.VIEWS[place.land])} if "land" in place.said else {}
     if "heights" in place.said:
-        heads["heights"] = place.heights
+        heads["heights"] = rng.choice(words.RANGES[place.heights])
     if "body" in place.said:
         heads["body"] = _body(place, rng)
     if not heads:

@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from training import prompts
-from training.captions import caption
-from training.render import SIZE, render
-from training.sampling import sample
+from . import prompts
+from .captions import caption
+from .render import SIZE, render
+from .sampling import sample
 
 Picture = NDArray[np.uint8]  # [size, size, 3]
 CAPTIONS = 4  # of each picture

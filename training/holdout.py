@@ -6,8 +6,8 @@ A hash decides, so that training and evaluation agree without sharing a list.
 import hashlib
 from itertools import combinations
 
-from training.palette import NATURAL
-from training.scene import Scene, Subject
+from .palette import NATURAL
+from .scene import Scene, Subject
 
 # Skies hold these, so that "a house under the moon" is always trained; their pairs with other things are not exempt.
 HEAVENLY = frozenset(("sun", "moon", "cloud"))

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training import backdrops
-from training.palette import ACCENTS, COLOURS, KINDS, NAMES, NATURAL, TINTS, ground
-from training.prompts import Expectation, Prompt, Thing
-from training.render import render
-from training.scene import Place, Scene, Subject
-from training.segmentation import Pixels, Region, ground_colour, is_plain, pixels_of, readings, regions
-from training.subjects_bonsai import FORMS
+from . import backdrops
+from .palette import ACCENTS, COLOURS, KINDS, NAMES, NATURAL, TINTS, ground
+from .prompts import Expectation, Prompt, Thing
+from .render import render
+from .scene import Place, Scene, Subject
+from .segmentation import Pixels, Region, ground_colour, is_plain, pixels_of, readings, regions
+from .subjects_bonsai import FORMS
 
 ALIKE = 0.62  # the least likeness at which a silhouette is taken for a kind
 EXTRA = 0.74  # the likeness at which something that nobody asked for counts as there
@@ -111,20 +111,22 @@ def _things(seen: list[Seen], expected: Expectation, *, outdoors: bool) -> str:
         return ""
     if len(seen) != len(wanted):
         return f"{len(seen)} things, not {len(wanted)}"
-    faults = [_fault(order, wanted, expected.relation) for order in permutations(seen)]
-    return min(faults, key=len)
+    return max(_fault(order, wanted, expected.relation) for order in permutations(seen))[1]
 
 
-def _fault(order: tuple[Seen, ...], wanted: list[Thing], relation: str) -> str:
+def _fault(order: tuple[Seen, ...], wanted: list[Thing], relation: str) -> tuple[int, str]:
+    """How many things are right in this order, one more if their relation is too; and what is wrong."""
+    right = 0
     for seen, thing in zip(order, wanted, strict=True):
         if seen.kind != thing.kind or seen.likeness < ALIKE:
-            return f"a {seen.kind} where a {thing.kind} should be"
+            return right, f"a {seen.kind} where a {thing.kind} should be"
         wrong = _dress(seen, thing)
         if wrong:
-            return wrong
+            return right, wrong
+        right += 1
     if relation and not _lies(order[0].region, order[1].region, relation):
-        return f"the {wanted[0].kind} is not {relation} of the {wanted[1].kind}"
-    return ""
+        return right, f"the {wanted[0].kind} is not {relation} of the {wanted[1].kind}"
+    return right + 1, ""
 
 
 def _dress(seen: Seen, thing: Thing) -> str:
@@ -165,9 +167,10 @@ def _shares(region: Region, part: tuple[float, float]) -> NDArray[np.float64]:
 def _examples() -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[str, str]]]:
     """Silhouettes [n, 1024], aspects [n] and names of rendered examples: every kind at two sizes, either way round."""
     shapes, aspects, names = [], [], []
+    meadow = Place("day", "meadow")
     for kind in KINDS:
-        for subject in _models(kind):
-            for place in (None, Place("day", "meadow")):
+        for k, subject in enumerate(_models(kind)):
+            for place in (None, meadow) if kind == "bonsai" or k < 2 else (None,):
                 found = regions(pixels_of(render(_alone(subject, place))))
                 for silhouette in (found[0].silhouette, found[0].silhouette[:, ::-1]) if found else ():
                     shapes.append(silhouette.ravel())

@@ -10,11 +10,11 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.canvas import OVERSAMPLING, Pen, Point, enlarge, shrink, smooth
-from training.look import Look
-from training.palette import COLOURS, RGB, Tones, mix
-from training.scene import Place
-from training.subjects import moon as crescent
+from .canvas import OVERSAMPLING, Pen, Point, enlarge, shrink, smooth
+from .look import Look
+from .palette import COLOURS, RGB, Tones, mix
+from .scene import Place
+from .subjects import moon as crescent
 
 Stops = tuple[RGB, RGB, RGB]  # zenith, middle, horizon
 SKIES: dict[str, tuple[Stops, ...]] = {

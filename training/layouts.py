@@ -8,9 +8,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from training.palette import ACCENTS, KINDS, NAMES, NATURAL, TINTS
-from training.scene import Scene, Subject
-from training.subjects_bonsai import FORMS
+from .palette import ACCENTS, KINDS, NAMES, NATURAL, TINTS
+from .scene import Scene, Subject
+from .subjects_bonsai import FORMS
 
 SIZES: dict[str, float] = {
     "tiny": 0.13, "small": 0.18, "little": 0.18, "large": 0.4, "big": 0.4, "huge": 0.44, "giant": 0.44,

@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from training.canvas import Point
-from training.palette import COLOURS, Tones
+from .canvas import Point
+from .palette import COLOURS, Tones
 
 
 @dataclass

@@ -7,11 +7,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from training.landscape import COLOURED, WATER
-from training.layouts import dressed
-from training.palette import ACCENTS, NAMES
-from training.scene import Place, Scene, Subject
-from training.subjects_bonsai import FORMS, SEASON_COLOUR
+from .landscape import COLOURED, WATER
+from .layouts import dressed
+from .palette import ACCENTS, NAMES
+from .scene import Place, Scene, Subject
+from .subjects_bonsai import FORMS, SEASON_COLOUR
 
 GROUNDED = ("tree", "bonsai", "house", "flower", "mushroom", "cat", "cup", "bird")
 FLYING = ("butterfly", "lantern", "star", "heart", "cloud")

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations
 
-from training import holdout, layouts, places, words
-from training.holdout import is_held_out
-from training.palette import ACCENTS, KINDS, NAMES, NATURAL
-from training.scene import Place, Scene, Subject
-from training.subjects_bonsai import SEASON_COLOUR
+from . import holdout, layouts, places, words
+from .holdout import is_held_out
+from .palette import ACCENTS, KINDS, NAMES, NATURAL
+from .scene import Place, Scene, Subject
+from .subjects_bonsai import SEASON_COLOUR
 
 CATEGORIES = ("single", "two", "counting", "colors", "position", "color_attr")
 FREE = "free"
@@ -91,7 +91,7 @@ def held_out(category: str, count: int, seed: int = 0) -> list[Prompt]:
 
 def free(count: int = 60) -> list[Prompt]:
     """Prompts as people write them; the first `count` of the list."""
-    from training.free_prompts import PROMPTS  # it needs this module's classes
+    from .free_prompts import PROMPTS  # it needs this module's classes
 
     if count > len(PROMPTS):
         raise ValueError(f"there are {len(PROMPTS)} free prompts, not {count}")
@@ -174,10 +174,10 @@ def clean_scene(prompt: Prompt, rng: random.Random) -> Scene:
 
 def _subject(rng: random.Random, thing: Thing, ground: str) -> Subject:
     colour = thing.colour or SEASON_COLOUR.get(thing.season, "")
-    while True:
-        subject = layouts.dressed(rng, thing.kind, colour=colour, naming=0.0, accents=0.0)
-        if not ground or ground not in (subject.colour, subject.accent):
-            break
+    subject = layouts.dressed(rng, thing.kind, colour=colour, naming=0.0, accents=0.0)
+    if subject.accent and subject.accent == ground:
+        visible = next(name for name in ("white", "brown", "red") if name not in (ground, subject.colour))
+        subject = replace(subject, accent=visible)
     form = thing.form or ("informal" if thing.season == "snow" else subject.form)
     return replace(subject, form=form, season=thing.season, accent=thing.accent or subject.accent)
 

@@ -5,12 +5,12 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training import landscape, weather
-from training.canvas import Pen, enlarge, shrink, smooth
-from training.look import Look
-from training.palette import ACCENTS, COLOURS, RGB, TINTS, Tones, ground, mix, toned
-from training.scene import Scene, Subject
-from training.subjects import draw
+from . import landscape, weather
+from .canvas import Pen, enlarge, shrink, smooth
+from .look import Look
+from .palette import ACCENTS, COLOURS, RGB, TINTS, Tones, ground, mix, toned
+from .scene import Scene, Subject
+from .subjects import draw
 
 SIZE = 256
 STANDING = frozenset(("flower", "mushroom", "tree", "bonsai", "house", "cup", "cat", "bird"))

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Callable
 
-from training import layouts, places
-from training.holdout import is_held_out
-from training.scene import Scene
+from . import layouts, places
+from .holdout import is_held_out
+from .scene import Scene
 
 MIXTURE: tuple[tuple[Callable[[random.Random], Scene], float], ...] = (
     (layouts.single, 19.0),

@@ -7,11 +7,11 @@ speaks of: how many petals, how long a tail) from the look's seed alone, so the 
 import math
 from collections.abc import Callable
 
-from training import subjects_animals as animals
-from training import subjects_bonsai as bonsai
-from training import subjects_things as things
-from training.canvas import Pen, Point, smooth
-from training.look import Look, scaled
+from . import subjects_animals as animals
+from . import subjects_bonsai as bonsai
+from . import subjects_things as things
+from .canvas import Pen, Point, smooth
+from .look import Look, scaled
 
 
 def draw(kind: str, pen: Pen, look: Look) -> None:

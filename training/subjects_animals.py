@@ -2,9 +2,9 @@
 
 import math
 
-from training.canvas import Pen, Point, smooth
-from training.look import Look, scaled
-from training.palette import COLOURS, RGB, Tones
+from .canvas import Pen, Point, smooth
+from .look import Look, scaled
+from .palette import COLOURS, RGB, Tones
 
 INK: RGB = (24, 24, 30)
 PAPER: RGB = (252, 252, 250)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.canvas import Pen, Point, smooth
-from training.look import Look
-from training.palette import RGB, Tones, mix
+from .canvas import Pen, Point, smooth
+from .look import Look
+from .palette import RGB, Tones, mix
 
 BARK = Tones((172, 128, 92), (128, 88, 60), (94, 62, 46), (52, 34, 26))
 MOSS = Tones((150, 190, 96), (108, 156, 78), (78, 122, 62), (44, 72, 40))

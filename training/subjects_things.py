@@ -2,9 +2,9 @@
 
 import math
 
-from training.canvas import Pen, Point, smooth
-from training.look import Look
-from training.palette import COLOURS, RGB, Tones
+from .canvas import Pen, Point, smooth
+from .look import Look
+from .palette import COLOURS, RGB, Tones
 
 BARK = COLOURS["brown"]
 LEAF = Tones((132, 196, 104), (82, 158, 78), (52, 118, 66), (26, 70, 44))

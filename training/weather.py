@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.canvas import Pen, smooth
-from training.landscape import spread
-from training.palette import RGB
+from .canvas import Pen, smooth
+from .landscape import spread
+from .palette import RGB
 
 DRIFT: dict[str, tuple[RGB, RGB]] = {
     "petals": ((255, 214, 228), (246, 158, 190)),

@@ -64,9 +64,10 @@ WEATHERS: dict[str, tuple[str, ...]] = {
     "leaves": ("with falling leaves",),
 }
 HEIGHTS: dict[str, tuple[str, ...]] = {
-    "mountains": ("in front of mountains", "with mountains", "in the mountains"),
+    "mountains": ("in front of mountains", "with mountains", "in the mountains", "before a mountain"),
     "hills": ("in front of hills", "with hills"),
 }
+RANGES = {"mountains": ("mountains", "mountains", "a mountain"), "hills": ("hills", "green hills")}
 BODIES: dict[str, tuple[str, ...]] = {
     "sun": ("sun",),
     "moon": ("full moon", "moon"),

@@ -1,0 +1,32 @@
+"""Training pairs: each depends on the seed and its number alone, and no free prompt is among the captions."""
+
+import numpy as np
+
+from training import data, prompts
+
+
+def test_an_item_depends_on_seed_and_number_alone() -> None:
+    alone = list(data.pairs(6, seed=3, size=64))
+    halves = [list(data.pairs(6, seed=3, size=64, start=k, step=2)) for k in (0, 1)]
+    for k, (picture, texts) in enumerate(alone):
+        other, others = halves[k % 2][k // 2]
+        assert np.array_equal(picture, other)
+        assert texts == others
+
+
+def test_items_are_pictures_with_four_captions() -> None:
+    for picture, texts in data.pairs(3, size=96):
+        assert picture.shape == (96, 96, 3)
+        assert picture.dtype == np.uint8
+        assert len(texts) == data.CAPTIONS
+        assert all(texts)
+
+
+def test_another_seed_is_other_data() -> None:
+    assert data.pair(0, 1, 64)[1] != data.pair(0, 2, 64)[1]
+
+
+def test_free_prompts_are_reserved_and_single_words_are_not() -> None:
+    assert data.plain_words("Two red houses at night.") in data._reserved()
+    assert data.plain_words("bonsai") not in data._reserved()
+    assert len(prompts.free()) == 60

@@ -1,0 +1,94 @@
+"""The judge passes clean drawings, fails other prompts' drawings, and says why."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training import backdrops, prompts
+from training.judge import judge
+from training.prompts import Expectation, Prompt, Thing
+from training.render import render
+from training.scene import Place, Scene, Subject
+from training.segmentation import filled, is_plain, label, pixels_of
+
+
+def _drawn(prompt: Prompt, seed: int = 1) -> Image.Image:
+    return render(prompts.clean_scene(prompt, random.Random(seed)))
+
+
+def _prompt(*things: Thing, **rest: str) -> Prompt:
+    return Prompt("", "free", Expectation(things, **rest))
+
+
+@pytest.mark.parametrize("category", prompts.CATEGORIES)
+def test_clean_drawings_pass_and_others_do_not(category: str) -> None:
+    asked = prompts.held_out(category, 12, seed=5)
+    pictures = [_drawn(prompt) for prompt in asked]
+    assert all(judge(picture, prompt).passed for picture, prompt in zip(pictures, asked, strict=True))
+    shifted = [judge(picture, prompt).passed for picture, prompt in zip(pictures[1:], asked, strict=False)]
+    assert sum(shifted) <= 1
+
+
+def test_it_is_strict_on_number_kind_colour_relation_and_ground() -> None:
+    cat, cup = Subject("cat", "red", 0.26, 0.5, 0.19), Subject("cup", "blue", 0.74, 0.5, 0.19)
+    picture = render(Scene("left", (cat, cup), ground="yellow"))
+    right = Expectation((Thing("cat", colour="red"), Thing("cup", colour="blue")), "left", "yellow")
+    assert judge(picture, Prompt("", "position", right)).passed
+    for wrong, reason in (
+        (replace(right, things=(Thing("cat"), Thing("cup", 2))), "2 things, not 3"),
+        (replace(right, things=(Thing("cat"), Thing("fish"))), "should be"),
+        (replace(right, things=(Thing("cat", colour="blue"), Thing("cup"))), "the cat is not blue"),
+        (replace(right, relation="right"), "not right of"),
+        (replace(right, ground="green"), "the ground is not green"),
+        (replace(right, sky="night"), "there is no landscape"),
+    ):
+        verdict = judge(picture, Prompt("", "position", wrong))
+        assert not verdict.passed
+        assert reason in verdict.reason
+
+
+def test_a_little_blur_and_noise_is_forgiven() -> None:
+    prompt = prompts.held_out("counting", 1)[0]
+    pixels = np.asarray(_drawn(prompt).resize((128, 128)).resize((256, 256)), np.float64)
+    noisy = np.clip(pixels + np.random.default_rng(0).normal(0, 5, pixels.shape), 0, 255).astype(np.uint8)
+    assert judge(Image.fromarray(noisy), prompt).passed
+
+
+def test_landscapes_are_recognised() -> None:
+    for sky, land in (("night", "snow"), ("sunset", "sea"), ("pink", "meadow"), ("day", "desert")):
+        place = Place(sky, land, "mountains", body="moon" if sky == "night" else "sun", body_x=0.8)
+        pixels = pixels_of(render(Scene("view", (), place=place, seed=4)))
+        assert not is_plain(pixels)
+        assert backdrops.place_of(pixels) == (sky, land)
+        assert backdrops.has_body(pixels)
+        assert backdrops.has_heights(pixels)
+
+
+@pytest.mark.parametrize("weather", ["rain", "snow", ""])
+def test_weather_is_recognised(weather: str) -> None:
+    place = Place("grey" if weather == "rain" else "winter", "meadow", weather=weather)
+    assert backdrops.weather_of(pixels_of(render(Scene("view", (), place=place)))) == weather
+
+
+def test_bonsai_are_judged_by_form_season_and_pot() -> None:
+    tree = Subject("bonsai", "pink", r=0.34, form="cascade", season="cherry", accent="blue")
+    picture = render(Scene("single", (tree,)))
+    assert judge(picture, _prompt(Thing("bonsai", season="cherry", form="cascade", accent="blue"))).passed
+    assert "not formal" in judge(picture, _prompt(Thing("bonsai", form="formal"))).reason
+    assert "is red" in judge(picture, _prompt(Thing("bonsai", accent="red"))).reason
+    assert "not red or orange" in judge(picture, _prompt(Thing("bonsai", season="maple"))).reason
+
+
+def test_regions_are_numbered_and_holes_filled() -> None:
+    mask = np.zeros((9, 9), bool)
+    mask[1:6, 1:6] = True
+    mask[3, 3] = False
+    mask[7, 7] = True
+    labels, count = label(mask)
+    assert count == 2
+    assert labels[1, 1] == labels[5, 5] != labels[7, 7]
+    assert filled(mask)[3, 3]
+    assert filled(mask).sum() == 26
