@@ -20,9 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `training` is no
 
 import torch
 
+from training.install import install
 from training.options import PRESETS, STAGES, TIMED_STAGES, Options, preset
 from training.run import Paused, Run, bundle, unbundle
 from training.stages import train
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,8 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run = Run(options.out, _settings(options), options.minutes)
     except ValueError as error:
-        print(f"train_seedling: {error}", file=sys.stderr)
-        return 2
+        return _refused(error)
     signal.signal(signal.SIGTERM, lambda *_: setattr(run, "deadline", 0.0))
     try:
         train(run, options.stage)
@@ -47,7 +49,17 @@ def main(arguments: list[str] | None = None) -> int:
         if options.bundle:
             for path in bundle(options.out, options.bundle):
                 print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    try:
+        if options.install:
+            install(run, PROJECT)
+    except ValueError as error:
+        return _refused(error)
     return 0
+
+
+def _refused(error: ValueError) -> int:
+    print(f"train_seedling: {error}", file=sys.stderr)
+    return 2
 
 
 def _settings(options: argparse.Namespace) -> Options:
@@ -75,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch on a CPU")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="at the end, write the run there in files of 15 MiB")
     parser.add_argument("--resume-from", type=Path, metavar="DIR", help="begin with a run that --bundle wrote")
+    parser.add_argument("--install", action="store_true", help="then put the checkpoints and the page into the project")
     return parser
 
 

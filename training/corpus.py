@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -61,11 +62,9 @@ class Corpus:
         vae = load_file(run.weights("vae"))
         mean, variance = (vae[f"bn.running_{name}"].float().to(device()) for name in ("mean", "var"))
         self._mean, self._std = mean, torch.sqrt(variance + run.options.vae_config()["batch_norm_eps"])
-        texts = rendering.captions(run.cache)
-        self.phrasings = min(len(options) for options in texts)
-        ids, lengths = self.tokenizer([text for options in texts for text in options[: self.phrasings]])
-        self._ids = self._settled(ids).view(len(texts), self.phrasings, -1)
-        self._lengths = self._settled(lengths).view(len(texts), self.phrasings)
+        ids, lengths = _tokens(run, self.tokenizer)
+        self.phrasings = ids.shape[1]
+        self._ids, self._lengths = self._settled(ids), self._settled(lengths)
         files = ("latents.npy", "latents-half.npy")
         self._full, self._half = (self._settled(np.load(run.cache / name, mmap_mode="r+")) for name in files)
         self.empty = tuple(self._settled(part)[0] for part in self.tokenizer([""]))
@@ -87,3 +86,15 @@ class Corpus:
     def _settled(self, array: Any) -> Tensor:
         tensor = torch.from_numpy(array)
         return tensor.to(device()) if device().type == "cuda" else tensor
+
+
+def _tokens(run: Run, tokenizer: PromptTokenizer) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Ids [pictures, phrasings, tokens] and lengths [pictures, phrasings] of all captions, kept in the cache."""
+    path = run.cache / "tokens.npz"
+    if not path.is_file():
+        texts = rendering.captions(run.cache)
+        phrasings = min(len(options) for options in texts)
+        ids, lengths = tokenizer([text for options in texts for text in options[:phrasings]])
+        np.savez(path, ids=ids.reshape(len(texts), phrasings, -1), lengths=lengths.reshape(len(texts), phrasings))
+    with np.load(path) as kept:
+        return kept["ids"], kept["lengths"]

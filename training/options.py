@@ -197,7 +197,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "text_heads": 4,
         "batch": 48,
         "minutes": {
-            "vae": 30.0,
+            "vae": 45.0,
             "flow": 360.0,
             "guidance": 40.0,
             "steps": 60.0,

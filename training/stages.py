@@ -24,6 +24,7 @@ def make_tokenizer(run: Run) -> None:
     rendering.render(run.cache, run.options, run.options.images)
     texts = rendering.caption_texts(rendering.captions(run.cache))
     train_tokenizer(texts, run.options.vocabulary, run.folder / "tokenizer")
+    (run.cache / "tokens.npz").unlink(missing_ok=True)  # of an earlier vocabulary
     run.log("tokenizer", f"{run.options.images} pictures, {len(texts)} captions")
 
 

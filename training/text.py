@@ -89,7 +89,8 @@ class PromptTokenizer:
         """Ids [prompts, length], and how many of each row are real."""
         encodings = self._backend.encode_batch_fast([chat(prompt) for prompt in prompts])
         ids = np.array([encoding.ids for encoding in encodings], dtype=np.int16)
-        return ids, np.array([sum(encoding.attention_mask) for encoding in encodings], dtype=np.int16)
+        masks = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int8)
+        return ids, masks.sum(1, dtype=np.int16)
 
 
 class TextEncoder(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ pytest.importorskip("diffusers")
 from safetensors.torch import load_file  # noqa: E402
 
 from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
+from training import install as install_module  # noqa: E402
 from training.drawing import EngineDrawer, TorchDrawer, load_generator  # noqa: E402
 from training.evaluate import noise  # noqa: E402
 from training.export import COMMON  # noqa: E402
+from training.install import install  # noqa: E402
 from training.quantise import BITS, Variant, block_linears, quantised, unpacked  # noqa: E402
+from training.report import CARD, PAGE, PICTURES, REPORT  # noqa: E402
 from training.run import EXPORT  # noqa: E402
 from training.text import PromptTokenizer  # noqa: E402
 
@@ -81,3 +85,25 @@ def test_the_index_names_no_path_of_this_machine(trained: Any) -> None:
         assert str(trained.folder) not in path.read_text(encoding="utf-8")
     index = json.loads((trained.folder / EXPORT / "binary" / "model_index.json").read_text())
     assert index["_common_folder"] == f"../{COMMON}"
+
+
+def test_a_complete_run_is_put_into_the_project(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded = tmp_path / "bonsai_mlx" / "seedling"
+    (embedded / "ternary").mkdir(parents=True)
+    (embedded / "ternary" / "old.safetensors").write_bytes(b"old")
+    (tmp_path / "docs").mkdir()
+    with pytest.raises(ValueError, match=r"seedling\.md is missing"):
+        install(trained, tmp_path)
+    report = trained.folder / REPORT
+    (report / PICTURES).mkdir(parents=True)
+    (report / CARD).write_text("card")
+    (report / PAGE).write_text("page")
+    monkeypatch.setattr(install_module, "LIMIT_BYTES", 1000)
+    with pytest.raises(ValueError, match="the limit"):
+        install(trained, tmp_path)
+    assert (embedded / "ternary" / "old.safetensors").is_file()  # a refusal changes nothing
+    monkeypatch.undo()
+    install(trained, tmp_path)
+    assert not (embedded / "ternary" / "old.safetensors").exists()
+    assert Checkpoint.open(embedded / "binary").variant == "binary"
+    assert (tmp_path / "docs" / PAGE).read_text() == "page"
