@@ -173,7 +173,9 @@ def _change_dtype(draft: Draft) -> None:
 
 def _name_twice(draft: Draft) -> None:
     name = draft.entries[0][0]
-    spelled: Any = name if draft.rng.random() < 0.5 else Raw(f'"\\u{ord(name[0]):04x}{name[1:]}"') if name else name
+    spelled: Any = name
+    if isinstance(name, str) and name and draft.rng.random() < 0.5:
+        spelled = Raw(f'"\\u{ord(name[0]):04x}{name[1:]}"')
     draft.entries.append((spelled, dict(draft.entry())))
 
 
