@@ -67,9 +67,9 @@ def _places() -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[str,
 
 def weather_of(pixels: Pixels) -> str:
     """ "rain" for many bright upright strokes, "snow" for many bright dots down to the foot of the picture, else ""."""
-    image = Image.fromarray((pixels @ GREY).astype(np.uint8))
+    image = Image.fromarray((pixels @ GREY).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))  # against grain
     floor = image.filter(ImageFilter.MinFilter(9)).filter(ImageFilter.MaxFilter(9))
-    bright = np.asarray(image, np.float64) - np.asarray(floor, np.float64) > 9
+    bright = np.asarray(image, np.float64) - np.asarray(floor, np.float64) > 6
     labels, count = label(bright)
     if count == 0:
         return ""
@@ -77,7 +77,7 @@ def weather_of(pixels: Pixels) -> str:
     for k in range(1, count + 1):
         ys, xs = np.nonzero(labels == k)
         tall, wide = np.ptp(ys) + 1, np.ptp(xs) + 1
-        strokes += bool(tall >= 7 and tall > 1.6 * wide)
+        strokes += bool(tall >= 7 and tall > 1.4 * wide)
         dots += bool(3 <= tall <= 9 and 3 <= wide <= 9)
     if strokes >= 8 and strokes > dots:
         return "rain"

@@ -71,7 +71,7 @@ PROMPTS: tuple[tuple[str, Expectation], ...] = (
     ("could you paint a red fish?", _one("fish", "red")),
     ("I would like a white cat, please", _one("cat", "white")),
     ("a cute orange cat in the desert", _one("cat", "orange", land="desert")),
-    ("a lighthouse keeper's little red house by the sea", _one("house", "red", land="sea")),
+    ("a little red house by the sea", _one("house", "red", land="sea")),
     ("red lantern in the night", _one("lantern", "red", sky="night")),
     ("butterfly", _one("butterfly")),
     ("a house under a red moon", _one("house", sky="night", body="moon")),

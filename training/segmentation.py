@@ -5,6 +5,7 @@ Knows pixels and regions; what a region is a picture of, `judge` decides.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,32 @@ GRID = 32  # side of a region's normalised silhouette
 SPECK = 0.0028  # share of the picture below which a region is dirt: half the smallest thing ever drawn
 DARK = 72  # median brightness of a night sky, at most
 GREY = np.array([0.299, 0.587, 0.114])
+
+
+class Reading(NamedTuple):
+    """One way to read a landscape.
+
+    `smoothing` is how wide a bright speck (rain, snow) is wiped away, `joining` how wide a gap in an outline is closed,
+    `depth` how dark an outline must be beside its surroundings; what differs by `unlike` from the borders at its height
+    counts as well, unless 0.
+    """
+
+    smoothing: int = 1
+    joining: int = 5
+    depth: float = 1.0
+    unlike: float = 0.0
+
+
+READINGS = (
+    Reading(),
+    Reading(smoothing=3),
+    Reading(smoothing=5),
+    Reading(joining=9),
+    Reading(depth=0.5),
+    Reading(depth=0.35, joining=7),
+    Reading(smoothing=3, depth=0.6, unlike=60.0),
+    Reading(unlike=90.0),
+)
 
 
 @dataclass(frozen=True)
@@ -61,14 +88,13 @@ def regions(pixels: Pixels) -> list[Region]:
 def readings(pixels: Pixels) -> Iterator[list[Region]]:
     """The things in the picture, biggest first, read in one way after another.
 
-    A plain ground has one reading. In a landscape rain and flakes cut through outlines, and smoothing them away
-    thickens the outlines: each degree of smoothing, and of joining broken outlines, is a reading.
+    A plain ground has one reading. A landscape has several, since no measure finds every outline: see `READINGS`.
     """
     if is_plain(pixels):
         yield _regions(_on_plain(pixels), pixels)
         return
-    for smoothing, joining in ((1, 5), (3, 5), (5, 5), (1, 9)):
-        yield _regions(_outlined(pixels, smoothing, joining), pixels)
+    for reading in READINGS:
+        yield _regions(_outlined(pixels, reading), pixels)
 
 
 def _regions(mask: Mask, pixels: Pixels) -> list[Region]:
@@ -89,23 +115,23 @@ def _on_plain(pixels: Pixels) -> Mask:
     return _opened(filled(_closed(away > 34, 3)), 3)
 
 
-def _outlined(pixels: Pixels, smoothing: int, joining: int) -> Mask:
+def _outlined(pixels: Pixels, how: Reading) -> Mask:
     """What dark outlines enclose: thin lines darker than both sides, joined, filled, and rid of loose strokes.
 
     At night outlines are lost in the dark; there whatever is unlike the borders at its height counts as well.
     """
     grey = (pixels @ GREY).astype(np.uint8)
-    image = Image.fromarray(grey).filter(ImageFilter.MinFilter(smoothing)).filter(ImageFilter.MaxFilter(smoothing))
-    if smoothing == 1:
+    image = Image.fromarray(grey).filter(ImageFilter.MinFilter(how.smoothing))
+    image = image.filter(ImageFilter.MaxFilter(how.smoothing))
+    if how.smoothing == 1:
         image = image.filter(ImageFilter.GaussianBlur(0.6))
     around = np.asarray(image.filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.MinFilter(9)), np.float64)
     dent = around - np.asarray(image, np.float64)
-    lines = dent > 8 + 0.1 * around
-    if np.median(grey[: len(grey) // 3]) < DARK:
+    lines = dent > how.depth * (8 + 0.1 * around)
+    if how.unlike or np.median(grey[: len(grey) // 3]) < DARK:
         edge = np.median(np.concatenate([pixels[:, :8], pixels[:, -8:]], axis=1), axis=1)[:, None]
-        lines |= np.linalg.norm(pixels - edge, axis=-1) > 46 + 10 * smoothing
-    lines = _closed(lines, joining)
-    return _opened(filled(lines), 5)
+        lines |= np.linalg.norm(pixels - edge, axis=-1) > (how.unlike or 46 + 10 * how.smoothing)
+    return _opened(filled(_closed(lines, how.joining)), 5)
 
 
 def _closed(mask: Mask, side: int) -> Mask:
