@@ -40,6 +40,13 @@ def test_landing_follows_a_field_whose_paths_are_known() -> None:
         assert landed[2 * index : 2 * index + 2].mean().item() == pytest.approx(expected, rel=2e-3)
 
 
+def test_a_single_guided_step_is_taken_at_the_level_it_starts_from() -> None:
+    levels = student_levels(OPTIONS)
+    starts = torch.zeros(4, 1, 1, device=levels.device)
+    landed = landing_velocity(lambda _, sigmas: sigmas[:, None, None], starts, levels, replace(OPTIONS, substeps=1))
+    torch.testing.assert_close(landed.flatten(), levels[:-1])
+
+
 def test_a_perfect_model_is_left_as_it_is() -> None:
     levels = student_levels(OPTIONS)
     starts = torch.randn(4, 2, 3, device=levels.device)
