@@ -23,7 +23,7 @@ from .random_weights import write_random_weights
 VARIANT_BITS = {"ternary": 2, "binary": 1}
 COMMON_COMPONENTS = (TEXT_ENCODER, TOKENIZER, VAE, SCHEDULER)  # the same in both variants
 
-_DIFFUSERS_VERSION = "0.37.0.dev0"
+DIFFUSERS_VERSION = "0.37.0.dev0"  # as in the published files
 _SEEDLING_TOKENIZER = Path(__file__).parent / "seedling" / "common" / TOKENIZER
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _UNPACKED = ("x_embedder", "context_embedder", "time_guidance_embed", "norm_out", "proj_out", "modulation")
@@ -32,7 +32,7 @@ _QUANTIZATION = {"group_size": _TEXT_GROUP, "bits": _TEXT_BITS}
 
 _TRANSFORMER_4B: dict[str, Any] = {
     "_class_name": "Flux2Transformer2DModel",
-    "_diffusers_version": _DIFFUSERS_VERSION,
+    "_diffusers_version": DIFFUSERS_VERSION,
     "attention_head_dim": 128,
     "axes_dims_rope": [32, 32, 32, 32],
     "eps": 1e-06,
@@ -78,7 +78,7 @@ _TEXT_ENCODER_4B: dict[str, Any] = {
 }
 _VAE_4B: dict[str, Any] = {
     "_class_name": "AutoencoderKLFlux2",
-    "_diffusers_version": _DIFFUSERS_VERSION,
+    "_diffusers_version": DIFFUSERS_VERSION,
     "act_fn": "silu",
     "batch_norm_eps": 0.0001,
     "batch_norm_momentum": 0.1,
@@ -96,9 +96,9 @@ _VAE_4B: dict[str, Any] = {
     "use_post_quant_conv": True,
     "use_quant_conv": True,
 }
-_SCHEDULER: dict[str, Any] = {
+SCHEDULER_CONFIG: dict[str, Any] = {
     "_class_name": "FlowMatchEulerDiscreteScheduler",
-    "_diffusers_version": _DIFFUSERS_VERSION,
+    "_diffusers_version": DIFFUSERS_VERSION,
     "base_image_seq_len": 256,
     "base_shift": 0.5,
     "invert_sigmas": False,
@@ -114,7 +114,7 @@ _SCHEDULER: dict[str, Any] = {
     "use_exponential_sigmas": False,
     "use_karras_sigmas": False,
 }
-_MODEL_INDEX: dict[str, Any] = {"_class_name": "Flux2KleinPipeline", "_diffusers_version": _DIFFUSERS_VERSION}
+_MODEL_INDEX: dict[str, Any] = {"_class_name": "Flux2KleinPipeline", "_diffusers_version": DIFFUSERS_VERSION}
 _PUBLISHED_OUT_LAYERS = (9, 18, 27)  # what a model_index.json without text_encoder_out_layers means
 
 
@@ -248,7 +248,7 @@ def make_checkpoint(
 
 def _write_common(out: Path, parts: Preset, seed: int, tokenizer: Path) -> None:
     shutil.copytree(tokenizer, out / TOKENIZER)
-    _write_json(out / SCHEDULER / "scheduler_config.json", _SCHEDULER)
+    _write_json(out / SCHEDULER / "scheduler_config.json", SCHEDULER_CONFIG)
     _write_text_encoder(out / TEXT_ENCODER, parts.text_encoder, seed)
     _write_json(out / VAE / "config.json", parts.vae)
     tensors = VaeConfig.from_json(parts.vae).tensors()

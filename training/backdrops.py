@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from .expectations import Expectation
 from .landscape import COLOURED, LANDS, SKIES, WATER, backdrop
-from .prompts import Expectation
 from .scene import Place
 from .segmentation import GREY, Pixels, label, pixels_of
 

@@ -25,7 +25,7 @@ from .run import Paused, Run
 
 if TYPE_CHECKING:
     from .drawing import Drawer
-    from .prompts import Prompt
+    from .expectations import Prompt
 
 FOLDER = "evaluation"  # in the run's folder
 FREE, FREE_PROMPTS = "free", 60

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bonsai_mlx.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint
+from bonsai_mlx.synthesis import DIFFUSERS_VERSION, SCHEDULER_CONFIG
 
 from .distil import TEXT_FILE, pack_transformer
 from .networks import build_transformer, build_vae
@@ -25,26 +26,7 @@ from .run import EXPORT, Run
 
 COMMON = "common"
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
-_DIFFUSERS_VERSION = "0.37.0.dev0"  # as in the published files
 _UNPACKED = ("x_embedder", "context_embedder", "time_guidance_embed", "norm_out", "proj_out", "modulation")
-_SCHEDULER: dict[str, Any] = {
-    "_class_name": "FlowMatchEulerDiscreteScheduler",
-    "_diffusers_version": _DIFFUSERS_VERSION,
-    "base_image_seq_len": 256,
-    "base_shift": 0.5,
-    "invert_sigmas": False,
-    "max_image_seq_len": 4096,
-    "max_shift": 1.15,
-    "num_train_timesteps": 1000,
-    "shift": 3.0,
-    "shift_terminal": None,
-    "stochastic_sampling": False,
-    "time_shift_type": "exponential",
-    "use_beta_sigmas": False,
-    "use_dynamic_shifting": True,
-    "use_exponential_sigmas": False,
-    "use_karras_sigmas": False,
-}
 
 
 def export(run: Run) -> None:
@@ -70,7 +52,7 @@ def export_rounded(run: Run, variant: Variant, folder: Path) -> None:
 def write_variant(options: Options, folder: Path, tensors: dict[str, Tensor], variant: str) -> None:
     """A variant's own files: the index and the packed transformer."""
     target = folder / TRANSFORMER
-    config = options.transformer_config() | {"_diffusers_version": _DIFFUSERS_VERSION}
+    config = options.transformer_config() | {"_diffusers_version": DIFFUSERS_VERSION}
     packing = {"bits": BITS[_variant(variant)], "group_size": BLOCK_GROUP, "skip_patterns": list(_UNPACKED)}
     _write_json(target / "config.json", config)
     _write_json(target / "quantization_config.json", packing)
@@ -80,7 +62,7 @@ def write_variant(options: Options, folder: Path, tensors: dict[str, Tensor], va
         {
             "_class_name": "Flux2KleinPipeline",
             "_common_folder": f"../{COMMON}",
-            "_diffusers_version": _DIFFUSERS_VERSION,
+            "_diffusers_version": DIFFUSERS_VERSION,
             "max_sequence_length": options.text_tokens,
             "recommended_size": [options.size, options.size],
             "recommended_steps": options.sample_steps,
@@ -96,8 +78,8 @@ def total_bytes(folder: Path) -> int:
 
 def _write_common(run: Run, folder: Path) -> None:
     shutil.copytree(run.folder / "tokenizer", folder / TOKENIZER)
-    _write_json(folder / SCHEDULER / "scheduler_config.json", _SCHEDULER)
-    _write_json(folder / VAE / "config.json", run.options.vae_config() | {"_diffusers_version": _DIFFUSERS_VERSION})
+    _write_json(folder / SCHEDULER / "scheduler_config.json", SCHEDULER_CONFIG)
+    _write_json(folder / VAE / "config.json", run.options.vae_config() | {"_diffusers_version": DIFFUSERS_VERSION})
     vae = build_vae(run.options)
     run.restore("vae", vae)
     kept = {name: _half(value).contiguous() for name, value in vae.state_dict().items()}

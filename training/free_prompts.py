@@ -1,6 +1,6 @@
 """Sixty prompts as people write them, with what a right picture must show."""
 
-from .prompts import Expectation, Thing
+from .expectations import Expectation, Thing
 
 
 def _one(kind: str, colour: str = "", **rest: str) -> Expectation:

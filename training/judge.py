@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import backdrops
+from .expectations import Expectation, Prompt, Thing
 from .palette import ACCENTS, COLOURS, KINDS, NAMES, NATURAL, TINTS, ground
-from .prompts import Expectation, Prompt, Thing
 from .render import render
 from .scene import Place, Scene, Subject
 from .segmentation import Pixels, Region, ground_colour, is_plain, pixels_of, readings, regions

@@ -6,10 +6,12 @@ is a list of what people write. `clean_scene` draws what a prompt asks for, to v
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 
 from . import holdout, layouts, places, words
+from .expectations import Expectation, Prompt, Thing
+from .free_prompts import PROMPTS
 from .holdout import is_held_out
 from .palette import ACCENTS, KINDS, NAMES, NATURAL
 from .scene import Place, Scene, Subject
@@ -26,48 +28,7 @@ FRAMES = (
     "an illustration of {}",
     "an image of {}",
 )
-__all__ = ["CATEGORIES", "FREE", "Expectation", "Prompt", "Thing", "clean_scene", "free", "held_out", "is_held_out"]
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One kind that must be there, so many times; what is "" is free."""
-
-    kind: str
-    count: int = 1
-    colour: str = ""
-    accent: str = ""
-    form: str = ""
-    season: str = ""
-    size: str = ""
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """What a picture must show. `relation` is how the first thing lies to the second; the rest is the place."""
-
-    things: tuple[Thing, ...] = ()
-    relation: str = ""
-    ground: str = ""
-    sky: str = ""
-    land: str = ""
-    weather: str = ""
-    body: str = ""
-    heights: str = ""
-
-    @property
-    def outdoors(self) -> bool:
-        """Whether the words name a landscape."""
-        return bool(self.sky or self.land or self.weather or self.body or self.heights)
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A text, the category it is counted in, and what it asks for."""
-
-    text: str
-    category: str
-    expected: Expectation
+__all__ = ["CATEGORIES", "FREE", "clean_scene", "free", "held_out", "is_held_out"]
 
 
 def held_out(category: str, count: int, seed: int = 0) -> list[Prompt]:
@@ -91,7 +52,6 @@ def held_out(category: str, count: int, seed: int = 0) -> list[Prompt]:
 
 def free(count: int = 60) -> list[Prompt]:
     """Prompts as people write them; the first `count` of the list."""
-    from .free_prompts import PROMPTS  # it needs this module's classes
 
     if count > len(PROMPTS):
         raise ValueError(f"there are {len(PROMPTS)} free prompts, not {count}")

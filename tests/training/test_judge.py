@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from training import backdrops, prompts
+from training.expectations import Expectation, Prompt, Thing
 from training.judge import judge
-from training.prompts import Expectation, Prompt, Thing
 from training.render import render
 from training.scene import Place, Scene, Subject
 from training.segmentation import filled, is_plain, label, pixels_of
