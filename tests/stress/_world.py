@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import psutil
 from PIL import Image
 
+from server.files import ids_in
 from tests.server.conftest import ServerProcess
 
 REAL_ENGINE = "server.engine:mlx_backend"
@@ -128,7 +129,8 @@ def is_picture(path: Path) -> bool:
 
 
 def pictures(output: Path) -> list[Path]:
-    return sorted(output.glob("*.png"))
+    """The pictures' own files; what an interrupted write left behind (`temporary_files`) is none."""
+    return sorted(output / f"{image_id}.png" for image_id, _ in ids_in(output))
 
 
 def temporary_files(output: Path) -> list[Path]:
