@@ -16,6 +16,7 @@ import httpx
 
 from bonsai_mlx import hub, hub_download
 from bonsai_mlx.errors import DownloadError
+from tests.fake_hub import Fault
 from tests.hub.world import TERNARY, hub_with_checkpoints, needed
 from tests.server.conftest import ROOT, ServerProcess
 
@@ -34,7 +35,8 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
     sums = dict.fromkeys(
         ("unnoticed", "unclear", "pages_failed", "not_recovered", "corrupt", "temporary_files", "index_lost"), 0
     )
-    sums |= dict.fromkeys(("start_unclear", "download_unnoticed", "download_unclear", "download_not_recovered"), 0)
+    downloads = ("never_full", "unnoticed", "unclear", "not_recovered")
+    sums |= dict.fromkeys(("start_unclear", *(f"download_{figure}" for figure in downloads)), 0)
     real = True
     for number in range(rounds):
         with small_disk(folder / f"{number}-save", _SAVE_BYTES) as disk:
@@ -99,16 +101,19 @@ def _download(disk: SmallDisk, rng: random.Random, sums: dict[str, int]) -> None
     try:
         with hub_with_checkpoints(disk.folder) as server:
             right = needed(server.repos[TERNARY])
-            when, filled = rng.randrange(30_000, 400_000), False
+            when, filled = rng.uniform(0.1, 0.6) * sum(map(len, right.values())), False
+            server.faults = {path: Fault(chunk_delay_s=0.005) for path in right}  # else it is over before it is seen
             try:
                 for event in hub.download(TERNARY):
                     if event.bytes_done >= when and not filled:
                         disk.fill(rng.randrange(8))
                         filled = True
                 sums["download_unnoticed"] += 1
+                sums["download_never_full"] += not filled
             except DownloadError as error:
                 sums["download_unclear"] += "disk is full" not in str(error) and "too large" not in str(error)
             disk.empty()
+            server.faults = {}
             sums["download_unnoticed"] += hub.status(TERNARY).state == "ready"
             list(hub.download(TERNARY))
             folder = hub.find(TERNARY)
@@ -132,6 +137,7 @@ CASE = Case(
             "temporary_files",
             "index_lost",
             "start_unclear",
+            "download_never_full",
             "download_unnoticed",
             "download_unclear",
             "download_not_recovered",
