@@ -70,6 +70,7 @@ def test_a_line_a_request_and_nothing_forged(spawn: Spawn) -> None:
 def test_nothing_is_written_by_default(spawn: Spawn) -> None:
     server = spawn()
     hostile_requests(server)
+    ask(server, "/ HTTP/9.9 no request at all")
     assert server.end() == ""
 
 
