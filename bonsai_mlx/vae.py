@@ -18,6 +18,7 @@ from . import device
 from .activations import silu
 from .attention import attend
 from .checkpoint import VAE, Checkpoint
+from .layers import Convolution, Linear
 from .layout import VaeConfig
 from .plan import STRIP_VALUES
 
@@ -91,7 +92,7 @@ class Decoder(nn.Module):
         super().__init__()
         channels = config.block_out_channels[::-1]
         self.groups = config.norm_num_groups
-        self.conv_in = nn.Conv2d(config.latent_channels, channels[0], 3)
+        self.conv_in = Convolution(config.latent_channels, channels[0], 3)
         self.mid_block = MidBlock(channels[0], self.groups)
         inputs = (channels[0], *channels[:-1])
         self.up_blocks = [
@@ -99,7 +100,7 @@ class Decoder(nn.Module):
             for index, (before, after) in enumerate(zip(inputs, channels, strict=True))
         ]
         self.conv_norm_out = nn.GroupNorm(self.groups, channels[-1], eps=GROUP_NORM_EPS)
-        self.conv_out = nn.Conv2d(channels[-1], config.out_channels, 3)
+        self.conv_out = Convolution(channels[-1], config.out_channels, 3)
 
     def __call__(self, x: Strips, strip_values: int) -> Generator[tuple[int, int], None, Image8]:
         """Decode once: weights are read from disk when a layer is reached and dropped when it is done."""
@@ -131,7 +132,7 @@ class Encoder(nn.Module):
         super().__init__()
         channels = config.block_out_channels
         groups = config.norm_num_groups
-        self.conv_in = nn.Conv2d(config.in_channels, channels[0], 3)
+        self.conv_in = Convolution(config.in_channels, channels[0], 3)
         inputs = (channels[0], *channels[:-1])
         self.down_blocks = [
             DownBlock(before, after, config.layers_per_block, groups, downsample=index < len(channels) - 1)
@@ -139,7 +140,7 @@ class Encoder(nn.Module):
         ]
         self.mid_block = MidBlock(channels[-1], groups)
         self.conv_norm_out = nn.GroupNorm(groups, channels[-1], eps=GROUP_NORM_EPS)
-        self.conv_out = nn.Conv2d(channels[-1], 2 * config.latent_channels, 3)
+        self.conv_out = Convolution(channels[-1], 2 * config.latent_channels, 3)
 
     def __call__(self, image: mx.array) -> mx.array:
         x = _conv3x3([image], self.conv_in)
@@ -160,11 +161,11 @@ class ResnetBlock(nn.Module):
     def __init__(self, before: int, after: int, groups: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, before, eps=GROUP_NORM_EPS)
-        self.conv1 = nn.Conv2d(before, after, 3)
+        self.conv1 = Convolution(before, after, 3)
         self.norm2 = nn.GroupNorm(groups, after, eps=GROUP_NORM_EPS)
-        self.conv2 = nn.Conv2d(after, after, 3)
+        self.conv2 = Convolution(after, after, 3)
         if before != after:
-            self.conv_shortcut = nn.Conv2d(before, after, 1)
+            self.conv_shortcut = Convolution(before, after, 1)
 
     def __call__(self, x: Strips) -> Strips:
         """Uses up `x`: its strips are dropped as the result grows."""
@@ -203,8 +204,8 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.group_norm = nn.GroupNorm(groups, width, eps=GROUP_NORM_EPS)
         for name in ("to_q", "to_k", "to_v"):
-            self[name] = nn.Linear(width, width)
-        self.to_out = [nn.Linear(width, width)]
+            self[name] = Linear(width, width)
+        self.to_out = [Linear(width, width)]
 
     def __call__(self, x: mx.array) -> mx.array:
         batch, height, width, channels = x.shape
@@ -236,7 +237,7 @@ class DownBlock(nn.Module):
 class _Resample(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3)
+        self.conv = Convolution(width, width, 3)
 
 
 class _Normalise:
@@ -279,13 +280,13 @@ def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
 
 
 def _conv3x3(
-    x: Strips, conv: nn.Conv2d, before: Callable[[mx.array], mx.array] | None = None, *, keep: bool = False
+    x: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None = None, *, keep: bool = False
 ) -> Strips:
     """A padded 3x3 convolution of before(x). Uses up `x` unless `keep`."""
     return list(_iterate_conv3x3(list(x) if keep else x, conv, before))
 
 
-def _iterate_conv3x3(x: Strips, conv: nn.Conv2d, before: Callable[[mx.array], mx.array] | None) -> Iterator[mx.array]:
+def _iterate_conv3x3(x: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None) -> Iterator[mx.array]:
     """The strips of a convolution one by one, from a list that is emptied on the way."""
     above: mx.array | None = None
     while x:

@@ -205,6 +205,13 @@ def _runs_out_of_memory(*_: Any, **__: Any) -> Any:
     yield
 
 
+def test_a_picture_leaves_the_random_state_alone(tiny: Pipeline) -> None:
+    """MLX computes it when somebody asks: until then each use makes the chain behind it longer."""
+    before = np.array(mx.random.state[0])
+    pixels(tiny)
+    assert np.array_equal(np.array(mx.random.state[0]), before)
+
+
 def test_unloading_frees_every_weight(tiny: Pipeline) -> None:
     before = active()
     expected = pixels(tiny)
