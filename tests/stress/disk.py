@@ -101,8 +101,8 @@ def _download(disk: SmallDisk, rng: random.Random, sums: dict[str, int]) -> None
     try:
         with hub_with_checkpoints(disk.folder) as server:
             right = needed(server.repos[TERNARY])
-            when, filled = rng.uniform(0.1, 0.6) * sum(map(len, right.values())), False
-            server.faults = {path: Fault(chunk_delay_s=0.005) for path in right}  # else it is over before it is seen
+            when, filled = rng.uniform(0.1, 0.4) * sum(map(len, right.values())), False
+            server.faults = {path: Fault(chunk_delay_s=0.02) for path in right}  # else it is over before it is seen
             try:
                 for event in hub.download(TERNARY):
                     if event.bytes_done >= when and not filled:
