@@ -194,7 +194,7 @@ def reindex(settings: Settings) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(build_parser().parse_args(arguments))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every malformed request: a line is too much
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every malformed request
     logging.getLogger("bonsai.access").setLevel(
         logging.WARNING if not os.environ.get("BONSAI_ACCESS_LOG") else logging.INFO
     )
