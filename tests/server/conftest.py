@@ -111,7 +111,7 @@ class LiveServer:
         return pid
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="package")
 def _no_blas_for_fake_engines() -> Iterator[None]:
     """Children that draw squares start in half the time without a BLAS."""
     before = os.environ.get("BONSAI_BLAS")
@@ -122,7 +122,7 @@ def _no_blas_for_fake_engines() -> Iterator[None]:
         os.environ["BONSAI_BLAS"] = before
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="package")
 def _nobody_else_is_called() -> Iterator[None]:
     """No test of the server, and so nothing that a request can make it do, opens a connection to another computer."""
     connect, called = socket.socket.connect, []
