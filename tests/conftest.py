@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ VARIANTS = ("ternary", "binary")
 # A shared or busy machine is slow now and then, which says nothing about the code; time is measured where it matters.
 settings.register_profile("bonsai", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bonsai")
+
+# A shell has its background processes ignore Ctrl-C, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=VARIANTS)
