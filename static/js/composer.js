@@ -7,7 +7,7 @@ import { formatSize, plural } from "./format.js";
 import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "./limits.js";
 import { chooseModel, chosenModel, startModelChoice } from "./model-choice.js";
 import { seedText, setLocked, setSeed, startSeed, takeSeed } from "./seed.js";
-import { chooseSize, chosenSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
+import { chooseSize, chosenSize, isTypedSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
 import { showJobs } from "./stage.js";
 import { remember, remembered } from "./storage.js";
 import { state, subscribe } from "./store.js";
@@ -60,7 +60,7 @@ function problem(name, text) {
  * @returns {Record<string, unknown> | null}
  */
 function readForm() {
-  const size = chosenSize();
+  const size = chosenSize() ?? (isTypedSize() ? null : {}); // sizes still to come: the server takes the recommended one
   const seed = takeSeed();
   problem("prompt", prompt.value.trim() ? "" : "Describe the picture in a few words.");
   problem("seed", seed === null ? `A whole number from 0 to ${MAX_SEED}.` : "");

@@ -51,6 +51,9 @@ export function chosenSize() {
   return isSide(size.width) && isSide(size.height) ? size : null;
 }
 
+/** Whether the size is typed, and so may be one that cannot be drawn. */
+export const isTypedSize = () => aspect === CUSTOM;
+
 /** @returns {Fit | undefined} what the server knows of the chosen size */
 export function chosenFit() {
   return fits.find((fit) => same(fit, chosenSize()));

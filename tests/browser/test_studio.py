@@ -102,6 +102,14 @@ def test_wrong_input_is_named_where_it_is(studio: Page) -> None:
     expect(studio.get_by_label("Steps")).to_be_focused()
 
 
+def test_one_need_not_wait_for_the_sizes(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    page.route(re.compile(r"/sizes\?"), lambda _route: None)  # they never come
+    page.goto(site.url)
+    draw(page, "a pink cup on a table")
+    drawn(page, "a pink cup on a table")
+
+
 def test_an_odd_size_can_be_typed(studio: Page) -> None:
     studio.get_by_role("radio", name="Other").check()
     studio.get_by_label("Width, px").fill("100")
