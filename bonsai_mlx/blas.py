@@ -12,6 +12,8 @@ import ctypes.util
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ class BlasStatus:
 
 
 _status: BlasStatus | None = None
+_loaded: ctypes.CDLL | None = None
 
 
 def preload_fast_blas() -> BlasStatus:
@@ -40,7 +43,31 @@ def preload_fast_blas() -> BlasStatus:
     return _status
 
 
+def threads() -> int:
+    """How many threads the library computes with; 1 where it cannot be told to use fewer."""
+    if _loaded is None or not hasattr(_loaded, "openblas_set_num_threads"):
+        return 1
+    return int(_loaded.openblas_get_num_threads())
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Let each call compute on the thread that makes it, for callers that use several threads themselves."""
+    before = threads()
+    _limit_threads(1)
+    try:
+        yield
+    finally:
+        _limit_threads(before)
+
+
+def _limit_threads(count: int) -> None:
+    if _loaded is not None and count != threads():
+        _loaded.openblas_set_num_threads(count)
+
+
 def _preload() -> BlasStatus:
+    global _loaded
     if not sys.platform.startswith("linux"):
         return BlasStatus(library=None, remedy="")
     choice = os.environ.get("BONSAI_BLAS", "")
@@ -54,10 +81,11 @@ def _preload() -> BlasStatus:
     failures = []
     for library in [choice] if choice else _candidates():
         try:
-            ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+            loaded = ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
             failures.append(str(error))
         else:
+            _loaded = loaded
             return BlasStatus(library=library, remedy="")
     return BlasStatus(library=None, remedy="; ".join([HINT, *failures]))
 

@@ -5,19 +5,21 @@ A packed linear [out, in] is three tensors, named as in the checkpoint (MLX's "a
 A value is `code * scale + bias`. Ternary {-s, 0, +s}: codes 0, 1, 2 with bias -s. Binary {-s, +s}: codes 0, 1 with
 scale 2s and bias -s.
 
-On a GPU `mx.quantized_matmul` reads the packed weights directly. Elsewhere a few hundred rows at a time are expanded
+On a GPU `mx.quantized_matmul` reads the packed weights directly. Elsewhere a block of rows at a time is expanded
 to float32 and multiplied, so that the weights stay packed and the scratch memory stays small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from . import device
-from .plan import BLOCK_ROWS  # 6 MB at 3072 inputs: small enough to stay near the cores
+from .cores import Share
+from .plan import BLOCK_BYTES
 
 GROUP_SIZE = 128
 
@@ -49,14 +51,44 @@ class PackedLinear(nn.Module):
         return self.blockwise(x)
 
     def blockwise(self, x: mx.array) -> mx.array:
-        """The same product, BLOCK_ROWS rows at a time: exact in float32, and eager, so that scratch is one block."""
-        out_features = self.weight.shape[0]
-        flat = x.reshape(-1, x.shape[-1]).astype(mx.float32)
-        y = mx.zeros((flat.shape[0], out_features), dtype=mx.float32)
-        for start in range(0, out_features, BLOCK_ROWS):
-            y[:, start : start + BLOCK_ROWS] = flat @ self.dequantized(start, start + BLOCK_ROWS).T
-            mx.eval(y)  # in place, because y has no other user: only then is one block alive at a time
+        """The same product, BLOCK_BYTES of weights at a time: exact in float32, and eager, so scratch is one block."""
+        out_features, in_features = self.weight.shape[0], x.shape[-1]
+        flat = x.reshape(-1, in_features).astype(mx.float32)
+        pieces = []
+        for start, stop in _blocks(out_features, in_features):
+            pieces.append(flat @ self.dequantized(start, stop).T)
+            mx.eval(pieces[-1])
+        y = pieces[0] if len(pieces) == 1 else mx.concatenate(pieces, axis=-1)
+        mx.eval(y)
         return y.astype(x.dtype).reshape(*x.shape[:-1], out_features)
+
+    def rows(self, share: Share, *sizes: int) -> PackedLinear:
+        """The linear of a share of the outputs, which are made of parts of these `sizes`: its piece of each part."""
+        if share.count == 1:
+            return self
+        pieces = [share.of(size, start) for size, start in zip(sizes, _starts(sizes), strict=True)]
+        return self._cut(lambda name, _: mx.concatenate([self[name][piece] for piece in pieces]))
+
+    def columns(self, share: Share, *sizes: int) -> PackedLinear:
+        """The same for the inputs, pieces joined: what it gives, added up over all shares, is the whole's output.
+
+        Pieces begin and end where groups do.
+        """
+        if share.count == 1:
+            return self
+        pieces = [share.of(size, start) for size, start in zip(sizes, _starts(sizes), strict=True)]
+
+        def cut(name: str, values: int) -> mx.array:
+            return mx.concatenate([self[name][:, p.start // values : p.stop // values] for p in pieces], axis=1)
+
+        return self._cut(cut)
+
+    def _cut(self, cut: Callable[[str, int], mx.array]) -> PackedLinear:
+        """A linear of tensors that `cut` takes, by name and by values to an entry, from this one's."""
+        part = PackedLinear(self.group_size, 1, self.bits, self.group_size)
+        part.weight = cut("weight", 32 // self.bits)
+        part.scales, part.biases = cut("scales", self.group_size), cut("biases", self.group_size)
+        return part
 
     def dequantized(self, start: int = 0, stop: int | None = None) -> mx.array:
         """Rows start to stop as float32 [rows, in_features], equal to the format's definition bit for bit.
@@ -92,7 +124,17 @@ def dense(x: mx.array, weight: mx.array) -> mx.array:
     if x.dtype == weight.dtype:
         return x @ weight.T
     blocks = []
-    for start in range(0, weight.shape[0], BLOCK_ROWS):
-        blocks.append(x @ weight[start : start + BLOCK_ROWS].astype(x.dtype).T)
+    for start, stop in _blocks(*weight.shape):
+        blocks.append(x @ weight[start:stop].astype(x.dtype).T)
         mx.eval(blocks[-1])
     return mx.concatenate(blocks, axis=-1)
+
+
+def _blocks(rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """First and last row of blocks that take at most BLOCK_BYTES in float32."""
+    step = max(1, BLOCK_BYTES // (4 * columns))
+    return ((start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    return [stop - size for size, stop in zip(sizes, accumulate(sizes), strict=True)]

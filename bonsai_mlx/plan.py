@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from . import blas
 from .checkpoint import Checkpoint, tensor_bytes
 from .errors import OutOfMemory
+from .layout import TransformerConfig
 
 Level = Literal["default", "drop", "stream"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
-BLOCK_ROWS = 512  # rows of a packed linear that a CPU expands at a time
+BLOCK_BYTES = 16 << 20  # of a packed linear's values that a CPU expands at a time
+MOST_SHARES = 12  # into which a CPU cuts a block's work: more are slower, fewer need more memory
 SCORES_LIMIT_BYTES = 16 << 20  # for attention scores, where a device has no fused kernel
 # Values (rows x columns x channels) in a VAE strip: MLX's CPU convolution unrolls 9 copies of one, a GPU's none.
 STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 21}
@@ -128,16 +131,37 @@ def _denoising(
     config = checkpoint.transformer
     tokens = checkpoint.max_sequence_length + (width // 16) * (height // 16)
     stream = tokens * config.dim * item
-    widest = int(max(double + stream * (8 + 3 * config.mlp_ratio), single + stream * (14 + 4 * config.mlp_ratio)))
-    if device != "cpu":
-        return widest
-    scores = min(SCORES_LIMIT_BYTES, config.num_attention_heads * tokens * tokens * 4)
-    return widest + scores + _expanded_block(config.dim + config.mlp_dim, config.dim)
+    if device == "cpu":
+        return max(double, single) + _denoising_in_shares(config, stream)
+    return int(max(double + stream * (8 + 3 * config.mlp_ratio), single + stream * (14 + 4 * config.mlp_ratio)))
+
+
+def _denoising_in_shares(config: TransformerConfig, stream: int) -> int:
+    """What a block needs on a CPU beside its weights, see `cores`.
+
+    The stream before and after its norm; then in every thread the sums before and after a share is added and what the
+    share adds (3), the share's part of projection, joined product and q, k, v (6 + 3r), and an expanded block with half
+    as much again for pieces of packed weights and for scores.
+    """
+    shares = shares_of(config)
+    workers = min(shares, blas.threads())
+    expanded = _expanded_block(config.dim, (3 * config.dim + 2 * config.mlp_dim) // shares)
+    return int(2 * stream + workers * (stream * (3 + (6 + 3 * config.mlp_ratio) / shares) + 1.5 * expanded))
+
+
+def shares_of(config: TransformerConfig) -> int:
+    """Into how many shares of whole heads and whole groups a CPU cuts the work of a block; see `cores`."""
+
+    def fits(count: int) -> bool:
+        aligned = all(size % (count * config.group_size) == 0 for size in (config.dim, config.mlp_dim))
+        return aligned and config.num_attention_heads % count == 0
+
+    return max(count for count in range(1, MOST_SHARES + 1) if fits(count))
 
 
 def _expanded_block(columns: int, rows: int) -> int:
     """Float32 scratch of a packed linear on a CPU."""
-    return min(BLOCK_ROWS, rows) * columns * 4
+    return min(BLOCK_BYTES, rows * columns * 4)
 
 
 def _decoding(checkpoint: Checkpoint, width: int, height: int, device: str, item: int, strip_values: int) -> int:

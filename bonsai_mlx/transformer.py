@@ -25,6 +25,7 @@ from . import device
 from .activations import swiglu
 from .attention import attend
 from .checkpoint import TRANSFORMER, Checkpoint
+from .cores import Share, shares, summed
 from .layout import TransformerConfig
 from .packed import PackedLinear, dense, stacked
 
@@ -158,8 +159,8 @@ class JointAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        d = config.dim
-        self.head_dim = config.attention_head_dim
+        self.dim = d = config.dim
+        self.head_dim, self.shares = config.attention_head_dim, shares(config)
         for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
             self[name] = PackedLinear(d, d, config.bits, config.group_size)
         self.to_out = [PackedLinear(d, d, config.bits, config.group_size)]
@@ -172,14 +173,23 @@ class JointAttention(nn.Module):
         self.add_qkv = stacked([self.pop(name) for name in ("add_q_proj", "add_k_proj", "add_v_proj")])
 
     def __call__(self, image: mx.array, text: mx.array, rope: Rope) -> tuple[mx.array, mx.array]:
-        q, k, v = _heads(self.to_qkv(image), self.head_dim)
-        text_q, text_k, text_v = _heads(self.add_qkv(text), self.head_dim)
+        image_out, text_out = summed(
+            lambda share: self._share(image, text, rope, share), self.shares, [image, text, *rope]
+        )
+        return image_out, text_out
+
+    def _share(self, image: mx.array, text: mx.array, rope: Rope, share: Share) -> tuple[mx.array, mx.array]:
+        """What some of the heads add to the image stream and to the text stream."""
+        parts = (self.dim,) * 3
+        q, k, v = _heads(self.to_qkv.rows(share, *parts)(image), self.head_dim)
+        text_q, text_k, text_v = _heads(self.add_qkv.rows(share, *parts)(text), self.head_dim)
         q = mx.concatenate([self.norm_added_q(text_q), self.norm_q(q)], axis=2)
         k = mx.concatenate([self.norm_added_k(text_k), self.norm_k(k)], axis=2)
         v = mx.concatenate([text_v, v], axis=2)
         out = _merge_heads(attend(_rotate(q, *rope), _rotate(k, *rope), v, self.head_dim**-0.5))
         text_out, image_out = mx.split(out, [text.shape[1]], axis=1)
-        return self.to_out[0](image_out), self.to_add_out(text_out)
+        to_image, to_text = self.to_out[0].columns(share, self.dim), self.to_add_out.columns(share, self.dim)
+        return to_image(image_out), to_text(text_out)
 
 
 class ParallelAttention(nn.Module):
@@ -188,6 +198,7 @@ class ParallelAttention(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.dim, self.mlp_dim, self.head_dim = config.dim, config.mlp_dim, config.attention_head_dim
+        self.shares = shares(config)
         packing = config.bits, config.group_size
         self.to_qkv_mlp_proj = PackedLinear(self.dim, 3 * self.dim + 2 * config.mlp_dim, *packing)
         self.to_out = PackedLinear(self.dim + config.mlp_dim, self.dim, *packing)
@@ -195,11 +206,18 @@ class ParallelAttention(nn.Module):
         self.norm_k = nn.RMSNorm(self.head_dim, eps=config.eps)
 
     def __call__(self, x: mx.array, rope: Rope) -> mx.array:
-        qkv, gate, value = mx.split(self.to_qkv_mlp_proj(x), [3 * self.dim, 3 * self.dim + self.mlp_dim], axis=-1)
+        return summed(lambda share: [self._share(x, rope, share)], self.shares, [x, *rope])[0]
+
+    def _share(self, x: mx.array, rope: Rope, share: Share) -> mx.array:
+        """What some of the heads and some of the MLP's channels add to the output."""
+        dim, mlp_dim = self.dim, self.mlp_dim
+        projection = self.to_qkv_mlp_proj.rows(share, dim, dim, dim, mlp_dim, mlp_dim)(x)
+        ends = [3 * dim // share.count, (3 * dim + mlp_dim) // share.count]
+        qkv, gate, value = mx.split(projection, ends, axis=-1)
         q, k, v = _heads(qkv, self.head_dim)
         q, k = _rotate(self.norm_q(q), *rope), _rotate(self.norm_k(k), *rope)
         out = _merge_heads(attend(q, k, v, self.head_dim**-0.5))
-        return self.to_out(mx.concatenate([out, swiglu(gate, value)], axis=-1))
+        return self.to_out.columns(share, dim, mlp_dim)(mx.concatenate([out, swiglu(gate, value)], axis=-1))
 
 
 class FeedForward(nn.Module):
@@ -207,11 +225,17 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        self.mlp_dim, self.shares = config.mlp_dim, shares(config)
         self.linear_in = PackedLinear(config.dim, 2 * config.mlp_dim, config.bits, config.group_size)
         self.linear_out = PackedLinear(config.mlp_dim, config.dim, config.bits, config.group_size)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.linear_out(swiglu(*mx.split(self.linear_in(x), 2, axis=-1)))
+        return summed(lambda share: [self._share(x, share)], self.shares, [x])[0]
+
+    def _share(self, x: mx.array, share: Share) -> mx.array:
+        """What some of the hidden channels add to the output."""
+        gate_and_value = self.linear_in.rows(share, self.mlp_dim, self.mlp_dim)(x)
+        return self.linear_out.columns(share, self.mlp_dim)(swiglu(*mx.split(gate_and_value, 2, axis=-1)))
 
 
 def rotary_embedding(config: TransformerConfig, text_tokens: int, rows: int, columns: int) -> Rope:

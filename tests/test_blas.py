@@ -88,3 +88,24 @@ def test_one_can_be_chosen() -> None:
 def test_macos_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert blas._preload() == blas.BlasStatus(library=None, remedy="")
+
+
+@needs_library
+def test_threads_are_limited_for_a_while_even_if_something_fails() -> None:
+    code = """
+import json
+from bonsai_mlx import blas
+seen = [blas.threads()]
+try:
+    with blas.single_threaded():
+        seen.append(blas.threads())
+        raise KeyError
+except KeyError:
+    seen.append(blas.threads())
+print(json.dumps(seen))
+"""
+    assert python(code, OPENBLAS_NUM_THREADS="2") == [2, 1, 2]
+
+
+def test_without_a_library_there_is_one_thread() -> None:
+    assert python("from bonsai_mlx import blas; print(blas.threads())", BONSAI_BLAS="none") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
@@ -9,11 +10,24 @@ import numpy as np
 import pytest
 
 from bonsai_mlx import device
+from bonsai_mlx import packed as packed_module
 from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint
-from bonsai_mlx.packed import BLOCK_ROWS, PackedLinear, dense, stacked
+from bonsai_mlx.cores import Share
+from bonsai_mlx.packed import PackedLinear, dense, stacked
 
-SHAPES = [(1, 128), (3, 256), (17, 384), (BLOCK_ROWS + 5, 128), (2 * BLOCK_ROWS, 640)]  # outputs, inputs
+SHAPES = [(1, 128), (3, 256), (17, 384), (69, 128), (128, 640)]  # outputs, inputs
 BITS = (1, 2, 4)
+
+
+@pytest.fixture
+def blocks_of_64_rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], int]:
+    """Makes blocks small, given the number of inputs; returns their bytes."""
+
+    def limit(inputs: int) -> int:
+        monkeypatch.setattr(packed_module, "BLOCK_BYTES", 64 * inputs * 4)
+        return packed_module.BLOCK_BYTES
+
+    return limit
 
 
 def bfloat16(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -97,15 +111,15 @@ def test_the_result_has_the_type_of_the_input(dtype: mx.Dtype) -> None:
 
 
 @pytest.mark.skipif(device.backend() != "cpu", reason="a GPU reads packed weights directly")
-def test_scratch_memory_is_one_block() -> None:
-    outputs, inputs = 16 * BLOCK_ROWS, 1024
+def test_scratch_memory_is_one_block(blocks_of_64_rows: Callable[[int], int]) -> None:
+    outputs, inputs = 1024, 1024
+    block_bytes = blocks_of_64_rows(inputs)
     layer, _ = packed(2, outputs, inputs)
     x = mx.ones((1, inputs))
     mx.eval(layer(x), layer.parameters())
     mx.reset_peak_memory()
     before = mx.get_active_memory()
     mx.eval(layer(x))
-    block_bytes = BLOCK_ROWS * inputs * 4
     assert mx.get_peak_memory() - before < 2.5 * block_bytes < outputs * inputs * 4
 
 
@@ -124,9 +138,43 @@ def test_stacked_layers_are_their_outputs_side_by_side(bits: int) -> None:
     assert mx.allclose(together, apart, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_shares_of_the_rows_are_pieces_of_each_part(count: int, bits: int) -> None:
+    layer, values = packed(bits, 8 + 8 + 24, 256)
+    q, k, v = np.split(values, [8, 16])
+    for index in range(count):
+        pieces = [np.split(part, count)[index] for part in (q, k, v)]
+        cut = layer.rows(Share(index, count), 8, 8, 24)
+        assert np.array_equal(np.array(cut.dequantized()), np.concatenate(pieces))
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_shares_of_the_columns_are_pieces_of_each_part(count: int, bits: int) -> None:
+    layer, values = packed(bits, 5, 512 + 1024)
+    first, second = np.split(values, [512], axis=1)
+    for index in range(count):
+        pieces = [np.split(part, count, axis=1)[index] for part in (first, second)]
+        cut = layer.columns(Share(index, count), 512, 1024)
+        assert np.array_equal(np.array(cut.dequantized()), np.concatenate(pieces, axis=1))
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("outputs", [1, 63, 64, 199])
+def test_blocks_of_rows_give_the_whole_product(
+    outputs: int, bits: int, blocks_of_64_rows: Callable[[int], int]
+) -> None:
+    layer, values = packed(bits, outputs, 256)
+    blocks_of_64_rows(256)
+    x = mx.random.normal((2, 7, 256), key=mx.random.key(4))
+    assert np.allclose(np.array(layer.blockwise(x)), np.array(x) @ values.T, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
-@pytest.mark.parametrize("outputs", [1, BLOCK_ROWS - 1, 3 * BLOCK_ROWS + 7])
-def test_dense(outputs: int, dtype: mx.Dtype) -> None:
+@pytest.mark.parametrize("outputs", [1, 63, 199])
+def test_dense(outputs: int, dtype: mx.Dtype, blocks_of_64_rows: Callable[[int], int]) -> None:
+    blocks_of_64_rows(96)
     weight = mx.random.normal((outputs, 96), key=mx.random.key(2)).astype(mx.bfloat16)
     x = mx.random.normal((2, 96), key=mx.random.key(3)).astype(dtype)
     y = dense(x, weight)

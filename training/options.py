@@ -190,6 +190,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
     },
     "cpu": {
+        "images": 40_000,
         "double_blocks": 2,
         "single_blocks": 8,
         "vae_channels": (16, 32, 64, 64),
