@@ -27,6 +27,7 @@ from .options import Options
 
 CACHE, EXPORT = "cache", "export"  # folders of what can be made again; never bundled
 _PART_BYTES = 15 << 20
+_LONGEST_STEP = 120.0  # seconds, compilation included; more means that the machine slept or the process was stopped
 _CHANGEABLE = ("minutes", "workers", "compile", "log_seconds", "save_minutes")
 # Weights that are not needed any more once a stage is complete.
 _SUPERSEDED = {"teacher": "guidance", "guided": "steps", "ternary": "ternary", "binary": "binary"}
@@ -128,7 +129,7 @@ class Loop:
             self.step += 1
             self.session_step += 1
             now = time.monotonic()
-            self.seconds += now - last
+            self.seconds += min(now - last, _LONGEST_STEP)
             last = now
             if now - self._logged > self.run.options.log_seconds:
                 self._log(now)
