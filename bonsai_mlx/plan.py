@@ -111,12 +111,16 @@ def _predicted(
 
 
 def _encoding(checkpoint: Checkpoint, device: str, item: int) -> int:
-    """Two layers' weights, the widest activations, and the hidden states that are kept."""
+    """A layer's weights, the widest activations, the hidden states that are kept; on a GPU the next layer's weights.
+
+    A CPU computes a layer block by block of its weights, so it is done before the next is read.
+    """
     encoder, text = checkpoint.text_encoder, checkpoint.max_sequence_length
+    layer = tensor_bytes(encoder.layer_tensors())
+    ahead = _expanded_block(encoder.intermediate_size, encoder.hidden_size) if device == "cpu" else layer
     activations = text * item * (6 * encoder.hidden_size + 3 * encoder.intermediate_size)
     embeddings = text * item * checkpoint.transformer.joint_attention_dim
-    scratch = _expanded_block(encoder.intermediate_size, encoder.hidden_size) if device == "cpu" else 0
-    return 2 * tensor_bytes(encoder.layer_tensors()) + activations + embeddings + scratch
+    return layer + ahead + activations + embeddings
 
 
 def _denoising(
@@ -132,21 +136,25 @@ def _denoising(
     tokens = checkpoint.max_sequence_length + (width // 16) * (height // 16)
     stream = tokens * config.dim * item
     if device == "cpu":
-        return max(double, single) + _denoising_in_shares(config, stream)
+        r = config.mlp_ratio
+        return max(
+            double + _shares_moment(config, stream, projected=3, widths=9),
+            single + _shares_moment(config, stream, projected=3 + 2 * r, widths=6 + 3 * r),
+        )
     return int(max(double + stream * (8 + 3 * config.mlp_ratio), single + stream * (14 + 4 * config.mlp_ratio)))
 
 
-def _denoising_in_shares(config: TransformerConfig, stream: int) -> int:
-    """What a block needs on a CPU beside its weights, see `cores`.
+def _shares_moment(config: TransformerConfig, stream: int, projected: float, widths: float) -> int:
+    """What a block needs on a CPU beside its weights, see `cores`; widths count the stream's, as above.
 
     The stream before and after its norm; then in every thread the sums before and after a share is added and what the
-    share adds (3), the share's part of projection, joined product and q, k, v (6 + 3r), and an expanded block with half
-    as much again for pieces of packed weights and for scores.
+    share adds (3), the share's part of all that is computed from the input (`widths`), and an expanded block of the
+    first projection (`projected`) with half as much again for pieces of packed weights and for scores.
     """
     shares = shares_of(config)
     workers = min(shares, blas.threads())
-    expanded = _expanded_block(config.dim, (3 * config.dim + 2 * config.mlp_dim) // shares)
-    return int(2 * stream + workers * (stream * (3 + (6 + 3 * config.mlp_ratio) / shares) + 1.5 * expanded))
+    expanded = _expanded_block(config.dim, int(projected * config.dim) // shares)
+    return int(2 * stream + workers * (stream * (3 + widths / shares) + 1.5 * expanded))
 
 
 def shares_of(config: TransformerConfig) -> int:
