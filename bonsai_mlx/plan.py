@@ -191,13 +191,14 @@ def _decoding(checkpoint: Checkpoint, width: int, height: int, device: str, item
 def _layer_moment(pixels: int, before: int, after: int, device: str, item: int, strip_values: int) -> int:
     """A residual block's two convolutions, or with `after` 0 an upsampling one's; see vae.ResnetBlock.
 
-    The input stays whole while the first result grows; then both are whole while the second convolution starts.
+    The input shrinks while the first result and what is added at the end grow; then both are whole while the second
+    convolution starts.
     """
     weights = 9 * max(before, after) * before
     strip = min(pixels, max(1, strip_values // before))  # positions
     copies = 3 + (9 if device == "cpu" else 0)  # normalised, result and sum; unrolled on a CPU
     if strip < pixels:
         copies += 2  # rows borrowed from the neighbours
-    first = pixels * before + (pixels - strip) * after + copies * strip * before
-    second = pixels * (before + after) + copies * strip * after
+    first = max(pixels * before, strip * before + (pixels - strip) * 2 * after) + copies * strip * before
+    second = pixels * 2 * after + copies * strip * after
     return (weights + max(first, second)) * item

@@ -168,12 +168,15 @@ class ResnetBlock(nn.Module):
             self.conv_shortcut = Convolution(before, after, 1)
 
     def __call__(self, x: Strips) -> Strips:
-        """Uses up `x`: its strips are dropped as the result grows."""
-        hidden = _conv3x3(x, self.conv1, _Normalise(x, self.norm1), keep=True)
-        change = _iterate_conv3x3(hidden, self.conv2, _Normalise(hidden, self.norm2))
+        """Uses up `x`: its strips are dropped as the result grows, and kept narrow where the result is narrower."""
+        hidden, kept = [], []
+        for strip in _iterate_conv3x3(list(x), self.conv1, _Normalise(x, self.norm1)):
+            hidden.append(strip)
+            kept.append(self._shortcut(x.pop(0)))
+            mx.eval(kept[-1])
         out = []
-        for strip in change:
-            out.append(strip + self._shortcut(x.pop(0)))
+        for strip in _iterate_conv3x3(hidden, self.conv2, _Normalise(hidden, self.norm2)):
+            out.append(strip + kept.pop(0))
             mx.eval(out[-1])
         return out
 
@@ -279,11 +282,9 @@ def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
     return silu(x.astype(mx.float32) * scale + shift).astype(x.dtype)
 
 
-def _conv3x3(
-    x: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None = None, *, keep: bool = False
-) -> Strips:
-    """A padded 3x3 convolution of before(x). Uses up `x` unless `keep`."""
-    return list(_iterate_conv3x3(list(x) if keep else x, conv, before))
+def _conv3x3(x: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None = None) -> Strips:
+    """A padded 3x3 convolution of before(x). Uses up `x`."""
+    return list(_iterate_conv3x3(x, conv, before))
 
 
 def _iterate_conv3x3(x: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None) -> Iterator[mx.array]:

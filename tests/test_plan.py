@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -66,10 +67,13 @@ def test_an_impossible_limit_is_refused_with_the_smallest_that_can_be_met():
 
 def test_a_limit_chooses_the_fastest_plan_that_fits():
     checkpoint = full_size(2)
-    unlimited = plan.predict(checkpoint, 1024, 1024)
+    on_cpu = functools.partial(plan.choose, checkpoint, 1024, 1024, device="cpu", item_bytes=4)  # decoding is widest
+    unlimited = on_cpu()
     assert unlimited.level == "default"
-    assert plan.predict(checkpoint, 1024, 1024, unlimited.peak_bytes).level == "default"
-    assert plan.predict(checkpoint, 1024, 1024, unlimited.peak_bytes - 1).level == "drop"
+    assert on_cpu(limit_bytes=unlimited.peak_bytes).level == "default"
+    dropping = on_cpu(limit_bytes=unlimited.peak_bytes - 1)
+    assert dropping.level == "drop"
+    assert on_cpu(limit_bytes=dropping.peak_bytes - 1).level == "stream"
 
 
 @pytest.mark.parametrize("level", LEVELS)
