@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 
 import mlx.core as mx
 
@@ -35,6 +36,10 @@ class Share:
         """Its part of the `size` channels that begin at `start`."""
         width = size // self.count
         return slice(start + self.index * width, start + (self.index + 1) * width)
+
+    def pieces(self, *sizes: int) -> list[slice]:
+        """Its part of each of the parts, of these `sizes`, that lie one after the other."""
+        return [self.of(size, stop - size) for size, stop in zip(sizes, accumulate(sizes), strict=True)]
 
 
 WHOLE = Share(0, 1)

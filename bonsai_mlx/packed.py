@@ -12,7 +12,6 @@ to float32 and multiplied, so that the weights stay packed and the scratch memor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -66,8 +65,7 @@ class PackedLinear(nn.Module):
         """The linear of a share of the outputs, which are made of parts of these `sizes`: its piece of each part."""
         if share.count == 1:
             return self
-        pieces = [share.of(size, start) for size, start in zip(sizes, _starts(sizes), strict=True)]
-        return self._cut(lambda name, _: mx.concatenate([self[name][piece] for piece in pieces]))
+        return self._cut(lambda name, _: mx.concatenate([self[name][piece] for piece in share.pieces(*sizes)]))
 
     def columns(self, share: Share, *sizes: int) -> PackedLinear:
         """The same for the inputs, pieces joined: what it gives, added up over all shares, is the whole's output.
@@ -76,7 +74,7 @@ class PackedLinear(nn.Module):
         """
         if share.count == 1:
             return self
-        pieces = [share.of(size, start) for size, start in zip(sizes, _starts(sizes), strict=True)]
+        pieces = share.pieces(*sizes)
 
         def cut(name: str, values: int) -> mx.array:
             return mx.concatenate([self[name][:, p.start // values : p.stop // values] for p in pieces], axis=1)
@@ -134,7 +132,3 @@ def _blocks(rows: int, columns: int) -> Iterator[tuple[int, int]]:
     """First and last row of blocks that take at most BLOCK_BYTES in float32."""
     step = max(1, BLOCK_BYTES // (4 * columns))
     return ((start, min(start + step, rows)) for start in range(0, rows, step))
-
-
-def _starts(sizes: Sequence[int]) -> list[int]:
-    return [stop - size for size, stop in zip(sizes, accumulate(sizes), strict=True)]

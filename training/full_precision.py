@@ -15,6 +15,7 @@ import mlx.nn as nn
 
 import bonsai_mlx  # noqa: F401  before MLX: it brings the fast BLAS
 from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.cores import Share
 from bonsai_mlx.packed import dense
 from bonsai_mlx.pipeline import Pipeline
 from bonsai_mlx.transformer import DoubleStreamBlock, SingleStreamBlock, Transformer
@@ -51,8 +52,8 @@ class _FullPrecisionTransformer(Transformer):
                 doubles += 1
             else:
                 prefix = f"single_transformer_blocks.{singles}.attn."
-                block.attn.to_qkv_mlp_proj = _Dense(self._weights[f"{prefix}to_qkv_mlp_proj.weight"])
-                block.attn.to_out = _Dense(self._weights[f"{prefix}to_out.weight"])
+                block.attn.to_qkv_mlp_proj = Unpacked(self._weights[f"{prefix}to_qkv_mlp_proj.weight"])
+                block.attn.to_out = Unpacked(self._weights[f"{prefix}to_out.weight"])
                 singles += 1
             yield block
 
@@ -60,18 +61,28 @@ class _FullPrecisionTransformer(Transformer):
 def _unpack_double(block: Any, weights: Weights, prefix: str) -> None:
     for fused, names in _FUSED.items():
         parts = [weights[f"{prefix}attn.{name}.weight"] for name in names]
-        setattr(block.attn, fused, _Dense(mx.concatenate(parts)))
-    block.attn.to_out = [_Dense(weights[f"{prefix}attn.to_out.0.weight"])]
-    block.attn.to_add_out = _Dense(weights[f"{prefix}attn.to_add_out.weight"])
+        setattr(block.attn, fused, Unpacked(mx.concatenate(parts)))
+    block.attn.to_out = [Unpacked(weights[f"{prefix}attn.to_out.0.weight"])]
+    block.attn.to_add_out = Unpacked(weights[f"{prefix}attn.to_add_out.weight"])
     for part in ("ff", "ff_context"):
         for name in ("linear_in", "linear_out"):
-            setattr(block[part], name, _Dense(weights[f"{prefix}{part}.{name}.weight"]))
+            setattr(block[part], name, Unpacked(weights[f"{prefix}{part}.{name}.weight"]))
 
 
-class _Dense(nn.Module):
+class Unpacked(nn.Module):
+    """An unpacked linear, which takes shares as `PackedLinear` does."""
+
     def __init__(self, weight: mx.array) -> None:
         super().__init__()
         self.weight = weight
 
     def __call__(self, x: mx.array) -> mx.array:
         return dense(x, self.weight)
+
+    def rows(self, share: Share, *sizes: int) -> Unpacked:
+        """The linear of a share of the outputs."""
+        return Unpacked(mx.concatenate([self.weight[piece] for piece in share.pieces(*sizes)]))
+
+    def columns(self, share: Share, *sizes: int) -> Unpacked:
+        """The linear of a share of the inputs."""
+        return Unpacked(mx.concatenate([self.weight[:, piece] for piece in share.pieces(*sizes)], axis=1))

@@ -12,13 +12,16 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
+import mlx.core as mx  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
+from bonsai_mlx.cores import Share  # noqa: E402
 from training import install as install_module  # noqa: E402
 from training.drawing import EngineDrawer, TorchDrawer, load_generator  # noqa: E402
 from training.evaluate import noise  # noqa: E402
 from training.export import COMMON  # noqa: E402
+from training.full_precision import Unpacked  # noqa: E402
 from training.install import install  # noqa: E402
 from training.quantise import BITS, Variant, block_linears, quantised, unpacked  # noqa: E402
 from training.report import CARD, PAGE, PICTURES, REPORT  # noqa: E402
@@ -50,6 +53,15 @@ def test_the_engine_draws_what_torch_draws(trained: Any, model: str) -> None:
         difference = np.abs(np.asarray(one).astype(int) - np.asarray(other))
         assert difference.max() <= 1
         assert np.asarray(one).std() > 1  # a picture, not a blank
+
+
+def test_shares_of_an_unpacked_linear_make_the_whole() -> None:
+    hidden, inner, sizes = 256, 768, (256, 512)
+    x = mx.random.normal((5, hidden))
+    into, out_of = (Unpacked(mx.random.normal(shape)) for shape in ((inner, hidden), (hidden, inner)))
+    shares = [Share(index, 2) for index in range(2)]
+    terms = [out_of.columns(share, *sizes)(into.rows(share, *sizes)(x)) for share in shares]
+    np.testing.assert_allclose(sum(terms), out_of(into(x)), rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("variant", ["ternary", "binary"])
