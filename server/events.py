@@ -37,7 +37,8 @@ class Listener:
         """What to send, a comment when nothing happened for a while; ends when the hub says so."""
         while True:
             try:
-                chunk = await asyncio.wait_for(self.queue.get(), PING_S)
+                async with asyncio.timeout(PING_S):
+                    chunk = await self.queue.get()
             except TimeoutError:
                 chunk = b": ping\n\n"
             if chunk is None:

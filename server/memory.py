@@ -61,6 +61,7 @@ class MemoryMonitor:
             busy = self._worker.state in _BUSY
             period = self._settings.memory_busy_s if busy else self._settings.memory_idle_s
             try:
-                await asyncio.wait_for(self._changed.wait(), period)
+                async with asyncio.timeout(period):
+                    await self._changed.wait()
             except TimeoutError:
                 continue

@@ -283,7 +283,8 @@ class Models:
         with contextlib.suppress(ProcessLookupError):
             transfer.process.terminate()
         try:
-            await asyncio.wait_for(transfer.process.wait(), _STOP_S)
+            async with asyncio.timeout(_STOP_S):
+                await transfer.process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 transfer.process.kill()

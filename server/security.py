@@ -322,7 +322,8 @@ class BodyLimit:
             if complete:  # from here on only the end of the connection is waited for
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
+                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    message = await receive()
             except TimeoutError:
                 raise HTTPException(408, headers={"Connection": "close"}) from None
             received += len(message.get("body", b""))

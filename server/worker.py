@@ -155,7 +155,8 @@ class Worker:
             assert process.stdin is not None  # noqa: S101
             process.stdin.close()  # the child ends by itself
             try:
-                await asyncio.wait_for(process.wait(), _GRACE_S)
+                async with asyncio.timeout(_GRACE_S):
+                    await process.wait()
             except TimeoutError:
                 _kill(process)
                 await process.wait()
@@ -209,7 +210,8 @@ class Worker:
         deadline = time.monotonic() + allowed_silence_s
         while True:
             try:
-                message = await asyncio.wait_for(self._messages.get(), _TICK_S)
+                async with asyncio.timeout(_TICK_S):
+                    message = await self._messages.get()
             except TimeoutError:
                 self._look_at_silence(deadline)
                 continue
@@ -236,7 +238,8 @@ class Worker:
         if self._process is None:
             return WorkerLostError("The drawing process was ended.")
         try:
-            code = await asyncio.wait_for(self._process.wait(), 2)
+            async with asyncio.timeout(2):
+                code = await self._process.wait()
         except TimeoutError:
             _kill(self._process)
             code = await self._process.wait()

@@ -202,6 +202,25 @@ def test_a_cancel_before_there_is_a_process_is_not_lost(with_worker: Callable[..
     with_worker(test)
 
 
+def test_an_end_that_meets_a_message_is_an_end(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        heard = asyncio.Event()
+
+        async def draw() -> None:
+            async for _ in worker.run(command(tmp_path, "slow", steps=500), lambda _last: 3.0):
+                heard.set()
+
+        drawing = asyncio.create_task(draw())
+        await heard.wait()
+        worker._messages.put_nowait({"event": "progress", "job": JOB})
+        drawing.cancel()
+        done, _ = await asyncio.wait([drawing], timeout=1)
+        assert done
+        assert drawing.cancelled()
+
+    with_worker(test)
+
+
 def test_an_engine_that_cannot_start(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         with pytest.raises(WorkerLostError, match="status 1"):
