@@ -339,9 +339,11 @@ class _Run:
             self.pipe.drop_transformer()
         device.release_cache()
         self._enter("decode")
-        pipe = self.pipe
-        strips = self.plan.strip_values
-        decoding = vae.decode(pipe.checkpoint, self._as_map(self.tokens), pipe.dtype, strip_values=strips)
+        pipe, plan = self.pipe, self.plan
+        latents = self._as_map(self.tokens)
+        decoding = vae.decode(
+            pipe.checkpoint, latents, pipe.dtype, strip_values=plan.strip_values, recompute=plan.recompute
+        )
         while True:
             try:
                 done, total = next(decoding)

@@ -20,8 +20,9 @@ CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B mode
 BLOCK_BYTES = 16 << 20  # of a packed linear's values that a CPU expands at a time
 MOST_SHARES = 12  # into which a CPU cuts a block's work: more are slower, fewer need more memory
 SCORES_LIMIT_BYTES = 16 << 20  # for attention scores, where a device has no fused kernel
-# Values (rows x columns x channels) in a VAE strip: MLX's CPU convolution unrolls 9 copies of one, a GPU's none.
-STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 21}
+# Values (rows x columns x channels) in a VAE strip. MLX's CPU convolution unrolls 9 copies of one, which stay in cache
+# if they are few (1.6 times faster than four times as many); a GPU's unrolls none.
+STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 19}
 SMALL_STRIP_VALUES = 1 << 20
 
 
@@ -31,6 +32,7 @@ class Plan:
 
     level: Level
     strip_values: int
+    recompute: bool  # maps of the decoder anew each time they are needed, instead of keeping them
     resident_bytes: int  # between two pictures
     phases: Mapping[str, int]  # "encode", "load", "denoise", "decode"
 
@@ -78,15 +80,14 @@ def predict(checkpoint: Checkpoint, width: int, height: int, limit_bytes: int | 
 
 def levels(checkpoint: Checkpoint, width: int, height: int, device: str, item: int) -> Iterator[Plan]:
     """Every plan for one picture, from the fastest to the smallest."""
-    strips = STRIP_VALUES[device]
-    yield _predicted(checkpoint, width, height, device, item, "default", strips)
-    yield _predicted(checkpoint, width, height, device, item, "drop", strips)
-    yield _predicted(checkpoint, width, height, device, item, "drop", SMALL_STRIP_VALUES)
-    yield _predicted(checkpoint, width, height, device, item, "stream", SMALL_STRIP_VALUES)
+    yield _predicted(checkpoint, width, height, device, item, "default", recompute=False)
+    yield _predicted(checkpoint, width, height, device, item, "drop", recompute=False)
+    yield _predicted(checkpoint, width, height, device, item, "drop", recompute=True)
+    yield _predicted(checkpoint, width, height, device, item, "stream", recompute=True)
 
 
 def _predicted(
-    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, level: Level, strip_values: int
+    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, level: Level, *, recompute: bool
 ) -> Plan:
     config = checkpoint.transformer
     tensors = config.tensors()
@@ -96,10 +97,12 @@ def _predicted(
     resident = edges + (0 if level == "stream" else blocks)
     kept = checkpoint.max_sequence_length * (config.joint_attention_dim + CACHED_CONTEXTS * config.dim) * item
     held = (double, single) if level == "stream" else (blocks, blocks)  # weights while a block of either kind runs
-    decoding = _decoding(checkpoint, width, height, device, item, strip_values)
+    strip_values = min(STRIP_VALUES[device], SMALL_STRIP_VALUES if recompute else STRIP_VALUES[device])
+    decoding = _decoding(checkpoint, width, height, device, item, strip_values, recompute=recompute)
     return Plan(
         level=level,
         strip_values=strip_values,
+        recompute=recompute,
         resident_bytes=resident + kept,
         phases={
             "encode": resident + _encoding(checkpoint, device, item),
@@ -172,24 +175,34 @@ def _expanded_block(columns: int, rows: int) -> int:
     return min(BLOCK_BYTES, rows * columns * 4)
 
 
-def _decoding(checkpoint: Checkpoint, width: int, height: int, device: str, item: int, strip_values: int) -> int:
+def _decoding(
+    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, strip_values: int, *, recompute: bool
+) -> int:
     """The widest moment of the decoder: a layer's weights, its input and output, and the scratch of one strip."""
     config = checkpoint.vae
     channels = config.block_out_channels[::-1]
     pixels = (width // config.scale_factor) * (height // config.scale_factor)
-    moments = [_layer_moment(pixels, channels[0], channels[0], device, item, strip_values)]
+    block = _recomputed_block_values if recompute else _block_values
     before = channels[0]
+    attention = (8 * pixels + 4 * before) * before * item  # the map, what is made of it on the way, four weights
+    moments = [block(pixels, before, before, device, strip_values) * item, attention]
     for index, after in enumerate(channels):
-        moments.append(_layer_moment(pixels, before, after, device, item, strip_values))
+        moments.append(block(pixels, before, after, device, strip_values, upsampled=index > 0) * item)
         before = after
-        if index < len(channels) - 1:
-            pixels *= 4
-            moments.append(_layer_moment(pixels, after, 0, device, item, strip_values))
+        pixels *= 4
     return max(moments)
 
 
-def _layer_moment(pixels: int, before: int, after: int, device: str, item: int, strip_values: int) -> int:
-    """A residual block's two convolutions, or with `after` 0 an upsampling one's; see vae.ResnetBlock.
+def _block_values(
+    pixels: int,
+    before: int,
+    after: int,
+    device: str,
+    strip_values: int,
+    *,
+    upsampled: bool = False,  # noqa: ARG001
+) -> int:
+    """A residual block of the decoder whose maps are kept; see vae.ResnetBlock.
 
     The input shrinks while the first result and what is added at the end grow; then both are whole while the second
     convolution starts.
@@ -201,4 +214,18 @@ def _layer_moment(pixels: int, before: int, after: int, device: str, item: int, 
         copies += 2  # rows borrowed from the neighbours
     first = max(pixels * before, strip * before + (pixels - strip) * 2 * after) + copies * strip * before
     second = pixels * 2 * after + copies * strip * after
-    return (weights + max(first, second)) * item
+    return weights + max(first, second)
+
+
+def _recomputed_block_values(
+    pixels: int, before: int, after: int, device: str, strip_values: int, *, upsampled: bool = False
+) -> int:
+    """The same where only the input, before it is doubled, and the output are kept, and one becomes the other.
+
+    All convolutions run at once, each a strip behind the one before it; the one at work copies its weights.
+    """
+    weights = 9 * ((before + after) * after + before * max(before, after) + (before * before if upsampled else 0))
+    source = pixels * before // (4 if upsampled else 1)
+    strip = min(pixels, max(1, strip_values // before))
+    copies = 4 + (9 if device == "cpu" else 0) + (4 if strip < pixels else 0)  # the strips that are waited for
+    return weights + max(source, pixels * after) + copies * strip * before

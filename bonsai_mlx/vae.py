@@ -1,40 +1,45 @@
 """AutoencoderKLFlux2: latents to pixels in row strips, and pixels to latents.
 
-Reference: `diffusers.AutoencoderKLFlux2`, whose parameter names these are. A feature map is a list of strips [1, rows,
-width, channels] that lie under each other. A convolution borrows one row from each neighbour, and GroupNorm uses the
-statistics of the whole image, so strips give the picture that one piece gives: no seams and no shift of colour, which
-tiles with statistics of their own do. What strips save is memory: a layer's input is dropped as its output grows.
+Reference: `diffusers.AutoencoderKLFlux2`, whose parameter names these are. Feature maps are cut into row strips, see
+`strips`, which give the picture that one piece gives in a fraction of the memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Generator
+from functools import partial
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
 from . import device
-from .activations import silu
 from .attention import attend
 from .checkpoint import VAE, Checkpoint
 from .layers import Convolution, Linear
 from .layout import VaeConfig
 from .plan import STRIP_VALUES
+from .strips import FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled
 
-Strips = list[mx.array]
 Image8 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]
 
 GROUP_NORM_EPS = 1e-6
 
 
 def decode(
-    checkpoint: Checkpoint, latents: mx.array, dtype: mx.Dtype, *, strip_values: int | None = None
+    checkpoint: Checkpoint,
+    latents: mx.array,
+    dtype: mx.Dtype,
+    *,
+    strip_values: int | None = None,
+    recompute: bool = False,
 ) -> Generator[tuple[int, int], None, Image8]:
     """Packed latents [1, in_channels, height/16, width/16] -> pixels [height, width, 3], uint8.
 
     A generator, so that it can be watched and stopped: yields (layers done, layers in all), returns the pixels. The
     weights are loaded for this call only. `strip_values` bounds a strip at every resolution; None suits the device.
+    With `recompute` maps between two layers are computed anew instead of kept: half the memory, more time.
     """
     tensors = checkpoint.load(VAE)
     decoder = Decoder(checkpoint.vae)
@@ -43,7 +48,7 @@ def decode(
     limit = strip_values or STRIP_VALUES[device.backend()]
     z = unpack_latents(latents.astype(mx.float32), *batch_norm(tensors, checkpoint.vae)).astype(dtype)
     z = mx.conv2d(z, post_quant_conv[0]) + post_quant_conv[1]
-    return (yield from decoder(_cut([z], limit), limit))
+    return (yield from decoder(Kept(cut([z], limit)), limit, recompute=recompute))
 
 
 def encode(checkpoint: Checkpoint, pixels: Image8, dtype: mx.Dtype) -> mx.array:
@@ -102,25 +107,29 @@ class Decoder(nn.Module):
         self.conv_norm_out = nn.GroupNorm(self.groups, channels[-1], eps=GROUP_NORM_EPS)
         self.conv_out = Convolution(channels[-1], config.out_channels, 3)
 
-    def __call__(self, x: Strips, strip_values: int) -> Generator[tuple[int, int], None, Image8]:
+    def __call__(
+        self, x: FeatureMap, strip_values: int, *, recompute: bool
+    ) -> Generator[tuple[int, int], None, Image8]:
         """Decode once: weights are read from disk when a layer is reached and dropped when it is done."""
         total = 2 + sum(len(block.resnets) + len(block.upsamplers) for block in self.up_blocks)
-        x = _conv3x3(x, self.pop("conv_in"))
-        x = self.pop("mid_block")(x, strip_values)
+        x = Kept(cut(convolved(x.taken(), self.pop("conv_in")), strip_values))
+        x = self.pop("mid_block")(x, strip_values, recompute=recompute)
         done = 1
         yield done, total
         blocks = self.pop("up_blocks")
         while blocks:
             block = blocks.pop(0)
             while block.resnets:
-                x = block.resnets.pop(0)(x)
+                x = block.resnets.pop(0)(x, recompute=recompute)
                 done += 1
                 yield done, total
             for upsampler in block.upsamplers:
-                x = _conv3x3(_cut(_upsampled(x), strip_values), upsampler.conv)
+                x = Recomputed(x, partial(upsampler, strip_values=strip_values))
+                x = x if recompute else Kept(x.taken())
                 done += 1
                 yield done, total
-        pixels = [_to_uint8(strip) for strip in _conv3x3(x, self.conv_out, _Normalise(x, self.conv_norm_out))]
+        norm = Normalise(x.strips(), self.conv_norm_out)
+        pixels = [_to_uint8(strip) for strip in convolved(x.taken(), self.conv_out, norm)]
         yield total, total
         return np.concatenate(pixels)
 
@@ -143,16 +152,15 @@ class Encoder(nn.Module):
         self.conv_out = Convolution(channels[-1], 2 * config.latent_channels, 3)
 
     def __call__(self, image: mx.array) -> mx.array:
-        x = _conv3x3([image], self.conv_in)
+        x = Kept(convolved(iter([image]), self.conv_in))
         for block in self.down_blocks:
             for layer in block.resnets:
                 x = layer(x)
             for downsampler in block.downsamplers:
-                # The reference pads on the right and below only.
-                padded = mx.pad(x[0], [(0, 0), (0, 1), (0, 1), (0, 0)])
-                x = [mx.conv2d(padded, downsampler.conv.weight, stride=2) + downsampler.conv.bias]
-        x = self.mid_block(x, x[0].size)
-        return _conv3x3(x, self.conv_out, _Normalise(x, self.conv_norm_out))[0]
+                x = Kept(downsampler.halved(strip) for strip in x.taken())
+        x = self.mid_block(x, image.size)
+        norm = Normalise(x.strips(), self.conv_norm_out)
+        return next(convolved(x.taken(), self.conv_out, norm))
 
 
 class ResnetBlock(nn.Module):
@@ -167,18 +175,36 @@ class ResnetBlock(nn.Module):
         if before != after:
             self.conv_shortcut = Convolution(before, after, 1)
 
-    def __call__(self, x: Strips) -> Strips:
-        """Uses up `x`: its strips are dropped as the result grows, and kept narrow where the result is narrower."""
-        hidden, kept = [], []
-        for strip in _iterate_conv3x3(list(x), self.conv1, _Normalise(x, self.norm1)):
-            hidden.append(strip)
-            kept.append(self._shortcut(x.pop(0)))
-            mx.eval(kept[-1])
-        out = []
-        for strip in _iterate_conv3x3(hidden, self.conv2, _Normalise(hidden, self.norm2)):
-            out.append(strip + kept.pop(0))
-            mx.eval(out[-1])
-        return out
+    def __call__(self, x: FeatureMap, *, recompute: bool = False) -> Kept:
+        """Uses up `x`: its strips are dropped as the result grows, and kept narrow where the result is narrower.
+
+        With `recompute` what lies between the two convolutions is computed once for its statistics and once more.
+        """
+        norm1 = Normalise(x.strips(), self.norm1)
+        if recompute:
+            norm2 = Normalise(convolved(x.strips(), self.conv1, norm1), self.norm2)
+        shortcuts: deque[mx.array] = deque()
+        hidden = convolved(self._passed(x.taken(), shortcuts), self.conv1, norm1)
+        if not recompute:
+            kept = Kept(hidden)
+            norm2, hidden = Normalise(kept.strips(), self.norm2), kept.taken()
+        return Kept(self._added(convolved(hidden, self.conv2, norm2), shortcuts))
+
+    def _passed(self, x: Strips, shortcuts: deque[mx.array]) -> Strips:
+        """The strips of x; what is added at the end goes into `shortcuts` as they pass."""
+        for strip in x:
+            shortcuts.append(self._shortcut(strip))
+            mx.eval(shortcuts[-1])
+            yield strip
+            del strip
+
+    def _added(self, x: Strips, shortcuts: deque[mx.array]) -> Strips:
+        for strip in x:
+            out = strip + shortcuts.popleft()
+            mx.eval(out)
+            del strip
+            yield out
+            del out
 
     def _shortcut(self, strip: mx.array) -> mx.array:
         if "conv_shortcut" in self:
@@ -194,10 +220,11 @@ class MidBlock(nn.Module):
         self.resnets = [ResnetBlock(width, width, groups), ResnetBlock(width, width, groups)]
         self.attentions = [SpatialAttention(width, groups)]
 
-    def __call__(self, x: Strips, strip_values: int) -> Strips:
-        x = self.resnets[0](x)
-        x = _cut([self.attentions[0](mx.concatenate(x, axis=1))], strip_values)
-        return self.resnets[1](x)
+    def __call__(self, x: FeatureMap, strip_values: int, *, recompute: bool = False) -> Kept:
+        """Uses up `x`."""
+        x = self.resnets.pop(0)(x, recompute=recompute)
+        x = Kept(cut([self.attentions.pop(0)(mx.concatenate(list(x.taken()), axis=1))], strip_values))
+        return self.resnets.pop(0)(x, recompute=recompute)
 
 
 class SpatialAttention(nn.Module):
@@ -212,7 +239,7 @@ class SpatialAttention(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         batch, height, width, channels = x.shape
-        hidden = _Normalise([x], self.group_norm).affine(x).reshape(batch, 1, height * width, channels)
+        hidden = Normalise(iter([x]), self.group_norm).affine(x).reshape(batch, 1, height * width, channels)
         out = attend(self.to_q(hidden), self.to_k(hidden), self.to_v(hidden), channels**-0.5)
         x = x + self.to_out[0](out).reshape(x.shape)
         mx.eval(x)
@@ -242,91 +269,14 @@ class _Resample(nn.Module):
         super().__init__()
         self.conv = Convolution(width, width, 3)
 
+    def __call__(self, x: Strips, strip_values: int) -> Strips:
+        """Twice the resolution."""
+        return convolved(doubled(x, strip_values), self.conv)
 
-class _Normalise:
-    """silu(GroupNorm(x)) for any strip of a feature map, with the statistics of all of it."""
-
-    def __init__(self, x: Strips, norm: nn.GroupNorm) -> None:
-        groups = norm.num_groups
-        rows = mx.array([strip.shape[1] for strip in x], dtype=mx.float32)[:, None]
-        weight = rows / rows.sum()
-        moments = []
-        for strip in x:
-            grouped = strip.astype(mx.float32).reshape(-1, groups, strip.shape[-1] // groups)
-            mean = grouped.mean(axis=(0, 2))
-            moments.append((mean, mx.square(grouped - mean[None, :, None]).mean(axis=(0, 2))))
-            mx.eval(moments[-1])
-        means, variances = (mx.stack(list(values)) for values in zip(*moments, strict=True))
-        mean = (weight * means).sum(axis=0)
-        variance = (weight * (variances + mx.square(means - mean))).sum(axis=0)
-        each = x[0].shape[-1] // groups
-        inverse = mx.repeat(mx.rsqrt(variance + norm.eps), each)
-        self.scale = norm.weight.astype(mx.float32) * inverse
-        self.shift = norm.bias.astype(mx.float32) - mx.repeat(mean, each) * self.scale
-        mx.eval(self.scale, self.shift)
-
-    def affine(self, strip: mx.array) -> mx.array:
-        return _affine(strip, self.scale, self.shift)
-
-    def __call__(self, strip: mx.array) -> mx.array:
-        return _affine_silu(strip, self.scale, self.shift)
-
-
-@device.compiled
-def _affine(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-    return (x.astype(mx.float32) * scale + shift).astype(x.dtype)
-
-
-@device.compiled
-def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-    return silu(x.astype(mx.float32) * scale + shift).astype(x.dtype)
-
-
-def _conv3x3(x: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None = None) -> Strips:
-    """A padded 3x3 convolution of before(x). Uses up `x`."""
-    return list(_iterate_conv3x3(x, conv, before))
-
-
-def _iterate_conv3x3(x: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None) -> Iterator[mx.array]:
-    """The strips of a convolution one by one, from a list that is emptied on the way."""
-    above: mx.array | None = None
-    while x:
-        strip = x.pop(0)
-        parts = [strip] if above is None else [above, strip]
-        if x:
-            parts.append(x[0][:, :1])
-        window = mx.concatenate(parts, axis=1) if len(parts) > 1 else strip
-        window = window if before is None else before(window)
-        first = 0 if above is None else 1
-        y = mx.conv2d(window, conv.weight, padding=1)[:, first : first + strip.shape[1]] + conv.bias
-        above = mx.contiguous(strip[:, -1:])  # a copy: a view would keep the whole strip alive
-        mx.eval(y, above)
-        del strip, parts, window
-        yield y
-
-
-def _upsampled(x: Strips) -> Strips:
-    """Nearest neighbour, twice the rows and columns. Uses up `x`."""
-    out = []
-    while x:
-        out.append(mx.repeat(mx.repeat(x.pop(0), 2, axis=1), 2, axis=2))
-        mx.eval(out[-1])
-    return out
-
-
-def _cut(x: Strips, strip_values: int) -> Strips:
-    """The same map in strips of at most `strip_values` values (and at least one row). Uses up `x`."""
-    out = []
-    while x:
-        strip = x.pop(0)
-        rows = max(1, strip_values // (strip.shape[2] * strip.shape[3]))
-        if strip.shape[1] <= rows:
-            out.append(strip)
-            continue
-        pieces = [mx.contiguous(strip[:, start : start + rows]) for start in range(0, strip.shape[1], rows)]
-        mx.eval(pieces)
-        out += pieces
-    return out
+    def halved(self, x: mx.array) -> mx.array:
+        """Half the resolution of a whole map. The reference pads on the right and below only."""
+        padded = mx.pad(x, [(0, 0), (0, 1), (0, 1), (0, 0)])
+        return mx.conv2d(padded, self.conv.weight, stride=2) + self.conv.bias
 
 
 def _to_uint8(strip: mx.array) -> Image8:

@@ -53,8 +53,11 @@ def test_the_4b_model_between_pictures(bits, most_gb):
 
 @pytest.mark.parametrize(("side", "most_gb"), [(512, 0.6), (1024, 1.0)])
 @pytest.mark.parametrize("bits", [1, 2])
-def test_the_smallest_limit_of_the_4b_model(bits, side, most_gb):
-    assert plan.predict(full_size(bits), side, side, int(most_gb * 1e9)).streamed
+@pytest.mark.parametrize(("backend", "item_bytes"), [("metal", 2), ("cpu", 4)])
+def test_the_smallest_limit_of_the_4b_model(bits, side, most_gb, backend, item_bytes):
+    limit = int(most_gb * 1e9)
+    chosen = plan.choose(full_size(bits), side, side, device=backend, item_bytes=item_bytes, limit_bytes=limit)
+    assert chosen.streamed
 
 
 def test_an_impossible_limit_is_refused_with_the_smallest_that_can_be_met():

@@ -1,0 +1,153 @@
+"""Feature maps in row strips: convolution, normalisation and doubling that never hold more of a map than they must.
+
+A map is strips [1, rows, width, channels] that lie under each other. A convolution borrows one row from each
+neighbour, and GroupNorm uses the statistics of the whole image, so strips give what one piece gives: no seams and no
+shift of colour, which tiles with statistics of their own do. What strips save is memory: a layer's input is dropped
+as its output grows. Where that is still too much, a map is not kept at all but computed anew each time it is gone
+through, as activations are in training (Chen et al., arXiv:1604.06174), with the same result bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from . import device
+from .activations import silu
+from .layers import Convolution
+
+Strips = Iterator[mx.array]
+
+
+class FeatureMap(Protocol):
+    """A map that can be gone through more than once."""
+
+    def strips(self) -> Strips:
+        """Its strips, from the top; it stays."""
+        ...
+
+    def taken(self) -> Strips:
+        """Its strips, from the top, for the last time: what is passed is dropped."""
+        ...
+
+
+class Kept:
+    """A map in memory. Builds itself from strips as they come."""
+
+    def __init__(self, strips: Iterable[mx.array]) -> None:
+        self._strips = list(strips)
+
+    def strips(self) -> Strips:
+        """See FeatureMap."""
+        return iter(self._strips)
+
+    def taken(self) -> Strips:
+        """See FeatureMap."""
+        while self._strips:
+            yield self._strips.pop(0)
+
+
+class Recomputed:
+    """What `compute` makes of another map, anew each time."""
+
+    def __init__(self, source: FeatureMap, compute: Callable[[Strips], Strips]) -> None:
+        self._source = source
+        self._compute = compute
+
+    def strips(self) -> Strips:
+        """See FeatureMap."""
+        return self._compute(self._source.strips())
+
+    def taken(self) -> Strips:
+        """See FeatureMap."""
+        return self._compute(self._source.taken())
+
+
+class Normalise:
+    """silu(GroupNorm(x)) for any strip of a map, with the statistics of all of it, for which it is gone through."""
+
+    def __init__(self, strips: Strips, norm: nn.GroupNorm) -> None:
+        heights, moments = [], []
+        for strip in strips:
+            grouped = strip.astype(mx.float32).reshape(-1, norm.num_groups, strip.shape[-1] // norm.num_groups)
+            mean = grouped.mean(axis=(0, 2))
+            moments.append((mean, mx.square(grouped - mean[None, :, None]).mean(axis=(0, 2))))
+            heights.append(strip.shape[1])
+            mx.eval(moments[-1])
+            del strip, grouped
+        weight = (mx.array(heights, dtype=mx.float32) / sum(heights))[:, None]
+        means, variances = (mx.stack(list(values)) for values in zip(*moments, strict=True))
+        mean = (weight * means).sum(axis=0)
+        variance = (weight * (variances + mx.square(means - mean))).sum(axis=0)
+        each = norm.dims // norm.num_groups
+        inverse = mx.repeat(mx.rsqrt(variance + norm.eps), each)
+        self.scale = norm.weight.astype(mx.float32) * inverse
+        self.shift = norm.bias.astype(mx.float32) - mx.repeat(mean, each) * self.scale
+        mx.eval(self.scale, self.shift)
+
+    def affine(self, strip: mx.array) -> mx.array:
+        """The normalised strip without silu."""
+        return _affine(strip, self.scale, self.shift)
+
+    def __call__(self, strip: mx.array) -> mx.array:
+        return _affine_silu(strip, self.scale, self.shift)
+
+
+@device.compiled
+def _affine(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
+    return (x.astype(mx.float32) * scale + shift).astype(x.dtype)
+
+
+@device.compiled
+def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
+    return silu(x.astype(mx.float32) * scale + shift).astype(x.dtype)
+
+
+def convolved(strips: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None = None) -> Strips:
+    """A 3x3 convolution, zeros around, of before(strip): strips of the same rows, computed as they are asked for."""
+    strip, above = next(strips, None), None
+    while strip is not None:
+        below = next(strips, None)
+        y = _convolved(above, strip, below, conv, before)
+        above = mx.contiguous(strip[:, -1:])  # a copy: a view would keep the whole strip alive
+        mx.eval(y, above)
+        strip = below
+        del below
+        yield y
+        del y
+
+
+def _convolved(
+    above: mx.array | None,
+    strip: mx.array,
+    below: mx.array | None,
+    conv: Convolution,
+    before: Callable[[mx.array], mx.array] | None,
+) -> mx.array:
+    borrowed = [above, strip, None if below is None else below[:, :1]]
+    window = mx.concatenate([rows for rows in borrowed if rows is not None], axis=1)
+    window = window if before is None else before(window)
+    edges = [(0, 0), (int(above is None), int(below is None)), (0, 0), (0, 0)]
+    if above is None or below is None:
+        window = mx.pad(window, edges)
+    return mx.conv2d(window, conv.weight, padding=(0, 1)) + conv.bias
+
+
+def doubled(strips: Strips, strip_values: int) -> Strips:
+    """Nearest neighbour, twice the rows and columns, in strips of at most `strip_values`, and at least two rows."""
+    for piece in cut(strips, strip_values // 4):
+        yield mx.repeat(mx.repeat(piece, 2, axis=1), 2, axis=2)
+
+
+def cut(strips: Iterable[mx.array], strip_values: int) -> Strips:
+    """The same map in strips of at most `strip_values` values, and at least one row."""
+    for strip in strips:
+        rows = max(1, strip_values // (strip.shape[2] * strip.shape[3]))
+        for start in range(0, strip.shape[1], rows):
+            piece = strip if strip.shape[1] <= rows else mx.contiguous(strip[:, start : start + rows])
+            mx.eval(piece)
+            yield piece
+            del piece
