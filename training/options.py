@@ -34,7 +34,7 @@ TIMED_STAGES = ("vae", "flow", "guidance", "steps", "ternary", "binary", "decode
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run is made with. Rates are per step, times in minutes of wall time, compilation included."""
+    """What a run is made with. Rates are per step, times in minutes of `run.worked_seconds`."""
 
     preset: str
     seed: int = 0

@@ -1,8 +1,8 @@
 """The folder of a training run: what is finished, weights to resume from, history, time; and the loop of a stage.
 
 Weights are kept in bfloat16, as they are published, and without the optimiser's moments, which come back within a few
-dozen steps: a run can then move to another machine in small files (`bundle`). Time is wall time: a stage lasts as long
-as its options say, over as many sessions as it takes.
+dozen steps: a run can then move to another machine in small files (`bundle`). A stage lasts as long as its options
+say, over as many sessions as it takes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .networks import device
 from .options import Options
 
 CACHE, EXPORT = "cache", "export"  # folders of what can be made again; never bundled
 _PART_BYTES = 15 << 20
-_LONGEST_STEP = 120.0  # seconds, compilation included; more means that the machine slept or the process was stopped
 _CHANGEABLE = ("minutes", "workers", "compile", "log_seconds", "save_minutes")
 # Weights that are not needed any more once a stage is complete.
 _SUPERSEDED = {"teacher": "guidance", "guided": "steps", "ternary": "ternary", "binary": "binary"}
@@ -120,17 +120,17 @@ class Loop:
         self._logged_samples = self.samples
 
     def __iter__(self) -> Iterator[float]:
-        last = time.monotonic()
+        last = worked_seconds()
         while self.seconds < self._budget:
-            if last > self.run.deadline:
+            if time.monotonic() > self.run.deadline:
                 self._keep()
                 raise Paused(f"{self.stage} at {self.seconds / self._budget:.0%}")
             yield self.seconds / self._budget
             self.step += 1
             self.session_step += 1
-            now = time.monotonic()
-            self.seconds += min(now - last, _LONGEST_STEP)
-            last = now
+            worked, now = worked_seconds(), time.monotonic()
+            self.seconds += worked - last
+            last = worked
             if now - self._logged > self.run.options.log_seconds:
                 self._log(now)
             if now - self._saved > 60 * self.run.options.save_minutes:
@@ -159,6 +159,12 @@ class Loop:
         self._save()
         self._saved = time.monotonic()
         self.run.note(self.stage, seconds=round(self.seconds, 1), samples=self.samples, step=self.step)
+
+
+def worked_seconds() -> float:
+    """The clock of the stages' budgets. On a CPU it runs while its threads compute: a busy machine, or one that sleeps,
+    makes a run longer, not worse."""
+    return time.monotonic() if device().type == "cuda" else time.process_time() / torch.get_num_threads()
 
 
 def bundle(run_folder: Path, out: Path) -> list[Path]:

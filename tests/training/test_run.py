@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def test_a_paused_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert loop.seconds >= 60 * 0.02 > before
     assert loop.samples == 2 * loop.step
     assert sum(1 for _ in history(tmp_path)["flow"]) > 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="time on a GPU is wall time")
+def test_waiting_does_not_count_on_a_cpu(tmp_path: Path) -> None:
+    loop = Loop(Run(tmp_path, BUDGET), "flow", lambda: None)
+    steps = iter(loop)
+    for _ in range(5):
+        next(steps)
+        time.sleep(0.1)
+    assert loop.step == 4
+    assert loop.seconds < 0.2
 
 
 def test_a_resumed_stage_draws_other_noise(tmp_path: Path) -> None:
