@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -48,3 +49,9 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         return made[key]
 
     return tiny
+
+
+@pytest.fixture
+def folder(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
+    """A checkpoint that the test may damage."""
+    return Path(shutil.copytree(tiny_checkpoint(), tmp_path / "checkpoint"))

@@ -20,31 +20,13 @@ from hypothesis import strategies as st
 from bonsai_mlx.checkpoint import TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint, tensor_bytes, verify_weights
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.layout import TensorSpec
+from tests.damaged import REPAIR, change_json, refused
 
 WEIGHTS = {
     TRANSFORMER: "diffusion_pytorch_model.safetensors",
     TEXT_ENCODER: "model.safetensors",
     VAE: "diffusion_pytorch_model.safetensors",
 }
-REPAIR = "bonsai-mlx download ternary"
-
-
-@pytest.fixture
-def folder(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
-    """A checkpoint that the test may damage."""
-    return Path(shutil.copytree(tiny_checkpoint(), tmp_path / "checkpoint"))
-
-
-def refused(folder: Path) -> str:
-    """The message with which the folder is refused."""
-    with pytest.raises(CheckpointError) as caught:
-        Checkpoint.open(folder, repair=f"repair it with: {REPAIR}")
-    return str(caught.value)
-
-
-def change_json(path: Path, **values: Any) -> None:
-    content = json.loads(path.read_text()) | values
-    path.write_text(json.dumps({name: value for name, value in content.items() if value is not ...}))
 
 
 def header_of(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -277,164 +259,6 @@ def test_no_header_passes_but_the_expected_one(tmp_path_factory: Any, entries: d
         return
     with pytest.raises(CheckpointError):
         verify_weights(path, expected)
-
-
-def test_an_unknown_class_is_refused(folder: Path) -> None:
-    change_json(folder / "model_index.json", _class_name="StableDiffusionPipeline")
-    assert "'StableDiffusionPipeline', not Flux2KleinPipeline" in refused(folder)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\udcff"])
-@pytest.mark.parametrize("path", ["model_index.json", "vae/config.json"])
-def test_json_that_is_none_is_refused(folder: Path, path: str, text: str) -> None:
-    (folder / path).write_bytes(text.encode("utf-8", "surrogateescape"))
-    message = refused(folder)
-    assert str(folder / path) in message
-    assert REPAIR in message
-
-
-CONFIGS = {
-    TRANSFORMER: f"{TRANSFORMER}/config.json",
-    TEXT_ENCODER: f"{TEXT_ENCODER}/config.json",
-    VAE: "vae/config.json",
-}
-REQUIRED = [
-    (TRANSFORMER, "in_channels"),
-    (TRANSFORMER, "num_layers"),
-    (TRANSFORMER, "axes_dims_rope"),
-    (TEXT_ENCODER, "hidden_size"),
-    (TEXT_ENCODER, "head_dim"),
-    (VAE, "block_out_channels"),
-    (VAE, "latent_channels"),
-]
-
-
-@pytest.mark.parametrize(("component", "key"), REQUIRED)
-def test_a_missing_key_is_named(folder: Path, component: str, key: str) -> None:
-    path = folder / CONFIGS[component]
-    change_json(path, **{key: ...})
-    message = refused(folder)
-    assert f"{path}: the key '{key}' is missing" in message
-    assert REPAIR in message
-
-
-BAD_INTEGERS = [None, "32", 32.0, True, 0, -1, 2**18 + 1, 10**30, [32], {}, float("nan"), float("inf")]
-BAD_FLOATS = [None, "1e-6", 0, -1.0, True, float("nan"), float("inf"), 10**400, []]
-
-
-@pytest.mark.parametrize("value", BAD_INTEGERS, ids=str)
-@pytest.mark.parametrize(
-    ("component", "key"),
-    [
-        (TRANSFORMER, "in_channels"),
-        (TRANSFORMER, "num_layers"),
-        (TEXT_ENCODER, "vocab_size"),
-        (TEXT_ENCODER, "num_key_value_heads"),
-        (VAE, "layers_per_block"),
-    ],
-)
-def test_an_impossible_integer_is_named(folder: Path, component: str, key: str, value: Any) -> None:
-    path = folder / CONFIGS[component]
-    change_json(path, **{key: value})
-    message = refused(folder)
-    assert f"{path}: {key} must be a whole number" in message
-    assert REPAIR in message
-
-
-@pytest.mark.parametrize("value", BAD_FLOATS, ids=lambda value: str(value)[:9])
-@pytest.mark.parametrize(
-    ("component", "key"),
-    [(TRANSFORMER, "eps"), (TRANSFORMER, "mlp_ratio"), (TEXT_ENCODER, "rope_theta"), (VAE, "batch_norm_eps")],
-)
-def test_an_impossible_float_is_named(folder: Path, component: str, key: str, value: Any) -> None:
-    path = folder / CONFIGS[component]
-    change_json(path, **{key: value})
-    assert f"{path}: {key} must be a finite number above 0" in refused(folder)
-
-
-@pytest.mark.parametrize("value", [None, 8, "8888", [], [8, 8, 8, "8"], [8] * 17, [8, 8, 8, -8], {"a": 8}], ids=str)
-def test_an_impossible_list_is_named(folder: Path, value: Any) -> None:
-    path = folder / CONFIGS[TRANSFORMER]
-    change_json(path, axes_dims_rope=value)
-    assert f"{path}: axes_dims_rope must be" in refused(folder)
-
-
-@pytest.mark.parametrize("count", [1025, 2**18])
-@pytest.mark.parametrize(
-    ("component", "key"),
-    [
-        (TRANSFORMER, "num_layers"),
-        (TRANSFORMER, "num_single_layers"),
-        (TEXT_ENCODER, "num_hidden_layers"),
-        (VAE, "layers_per_block"),
-    ],
-)
-def test_a_bomb_of_layers_is_refused(folder: Path, component: str, key: str, count: int) -> None:
-    change_json(folder / CONFIGS[component], **{key: count})
-    assert f"{key} must be a whole number from 1 to 1024" in refused(folder)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("text_encoder_out_layers", [0, 1, 2]),
-        ("text_encoder_out_layers", "249"),
-        ("max_sequence_length", 0),
-        ("max_sequence_length", "64"),
-        ("max_sequence_length", 10**6),
-        ("recommended_steps", 0),
-        ("recommended_steps", 1000),
-        ("recommended_size", [128]),
-        ("recommended_size", [100, 128]),
-        ("recommended_size", [128, 4096]),
-        ("recommended_size", [16, 16]),
-        ("recommended_size", None),
-    ],
-)
-def test_impossible_recommendations_are_named(folder: Path, key: str, value: Any) -> None:
-    change_json(folder / "model_index.json", **{key: value})
-    message = refused(folder)
-    assert "model_index.json" in message
-    assert key in message
-
-
-@pytest.mark.parametrize("packing", [{"bits": 3}, {"bits": True}, {"bits": [2]}, {"bits": None}, {"group_size": 64}])
-def test_an_unknown_packing_is_refused(folder: Path, packing: dict[str, Any]) -> None:
-    change_json(folder / TRANSFORMER / "quantization_config.json", **packing)
-    assert "only 1 bit (binary) and 2 bits (ternary)" in refused(folder)
-
-
-@pytest.mark.parametrize("packing", [None, 4, {"bits": 8, "group_size": 64}, {"bits": 4, "group_size": 48}])
-def test_an_unknown_packing_of_the_text_encoder_is_refused(folder: Path, packing: Any) -> None:
-    change_json(folder / CONFIGS[TEXT_ENCODER], quantization=packing, quantization_config=packing)
-    assert "must be quantised to 4 bits" in refused(folder)
-
-
-@pytest.mark.parametrize(
-    ("component", "changes", "words"),
-    [
-        (TRANSFORMER, {"axes_dims_rope": [8, 8, 8, 16]}, "axes_dims_rope"),
-        (TRANSFORMER, {"axes_dims_rope": [16, 16]}, "four axes"),
-        (TRANSFORMER, {"axes_dims_rope": [7, 9, 8, 8]}, "pairs"),
-        (TRANSFORMER, {"attention_head_dim": 16, "axes_dims_rope": [4, 4, 4, 4]}, "group size"),
-        (TRANSFORMER, {"timestep_guidance_channels": 255}, "timestep_guidance_channels"),
-        (TRANSFORMER, {"joint_attention_dim": 256}, "joint_attention_dim"),
-        (TEXT_ENCODER, {"num_key_value_heads": 3}, "key-value heads"),
-        (TEXT_ENCODER, {"intermediate_size": 100}, "group size"),
-        (TEXT_ENCODER, {"num_hidden_layers": 5}, "number of layers"),
-        (VAE, {"latent_channels": 16}, "in_channels"),
-        (VAE, {"norm_num_groups": 7}, "norm_num_groups"),
-        (VAE, {"in_channels": 4}, "red, green and blue"),
-        (VAE, {"block_out_channels": [16, 32, 32]}, "scale"),
-    ],
-)
-def test_parts_that_do_not_fit_together_are_refused(
-    folder: Path, component: str, changes: dict[str, Any], words: str
-) -> None:
-    change_json(folder / CONFIGS[component], **changes)
-    message = refused(folder)
-    assert words in message
-    assert "do not agree" in message
 
 
 def test_the_common_folder_must_be_a_neighbour(seedling: Path, tmp_path: Path) -> None:
