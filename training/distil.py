@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .corpus import Corpus
-from .flow import mix, new_generator, noise_levels, shifted, student_levels, unshifted
+from .flow import backward, mix, new_generator, noise_levels, pieces, shifted, student_levels, unshifted
 from .networks import Generator, autocast
 from .optimizers import Optimizers, schedule
 from .options import Options
@@ -48,8 +48,9 @@ def distil_guidance(run: Run) -> None:
         noisy = mix(batch.latents, torch.randn_like(batch.latents), sigmas)
         with torch.no_grad(), autocast():
             context = student.text(batch.ids, batch.lengths)
-            plain = teacher(noisy, sigmas, *corpus.without_text(options.batch))
-            target = plain + options.guidance * (teacher(noisy, sigmas, batch.ids, batch.lengths) - plain)
+            plain = _evaluated(teacher, options)(noisy, sigmas, *corpus.without_text(options.batch))
+            full = _evaluated(teacher, options)(noisy, sigmas, batch.ids, batch.lengths)
+            target = plain + options.guidance * (full - plain)
         _descend(student, noisy, sigmas, context, target, optimizers, loop, progress)
 
 
@@ -67,8 +68,9 @@ def distil_steps(run: Run) -> None:
         starts, sigmas, context = _starts(options, corpus, generator, student, levels)
         part = options.batch // 2
         with torch.no_grad(), autocast():
-            jumps = landing_velocity(_bound(guided, context[:part]), starts[:part], levels, options)
-            target = torch.cat([jumps, guided.velocity(starts[part:], sigmas[part:], context[part:])])
+            jumps = landing_velocity(_bound(guided, context[:part], options), starts[:part], levels, options)
+            rest = _evaluated(guided.velocity, options)(starts[part:], sigmas[part:], context[part:])
+            target = torch.cat([jumps, rest])
         _descend(student, starts, sigmas, context, target, optimizers, loop, progress)
 
 
@@ -86,7 +88,7 @@ def distil_quantised(run: Run, variant: Variant) -> None:
     for progress in loop:
         starts, sigmas, context = _starts(options, corpus, generator, model, levels)
         with torch.no_grad(), autocast():
-            target = reference.velocity(starts, sigmas, context)
+            target = _evaluated(reference.velocity, options)(starts, sigmas, context)
         _descend(model, starts, sigmas, context, target, optimizers, loop, progress)
     save_file(pack_transformer(model.transformer, variant), run.weights(f"packed-{variant}"))
 
@@ -169,7 +171,7 @@ def _starts(
     # Small batches of their own size: compiling them would cost more than it saves.
     with torch.compiler.set_stance("force_eager"), torch.no_grad(), autocast():
         prompts = model.text(batch.ids[: each + options.batch - part], batch.lengths[: each + options.batch - part])
-        drawn = own_path(_bound(model, prompts[:own]), noise[:own], levels).unflatten(0, (-1, own))
+        drawn = own_path(_bound(model, prompts[:own], options), noise[:own], levels).unflatten(0, (-1, own))
     nodes = levels[:-1].repeat_interleave(each - own)
     repeated = [tensor[own:each].repeat(options.sample_steps, 1, 1) for tensor in (batch.latents, noise)]
     mixed = mix(repeated[0], repeated[1], nodes).unflatten(0, (-1, each - own))
@@ -193,16 +195,19 @@ def _descend(
 ) -> None:
     """One step towards the target velocity."""
     options = loop.run.options
-    with autocast():
-        velocity = model.velocity(noisy, sigmas, context)
-    loss = (velocity - target).square().mean()
-    loss.backward()
+    loss = backward(model.velocity, target, (noisy, sigmas, context), options.piece)
     optimizers.step(schedule(progress, loop.session_step, options.warm_up // 2, 0.85))
     loop.record(len(noisy), loss=loss)
 
 
-def _bound(model: Generator, context: Tensor) -> Velocity:
-    return lambda latents, sigmas: model.velocity(latents, sigmas, context)
+def _bound(model: Generator, context: Tensor, options: Options) -> Velocity:
+    velocity = _evaluated(model.velocity, options)
+    return lambda latents, sigmas: velocity(latents, sigmas, context)
+
+
+def _evaluated(velocity: Callable[..., Tensor], options: Options) -> Callable[..., Tensor]:
+    """The same function of a batch, computed a piece at a time."""
+    return lambda *inputs: torch.cat([velocity(*part) for part in pieces(options.piece, *inputs)])
 
 
 def _frozen(run: Run, corpus: Corpus, name: str) -> Generator:

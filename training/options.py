@@ -63,6 +63,7 @@ class Options:
     decoder_rate: float = 2e-3
 
     batch: int = 64  # a multiple of 16: see distil
+    piece: int | None = None  # samples of the full size that are computed at once; None: the whole batch
     muon_rate: float = 2e-3
     adam_rate: float = 1.5e-3
     distil_muon_rate: float = 1e-3
@@ -197,6 +198,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "text_hidden": 128,
         "text_heads": 4,
         "batch": 48,
+        "piece": 8,  # what is computed stays in cache: 1.6 times as fast as 48 at once
         "minutes": {
             "vae": 45.0,
             "flow": 360.0,
@@ -209,6 +211,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "smoke": {
         "size": 64,
+        "piece": 6,
         "images": 32,
         "workers": 1,
         "vocabulary": 400,
