@@ -93,7 +93,7 @@ def _predicted(
     tensors = config.tensors()
     blocks = tensor_bytes({name: spec for name, spec in tensors.items() if "transformer_blocks" in name})
     double, single = tensor_bytes(config.double_block_tensors()), tensor_bytes(config.single_block_tensors())
-    edges = tensor_bytes({name: tensors[name] for name in ("x_embedder.weight", "proj_out.weight")}) * item // 2
+    edges = tensor_bytes({name: tensors[name] for name in ("x_embedder.weight", "proj_out.weight")})
     resident = edges + (0 if level == "stream" else blocks)
     kept = checkpoint.max_sequence_length * (config.joint_attention_dim + CACHED_CONTEXTS * config.dim) * item
     held = (double, single) if level == "stream" else (blocks, blocks)  # weights while a block of either kind runs

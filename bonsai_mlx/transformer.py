@@ -68,14 +68,14 @@ class Transformer:
         self.streamed = streamed
         self._checkpoint = checkpoint
         tensors = checkpoint.load(TRANSFORMER)
-        self.x_embedder = tensors["x_embedder.weight"].astype(dtype)
-        self.proj_out = tensors["proj_out.weight"].astype(dtype)
+        self.x_embedder = tensors["x_embedder.weight"]
+        self.proj_out = tensors["proj_out.weight"]
         mx.eval(self.x_embedder, self.proj_out)
         self._resident = None if streamed else list(self._load_blocks(tensors))
 
     def __call__(self, latents: mx.array, context: mx.array, modulation: StepModulation, rope: Rope) -> mx.array:
         """Velocity [1, image, channels] float32 at the modulation's timestep, for latents of the same shape."""
-        image, text = latents.astype(self.dtype) @ self.x_embedder.T, context
+        image, text = dense(latents.astype(self.dtype), self.x_embedder), context
         joined = None
         for block in self.blocks():
             if isinstance(block, DoubleStreamBlock):
@@ -87,7 +87,7 @@ class Transformer:
                 self._settle(joined)
         if joined is not None:
             image = joined[:, context.shape[1] :]
-        return (modulation.out(image, self.config.eps) @ self.proj_out.T).astype(mx.float32)
+        return dense(modulation.out(image, self.config.eps), self.proj_out).astype(mx.float32)
 
     def blocks(self) -> Iterator[DoubleStreamBlock | SingleStreamBlock]:
         """The blocks in the order they run."""
