@@ -6,6 +6,7 @@ Reference: `diffusers.AutoencoderKLFlux2`, whose parameter names these are. Feat
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Generator
 from functools import partial
@@ -158,7 +159,7 @@ class Encoder(nn.Module):
                 x = layer(x)
             for downsampler in block.downsamplers:
                 x = Kept(downsampler.halved(strip) for strip in x.taken())
-        x = self.mid_block(x, image.size)
+        x = self.mid_block(x, sys.maxsize)
         norm = Normalise(x.strips(), self.conv_norm_out)
         return next(convolved(x.taken(), self.conv_out, norm))
 

@@ -146,6 +146,12 @@ def test_the_batch_norm_is_undone_as_the_format_says(seedling: Path) -> None:
     assert np.array_equal(np.array(mean).ravel(), np.array(tensors["bn.running_mean"].astype(mx.float32)))
 
 
+def test_a_picture_is_encoded_whole_however_wide_the_encoder(tiny_checkpoint: Callable[..., Path]) -> None:
+    wide = Checkpoint.open(tiny_checkpoint(vae={"block_out_channels": [8, 8, 8, 256], "norm_num_groups": 4}))
+    latents = vae.encode(wide, np.zeros((64, 32, 3), dtype=np.uint8), mx.float32)
+    assert latents.shape == (1, wide.transformer.in_channels, 4, 2)
+
+
 def test_a_picture_survives_encoding_and_decoding(seedling: Path) -> None:
     checkpoint = Checkpoint.open(seedling)
     picture = Image.new("RGB", (128, 96), (203, 211, 216))
