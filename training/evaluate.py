@@ -11,7 +11,9 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from bonsai_mlx import blas
 
 from .options import Options
 from .run import Paused, Run
@@ -70,8 +74,8 @@ def prompts(per_category: int) -> dict[str, list[Prompt]]:
 def evaluate(run: Run, runner: str, models: Sequence[str] = MODELS, steps: Sequence[int] = STEPS) -> None:
     """Draw and judge what is left, by "engine" or "torch". Raises Paused when the session's time is over."""
     texts = prompts(run.options.prompts)
-    workers = run.options.workers if runner == "torch" else 1  # the engine leaves the other core to its own products
     results = Results(run.folder)
+    workers = run.options.workers
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
     try:
         for number in steps:
@@ -81,7 +85,7 @@ def evaluate(run: Run, runner: str, models: Sequence[str] = MODELS, steps: Seque
                     _draw_all(run, runner, left, texts, results, pool)
     finally:
         if pool:
-            pool.shutdown()
+            pool.shutdown(cancel_futures=True)
 
 
 class Results:
@@ -136,26 +140,50 @@ def _draw_all(
 ) -> None:
     from .drawing import BATCH, open_drawer
 
-    drawer = open_drawer(run, cases[0].model, runner)
-    size = BATCH[runner]
-    for start in range(0, len(cases), size):
-        if time.monotonic() > run.deadline:
-            raise Paused(f"evaluation of {cases[0].model} at {start} of {len(cases)}")
-        part = cases[start : start + size]
-        chosen = [texts[case.category][case.index] for case in part]
-        began = time.monotonic()
-        noises = np.stack([noise(run.options, case.seed, case.index) for case in part])
-        pictures = drawer.draw([prompt.text for prompt in chosen], noises, part[0].steps)
-        seconds = (time.monotonic() - began) / len(part)
-        judged = (pool.map if pool else map)(_judged, pictures, chosen)
-        results.add(
-            [
-                Outcome(case, runner, prompt.text, passed, reason, round(seconds, 4))
-                for case, prompt, (passed, reason) in zip(part, chosen, judged, strict=True)
-            ]
-        )
+    size, parallel = BATCH[runner], pool.map if pool else map
+    batches = [cases[start : start + size] for start in range(0, len(cases), size)]
+    chosen = [[texts[case.category][case.index] for case in batch] for batch in batches]
+    if runner == "engine":
+        made = parallel(partial(_made_by_engine, run), batches, chosen)
+    else:
+        drawer = open_drawer(run, cases[0].model, runner)
+        made = (_made(run, runner, drawer, *one, parallel) for one in zip(batches, chosen, strict=True))
+    for number, outcomes in enumerate(made, 1):
+        results.add(outcomes)
+        if time.monotonic() > run.deadline and number < len(batches):
+            raise Paused(f"evaluation of {cases[0].model} at {number * size} of {len(cases)}")
     passed = [outcome.passed for case, outcome in results.outcomes.items() if case in set(cases)]
     run.log("evaluate", f"{cases[0].model}, {cases[0].steps} steps: {np.mean(passed):.3f} of {len(passed)}")
+
+
+def _made(
+    run: Run, runner: str, drawer: Drawer, batch: Sequence[Case], chosen: Sequence[Prompt], parallel: Any
+) -> list[Outcome]:
+    """Draw a batch of one model and number of steps, and judge it."""
+    began = time.monotonic()
+    noises = np.stack([noise(run.options, case.seed, case.index) for case in batch])
+    pictures = drawer.draw([prompt.text for prompt in chosen], noises, batch[0].steps)
+    seconds = (time.monotonic() - began) / len(batch)
+    judged = parallel(_judged, pictures, chosen)
+    return [
+        Outcome(case, runner, prompt.text, passed, reason, round(seconds, 4))
+        for case, prompt, (passed, reason) in zip(batch, chosen, judged, strict=True)
+    ]
+
+
+def _made_by_engine(run: Run, batch: Sequence[Case], chosen: Sequence[Prompt]) -> list[Outcome]:
+    """The same in a process that keeps a drawer of its own. Side by side with others it computes on one core."""
+    from .drawing import open_drawer
+
+    key = run.folder, batch[0].model
+    if key not in _drawers:
+        _drawers.clear()
+        _drawers[key] = open_drawer(run, batch[0].model, "engine")
+    with blas.single_threaded() if run.options.workers > 1 else nullcontext():
+        return _made(run, "engine", _drawers[key], batch, chosen, map)
+
+
+_drawers: dict[tuple[Path, str], Drawer] = {}  # of this process: the last one
 
 
 def _judged(picture: Image.Image, prompt: Prompt) -> tuple[bool, str]:

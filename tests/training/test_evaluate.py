@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,6 +20,7 @@ from training import evaluate as evaluate_module
 from training import figures, report, report_text
 from training.evaluate import SEEDS, Case, Outcome, Results, evaluate, noise, prompts
 from training.options import preset
+from training.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 
@@ -34,6 +37,19 @@ def test_every_prompt_is_drawn_with_every_seed_and_judged_once(trained: Any, mon
     assert {case.category for case in outcomes} == set(listed)
     monkeypatch.setattr(evaluate_module, "_draw_all", lambda *_: pytest.fail("drawn again"))
     evaluate(trained, "torch", models=("ternary",), steps=(2,))
+
+
+def test_engines_side_by_side_find_what_one_finds(trained: Any, tmp_path: Path) -> None:
+    alone = Run(shutil.copytree(trained.folder, tmp_path / "one"), trained.options)
+    together = Run(shutil.copytree(trained.folder, tmp_path / "two"), replace(trained.options, workers=2))
+    found = []
+    for run in (alone, together):
+        shutil.rmtree(run.folder / evaluate_module.FOLDER, ignore_errors=True)
+        evaluate(run, "engine", models=("binary",), steps=(2,))
+        outcomes = Results(run.folder).outcomes
+        found.append({case: (outcome.text, outcome.passed, outcome.reason) for case, outcome in outcomes.items()})
+    assert found[0] == found[1]
+    assert len(found[0]) == len(SEEDS) * sum(len(texts) for texts in prompts(trained.options.prompts).values())
 
 
 def test_the_engine_draws_anew_what_torch_has_drawn(tmp_path: Path) -> None:
