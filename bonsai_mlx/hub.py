@@ -125,7 +125,7 @@ def _status_of(entry: Entry, store: Store) -> LocalStatus:
         path=None if state == "absent" else store.root,
         bytes_present=present,
         bytes_total=manifest.bytes_total if manifest else max(present, entry.bytes_total),
-        problems=tuple(problems),
+        problems=() if state == "absent" else tuple(problems),  # that files are missing is no news then
         verified=manifest is not None and all(manifest.is_verified(file, store) for file in files),
         commit=manifest.commit if manifest else store.root.name if store.blobs else None,
     )

@@ -85,8 +85,7 @@ function progress(model) {
 
 /** @param {Model} model */
 function problems(model) {
-  const listed = model.state === "absent" ? [] : model.problems; // that files are missing is no news then
-  const found = [...listed, ...(model.download?.error ? [model.download.error] : [])];
+  const found = [...model.problems, ...(model.download?.error ? [model.download.error] : [])];
   if (lacksSpace(model))
     found.push(
       `Needs up to ${formatBytes(missingBytes(model))}, but only ${formatBytes(diskFree)} are free on this disk.`,

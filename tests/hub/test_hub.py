@@ -84,7 +84,8 @@ def test_what_the_hubs_own_client_downloaded_is_found_and_verified(server: FakeH
 
 def test_a_folder_can_be_the_place(server: FakeHub, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "tiny"
-    assert hub.status(TERNARY, folder).state == "absent"
+    nothing = hub.status(TERNARY, folder)
+    assert (nothing.state, nothing.problems) == ("absent", ())  # that files are missing is no news
     assert run(TERNARY, folder=folder)[-1].path == folder
     assert content(folder) == needed(server.repos[TERNARY])
     assert not any(path.is_symlink() for path in folder.rglob("*"))

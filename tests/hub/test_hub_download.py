@@ -117,7 +117,9 @@ def test_one_folder_holds_one_checkpoint(server: FakeHub, tmp_path: Path) -> Non
     run(TERNARY, folder=tmp_path / "m")
     with pytest.raises(DownloadError, match="holds acme/tiny-ternary"):
         run(BINARY, folder=tmp_path / "m")
-    assert hub.status(BINARY, tmp_path / "m").state == "absent"
+    other = hub.status(BINARY, tmp_path / "m")
+    assert other.state == "absent"
+    assert "holds acme/tiny-ternary" in other.problems[0]
     assert content(tmp_path / "m") == needed(server.repos[TERNARY])
 
 
