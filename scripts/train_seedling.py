@@ -8,15 +8,16 @@ two cores; with "gpu" about half an hour on one large GPU.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other where cores are shared
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `training` is not part of the installed package
+
+from training import process
+
+process.settle()
 
 import torch
 
