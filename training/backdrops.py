@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from .expectations import Expectation
 from .landscape import COLOURED, LANDS, SKIES, WATER, backdrop
 from .scene import Place
-from .segmentation import GREY, Pixels, label, pixels_of
+from .segmentation import GREY, Pixels, grown, label, pixels_of, shrunk
 
 SKY_ROWS, LAND_ROWS = (0.02, 0.1, 0.2, 0.32), (0.74, 0.82, 0.9, 0.97)
 VARIANTS = (1, 2, 3, 5)  # seeds that between them show every variant of a sky
@@ -68,8 +68,8 @@ def _places() -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[str,
 def weather_of(pixels: Pixels) -> str:
     """ "rain" for many bright upright strokes, "snow" for many bright dots down to the foot of the picture, else ""."""
     image = Image.fromarray((pixels @ GREY).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))  # against grain
-    floor = image.filter(ImageFilter.MinFilter(9)).filter(ImageFilter.MaxFilter(9))
-    bright = np.asarray(image, np.float64) - np.asarray(floor, np.float64) > 6
+    grey = np.asarray(image)
+    bright = grey - grown(shrunk(grey, 9), 9).astype(np.float64) > 6
     labels, count = label(bright)
     if count == 0:
         return ""

@@ -5,7 +5,8 @@ Knows pixels and regions; what a region is a picture of, `judge` decides.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,12 +122,12 @@ def _outlined(pixels: Pixels, how: Reading) -> Mask:
     At night outlines are lost in the dark; there whatever is unlike the borders at its height counts as well.
     """
     grey = (pixels @ GREY).astype(np.uint8)
-    image = Image.fromarray(grey).filter(ImageFilter.MinFilter(how.smoothing))
-    image = image.filter(ImageFilter.MaxFilter(how.smoothing))
     if how.smoothing == 1:
-        image = image.filter(ImageFilter.GaussianBlur(0.6))
-    around = np.asarray(image.filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.MinFilter(9)), np.float64)
-    dent = around - np.asarray(image, np.float64)
+        smooth = np.asarray(Image.fromarray(grey).filter(ImageFilter.GaussianBlur(0.6)))
+    else:
+        smooth = grown(shrunk(grey, how.smoothing), how.smoothing)
+    around = shrunk(grown(smooth, 9), 9).astype(np.float64)
+    dent = around - smooth
     lines = dent > how.depth * (8 + 0.1 * around)
     if how.unlike or np.median(grey[: len(grey) // 3]) < DARK:
         edge = np.median(np.concatenate([pixels[:, :8], pixels[:, -8:]], axis=1), axis=1)[:, None]
@@ -135,14 +136,29 @@ def _outlined(pixels: Pixels, how: Reading) -> Mask:
 
 
 def _closed(mask: Mask, side: int) -> Mask:
-    image = Image.fromarray(np.pad(mask, side).astype(np.uint8) * 255)
-    image = image.filter(ImageFilter.MaxFilter(side)).filter(ImageFilter.MinFilter(side))
-    return np.asarray(image)[side:-side, side:-side] > 127
+    return shrunk(grown(np.pad(mask, side), side), side)[side:-side, side:-side]
 
 
 def _opened(mask: Mask, side: int) -> Mask:
-    image = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(image.filter(ImageFilter.MinFilter(side)).filter(ImageFilter.MaxFilter(side))) > 127
+    return grown(shrunk(mask, side), side)
+
+
+def grown(values: NDArray[Any], side: int) -> NDArray[Any]:
+    """The greatest value in the square of `side` around each place of [height, width]; borders go on outwards."""
+    return _extreme(np.maximum, values, side)
+
+
+def shrunk(values: NDArray[Any], side: int) -> NDArray[Any]:
+    """The same with the least value."""
+    return _extreme(np.minimum, values, side)
+
+
+def _extreme(pick: np.ufunc, values: NDArray[Any], side: int) -> NDArray[Any]:
+    """Row by row and column by column, the same as square by square; a hundred times as fast as Pillow's."""
+    height, width = values.shape
+    padded = np.pad(values, side // 2, mode="edge")
+    lines = reduce(pick, [padded[k : k + height] for k in range(side)])
+    return np.asarray(reduce(pick, [lines[:, k : k + width] for k in range(side)]))
 
 
 def filled(mask: Mask) -> Mask:
@@ -207,7 +223,7 @@ def _region(mask: Mask, pixels: Pixels) -> Region:
     top, bottom, left, right = ys.min(), ys.max() + 1, xs.min(), xs.max() + 1
     cut = Image.fromarray(mask[top:bottom, left:right].astype(np.uint8) * 255)
     silhouette = np.asarray(cut.resize((GRID, GRID), Image.Resampling.BOX), np.float64) / 255
-    core = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(5))) > 127
+    core = shrunk(mask, 5)
     core = core if core.sum() > 40 else mask
     size = float(mask.shape[0])
     return Region(

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from training import backdrops, prompts
 from training.expectations import Expectation, Prompt, Thing
 from training.judge import judge
 from training.render import render
 from training.scene import Place, Scene, Subject
-from training.segmentation import filled, is_plain, label, pixels_of
+from training.segmentation import filled, grown, is_plain, label, pixels_of, shrunk
 
 
 def _drawn(prompt: Prompt, seed: int = 1) -> Image.Image:
@@ -92,3 +92,11 @@ def test_regions_are_numbered_and_holes_filled() -> None:
     assert labels[1, 1] == labels[5, 5] != labels[7, 7]
     assert filled(mask)[3, 3]
     assert filled(mask).sum() == 26
+
+
+@pytest.mark.parametrize("side", [3, 5, 9])
+def test_growing_and_shrinking_are_the_filters_of_that_name(side: int) -> None:
+    image = Image.effect_noise((40, 30), 90)
+    grey = np.asarray(image)
+    assert np.array_equal(grown(grey, side), np.asarray(image.filter(ImageFilter.MaxFilter(side))))
+    assert np.array_equal(shrunk(grey, side), np.asarray(image.filter(ImageFilter.MinFilter(side))))
