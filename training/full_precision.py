@@ -55,6 +55,7 @@ class _FullPrecisionTransformer(Transformer):
                 block.attn.to_qkv_mlp_proj = Unpacked(self._weights[f"{prefix}to_qkv_mlp_proj.weight"])
                 block.attn.to_out = Unpacked(self._weights[f"{prefix}to_out.weight"])
                 singles += 1
+            mx.eval(block.parameters())  # by now: no thread but this one may compute them
             yield block
 
 
