@@ -19,10 +19,12 @@ from PIL import Image
 from . import figures, report_text
 from .drawing import open_drawer
 from .evaluate import FREE, MODELS, SEEDS, STEPS, VARIETY_PROMPTS, Outcome, Results, noise, prompts, variety
+from .expectations import Prompt
 from .export import COMMON, total_bytes
 from .networks import device
 from .options import TIMED_STAGES, VARIANTS
 from .run import EXPORT, Run, history
+from .validation import trust
 
 REPORT = "report"  # in the run's folder
 PAGE, CARD, PICTURES = "seedling.md", "README.md", "seedling"
@@ -58,6 +60,7 @@ def write_report(run: Run) -> None:
     tables = {
         "scores": scores_section(scores, run.options.sample_steps),
         "steps": steps_section(scores),
+        "judge": judge_section(prompts(run.options.prompts)),
         "varieties": varieties_section(varieties),
         "sizes": sizes_section(run),
         "stages": stages_section(run),
@@ -113,6 +116,13 @@ def steps_section(scores: dict[tuple[str, int, str], Score]) -> str:
         for model in MODELS
     ]
     return table(["overall", *(f"{steps} steps" for steps in sorted(STEPS))], rows)
+
+
+def judge_section(asked: dict[str, list[Prompt]]) -> str:
+    """Whether the judge is right, category by category."""
+    trusts = {category: trust(listed) for category, listed in asked.items()}
+    rows = [[category, f"{found.right:.1%}", f"{found.shuffled:.1%}"] for category, found in trusts.items()]
+    return table(["passed", "with their own caption", "with another one of the category"], rows)
 
 
 def varieties_section(varieties: dict[str, dict[str, float]]) -> str:

@@ -77,6 +77,14 @@ block weights rounded and nothing trained. Pictures and times:
 "engine" is `bonsai_mlx`; full precision runs through it too, with the packed products replaced by plain ones. "torch"
 draws the same pictures (at most one level of 255 apart in float32) on a GPU.
 
+## The judge
+
+A program judges: it finds the things in a picture, compares their outlines with those of drawings by the training's own
+code, and asks for number, colours, relation, ground and landscape. Before it may judge models it has to pass on
+drawings that show exactly what a prompt says, {prompts} of each category:
+
+{judge}
+
 ## Variety
 
 Mean absolute difference, in levels of 255, between pictures of one prompt from eight seeds:
@@ -99,10 +107,17 @@ Mean absolute difference, in levels of 255, between pictures of one prompt from 
 
 ## Training
 
-Everything is made from nothing by one command; no data or weights come from elsewhere. {images} pictures are drawn
-by the code in `training/`, each with captions in several phrasings.
+Everything is made from nothing; no data or weights come from elsewhere. {images} pictures are drawn by the code in
+`training/`, each with captions in several phrasings. One command makes it again, and goes on where it was stopped:
+
+```sh
+pip install -e ".[train]"
+python scripts/train_seedling.py --preset {preset} --seed {seed} --out RUN --install
+```
 
 {stages}
+
+Time is that of the GPU, or of the processors where there is none.
 
 1. **vae**: reconstruction with Muon, crops first, then whole pictures.
 2. **flow**: transformer and text encoder together, flow matching, one caption in ten empty.
