@@ -44,8 +44,11 @@ def test_reads_every_dimension_from_the_files(seedling: Path, variant: str) -> N
     checkpoint = Checkpoint.open(seedling)
     assert checkpoint.variant == variant
     assert checkpoint.transformer.bits == {"ternary": 2, "binary": 1}[variant]
-    assert (checkpoint.prompt_layers, checkpoint.max_sequence_length) == ((2, 4, 6), 40)
-    assert (checkpoint.recommended_steps, checkpoint.recommended_size) == (4, (128, 128))
+    index = json.loads((seedling / "model_index.json").read_text())
+    assert list(checkpoint.prompt_layers) == index["text_encoder_out_layers"]
+    assert checkpoint.max_sequence_length == index["max_sequence_length"]
+    assert checkpoint.recommended_steps == index["recommended_steps"]
+    assert list(checkpoint.recommended_size) == index["recommended_size"]
     assert checkpoint.folders[TOKENIZER].parent.name == "common"
 
 
@@ -90,8 +93,10 @@ def test_rows_are_those_of_the_whole_table(folder: Path) -> None:
 
 
 def test_a_row_that_is_not_there_is_named(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"model\.embed_tokens\.weight has 640 rows.*token 640"):
-        Checkpoint.open(folder).load_rows(TEXT_ENCODER, "model.embed_tokens.weight", [1, 640])
+    checkpoint = Checkpoint.open(folder)
+    rows = checkpoint.text_encoder.vocab_size
+    with pytest.raises(CheckpointError, match=rf"model\.embed_tokens\.weight has {rows} rows.*token {rows}"):
+        checkpoint.load_rows(TEXT_ENCODER, "model.embed_tokens.weight", [1, rows])
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
