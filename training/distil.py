@@ -20,11 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .corpus import Corpus
-from .flow import backward, mix, new_generator, noise_levels, pieces, shifted, student_levels, unshifted
+from .flow import mix, new_generator, noise_levels, shifted, student_levels, unshifted
 from .networks import Generator, autocast
 from .optimizers import Optimizers, schedule
 from .options import Options
-from .quantise import BITS, TEXT_BITS, Variant, block_linears, imitate, packed, packed_text, unpacked
+from .pieces import backward, evaluated
+from .quantise import BITS, TEXT_BITS, Variant, block_linears, packed, packed_text, rounded, unpacked
 from .run import Loop, Run
 
 Velocity = Callable[[Tensor, Tensor], Tensor]  # latents, noise levels -> velocity
@@ -46,12 +47,12 @@ def distil_guidance(run: Run) -> None:
         batch = corpus.batch(options.batch, generator)
         sigmas = noise_levels(options.batch, options.sigma_shift)
         noisy = mix(batch.latents, torch.randn_like(batch.latents), sigmas)
-        with torch.no_grad(), autocast():
-            context = student.text(batch.ids, batch.lengths)
-            plain = _evaluated(teacher, options)(noisy, sigmas, *corpus.without_text(options.batch))
-            full = _evaluated(teacher, options)(noisy, sigmas, batch.ids, batch.lengths)
-            target = plain + options.guidance * (full - plain)
-        _descend(student, noisy, sigmas, context, target, optimizers, loop, progress)
+        context = evaluated(student.text, options.piece)(batch.ids, batch.lengths)
+        plain = evaluated(teacher, options.piece)(noisy, sigmas, *corpus.without_text(options.batch))
+        full = evaluated(teacher, options.piece)(noisy, sigmas, batch.ids, batch.lengths)
+        target = plain + options.guidance * (full - plain)
+        loss = backward(student.velocity, target, (noisy, sigmas, context), options.piece)
+        _update(optimizers, loop, progress, loss)
 
 
 def distil_steps(run: Run) -> None:
@@ -67,11 +68,10 @@ def distil_steps(run: Run) -> None:
     for progress in loop:
         starts, sigmas, context = _starts(options, corpus, generator, student, levels)
         part = options.batch // 2
-        with torch.no_grad(), autocast():
-            jumps = landing_velocity(_bound(guided, context[:part], options), starts[:part], levels, options)
-            rest = _evaluated(guided.velocity, options)(starts[part:], sigmas[part:], context[part:])
-            target = torch.cat([jumps, rest])
-        _descend(student, starts, sigmas, context, target, optimizers, loop, progress)
+        jumps = landing_velocity(_bound(guided, context[:part], options), starts[:part], levels, options)
+        rest = evaluated(guided.velocity, options.piece)(starts[part:], sigmas[part:], context[part:])
+        loss = backward(student.velocity, torch.cat([jumps, rest]), (starts, sigmas, context), options.piece)
+        _update(optimizers, loop, progress, loss)
 
 
 def distil_quantised(run: Run, variant: Variant) -> None:
@@ -80,16 +80,16 @@ def distil_quantised(run: Run, variant: Variant) -> None:
     corpus = Corpus(run)
     reference = _with_text(run, _frozen(run, corpus, "student"))
     model = _student(run, corpus, variant, reference.transformer)
-    imitate(model.transformer, variant)
     optimizers = Optimizers(model.transformer.named_parameters(), options.quantised_muon_rate, options.distil_adam_rate)
     generator = run.seed(variant)
     loop = Loop(run, variant, lambda: run.save(variant, model.transformer))
     levels = student_levels(options)
     for progress in loop:
-        starts, sigmas, context = _starts(options, corpus, generator, model, levels)
-        with torch.no_grad(), autocast():
-            target = _evaluated(reference.velocity, options)(starts, sigmas, context)
-        _descend(model, starts, sigmas, context, target, optimizers, loop, progress)
+        with rounded(model.transformer, variant):
+            starts, sigmas, context = _starts(options, corpus, generator, model, levels)
+            target = evaluated(reference.velocity, options.piece)(starts, sigmas, context)
+            loss = backward(model.velocity, target, (starts, sigmas, context), options.piece)
+        _update(optimizers, loop, progress, loss)
     save_file(pack_transformer(model.transformer, variant), run.weights(f"packed-{variant}"))
 
 
@@ -183,31 +183,16 @@ def _starts(
     return starts, sigmas, context
 
 
-def _descend(
-    model: Generator,
-    noisy: Tensor,
-    sigmas: Tensor,
-    context: Tensor,
-    target: Tensor,
-    optimizers: Optimizers,
-    loop: Loop,
-    progress: float,
-) -> None:
-    """One step towards the target velocity."""
+def _update(optimizers: Optimizers, loop: Loop, progress: float, loss: Tensor) -> None:
+    """One step along the gradients of a batch."""
     options = loop.run.options
-    loss = backward(model.velocity, target, (noisy, sigmas, context), options.piece)
     optimizers.step(schedule(progress, loop.session_step, options.warm_up // 2, 0.85))
-    loop.record(len(noisy), loss=loss)
+    loop.record(options.batch, loss=loss)
 
 
 def _bound(model: Generator, context: Tensor, options: Options) -> Velocity:
-    velocity = _evaluated(model.velocity, options)
+    velocity = evaluated(model.velocity, options.piece)
     return lambda latents, sigmas: velocity(latents, sigmas, context)
-
-
-def _evaluated(velocity: Callable[..., Tensor], options: Options) -> Callable[..., Tensor]:
-    """The same function of a batch, computed a piece at a time."""
-    return lambda *inputs: torch.cat([velocity(*part) for part in pieces(options.piece, *inputs)])
 
 
 def _frozen(run: Run, corpus: Corpus, name: str) -> Generator:

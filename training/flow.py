@@ -8,15 +8,14 @@ faster.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-
 import torch
 from torch import Tensor
 
 from .corpus import Corpus
-from .networks import Generator, autocast, compile_blocks, device, quicken
+from .networks import Generator, compile_blocks, device, quicken
 from .optimizers import Optimizers, schedule
 from .options import Options
+from .pieces import backward
 from .run import Loop, Run
 
 
@@ -35,26 +34,9 @@ def train_flow(run: Run) -> None:
         sigmas = noise_levels(options.batch, options.sigma_shift / 2 if half else options.sigma_shift)
         noise = torch.randn_like(batch.latents)
         noisy, target = mix(batch.latents, noise, sigmas), noise - batch.latents
-        loss = backward(model, target, (noisy, sigmas, batch.ids, batch.lengths), None if half else options.piece)
+        loss = backward(model, target, (noisy, sigmas, batch.ids, batch.lengths), options.piece)
         optimizers.step(schedule(progress, loop.session_step, options.warm_up, options.decay))
         loop.record(options.batch, loss=loss)
-
-
-def backward(velocity: Callable[..., Tensor], target: Tensor, inputs: Sequence[Tensor], piece: int | None) -> Tensor:
-    """The mean squared distance of velocity(*inputs) from `target`; its gradients are added, a piece at a time."""
-    total = target.new_zeros(())
-    for goal, *part in pieces(piece, target, *inputs):
-        with autocast():
-            found = velocity(*part)
-        loss = (found - goal).square().sum() / target.numel()
-        loss.backward()
-        total += loss.detach()
-    return total
-
-
-def pieces(piece: int | None, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same samples of all tensors, `piece` at a time."""
-    return zip(*(tensor.split(piece or len(tensor)) for tensor in tensors), strict=True)
 
 
 def new_generator(run: Run, corpus: Corpus) -> Generator:

@@ -92,10 +92,15 @@ class Generator(nn.Module):
 
 def compile_blocks(generator: Generator) -> None:
     """Compile each kind of block once a batch size; all blocks of a kind, and all generators, share the code."""
-    torch._dynamo.config.recompile_limit = 64  # trained or not, rounded or not, by batch size
+    allow_recompiling()
     blocks = [*generator.transformer.transformer_blocks, *generator.transformer.single_transformer_blocks]
     for block in [*blocks, *generator.text.layers]:
         block.compile(dynamic=False)
+
+
+def allow_recompiling() -> None:
+    """Let one code be compiled often enough: trained or not, by batch size, by number of threads."""
+    torch._dynamo.config.recompile_limit = 64
 
 
 def autocast() -> torch.autocast:

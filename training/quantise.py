@@ -9,6 +9,7 @@ so that what was trained is what is run, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -25,10 +26,9 @@ _TEXT_LEVELS = 2**TEXT_BITS - 1
 
 
 def quantised(weight: Tensor, variant: Variant) -> Tensor:
-    """The rounded weight, same shape and dtype; gradients pass as if nothing had been rounded."""
+    """The rounded weight, same shape and dtype."""
     values, scales = _levels(weight, variant)
-    rounded = (values * scales).reshape(weight.shape).to(weight.dtype)
-    return weight + (rounded - weight).detach()
+    return (values * scales).reshape(weight.shape).to(weight.dtype)
 
 
 def packed(weight: Tensor, variant: Variant) -> dict[str, Tensor]:
@@ -83,29 +83,21 @@ def block_linears(transformer: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
             yield name, module
 
 
-def imitate(transformer: nn.Module, variant: Variant) -> None:
-    """From now on the block linears compute with rounded weights. The parameters stay the ones they were."""
-    for _, linear in list(block_linears(transformer)):
-        linear.__class__ = _BITS_TO_LINEAR[variant]
+@contextmanager
+def rounded(transformer: nn.Module, variant: Variant) -> Iterator[None]:
+    """Within it the block linears have rounded weights, and what gradients they get are the unrounded weights'.
 
-
-class TernaryLinear(nn.Linear):
-    """A linear that computes with its weight rounded to {-s, 0, +s}."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [..., in] -> [..., out]."""
-        return nn.functional.linear(x, quantised(self.weight, "ternary"))
-
-
-class BinaryLinear(nn.Linear):
-    """A linear that computes with its weight rounded to {-s, +s}."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [..., in] -> [..., out]."""
-        return nn.functional.linear(x, quantised(self.weight, "binary"))
-
-
-_BITS_TO_LINEAR: dict[Variant, type[nn.Linear]] = {"ternary": TernaryLinear, "binary": BinaryLinear}
+    That is the straight-through estimator as BinaryConnect has it (Courbariaux et al., arXiv:1511.00363): rounding
+    takes place once a step, however many pieces the step is made of.
+    """
+    kept = [(linear.weight, linear.weight.data) for _, linear in block_linears(transformer)]
+    for weight, values in kept:
+        weight.data = quantised(values, variant)
+    try:
+        yield
+    finally:
+        for weight, values in kept:
+            weight.data = values
 
 
 def _levels(weight: Tensor, variant: Variant) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,61 @@
+"""A batch in pieces, on one thread or more, is the batch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training.pieces import backward, evaluated, in_pieces  # noqa: E402
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """So many threads for torch, and afterwards what it had."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_gradients_of_pieces_are_those_of_the_whole(threads: int) -> None:
+    inputs, target = (torch.randn(7, 5), torch.randn(7, 3)), torch.randn(7, 2)
+    layer = torch.nn.Linear(8, 2)
+    found = []
+    for piece in (None, 2, 3, 7, 100):
+        layer.zero_grad()
+        loss = backward(lambda *part: layer(torch.cat(part, 1)), target, inputs, piece)
+        found.append((loss, layer.weight.grad.clone()))
+    for loss, gradient in found[1:]:
+        torch.testing.assert_close(loss, found[0][0], rtol=2e-2, atol=0)
+        torch.testing.assert_close(gradient, found[0][1], rtol=2e-2, atol=1e-3)
+
+
+def test_results_come_in_order_from_one_core_each(threads: int) -> None:
+    def compute(x: torch.Tensor) -> tuple[list[float], int, str]:
+        return x.tolist(), torch.get_num_threads(), threading.current_thread().name
+
+    found = in_pieces(compute, 1, torch.arange(6.0))
+    assert [values for values, _, _ in found] == [[float(index)] for index in range(6)]
+    assert {count for _, count, _ in found} == {1}
+    assert all(name.startswith("piece") == (threads > 1) for _, _, name in found)
+    assert torch.get_num_threads() == threads
+
+
+def test_evaluating_keeps_no_graph_and_computes_in_bfloat16(threads: int) -> None:
+    layer = torch.nn.Linear(4, 2)
+    out = evaluated(layer, 2)(torch.randn(5, 4))
+    assert not out.requires_grad
+    assert (out.shape, out.dtype) == ((5, 2), torch.bfloat16)
+    assert torch.is_grad_enabled()
+
+
+def test_what_goes_wrong_in_a_piece_is_told(threads: int) -> None:
+    def compute(x: torch.Tensor) -> None:
+        raise ValueError(f"{len(x)} samples")
+
+    with pytest.raises(ValueError, match="2 samples"):
+        in_pieces(compute, 2, torch.zeros(4))

@@ -1,0 +1,64 @@
+"""A batch in pieces, on a CPU side by side: each core computes whole pieces, whose activations stay in its cache.
+
+All cores on one operation after the other wait for each other, and for memory. A GPU takes the batch as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from .networks import allow_recompiling, autocast
+
+Result = TypeVar("Result")
+
+
+def in_pieces(compute: Callable[..., Result], piece: int | None, *tensors: Tensor) -> list[Result]:
+    """compute(...), in bfloat16, of the same samples of all tensors, `piece` at a time; None: of all at once."""
+    parts = list(zip(*(tensor.split(piece or len(tensor)) for tensor in tensors), strict=True))
+    graded = torch.is_grad_enabled()
+
+    def computed(part: Sequence[Tensor]) -> Result:
+        with torch.set_grad_enabled(graded), autocast():  # both belong to a thread
+            return compute(*part)
+
+    workers = min(torch.get_num_threads(), len(parts))
+    return list(map(computed, parts) if workers == 1 else _pool(workers).map(computed, parts))
+
+
+def evaluated(velocity: Callable[..., Tensor], piece: int | None) -> Callable[..., Tensor]:
+    """The same function of a batch, in pieces, without gradients."""
+
+    def compute(*inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat(in_pieces(velocity, piece, *inputs))
+
+    return compute
+
+
+def backward(velocity: Callable[..., Tensor], target: Tensor, inputs: Sequence[Tensor], piece: int | None) -> Tensor:
+    """The mean squared distance of velocity(*inputs) from `target`, in pieces; its gradients are added."""
+
+    def descended(goal: Tensor, *part: Tensor) -> Tensor:
+        loss = (velocity(*part) - goal).square().sum() / target.numel()
+        with torch.autocast(loss.device.type, enabled=False):
+            loss.backward()
+        return loss.detach()
+
+    return torch.stack(in_pieces(descended, piece, target, *inputs)).sum()
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="piece", initializer=_settle)
+
+
+def _settle() -> None:
+    """One core to a thread. Torch keeps both settings by thread."""
+    torch.set_num_threads(1)
+    allow_recompiling()
