@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from itertools import pairwise
@@ -32,35 +31,9 @@ from .plan import CACHED_CONTEXTS, Plan, choose
 from .preview import LatentPreview
 from .recipe import Recipe
 from .request import Event, GenerationRequest, GenerationResult, Phase
+from .text_encoder import EmbeddingCache
 from .tokenizer import TokenizedPrompt, Tokenizer
 from .transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding
-
-CACHED_EMBEDDINGS = 1  # 8 MB in the 4B model: what a picture by the other variant is made from
-
-
-class EmbeddingCache:
-    """What was made of the latest prompts, by what determines it. Pipelines with one text encoder can share one."""
-
-    def __init__(self, capacity: int = CACHED_EMBEDDINGS) -> None:
-        self._items: OrderedDict[tuple[Any, ...], mx.array] = OrderedDict()
-        self._capacity = capacity
-
-    def get(self, key: tuple[Any, ...]) -> mx.array | None:
-        """The value, now the most recently used; None if it must be computed."""
-        if key in self._items:
-            self._items.move_to_end(key)
-        return self._items.get(key)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._items.clear()
-
-    def put(self, key: tuple[Any, ...], value: mx.array) -> None:
-        """Keep `value`, dropping the least recently used beyond the capacity."""
-        self._items[key] = value
-        self._items.move_to_end(key)
-        while len(self._items) > self._capacity:
-            self._items.popitem(last=False)
 
 
 class Pipeline:

@@ -16,8 +16,9 @@ from starlette.types import ASGIApp
 from bonsai_mlx import __version__
 
 from . import errors
+from .request_log import LoggedRequest
 from .routes import connect, generate, images, jobs, models, ollama, openai, pages, sdapi, sdapi_lists, system
-from .security import LoggedRequest, door
+from .security import door
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of

@@ -15,15 +15,14 @@ import shutil
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-
-from bonsai_mlx.request import MAX_SEED
 
 from .durations import Durations, Plan
 from .errors import ApiError, not_found
 from .events import EventHub
 from .gallery import Gallery, image_from_file
+from .orders import Order
 from .schemas import GroupKind, Job, JobError, JobStatus, Queue
 from .settings import Settings
 from .store import Store, timestamp
@@ -34,18 +33,6 @@ log = logging.getLogger("bonsai.jobs")
 _KEPT_JOBS = 1_000  # finished ones; their images are in the gallery for ever
 _KEPT_PREVIEWS = 8
 _STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One picture to make, with nothing left open."""
-
-    model: str
-    prompt: str
-    seed: int
-    steps: int
-    width: int
-    height: int
 
 
 @dataclass(eq=False)
@@ -64,10 +51,6 @@ class Active:
         """Wake whoever follows the job."""
         self.changed.set()
         self.changed = asyncio.Event()
-
-
-def random_seed() -> int:
-    return secrets.randbelow(MAX_SEED + 1)
 
 
 class Jobs:
@@ -360,11 +343,3 @@ class Jobs:
             if active is self._running or active.attached:
                 self._interrupt(active)
         self._waiting.clear()
-
-
-def batch(order: Order, count: int) -> Iterable[Order]:
-    """The same picture with `count` consecutive seeds; after the largest comes 0."""
-    for offset in range(count):
-        yield Order(
-            order.model, order.prompt, (order.seed + offset) % (MAX_SEED + 1), order.steps, order.width, order.height
-        )

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from bonsai_mlx.request import MAX_PROMPT_CHARS, MAX_SEED, MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 from .errors import ApiError
-from .jobs import random_seed
+from .orders import random_seed
 
 Body = dict[str, Any]
 _SIZE = re.compile(r"\s*(\d{1,6})\s*[xX×]\s*(\d{1,6})\s*")

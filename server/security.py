@@ -15,14 +15,12 @@ import asyncio
 import base64
 import binascii
 import ipaddress
-import logging
 import re
 import secrets
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -30,14 +28,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ErrorDetail, error_response
+from .request_log import LoggedRequest, RequestLog
 from .settings import Settings
-
-access_log = logging.getLogger("bonsai.access")
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 COOKIE = "bonsai_token"
 PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/docs"})
-_UNLISTED = frozenset({"/requests"})  # the list of recent requests must not fill itself
 IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
 _DISCARDED_BYTES, _DISCARD_S = 16 << 20, 0.5
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}))(?::(\d{1,5}))?")
@@ -70,56 +66,6 @@ SECURITY_HEADERS = {
 def is_page(path: str) -> bool:
     """Whether a link from another site may lead to this path."""
     return path in PAGES or IMAGE_PAGE.fullmatch(path) is not None
-
-
-class LoggedRequest(NamedTuple):
-    """What is remembered of a request: no query, no body, so no prompt and no token."""
-
-    at: float  # unix time
-    method: str
-    path: str
-    status: int
-    seconds: float
-    client: str  # the program that called, as it names itself
-
-
-class RequestLog:
-    """One line a request without control characters, and the last few for the Connect page."""
-
-    def __init__(self, app: ASGIApp, recent: deque[LoggedRequest]) -> None:
-        self.app = app
-        self.recent = recent
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 0
-
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_noting_status)
-        finally:
-            self._note(scope, status or 499, time.perf_counter() - started)  # 499: the caller left before an answer
-
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        agent = Headers(scope=scope).get("user-agent", "")
-        entry = LoggedRequest(
-            time.time(), scope["method"][:10], printable(scope["path"]), status, seconds, printable(agent, 80)
-        )
-        if scope["path"] not in _UNLISTED:
-            self.recent.append(entry)
-        access_log.info("%s %s %d %.3fs", entry.method, entry.path, entry.status, entry.seconds)
-
-
-def printable(text: str, limit: int = 200) -> str:
-    """`text` percent-encoded wherever it is not plain ASCII, so that it cannot forge or colour a log line."""
-    return quote(text[:limit], safe="/:;,()[]@!$&'*+=~ .-_")
 
 
 class SecurityHeaders:

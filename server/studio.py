@@ -17,12 +17,13 @@ from .events import EventHub
 from .files import lock_folder
 from .fits import Fits
 from .gallery import Gallery
-from .jobs import Jobs, Order, random_seed
+from .jobs import Jobs
 from .memory import MemoryMonitor
 from .models import Models, Ready
+from .orders import Order, random_seed
+from .request_log import LoggedRequest
 from .runner import Runner
 from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
-from .security import LoggedRequest
 from .settings import Settings
 from .store import Store
 from .worker import Worker

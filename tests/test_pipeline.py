@@ -14,8 +14,8 @@ from bonsai_mlx import Event, GenerationRequest, Pipeline, text_encoder
 from bonsai_mlx.catalog import lookup
 from bonsai_mlx.checkpoint import Checkpoint
 from bonsai_mlx.errors import CheckpointError, OutOfMemory, RequestError
-from bonsai_mlx.pipeline import EmbeddingCache
 from bonsai_mlx.plan import CACHED_CONTEXTS
+from bonsai_mlx.text_encoder import EmbeddingCache
 
 SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}
 
@@ -249,15 +249,6 @@ def test_few_prompts_are_kept(tiny: Pipeline) -> None:
     config = tiny.checkpoint.transformer
     context_bytes = tiny.checkpoint.max_sequence_length * config.dim * tiny.dtype.size
     assert active() - first == (CACHED_CONTEXTS - 1) * context_bytes
-
-
-def test_the_cache_drops_what_was_used_least_recently() -> None:
-    cache = EmbeddingCache(2)
-    for name in ("a", "b"):
-        cache.put((name,), mx.array(1))
-    cache.get(("a",))
-    cache.put(("c",), mx.array(1))
-    assert [cache.get((name,)) is not None for name in "abc"] == [True, False, True]
 
 
 def test_every_plan_draws_the_same_picture(tiny_checkpoint: Callable[..., Path]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from bonsai_mlx import text_encoder
 from bonsai_mlx.checkpoint import TEXT_ENCODER, TOKENIZER, Checkpoint
+from bonsai_mlx.text_encoder import EmbeddingCache
 from bonsai_mlx.tokenizer import TokenizedPrompt, Tokenizer
 
 
@@ -130,3 +131,12 @@ def test_two_layers_are_in_memory_at_a_time(checkpoint: Checkpoint, prompt: Toke
 def test_the_activations_type_is_kept(checkpoint: Checkpoint, prompt: TokenizedPrompt) -> None:
     _, embeddings = finish(text_encoder.encode(checkpoint, prompt, mx.bfloat16))
     assert embeddings.dtype == mx.bfloat16
+
+
+def test_the_cache_drops_what_was_used_least_recently() -> None:
+    cache = EmbeddingCache(2)
+    for name in ("a", "b"):
+        cache.put((name,), mx.array(1))
+    cache.get(("a",))
+    cache.put(("c",), mx.array(1))
+    assert [cache.get((name,)) is not None for name in "abc"] == [True, False, True]

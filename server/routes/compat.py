@@ -24,9 +24,9 @@ from starlette.responses import Response
 from bonsai_mlx.errors import BonsaiError
 
 from ..errors import ApiError, Code, ErrorDetail, from_bonsai
-from ..jobs import Order, batch
 from ..loose import Body, integer, prompt_of, seed_of, size_of
 from ..models import Ready
+from ..orders import Order, batch
 from ..schemas import Image, Job, PictureFields
 from ..studio import Studio
 from .generate import draw, failure

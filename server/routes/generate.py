@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from ..errors import ApiError, Code
-from ..jobs import Order
+from ..orders import Order
 from ..schemas import (
     Backend,
     Backends,

@@ -21,8 +21,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 
 from ..errors import ErrorDetail, error_response, not_found
-from ..jobs import Order
 from ..loose import Body, bad_field, bounded, flag, read_body, text
+from ..orders import Order
 from ..pictures import FORMATS, Format, converted, enlarged
 from ..schemas import Job, Model
 from ..studio import Studio

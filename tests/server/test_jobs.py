@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from server.jobs import Order, batch
+from server.orders import Order, batch
 from server.store import Store
 from tests.server.conftest import EventStream, LiveServer, eventually
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.server.conftest import ServerProcess
+from server.request_log import RequestLog, printable
+from tests.server.conftest import LiveServer, ServerProcess, eventually
 
 Spawn = Callable[..., ServerProcess]
 HOSTILE = [
@@ -79,3 +82,28 @@ def test_no_prompt_is_written_when_a_picture_fails(spawn: Spawn, word: str) -> N
     server = spawn()
     ask(server, "/generate", body=json.dumps({"prompt": f"{SECRET} {word}", "width": 64, "height": 64, "steps": 3}))
     assert SECRET not in server.end()
+
+
+def test_log_lines_cannot_be_forged() -> None:
+    for text in ("/a\r\nGET /b", "/\x1b[31mred", "/\u2028", "/\u202e", "/%0d%0a", "/é"):
+        cleaned = printable(text)
+        assert cleaned.isascii()
+        assert cleaned.isprintable()
+    assert printable("/images/" + "x" * 500) == "/images/" + "x" * 192
+
+
+def test_prompts_are_not_remembered(shared: LiveServer) -> None:
+    shared.client.get("/images", params={"q": "my secret prompt"})
+    requests = shared.app.recent_requests  # type: ignore[attr-defined]
+    assert eventually(lambda: any((e.method, e.path, e.status) == ("GET", "/images", 200) for e in list(requests)))
+    assert "secret" not in repr(list(requests))
+
+
+def test_the_log_of_requests_is_bounded() -> None:
+    async def app(*_arguments: Any) -> None: ...
+
+    recent: deque[Any] = deque(maxlen=3)
+    log = RequestLog(app, recent)
+    for _ in range(5):
+        log._note({"type": "http", "method": "GET", "path": "/", "headers": []}, 200, 0.1)
+    assert len(recent) == 3
