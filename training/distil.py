@@ -24,7 +24,7 @@ from .flow import mix, new_generator, noise_levels, shifted, student_levels, uns
 from .networks import Generator, autocast
 from .optimizers import Optimizers, schedule
 from .options import Options
-from .pieces import backward, evaluated
+from .pieces import backward, evaluated, imitated
 from .quantise import BITS, TEXT_BITS, Variant, block_linears, packed, packed_text, rounded, unpacked
 from .run import Loop, Run
 
@@ -51,7 +51,7 @@ def distil_guidance(run: Run) -> None:
         plain = evaluated(teacher, options.piece)(noisy, sigmas, *corpus.without_text(options.batch))
         full = evaluated(teacher, options.piece)(noisy, sigmas, batch.ids, batch.lengths)
         target = plain + options.guidance * (full - plain)
-        loss = backward(student.velocity, target, (noisy, sigmas, context), options.piece)
+        (loss,) = backward(imitated(student.velocity), options.piece, target, noisy, sigmas, context)
         _update(optimizers, loop, progress, loss)
 
 
@@ -70,7 +70,8 @@ def distil_steps(run: Run) -> None:
         part = options.batch // 2
         jumps = landing_velocity(_bound(guided, context[:part], options), starts[:part], levels, options)
         rest = evaluated(guided.velocity, options.piece)(starts[part:], sigmas[part:], context[part:])
-        loss = backward(student.velocity, torch.cat([jumps, rest]), (starts, sigmas, context), options.piece)
+        target = torch.cat([jumps, rest])
+        (loss,) = backward(imitated(student.velocity), options.piece, target, starts, sigmas, context)
         _update(optimizers, loop, progress, loss)
 
 
@@ -88,7 +89,7 @@ def distil_quantised(run: Run, variant: Variant) -> None:
         with rounded(model.transformer, variant):
             starts, sigmas, context = _starts(options, corpus, generator, model, levels)
             target = evaluated(reference.velocity, options.piece)(starts, sigmas, context)
-            loss = backward(model.velocity, target, (starts, sigmas, context), options.piece)
+            (loss,) = backward(imitated(model.velocity), options.piece, target, starts, sigmas, context)
         _update(optimizers, loop, progress, loss)
     save_file(pack_transformer(model.transformer, variant), run.weights(f"packed-{variant}"))
 

@@ -15,7 +15,7 @@ from .corpus import Corpus
 from .networks import Generator, compile_blocks, device, quicken
 from .optimizers import Optimizers, schedule
 from .options import Options
-from .pieces import backward
+from .pieces import backward, imitated
 from .run import Loop, Run
 
 
@@ -34,7 +34,7 @@ def train_flow(run: Run) -> None:
         sigmas = noise_levels(options.batch, options.sigma_shift / 2 if half else options.sigma_shift)
         noise = torch.randn_like(batch.latents)
         noisy, target = mix(batch.latents, noise, sigmas), noise - batch.latents
-        loss = backward(model, target, (noisy, sigmas, batch.ids, batch.lengths), options.piece)
+        (loss,) = backward(imitated(model), options.piece, target, noisy, sigmas, batch.ids, batch.lengths)
         optimizers.step(schedule(progress, loop.session_step, options.warm_up, options.decay))
         loop.record(options.batch, loss=loss)
 

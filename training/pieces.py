@@ -41,16 +41,21 @@ def evaluated(velocity: Callable[..., Tensor], piece: int | None) -> Callable[..
     return compute
 
 
-def backward(velocity: Callable[..., Tensor], target: Tensor, inputs: Sequence[Tensor], piece: int | None) -> Tensor:
-    """The mean squared distance of velocity(*inputs) from `target`, in pieces; its gradients are added."""
+def backward(means: Callable[..., Tensor], piece: int | None, *tensors: Tensor) -> Tensor:
+    """means(...) [n] of the batch, each a mean over samples; the first is the loss, whose gradients are added."""
 
-    def descended(goal: Tensor, *part: Tensor) -> Tensor:
-        loss = (velocity(*part) - goal).square().sum() / target.numel()
-        with torch.autocast(loss.device.type, enabled=False):
-            loss.backward()
-        return loss.detach()
+    def descended(*part: Tensor) -> Tensor:
+        weighted = means(*part) * (len(part[0]) / len(tensors[0]))
+        with torch.autocast(weighted.device.type, enabled=False):
+            weighted[0].backward()
+        return weighted.detach()
 
-    return torch.stack(in_pieces(descended, piece, target, *inputs)).sum()
+    return torch.stack(in_pieces(descended, piece, *tensors)).sum(0)
+
+
+def imitated(velocity: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """For `backward`: the mean squared distance from its first argument of what `velocity` makes of the others."""
+    return lambda target, *inputs: (velocity(*inputs) - target).square().mean()[None]
 
 
 @cache

@@ -28,7 +28,7 @@ from .options import Options
 
 CACHE, EXPORT = "cache", "export"  # folders of what can be made again; never bundled
 _PART_BYTES = 15 << 20
-_CHANGEABLE = ("minutes", "workers", "piece", "compile", "log_seconds", "save_minutes")
+_CHANGEABLE = ("minutes", "workers", "piece", "vae_piece", "compile", "log_seconds", "save_minutes")
 # Weights that are not needed any more once a stage is complete.
 _SUPERSEDED = {"teacher": "guidance", "guided": "steps", "ternary": "ternary", "binary": "binary"}
 

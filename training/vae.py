@@ -7,6 +7,7 @@ final after the first stage. The decoder's fine-tuning sees slightly noisy laten
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from .networks import (
     unpatchify,
 )
 from .optimizers import Optimizers, schedule
+from .pieces import backward
 from .run import Loop, Run
 
 KL_WEIGHT, EDGE_WEIGHT, SQUARE_WEIGHT = 5e-4, 0.5, 2.0
@@ -51,17 +53,10 @@ def train_vae(run: Run) -> None:
         side = options.vae_crop if progress < options.vae_crop_part else options.size
         share = (side / options.vae_crop) ** 2  # whole pictures come in smaller batches of as many pixels
         batch = max(2, round(options.vae_batch / share))
-        pixels = pictures.crops(batch, side, generator)
-        with autocast():
-            posterior = vae.encode(pixels).latent_dist
-            drawn = vae.decode(posterior.sample()).sample
-        error = drawn.float() - pixels
-        divergence = _divergence(posterior.mean.float(), posterior.logvar.float())
-        loss = reconstruction_loss(error) + KL_WEIGHT * divergence
-        loss.backward()
+        loss, error = backward(partial(_reconstructed, vae), options.vae_piece, pictures.crops(batch, side, generator))
         cosine = 0.5 * (1 + math.cos(math.pi * progress)) * (1 - _FLOOR) + _FLOOR
         optimizers.step(cosine * min(1.0, (loop.session_step + 1) / options.warm_up))
-        loop.record(batch, loss=loss, error=error.square().mean())
+        loop.record(batch, loss=loss, error=error)
     _report(run, "vae")
 
 
@@ -99,12 +94,10 @@ def tune_decoder(run: Run) -> None:
         chosen = torch.randint(len(latents), (options.decoder_batch,), generator=generator)
         packed = from_tokens(latents[chosen].to(device()).float())
         strength = LATENT_NOISE * torch.rand(len(packed), 1, 1, 1, device=packed.device)
-        with autocast():
-            drawn = vae.decode(unpatchify(packed + strength * std * torch.randn_like(packed))).sample
-        error = drawn.float() - pictures.take(chosen)
-        reconstruction_loss(error).backward()
+        noisy = unpatchify(packed + strength * std * torch.randn_like(packed))
+        _, error = backward(partial(_decoded, vae), options.vae_piece, noisy, pictures.take(chosen))
         optimizers.step(schedule(progress, loop.session_step, 20, 0.6))
-        loop.record(len(packed), error=error.square().mean())
+        loop.record(len(packed), error=error)
     _report(run, "decoder")
 
 
@@ -128,6 +121,20 @@ def encode(vae: Any, pixels: Tensor) -> Tensor:
     with autocast():
         mode = vae.encode(pixels.to(device())).latent_dist.mode()
     return patchify(mode.float())
+
+
+def _reconstructed(vae: Any, pixels: Tensor) -> Tensor:
+    """The loss of pictures that go through all of the VAE, and their squared error."""
+    posterior = vae.encode(pixels).latent_dist
+    error = vae.decode(posterior.sample()).sample.float() - pixels
+    divergence = _divergence(posterior.mean.float(), posterior.logvar.float())
+    return torch.stack([reconstruction_loss(error) + KL_WEIGHT * divergence, error.square().mean()])
+
+
+def _decoded(vae: Any, latents: Tensor, pixels: Tensor) -> Tensor:
+    """The same through the decoder alone."""
+    error = vae.decode(latents).sample.float() - pixels
+    return torch.stack([reconstruction_loss(error), error.square().mean()])
 
 
 def reconstruction_loss(error: Tensor) -> Tensor:
@@ -158,8 +165,8 @@ def _encode_all(run: Run, vae: Any, pictures: Pictures, *, half: bool) -> tuple[
     options = run.options
     side = options.grid // 2 if half else options.grid
     path = latents_file(run, half=half)
-    partial = path.with_suffix(".partial")
-    target = open_memmap(partial, "w+", np.float16, (len(pictures.pixels), side**2, options.token_channels))
+    unfinished = path.with_suffix(".partial")
+    target = open_memmap(unfinished, "w+", np.float16, (len(pictures.pixels), side**2, options.token_channels))
     sums = torch.zeros(2, options.token_channels, dtype=torch.float64, device=device())
     for start in range(0, len(target), _ENCODE_BATCH):
         pixels = from_uint8(pictures.pixels[start : start + _ENCODE_BATCH])
@@ -167,7 +174,7 @@ def _encode_all(run: Run, vae: Any, pictures: Pictures, *, half: bool) -> tuple[
         target[start : start + len(tokens)] = tokens.cpu().numpy()
         sums += torch.stack([tokens.double().sum((0, 1)), tokens.double().square().sum((0, 1))])
     target.flush()
-    partial.replace(path)
+    unfinished.replace(path)
     mean, square = sums / (target.shape[0] * target.shape[1])
     return mean, square
 

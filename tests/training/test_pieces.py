@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.pieces import backward, evaluated, in_pieces  # noqa: E402
+from training.pieces import backward, evaluated, imitated, in_pieces  # noqa: E402
 
 
 @pytest.fixture(params=[1, 3])
@@ -27,11 +27,18 @@ def test_gradients_of_pieces_are_those_of_the_whole(threads: int) -> None:
     found = []
     for piece in (None, 2, 3, 7, 100):
         layer.zero_grad()
-        loss = backward(lambda *part: layer(torch.cat(part, 1)), target, inputs, piece)
+        (loss,) = backward(imitated(lambda *part: layer(torch.cat(part, 1))), piece, target, *inputs)
         found.append((loss, layer.weight.grad.clone()))
     for loss, gradient in found[1:]:
         torch.testing.assert_close(loss, found[0][0], rtol=2e-2, atol=0)
         torch.testing.assert_close(gradient, found[0][1], rtol=2e-2, atol=1e-3)
+
+
+def test_what_else_is_measured_is_averaged_over_samples(threads: int) -> None:
+    weight = torch.ones((), requires_grad=True)
+    values = torch.tensor([1.0, 2.0, 3.0, 4.0, 100.0])
+    loss, mean = backward(lambda x: torch.stack([weight * x.mean(), x.mean() / 2]), 2, values)
+    assert (loss.item(), mean.item(), weight.grad.item()) == (22.0, 11.0, 22.0)
 
 
 def test_results_come_in_order_from_one_core_each(threads: int) -> None:
