@@ -30,4 +30,4 @@ def _faults(*arguments: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc gives every large array back to the system")
 def test_arrays_freed_are_taken_again() -> None:
-    assert _faults("settled") < 100 < _faults()
+    assert 10 * _faults("settled") < _faults()  # a huge page may have been split, which is 512 faults
