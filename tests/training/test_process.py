@@ -7,27 +7,28 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-FAULTS_OF_TEN_ARRAYS = """
+LEAST_FAULTS_OF_TEN_ARRAYS = """
 import resource, sys
 if "settled" in sys.argv:
     from training import process
     process.settle()
 import torch
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-held = [torch.ones(1 << 22) for _ in range(4)]  # 16 MiB each
-del held
-before = faults()
-for _ in range(10):
-    torch.ones(1 << 22)
-print(faults() - before)
+found = []
+for _ in range(4):  # the first rounds still take what they keep
+    before = faults()
+    for _ in range(10):
+        torch.ones(1 << 24)  # 64 MiB: by itself glibc learns to keep arrays of up to 32 MiB
+    found.append(faults() - before)
+print(min(found))
 """
 
 
 def _faults(*arguments: str) -> int:
-    command = [sys.executable, "-c", FAULTS_OF_TEN_ARRAYS, *arguments]
+    command = [sys.executable, "-c", LEAST_FAULTS_OF_TEN_ARRAYS, *arguments]
     return int(subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc gives every large array back to the system")
 def test_arrays_freed_are_taken_again() -> None:
-    assert 10 * _faults("settled") < _faults()  # a huge page may have been split, which is 512 faults
+    assert _faults("settled") < 100 < _faults()
