@@ -206,7 +206,7 @@ CATALOG = (
             ),
         ),
         aliases=("bonsai-ternary", "bonsai-ternary-mlx"),
-        resident_bytes=1_040_000_000,
+        resident_bytes=1_060_000_000,
     ),
     Entry(
         name="binary",
@@ -217,7 +217,7 @@ CATALOG = (
         repo="prism-ml/bonsai-image-binary-4B-mlx-1bit",
         files=(*_BINARY_SMALL, *_SHARED_WEIGHTS, CheckpointFile(_TRANSFORMER, 965_208_752)),
         aliases=("bonsai-binary", "bonsai-binary-mlx"),
-        resident_bytes=580_000_000,
+        resident_bytes=600_000_000,
     ),
     *(
         Entry(
