@@ -229,6 +229,25 @@ def test_a_lost_server_is_announced_and_found_again(
     page.get_by_role("button", name="Generate").click()
     expect(page.locator("#submit-note")).to_contain_text("does not answer")
     site.start(site.port)
-    page.get_by_role("button", name="Try now").click()
-    expect(page.locator("#connection-banner")).to_be_hidden()
+    expect(page.locator("#connection-banner")).to_be_hidden(timeout=30_000)
+    expect(page.locator("#engine-text")).not_to_have_text("Offline")
     site.stop()
+
+
+def test_try_now_does_not_wait_for_the_next_attempt(studio: Page, watch: Watch) -> None:
+    """On a clock that stands still, so that the page cannot find the server again by itself."""
+    watch.expected = ["status of 503"]
+    banner = studio.locator("#connection-banner")
+    studio.clock.install()
+    studio.clock.pause_at("2100-01-01")
+    studio.route("**/events", lambda route: route.fulfill(status=503))
+    with studio.expect_response("**/events"):
+        studio.reload()
+    for _ in range(40):  # the answer reaches the page's code when it will
+        if banner.is_visible():
+            break
+        studio.clock.run_for(500)
+    studio.unroute("**/events")
+    expect(banner).to_be_visible()
+    studio.get_by_role("button", name="Try now").click()
+    expect(banner).to_be_hidden()
