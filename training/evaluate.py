@@ -152,7 +152,7 @@ def _draw_all(
         results.add(outcomes)
         if time.monotonic() > run.deadline and number < len(batches):
             raise Paused(f"evaluation of {cases[0].model} at {number * size} of {len(cases)}")
-    passed = [outcome.passed for case, outcome in results.outcomes.items() if case in set(cases)]
+    passed = [results.outcomes[case].passed for case in cases]
     run.log("evaluate", f"{cases[0].model}, {cases[0].steps} steps: {np.mean(passed):.3f} of {len(passed)}")
 
 
