@@ -75,7 +75,7 @@ class Options:
     unconditional: float = 0.1  # part of the captions left empty, for guidance
     half_size_part: float = 0.35  # of the time of "flow", on pictures half as wide
     sigma_shift: float = 4.0  # how far training noise levels are shifted towards pure noise
-    guidance: float = 2.5
+    guidance: float = 3.0
     substeps: int = 6  # Euler steps of the guided model inside one step of the student
     sample_steps: int = 4
 
