@@ -14,13 +14,12 @@ from PIL import Image
 
 from . import backdrops
 from .expectations import Expectation, Prompt, Thing
-from .palette import ACCENTS, COLOURS, KINDS, NAMES, NATURAL, TINTS, ground
+from .palette import COLOURS, NAMES, TINTS, contrast_accent, ground
+from .recognition import Seen, recognise
 from .render import render
-from .scene import Place, Scene, Subject
+from .scene import Scene, Subject
 from .segmentation import Pixels, Region, ground_colour, is_plain, pixels_of, readings, regions
-from .subjects_bonsai import FORMS
 
-ALIKE = 0.62  # the least likeness at which a silhouette is taken for a kind
 EXTRA = 0.74  # the likeness at which something that nobody asked for counts as there
 WITHIN = {"maple": ("red", "orange", "yellow"), "cherry": ("pink",), "pine": ("green",)}
 WHOLE = (0.0, 1.0)  # heights, from the top of a thing to its foot
@@ -28,7 +27,6 @@ PARTS = {  # where a thing wears its colour: walls, hull, leaves, petals, cap
     "house": (0.48, 1.0), "boat": (0.74, 1.0), "bonsai": (0.0, 0.6), "tree": (0.0, 0.6), "flower": (0.0, 0.6),
     "mushroom": (0.0, 0.55), "lantern": (0.2, 0.8),
 }  # fmt: skip
-MEASURES = ((0.13, 1), (0.3, 3), (0.19, 2), (0.22, 4), (0.16, 5))  # half side and seed of each example
 SECOND_PARTS = {"house": (0.0, 0.42), "boat": (0.0, 0.7), "bonsai": (0.55, 1.0)}
 SMALL, BIG = 0.09, 0.22  # shares of the picture: a small thing covers less, a big one more
 _TONES = np.array([tone for name in NAMES for tone in COLOURS[name][:3]], np.float64)
@@ -40,16 +38,6 @@ class Verdict:
 
     passed: bool
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A region with the kind (and, of a bonsai, the form) that it looks most like."""
-
-    region: Region
-    kind: str
-    form: str
-    likeness: float
 
 
 def judge(image: Image.Image, prompt: Prompt) -> Verdict:
@@ -64,16 +52,6 @@ def judge(image: Image.Image, prompt: Prompt) -> Verdict:
         if not wrong:
             return Verdict(True)
     return Verdict(False, wrong)
-
-
-def recognise(region: Region) -> Seen:
-    """The kind whose examples the region resembles most: overlap of silhouettes less the difference in proportions."""
-    shapes, aspects, names = _examples()
-    both = np.minimum(shapes, region.silhouette.ravel()).sum(1)
-    either = np.maximum(shapes, region.silhouette.ravel()).sum(1)
-    likeness = both / either - 0.4 * np.abs(aspects - region.aspect)
-    best = int(likeness.argmax())
-    return Seen(region, *names[best], float(likeness[best]))
 
 
 def colour_of(region: Region, kind: str) -> str:
@@ -105,8 +83,8 @@ def _things(seen: list[Seen], expected: Expectation, *, outdoors: bool) -> str:
     wanted = [replace(thing, count=1) for thing in expected.things for _ in range(thing.count)]
     if outdoors:  # rocks, clouds and mountains are no things
         kinds = {thing.kind for thing in wanted}
-        extra = [s for s in seen if s.likeness >= EXTRA or (s.kind in kinds and s.likeness >= ALIKE)]
-        seen = [s for s in extra if s.kind in kinds or s.kind not in ("moon", "cloud", "circle", "sun")]
+        asked = [any(one.looks_like(kind) for kind in kinds) for one in seen]
+        seen = [one for one, yes in zip(seen, asked, strict=True) if yes or _stands_out(one)]
     if not expected.things:
         return ""
     if len(seen) != len(wanted):
@@ -114,11 +92,16 @@ def _things(seen: list[Seen], expected: Expectation, *, outdoors: bool) -> str:
     return max(_fault(order, wanted, expected.relation) for order in permutations(seen))[1]
 
 
+def _stands_out(seen: Seen) -> bool:
+    """Whether something that nobody asked for counts as there."""
+    return seen.likeness[seen.kind] >= EXTRA and seen.kind not in ("moon", "cloud", "circle", "sun")
+
+
 def _fault(order: tuple[Seen, ...], wanted: list[Thing], relation: str) -> tuple[int, str]:
     """How many things are right in this order, one more if their relation is too; and what is wrong."""
     right = 0
     for seen, thing in zip(order, wanted, strict=True):
-        if seen.kind != thing.kind or seen.likeness < ALIKE:
+        if not seen.looks_like(thing.kind):
             return right, f"a {seen.kind} where a {thing.kind} should be"
         wrong = _dress(seen, thing)
         if wrong:
@@ -163,45 +146,10 @@ def _shares(region: Region, part: tuple[float, float]) -> NDArray[np.float64]:
     return np.asarray(np.bincount(near, minlength=len(NAMES)) / len(near))
 
 
-@lru_cache(maxsize=1)
-def _examples() -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[str, str]]]:
-    """Silhouettes [n, 1024], aspects [n] and names of rendered examples: every kind at two sizes, either way round."""
-    shapes, aspects, names = [], [], []
-    meadow = Place("day", "meadow")
-    for kind in KINDS:
-        for k, subject in enumerate(_models(kind)):
-            for place in (None, meadow) if kind == "bonsai" or k < 2 else (None,):
-                found = regions(pixels_of(render(_alone(subject, place))))
-                for silhouette in (found[0].silhouette, found[0].silhouette[:, ::-1]) if found else ():
-                    shapes.append(silhouette.ravel())
-                    aspects.append(found[0].aspect)
-                    names.append((kind, subject.form))
-    return np.stack(shapes), np.array(aspects), names
-
-
-def _models(kind: str) -> list[Subject]:
-    colour = "red" if kind == "house" else NATURAL[kind][0]
-    dress = [(form, season) for form in FORMS for season in ("", "snow")] if kind == "bonsai" else [("", "")]
-    sizes = MEASURES[:2] if kind == "bonsai" else MEASURES
-    return [
-        Subject(kind, colour, r=r, form=form, season=season, seed=seed, accent=_accent(kind, colour))
-        for form, season in dress
-        for r, seed in sizes
-    ]
-
-
-def _accent(kind: str, colour: str) -> str:
-    return next((c for c in ACCENTS[kind][1] if c != colour), "yellow") if kind in ACCENTS else ""
-
-
-def _alone(subject: Subject, place: Place | None) -> Scene:
-    return Scene("single", (replace(subject, cy=0.5 if place is None else 0.6),), tint="pearl", place=place)
-
-
 @lru_cache(maxsize=256)
 def _expected_share(kind: str, name: str) -> float:
     """The share of a colour in a drawing of the kind that wears it."""
-    subject = Subject(kind, name, r=0.25, form="informal", accent=_accent(kind, name), seed=5)
+    subject = Subject(kind, name, r=0.25, form="informal", accent=contrast_accent(kind, name), seed=5)
     tint = "sky" if name in ("red", "white", "brown", "yellow", "orange", "pink") else "cream"
     found = regions(pixels_of(render(Scene("single", (subject,), tint=tint))))
     return float(_shares(found[0], PARTS.get(kind, WHOLE))[NAMES.index(name)])

@@ -76,6 +76,11 @@ ACCENTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+def contrast_accent(kind: str, colour: str) -> str:
+    """The natural colour of the kind's second part that is not `colour`; "" for a kind without one."""
+    return next((name for name in ACCENTS[kind][1] if name != colour), "yellow") if kind in ACCENTS else ""
+
+
 def mix(a: RGB, b: RGB, share: float) -> RGB:
     """The colour `share` of the way from `a` to `b`."""
     return (

@@ -121,8 +121,8 @@ def steps_section(scores: dict[tuple[str, int, str], Score]) -> str:
 def judge_section(asked: dict[str, list[Prompt]]) -> str:
     """Whether the judge is right, category by category."""
     trusts = {category: trust(listed) for category, listed in asked.items()}
-    rows = [[category, f"{found.right:.1%}", f"{found.shuffled:.1%}"] for category, found in trusts.items()]
-    return table(["passed", "with their own caption", "with another one of the category"], rows)
+    rows = [[category, *(f"{share:.1%}" for share in found)] for category, found in trusts.items()]
+    return table(["passed", "clean", "shaky", "clean, with another caption of the category"], rows)
 
 
 def varieties_section(varieties: dict[str, dict[str, float]]) -> str:

@@ -80,8 +80,9 @@ draws the same pictures (at most one level of 255 apart in float32) on a GPU.
 ## The judge
 
 A program judges: it finds the things in a picture, compares their outlines with those of drawings by the training's own
-code, and asks for number, colours, relation, ground and landscape. Before it may judge models it has to pass on
-drawings that show exactly what a prompt says, {prompts} of each category:
+code, and asks for number, colours, relation, ground and landscape. It is tried on drawings that show exactly what a
+prompt says, {prompts} of each category: clean, drawn by a shaky hand (points off by three pixels, neighbours alike, and
+noise), and beside a caption that belongs to another drawing:
 
 {judge}
 

@@ -1,4 +1,4 @@
-"""Is the judge right? What it says of clean drawings, beside their own captions and beside each other's."""
+"""Is the judge right? What it says of our own drawings, clean and from a shaky hand, beside captions true and false."""
 
 from __future__ import annotations
 
@@ -6,24 +6,51 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from .expectations import Prompt
 from .judge import judge
 from .prompts import clean_scene
 from .render import render
 
+SHAKES = 3.0  # pixels by which points of a shaky drawing are off: standard deviation
+SHAKES_APART = 16  # pixels between places that move on their own
+NOISE = 4.0  # levels
+
 
 class Trust(NamedTuple):
-    """Shares of clean drawings that the judge passes: beside their own caption, and beside another of the category."""
+    """Shares of drawings that the judge passes: clean ones beside their own caption, shaky ones beside their own, clean
+    ones beside another caption of the category."""
 
     right: float
+    shaken: float
     shuffled: float
 
 
 def trust(prompts: Sequence[Prompt], seed: int = 0) -> Trust:
-    """Draw what each prompt asks for; judge it, and the next prompt beside the same drawing."""
-    right = shuffled = 0
+    """Draw what each prompt asks for; judge it clean and shaken, and judge the next prompt beside the same drawing."""
+    right = shaken = shuffled = 0
     for index, prompt in enumerate(prompts):
         picture = render(clean_scene(prompt, random.Random(f"{seed} {prompt.text}")))
         right += judge(picture, prompt).passed
+        shaken += judge(shaky(picture, seed + index), prompt).passed
         shuffled += judge(picture, prompts[(index + 1) % len(prompts)]).passed
-    return Trust(right / len(prompts), shuffled / len(prompts))
+    return Trust(right / len(prompts), shaken / len(prompts), shuffled / len(prompts))
+
+
+def shaky(picture: Image.Image, seed: int) -> Image.Image:
+    """The picture with its points moved a little, neighbours alike, and some noise: outlines as of a trained model."""
+    generator = np.random.default_rng(seed)
+    side = picture.size[0]
+    places = np.arange(side)
+    off_y, off_x = (np.asarray(_smooth(generator.normal(0, SHAKES, (side // SHAKES_APART,) * 2), side)) for _ in "yx")
+    rows = np.clip(np.rint(places[:, None] + off_y), 0, side - 1).astype(int)
+    columns = np.clip(np.rint(places[None] + off_x), 0, side - 1).astype(int)
+    moved = np.asarray(picture.convert("RGB"), np.float64)[rows, columns]
+    return Image.fromarray(np.clip(moved + generator.normal(0, NOISE, moved.shape), 0, 255).astype(np.uint8))
+
+
+def _smooth(values: NDArray[np.float64], side: int) -> Image.Image:
+    return Image.fromarray(values.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)

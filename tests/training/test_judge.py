@@ -28,6 +28,7 @@ def _prompt(*things: Thing, **rest: str) -> Prompt:
 def test_clean_drawings_pass_and_others_do_not(category: str) -> None:
     found = trust(prompts.held_out(category, 12, seed=5), seed=1)
     assert found.right == 1
+    assert found.shaken >= 0.9
     assert found.shuffled < 0.2  # two prompts may ask for the same pair
 
 
