@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from bonsai_mlx.catalog import lookup
 from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, draw, drawn, wait_until_ready
 
 pytestmark = pytest.mark.browser
@@ -29,7 +30,7 @@ def test_generate_with_the_keyboard_shows_the_picture_and_its_recipe(studio: Pag
     drawn(studio, "a red circle")
     expect(studio.locator("#stage .stage-prompt")).to_have_text("a red circle")
     expect(studio.locator("#stage .facts")).to_contain_text(f"Seed {seed}")
-    expect(studio.locator("#stage .facts")).to_contain_text("128 × 128")
+    expect(studio.locator("#stage .facts")).to_contain_text("{} × {}".format(*lookup("seedling").recommended_size))
     expect(studio.locator("#strip a").first).to_have_attribute("aria-current", "true")
     expect(studio.locator("#announcer")).to_have_text("The picture is done.")
     expect(studio.locator("#figures")).to_contain_text("Engine process")

@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 
+from bonsai_mlx.catalog import lookup
 from server.__main__ import Server, configure, listen
 from server.app import create_app
 from server.settings import Settings, is_loopback
@@ -25,6 +26,7 @@ from server.studio import Studio
 from tests.server.fake_engine import GATE
 
 ROOT = Path(__file__).resolve().parents[2]
+NATIVE = lookup("seedling").recommended_size  # pixels, width and height, of what is drawn unless a test says otherwise
 FAKE_ENGINE = "tests.server.fake_engine:backend"
 QUICK: dict[str, Any] = {  # limits that make bad behaviour visible within a test's patience
     "engine": FAKE_ENGINE,

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from server.routes.common import IdPath
 from server.schemas import Id
-from tests.server.conftest import LiveServer
+from tests.server.conftest import NATIVE, LiveServer
 
 UNKNOWN = "e" * 32
 
@@ -155,4 +155,4 @@ def test_pictures_can_be_decoded(shared: LiveServer, ids: list[str]) -> None:
     for image_id in ids:
         with Image.open(io.BytesIO(shared.client.get(f"/images/{image_id}.png").content)) as picture:
             picture.load()
-            assert picture.size == (128, 128)
+            assert picture.size == NATIVE

@@ -17,7 +17,7 @@ import pytest
 
 from server.orders import Order, batch
 from server.store import Store
-from tests.server.conftest import EventStream, LiveServer, eventually
+from tests.server.conftest import NATIVE, EventStream, LiveServer, eventually
 
 ID = "f" * 32
 Serve = Callable[..., LiveServer]
@@ -40,7 +40,7 @@ def test_a_job_from_request_to_image(live: LiveServer) -> None:
 
 def test_what_is_left_out_is_recommended_and_a_seed_is_rolled(live: LiveServer) -> None:
     first, second = live.post_job("a"), live.post_job("a")
-    assert (first["width"], first["height"], first["steps"]) == (128, 128, 4)
+    assert (first["width"], first["height"], first["steps"]) == (*NATIVE, 4)
     assert first["seed"] != second["seed"]
 
 
@@ -267,7 +267,7 @@ def test_time_left_is_learned(gate: Path, live: LiveServer) -> None:
     assert live.job(running)["eta_s"] is not None
     assert live.job(waiting)["eta_s"] >= live.job(running)["eta_s"]
     seconds = {(fit["width"], fit["height"]): fit["seconds"] for fit in live.client.get("/sizes").json()["sizes"]}
-    assert seconds[128, 128] is not None
+    assert seconds[NATIVE] is not None
 
 
 def test_waiting_jobs_survive_a_restart_and_the_running_one_was_interrupted(gate: Path, serve: Serve) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from server.openapi import operations
-from tests.server.conftest import EventStream, LiveServer, eventually
+from tests.server.conftest import NATIVE, EventStream, LiveServer, eventually
 
 Serve = Callable[..., LiveServer]
 
@@ -135,7 +135,7 @@ def test_preferences_are_kept(serve: Serve) -> None:
 
 def test_sizes_of_the_seedling(shared: LiveServer) -> None:
     sizes = shared.client.get("/sizes", params={"model": "seedling-binary"}).json()["sizes"]
-    assert (128, 128) in {(s["width"], s["height"]) for s in sizes}
+    assert NATIVE in {(s["width"], s["height"]) for s in sizes}
     assert all(s["width"] % 16 == 0 and s["height"] % 16 == 0 for s in sizes)
     assert {s["verdict"] for s in sizes} == {"fits"}
     assert shared.client.get("/sizes", params={"model": "ternary"}).json()["error"]["code"] == "model_missing"
