@@ -12,6 +12,8 @@ from .scene import Place
 from .segmentation import GREY, Pixels, grown, label, pixels_of, shrunk
 
 SKY_ROWS, LAND_ROWS = (0.02, 0.1, 0.2, 0.32), (0.74, 0.82, 0.9, 0.97)
+_FOOT = 0.7  # from here down lies the land
+_BROKEN = 0.6  # strokes to dots, at least, in rain: a model's strokes break, and some of snow's dots run together
 VARIANTS = (1, 2, 3, 5)  # seeds that between them show every variant of a sky
 
 
@@ -73,15 +75,17 @@ def weather_of(pixels: Pixels) -> str:
     labels, count = label(bright)
     if count == 0:
         return ""
-    strokes = dots = 0
+    strokes = dots = low = 0
     for k in range(1, count + 1):
         ys, xs = np.nonzero(labels == k)
         tall, wide = np.ptp(ys) + 1, np.ptp(xs) + 1
         strokes += bool(tall >= 7 and tall > 1.4 * wide)
-        dots += bool(3 <= tall <= 9 and 3 <= wide <= 9)
-    if strokes >= 8 and strokes > dots:
+        if 3 <= tall <= 9 and 3 <= wide <= 1.5 * tall:
+            dots += 1
+            low += bool(ys.mean() > _FOOT * len(grey))
+    if strokes >= 8 and strokes > _BROKEN * dots:
         return "rain"
-    return "snow" if dots >= 8 else ""
+    return "snow" if dots >= 8 and low >= 5 else ""  # stars stay above
 
 
 def has_body(pixels: Pixels) -> bool:

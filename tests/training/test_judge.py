@@ -13,7 +13,7 @@ from training.judge import judge
 from training.render import render
 from training.scene import Place, Scene, Subject
 from training.segmentation import filled, grown, is_plain, label, pixels_of, shrunk
-from training.validation import trust
+from training.validation import shaky, trust
 
 
 def _drawn(prompt: Prompt, seed: int = 1) -> Image.Image:
@@ -69,8 +69,12 @@ def test_landscapes_are_recognised() -> None:
 
 @pytest.mark.parametrize("weather", ["rain", "snow", ""])
 def test_weather_is_recognised(weather: str) -> None:
-    place = Place("grey" if weather == "rain" else "winter", "meadow", weather=weather)
-    assert backdrops.weather_of(pixels_of(render(Scene("view", (), place=place)))) == weather
+    """In clean drawings and shaky ones; stars are no snow."""
+    for sky, land in (("grey", "meadow"), ("winter", "snow"), ("night", "garden")):
+        for seed in (0, 1):
+            picture = render(Scene("view", (), place=Place(sky, land, weather=weather), seed=seed))
+            assert backdrops.weather_of(pixels_of(picture)) == weather
+            assert backdrops.weather_of(pixels_of(shaky(picture, seed))) == weather
 
 
 def test_bonsai_are_judged_by_form_season_and_pot() -> None:
