@@ -1,7 +1,8 @@
 """The stages of the VAE: training it, encoding every picture once, and fine-tuning its decoder at the end.
 
 The loss asks for the right colours and for the right edges; the penalty on the latents' size is weak. The encoder is
-final after the first stage. The decoder's fine-tuning sees slightly noisy latents, as the transformer's are.
+final after the first stage. The decoder's fine-tuning sees slightly noisy latents, as the transformer's are, and minds
+squared errors more.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from .pieces import backward
 from .run import Loop, Run
 
 KL_WEIGHT, EDGE_WEIGHT, SQUARE_WEIGHT = 5e-4, 0.5, 2.0
-LATENT_NOISE = 0.06  # standard deviation at most, of latents of standard deviation 1
+TUNING_SQUARE_WEIGHT = 20.0  # 200 steps gain 0.4 dB on held-back pictures; with 2.0 and noise of 0.06, 0.1 dB
+LATENT_NOISE = 0.04  # standard deviation at most, of latents of standard deviation 1
 _FLOOR = 0.02  # of the rate, at the end of the VAE's cosine
 _ENCODE_BATCH = 64
 
@@ -134,13 +136,13 @@ def _reconstructed(vae: Any, pixels: Tensor) -> Tensor:
 def _decoded(vae: Any, latents: Tensor, pixels: Tensor) -> Tensor:
     """The same through the decoder alone."""
     error = vae.decode(latents).sample.float() - pixels
-    return torch.stack([reconstruction_loss(error), error.square().mean()])
+    return torch.stack([reconstruction_loss(error, TUNING_SQUARE_WEIGHT), error.square().mean()])
 
 
-def reconstruction_loss(error: Tensor) -> Tensor:
+def reconstruction_loss(error: Tensor, square_weight: float = SQUARE_WEIGHT) -> Tensor:
     """What a wrong picture [batch, 3, height, width] costs: levels, squared levels, and differences of neighbours."""
     edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-    return error.abs().mean() + SQUARE_WEIGHT * error.square().mean() + EDGE_WEIGHT * edges
+    return error.abs().mean() + square_weight * error.square().mean() + EDGE_WEIGHT * edges
 
 
 @torch.no_grad()
