@@ -179,7 +179,7 @@ def _varieties(run: Run, runner: str) -> dict[str, dict[str, float]]:
 
 
 def _draw_figures(run: Run, runner: str, folder: Path) -> None:
-    """Eight prompts by every model; thirty at random and some seeds by the ternary one; training curves."""
+    """Eight prompts by every model; by the ternary one thirty at random, bonsai trees, some seeds; training curves."""
     texts = prompts(run.options.prompts)
     chance = random.Random(run.options.seed)
     held = [prompt.text for category, listed in texts.items() if category != FREE for prompt in listed]
@@ -190,6 +190,8 @@ def _draw_figures(run: Run, runner: str, folder: Path) -> None:
     everything = held + free
     sampled = _drawn(run, runner, "ternary", chance.sample(everything, min(30, len(everything))), SEEDS[0])
     figures.grid([("", sampled[start : start + 6]) for start in range(0, len(sampled), 6)], folder / "thirty.webp")
+    bonsai = _drawn(run, runner, "ternary", [text for text in free if "bonsai" in text][:12], SEEDS[0])
+    figures.grid([("", bonsai[start : start + 6]) for start in range(0, len(bonsai), 6)], folder / "bonsai.webp")
     seeds = [("", _drawn(run, runner, "ternary", VARIETY_PROMPTS[:4], seed)) for seed in range(4)]
     figures.grid(
         [("", [row[1][column] for row in seeds]) for column in range(len(VARIETY_PROMPTS))], folder / "seeds.webp"

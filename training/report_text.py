@@ -33,7 +33,8 @@ def facts(options: Options, progress: Mapping[str, Mapping[str, Any]]) -> dict[s
 
 _FIGURES = """\
 Share of pictures that show what the prompt says, at {sample_steps} steps. {prompts} prompts of each held-out category
-that never occur in training, three seeds each (one for plain rounding); ± is one standard error.
+that never occur in training, and sixty free ones as people write them; three seeds each (one for plain rounding). ± is
+one standard error.
 
 {scores}
 """
@@ -68,6 +69,10 @@ The same at other numbers of steps:
 {steps}
 
 ![The same prompts and noise, every model](seedling/models.webp)
+
+The first twelve free prompts that name a bonsai, ternary, first seed, none picked out:
+
+![Twelve bonsai scenes](seedling/bonsai.webp)
 
 **Full precision** is the student in bfloat16 that the two variants were made from; **rounded** is that student with its
 block weights rounded and nothing trained. Pictures and times:
