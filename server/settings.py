@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = 20 << 20  # a picture in base64, for reading its settings
 
     engine: str = "server.engine:mlx_backend"  # importable callable that makes the engine, in the child process
+    start_s: float = 60.0  # until that process must be ready; the first start after an update compiles the modules
     memory_busy_s: float = 0.4
     memory_idle_s: float = 5.0
     heartbeat_warn_s: float = 3.0  # silence of the child after which the page says "unresponsive"

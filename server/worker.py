@@ -116,7 +116,7 @@ class Worker:
             await self._wait_until_ready()
 
     async def _wait_until_ready(self) -> None:
-        message = await self._next_message(self._settings.progress_floor_s)
+        message = await self._next_message(self._settings.start_s)
         if message["event"] != "ready":
             raise RuntimeError(f"the engine's first event was {message['event']}")
         self.device = message["device"]

@@ -125,6 +125,12 @@ def backend() -> FakeBackend:
     return FakeBackend()
 
 
+def stuck() -> FakeBackend:
+    """An engine that never becomes ready."""
+    time.sleep(3_600)
+    return FakeBackend()
+
+
 def broken() -> FakeBackend:
     """An engine that cannot even start."""
     raise ImportError("no such library")

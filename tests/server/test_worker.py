@@ -230,6 +230,15 @@ def test_an_engine_that_cannot_start(with_worker: Callable[..., None], tmp_path:
     with_worker(test, engine="tests.server.fake_engine:broken")
 
 
+def test_an_engine_that_never_becomes_ready_is_ended(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, states: list[str]) -> None:
+        with pytest.raises(WorkerLostError, match="did not respond"):
+            await collect(worker, command(tmp_path))
+        assert (worker.pid, states[-1]) == (None, "stopped")
+
+    with_worker(test, engine="tests.server.fake_engine:stuck", start_s=0.5)
+
+
 def test_an_interrupt_of_the_terminal_does_not_reach_the_child(
     with_worker: Callable[..., None], tmp_path: Path
 ) -> None:
