@@ -74,7 +74,7 @@ PROMPTS: tuple[tuple[str, Expectation], ...] = (
     ("a little red house by the sea", _one("house", "red", land="sea")),
     ("red lantern in the night", _one("lantern", "red", sky="night")),
     ("butterfly", _one("butterfly")),
-    ("a house under a red moon", _one("house", sky="night", body="moon")),
+    ("a house under a red moon", _both(("house", ""), ("moon", "red"), relation="below")),  # no sky here has a red one
     ("mountains at sunset", Expectation(sky="sunset", heights="mountains")),
     ("the sea under a full moon", Expectation(sky="night", land="sea", body="moon")),
     ("a snowy night", Expectation(sky="night", land="snow")),
