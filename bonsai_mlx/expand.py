@@ -48,4 +48,4 @@ class Scratch:
 def _table(bits: int) -> NDArray[np.float32]:
     """The codes in each byte, least significant bits first: [256, 8 / bits]."""
     shifts = np.arange(0, 8, bits)
-    return (np.arange(256)[:, None] >> shifts & (1 << bits) - 1).astype(np.float32)
+    return ((np.arange(256)[:, None] >> shifts) & ((1 << bits) - 1)).astype(np.float32)
