@@ -1,11 +1,10 @@
 """Ternary and binary weights: how training imitates them, and how they are packed.
 
-A weight [out, in] is cut into groups of 128 inputs. Each group has one scale s, a bfloat16; values become {-s, 0, +s}
-or {-s, +s}. The scale is the mean magnitude of the weights that are not 0, which is what fits them best: all of them
-for binary weights (XNOR-Net, arXiv:1603.05279), and for ternary ones those above 0.7 of the group's mean magnitude
-(Ternary Weight Networks, arXiv:1605.04711). Training keeps full-precision weights, computes with the rounded ones, and
-passes gradients straight through the rounding. Packing writes the same values in MLX's affine form, so that what was
-trained is what is run, bit for bit.
+A weight [out, in] is cut into groups of 128 inputs. Each group has one scale s, the mean magnitude of its weights
+rounded to bfloat16; values become {-s, 0, +s} as in BitNet b1.58 (arXiv:2402.17764) or {-s, +s} as in XNOR-Net
+(arXiv:1603.05279). Training keeps full-precision weights, computes with the rounded ones, and passes gradients straight
+through the rounding. Packing writes the same values in MLX's affine form, so that what was trained is what is run, bit
+for bit.
 """
 
 from __future__ import annotations
@@ -25,9 +24,6 @@ Variant = Literal["ternary", "binary"]
 BITS: dict[Variant, int] = {"ternary": 2, "binary": 1}
 TEXT_BITS = 4
 _TEXT_LEVELS = 2**TEXT_BITS - 1
-# Of the group's mean magnitude. Training begins at a third of the loss that it has with multiples of that mean itself,
-# and is ahead for its first 150 steps.
-_THRESHOLD = 0.7
 
 
 def quantised(weight: Tensor, variant: Variant) -> Tensor:
@@ -108,11 +104,7 @@ def rounded(transformer: nn.Module, variant: Variant) -> Iterator[None]:
 def _levels(weight: Tensor, variant: Variant) -> tuple[Tensor, Tensor]:
     """Values in {-1, 0, 1} or {-1, 1} [out, groups, 128], and the scales [out, groups, 1] they are multiples of."""
     groups = weight.reshape(weight.shape[0], -1, BLOCK_GROUP).float()
-    magnitudes = groups.abs()
+    scales = groups.abs().mean(-1, keepdim=True).clamp_min(1e-8).to(torch.bfloat16).float()
     if variant == "ternary":
-        signs = groups.sign() * (magnitudes > _THRESHOLD * magnitudes.mean(-1, keepdim=True))
-    else:
-        signs = torch.where(groups >= 0, 1.0, -1.0)
-    used = signs.abs()
-    scales = (magnitudes * used).sum(-1, keepdim=True) / used.sum(-1, keepdim=True).clamp_min(1)
-    return signs, scales.clamp_min(1e-8).to(torch.bfloat16).float()
+        return torch.round((groups / scales).clamp(-1, 1)), scales
+    return torch.where(groups >= 0, 1.0, -1.0), scales

@@ -124,12 +124,3 @@ def test_gradients_pass_the_rounding_unchanged(variant: Variant) -> None:
     before = weight.detach().clone()
     torch.optim.SGD([weight], 0.5).step()
     torch.testing.assert_close(weight.detach(), before - 0.5 * factors)
-
-
-@pytest.mark.parametrize(("variant", "part_lost"), [("ternary", 0.2), ("binary", 0.37)])
-def test_no_other_scale_is_nearer_to_normal_weights(variant: Variant, part_lost: float) -> None:
-    weight = _weight(64, 1280)
-    near = quantised(weight, variant)
-    errors = [float((factor * near - weight).square().mean()) for factor in (0.98, 1.0, 1.02)]
-    assert errors[1] == min(errors)
-    assert errors[1] < part_lost * float(weight.square().mean())  # 0.19 and 0.363 in the limit
