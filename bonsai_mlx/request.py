@@ -50,7 +50,11 @@ class GenerationRequest:
 
     def validate(self) -> None:
         """Raise RequestError for the first field that is out of bounds; open fields (None) are fine."""
-        if not isinstance(self.prompt, str) or not self.prompt.strip():
+        if not isinstance(self.prompt, str):
+            raise RequestError(
+                "prompt", f"is not text but {type(self.prompt).__name__}; describe the picture in a few words"
+            )
+        if not self.prompt.strip():
             raise RequestError("prompt", "is empty; describe the picture in a few words")
         if len(self.prompt) > MAX_PROMPT_CHARS:
             raise RequestError("prompt", f"has {len(self.prompt)} characters; at most {MAX_PROMPT_CHARS} are accepted")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from bonsai_mlx.errors import OutOfMemory
-from bonsai_mlx.request import MIN_SIZE_PX, SIZE_MULTIPLE_PX
+from bonsai_mlx.request import SIZE_MULTIPLE_PX
 
 from .durations import Durations
 from .errors import ApiError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ASPECTS = ((1, 1), (4, 3), (3, 4), (3, 2), (2, 3), (16, 9), (9, 16))
 _SHARES = (0.25, 0.5, 1.0, 1.5)  # of the checkpoint's native number of pixels
-_SEEDLING_SHARES = (0.5, 1.0, 2.25, 4.0)
+_SEVERAL_FROM_PX = 512 * 512  # a model made for fewer pixels was taught one size: it cuts or repeats any other
 _COMFORTABLE = 0.75  # of what is free
 
 
@@ -97,12 +97,14 @@ def _checkpoint(path: Path) -> Checkpoint:
 def sizes_of(ready: Ready) -> Iterator[tuple[int, int]]:
     """Width and height of every offered size: each aspect at a few numbers of pixels, in multiples of 16."""
     native = math.prod(ready.recommended_size)
-    shares = _SHARES if native >= 512 * 512 else _SEEDLING_SHARES
+    if native < _SEVERAL_FROM_PX:
+        yield ready.recommended_size
+        return
     for across, down in ASPECTS:
-        for share in shares:
+        for share in _SHARES:
             unit = math.sqrt(native * share / (across * down))
             yield _rounded(across * unit), _rounded(down * unit)
 
 
 def _rounded(pixels: float) -> int:
-    return max(MIN_SIZE_PX, round(pixels / SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX)
+    return round(pixels / SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX

@@ -19,11 +19,16 @@ def fault(**changes: Any) -> RequestError:
     return caught.value
 
 
-@pytest.mark.parametrize("prompt", ["", " ", "\n\t ", None, 7])
-def test_an_empty_prompt_is_refused(prompt: Any) -> None:
+@pytest.mark.parametrize("prompt", ["", " ", "\n\t "])
+def test_an_empty_prompt_is_refused(prompt: str) -> None:
+    assert str(fault(prompt=prompt)) == "prompt: is empty; describe the picture in a few words"
+
+
+@pytest.mark.parametrize("prompt", [None, 7, GenerationRequest("a fox")])
+def test_a_prompt_is_text(prompt: Any) -> None:
     error = fault(prompt=prompt)
     assert error.field == "prompt"
-    assert "describe the picture" in str(error)
+    assert f"not text but {type(prompt).__name__}" in str(error)
 
 
 def test_a_prompt_has_a_longest_length() -> None:

@@ -136,6 +136,7 @@ function show() {
   byId("levels-field").hidden = aspect === CUSTOM;
   byId("custom-size").hidden = aspect !== CUSTOM;
   if (focused?.name === "aspect" || focused?.name === "size") refocus(focused.name);
+  warnOfOtherSizes();
   remember("size", chosenSize());
   changed();
 }
@@ -166,6 +167,15 @@ function chooseAspect(name) {
 export function sizeHint() {
   const seconds = chosenFit()?.seconds;
   return seconds ? `about ${formatSeconds(seconds)} here` : "";
+}
+
+/** Say so where a model was taught one size and another one is typed. */
+function warnOfOtherSizes() {
+  const note = byId("size-note");
+  note.hidden = fits.length !== 1 || same(fits[0], chosenSize());
+  if (note.hidden) return;
+  const only = formatSize(fits[0].width, fits[0].height);
+  note.textContent = `This model was taught ${only} only; others come out cut or repeated.`;
 }
 
 /**
@@ -203,6 +213,7 @@ export function startSizes(onChange) {
   for (const field of [widthField(), heightField()]) {
     field.addEventListener("input", () => {
       if (chosenSize()) remember("size", chosenSize());
+      warnOfOtherSizes();
       changed();
     });
   }

@@ -25,6 +25,7 @@ QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
 AXE = "4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 DRAWN_WITHIN_MS = 60_000  # the seedling takes half a second; a busy machine takes its time
+LASTING_STEPS = 100  # as many as there may be: a job that outlasts a reload of the page
 
 expect.set_options(timeout=10_000)
 

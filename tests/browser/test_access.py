@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, draw, drawn, make_picture, wait_until_ready
+from tests.browser.driver import (
+    DRAWN_WITHIN_MS,
+    LASTING_STEPS,
+    Site,
+    Watch,
+    draw,
+    drawn,
+    make_picture,
+    wait_until_ready,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -56,7 +65,7 @@ def test_axe_finds_nothing_in_what_appears_later(
     page = open_page(site.url, color_scheme=theme)
     wait_until_ready(page)
     page.get_by_role("button", name="Generate").click()  # without a prompt: an error below the field
-    draw(page, "a slow picture", steps=60)
+    draw(page, "a slow picture", steps=LASTING_STEPS)
     expect(page.locator("#stage-progress")).to_be_visible()
     assert violations(page, axe) == [], "drawing"
     page.keyboard.press("Escape")
@@ -113,8 +122,9 @@ def test_choices_move_with_the_arrow_keys(studio: Page) -> None:
     studio.locator("[name=aspect]:checked").focus()
     studio.keyboard.press("ArrowRight")
     expect(studio.locator("[name=aspect]:checked")).to_be_focused()
+    expect(studio.locator("[name=aspect]:checked")).to_have_value("Other")
     studio.keyboard.press("ArrowRight")
-    expect(studio.locator("[name=aspect]:checked")).to_have_value("3:4")
+    expect(studio.locator("[name=aspect]:checked")).to_have_value("1:1")
 
 
 TOO_WIDE = """

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, ROOT, Site, draw, make_picture, wait_until_ready
+from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, ROOT, Site, draw, make_picture, wait_until_ready
 from tests.browser.payloads import PAYLOADS
 from tests.server.fake_engine import GATE
 
@@ -152,7 +152,7 @@ def test_what_is_searched_and_what_is_not_found_is_text(plain: Site, open_page: 
 def test_a_hostile_prompt_passes_through_every_state(studio: Page) -> None:
     """Typed, refused, queued, drawn, cancelled: each shows the prompt."""
     payload = "<img src=x onerror=alert(2)><b>bold</b>"
-    draw(studio, payload, steps=60)
+    draw(studio, payload, steps=LASTING_STEPS)
     expect(studio.locator("#stage .stage-prompt")).to_have_text(payload)
     draw(studio, payload)
     expect(studio.locator("#queue .queue-prompt")).to_have_text([payload, payload])

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bonsai_mlx.catalog import lookup
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, draw, drawn, wait_until_ready
+from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, Watch, draw, drawn, wait_until_ready
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +47,7 @@ def test_previews_and_phases_arrive_while_drawing(studio: Page) -> None:
 
 
 def test_cancel_button(studio: Page) -> None:
-    draw(studio, "a green square", steps=60)
+    draw(studio, "a green square", steps=LASTING_STEPS)
     studio.get_by_role("button", name="Cancel", exact=True).click()
     expect(studio.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
     expect(studio.get_by_label("Describe the picture")).to_have_value("a green square")
@@ -113,11 +113,15 @@ def test_one_need_not_wait_for_the_sizes(site: Site, open_page: Callable[..., Pa
 
 def test_an_odd_size_can_be_typed(studio: Page) -> None:
     studio.get_by_role("radio", name="Other").check()
+    expect(studio.locator("#size-note")).to_be_hidden()
     studio.get_by_label("Width, px").fill("100")
     draw(studio, "a cloud")
     expect(studio.locator("#size-error")).to_be_visible()
     studio.get_by_label("Width, px").fill("96")
     studio.get_by_label("Height, px").fill("64")
+    expect(studio.locator("#size-note")).to_contain_text(
+        "was taught {} × {} only".format(*lookup("seedling").recommended_size)
+    )
     studio.get_by_role("button", name="Generate").click()
     drawn(studio, "a cloud")
     expect(studio.locator("#stage .facts")).to_contain_text("96 × 64")
@@ -126,20 +130,22 @@ def test_an_odd_size_can_be_typed(studio: Page) -> None:
 def test_a_reload_and_a_second_page_find_the_running_job(
     site: Site, studio: Page, open_page: Callable[..., Page]
 ) -> None:
-    draw(studio, "an orange fish", steps=60)
+    draw(studio, "an orange fish", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
     studio.reload()
-    expect(studio.locator("#stage-words")).to_have_text(re.compile(r"Step \d+ of 60"), timeout=DRAWN_WITHIN_MS)
+    expect(studio.locator("#stage-words")).to_have_text(
+        re.compile(rf"Step \d+ of {LASTING_STEPS}"), timeout=DRAWN_WITHIN_MS
+    )
     expect(studio.locator("#stage .stage-prompt")).to_have_text("an orange fish")
     phone = open_page(site.url, viewport={"width": 390, "height": 844})
-    expect(phone.locator("#stage-words")).to_have_text(re.compile("of 60"), timeout=DRAWN_WITHIN_MS)
+    expect(phone.locator("#stage-words")).to_have_text(re.compile(f"of {LASTING_STEPS}"), timeout=DRAWN_WITHIN_MS)
     phone.get_by_role("button", name="Cancel", exact=True).click()
     for page in (studio, phone):
         expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
 
 
 def test_a_killed_engine_fails_one_job_and_the_next_one_works(site: Site, studio: Page) -> None:
-    draw(studio, "a white cloud", steps=60)
+    draw(studio, "a white cloud", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
     site.kill_engine()
     expect(studio.get_by_role("heading", name="Out of memory")).to_be_visible(timeout=DRAWN_WITHIN_MS)
@@ -149,7 +155,7 @@ def test_a_killed_engine_fails_one_job_and_the_next_one_works(site: Site, studio
 
 
 def test_a_failure_behind_the_stage_is_told_and_can_be_tried_again(site: Site, studio: Page) -> None:
-    draw(studio, "a grey <b>stone</b>", steps=60)
+    draw(studio, "a grey <b>stone</b>", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
     draw(studio, "a grey cloud")
     site.kill_engine()

@@ -38,10 +38,8 @@ def test_sizes_of_the_big_checkpoint() -> None:
         assert max(width, height) <= 2048
 
 
-def test_sizes_of_the_seedling_are_around_its_own() -> None:
-    sizes = list(sizes_of(ready((128, 128))))
-    assert sizes[:4] == [(96, 96), (128, 128), (192, 192), (256, 256)]
-    assert min(min(size) for size in sizes) >= 64
+def test_a_seedling_is_offered_at_the_one_size_it_was_taught() -> None:
+    assert list(sizes_of(ready((256, 256)))) == [(256, 256)]
 
 
 def test_verdicts_follow_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
