@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from . import words
 from .palette import ACCENTS
@@ -135,35 +136,51 @@ def _landscape(scene: Scene, rng: random.Random) -> str:
 
 
 def _view(scene: Scene, rng: random.Random) -> str:
-    """A landscape without a subject: named after its mountains, its land or its body of light."""
+    """A landscape without a subject: named after its mountains, land, body of light, hour or weather."""
     place = scene.place
     if place is None:
         raise ValueError("a view needs a place")
-    heads = {"land": rng.choice(words.VIEWS[place.land])} if "land" in place.said else {}
+    heads: dict[tuple[str, ...], str] = {}  # what each says, in the terms of `said`
+    if "land" in place.said:
+        heads["land",] = rng.choice(words.VIEWS[place.land])
     if "heights" in place.said:
-        heads["heights"] = rng.choice(words.RANGES[place.heights])
+        heads["heights",] = rng.choice(words.RANGES[place.heights])
     if "body" in place.said:
-        heads["body"] = _body(place, rng)
-    if not heads:
+        heads["body",] = _body(place, rng)
+    if place.weather in words.WEATHERED and "weather" in place.said:
+        heads["weather", "sky"] = words.article(_moment(place, rng))
+        if "land" in place.said:
+            heads["weather", "land"] = f"{place.weather} over {rng.choice(words.VIEWS[place.land])}"
+    elif place.sky in ("night", "sunset", "dawn") and "sky" in place.said:
+        heads["sky",] = rng.choice(words.TIMES[place.sky])
+    if not heads or rng.random() < 0.04:
         return rng.choice(("a landscape", "a view", "a scene")) + _where(place, "", rng)
     key = rng.choice(list(heads))
-    left = Place(**{**place.__dict__, "said": place.said - {key}})
-    return heads[key] + _where(left, "", rng)
+    return heads[key] + _where(replace(place, said=place.said - set(key)), "", rng)
+
+
+def _moment(place: Place, rng: random.Random) -> str:
+    """ "snowy night": weather and hour in two words."""
+    return f"{rng.choice(words.WEATHERED[place.weather])} {words.MOMENTS[place.sky]}"
 
 
 def _where(place: Place, kind: str, rng: random.Random) -> str:
     """ " in the snow at night under a full moon": what is said of the place, in a random order."""
     said: list[str] = []
-    if "land" in place.said:
+    names = place.said
+    if place.weather in words.WEATHERED and "weather" in names and rng.random() < 0.2:
+        said.append(f"on {words.article(_moment(place, rng))}")
+        names = names - {"weather", "sky"}
+    if "land" in names:
         floats = kind in ("boat", "fish") and place.land in words.AFLOAT
         said.append(rng.choice((words.AFLOAT if floats else words.LANDS)[place.land]))
-    if "heights" in place.said:
+    if "heights" in names:
         said.append(rng.choice(words.HEIGHTS[place.heights]))
-    if "weather" in place.said:
+    if "weather" in names:
         said.append(rng.choice(words.WEATHERS[place.weather]))
-    if "sky" in place.said:
+    if "sky" in names:
         said.append(rng.choice(words.HOURS.get(place.sky, (f"under {words.article(place.sky)} sky",))))
-    if "body" in place.said:
+    if "body" in names:
         said.append(rng.choice(("under", "under", "with")) + " " + _body(place, rng))
     if rng.random() < 0.3 or len(said) > 3:
         rng.shuffle(said)

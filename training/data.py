@@ -18,7 +18,7 @@ from .sampling import sample
 
 Picture = NDArray[np.uint8]  # [size, size, 3]
 CAPTIONS = 4  # of each picture
-SPOKEN = 4  # words from which on a prompt of the evaluation is no training caption; "bonsai" may be one
+SPOKEN = 3  # words from which on a prompt of the evaluation is no training caption; "bonsai" may be one
 
 
 def pairs(

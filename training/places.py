@@ -40,7 +40,10 @@ def view(rng: random.Random, *, land: str = "") -> Place:
         sky, weather = "grey", "rain"
     elif roll < 0.3:
         sky, weather = rng.choice(("winter", "night")), "snow"
-        land = land if land in WATER else "snow"
+        if land in WATER:
+            said.add("land")  # "a snowy night" alone is one on land
+        else:
+            land = "snow"
     elif roll < 0.4:
         sky, weather = rng.choice(("grey", "dawn")), "mist"
     elif roll < 0.56:

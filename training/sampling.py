@@ -14,7 +14,7 @@ MIXTURE: tuple[tuple[Callable[[random.Random], Scene], float], ...] = (
     (layouts.related, 22.0),
     (lambda rng: layouts.related(rng, "left", layout="two"), 12.0),
     (layouts.listed, 4.0),
-    (places.empty, 4.0),
+    (places.empty, 7.0),
     (places.alone, 7.0),
     (places.several, 5.0),
     (places.together, 5.0),

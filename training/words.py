@@ -63,6 +63,17 @@ WEATHERS: dict[str, tuple[str, ...]] = {
     "petals": ("with falling petals",),
     "leaves": ("with falling leaves",),
 }
+WEATHERED: dict[str, tuple[str, ...]] = {  # before the name of an hour
+    "rain": ("rainy",),
+    "snow": ("snowy", "snowy", "wintry"),
+    "mist": ("misty", "foggy"),
+}
+TIMES: dict[str, tuple[str, ...]] = {  # an hour that is itself the view
+    "night": ("a starry night", "the night sky", "night"),
+    "sunset": ("a sunset", "sunset", "an evening"),
+    "dawn": ("a sunrise", "dawn", "a morning"),
+}
+MOMENTS = {"night": "night", "dawn": "morning", "sunset": "evening", "grey": "day", "winter": "day", "day": "day"}
 HEIGHTS: dict[str, tuple[str, ...]] = {
     "mountains": ("in front of mountains", "with mountains", "in the mountains", "before a mountain"),
     "hills": ("in front of hills", "with hills"),
