@@ -188,6 +188,7 @@ _TERNARY_SMALL = (
 _BINARY_SMALL = tuple(replace(file, digest="") for file in _TERNARY_SMALL)
 _TRANSFORMER = "transformer-packed-mflux/diffusion_pytorch_model.safetensors"
 _SEEDLINGS = Path(__file__).parent / "seedling"
+_SEEDLING_SIZE = (128, 128)  # as its model_index.json says
 
 CATALOG = (
     Entry(
@@ -224,11 +225,11 @@ CATALOG = (
             name=f"seedling-{variant}",
             title=f"Seedling {variant}",
             variant=variant,
-            note="A tiny model that ships with the program and needs no download: it draws simple coloured shapes at "
-            "128x128 pixels, to try everything out, and knows nothing else.",
+            note="A tiny model that ships with the program and needs no download: it draws simple things and scenes at "
+            "{}x{} pixels, to try everything out, and knows nothing else.".format(*_SEEDLING_SIZE),
             aliases=("seedling",) if variant == "ternary" else (),
             embedded_folder=_SEEDLINGS / variant,
-            recommended_size=(128, 128),
+            recommended_size=_SEEDLING_SIZE,
             resident_bytes=5_000_000,
         )
         for variant in ("ternary", "binary")

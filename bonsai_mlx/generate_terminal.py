@@ -102,18 +102,18 @@ def _folder(output: Path | None) -> Path:
 
 def _ready_or_seedling(variant: str) -> str:
     """The variant's checkpoint if it is complete, else the embedded one, which is then announced for what it is."""
-    entry = lookup(variant)
+    entry, seedling = lookup(variant), lookup(f"seedling-{variant}")
     local = hub.status(entry)
     if local.state == "ready":
         return entry.name
     lack = "is not downloaded yet" if local.state == "absent" else f"is here but {_word(local.state)}"
     sys.stderr.write(
         f"{entry.title} {lack}, so this uses the seedling: a tiny demonstration model that comes with the program.\n"
-        'It draws simple shapes and things at 128x128, such as "a red house", "two yellow stars" or "a green tree on a '
-        'pink background", and knows nothing else.\n'
+        'It draws simple things and scenes, such as "a red house", "two yellow stars" or "a bonsai tree at sunset", at '
+        f"{'x'.join(map(str, seedling.recommended_size))} pixels, and knows nothing else.\n"
         f"Get the real one ({format_bytes(local.bytes_total)}) with: {hub.remedy(entry)}\n"
     )
-    return f"seedling-{variant}"
+    return seedling.name
 
 
 def _word(state: str) -> str:

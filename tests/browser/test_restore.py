@@ -49,7 +49,7 @@ def test_drop_shows_what_is_in_the_picture_and_applies_it(studio: Page, files: P
     dialog.get_by_role("button", name="Apply").click()
     expect(studio.get_by_label("Describe the picture")).to_have_value(fixtures.RECIPE.prompt)
     expect(studio.get_by_label("Seed", exact=True)).to_have_value("4294967295")
-    expect(studio.locator("[name=size]:checked")).to_have_value("128x128")
+    expect(studio.locator("[name=size]:checked")).to_have_value(f"{fixtures.RECIPE.width}x{fixtures.RECIPE.height}")
 
 
 def test_only_what_is_ticked_is_applied(studio: Page, files: Path) -> None:
