@@ -53,6 +53,7 @@ class Worker:
         self._reading: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._starting = asyncio.Lock()
+        self._ending = asyncio.Lock()
         self._losses = 0
         self._heard_at = 0.0
         self._settled_bytes: list[int] = []
@@ -150,22 +151,17 @@ class Worker:
 
     async def stop(self) -> None:
         """End the child, whatever it is doing; all its memory returns to the system."""
+        # taken before anything is awaited: a run that begins meanwhile gets a child, which is not the one to end
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            assert process.stdin is not None  # noqa: S101
-            process.stdin.close()  # the child ends by itself
-            try:
-                async with asyncio.timeout(_GRACE_S):
-                    await process.wait()
-            except TimeoutError:
-                _kill(process)
-                await process.wait()
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
-            self._messages.put_nowait(None)  # whoever waits for an event learns that none will come
-        self.memory, self.model, self.phase, self._settled_bytes = {}, None, None, []
-        self._become("stopped")
+        reading, self._reading = self._reading, None
+        async with self._ending:  # where that run waits, so that there are never two
+            if process is not None:
+                await _end(process)
+            if reading is not None:
+                reading.cancel()
+                self._messages.put_nowait(None)  # whoever waits for an event learns that none will come
+                self.memory, self.model, self.phase, self._settled_bytes = {}, None, None, []
+                self._become("stopped")
 
     # one run
 
@@ -244,6 +240,19 @@ class Worker:
             _kill(self._process)
             code = await self._process.wait()
         return explain_exit(code)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    assert process.stdin is not None  # noqa: S101
+    process.stdin.close()  # the child ends by itself
+    try:
+        async with asyncio.timeout(_GRACE_S):
+            await process.wait()
+    except TimeoutError:
+        _kill(process)
+        await process.wait()
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -194,6 +194,31 @@ def test_a_child_that_stopped_idle_is_replaced_before_the_next_run(
     with_worker(test, heartbeat_kill_s=0.5)
 
 
+def test_a_run_that_begins_while_the_child_ends_gets_one_of_its_own(
+    with_worker: Callable[..., None], tmp_path: Path
+) -> None:
+    async def test(worker: Worker, states: list[str]) -> None:
+        await collect(worker, command(tmp_path))
+        pid = worker.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)  # it does not see its input close, and has to be killed
+        while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+            await asyncio.sleep(0.01)
+        ending = asyncio.create_task(worker.stop())
+        await asyncio.sleep(0.05)
+        drawing = asyncio.create_task(collect(worker, command(tmp_path)))
+        await asyncio.sleep(0.05)
+        assert worker.state != "starting", "two children at once"
+        await worker.stop()  # of the child that ends already; the next one stays
+        assert (await drawing)[-1]["event"] == "done"
+        await ending
+        assert not psutil.pid_exists(pid)
+        assert worker.pid not in (None, pid)
+        assert states[-5:] == ["stopped", "starting", "idle", "busy", "idle"]
+
+    with_worker(test)
+
+
 def test_a_cancel_before_there_is_a_process_is_not_lost(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         worker.cancel(JOB)
