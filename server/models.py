@@ -11,9 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +20,7 @@ from bonsai_mlx import catalog, hub
 from bonsai_mlx.catalog import Entry
 from bonsai_mlx.errors import CheckpointError
 
+from . import children
 from .errors import ApiError
 from .events import EventHub
 from .schemas import Download, Model, ModelState
@@ -31,7 +30,6 @@ from .store import Store
 log = logging.getLogger("bonsai.models")
 
 Action = Literal["download", "verify"]
-_ROOT = Path(__file__).resolve().parent.parent
 _STOP_S = 2.0
 
 
@@ -66,7 +64,7 @@ class Models:
         self._events = events
         self._transfers: dict[str, Transfer] = {}
         self._failures: dict[str, str] = {}
-        self.transfer_command = (sys.executable, "-m", "server.transfer")
+        self.transfer_command = children.command("server.transfer")
 
     # looking
 
@@ -245,7 +243,7 @@ class Models:
             *(*self.transfer_command, action, entry.name, *([str(folder)] if folder else [])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])},
+            env=children.environment(),
         )
         done = model.bytes_present if action == "download" else 0
         transfer = Transfer(action, process, Download(bytes_done=done, bytes_total=model.bytes_total))

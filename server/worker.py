@@ -13,14 +13,12 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
 from typing import Any
 
+from . import children
 from .schemas import JobPhase, WorkerState
 from .settings import Settings
 
@@ -32,7 +30,6 @@ _LINE_LIMIT = 8 << 20  # bytes of one event; previews are the longest
 _TICK_S = 0.1  # how often silence is looked at
 _GRACE_S = 0.3  # for the process to end by itself when its input closes
 _LEAK_BYTES = 1_500_000_000  # growth between two pictures of one model after which a fresh process is used
-_ROOT = Path(__file__).resolve().parent.parent
 
 
 class WorkerLostError(Exception):
@@ -99,16 +96,12 @@ class Worker:
             await self.stop()
             self._become("starting")
             await asyncio.sleep(_BACKOFF_S[min(self._losses, len(_BACKOFF_S) - 1)])
-            environment = os.environ | {
-                "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-                "HF_HUB_OFFLINE": "1",  # the engine loads what is there; only the downloader talks to the Hub
-                "PYTHONUNBUFFERED": "1",
-            }
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "server.engine", self._settings.engine),
+                *(*children.command("server.engine"), self._settings.engine),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env=environment,
+                # the engine loads what is there; only the downloader talks to the Hub
+                env=children.environment(HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1"),
                 limit=_LINE_LIMIT,
             )
             self._messages = asyncio.Queue()

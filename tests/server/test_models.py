@@ -166,6 +166,14 @@ def test_verifying_an_embedded_checkpoint_with_the_real_child(live: LiveServer) 
     eventually(lambda: state(live, "seedling-ternary") == "ready")
 
 
+def test_files_of_the_user_are_not_the_child(live: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "server.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+    live.client.post("/models/seedling-ternary/verify").raise_for_status()
+    eventually(lambda: state(live, "seedling-ternary") == "ready")
+    assert live.studio.models._failures == {}
+
+
 def test_a_model_in_use_is_not_deleted(gate: Path, live: LiveServer) -> None:
     live.running(live.post_job("hold")["id"])
     assert live.client.delete("/models/seedling-ternary").json()["error"]["code"] == "conflict"

@@ -246,6 +246,19 @@ def test_an_end_that_meets_a_message_is_an_end(with_worker: Callable[..., None],
     with_worker(test)
 
 
+def test_files_of_the_user_are_not_the_engine(
+    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("server", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+
+    async def test(worker: Worker, _states: list[str]) -> None:
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+
+    with_worker(test)
+
+
 def test_an_engine_that_cannot_start(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         with pytest.raises(WorkerLostError, match="status 1"):

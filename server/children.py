@@ -1,0 +1,23 @@
+"""How the server starts modules of its own as child processes, wherever it was itself started from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def command(module: str) -> tuple[str, ...]:
+    """The start of a command line. `-P`: a server.py or json.py where the user happens to be is not ours."""
+    return sys.executable, "-P", "-m", module
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's variables and `variables`, with which a child finds the same packages.
+
+    An empty part of PYTHONPATH means the current folder to Python, so there is none.
+    """
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, inherited)])} | variables
