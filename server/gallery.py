@@ -12,7 +12,6 @@ import io
 import logging
 import os
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -204,30 +203,44 @@ class Gallery:
         for image_id in gone:
             if not self.file(image_id).exists() and not (self.trash / f"{image_id}.png").exists():
                 self._forget(image_id)
-        for start in range(0, len(new), 100):
-            await self._enter(new[start : start + 100], files)
+        for image_id in new:
+            row = await self._row_of_file(image_id, deleted=image_id not in files)
+            if row is not None:
+                self._store.execute(_INSERT, row)
         if new or gone:
             log.info("the gallery's index was brought up to date: %d entered, %d dropped", len(new), len(gone))
         return len(new) + len(gone)
 
     async def rebuild(self) -> int:
-        """Make the index anew from the files alone, but for the favourites; returns how many images it has."""
-        starred = {row[0] for row in await self._store.read("SELECT id FROM images WHERE favourite = 1")}
-        self._store.execute("DELETE FROM images")
-        await self.reconcile()
-        self._store.execute_many("UPDATE images SET favourite = 1 WHERE id = ?", [(i,) for i in starred])
-        total: int = self._store.execute("SELECT count(*) FROM images")[0][0]
-        return total
+        """Make the index anew from the files alone, but for the favourites; returns how many images it has.
 
-    async def _enter(self, ids: Iterable[str], files: dict[str, os.stat_result]) -> None:
-        for image_id in ids:
-            deleted = image_id not in files
-            path = self.trash / f"{image_id}.png" if deleted else self.file(image_id)
+        All files are read before the old index goes, in one transaction: an interrupted rebuild has changed nothing.
+        """
+        files = dict(await asyncio.to_thread(_listing, self.folder))
+        trashed = dict(await asyncio.to_thread(_listing, self.trash))
+        found = [await self._row_of_file(i, deleted=i not in files) for i in sorted(files.keys() | trashed.keys())]
+        rows = [row for row in found if row is not None]
+        with self._store.transaction():
+            starred = self._store.execute("SELECT id FROM images WHERE favourite = 1")
+            self._store.execute("DELETE FROM images")
+            for row in rows:
+                self._store.execute(_INSERT, row)
+            for image_id in starred:
+                self._store.execute("UPDATE images SET favourite = 1 WHERE id = ?", image_id)
+        return len(rows)
+
+    async def _row_of_file(self, image_id: str, *, deleted: bool) -> tuple[Any, ...] | None:
+        """What a file is entered as; None for one that cannot be, which must not keep the others out."""
+        path = self.trash / f"{image_id}.png" if deleted else self.file(image_id)
+        try:
             image = await asyncio.to_thread(image_from_file, path)
             if image is None:
-                continue
+                return None
             image.favourite = image_id in self._store.salvaged_favourites
-            self._store.execute(_INSERT, _row(image, time.time() if deleted else None))
+            return _row(image, time.time() if deleted else None)
+        except Exception as error:  # by its name alone: the message may hold the prompt, which stays out of logs
+            log.warning("%s is left out of the gallery: %s", path.name, type(error).__name__)
+            return None
 
 
 def _listing(folder: Path) -> list[tuple[str, os.stat_result]]:
@@ -245,22 +258,30 @@ def image_from_file(path: Path) -> Image | None:
         log.warning("%s is not a readable PNG file and is left out of the gallery", path.name)
         return None
     recipe = found.recipe if found else None
-    return make_image(
-        path.stem,
-        prompt=found.prompt if found else "",
-        seed=found.seed if found else None,
-        steps=found.steps if found else None,
+    fields = {
+        "prompt": found.prompt if found else "",
+        "seed": found.seed if found else None,
+        "steps": found.steps if found else None,
         # bytes 16-24 of a PNG are the IHDR's width and height
-        width=int.from_bytes(png[16:20], "big"),
-        height=int.from_bytes(png[20:24], "big"),
-        model=recipe.model if recipe else None,
-        variant=recipe.variant if recipe else None,
-        created_at=timestamp(status.st_mtime),
-        size_bytes=len(png),
-        timings=dict(recipe.timings) if recipe else {},
-        peak_memory_bytes=recipe.peak_memory_bytes if recipe else None,
-        recipe=recipe_dict(recipe.to_json()) if recipe else {},
-    )
+        "width": int.from_bytes(png[16:20], "big"),
+        "height": int.from_bytes(png[20:24], "big"),
+        "model": recipe.model if recipe else None,
+        "variant": recipe.variant if recipe else None,
+        "timings": dict(recipe.timings) if recipe else {},
+        "peak_memory_bytes": recipe.peak_memory_bytes if recipe else None,
+        "recipe": recipe_dict(recipe.to_json()) if recipe else {},
+    }
+    created_at = timestamp(status.st_mtime)
+    return make_image(path.stem, created_at=created_at, size_bytes=len(png), **_whole_characters(fields))
+
+
+def _whole_characters(value: Any) -> Any:
+    """Without halves of surrogate pairs, which the JSON in a file can hold, but neither the index nor an answer."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_whole_characters(name): _whole_characters(inner) for name, inner in value.items()}
+    return value
 
 
 def recipe_dict(canonical: bytes) -> dict[str, Any]:

@@ -86,6 +86,8 @@ class Studio:
             self._end_idle_worker(),
         )
         self._tasks = [asyncio.create_task(work) for work in works]
+        for task in self._tasks:
+            task.add_done_callback(_tell_of_failure)
 
     async def stop(self) -> None:
         """End everything within a second or two; harmless to call again."""
@@ -184,3 +186,10 @@ class Studio:
 
     def uptime_s(self) -> float:
         return time.monotonic() - self.started_at
+
+
+def _tell_of_failure(task: asyncio.Task[Any]) -> None:
+    """What works in the background has nobody who would notice that it has ended."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("a part of the server ended unexpectedly", exc_info=error)

@@ -210,6 +210,63 @@ def test_rebuilding_keeps_favourites(gallery: Gallery) -> None:
     assert ids(gallery, favourite=True) == [1]
 
 
+def test_an_interrupted_rebuild_changes_nothing(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    class InterruptedRebuild(BaseException):
+        pass
+
+    def interrupted(path: Path) -> None:
+        raise InterruptedRebuild
+
+    add(gallery, new_id(1), "one")
+    add(gallery, new_id(2), "two")
+    gallery.set_favourite(new_id(1), True)
+    monkeypatch.setattr("server.gallery.image_from_file", interrupted)
+    with pytest.raises(InterruptedRebuild):
+        asyncio.run(gallery.rebuild())
+    assert ids(gallery) == [2, 1]
+    assert ids(gallery, favourite=True) == [1]
+
+
+def test_rebuilding_drops_what_no_file_confirms(gallery: Gallery) -> None:
+    add(gallery, new_id(1), "one")
+    add(gallery, new_id(2), "two")
+    gallery.set_favourite(new_id(2), True)
+    asyncio.run(gallery.delete(new_id(1)))
+    gallery.file(new_id(2)).unlink()
+    assert asyncio.run(gallery.rebuild()) == 1
+    assert ids(gallery) == []
+    assert asyncio.run(gallery.restore(new_id(1))).prompt == "one"
+
+
+@pytest.mark.parametrize("enter", ["reconcile", "rebuild"])
+def test_a_file_that_cannot_be_entered_keeps_no_other_out(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, enter: str
+) -> None:
+    for number in range(3):
+        save_png(gallery.file(new_id(number)), encode_png(Pillow.new("RGB", (8, 8)), recipe("a secret")))
+    os.utime(gallery.file(new_id(1)), (0, 0))
+
+    def no_such_year(at: float) -> str:
+        if at == 0:
+            raise OverflowError("a secret")
+        return timestamp(at)
+
+    monkeypatch.setattr("server.gallery.timestamp", no_such_year)
+    asyncio.run(getattr(gallery, enter)())
+    assert sorted(ids(gallery)) == [0, 2]
+    assert f"{new_id(1)}.png is left out of the gallery: OverflowError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_half_a_surrogate_pair_in_a_recipe_is_replaced(gallery: Gallery) -> None:
+    png = encode_png(Pillow.new("RGB", (8, 8)), recipe("a \ud83e fox \U0001f98a"))
+    save_png(gallery.file(new_id(1)), png)
+    asyncio.run(gallery.reconcile())
+    image = gallery.get(new_id(1))
+    assert image.prompt == image.recipe["prompt"] == "a \ufffd fox \U0001f98a"
+    assert ids(gallery, q="\U0001f98a") == [1]
+
+
 def test_files_that_vanished_leave_the_index(gallery: Gallery) -> None:
     add(gallery, new_id(1), "kept")
     add(gallery, new_id(2), "removed by hand")
