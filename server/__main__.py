@@ -19,6 +19,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI
@@ -123,7 +124,7 @@ def address_of(settings: Settings, port: int) -> str:
         host = _address_in_network()
     if ":" in host:
         host = f"[{host}]"
-    token = f"/?token={settings.token}" if settings.token else ""
+    token = f"/?token={quote(settings.token, safe='')}" if settings.token else ""
     return f"http://{host}:{port}{token}"
 
 

@@ -20,7 +20,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -206,7 +206,8 @@ class TokenGate:
             return None
         rest = urlencode([(name, value) for name, value in query if name != "token"])
         response = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), status_code=303)
-        response.set_cookie(COOKIE, self.token, httponly=True, samesite="strict", max_age=365 * 86_400)
+        # escaped: a cookie has no room for "=", spaces and much else that a token may contain
+        response.set_cookie(COOKIE, quote(self.token, safe=""), httponly=True, samesite="strict", max_age=365 * 86_400)
         return response
 
     def _refusal(self, scope: Scope) -> Response:
@@ -222,13 +223,13 @@ class TokenGate:
 def _from_cookies(headers: Headers) -> list[str]:
     """By hand: one odd cookie of another program on this host makes http.cookies refuse them all."""
     pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
-    return [value for name, _, value in pairs if name == COOKIE]
+    return [unquote(value) for name, _, value in pairs if name == COOKIE]
 
 
 def _from_authorization(headers: Headers) -> list[str]:
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return [value.strip()]
+        return [value.strip().encode("latin-1").decode(errors="replace")]  # sent as UTF-8, but read as Latin-1
     if scheme.lower() != "basic":
         return []
     try:

@@ -208,6 +208,8 @@ def test_the_address_that_is_shown() -> None:
     assert address_of(Settings(host="::1"), 80) == "http://[::1]:80"
     named = Settings(host="studio.local", token="0123456789")  # noqa: S106
     assert address_of(named, 80) == "http://studio.local:80/?token=0123456789"
+    odd = Settings(token="a/b+c=?&#@ d")  # noqa: S106
+    assert address_of(odd, 80) == "http://127.0.0.1:80/?token=a%2Fb%2Bc%3D%3F%26%23%40%20d"
 
 
 def test_the_index_can_be_rebuilt_by_command(spawn: Spawn) -> None:

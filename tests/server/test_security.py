@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 import server
+from server.__main__ import address_of
 from server.app import create_app
 from server.security import (
     COOKIE,
@@ -302,6 +303,18 @@ def test_the_link_is_exchanged_for_a_cookie(guarded: LiveServer) -> None:
         assert browser.get("/health").status_code == 200
     assert guarded.client.get("/gallery?token=wrong").status_code == 401
     assert guarded.client.get(f"/health?token={TOKEN}").status_code == 401  # pages only
+
+
+@pytest.mark.parametrize(
+    "token", ["kQ/9+c=?@x==", "two words; and so on", 'with "quotes" \\ and 100%25', "#fragment&a=b", "Geheimwört"]
+)
+def test_any_token_opens_by_its_link(serve: Callable[..., LiveServer], token: str) -> None:
+    server = serve(token=token)
+    with httpx.Client() as browser:
+        assert browser.get(address_of(server.settings, server.port)).status_code == 303
+        assert browser.get(f"{server.url}/").status_code == 200
+    assert server.client.get("/", auth=("anybody", token)).status_code == 200
+    assert server.client.get("/", headers=[(b"Authorization", b"Bearer " + token.encode())]).status_code == 200
 
 
 def test_a_browser_without_the_token_is_told_what_to_open(guarded: LiveServer) -> None:
