@@ -276,6 +276,8 @@ def test_without_the_token_nothing_answers(guarded: LiveServer, method: str, pat
         "{token}",
         "Digest {token}",
         "Bearer \xe9",
+        "Basic \xe9",
+        "Basic /w==",
     ],
 )
 def test_wrong_credentials_are_wrong(guarded: LiveServer, header: str) -> None:
@@ -303,6 +305,7 @@ def test_the_link_is_exchanged_for_a_cookie(guarded: LiveServer) -> None:
         assert browser.get("/health").status_code == 200
     assert guarded.client.get("/gallery?token=wrong").status_code == 401
     assert guarded.client.get(f"/health?token={TOKEN}").status_code == 401  # pages only
+    assert guarded.client.get(f"/?{'a=1&' * 21}token={TOKEN}").status_code == 401  # no link of ours
 
 
 @pytest.mark.parametrize(
