@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 from bonsai_mlx.units import parse_bytes
@@ -24,7 +24,13 @@ def _bytes(value: object) -> object:
     return parse_bytes(value) if isinstance(value, str) else value
 
 
+def _names(value: object) -> object:
+    """`studio.local, host.docker.internal` as a variable has it, in parts."""
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
 Bytes = Annotated[int, BeforeValidator(_bytes)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]  # NoDecode: a variable of it is not JSON
 
 
 class Settings(BaseSettings):
@@ -40,7 +46,7 @@ class Settings(BaseSettings):
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
     memory_limit: Bytes | None = Field(default=None, ge=10**8)
     token: str | None = Field(default=None, min_length=8, max_length=256)
-    allowed_host: tuple[str, ...] = ()
+    allowed_host: Names = ()
     queue_size: int = Field(default=32, ge=1, le=1_000)
     preview: bool = True
     browser: bool = True

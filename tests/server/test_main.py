@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
@@ -17,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from server.__main__ import address_of, build_parser, listen
+from server.__main__ import address_of, build_parser, listen, read_settings
 from server.settings import Settings
 from tests.server.conftest import ROOT, ServerProcess, eventually
 from tests.server.fake_engine import GATE
@@ -179,6 +180,17 @@ def test_bad_options_are_one_line(
     assert ended.returncode == 2
     assert ended.stderr.startswith(start)
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["[", "nan", "1e999", "1e999 GB", "", "\udcff"])
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_no_variable_ends_in_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"BONSAI_{name.upper()}", value)
+    with contextlib.suppress(SystemExit):
+        read_settings({})
+    assert re.fullmatch(rf"(bonsai: BONSAI_{name.upper()}: .*\n)?", capsys.readouterr().err)
 
 
 def test_an_unknown_option_and_variant_end_with_status_2() -> None:

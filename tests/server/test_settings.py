@@ -39,6 +39,22 @@ def test_variables_set_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ()),
+        ("host.docker.internal", ("host.docker.internal",)),
+        ("studio.local, [fe80::1],", ("studio.local", "[fe80::1]")),
+    ],
+)
+def test_names_of_the_server_are_separated_by_commas(
+    monkeypatch: pytest.MonkeyPatch, text: str, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("BONSAI_ALLOWED_HOST", text)
+    assert Settings().allowed_host == names
+    assert Settings(allowed_host=("a.local",)).allowed_host == ("a.local",)
+
+
+@pytest.mark.parametrize(
     ("text", "count"), [("6GB", 6 * 10**9), ("5.5 GiB", int(5.5 * 2**30)), ("800mb", 8 * 10**8), (7 * 10**8, 7 * 10**8)]
 )
 def test_sizes_may_have_units(text: object, count: int) -> None:
