@@ -27,7 +27,17 @@ from .errors import CheckpointError, DownloadError
 from .hub_progress import DownloadProgress, Progress, finished
 from .hub_store import Manifest, Store, cache_store, cached_commits, folder_store, linked_files
 
-__all__ = ["DownloadProgress", "LocalStatus", "delete", "download", "find", "remedy", "status", "verify"]
+__all__ = [
+    "DownloadProgress",
+    "LocalStatus",
+    "bytes_to_download",
+    "delete",
+    "download",
+    "find",
+    "remedy",
+    "status",
+    "verify",
+]
 
 State = Literal["absent", "partial", "ready", "damaged"]
 _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
@@ -153,6 +163,20 @@ def _embedded_status(folder: Path) -> LocalStatus:
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
+
+
+def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> int:
+    """How much of the disk a download is going to take, without asking the Hub: what is neither here nor can be shared.
+
+    An estimate where the catalog's sizes are; `download` itself knows exactly, and also leaves some room.
+    """
+    entry = _entry(entry)
+    repo = entry.repo or ""
+    commit = next(iter(cached_commits(repo, entry.revision)), entry.revision)
+    store = folder_store(Path(folder).expanduser()) if folder else cache_store(repo, commit)
+    manifest = Manifest.read(store.manifest_path)
+    files = manifest.files if manifest and manifest.repo == repo else entry.files
+    return sum(store.bytes_to_store(file) for file in files)
 
 
 def download(

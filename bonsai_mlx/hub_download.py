@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from huggingface_hub import constants, hf_hub_url
 from .catalog import CheckpointFile, Entry, is_commit, is_digest, is_needed, missing_files
 from .errors import CheckpointError, DownloadError
 from .hub_progress import DownloadProgress, Meter, Progress, finished
-from .hub_store import Hasher, Manifest, Store, remember_revision
+from .hub_store import Hasher, Manifest, Store, free_bytes, remember_revision
 from .hub_transfer import RETRY_WAITS_S, explain, is_temporary, transfer
 
 SPARE_BYTES = 256_000_000  # left free on the disk, so that a download never fills it to the brim
@@ -246,24 +245,10 @@ class Session:
             raise DownloadError(f"{what}: {self.store.root}: {reason}: {self._remedy}") from error
 
     def _check_space(self) -> None:
-        needed = sum(self._bytes_to_store(file) for file in self.manifest.files)
-        free = shutil.disk_usage(_existing_parent(self.store.root)).free
+        needed = sum(self.store.bytes_to_store(file) for file in self.manifest.files)
+        free = free_bytes(self.store.root)
         if needed and needed + SPARE_BYTES > free:
             raise NotEnoughSpaceError(self.store.root, needed + SPARE_BYTES, free)
-
-    def _bytes_to_store(self, file: CheckpointFile) -> int:
-        existing = self.store.existing(file)
-        if existing and existing.stat().st_size == file.size:
-            return 0
-        device = _existing_parent(self.store.root).stat().st_dev
-        if any(donor.stat().st_dev == device for donor in self.store.donors(file)):
-            return 0
-        partial = self.store.partial(file.digest)
-        return max(0, file.size - (partial.stat().st_size if partial.exists() else 0))
-
-
-def _existing_parent(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
 
 
 def _to_disk(path: Path) -> None:

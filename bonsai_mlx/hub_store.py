@@ -146,6 +146,17 @@ class Store:
             shutil.copyfile(donor, shared)
         return shared
 
+    def bytes_to_store(self, file: CheckpointFile) -> int:
+        """How much of the disk having `file` is going to take: nothing if it is here or can be shared."""
+        existing = self.existing(file)
+        if existing and existing.stat().st_size == file.size:
+            return 0
+        device = _existing_parent(self.root).stat().st_dev
+        if any(donor.stat().st_dev == device for donor in self.donors(file)):
+            return 0
+        partial = self.partial(file.digest)
+        return max(0, file.size - (partial.stat().st_size if partial.exists() else 0))
+
     def remove_leftovers(self) -> None:
         """Delete partial and shared files that no download is going to finish."""
         for pattern in ("*.incomplete", "*.shared"):
@@ -167,6 +178,15 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk where `folder` is, or is going to be."""
+    return shutil.disk_usage(_existing_parent(folder)).free
+
+
+def _existing_parent(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
 
 
 def cache_folder() -> Path:

@@ -11,12 +11,11 @@ import asyncio
 import contextlib
 import json
 import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bonsai_mlx import catalog, hub
+from bonsai_mlx import catalog, hub, hub_store
 from bonsai_mlx.catalog import Entry
 from bonsai_mlx.errors import CheckpointError
 
@@ -120,10 +119,7 @@ class Models:
 
     def disk_free_bytes(self) -> int:
         """Free space where checkpoints are stored."""
-        folder = self._settings.models_dir or Path.home()
-        while not folder.exists():
-            folder = folder.parent
-        return shutil.disk_usage(folder).free
+        return hub_store.free_bytes((self._settings.models_dir or hub_store.cache_folder()).expanduser())
 
     # choosing
 
@@ -186,10 +182,10 @@ class Models:
         model = self.get(name)
         if model.state == "ready":
             return model
-        missing = model.bytes_total - model.bytes_present
-        free = self.disk_free_bytes()
-        if missing > free:
-            message = f"The download needs {missing / 1e9:.2f} GB, but the disk has only {free / 1e9:.2f} GB."
+        # a first answer, which spares a start in vain; the child, which asks the Hub, knows exactly
+        needed, free = hub.bytes_to_download(entry, self._folder(entry)), self.disk_free_bytes()
+        if needed > free:
+            message = f"The download needs {needed / 1e9:.2f} GB, but the disk has only {free / 1e9:.2f} GB."
             raise ApiError(507, "disk_full", message)
         self._set_wish(entry.name, "downloading")
         return await self._start(entry, "download", model)

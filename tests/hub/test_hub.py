@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,20 @@ from bonsai_mlx.catalog import Entry
 from bonsai_mlx.errors import CheckpointError, DownloadError
 
 from ..fake_hub import FakeHub, Fault
-from .world import BINARY, SECRET, TERNARY, TEXT_ENCODER, TRANSFORMER, content, needed, pinned_entry, run, size
+from .world import (
+    BINARY,
+    SECRET,
+    TERNARY,
+    TEXT_ENCODER,
+    TRANSFORMER,
+    content,
+    needed,
+    partial_of,
+    pinned_entry,
+    run,
+    size,
+    stop_within,
+)
 
 
 def test_a_download_brings_the_needed_files_and_nothing_else(server: FakeHub) -> None:
@@ -201,6 +215,31 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     run(BINARY)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     run(BINARY)
+
+
+def test_what_a_download_takes_is_known_without_asking(server: FakeHub, tmp_path: Path) -> None:
+    ternary, binary = pinned_entry(server), pinned_entry(server, BINARY)
+    own = sum(file.size for file in {*binary.files} - {*ternary.files})
+    for folder in (None, tmp_path / "binary"):
+        assert hub.bytes_to_download(binary, folder) == size(server.repos[BINARY])
+    run(ternary)
+    assert hub.bytes_to_download(ternary) == 0
+    for folder in (None, tmp_path / "binary"):
+        assert hub.bytes_to_download(binary, folder) == own
+    run(binary)
+    for folder in (None, tmp_path / "binary"):  # all of it can be shared
+        assert hub.bytes_to_download(binary, folder) == 0
+
+
+def test_what_the_rest_of_a_download_takes_is_known(server: FakeHub) -> None:
+    """The digests are those that the download has noted; the catalog need not know any."""
+    estimates = pinned_entry(server)
+    estimates = replace(estimates, revision="main", files=tuple(replace(f, digest="") for f in estimates.files))
+    assert hub.bytes_to_download(estimates) == size(server.repos[TERNARY])
+    stop_within(hub.download(estimates), TEXT_ENCODER)
+    arrived = partial_of(server, TEXT_ENCODER).stat().st_size  # of the largest file, which comes last
+    assert arrived > 0
+    assert hub.bytes_to_download(estimates) == 300_000 - arrived
 
 
 def test_a_disk_that_fills_up_on_the_way_is_explained(server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

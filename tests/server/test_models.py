@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import constants
 
 from bonsai_mlx import catalog
 from server.models import Models
@@ -159,6 +162,28 @@ def test_too_small_a_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(Models, "disk_free_bytes", lambda _self: 1_000)
     refused = live.client.post("/models/ternary/download")
     assert (refused.status_code, refused.json()["error"]["code"]) == (507, "disk_full")
+
+
+def test_files_that_can_be_shared_need_no_room(
+    serve: Serve, downloader: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The binary checkpoint beside the ternary one: only its own files count, and only where they are going to be."""
+    cache = tmp_path / "cache"
+    blobs = cache / "models--prism-ml--ternary" / "blobs"
+    blobs.mkdir(parents=True)
+    for file in catalog.lookup("ternary").files:
+        with (blobs / file.digest).open("wb") as blob:
+            blob.truncate(file.size)  # takes no room itself
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    live, free = serve(), {cache: 900_000_000}
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free.get(Path(path), 0)))
+        assert live.client.get("/models").json()["disk_free_bytes"] == 900_000_000
+        refused = live.client.post("/models/binary/download")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (507, "disk_full")
+        assert "needs 0.97 GB" in refused.json()["error"]["message"]
+        free[cache] = 1_000_000_000
+        assert live.client.post("/models/binary/download").json()["state"] == "downloading"
 
 
 def test_verifying_an_embedded_checkpoint_with_the_real_child(live: LiveServer) -> None:
