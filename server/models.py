@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +64,9 @@ class Models:
         self._events = events
         self._transfers: dict[str, Transfer] = {}
         self._failures: dict[str, str] = {}
+        # by checkpoint: whoever starts or ends a transfer awaits its process, and nobody may come in between
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._closing = False
         self.transfer_command = children.command("server.transfer")
 
     # looking
@@ -177,62 +181,74 @@ class Models:
     async def download(self, name: str) -> Model:
         """Start or resume. ApiError 507 when the disk is too small."""
         entry = _entry(name)
-        if entry.name in self._transfers:
-            return self.get(name)
-        model = self.get(name)
-        if model.state == "ready":
-            return model
-        # a first answer, which spares a start in vain; the child, which asks the Hub, knows exactly
+        async with self._turns[entry.name]:
+            model = self.get(name)
+            if entry.name in self._transfers or model.state == "ready":
+                return model
+            self._check_room(entry)
+            started = await self._start(entry, "download", model)
+            self._set_wish(entry.name, "downloading")
+            return started
+
+    def _check_room(self, entry: Entry) -> None:
+        """A first answer, which spares a start in vain; the child, which asks the Hub, knows exactly."""
         needed, free = hub.bytes_to_download(entry, self._folder(entry)), self.disk_free_bytes()
         if needed > free:
             message = f"The download needs {needed / 1e9:.2f} GB, but the disk has only {free / 1e9:.2f} GB."
             raise ApiError(507, "disk_full", message)
-        self._set_wish(entry.name, "downloading")
-        return await self._start(entry, "download", model)
 
     async def verify(self, name: str) -> Model:
         """Hash every file again."""
-        entry, model = _entry(name), self.get(name)
-        if entry.name in self._transfers:
-            raise ApiError(409, "conflict", f"{entry.title} is {model.state} already.")
-        if model.state == "absent":
-            raise ApiError(409, "model_missing", f"{entry.title} is not here.", remedy=hub.remedy(entry))
-        return await self._start(entry, "verify", model)
+        entry = _entry(name)
+        async with self._turns[entry.name]:
+            model = self.get(name)
+            if entry.name in self._transfers:
+                raise ApiError(409, "conflict", f"{entry.title} is {model.state} already.")
+            if model.state == "absent":
+                raise ApiError(409, "model_missing", f"{entry.title} is not here.", remedy=hub.remedy(entry))
+            return await self._start(entry, "verify", model)
 
     async def pause(self, name: str) -> Model:
         """Stop a download; everything that has arrived is kept. 409 when none is running."""
         entry = _entry(name)
-        transfer = self._transfers.get(entry.name)
-        if transfer is None or transfer.action != "download":
-            raise ApiError(409, "conflict", f"{entry.title} is not being downloaded.")
-        self._set_wish(entry.name, "paused")
-        await self._stop(entry.name)
-        return self._publish(entry.name)
+        async with self._turns[entry.name]:
+            transfer = self._transfers.get(entry.name)
+            if transfer is None or transfer.action != "download":
+                raise ApiError(409, "conflict", f"{entry.title} is not being downloaded.")
+            self._set_wish(entry.name, "paused")
+            await self._stop(entry.name)
+            return self._publish(entry.name)
 
     async def cancel(self, name: str) -> Model:
         """Stop a download or check, and delete what of an unfinished download has arrived."""
         entry = _entry(name)
-        transfer = self._transfers.get(entry.name)
-        self._set_wish(entry.name, None)
-        self._failures.pop(entry.name, None)
-        await self._stop(entry.name)
-        finished = self.get(name).state in ("ready", "absent")
-        if not finished and (transfer is None or transfer.action == "download"):
-            await asyncio.to_thread(hub.delete, entry, self._folder(entry))
-        return self._publish(entry.name)
+        async with self._turns[entry.name]:
+            transfer = self._transfers.get(entry.name)
+            await self._forget(entry)
+            finished = self.get(name).state in ("ready", "absent")
+            if not finished and (transfer is None or transfer.action == "download"):
+                await asyncio.to_thread(hub.delete, entry, self._folder(entry))
+            return self._publish(entry.name)
 
     async def delete(self, name: str) -> Model:
         """Remove a checkpoint from the disk. 409 for an embedded one."""
         entry = _entry(name)
         if entry.embedded:
             raise ApiError(409, "conflict", f"{entry.title} is part of the program and stays.")
+        async with self._turns[entry.name]:
+            await self._forget(entry)
+            await asyncio.to_thread(hub.delete, entry, self._folder(entry))
+            return self._publish(entry.name)
+
+    async def _forget(self, entry: Entry) -> None:
+        """What was going on with a checkpoint, or was to go on."""
         self._set_wish(entry.name, None)
         self._failures.pop(entry.name, None)
         await self._stop(entry.name)
-        await asyncio.to_thread(hub.delete, entry, self._folder(entry))
-        return self._publish(entry.name)
 
     async def _start(self, entry: Entry, action: Action, model: Model) -> Model:
+        if self._closing:
+            raise ApiError(503, "shutting_down", "The server is shutting down.")
         self._failures.pop(entry.name, None)
         folder = self._folder(entry)
         process = await asyncio.create_subprocess_exec(
@@ -258,6 +274,8 @@ class Models:
                 transfer.progress = _progress(event)
                 self._events.publish("model", self.get(name).model_dump(), replay=False)
         code = await transfer.process.wait()
+        if self._transfers.get(name) is not transfer:  # ended on purpose
+            return
         del self._transfers[name]
         if code != 0:
             self._failures[name] = error or "The download ended unexpectedly; it can be resumed."
@@ -302,7 +320,12 @@ class Models:
 
     async def close(self) -> None:
         """End every transfer; downloads go on after the next start."""
-        await asyncio.gather(*(self._stop(name) for name in list(self._transfers)))
+        self._closing = True
+        await asyncio.gather(*map(self._close, self.names()))
+
+    async def _close(self, name: str) -> None:
+        async with self._turns[name]:  # also what is only about to start
+            await self._stop(name)
 
 
 def _entry(name: str) -> Entry:

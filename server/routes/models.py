@@ -22,12 +22,12 @@ async def model(studio: StudioDep, name: ModelNamePath) -> Model:
     return studio.models.get(name)
 
 
-@router.post("/models/{name}/download", summary="Start or resume a download", responses=errors(404, 507))
+@router.post("/models/{name}/download", summary="Start or resume a download", responses=errors(404, 503, 507))
 async def download(studio: StudioDep, name: ModelNamePath) -> Model:
     return await studio.models.download(name)
 
 
-@router.post("/models/{name}/resume", summary="The same as download", responses=errors(404, 507))
+@router.post("/models/{name}/resume", summary="The same as download", responses=errors(404, 503, 507))
 async def resume(studio: StudioDep, name: ModelNamePath) -> Model:
     return await studio.models.download(name)
 
@@ -42,7 +42,7 @@ async def cancel(studio: StudioDep, name: ModelNamePath) -> Model:
     return await studio.models.cancel(name)
 
 
-@router.post("/models/{name}/verify", summary="Hash every file again", responses=errors(404, 409))
+@router.post("/models/{name}/verify", summary="Hash every file again", responses=errors(404, 409, 503))
 async def verify(studio: StudioDep, name: ModelNamePath) -> Model:
     return await studio.models.verify(name)
 

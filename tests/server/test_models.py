@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import shutil
 import sqlite3
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx import catalog
+from server.errors import ApiError
+from server.events import EventHub
 from server.models import Models
-from server.store import NAME
+from server.settings import Settings
+from server.store import NAME, Store
 from tests.server.conftest import LiveServer, eventually
 
 Serve = Callable[..., LiveServer]
@@ -184,6 +189,78 @@ def test_files_that_can_be_shared_need_no_room(
         assert "needs 0.97 GB" in refused.json()["error"]["message"]
         free[cache] = 1_000_000_000
         assert live.client.post("/models/binary/download").json()["state"] == "downloading"
+
+
+# what is asked for at the same moment
+
+
+@pytest.fixture
+def alone(downloader: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Run an async test with the checkpoints and no server around them, in a cache of their own."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    def run(test: Callable[[Models], Awaitable[None]]) -> None:
+        async def main() -> None:
+            with contextlib.closing(Store(tmp_path)) as store:
+                models = Models(Settings(), store, EventHub(100, 1))
+                try:
+                    await test(models)
+                finally:
+                    await models.close()
+
+        asyncio.run(main())
+
+    return run
+
+
+def running(downloader: Path) -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if str(downloader / "download.py") in child.cmdline()]
+
+
+def test_two_requests_at_once_start_one_download(alone: Callable[..., None], downloader: Path) -> None:
+    async def test(models: Models) -> None:
+        asked = await asyncio.gather(*(models.download("ternary") for _ in range(3)))
+        assert [model.state for model in asked] == ["downloading"] * 3
+        assert len(running(downloader)) == 1
+        await models.pause("ternary")
+        assert running(downloader) == []
+
+    alone(test)
+
+
+def test_a_check_waits_for_a_download_that_is_about_to_start(alone: Callable[..., None], downloader: Path) -> None:
+    async def test(models: Models) -> None:
+        _, refused = await asyncio.gather(models.download("ternary"), models.verify("ternary"), return_exceptions=True)
+        assert isinstance(refused, ApiError)
+        assert refused.detail.code == "conflict"
+        assert len(running(downloader)) == 1
+
+    alone(test)
+
+
+@pytest.mark.parametrize("end", ["pause", "cancel", "delete"])
+def test_a_download_ends_that_is_about_to_start(alone: Callable[..., None], downloader: Path, end: str) -> None:
+    async def test(models: Models) -> None:
+        asked = await asyncio.gather(
+            models.download("ternary"), getattr(models, end)("ternary"), return_exceptions=True
+        )
+        assert not [error for error in asked if isinstance(error, Exception)]
+        assert running(downloader) == []
+        assert models.get("ternary").state == "absent"
+
+    alone(test)
+
+
+def test_nothing_starts_once_the_server_ends(alone: Callable[..., None], downloader: Path) -> None:
+    async def test(models: Models) -> None:
+        await asyncio.gather(models.download("ternary"), models.close())
+        assert running(downloader) == []
+        with pytest.raises(ApiError, match="shutting down"):
+            await models.download("binary")
+        assert running(downloader) == []
+
+    alone(test)
 
 
 def test_verifying_an_embedded_checkpoint_with_the_real_child(live: LiveServer) -> None:
