@@ -159,7 +159,10 @@ class Gallery:
                 data = thumbnail_webp(picture)
         except (OSError, Pillow.DecompressionBombError, SyntaxError, ValueError):
             raise not_found("image") from None
-        write_disposable(self._thumbnail_file(image_id), data)
+        try:
+            write_disposable(self._thumbnail_file(image_id), data)
+        except OSError as error:  # whoever asked gets it all the same, and the next who asks has it drawn again
+            log.warning("a thumbnail could not be kept: %s", error.strerror)
         return data
 
     # deleting, with undo

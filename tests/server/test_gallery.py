@@ -173,6 +173,15 @@ def test_thumbnails_are_made_when_missing(gallery: Gallery) -> None:
     assert (gallery.thumbnails / f"{new_id(1)}.webp").exists()
 
 
+def test_a_thumbnail_that_cannot_be_kept_is_drawn_anyway(gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
+    add(gallery, new_id(1), "x")
+    gallery.thumbnails.rmdir()
+    for _ in range(2):
+        with Pillow.open(io.BytesIO(asyncio.run(gallery.thumbnail(new_id(1))))) as small:
+            assert small.size == (64, 32)
+    assert "a thumbnail could not be kept: No such file or directory" in caplog.text
+
+
 def test_a_file_that_is_no_image_has_no_thumbnail(gallery: Gallery) -> None:
     add(gallery, new_id(1), "x")
     gallery.file(new_id(1)).write_bytes(b"\x89PNG\r\n\x1a\nbroken")
