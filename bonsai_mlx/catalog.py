@@ -99,14 +99,24 @@ class Entry:
 
 def lookup(name: str) -> Entry:
     """The entry of that name, alias or Hub repository. Raises CheckpointError naming the known ones."""
+    entry = _known(name)
+    if entry is None:
+        raise CheckpointError(
+            f"there is no checkpoint called {name!r}; known are {', '.join(known_names())}, "
+            "and any Hub repository in the published layout, written owner/name"
+        )
+    return entry
+
+
+def is_known(name: str) -> bool:
+    """True if `lookup` finds an entry of that name."""
+    return _known(name) is not None
+
+
+def _known(name: str) -> Entry | None:
     wanted = name.strip().lower()
-    for entry in CATALOG:
-        if wanted and wanted in (entry.name, *entry.aliases, (entry.repo or "").lower()):
-            return entry
-    raise CheckpointError(
-        f"there is no checkpoint called {name!r}; known are {', '.join(known_names())}, "
-        "and any Hub repository in the published layout, written owner/name"
-    )
+    names = ((entry, (entry.name, *entry.aliases, (entry.repo or "").lower())) for entry in CATALOG)
+    return next((entry for entry, own in names if wanted and wanted in own), None)
 
 
 def known_names() -> tuple[str, ...]:

@@ -75,7 +75,11 @@ def _add_generate(commands: Any) -> None:
     command.add_argument("prompt", metavar="PROMPT", help="what to draw")
     which = command.add_mutually_exclusive_group()
     which.add_argument("--variant", choices=("ternary", "binary"), default="ternary", help="default: ternary")
-    which.add_argument("--model", metavar="PATH|REPO|NAME", help="a folder, a Hub repository or a name of `models`")
+    which.add_argument(
+        "--model",
+        metavar="NAME|REPO|PATH",
+        help="a name of `models`, a Hub repository or a folder (written ./NAME if it is called like a model)",
+    )
     command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
     command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
     command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")

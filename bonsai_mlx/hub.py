@@ -13,6 +13,7 @@ HF_TOKEN mean what they mean to every program that uses the Hub. Nothing here im
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from .hub_store import Manifest, Store, cache_store, cached_commits, folder_stor
 __all__ = [
     "DownloadProgress",
     "LocalStatus",
+    "as_folder",
     "bytes_to_download",
     "delete",
     "download",
@@ -61,24 +63,32 @@ def find(name: str | Path) -> Path:
 
     Raises CheckpointError that says what is missing and which command gets it.
     """
-    if isinstance(name, Path):
-        return _checked_folder(name)
-    try:
-        entry = catalog.lookup(name)
-    except CheckpointError:
-        if not catalog.is_repository(name) or Path(name).is_dir():
-            return _checked_folder(Path(name).expanduser())
-        entry = catalog.resolve(name)
+    folder = as_folder(name)
+    if folder:
+        return _checked_folder(folder)
+    entry = catalog.resolve(str(name))
     local = status(entry)
     if local.state == "ready" and local.path:
         return local.path
     raise CheckpointError(_what_to_do(entry, local))
 
 
+def as_folder(name: str | Path) -> Path | None:
+    """The folder that `name` is the path of; None where it is the name of a checkpoint or of a Hub repository.
+
+    A name of the catalog means that checkpoint, whatever folders are where the user happens to be; such a folder is
+    written ./ternary, or given as a Path.
+    """
+    path = Path(name).expanduser()
+    if isinstance(name, Path):
+        return path
+    is_name = os.sep not in name and catalog.is_known(name)
+    return path if path.is_dir() and not is_name else None
+
+
 def _checked_folder(folder: Path) -> Path:
     if not folder.is_dir():
-        known = ", ".join(catalog.known_names())
-        raise CheckpointError(f"{folder}: neither a folder nor a known checkpoint; known are {known}")
+        raise CheckpointError(f"{folder}: there is no such folder")
     if not (folder / "model_index.json").is_file():
         raise CheckpointError(f"{folder}: not a checkpoint folder: it has no model_index.json")
     return folder

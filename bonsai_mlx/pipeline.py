@@ -74,12 +74,13 @@ class Pipeline:
     ) -> Pipeline:
         """Open a checkpoint by catalog name, Hub id (downloaded before) or folder. Loads no weights yet.
 
-        Raises CheckpointError if it is missing, incomplete or damaged. `memory_limit_bytes` bounds what MLX may hold
-        (see plan.choose); passing another pipeline's `embeddings` shares its encoded prompts.
+        A catalog name wins over a folder of that name, which is written ./ternary or given as a Path. Raises
+        CheckpointError if it is missing, incomplete or damaged. `memory_limit_bytes` bounds what MLX may hold (see
+        plan.choose); passing another pipeline's `embeddings` shares its encoded prompts.
         """
-        is_folder = Path(name_or_path).expanduser().is_dir()
-        entry = None if is_folder else resolve(str(name_or_path))
-        path = Path(name_or_path).expanduser() if is_folder else hub.find(str(name_or_path))
+        folder = hub.as_folder(name_or_path)
+        entry = None if folder else resolve(str(name_or_path))
+        path = folder or hub.find(name_or_path)
         checkpoint = Checkpoint.open(path, repair=entry.remedy if entry else None)
         return cls(
             checkpoint,

@@ -65,7 +65,8 @@ class _MlxBackend:
     def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> EnginePipeline:
         from bonsai_mlx import Pipeline
 
-        return Pipeline.from_pretrained(path, memory_limit_bytes=memory_limit_bytes, embeddings=embeddings)
+        # as a Path: with --models-dir . the folder's path is "ternary", which as text is the catalog's entry
+        return Pipeline.from_pretrained(Path(path), memory_limit_bytes=memory_limit_bytes, embeddings=embeddings)
 
     def snapshot(self) -> Mapping[str, int]:
         from bonsai_mlx import memory

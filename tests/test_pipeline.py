@@ -278,6 +278,25 @@ def test_models_are_found_by_name(variant: str) -> None:
     assert (pipe.name, pipe.entry, pipe.checkpoint.variant) == (f"seedling-{variant}", lookup(pipe.name), variant)
 
 
+def test_a_folder_here_does_not_hide_a_model_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seedling: Path, variant: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = f"seedling-{variant}"
+    (tmp_path / name).mkdir()
+    assert Pipeline.from_pretrained(name).entry == lookup(name)
+    for folder in (f"./{name}", Path(name)):
+        with pytest.raises(CheckpointError, match=rf"{name}/model_index\.json: the file is missing"):
+            Pipeline.from_pretrained(folder)
+    assert Pipeline.from_pretrained(str(seedling)).entry is None
+
+
+def test_a_path_is_never_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="seedling: there is no such checkpoint folder"):
+        Pipeline.from_pretrained(Path("seedling"))
+
+
 def test_a_model_that_is_not_there_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match="bonsai-mlx download ternary"):

@@ -298,6 +298,27 @@ def test_what_cannot_be_found_is_answered_with_what_can(server: FakeHub, name: s
         hub.find(name)
 
 
+@pytest.mark.parametrize("name", ["ternary", "Ternary", "bonsai-ternary", "seedling-binary"])
+def test_a_folder_does_not_take_a_known_name_for_itself(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert hub.as_folder(name) is None
+    assert hub.as_folder(f"./{name}") == hub.as_folder(Path(name)) == Path(name)
+
+
+def test_a_folder_s_path_comes_before_a_repository_of_that_name(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    repo = catalog.lookup("ternary").repo
+    for name in (TERNARY, repo):
+        assert hub.as_folder(str(name)) is None
+        folder = run(TERNARY, folder=name)[-1].path
+        assert hub.find(str(name)) == folder == Path(str(name))
+
+
 def test_absent_checkpoints_name_the_command(server: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"not on this machine; get it \(3\.87 GB\) with: bonsai-mlx download ternary"
@@ -307,4 +328,6 @@ def test_absent_checkpoints_name_the_command(server: FakeHub, tmp_path: Path) ->
         hub.find("acme/none")
     with pytest.raises(CheckpointError, match=r"no model_index\.json"):
         hub.find(tmp_path)
+    with pytest.raises(CheckpointError, match="ternary: there is no such folder"):
+        hub.find(Path("ternary"))
     assert hub.remedy("ternary", "/a b") == "bonsai-mlx download ternary --dir '/a b'"

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
+from server.engine import mlx_backend
 from server.settings import Settings
 from server.worker import Worker, WorkerLostError, explain_exit
 from tests.server.conftest import QUICK
@@ -126,6 +127,14 @@ def test_errors_come_in_words_for_people(
         assert worker.pid == pid  # an error is no reason for a new process
 
     with_worker(test)
+
+
+def test_the_engine_takes_a_folder_for_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --models-dir . the path of a checkpoint is its name."""
+    folder.rename(folder.with_name("ternary"))
+    monkeypatch.chdir(folder.parent)
+    pipeline: Any = mlx_backend().load("ternary", memory_limit_bytes=None, embeddings=None)
+    assert pipeline.checkpoint.root == Path("ternary")
 
 
 def test_cancelling_takes_effect_within_a_step(with_worker: Callable[..., None], tmp_path: Path) -> None:
