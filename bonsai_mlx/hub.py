@@ -26,7 +26,7 @@ from . import catalog
 from .catalog import CheckpointFile, Entry
 from .errors import CheckpointError, DownloadError
 from .hub_progress import DownloadProgress, Progress, finished
-from .hub_store import Manifest, Store, cache_store, cached_commits, folder_store, linked_files
+from .hub_store import Manifest, Store, cache_store, cached_commits, commit_of, folder_store, linked_files
 
 __all__ = [
     "DownloadProgress",
@@ -94,36 +94,49 @@ def _checked_folder(folder: Path) -> Path:
     return folder
 
 
-def _what_to_do(entry: Entry, local: LocalStatus, folder: Path | None = None) -> str:
-    total, command = f"{local.bytes_total / 1e9:.2f} GB", remedy(entry, folder)
+def _what_to_do(entry: Entry, local: LocalStatus, folder: Path | None = None, revision: str | None = None) -> str:
+    total, command = f"{local.bytes_total / 1e9:.2f} GB", remedy(entry, folder, revision)
+    title = f"{entry.title} at {revision}" if revision else entry.title
     if local.state == "damaged":
-        return f"{entry.title}: {local.problems[0]}; repair it with: {command}"
+        return f"{title}: {local.problems[0]}; repair it with: {command}"
     if local.state == "partial":
         have = f"{local.bytes_present / 1e9:.2f} of {total}"
-        return f"{entry.title} is incomplete ({have}; {local.problems[0]}); finish it with: {command}"
+        return f"{title} is incomplete ({have}; {local.problems[0]}); finish it with: {command}"
     size = f" ({total})" if local.bytes_total else ""
-    return f"{entry.title} is not on this machine; get it{size} with: {command}"
+    return f"{title} is not on this machine; get it{size} with: {command}"
 
 
-def remedy(entry: Entry | str, folder: Path | str | None = None) -> str:
+def remedy(entry: Entry | str, folder: Path | str | None = None, revision: str | None = None) -> str:
     """The command that downloads, resumes or repairs a checkpoint."""
-    entry = _entry(entry)
-    return f"{entry.remedy} --dir {shlex.quote(str(folder))}" if folder else entry.remedy
+    options = {"--dir": folder, "--revision": revision}
+    given = (f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
+    return "".join((_entry(entry).remedy, *given))
 
 
-def status(entry: Entry | str, folder: Path | str | None = None) -> LocalStatus:
-    """What the cache, or `folder`, has of a checkpoint. Fast: looks at sizes and notes, hashes nothing."""
+def status(entry: Entry | str, folder: Path | str | None = None, revision: str | None = None) -> LocalStatus:
+    """What the cache, or `folder`, has of a checkpoint. Fast: looks at sizes and notes, hashes nothing.
+
+    Of several revisions in the cache it is about the one that `find` finds, or about `revision` if that is given. A
+    folder holds one, whichever that is.
+    """
     entry = _entry(entry)
+    _check_revision(revision)
     if entry.embedded_folder:
         return _embedded_status(entry.embedded_folder)
     if folder:
         stores = [folder_store(Path(folder).expanduser())]
     else:
-        repo = entry.repo or ""
-        stores = [cache_store(repo, commit) for commit in cached_commits(repo, entry.revision)]
+        stores = [cache_store(entry.repo or "", commit) for commit in _commits(entry, revision)]
     found = [_status_of(entry, store) for store in stores]
     nothing = LocalStatus("absent", None, 0, entry.bytes_total)
     return next((local for local in found if local.state == "ready"), found[0] if found else nothing)
+
+
+def _commits(entry: Entry, revision: str | None) -> list[str]:
+    """The commits in the cache that may be the answer, the most wanted first."""
+    repo = entry.repo or ""
+    commits = cached_commits(repo, revision or entry.revision)
+    return commits if revision is None else [commit for commit in commits if commit == commit_of(repo, revision)]
 
 
 def _status_of(entry: Entry, store: Store) -> LocalStatus:
@@ -203,15 +216,15 @@ def download(
     """
     entry = _entry(entry_or_repo)
     place = Path(folder).expanduser() if folder else None
-    local = status(entry, place)
+    local = status(entry, place, revision)
     if entry.embedded or _is_settled(entry, local, revision):
         yield finished(local.path, local.bytes_total)
         return
     from . import hub_download  # brings the HTTP client, which nothing else needs
 
-    _check_revision(revision)
     if constants.is_offline_mode():
-        raise DownloadError(f"offline mode is on (HF_HUB_OFFLINE); unset it, then: {_what_to_do(entry, local, place)}")
+        then = _what_to_do(entry, local, place, revision)
+        raise DownloadError(f"offline mode is on (HF_HUB_OFFLINE); unset it, then: {then}")
     try:
         commit, files = hub_download.list_files(entry, revision, token)
     except hub_download.HubUnreachableError:
@@ -224,15 +237,18 @@ def download(
     previous = Manifest.read(store.manifest_path)
     if previous and previous.repo != entry.repo:
         raise DownloadError(f"{store.root} holds {previous.repo}; choose another folder for {entry.repo}")
-    yield from hub_download.Session(store, manifest, previous, remedy=remedy(entry, place), token=token).download()
+    command = remedy(entry, place, revision)
+    yield from hub_download.Session(store, manifest, previous, remedy=command, token=token).download()
 
 
 def _is_settled(entry: Entry, local: LocalStatus, revision: str | None) -> bool:
     """True if the Hub need not be asked: what is here is right and cannot change, or asking is forbidden."""
     if local.state != "ready":
         return False
-    as_wanted = local.commit == (revision or entry.revision)
-    return (local.verified and as_wanted) or (constants.is_offline_mode() and (as_wanted or revision is None))
+    if local.verified and local.commit == (revision or entry.revision):
+        return True
+    as_known = revision is None or local.commit == commit_of(entry.repo or "", revision)
+    return constants.is_offline_mode() and as_known
 
 
 def _check_revision(revision: str | None) -> None:
@@ -240,17 +256,17 @@ def _check_revision(revision: str | None) -> None:
         raise DownloadError(f"{revision!r} is not a revision: give a branch, a tag or a commit")
 
 
-def verify(entry: Entry | str, folder: Path | str | None = None) -> Progress:
-    """Hash every file of a checkpoint again; yields progress like `download`.
+def verify(entry: Entry | str, folder: Path | str | None = None, revision: str | None = None) -> Progress:
+    """Hash every file again of the checkpoint that `status` is about; yields progress like `download`.
 
     Raises CheckpointError naming what is missing or damaged; damaged files of a download are deleted, so that the
     command in the message gets them anew.
     """
     entry = _entry(entry)
     place = Path(folder).expanduser() if folder else None
-    local = status(entry, place)
+    local = status(entry, place, revision)
     if local.path is None or (entry.embedded and local.state != "ready"):
-        raise CheckpointError(_what_to_do(entry, local, place))
+        raise CheckpointError(_what_to_do(entry, local, place, revision))
     if entry.embedded:
         yield finished(local.path, local.bytes_total)
         return
@@ -258,16 +274,16 @@ def verify(entry: Entry | str, folder: Path | str | None = None) -> Progress:
 
     store = folder_store(place) if place else cache_store(entry.repo or "", local.commit or "")
     previous = Manifest.read(store.manifest_path)
+    if previous is None and local.state != "ready":
+        raise CheckpointError(_what_to_do(entry, local, place, revision))
     manifest = previous or _manifest_of_unknown_origin(entry, store, local)
-    yield from hub_download.Session(store, manifest, previous, remedy=remedy(entry, place)).verify()
+    yield from hub_download.Session(store, manifest, previous, remedy=remedy(entry, place, revision)).verify()
 
 
 def _manifest_of_unknown_origin(entry: Entry, store: Store, local: LocalStatus) -> Manifest:
     """What files that bonsai-mlx did not download should be: by the cache's own names, the catalog, else the Hub."""
     from . import hub_download
 
-    if local.state != "ready":
-        raise CheckpointError(_what_to_do(entry, local, None if store.blobs else store.root))
     known = {file.path: file for file in _expected_files(entry, store) if file.digest} | linked_files(store)
     commit, files = local.commit or entry.revision, tuple(known.values())
     if catalog.missing_files(known):

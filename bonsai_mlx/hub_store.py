@@ -217,11 +217,15 @@ def cached_commits(repo: str, revision: str) -> list[str]:
     """The commits of a repository of which the cache has anything: the one `revision` stands for, then the newest."""
     folder = repository_folder(repo)
     snapshots = sorted((folder / "snapshots").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    commits = [path.name for path in snapshots]
-    wanted = revision
-    with suppress(OSError):
-        wanted = (folder / "refs" / revision).read_text("utf-8").strip()
+    commits, wanted = [path.name for path in snapshots], commit_of(repo, revision)
     return [commit for commit in commits if commit == wanted] + [commit for commit in commits if commit != wanted]
+
+
+def commit_of(repo: str, revision: str) -> str:
+    """The commit that a branch or tag stands for, as far as the cache knows; a commit stands for itself."""
+    with suppress(OSError):
+        return (repository_folder(repo) / "refs" / revision).read_text("utf-8").strip()
+    return revision
 
 
 def linked_files(store: Store) -> dict[str, CheckpointFile]:

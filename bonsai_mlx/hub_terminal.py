@@ -7,6 +7,7 @@ ending the process (SIGTERM): nothing needs to be cleaned up, the next run goes 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -113,7 +114,9 @@ def download_command(
         except BonsaiError as error:
             return _fail(error, 1, as_json=as_json)
         except KeyboardInterrupt:
-            sys.stderr.write(f"Stopped. Nothing is lost; this goes on from there: {hub.remedy(entry, place)}\n")
+            sys.stderr.write(
+                f"Stopped. Nothing is lost; this goes on from there: {hub.remedy(entry, place, revision)}\n"
+            )
             return 130
     return 0
 
@@ -121,13 +124,24 @@ def download_command(
 def _download_one(
     entry: Entry, place: Path | None, revision: str | None, token: str | None, *, verify: bool, as_json: bool
 ) -> None:
-    before = hub.status(entry, place)
+    before = hub.status(entry, place, revision)
     show = write_json if as_json else show_progress
     show(hub.download(entry, place, revision, token), entry.name)
     if verify and before.state != "absent":  # what has just come was hashed a moment ago
-        show(hub.verify(entry, place), entry.name)
+        show(hub.verify(entry, place, revision), entry.name)
     if not as_json:
-        sys.stderr.write(f"{entry.title} is ready: {hub.status(entry, place).path}\n")
+        sys.stderr.write(_ready_words(entry, place, revision))
+
+
+def _ready_words(entry: Entry, place: Path | None, revision: str | None) -> str:
+    """Where it is, and how to use it if the cache has the catalog's own revision too, which the name stands for."""
+    path = hub.status(entry, place, revision).path
+    words = f"{entry.title} is ready: {path}\n"
+    named = hub.status(entry).path
+    if revision is None or place or path == named:
+        return words
+    use = f"bonsai-mlx generate --model {shlex.quote(str(path))} PROMPT"
+    return f"{words}The name {entry.name} goes on standing for {named}; use this revision with: {use}\n"
 
 
 def _fail(error: BonsaiError, status: int, *, as_json: bool) -> int:

@@ -254,6 +254,29 @@ def test_a_disk_that_fills_up_on_the_way_is_explained(server: FakeHub, monkeypat
     assert hub.status(TERNARY).state == "ready"
 
 
+def test_a_revision_is_asked_about_by_its_name(server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = pinned_entry(server)
+    run(entry)
+    assert hub.status(entry, revision="main").state == "absent"
+    server.repos[TERNARY]["vae/config.json"] = b'{"latent_channels": 16}'
+    commit = server.commit(TERNARY)
+    path = run(entry, revision="main")[-1].path
+    for revision in ("main", commit):
+        local = hub.status(entry, revision=revision)
+        assert (local.path, local.commit, local.verified) == (path, commit, True)
+        assert next(hub.verify(entry, revision=revision)).bytes_total == size(server.repos[TERNARY])
+    assert hub.status(entry).commit == entry.revision
+    with pytest.raises(CheckpointError, match=r"^Tiny at v2 is not .* with: bonsai-mlx download tiny --revision v2$"):
+        list(hub.verify(entry, revision="v2"))
+    server.forget()
+    assert run(entry, revision=commit)[-1].path == path  # a commit cannot change, so nobody is asked
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert run(entry, revision="main")[-1].path == path
+    with pytest.raises(DownloadError, match=r"HF_HUB_OFFLINE.*bonsai-mlx download tiny --revision v2$"):
+        run(entry, revision="v2")
+    assert server.requests == []
+
+
 def test_offline_mode_finds_the_cache_and_asks_nobody(server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     run(TERNARY)
     server.forget()
@@ -331,3 +354,4 @@ def test_absent_checkpoints_name_the_command(server: FakeHub, tmp_path: Path) ->
     with pytest.raises(CheckpointError, match="ternary: there is no such folder"):
         hub.find(Path("ternary"))
     assert hub.remedy("ternary", "/a b") == "bonsai-mlx download ternary --dir '/a b'"
+    assert hub.remedy("ternary", "m", "v2") == "bonsai-mlx download ternary --dir m --revision v2"

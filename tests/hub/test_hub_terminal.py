@@ -10,12 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import hub_terminal
+from bonsai_mlx import catalog, hub, hub_terminal
 from bonsai_mlx.errors import DownloadError
 from bonsai_mlx.hub_progress import DownloadProgress
 
 from ..fake_hub import FakeHub, Fault
-from .world import BINARY, TERNARY, TEXT_ENCODER, TRANSFORMER, content, needed, size, start_script, wait_for_bytes
+from .world import (
+    BINARY,
+    TERNARY,
+    TEXT_ENCODER,
+    TRANSFORMER,
+    content,
+    damage_unnoticed,
+    needed,
+    pinned_entry,
+    size,
+    start_script,
+    wait_for_bytes,
+)
 
 
 def test_the_script_speaks_json_for_programs(server: FakeHub, tmp_path: Path) -> None:
@@ -72,6 +84,43 @@ def test_both_variants_get_a_folder_each(server: FakeHub, tmp_path: Path, monkey
     for repo in (TERNARY, BINARY):
         assert content(tmp_path / "m" / repo) == needed(server.repos[repo])
     assert server.served[TEXT_ENCODER] == 300_000
+
+
+@pytest.fixture
+def two_revisions(server: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[Path]:
+    """The catalog's own revision of "tiny" and what its branch has become since, both in the cache."""
+    entry = pinned_entry(server)
+    monkeypatch.setattr(catalog, "CATALOG", (entry,))
+    assert hub_terminal.download_command("tiny") == 0
+    server.repos[TERNARY]["vae/config.json"] = b'{"latent_channels": 16}'
+    assert hub_terminal.download_command("tiny", revision="main") == 0
+    folder = hub.find("tiny")
+    return [folder, folder.with_name(server.commit(TERNARY))]
+
+
+def test_another_revision_is_shown_with_how_to_use_it(
+    two_revisions: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, other = two_revisions
+    first, second = capsys.readouterr().err.split("Tiny is ready: ")[1:]
+    assert first.startswith(f"{known}\n")
+    assert "--model" not in first
+    assert second.startswith(f"{other}\nThe name tiny goes on standing for {known}; use this revision with: ")
+    assert second.endswith(f"bonsai-mlx generate --model {other} PROMPT\n")
+
+
+def test_another_revision_is_the_one_that_is_verified(
+    two_revisions: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, other = two_revisions
+    damage_unnoticed(other / "vae/config.json")
+    assert hub_terminal.download_command("tiny", verify=True) == 0
+    assert hub_terminal.download_command("tiny", revision="main", verify=True) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"{other}: vae/config.json is damaged and was deleted")
+    assert message.endswith("repair it with: bonsai-mlx download tiny --revision main")
+    assert hub_terminal.download_command("tiny", revision="main", verify=True) == 0
+    assert content(known).keys() == content(other).keys()
 
 
 class _Terminal(io.StringIO):

@@ -70,6 +70,12 @@ def test_a_network_that_stays_broken_is_reported_and_the_next_call_resumes(serve
     assert server.served[TRANSFORMER] == 200_000 - 3 * 20_000
 
 
+def test_an_interrupted_revision_is_gone_on_with(server: FakeHub) -> None:
+    server.faults[TRANSFORMER] = Fault(cut_after=20_000)
+    with pytest.raises(DownloadError, match=rf"from there: bonsai-mlx download {TERNARY} --revision main$"):
+        run(TERNARY, revision="main")
+
+
 def test_a_server_that_ignores_ranges_is_served_from_the_start(server: FakeHub) -> None:
     server.faults[TRANSFORMER] = Fault(cut_after=50_000)
     with pytest.raises(DownloadError):

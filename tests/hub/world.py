@@ -121,6 +121,13 @@ def damage(path: Path) -> None:
     path.resolve().write_bytes(data)
 
 
+def damage_unnoticed(path: Path) -> None:
+    """Flip one bit and leave the size and the time of the last change as they were."""
+    before = path.stat()
+    damage(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def partial_of(server: FakeHub, path: str) -> Path:
     name = digest(path, server.repos[TERNARY][path])
     return notes_of(TERNARY) / f"{name}.incomplete"
