@@ -31,6 +31,7 @@ RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 _PROGRESS_BYTES = 1 << 20  # an attempt that brought this much starts the count of retries anew
 _PULSE_S = 0.25  # how often a waiting transfer yields, so that it can be cancelled
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 200, 206, 416
+_BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # what the Hub says even of a public repository
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 _MAX_RETRY_AFTER_S = 60.0
 
@@ -119,6 +120,11 @@ def explain(error: Exception) -> str:
     """A failed request in one plain sentence, without the URL, which may carry a signature."""
     if isinstance(error, OfflineModeIsEnabled):
         return "offline mode is on (HF_HUB_OFFLINE); unset it to download"
+    if isinstance(error, HfHubHTTPError) and error.response.headers.get("X-Error-Message") == _BAD_CREDENTIALS:
+        return (
+            "the Hub does not accept the token: it is wrong or has expired; a public repository needs none, so go "
+            "without (hf auth logout, unset HF_TOKEN), or give another one (--token)"
+        )
     if isinstance(error, GatedRepoError):
         return "the repository asks for its terms to be accepted on the Hub, and for a token (HF_TOKEN or --token)"
     if isinstance(error, RevisionNotFoundError):

@@ -62,6 +62,7 @@ class FakeHub:
     repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
     token: str | None = None  # None: everything is public
+    expired_token: str | None = None  # refused, even for what is public
     api_status: list[int] = field(default_factory=list)  # answers for the next requests to the API
     requests: list[Request] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)  # file path -> bytes of content sent
@@ -115,6 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(Request(self.server_name, self.command, url.path, authorization, *asked))
         if self.server_name == "cdn":
             self._file("/".join(parts[1:3]), "/".join(parts[3:]), body=body)
+        elif self.hub.expired_token and authorization == f"Bearer {self.hub.expired_token}":
+            self._invalid_token()
         elif self.hub.token and authorization != f"Bearer {self.hub.token}":
             self._json({"error": "Invalid username or password."}, status=401)
         elif parts[:2] == ["api", "models"]:
@@ -190,6 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         if end < len(data):
             self.close_connection = True
+
+    def _invalid_token(self) -> None:
+        self._head(401, {"X-Error-Message": "Invalid credentials in Authorization header", "Content-Length": "0"})
 
     def _json(self, value: object, *, status: int = 200, code: str | None = None) -> None:
         data = json.dumps(value).encode()

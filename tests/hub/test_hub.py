@@ -197,6 +197,18 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(server: FakeHub) -> None:
     assert not any(SECRET.encode() in note for note in notes)
 
 
+def test_a_saved_token_that_has_expired_is_named_as_the_cause(server: FakeHub) -> None:
+    server.expired_token = SECRET
+    saved = Path(constants.HF_TOKEN_PATH)
+    saved.write_text(SECRET)
+    with pytest.raises(DownloadError, match=r"does not accept the token.*hf auth logout.*--token") as caught:
+        run(TERNARY)
+    assert "needs a token" not in str(caught.value)
+    saved.unlink()
+    run(TERNARY)
+    assert hub.status(TERNARY).state == "ready"
+
+
 def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     server: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
