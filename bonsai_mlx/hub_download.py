@@ -21,7 +21,7 @@ from .catalog import CheckpointFile, Entry, is_commit, is_digest, is_needed, mis
 from .errors import CheckpointError, DownloadError
 from .hub_progress import DownloadProgress, Meter, Progress, finished
 from .hub_store import Hasher, Manifest, Store, free_bytes, remember_revision
-from .hub_transfer import RETRY_WAITS_S, explain, is_temporary, transfer
+from .hub_transfer import NO_ANSWER, RETRY_WAITS_S, explain, is_temporary, transfer
 
 SPARE_BYTES = 256_000_000  # left free on the disk, so that a download never fills it to the brim
 _log = logging.getLogger(__name__)
@@ -59,7 +59,8 @@ def list_files(entry: Entry, revision: str | None, token: str | None) -> tuple[s
         except (httpx2.HTTPError, ConnectionError, ValueError) as error:
             wait = next(waits, None)
             if wait is None or not is_temporary(error):
-                raise DownloadError(f"{entry.repo}: {explain(error)}") from error
+                kind = HubUnreachableError if isinstance(error, NO_ANSWER) else DownloadError
+                raise kind(f"{entry.repo}: {explain(error)}") from error
         time.sleep(wait)
     if not is_commit(commit) or not all(is_digest(file.digest) for file in files):
         raise DownloadError(f"{entry.repo}: the Hub's answer lacks the files' digests; is HF_ENDPOINT right?")

@@ -32,6 +32,7 @@ _PROGRESS_BYTES = 1 << 20  # an attempt that brought this much starts the count 
 _PULSE_S = 0.25  # how often a waiting transfer yields, so that it can be cancelled
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 200, 206, 416
 _BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # what the Hub says even of a public repository
+NO_ANSWER = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 _MAX_RETRY_AFTER_S = 60.0
 
@@ -113,7 +114,7 @@ def is_temporary(error: Exception) -> bool:
     """True if the same request may well succeed a moment later."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in _TEMPORARY
-    return isinstance(error, (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError))
+    return isinstance(error, NO_ANSWER)
 
 
 def explain(error: Exception) -> str:

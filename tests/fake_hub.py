@@ -64,6 +64,7 @@ class FakeHub:
     token: str | None = None  # None: everything is public
     expired_token: str | None = None  # refused, even for what is public
     api_status: list[int] = field(default_factory=list)  # answers for the next requests to the API
+    api_silence_s: float | None = None  # the API says nothing for so long and then hangs up
     requests: list[Request] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)  # file path -> bytes of content sent
 
@@ -128,6 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]), body=body)
 
     def _api(self, repo: str, rest: list[str], query: dict[str, list[str]]) -> None:
+        if self.hub.api_silence_s is not None:
+            time.sleep(self.hub.api_silence_s)
+            self.close_connection = True
+            return None
         if self.hub.api_status:
             return self._json({"error": "told to"}, status=self.hub.api_status.pop(0))
         if repo not in self.hub.repos:

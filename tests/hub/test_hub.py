@@ -308,6 +308,18 @@ def test_without_a_network_what_is_complete_can_be_used(server: FakeHub, monkeyp
         run(BINARY)
 
 
+@pytest.mark.parametrize("silence_s", [0.3, 0.0], ids=["packets are dropped", "connections are cut"])
+def test_behind_a_firewall_what_is_complete_can_be_used(
+    server: FakeHub, monkeypatch: pytest.MonkeyPatch, silence_s: float
+) -> None:
+    run(TERNARY)
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.05)
+    server.api_silence_s = silence_s
+    assert [event.done for event in run(TERNARY)] == [True]
+    with pytest.raises(hub_download.HubUnreachableError, match=r"did not answer in time|the connection broke"):
+        run(BINARY)
+
+
 def test_asking_what_is_here_is_fast_and_needs_no_network(server: FakeHub) -> None:
     run(TERNARY)
     server.forget()
