@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import httpx2
 from huggingface_hub import constants, hf_hub_url
 
 from .catalog import CheckpointFile, Entry, is_commit, is_digest, is_needed, missing_files
+from .durable import to_disk
 from .errors import CheckpointError, DownloadError
 from .hub_progress import DownloadProgress, Meter, Progress, finished
 from .hub_store import Hasher, Manifest, Store, free_bytes, remember_revision
@@ -200,17 +200,21 @@ class Session:
         if not (yield from self._check(partial, file, counts=False)):
             partial.unlink()
             raise DownloadError("what arrived is damaged and was deleted")
-        _to_disk(partial)
         self.store.install(partial, file)
 
     def _check(
         self, path: Path, file: CheckpointFile, *, counts: bool = True
     ) -> Generator[DownloadProgress, None, bool]:
-        """True if the content of `path` is that of `file`. `counts`: hashing is the progress, not an afterthought."""
+        """True if the content of `path` is that of `file`, and on the disk.
+
+        `counts`: hashing is the progress, not an afterthought.
+        """
         hasher = Hasher(file.digest, file.size)
         for done in hasher.feed(path):
             if self._meter.advance(file.path, done if counts else file.size, "checking"):
                 yield self._meter.event()
+        if hasher.matches:
+            _to_disk(path)
         return hasher.matches
 
     def _stamp(self, file: CheckpointFile) -> None:
@@ -253,6 +257,6 @@ class Session:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until the file's content is safe from a power cut, before its name says that it is complete."""
+    """Wait until the file's content is safe from a power cut, before its name or the manifest says it is complete."""
     with path.open("rb") as file:
-        os.fsync(file.fileno())
+        to_disk(file.fileno())

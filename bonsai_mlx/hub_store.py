@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from huggingface_hub import constants
 
 from .catalog import CheckpointFile, is_digest, is_needed
+from .durable import to_disk
 from .errors import DownloadError
 
 _CHUNK_BYTES = 8 << 20
@@ -70,10 +71,13 @@ class Manifest:
             return None
 
     def write(self, path: Path) -> None:
-        """Replace the manifest at `path` in one step, so that a reader never sees half of it."""
+        """Replace the manifest at `path` in one step, so that a reader, or a power cut, never sees half of it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"format": _FORMAT, **asdict(self)}, indent=1), "utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump({"format": _FORMAT, **asdict(self)}, file, indent=1)
+            file.flush()
+            to_disk(file.fileno())
         temporary.replace(path)
 
 

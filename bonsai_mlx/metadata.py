@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import html
 import io
-import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .containers import MAX_FILE_BYTES, XMP, itxt_chunk, png_chunks, read_texts, replace_png_texts, text_chunk
+from .durable import folder_to_disk, to_disk
 from .errors import BonsaiError
 from .foreign import find_foreign
 from .infotext import format_infotext
@@ -152,9 +151,9 @@ def save_png(path: Path, png: bytes) -> None:
         with temporary.open("xb") as file:
             file.write(png)
             file.flush()
-            _flush_to_disk(file.fileno())
+            to_disk(file.fileno())
         temporary.replace(path)
-        _flush_folder(path.parent)
+        folder_to_disk(path.parent)
     except OSError as error:
         raise SaveError(f"cannot save {path}: {_reason(error)}") from error
     finally:
@@ -174,23 +173,3 @@ def _reason(error: OSError) -> str:
             return "it is a folder; add a file name"
         case _:
             return error.strerror or str(error)
-
-
-def _flush_to_disk(descriptor: int) -> None:
-    """On macOS fsync leaves the data in the drive's cache and F_FULLFSYNC is the real thing, where a volume has it."""
-    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
-    if full_sync is not None:
-        with contextlib.suppress(OSError):  # network volumes refuse it
-            fcntl.fcntl(descriptor, full_sync)
-            return
-    os.fsync(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the new name durable. Some volumes cannot do that for folders, and the file is in place all the same."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -22,7 +22,7 @@ from hypothesis import given
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bonsai_mlx import metadata
+from bonsai_mlx import durable, metadata
 from bonsai_mlx.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
 from bonsai_mlx.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_png
 
@@ -234,7 +234,7 @@ def test_what_cannot_be_provoked_here_is_named_too(
     def fail(_descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(metadata, "_flush_to_disk", fail)
+    monkeypatch.setattr(metadata, "to_disk", fail)
     with pytest.raises(SaveError, match=words):
         save_png(tmp_path / "fox.png", b"x")
     assert list(tmp_path.iterdir()) == []
@@ -250,28 +250,10 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
 def test_data_reaches_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """fsync of the file, then the rename, then fsync of the folder: in any other order a power cut can lose it."""
     path, order = tmp_path / "fox.png", []
-    monkeypatch.setattr(metadata.os, "fsync", lambda descriptor: order.append((os.fstat(descriptor), path.exists())))
-    monkeypatch.delattr(metadata.fcntl, "F_FULLFSYNC", raising=False)
+    monkeypatch.setattr(durable.os, "fsync", lambda descriptor: order.append((os.fstat(descriptor), path.exists())))
+    monkeypatch.delattr(durable.fcntl, "F_FULLFSYNC", raising=False)
     save_png(path, b"x")
     assert [(stat.S_ISDIR(status.st_mode), exists) for status, exists in order] == [(False, False), (True, True)]
-
-
-@pytest.mark.parametrize("refused", [False, True])
-def test_macos_flushes_the_drive_where_the_volume_can(
-    refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[str] = []
-
-    def full_sync(_descriptor: int, _command: int) -> None:
-        calls.append("full")
-        if refused:
-            raise OSError("not supported")
-
-    monkeypatch.setattr(metadata.fcntl, "F_FULLFSYNC", 51, raising=False)
-    monkeypatch.setattr(metadata.fcntl, "fcntl", full_sync)
-    monkeypatch.setattr(metadata.os, "fsync", lambda _descriptor: calls.append("plain"))
-    save_png(tmp_path / "fox.png", b"x")
-    assert calls == (["full", "plain", "plain"] if refused else ["full", "plain"])  # the last is the folder's
 
 
 def test_a_process_killed_while_saving_never_leaves_half_a_picture(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import hub
+from bonsai_mlx import durable, hub
 from bonsai_mlx.errors import CheckpointError, DownloadError
+from bonsai_mlx.hub_store import Manifest
 
 from ..fake_hub import FakeHub, Fault
 from .world import (
@@ -100,6 +104,37 @@ def test_a_half_file_under_the_final_name_is_never_ready(server: FakeHub, tmp_pa
         (tmp_path / "m" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "m" / path).write_bytes(data[: len(data) // 2] if path == TEXT_ENCODER else data)
     assert hub.status(entry, tmp_path / "m").state == "damaged"
+
+
+@pytest.mark.parametrize("origin", ["downloaded", "copied from the cache", "there already"])
+def test_files_are_on_the_disk_before_the_manifest_says_so(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    folder = tmp_path / "m"
+    if origin != "downloaded":
+        run(TERNARY, folder=folder if origin == "there already" else None)
+        shutil.rmtree(folder / ".cache", ignore_errors=True)
+    flushed: set[tuple[int, int]] = set()
+    write = Manifest.write
+
+    def identity(stat: os.stat_result) -> tuple[int, int]:
+        return stat.st_ino, stat.st_mtime_ns
+
+    def write_and_look(manifest: Manifest, path: Path) -> None:
+        write(manifest, path)
+        assert {identity((folder / name).stat()) for name in manifest.verified} <= flushed
+        assert identity(path.stat()) in flushed
+
+    monkeypatch.setattr(os, "link", _refuse)
+    monkeypatch.setattr(Manifest, "write", write_and_look)
+    monkeypatch.setattr(durable.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(durable.fcntl, "fcntl", lambda descriptor, _: flushed.add(identity(os.fstat(descriptor))))
+    run(TERNARY, folder=folder)
+    assert len(flushed) > len(needed(server.repos[TERNARY]))
+
+
+def _refuse(*_: object) -> None:
+    raise OSError(errno.EXDEV, "another disk")
 
 
 def test_other_peoples_files_in_a_folder_are_not_replaced(server: FakeHub, tmp_path: Path) -> None:
