@@ -7,6 +7,7 @@ whether MLX has a quantised kernel for a bit width, which attention shapes are f
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -14,11 +15,14 @@ from typing import Any, Literal, TypeVar, cast
 
 import mlx.core as mx
 
+from .errors import DeviceError, OutOfMemory
+
 Backend = Literal["metal", "cuda", "cpu"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 CACHE_LIMIT_BYTES = 256 << 20  # freed buffers kept for reuse; more only hides memory from the system
 SMALL_CACHE_LIMIT_BYTES = 32 << 20  # where memory matters more than time
+_METAL_CAUSE = re.compile(r"execution failed: (.+) \([^()]*\)")  # as "Caused GPU Timeout Error (00000002:kIOGPU...)"
 _FUSED_HEAD_DIMS = (64, 80, 128)  # mx.fast.scaled_dot_product_attention writes no score matrix for these on a GPU
 
 
@@ -83,6 +87,24 @@ def release_cache() -> None:
 def limit_cache(*, small: bool = False) -> None:
     """Bound the buffers MLX keeps for reuse."""
     mx.set_cache_limit(SMALL_CACHE_LIMIT_BYTES if small else CACHE_LIMIT_BYTES)
+
+
+def raise_failure(error: RuntimeError, size: str) -> None:
+    """Raise what an error of MLX means to the person who draws at `size`; return if it is not about the device.
+
+    It raises rather than returns: an exception in a caller's variable keeps that frame, and a picture's memory, alive.
+    """
+    text = str(error)
+    if "memory" in text.lower() or "allocate" in text.lower():
+        raise OutOfMemory(
+            f"the device ran out of memory at {size}; choose a smaller size or set a memory limit"
+        ) from error
+    if text.startswith("[METAL]"):
+        cause = _METAL_CAUSE.search(text)
+        raise DeviceError(
+            f"the graphics device stopped the work at {size}{f' ({cause[1]})' if cause else ''}; close other programs "
+            "that use it, choose a smaller size, and try again; if it stays so, see what this says: bonsai-mlx doctor"
+        ) from error
 
 
 def mlx_version() -> str:

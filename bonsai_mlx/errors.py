@@ -32,3 +32,7 @@ class GenerationCancelled(BonsaiError):
 
 class OutOfMemory(BonsaiError):
     """The device cannot hold what the next operation needs, or a memory limit is too small for the request."""
+
+
+class DeviceError(BonsaiError):
+    """The device, or the system that shares it out, stopped the work; the same request may well succeed later."""

@@ -25,7 +25,7 @@ from PIL import Image
 from . import __version__, device, hub, scheduler, text_encoder, vae
 from .catalog import Entry, resolve
 from .checkpoint import TOKENIZER, Checkpoint
-from .errors import OutOfMemory, RequestError
+from .errors import RequestError
 from .memory import RunMemory
 from .plan import CACHED_CONTEXTS, Plan, choose
 from .preview import LatentPreview
@@ -111,8 +111,8 @@ class Pipeline:
         """Make one picture, an event at a time; the last event carries the result.
 
         Closing the generator at any event stops the work and frees what the run took. Raises RequestError for a bad
-        request and OutOfMemory when the memory limit, or the device, is too small. `memory` is a meter of the caller's
-        that already runs.
+        request, OutOfMemory when the memory limit, or the device, is too small, and DeviceError when the device stopped
+        the work. `memory` is a meter of the caller's that already runs.
         """
         checkpoint = self.checkpoint
         request = request.resolved(steps=checkpoint.recommended_steps, size=checkpoint.recommended_size)
@@ -122,11 +122,7 @@ class Pipeline:
             with nullcontext(memory) if memory else RunMemory() as meter:
                 yield from _Run(self, request, latents, plan, meter).events()
         except RuntimeError as error:
-            if "memory" in str(error).lower() or "allocate" in str(error).lower():
-                raise OutOfMemory(
-                    f"the device ran out of memory at {request.width}x{request.height}; choose a smaller size or set a "
-                    "memory limit"
-                ) from error
+            device.raise_failure(error, f"{request.width}x{request.height}")
             raise
         finally:
             device.release_cache()

@@ -6,6 +6,7 @@ import mlx.core as mx
 import pytest
 
 from bonsai_mlx import device
+from bonsai_mlx.errors import BonsaiError, DeviceError, OutOfMemory
 
 
 def test_the_backend_is_where_mlx_computes() -> None:
@@ -66,6 +67,37 @@ def test_describes_itself_in_plain_values() -> None:
     assert about["mlx"] == mx.__version__
     assert about["chip"]
     assert all(value is None or isinstance(value, str | int) for value in about.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ("Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)", OutOfMemory, "at 64x80; choose"),
+        ("Caused GPU Timeout Error (00000002:kIOGPUCommandBufferCallbackErrorTimeout)", DeviceError, None),
+        (
+            "Impacting Interactivity (0000000e:kIOGPUCommandBufferCallbackErrorImpactingInteractivity).",
+            DeviceError,
+            None,
+        ),
+        (
+            "Discarded (victim of GPU error/recovery) (00000005:kIOGPUCommandBufferCallbackErrorInnocentVictim)",
+            DeviceError,
+            "at 64x80 (Discarded (victim of GPU error/recovery));",
+        ),
+        ("nobody knows", DeviceError, "at 64x80; close other programs"),
+    ],
+)
+def test_what_metal_says_is_told_with_what_to_do(text: str, kind: type[BonsaiError], words: str | None) -> None:
+    with pytest.raises(kind, match="smaller size") as caught:
+        device.raise_failure(RuntimeError(f"[METAL] Command buffer execution failed: {text}"), "64x80")
+    message = str(caught.value)
+    assert (words or f"at 64x80 ({text.partition(' (')[0]}); close") in message
+    assert ("bonsai-mlx doctor" in message) == (kind is DeviceError)
+    assert "kIOGPU" not in message
+
+
+def test_a_mistake_of_ours_is_no_failure_of_the_device() -> None:
+    device.raise_failure(RuntimeError("[broadcast_shapes] Shapes (2) and (3) cannot be broadcast."), "64x80")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from bonsai_mlx import Event, GenerationRequest, Pipeline, text_encoder
 from bonsai_mlx.catalog import lookup
 from bonsai_mlx.checkpoint import Checkpoint
-from bonsai_mlx.errors import CheckpointError, OutOfMemory, RequestError
+from bonsai_mlx.errors import CheckpointError, DeviceError, OutOfMemory, RequestError
 from bonsai_mlx.plan import CACHED_CONTEXTS
 from bonsai_mlx.text_encoder import EmbeddingCache
 
@@ -191,20 +191,29 @@ def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint:
         assert active() == before, f"after event {events}"
 
 
-def test_a_run_that_fails_frees_what_it_took(tiny: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("[metal::malloc] Attempting to allocate 9 bytes which is greater than the maximum", OutOfMemory),
+        ("[METAL] Command buffer execution failed: Impacting Interactivity (0000000e:kIOGPU)", DeviceError),
+        ("[broadcast_shapes] Shapes (2) and (3) cannot be broadcast.", RuntimeError),
+    ],
+)
+def test_a_run_that_fails_frees_what_it_took(
+    tiny: Pipeline, monkeypatch: pytest.MonkeyPatch, text: str, kind: type[Exception]
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(text)
+        yield
+
     expected = pixels(tiny)
     idle = active()
     with monkeypatch.context() as patch:
-        patch.setattr("bonsai_mlx.vae.decode", _runs_out_of_memory)
-        with pytest.raises(OutOfMemory, match="64x80; choose a smaller size"):
+        patch.setattr("bonsai_mlx.vae.decode", fails)
+        with pytest.raises(kind, match="cannot be broadcast" if kind is RuntimeError else "64x80.* a smaller size"):
             pixels(tiny)
     assert active() == idle
     assert np.array_equal(expected, pixels(tiny))
-
-
-def _runs_out_of_memory(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("[metal::malloc] Attempting to allocate 9 bytes which is greater than the maximum")
-    yield
 
 
 def test_a_picture_leaves_the_random_state_alone(tiny: Pipeline) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from bonsai_mlx.errors import OutOfMemory
+from bonsai_mlx.errors import DeviceError, OutOfMemory
 from bonsai_mlx.metadata import Recipe, SaveError
 from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
 
@@ -98,6 +98,8 @@ def misbehave(words: list[str]) -> None:
         raise RuntimeError("secret details at 0x7f00deadbeef in /usr/lib/site-packages")
     if "oom" in words:
         raise OutOfMemory("the device ran out of memory at 64x64; choose a smaller size")
+    if "gpu" in words:
+        raise DeviceError("the graphics device stopped the work at 64x64; try again")
     if "nospace" in words:
         raise SaveError("cannot save it: no space is left there") from OSError(errno.ENOSPC, "full")
     if "leak" in words:

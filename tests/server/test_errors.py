@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 
-from bonsai_mlx.errors import BonsaiError, CheckpointError, DownloadError, OutOfMemory, RequestError
+from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, DownloadError, OutOfMemory, RequestError
 from server.errors import Code, ErrorDetail, error_response, from_bonsai
 from tests.server.conftest import LiveServer
 
@@ -15,6 +15,7 @@ from tests.server.conftest import LiveServer
         (OutOfMemory("too large"), 507, "out_of_memory"),
         (CheckpointError("not here"), 409, "model_missing"),
         (DownloadError("no network"), 500, "failed"),
+        (DeviceError("it stopped the work"), 500, "failed"),
     ],
 )
 def test_the_engines_errors_become_answers(error: BonsaiError, status: int, code: str) -> None:

@@ -113,13 +113,22 @@ def test_a_lost_child_is_explained_and_replaced(
     with_worker(test)
 
 
-@pytest.mark.parametrize(("prompt", "code"), [("raise", "failed"), ("oom", "out_of_memory"), ("nospace", "disk_full")])
+@pytest.mark.parametrize(
+    ("prompt", "code", "words"),
+    [
+        ("raise", "failed", "failed unexpectedly"),
+        ("oom", "out_of_memory", "ran out of memory at 64x64"),
+        ("gpu", "failed", "the graphics device stopped the work at 64x64; try again"),
+        ("nospace", "disk_full", "no space is left"),
+    ],
+)
 def test_errors_come_in_words_for_people(
-    with_worker: Callable[..., None], tmp_path: Path, prompt: str, code: str
+    with_worker: Callable[..., None], tmp_path: Path, prompt: str, code: str, words: str
 ) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         error = (await collect(worker, command(tmp_path, prompt)))[-1]
         assert (error["event"], error["code"]) == ("error", code)
+        assert words in error["message"]
         assert "0x7f" not in error["message"]
         assert "site-packages" not in error["message"]
         pid = worker.pid
