@@ -156,7 +156,10 @@ function waitForQueue(error) {
 export function applyRecipe(recipe) {
   if (recipe.prompt !== undefined) setPrompt(recipe.prompt);
   if (recipe.model !== undefined) chooseModel(recipe.model);
-  if (isWhole(recipe.steps, 1, MAX_STEPS)) steps.value = String(recipe.steps);
+  if (isWhole(recipe.steps, 1, MAX_STEPS)) {
+    steps.value = String(recipe.steps);
+    remember("steps", recipe.steps);
+  }
   if (isWhole(recipe.seed, 0, MAX_SEED)) {
     setSeed(Number(recipe.seed));
     setLocked(true);

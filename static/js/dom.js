@@ -66,6 +66,21 @@ export function fill(element, ...children) {
 }
 
 /**
+ * Replace what an element holds; the focus stays on the control of the same name, or else goes to `home`.
+ * @param {HTMLElement} element
+ * @param {HTMLElement} home
+ * @param {...Child} children
+ */
+export function refill(element, home, ...children) {
+  const name = (/** @type {Element | null} */ control) => control?.getAttribute("aria-label") ?? control?.textContent;
+  const focused = element.contains(document.activeElement) ? name(document.activeElement) : null;
+  fill(element, ...children);
+  if (focused === null) return;
+  const control = [...element.querySelectorAll("a, button")].find((candidate) => name(candidate) === focused) ?? home;
+  /** @type {HTMLElement} */ (control).focus({ preventScroll: true });
+}
+
+/**
  * A drawing of the sprite in the page's markup.
  * @param {string} name
  * @param {string} [className]

@@ -16,7 +16,7 @@ import {
 
 const BANNER_DELAY_MS = 1500; // a blink of the network is not worth a banner
 const MAX_RETRY_MS = 15_000;
-const HIDDEN_MS = 60_000; // browsers allow six connections per server: a forgotten tab gives its one back
+const HIDDEN_MS = 20_000; // browsers allow six connections per server: a hidden tab gives its one back
 
 /** @type {EventSource | null} */
 let source = null;
@@ -91,10 +91,12 @@ function onVisibility() {
   }
 }
 
+/** The studio goes on while something is drawn, because its title tells how far that is. */
 function restWhileHidden() {
-  if (activeJobs().length) {
+  if (activeJobs().length && document.getElementById("stage")) {
     hiddenTimer = window.setTimeout(restWhileHidden, HIDDEN_MS);
   } else {
+    clearTimeout(retryTimer);
     source?.close();
     source = null;
   }

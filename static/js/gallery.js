@@ -100,15 +100,16 @@ async function load(afresh) {
     append(page.images);
     cursor = page.next_cursor;
     total = page.total;
+    watchEnd();
   } catch (error) {
     dropSkeletons();
+    if (mine === generation) nearEnd.disconnect(); // "More pictures" is how to try again
     toastError(error);
   } finally {
     if (mine === generation) {
       loading = false;
       sheet.removeAttribute("aria-busy");
       showState();
-      watchEnd();
     }
   }
 }
@@ -161,9 +162,15 @@ async function onClick(event) {
   }
 }
 
+/** Every word occurs, as the server searches. @param {string} text */
+const holdsWords = (text) =>
+  filter.q
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.toLowerCase().includes(word));
+
 /** @param {Picture} image */
-const matches = (image) =>
-  (!filter.favourite || image.favourite) && (!filter.q || image.prompt.toLowerCase().includes(filter.q.toLowerCase()));
+const matches = (image) => (!filter.favourite || image.favourite) && holdsWords(image.prompt);
 
 /** Put a picture where it belongs: before the first that is older. @param {Picture} image */
 function insert(image) {
@@ -206,4 +213,4 @@ subscribe("image_deleted", (id) => {
   const item = itemOf(id);
   if (item) leave(item);
 });
-subscribe("resync", () => scrollY < innerHeight && load(true));
+subscribe("resync", () => (scrollY < innerHeight ? load(true) : watchEnd()));

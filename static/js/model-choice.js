@@ -42,6 +42,7 @@ export function chooseModel(name) {
   const wanted = name.endsWith("binary") ? "binary" : "ternary";
   const radio = /** @type {HTMLInputElement} */ (document.querySelector(`[name=variant][value=${wanted}]`));
   radio.checked = true;
+  remember("variant", wanted);
   setSeedling(name.startsWith("seedling"));
 }
 
@@ -101,11 +102,17 @@ function bonsaiNote() {
   return [el("p", {}, WORDS[variant()], " ", trySeedling)];
 }
 
+let shownNote = "";
+
 function show() {
-  for (const name of ["ternary", "binary"])
-    byId(`${name}-sub`).textContent = subtitle(state.models.get(name)) || "\u00a0";
+  const subtitles = ["ternary", "binary"].map((name) => subtitle(state.models.get(name)));
+  byId("ternary-sub").textContent = subtitles[0] || "\u00a0";
+  byId("binary-sub").textContent = subtitles[1] || "\u00a0";
   const note = byId("model-note");
   note.hidden = !state.models.size;
+  const signature = [chosenModel(), isReady(variant()), ...subtitles].join();
+  if (signature === shownNote) return; // a button must not be replaced while it is pressed
+  shownNote = signature;
   fill(note, ...(chosenModel().startsWith("seedling") ? seedlingNote() : bonsaiNote()));
 }
 

@@ -42,7 +42,10 @@ const missingBytes = (model) => Math.max(0, model.bytes_total - model.bytes_pres
 
 /** A warning only: checkpoints share files, so less may be needed; the server decides. @param {Model} model */
 const lacksSpace = (model) =>
-  model.state !== "ready" && !model.embedded && diskFree > 0 && missingBytes(model) > diskFree;
+  !["ready", "downloading", "verifying"].includes(model.state) &&
+  !model.embedded &&
+  diskFree > 0 &&
+  missingBytes(model) > diskFree;
 
 /** @param {Model} model */
 function figures(model) {
@@ -84,12 +87,18 @@ function progress(model) {
 }
 
 /** @param {Model} model */
-function problems(model) {
+function problemTexts(model) {
   const found = [...model.problems, ...(model.download?.error ? [model.download.error] : [])];
   if (lacksSpace(model))
     found.push(
       `Needs up to ${formatBytes(missingBytes(model))}, but only ${formatBytes(diskFree)} are free on this disk.`,
     );
+  return found;
+}
+
+/** @param {Model} model */
+function problems(model) {
+  const found = problemTexts(model);
   if (!found.length) return null;
   const tone = model.state === "damaged" || model.state === "failed" ? "bad" : "warn";
   return el("div", { class: "notice", data: { tone } }, ...found.map((text) => el("p", {}, text)));
@@ -148,10 +157,28 @@ function card(model) {
   );
 }
 
-/** @param {Model} model  its card is replaced; a focused button keeps the focus where it still exists */
+/** What a card shows beside the progress of a download. @param {Model} model */
+const frameOf = (model) => JSON.stringify([model.state, model.bytes_total, model.path, problemTexts(model)]);
+
+/** @type {Map<string, string>} */
+const shownFrames = new Map();
+
+/**
+ * Progress comes ten times a second and is shown in place: a button that is replaced between press and release is never
+ * clicked. Where more changed the card is replaced; a focused button keeps the focus where it still exists.
+ * @param {Model} model
+ */
 function show(model) {
   const list = byId("models");
   const old = list.querySelector(`[data-name="${model.name}"]`);
+  const bar = old?.querySelector(".model-progress");
+  const nextBar = progress(model);
+  const frame = `${frameOf(model)} ${nextBar !== null}`;
+  if (old && frame === shownFrames.get(model.name)) {
+    if (bar && nextBar) bar.replaceWith(nextBar);
+    return;
+  }
+  shownFrames.set(model.name, frame);
   const focused = old?.contains(document.activeElement) ? document.activeElement?.getAttribute("data-action") : null;
   const next = card(model);
   if (old) old.replaceWith(next);

@@ -44,6 +44,7 @@ function onImage({ image }) {
 function onDeleted(id) {
   linkOf(id)?.closest("li")?.remove();
   byId("recent").hidden = !byId("strip").children.length;
+  markShown();
 }
 
 /** Fetch the newest pictures and show them. @returns {Promise<Picture[]>} */

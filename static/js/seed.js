@@ -11,6 +11,7 @@ let fresh = true;
 const field = () => /** @type {HTMLInputElement} */ (byId("seed"));
 
 function show() {
+  remember("seed", locked || fresh ? Number(field().value) : null); // what the next picture would have
   const lock = byId("seed-lock");
   const words = locked ? "Unlock the seed" : "Lock the seed";
   lock.setAttribute("aria-pressed", String(locked));
@@ -51,7 +52,7 @@ export function takeSeed() {
 export const seedText = () => field().value;
 
 export function startSeed() {
-  setSeed(remembered("seed", randomSeed()));
+  setSeed(remembered("seed", null) ?? randomSeed());
   byId("seed-dice").addEventListener("click", () => {
     setSeed(randomSeed());
     field().dispatchEvent(new Event("input", { bubbles: true }));
@@ -59,7 +60,6 @@ export function startSeed() {
   byId("seed-lock").addEventListener("click", () => setLocked(!locked));
   field().addEventListener("input", () => {
     fresh = true;
-    remember("seed", Number(field().value));
     show();
   });
 }

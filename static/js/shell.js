@@ -69,4 +69,4 @@ subscribe("connection", showConnection);
 subscribe("memory", showEngine);
 subscribe("job", showEngine);
 subscribe("worker", onWorker);
-connect();
+if (!document.hidden) connect(); // a tab opened in the background connects when it is looked at

@@ -3,7 +3,8 @@
 
 import { cancelJob, getImage } from "./api.js";
 import { compareView } from "./compare.js";
-import { byId, button, el, fill } from "./dom.js";
+import { byId, button, el, fill, refill } from "./dom.js";
+import { predictedPeak } from "./sizes.js";
 import { groupFoot, stageFoot } from "./stage-foot.js";
 import { emptyStage, problemOf } from "./stage-states.js";
 import { isActive, putImage, putJob, state, subscribe } from "./store.js";
@@ -114,7 +115,8 @@ function render() {
   if (next !== layout) {
     layout = next;
     tiles.clear();
-    fill(
+    refill(
+      byId("stage"),
       byId("stage"),
       el("div", { class: "stage-body" }, stageBody(jobs)),
       el("div", { class: "stage-foot", id: "stage-foot" }),
@@ -130,9 +132,13 @@ function renderFoot(jobs) {
   if (jobs.some(isActive)) return showProgress(foot, jobs);
   const id = shownImage();
   const image = id ? state.images.get(id) : undefined;
-  const content = image ? stageFoot(image) : jobs.length > 1 ? groupFoot(jobs) : null;
-  foot.hidden = !content;
-  if (content) fill(foot, ...content);
+  foot.hidden = !image && jobs.length < 2;
+  const shows = image
+    ? JSON.stringify([image.id, image.favourite, predictedPeak(image.model, image)])
+    : jobs.map((job) => job.status).join();
+  if (foot.hidden || foot.dataset.shows === shows) return; // what did not change keeps the focus and the pointer
+  foot.dataset.shows = shows;
+  refill(foot, byId("stage"), ...(image ? stageFoot(image) : groupFoot(jobs)));
 }
 
 /**
@@ -145,7 +151,10 @@ function showProgress(foot, jobs) {
   const done = jobs.filter((job) => !isActive(job)).length;
   const total = jobs.reduce((sum, job) => sum + (isActive(job) ? job.progress : 1), 0) / jobs.length;
   foot.hidden = false;
-  if (!foot.querySelector("progress")) fill(foot, progressFrame(current));
+  if (!foot.querySelector("progress")) {
+    delete foot.dataset.shows;
+    refill(foot, byId("stage"), progressFrame(current));
+  }
   const several = jobs.length > 1 ? `Picture ${Math.min(done + 1, jobs.length)} of ${jobs.length}: ` : "";
   const words = `${several}${statusWords(current)}`;
   byId("stage-words").textContent = words;
@@ -193,7 +202,10 @@ export function startStage() {
   subscribe("image", render);
   subscribe("sizes", render);
   subscribe("image_deleted", (id) => {
-    if (shownImage() === id) showNothing();
+    if (shownImage() !== id) return;
+    const [newest] = [...state.images.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+    if (newest) showImage(newest, { byDefault: true });
+    else showNothing();
   });
   subscribe("model", () => layout === "empty" && ((layout = ""), render()));
   setInterval(() => !isIdle() && render(), 500); // the time left counts down between events

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx import metadata
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, drawn, make_picture
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, drawn, make_picture
 
 pytestmark = pytest.mark.browser
 
@@ -43,16 +43,64 @@ def test_search_favourites_delete_and_undo(site: Site, pictures: list[str], open
     expect(first.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "true")
 
 
-def test_scrolling_loads_the_rest(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+def test_every_word_counts_and_enter_searches(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{site.url}/gallery")
+    page.get_by_role("searchbox").fill("three gallery")
+    expect(page.locator("#total")).to_have_text("1 picture with “three gallery”")
+    heart = page.locator(".print").get_by_role("button", name="Favourite")
+    pressed = heart.get_attribute("aria-pressed") == "true"
+    heart.click()
+    expect(heart).to_have_attribute("aria-pressed", str(not pressed).lower())
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.get_by_role("button", name="Favourites")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator(".print")).to_have_count(1)
+
+
+def in_pages_of_three(page: Page, site: Site, prompt: str) -> list[str]:
+    """The gallery with four more pictures and answers of at most three; returns the requests that follow."""
     for seed in range(4):
-        make_picture(site, "one of many", seed=seed)
+        make_picture(site, prompt, seed=seed)
+    asked: list[str] = []
+
+    def on_request(route: Route) -> None:
+        asked.append(route.request.url)
+        route.continue_(url=route.request.url.replace("limit=60", "limit=3"))
+
+    page.route(re.compile(r"/images\?"), on_request)
+    page.goto(f"{site.url}/gallery")
+    expect(page.locator("#engine-mark")).to_be_visible()
+    return asked
+
+
+def test_scrolling_loads_the_rest(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
-    page.route(
-        re.compile(r"/images\?"), lambda route: route.continue_(url=route.request.url.replace("limit=60", "limit=3"))
-    )
-    page.goto(f"{site.url}/gallery?q=one+of+many")
+    asked = in_pages_of_three(page, site, "one of many")
+    page.get_by_role("searchbox").fill("one of many")
     expect(page.locator(".print:not(.skeleton)")).to_have_count(4)
     expect(page.locator("#more")).to_be_hidden()
+    assert ["cursor" in url for url in asked] == [False, True]
+
+
+def test_a_page_that_fails_waits_to_be_asked_for(
+    site: Site, pictures: list[str], open_page: Callable[..., Page], watch: Watch
+) -> None:
+    watch.expected = ["status of 500"]
+    page = open_page("about:blank")
+    in_pages_of_three(page, site, "one of four")
+    failed: list[str] = []
+
+    def fail(route: Route) -> None:
+        failed.append(route.request.url)
+        route.fulfill(status=500, json={"error": {"code": "internal", "message": "It broke."}})
+
+    page.route(re.compile(r"/images\?.*cursor="), fail)
+    page.get_by_role("searchbox").fill("one of four")
+    expect(page.get_by_text("It broke.")).to_be_visible()
+    page.wait_for_timeout(500)  # a loop would have asked many times by now
+    assert len(failed) == 1
+    page.unroute(re.compile(r"/images\?.*cursor="))
+    page.get_by_role("link", name="More pictures").click()
+    expect(page.locator(".print:not(.skeleton)")).to_have_count(4)
 
 
 def test_it_can_be_read_without_scripts(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:

@@ -59,6 +59,25 @@ def test_a_download_shows_bytes_speed_and_time_and_can_be_paused(site: Site, ope
     assert calls == ["POST /models/ternary/pause", "POST /models/ternary/resume"]
 
 
+def test_a_button_can_be_pressed_while_a_download_goes_on(site: Site, open_page: Callable[..., Page]) -> None:
+    """Progress comes many times during one press of a mouse button."""
+    page = open_page("about:blank")
+    calls = with_state(page, site, state="downloading", download=DOWNLOAD)
+    pause = page.locator(".model").first.get_by_role("button", name="Pause")
+    expect(pause).to_be_visible()
+    page.evaluate(
+        """async () => {
+            const script = document.querySelector("script[src*='models.js']");
+            const { putModel, state } = await import(new URL("store.js", script.src));
+            const { download, ...model } = state.models.get("ternary");
+            setInterval(() => putModel({ ...model, download: { ...download, bytes_done: Date.now() % 1e9 } }), 20);
+        }"""
+    )
+    pause.click(delay=200)
+    expect(page.locator(".model").first.get_by_role("button", name="Resume")).to_be_visible()
+    assert calls == ["POST /models/ternary/pause"]
+
+
 def test_deleting_asks_first(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
     calls = with_state(page, site, state="ready", bytes_present=4 * GB)

@@ -10,7 +10,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bonsai_mlx.catalog import lookup
-from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, Watch, draw, drawn, wait_until_ready
+from tests.browser.driver import (
+    DRAWN_WITHIN_MS,
+    LASTING_STEPS,
+    Site,
+    Watch,
+    draw,
+    drawn,
+    make_picture,
+    wait_until_ready,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -258,3 +267,52 @@ def test_try_now_does_not_wait_for_the_next_attempt(studio: Page, watch: Watch) 
     expect(banner).to_be_visible()
     studio.get_by_role("button", name="Try now").click()
     expect(banner).to_be_hidden()
+
+
+def test_a_locked_seed_survives_a_reload(studio: Page) -> None:
+    seed = studio.get_by_label("Seed", exact=True)
+    before = seed.input_value()
+    studio.get_by_role("button", name="Lock the seed").click()
+    studio.reload()
+    expect(seed).to_have_value(before)
+    expect(studio.get_by_text("The seed is locked")).to_be_visible()
+
+
+def test_the_picture_keeps_a_size_in_a_low_window(site: Site, open_page: Callable[..., Page]) -> None:
+    make_picture(site, "seen in a low window", width=256, height=256)
+    page = open_page(site.url, viewport={"width": 844, "height": 340})
+    expect(page.locator("#stage .frame img")).to_be_visible()
+    box = page.locator("#stage .frame").bounding_box()
+    assert box is not None
+    assert min(box["width"], box["height"]) > 150
+
+
+def test_the_focus_stays_on_the_stage(site: Site, studio: Page) -> None:
+    newer = make_picture(site, "to be favoured and deleted")
+    studio.locator(f"#strip a[data-id='{newer}']").click()
+    drawn(studio, "to be favoured and deleted")
+    heart = studio.locator("#stage").get_by_role("button", name="Favourite")
+    heart.press("Enter")
+    expect(heart).to_have_attribute("aria-pressed", "true")
+    expect(heart).to_be_focused()
+    make_picture(site, "by another program")
+    expect(studio.locator("#strip a img").first).to_have_attribute("alt", "by another program")
+    expect(heart).to_be_focused()
+    studio.locator("#stage").get_by_role("button", name="Delete").press("Enter")
+    expect(studio.locator(f"#strip a[data-id='{newer}']")).to_have_count(0)
+    drawn(studio, "by another program")
+    expect(studio.locator("#stage")).to_be_focused()  # not the next picture's Delete
+
+
+def test_a_tab_in_the_background_takes_no_connection(site: Site, open_page: Callable[..., Page]) -> None:
+    """A browser has six for a server: as many forgotten tabs would stop every page of it."""
+    page = open_page("about:blank")
+    page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => !window.looked, configurable: true })")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{site.url}/gallery")
+    expect(page.locator("#theme-button")).to_be_visible()
+    assert f"{site.url}/events" not in asked
+    page.evaluate("() => { window.looked = true; document.dispatchEvent(new Event('visibilitychange')); }")
+    expect(page.locator("#engine-mark")).to_be_visible()
+    assert f"{site.url}/events" in asked
