@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear, silu
 
 from bonsai_mlx import scheduler
 
@@ -168,10 +169,11 @@ def from_uint8(pixels: Tensor) -> Tensor:
 
 
 def quicken() -> None:
-    """On a CPU, replace two functions inside diffusers' transformer by faster ones that give the same values.
+    """On a CPU, replace three functions inside diffusers' transformer by faster ones that give the same values.
 
     Attention as plain products: the backward pass of the CPU's fused attention takes a third of a step. Rotation of
-    channel pairs as a product with a constant matrix: strided shuffles are slow. A GPU keeps what diffusers has.
+    channel pairs as a product with a constant matrix: strided shuffles are slow. The single-stream blocks' fused
+    products in parts: to join the gradients of the parts takes as long as the products. A GPU keeps what diffusers has.
     """
     if device().type != "cpu":
         return
@@ -180,6 +182,7 @@ def quicken() -> None:
     module = cast(Any, transformer_flux2)
     module.dispatch_attention_fn = _plain_attention
     module.apply_rotary_emb = _rotation_by(_pair_swap(64))
+    module.Flux2ParallelSelfAttnProcessor.__call__ = _in_parts(module.apply_rotary_emb)
 
 
 def _plain_attention(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Tensor:
@@ -188,6 +191,22 @@ def _plain_attention(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Ten
     q, k, v = (x.transpose(1, 2).reshape(batch * heads, tokens, channels) for x in (query, key, value))
     weights = torch.softmax(torch.bmm(q * channels**-0.5, k.mT).float(), -1).to(v.dtype)
     return torch.bmm(weights, v).view(batch, heads, tokens, channels).transpose(1, 2)
+
+
+def _in_parts(rotate: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A single-stream block's attention and MLP, each part by a product of its own with a part of the fused weight."""
+
+    def attend(_: Any, attn: Any, hidden_states: Tensor, _mask: None = None, image_rotary_emb: Any = None) -> Tensor:
+        width, inner = attn.inner_dim, attn.mlp_hidden_dim
+        parts = attn.to_qkv_mlp_proj.weight.split([width, width, width, inner, inner])
+        query, key, value, gate, up = (linear(hidden_states, part) for part in parts)
+        query, key, value = (x.unflatten(-1, (-1, attn.head_dim)) for x in (query, key, value))
+        query, key = (rotate(x, image_rotary_emb) for x in (attn.norm_q(query), attn.norm_k(key)))
+        attended, gated = _plain_attention(query, key, value).flatten(2), silu(gate) * up
+        outer = attn.to_out.weight.split([width, inner], dim=1)
+        return linear(attended, outer[0]) + linear(gated, outer[1])
+
+    return attend
 
 
 def _pair_swap(channels: int) -> Tensor:

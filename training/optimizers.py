@@ -91,13 +91,12 @@ def is_matrix(name: str, parameter: nn.Parameter) -> bool:
 def orthogonal(matrices: Tensor) -> Tensor:
     """Matrices [n, rows, columns] with singular values pushed to about 1; float32."""
     a, b, c = _ITERATION
-    x = matrices.to(torch.bfloat16)
-    tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = (matrices.mT if tall else matrices).to(torch.bfloat16).contiguous()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS):  # x <- a x + (b g + c g g) x with g = x x', sums and products at once
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).float()
 
 
