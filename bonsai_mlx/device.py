@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal, TypeVar, cast
@@ -84,9 +85,21 @@ def release_cache() -> None:
     mx.clear_cache()
 
 
-def limit_cache(*, small: bool = False) -> None:
-    """Bound the buffers MLX keeps for reuse."""
-    mx.set_cache_limit(SMALL_CACHE_LIMIT_BYTES if small else CACHE_LIMIT_BYTES)
+@contextmanager
+def memory_goal(peak_bytes: int, *, small_cache: bool = False) -> Iterator[None]:
+    """Within it MLX aims at this peak, and keeps few freed buffers for reuse beside it.
+
+    A GPU holds what its queued kernels read until they have run, and MLX queues some ten batches of them: without a
+    goal, work that needs little at any moment holds much. Above it MLX waits for the GPU instead of queueing more; it
+    is no cap, work that needs more gets it (see `mx.set_memory_limit`).
+    """
+    cache_bytes = SMALL_CACHE_LIMIT_BYTES if small_cache else CACHE_LIMIT_BYTES
+    before = mx.set_cache_limit(cache_bytes), mx.set_memory_limit(peak_bytes + cache_bytes)
+    try:
+        yield
+    finally:
+        mx.set_memory_limit(before[1])
+        mx.set_cache_limit(before[0])
 
 
 def raise_failure(error: RuntimeError, size: str) -> None:

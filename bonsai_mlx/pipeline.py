@@ -61,7 +61,6 @@ class Pipeline:
         self._contexts = EmbeddingCache(CACHED_CONTEXTS)
         self._modulations: dict[tuple[int, int], list[StepModulation]] = {}
         self._preview: LatentPreview | None = None
-        device.limit_cache(small=memory_limit_bytes is not None)
 
     @classmethod
     def from_pretrained(
@@ -118,8 +117,9 @@ class Pipeline:
         request = request.resolved(steps=checkpoint.recommended_steps, size=checkpoint.recommended_size)
         latents = self._initial_latents(request)
         plan = self.plan(request)
+        goal = device.memory_goal(plan.peak_bytes, small_cache=self.memory_limit_bytes is not None)
         try:
-            with nullcontext(memory) if memory else RunMemory() as meter:
+            with goal, nullcontext(memory) if memory else RunMemory() as meter:
                 yield from _Run(self, request, latents, plan, meter).events()
         except RuntimeError as error:
             device.raise_failure(error, f"{request.width}x{request.height}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import mlx.core as mx
 import pytest
 
@@ -54,12 +56,10 @@ def test_a_gpu_computes_in_bfloat16_with_fused_attention() -> None:
     assert not device.has_fused_attention(512)  # the VAE's
 
 
-def test_the_cache_is_bounded_and_can_be_given_back() -> None:
-    device.limit_cache()
+def test_the_cache_can_be_given_back() -> None:
     mx.eval(mx.zeros((1 << 20,)))
     device.release_cache()
     assert mx.get_cache_memory() == 0
-    assert mx.set_cache_limit(device.CACHE_LIMIT_BYTES) == device.CACHE_LIMIT_BYTES
 
 
 def test_describes_itself_in_plain_values() -> None:
@@ -104,13 +104,28 @@ def test_a_mistake_of_ours_is_no_failure_of_the_device() -> None:
     ("small", "limit"), [(False, device.CACHE_LIMIT_BYTES), (True, device.SMALL_CACHE_LIMIT_BYTES)]
 )
 def test_the_cache_of_freed_buffers_is_bounded(small: bool, limit: int) -> None:
-    try:
-        device.limit_cache(small=small)
+    with device.memory_goal(1 << 30, small_cache=small):
         for _ in range(24):
             arrays = [mx.zeros(4 << 20) for _ in range(24)]  # 16 MiB each
             mx.eval(arrays)
             del arrays
         assert 0 < mx.get_cache_memory() <= limit
-    finally:
-        device.limit_cache()
-        mx.clear_cache()
+    mx.clear_cache()
+
+
+def test_a_goal_holds_as_long_as_it_is_aimed_at() -> None:
+    before = limits()
+    with device.memory_goal(3 << 30):
+        assert limits() == (device.CACHE_LIMIT_BYTES, (3 << 30) + device.CACHE_LIMIT_BYTES)
+    assert limits() == before
+    with suppress(ZeroDivisionError), device.memory_goal(3 << 30):
+        raise ZeroDivisionError
+    assert limits() == before
+
+
+def limits() -> tuple[int, int]:
+    """MLX's bounds on freed buffers and on memory; reading one means setting it."""
+    cache, memory = mx.set_cache_limit(1 << 30), mx.set_memory_limit(1 << 30)
+    mx.set_cache_limit(cache)
+    mx.set_memory_limit(memory)
+    return cache, memory

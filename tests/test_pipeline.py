@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import Event, GenerationRequest, Pipeline, text_encoder
+from bonsai_mlx import Event, GenerationRequest, Pipeline, device, text_encoder
 from bonsai_mlx.catalog import lookup
 from bonsai_mlx.checkpoint import Checkpoint
 from bonsai_mlx.errors import CheckpointError, DeviceError, OutOfMemory, RequestError
@@ -172,6 +172,33 @@ def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
         assert active() == idle, f"after event {events}"
         assert mx.get_cache_memory() < 100_000  # small change that the closed frames held
     assert np.array_equal(expected, pixels(tiny))
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_mlx_aims_at_the_plan_s_peak_while_it_draws(tiny_checkpoint: Callable[..., Path], limited: bool) -> None:
+    request = GenerationRequest("a red house", **SMALL)
+    checkpoint = Checkpoint.open(tiny_checkpoint())
+    peak = Pipeline(checkpoint).plan(request).peak_bytes
+    pipe = Pipeline(checkpoint, memory_limit_bytes=peak if limited else None)
+    cache = device.SMALL_CACHE_LIMIT_BYTES if limited else device.CACHE_LIMIT_BYTES
+    before = memory_goal()
+    running = pipe.run(request)
+    phases = set()
+    for event in running:
+        phases.add(event.phase)
+        assert memory_goal() == peak + cache
+        if event.phase == "denoise":
+            break
+    running.close()
+    assert phases == {"load", "encode", "denoise"}
+    assert memory_goal() == before
+
+
+def memory_goal() -> int:
+    """What MLX aims at; reading it means setting it."""
+    goal = mx.set_memory_limit(1 << 30)
+    mx.set_memory_limit(goal)
+    return goal
 
 
 def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint: Callable[..., Path]) -> None:
