@@ -31,7 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
-from bonsai_mlx.errors import BonsaiError, CheckpointError, OutOfMemory, RequestError
+from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, OutOfMemory, RequestError
 from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Engine:
                 self._channel.send("cancelled", job=job)
         except Exception as error:
             traceback.print_exc()  # to the server's log; the client gets words of ours
-            self._channel.send("error", job=job, **describe(error))
+            self._channel.send("error", job=job, device_lost=isinstance(error, DeviceError), **describe(error))
         finally:
             self._inbox.forget(job)
             self.busy.clear()

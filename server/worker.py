@@ -172,9 +172,9 @@ class Worker:
             await self.start()
             self._become("busy")
             self.model = command["checkpoint"]["model"]
-            self._send("run", **command)
             if self._cancelled == command["job"]:  # while there was no process to tell
                 self._send("cancel", job=command["job"])
+            self._send("run", **command)
             last: Message | None = None
             while last is None or last["event"] == "progress":
                 message = await self._next_message(allowed_silence_s(last))
@@ -187,7 +187,10 @@ class Worker:
             await self.stop()
             raise
         self._losses, self._cancelled = 0, None
-        self._become("idle")
+        if last.get("device_lost"):  # macOS may refuse all further work of a process whose work the GPU gave up
+            await self.stop()
+        else:
+            self._become("idle")
 
     def cancel(self, job: str) -> None:
         """Ask the child to stop a run; it does after the step it is in."""
