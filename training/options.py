@@ -202,13 +202,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 48,
         "piece": 24,  # a core each, see `pieces`
         "minutes": {
-            "vae": 45.0,
-            "flow": 360.0,
-            "guidance": 40.0,
-            "steps": 60.0,
-            "ternary": 60.0,
-            "binary": 60.0,
-            "decoder": 20.0,
+            "vae": 35.0,
+            "flow": 180.0,
+            "guidance": 13.0,
+            "steps": 25.0,
+            "ternary": 36.0,
+            "binary": 44.0,
+            "decoder": 8.0,
         },
     },
     "smoke": {
