@@ -16,11 +16,13 @@ from torch import Tensor
 from .networks import allow_recompiling, autocast
 
 Result = TypeVar("Result")
+_CRUMB = 2  # samples: fewer are not worth a thread of their own
 
 
 def in_pieces(compute: Callable[..., Result], piece: int | None, *tensors: Tensor) -> list[Result]:
     """compute(...), in bfloat16, of the same samples of all tensors, `piece` at a time; None: of all at once."""
-    parts = list(zip(*(tensor.split(piece or len(tensor)) for tensor in tensors), strict=True))
+    size = _size(len(tensors[0]), piece)
+    parts = list(zip(*(tensor.split(size) for tensor in tensors), strict=True))
     graded = torch.is_grad_enabled()
 
     def computed(part: Sequence[Tensor]) -> Result:
@@ -56,6 +58,11 @@ def backward(means: Callable[..., Tensor], piece: int | None, *tensors: Tensor) 
 def imitated(velocity: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """For `backward`: the mean squared distance from its first argument of what `velocity` makes of the others."""
     return lambda target, *inputs: (velocity(*inputs) - target).square().mean()[None]
+
+
+def _size(count: int, piece: int | None) -> int:
+    """Samples of a piece: fewer than `piece` where a core would be left without one, but no crumbs."""
+    return min(piece, max(_CRUMB, -(-count // torch.get_num_threads()))) if piece else count
 
 
 @cache

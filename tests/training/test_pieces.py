@@ -66,3 +66,13 @@ def test_what_goes_wrong_in_a_piece_is_told(threads: int) -> None:
 
     with pytest.raises(ValueError, match="2 samples"):
         in_pieces(compute, 2, torch.zeros(4))
+
+
+def test_few_samples_are_shared_out_over_the_cores(threads: int) -> None:
+    def sizes(count: int, piece: int | None) -> list[int]:
+        return in_pieces(len, piece, torch.zeros(count))
+
+    assert sizes(9, 4) == ([4, 4, 1] if threads == 1 else [3, 3, 3])
+    assert sizes(3, 4) == ([3] if threads == 1 else [2, 1])
+    assert sizes(24, 4) == [4] * 6
+    assert sizes(9, None) == [9]
