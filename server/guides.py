@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,11 +24,18 @@ class Server:
     model: str  # what clients call the default model
     size: str  # its own size, "512x512"
     token: bool  # whether a token is needed
+    command: str = "bonsai-mlx"  # the program, as another one can start it
 
     @property
     def key(self) -> str:
         """What to give as an API key; most programs insist on one, and without a token any text will do."""
         return "YOUR-TOKEN" if self.token else "x"
+
+    @property
+    def keyless(self) -> str:
+        """What to know of a program whose settings name no token."""
+        words = "It has to send the header “Authorization: Bearer YOUR-TOKEN”; if it cannot, use a server without one."
+        return words if self.token else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ def _apps(server: Server) -> list[Guide]:
     address, model, size = server.address, server.model, server.size
     basic = (("API Auth String", "bonsai:YOUR-TOKEN"),) if server.token else ()
     docker = "When Open WebUI runs in Docker, write host.docker.internal in place of the host; Bonsai must then listen "
-    docker += "on more than this computer: bonsai-mlx serve --host 0.0.0.0 --allowed-host host.docker.internal."
+    docker += "on more than this computer: scripts/server --host 0.0.0.0 --allowed-host host.docker.internal."
     return [
         Guide(
             "Open WebUI, OpenAI engine",
@@ -95,12 +103,14 @@ def _apps(server: Server) -> list[Guide]:
             "ollama",
             "Settings, Image Generation",
             (("Provider", "Ollama"), ("Base URL", address), ("Model", f"{model}:latest"), ("Size", size)),
+            note=server.keyless,
         ),
         Guide(
             "AnythingLLM, as Lemonade",
             "lemonade",
             "Settings, Image Generation",
             (("Provider", "Lemonade"), ("Base URL", f"{address}/api/v1"), ("Model", model), ("Size", size)),
+            note=server.keyless,
         ),
         Guide(
             "LibreChat, OpenAI image tool",
@@ -114,7 +124,8 @@ def _apps(server: Server) -> list[Guide]:
             "a1111",
             "the file .env",
             code=f"SD_WEBUI_URL={address}",
-            note="It asks for 22 steps at 1024x1024; the server draws as many steps as the model was made for.",
+            note="It asks for 22 steps at 1024x1024; the server draws as many steps as the model was made for. "
+            + server.keyless,
         ),
     ]
 
@@ -126,6 +137,7 @@ def _authentication(server: Server) -> tuple[tuple[str, str], ...]:
 def _libraries(server: Server) -> list[Guide]:
     address, model, size, key = server.address, server.model, server.size, server.key
     width, height = size.split("x")
+    headers = ', headers={"Authorization": "Bearer YOUR-TOKEN"}' if server.token else ""
     python = f"""import base64
 from openai import OpenAI
 
@@ -152,7 +164,7 @@ Image image = model.generate("a bonsai tree").content();"""
     ollama = f"""import base64
 import ollama
 
-answer = ollama.Client(host="{address}").generate(
+answer = ollama.Client(host="{address}"{headers}).generate(
     model="{model}", prompt="a bonsai tree", width={width}, height={height}
 )
 open("bonsai.png", "wb").write(base64.b64decode(answer.image))"""
@@ -171,7 +183,8 @@ def _tools(server: Server) -> list[Guide]:
   -d '{{"prompt": "a bonsai tree", "seed": 7}}' -o bonsai.png"""
     openai = f"""curl -s {address}/v1/images/generations{header} \\
   -d '{{"prompt": "a bonsai tree", "size": "{server.size}", "seed": 7}}'"""
-    mcp = '{"mcpServers": {"bonsai": {"command": "bonsai-mlx", "args": ["mcp", "--url", "' + address + '"]}}}'
+    started = {"command": server.command, "args": ["mcp", "--url", address]}
+    mcp = json.dumps({"mcpServers": {"bonsai": started}})
     return [
         Guide("curl, a file", "native", "a terminal", code=curl),
         Guide("curl, OpenAI's answer", "openai", "a terminal", code=openai),
@@ -183,12 +196,13 @@ def _tools(server: Server) -> list[Guide]:
                 ("Server", address),
                 ("Backend", f"{server.model}-mlx" if server.model.startswith("bonsai") else server.model),
             ),
-            note="POST /generate, POST /generate/compare and GET /backends answer as the demo's own server does.",
+            note="POST /generate, POST /generate/compare and GET /backends answer as the demo's own server does. "
+            + server.keyless,
         ),
         Guide(
             "Assistants with tools (MCP)",
             "native",
-            "pip install 'bonsai-mlx[mcp]', then in the assistant's list of MCP servers",
+            "scripts/setup --extra mcp, then in the assistant's list of MCP servers",
             code=mcp,
             note="Set BONSAI_TOKEN in its environment." if server.token else "",
         ),

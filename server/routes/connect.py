@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
@@ -40,7 +43,9 @@ async def connect(studio: StudioDep, request: Request) -> HTMLResponse:
     address = f"{request.url.scheme}://{request.headers['host']}"
     model = studio.models.get(studio.models.default())
     width, height = model.recommended_size
-    server = Server(address, public_name(model.name), f"{width}x{height}", studio.settings.token is not None)
+    token, program = studio.settings.token is not None, Path(sys.executable).with_name("bonsai-mlx")
+    command = str(program) if program.is_file() else "bonsai-mlx"
+    server = Server(address, public_name(model.name), f"{width}x{height}", token, command)
     context = {
         "version": __version__,
         "page": "connect",
