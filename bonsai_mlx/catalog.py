@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import CheckpointError
+from .program import command
 
 Variant = Literal["ternary", "binary"]
 
@@ -94,7 +95,7 @@ class Entry:
     @property
     def remedy(self) -> str:
         """What to run to download this checkpoint, to resume a download or to repair damaged files."""
-        return "reinstall bonsai-mlx" if self.embedded else f"bonsai-mlx download {self.name}"
+        return "reinstall bonsai-mlx" if self.embedded else f"{command()} download {self.name}"
 
 
 def lookup(name: str) -> Entry:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from .errors import CheckpointError
 from .layout import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig, whole_number, whole_numbers
+from .program import command
 from .request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Checkpoint:
     def open(cls, root: Path | str, *, repair: str | None = None) -> Checkpoint:
         """Open and verify `root`. Raises CheckpointError; `repair` is the command to suggest for damaged files."""
         root = Path(root).expanduser()
-        reader = _Reader(root, repair or "get the checkpoint again (bonsai-mlx download --help)")
+        reader = _Reader(root, repair or f"get the checkpoint again ({command()} download --help)")
         if not root.is_dir():
             raise CheckpointError(f"{root}: there is no such checkpoint folder; {reader.repair}")
         return reader.read()

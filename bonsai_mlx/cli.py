@@ -17,6 +17,7 @@ from typing import Any
 from . import __version__
 from .catalog import CATALOG, Entry, resolve
 from .errors import BonsaiError
+from .program import command
 from .units import byte_size
 
 PROGRAM = "bonsai-mlx"
@@ -160,7 +161,7 @@ def _models(arguments: argparse.Namespace) -> int:
         print(f"{row['name']:<17} {_state_words(row):<34} {row['path'] or row['repo']}")
     if all(row["state"] == "ready" for row in rows):
         return 0
-    print("\nGet one with: bonsai-mlx download ternary    (or binary, or both)")
+    print(f"\nGet one with: {command()} download ternary    (or binary, or both)")
     return 0
 
 

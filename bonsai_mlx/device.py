@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, cast
 import mlx.core as mx
 
 from .errors import DeviceError, OutOfMemory
+from .program import command
 
 Backend = Literal["metal", "cuda", "cpu"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,7 +117,8 @@ def raise_failure(error: RuntimeError, size: str) -> None:
         cause = _METAL_CAUSE.search(text)
         raise DeviceError(
             f"the graphics device stopped the work at {size}{f' ({cause[1]})' if cause else ''}; close other programs "
-            "that use it, choose a smaller size, and try again; if it stays so, see what this says: bonsai-mlx doctor"
+            "that use it, choose a smaller size, and try again; if it stays so, see what this says: "
+            f"{command()} doctor"
         ) from error
 
 

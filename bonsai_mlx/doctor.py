@@ -26,11 +26,11 @@ from .catalog import CATALOG, Entry
 from .checkpoint import Checkpoint
 from .errors import CheckpointError
 from .hub_terminal import format_bytes
+from .program import command
 
 Level = Literal["ok", "warning", "problem"]
 MINIMUM_MLX = (0, 32, 4)  # the first release with 1-bit kernels
 _LOW_DISK_BYTES, _LOW_MEMORY_BYTES = 500_000_000, 1_500_000_000
-_REINSTALL = "pip install --force-reinstall mlx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,18 @@ def mlx_version() -> Check:
         version = importlib.metadata.version("mlx")
         import mlx.core
     except importlib.metadata.PackageNotFoundError:
-        return Check("mlx", "problem", "MLX is not installed", "pip install 'mlx>=0.32.4' (Linux: 'mlx[cpu]>=0.32.4')")
+        return Check("mlx", "problem", "MLX is not installed", _install())
     except ImportError as error:
-        remedy = _REINSTALL if sys.platform == "darwin" else "pip install --force-reinstall 'mlx[cpu]'"
-        return Check("mlx", "problem", f"MLX {version} cannot be loaded ({error})", remedy)
+        return Check("mlx", "problem", f"MLX {version} cannot be loaded ({error})", _install("--force-reinstall"))
     if _numbers(mlx.core.__version__) < MINIMUM_MLX:
-        return Check("mlx", "problem", f"MLX {version} has no 1-bit kernels", "pip install --upgrade 'mlx>=0.32.4'")
+        return Check("mlx", "problem", f"MLX {version} has no 1-bit kernels", _install("--upgrade"))
     return Check("mlx", "ok", f"MLX {version}")
+
+
+def _install(*options: str) -> str:
+    """The command that installs an MLX that will do."""
+    package = "mlx>=0.32.4" if sys.platform == "darwin" else "mlx[cpu]>=0.32.4"
+    return " ".join([command("pip"), "install", *options, f"'{package}'"])
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -173,7 +178,7 @@ def backend() -> Check:
     if about["backend"] == "cpu" and sys.platform == "darwin":
         return Check("backend", "warning", f"{detail}: Metal is not available", "run outside a virtual machine")
     if about["backend"] == "cpu" and shutil.which("nvidia-smi"):
-        return Check("backend", "warning", f"{detail}, though there is an NVIDIA GPU", "pip install 'bonsai-mlx[cuda]'")
+        return Check("backend", "warning", f"{detail}, though there is an NVIDIA GPU", "scripts/setup --force")
     return Check("backend", "ok", detail)
 
 
@@ -202,7 +207,8 @@ def product_check(product: Any) -> Check:
     if product.ok:
         return Check("self-test", "ok", f"{product.name} is right ({product.elapsed_s:.2f} s)")
     fault = product.failure or f"is WRONG: off by {product.error:.2g} times the size of the result"
-    remedy = f"this MLX computes wrongly here, and so would every picture; {_REINSTALL}, or install another version"
+    again = _install("--force-reinstall")
+    remedy = f"this MLX computes wrongly here, and so would every picture; {again}, or install another version"
     return Check("self-test", "problem", f"{product.name} {fault}", remedy)
 
 

@@ -20,6 +20,7 @@ from . import hub
 from .catalog import Entry, resolve
 from .errors import BonsaiError, CheckpointError
 from .hub_progress import DownloadProgress
+from .program import command
 
 BOTH = ("ternary", "binary")
 _EVERY_S = {True: 0.2, False: 5.0}  # between two updates, on a terminal and in a log
@@ -140,7 +141,7 @@ def _ready_words(entry: Entry, place: Path | None, revision: str | None) -> str:
     named = hub.status(entry).path
     if revision is None or place or path == named:
         return words
-    use = f"bonsai-mlx generate --model {shlex.quote(str(path))} PROMPT"
+    use = f"{command()} generate --model {shlex.quote(str(path))} PROMPT"
     return f"{words}The name {entry.name} goes on standing for {named}; use this revision with: {use}\n"
 
 
