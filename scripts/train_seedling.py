@@ -24,7 +24,7 @@ import torch
 from training.install import install
 from training.options import PRESETS, STAGES, TIMED_STAGES, Options, preset
 from training.run import Paused, Run, bundle, unbundle
-from training.stages import train
+from training.stages import check, train
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         unbundle(options.resume_from, options.out)
     try:
         run = Run(options.out, _settings(options), options.minutes)
+        check(run, options.stage)
     except ValueError as error:
         return _refused(error)
     signal.signal(signal.SIGTERM, lambda *_: setattr(run, "deadline", 0.0))
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--budget", action="append", default=[], metavar="STAGE=MINUTES", help="instead of the preset's"
     )
-    parser.add_argument("--stage", choices=STAGES, help="run this stage alone, again if it was complete")
+    parser.add_argument("--stage", choices=STAGES, help="run this stage alone; evaluation and export also again")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch on a CPU")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="at the end, write the run there in files of 15 MiB")
     parser.add_argument("--resume-from", type=Path, metavar="DIR", help="begin with a run that --bundle wrote")

@@ -6,6 +6,8 @@ Both give the same pictures up to rounding (tests/training/test_export.py), so t
 from __future__ import annotations
 
 import gc
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,8 +110,16 @@ def _packed(run: Run, model: str, variant: Variant, options: Options) -> dict[st
 
 
 def _rounded(run: Run, variant: Variant) -> Path:
-    """The folder of the plainly rounded student, written on first use beside the exported variants."""
+    """The folder of the plainly rounded student beside the exported variants, written whole on first use.
+
+    Two processes may do so at once: each writes its own, and the second finds that there is one.
+    """
     folder = run.folder / EXPORT / f"rounded-{variant}"
     if not folder.is_dir():
-        export_rounded(run, variant, folder)
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+        export_rounded(run, variant, partial)
+        try:
+            partial.rename(folder)
+        except OSError:  # not empty
+            shutil.rmtree(partial)
     return folder

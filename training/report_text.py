@@ -32,8 +32,9 @@ def facts(options: Options, progress: Mapping[str, Mapping[str, Any]]) -> dict[s
 
 
 _FIGURES = """\
-Share of pictures that show what the prompt says, at {sample_steps} steps. {prompts} prompts of each held-out category
-that never occur in training, and sixty free ones as people write them; three seeds each (one for plain rounding). ± is
+Share of pictures that show what the prompt says, at {sample_steps} steps. {prompts} prompts of each category, and sixty
+free ones as people write them; three seeds each (one for plain rounding). What they ask for (pairs, counts, colours, a
+thing on a ground) never occurs in training, but for things alone on a ground that is not named, most of "single". ± is
 one standard error.
 
 {scores}

@@ -49,8 +49,14 @@ WORK: Mapping[str, Callable[[Run], None]] = {
 }
 
 
+def check(run: Run, only: str | None) -> None:
+    """ValueError for a trained stage that is complete: what it began with is gone, and what follows came from it."""
+    if only in TIMED_STAGES and run.done(only):
+        raise ValueError(f"the stage {only!r} is complete; to train it again, begin in another folder")
+
+
 def train(run: Run, only: str | None = None) -> None:
-    """Run every stage that is left, or the one that is named, whatever its state. Raises Paused as `Run` says."""
+    """Run every stage that is left, or the one that is named. Raises Paused as `Run` says."""
     for stage in STAGES if only is None else (only,):
         if only is None and run.done(stage) and not _lost(run, stage):
             continue

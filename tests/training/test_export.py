@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,16 @@ from safetensors.torch import load_file  # noqa: E402
 
 from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
 from bonsai_mlx.cores import Share  # noqa: E402
+from training import drawing  # noqa: E402
 from training import install as install_module  # noqa: E402
 from training.drawing import EngineDrawer, TorchDrawer, load_generator  # noqa: E402
 from training.evaluate import noise  # noqa: E402
-from training.export import COMMON  # noqa: E402
+from training.export import COMMON, export_rounded  # noqa: E402
 from training.full_precision import Unpacked  # noqa: E402
 from training.install import install  # noqa: E402
 from training.quantise import BITS, Variant, block_linears, quantised, unpacked  # noqa: E402
 from training.report import CARD, PAGE, PICTURES, REPORT  # noqa: E402
-from training.run import EXPORT  # noqa: E402
+from training.run import EXPORT, Run  # noqa: E402
 from training.text import PromptTokenizer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
@@ -82,6 +84,20 @@ def test_plain_rounding_is_the_student_rounded(trained: Any) -> None:
     name = "single_transformer_blocks.0.attn.to_out"
     expected = quantised(student[f"{name}.weight"].float(), "binary")
     torch.testing.assert_close(unpacked(tensors, name, BITS["binary"]), expected, atol=1e-6, rtol=0)
+
+
+def test_of_two_that_round_at_once_one_is_kept(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(shutil.copytree(trained.folder, tmp_path / "run"), trained.options)
+    kept = run.folder / EXPORT / "rounded-binary"
+    shutil.rmtree(kept, ignore_errors=True)
+
+    def overtaken(run: Run, variant: Variant, folder: Path) -> None:
+        export_rounded(run, variant, folder)
+        shutil.copytree(folder, kept)
+
+    monkeypatch.setattr(drawing, "export_rounded", overtaken)
+    assert drawing._rounded(run, "binary") == kept
+    assert [path.name for path in kept.parent.glob("rounded-binary*")] == ["rounded-binary"]
 
 
 def test_training_moved_the_variants_away_from_plain_rounding(trained: Any) -> None:

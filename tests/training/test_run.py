@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from training import run as run_module  # noqa: E402
 from training.options import Options, preset  # noqa: E402
 from training.run import Loop, Paused, Run, bundle, history, unbundle  # noqa: E402
+from training.stages import check  # noqa: E402
 
 BUDGET = replace(preset("smoke"), minutes={"flow": 0.02}, log_seconds=0.1)
 
@@ -111,3 +112,14 @@ def test_presets_fit_the_quantisers_groups(name: str) -> None:
     assert options.batch % 16 == 0
     assert options.size % (2 * 16) == 0
     assert np.gcd.reduce([*options.vae_channels, 8]) == 8
+
+
+def test_a_trained_stage_is_not_trained_again_in_its_folder(tmp_path: Path) -> None:
+    run = Run(tmp_path, BUDGET)
+    check(run, "ternary")
+    run.finish("ternary")
+    run.finish("evaluate")
+    check(run, "evaluate")
+    check(run, None)
+    with pytest.raises(ValueError, match="'ternary' is complete; to train it again"):
+        check(run, "ternary")
