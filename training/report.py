@@ -9,7 +9,8 @@ import math
 import random
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ def write_report(run: Run) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     runner = "torch" if device().type == "cuda" else "engine"
-    scores = score_table(Results(run.folder).outcomes.values())
+    scores = score_table(Results(run.folder).outcomes.values(), _asked(prompts(run.options.prompts)))
     varieties = _varieties(run, runner)
     _draw_figures(run, runner, folder / PICTURES)
     tables = {
@@ -71,26 +72,45 @@ def write_report(run: Run) -> None:
     (folder / CARD).write_text(report_text.CARD.format(**tables, **facts), encoding="utf-8")
 
 
-def score_table(outcomes: Iterable[Outcome]) -> dict[tuple[str, int, str], Score]:
+def score_table(
+    outcomes: Iterable[Outcome], asked: Mapping[tuple[str, int], Hashable] | None = None
+) -> dict[tuple[str, int, str], Score]:
     """Scores by (model, steps, category).
 
-    The pictures of one prompt are not independent: the standard error is that of the prompts' means. "overall" is the
-    mean of the held-out categories; the free prompts stand apart.
+    Pictures of one thing asked for are not independent, in other words and on another ground neither: the standard
+    error is that of clusters, which `asked` names by category and index of a prompt. "overall" is the mean of the
+    held-out categories; the free prompts stand apart.
     """
-    seen: dict[tuple[str, int, str], dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    seen: dict[tuple[str, int, str], dict[Hashable, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for outcome in outcomes:
         case = outcome.case
-        seen[case.model, case.steps, case.category][case.index].append(outcome.passed)
-    scores = {}
-    for key, by_prompt in seen.items():
-        means = np.array([np.mean(passed) for passed in by_prompt.values()])
-        spread = means.std(ddof=1) / math.sqrt(len(means)) if len(means) > 1 else float("nan")
-        scores[key] = Score(float(means.mean()), float(spread))
+        cluster = (asked or {}).get((case.category, case.index), case.index)
+        seen[case.model, case.steps, case.category][cluster].append(outcome.passed)
+    scores = {key: _score(list(clusters.values())) for key, clusters in seen.items()}
     for model, steps in {(model, steps) for model, steps, _ in scores}:
         parts = [score for key, score in scores.items() if key[:2] == (model, steps) and key[2] != FREE]
         error = math.sqrt(sum(part.error**2 for part in parts)) / max(len(parts), 1)
         scores[model, steps, "overall"] = Score(float(np.mean([part.share for part in parts])), error)
     return scores
+
+
+def _score(clusters: Sequence[Sequence[bool]]) -> Score:
+    """The share of all pictures, and its error where those of a cluster go together (Liang and Zeger, 1986)."""
+    share = float(np.mean([passed for cluster in clusters for passed in cluster]))
+    if len(clusters) < 2:
+        return Score(share, float("nan"))
+    off = np.array([sum(cluster) - share * len(cluster) for cluster in clusters])
+    few = len(clusters) / (len(clusters) - 1)
+    return Score(share, math.sqrt(few * float((off**2).sum())) / sum(map(len, clusters)))
+
+
+def _asked(listed: Mapping[str, Sequence[Prompt]]) -> dict[tuple[str, int], Hashable]:
+    """What each prompt asks for, whatever its words and its ground."""
+    return {
+        (category, index): replace(prompt.expected, ground="")
+        for category, texts in listed.items()
+        for index, prompt in enumerate(texts)
+    }
 
 
 def scores_section(scores: dict[tuple[str, int, str], Score], steps: int) -> str:

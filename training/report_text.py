@@ -35,7 +35,7 @@ _FIGURES = """\
 Share of pictures that show what the prompt says, at {sample_steps} steps. {prompts} prompts of each category, and sixty
 free ones as people write them; three seeds each (one for plain rounding). What they ask for (pairs, counts, colours, a
 thing on a ground) never occurs in training, but for things alone on a ground that is not named, most of "single". ± is
-one standard error.
+one standard error; rewordings and other grounds of what is asked for count as one.
 
 {scores}
 """

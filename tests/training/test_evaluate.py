@@ -19,6 +19,7 @@ pytest.importorskip("diffusers")
 from training import evaluate as evaluate_module
 from training import figures, report, report_text
 from training.evaluate import SEEDS, Case, Outcome, Results, evaluate, noise, prompts
+from training.expectations import Expectation, Prompt, Thing
 from training.options import preset
 from training.run import Run
 
@@ -69,6 +70,18 @@ def test_the_error_is_that_of_prompts_not_of_pictures() -> None:
     score = report.score_table(passed)["full", 4, "single"]
     assert score.share == 0.5
     assert score.error == pytest.approx(np.std([1, 1, 0, 0], ddof=1) / 2)
+
+
+def test_rewordings_of_what_is_asked_for_count_as_one() -> None:
+    passed = [_outcome("single", index, seed, index < 2) for index in range(8) for seed in SEEDS]
+    asked = {("single", index): index // 2 for index in range(8)}
+    score = report.score_table(passed, asked)["full", 4, "single"]
+    assert score.share == 0.25
+    assert score.error == pytest.approx(np.std([1, 0, 0, 0], ddof=1) / 2)
+    black_houses = [
+        Prompt(text, "colors", Expectation((Thing("house"),), ground=g)) for text, g in (("a", ""), ("b", "red"))
+    ]
+    assert len(set(report._asked({"colors": black_houses}).values())) == 1
 
 
 def test_overall_is_the_mean_of_the_categories_without_the_free_prompts() -> None:
