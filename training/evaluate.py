@@ -1,12 +1,13 @@
 """Draw every held-out prompt with every model, judge the pictures, keep the verdicts.
 
 Full precision, plain rounding, ternary and binary, each at 2, 4 and 8 steps. The noise of a drawing depends on the
-seed and the prompt's place alone, so all models draw from the same. Verdicts go to `results.jsonl` one by one; what is
-there is not drawn again. Drawing is for `drawing`, tables and figures are for `report`.
+seed and the prompt's place alone, so all models draw from the same. Verdicts go to a file one by one, another one for
+other weights; what is there is not drawn again. Drawing is for `drawing`, tables and figures are for `report`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -80,7 +81,8 @@ def evaluate(run: Run, runner: str, models: Sequence[str] = MODELS, steps: Seque
     try:
         for number in steps:
             for model in models:
-                left = [case for case in _cases(model, number, texts) if not results.has(case, runner)]
+                cases = ((case, texts[case.category][case.index].text) for case in _cases(model, number, texts))
+                left = [case for case, text in cases if not results.has(case, runner, text)]
                 if left:
                     _draw_all(run, runner, left, texts, results, pool)
     finally:
@@ -92,7 +94,7 @@ class Results:
     """The verdicts so far, in a file that grows by a line a picture."""
 
     def __init__(self, run_folder: Path) -> None:
-        self._path = run_folder / FOLDER / "results.jsonl"
+        self._path = run_folder / FOLDER / f"results-{weights_digest(run_folder)}.jsonl"
         self._path.parent.mkdir(exist_ok=True)
         self.outcomes: dict[Case, Outcome] = {}
         for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else ():
@@ -100,10 +102,10 @@ class Results:
             case = Case(**values.pop("case"))
             self.outcomes[case] = Outcome(case, **values)
 
-    def has(self, case: Case, runner: str) -> bool:
-        """Whether the case is judged; a drawing by torch does not stand in for one by the engine."""
+    def has(self, case: Case, runner: str, text: str) -> bool:
+        """Whether the case, with this prompt, is judged; a drawing by torch does not stand in for the engine's."""
         found = self.outcomes.get(case)
-        return found is not None and (found.runner == "engine" or runner == "torch")
+        return found is not None and found.text == text and (found.runner == "engine" or runner == "torch")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Keep verdicts."""
@@ -111,6 +113,15 @@ class Results:
             for outcome in outcomes:
                 self.outcomes[outcome.case] = outcome
                 file.write(json.dumps(asdict(outcome)) + "\n")
+
+
+def weights_digest(run_folder: Path) -> str:
+    """A short digest of all of the run's weights: verdicts are of the models that drew."""
+    digest = hashlib.sha256()
+    for path in sorted(run_folder.glob("*.safetensors")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def noise(options: Options, seed: int, index: int) -> NDArray[np.float32]:

@@ -57,12 +57,22 @@ def test_the_engine_draws_anew_what_torch_has_drawn(tmp_path: Path) -> None:
     results = Results(tmp_path)
     case = Case("full", 4, "single", 0, 0)
     results.add([Outcome(case, "torch", "a red circle", True, "", 0.1)])
-    assert results.has(case, "torch")
-    assert not results.has(case, "engine")
-    results.add([_outcome("single", 0, 0, False)])
+    assert results.has(case, "torch", "a red circle")
+    assert not results.has(case, "engine", "a red circle")
+    results.add([Outcome(case, "engine", "a red circle", False, "", 0.1)])
     read = Results(tmp_path)
-    assert read.has(case, "engine")
+    assert read.has(case, "engine", "a red circle")
     assert read.outcomes[case].passed is False
+
+
+def test_a_verdict_counts_for_its_prompt_and_its_weights_alone(tmp_path: Path) -> None:
+    case = Case("ternary", 4, "single", 0, 0)
+    (tmp_path / "packed-ternary.safetensors").write_bytes(b"one")
+    Results(tmp_path).add([Outcome(case, "engine", "a red circle", True, "", 0.1)])
+    assert Results(tmp_path).has(case, "engine", "a red circle")
+    assert not Results(tmp_path).has(case, "engine", "a blue circle")
+    (tmp_path / "packed-ternary.safetensors").write_bytes(b"two")
+    assert not Results(tmp_path).has(case, "engine", "a red circle")
 
 
 def test_the_error_is_that_of_prompts_not_of_pictures() -> None:
