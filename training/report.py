@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -66,6 +67,7 @@ def write_report(run: Run) -> None:
         "sizes": sizes_section(run),
         "stages": stages_section(run),
         "runners": runners_section(Results(run.folder).outcomes.values()),
+        "seconds": f"{_seconds_alone(run, runner):.2f}",
     }
     facts = report_text.facts(run.options, run.progress)
     (folder / PAGE).write_text(report_text.PAGE.format(**tables, **facts), encoding="utf-8")
@@ -180,7 +182,7 @@ def runners_section(outcomes: Iterable[Outcome]) -> str:
         [runner, str(steps), f"{len(times):,}", f"{np.median(times):.2f} s"]
         for (runner, steps), times in sorted(seconds.items())
     ]
-    return table(["drawn by", "steps", "pictures", "time each (median)"], rows)
+    return table(["drawn by", "steps", "pictures", "time each while all cores drew (median)"], rows)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -196,6 +198,16 @@ def _varieties(run: Run, runner: str) -> dict[str, dict[str, float]]:
         drawer = open_drawer(run, model, runner)
         found[model] = {prompt: variety(drawer, run.options, prompt, steps) for prompt in VARIETY_PROMPTS}
     return found
+
+
+def _seconds_alone(run: Run, runner: str) -> float:
+    """What a warm picture takes while nothing else is drawn: median of five, ternary."""
+    drawer, noises, seconds = open_drawer(run, "ternary", runner), noise(run.options, 0, 0)[None], []
+    for _ in range(6):
+        began = time.perf_counter()
+        drawer.draw(VARIETY_PROMPTS[:1], noises, run.options.sample_steps)
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds[1:]))
 
 
 def _draw_figures(run: Run, runner: str, folder: Path) -> None:

@@ -76,7 +76,8 @@ The first twelve free prompts that name a bonsai, ternary, first seed, none pick
 ![Twelve bonsai scenes](seedling/bonsai.webp)
 
 **Full precision** is the student in bfloat16 that the two variants were made from; **rounded** is that student with its
-block weights rounded and nothing trained. Pictures and times:
+block weights rounded and nothing trained. A ternary picture takes {seconds} s, warm and alone on the machine that
+trained it. What the evaluation drew, each process on one core:
 
 {runners}
 

@@ -134,7 +134,7 @@ def test_curves_are_drawn_on_a_logarithmic_scale(tmp_path: Path) -> None:
 
 def test_the_prose_takes_all_its_figures() -> None:
     facts = report_text.facts(preset("gpu"), {"vae": {"psnr": 36.5}})
-    tables = dict.fromkeys(("scores", "steps", "judge", "varieties", "sizes", "stages", "runners"), "| |")
+    tables = dict.fromkeys(("scores", "steps", "judge", "varieties", "sizes", "stages", "runners", "seconds"), "| |")
     page = report_text.PAGE.format(**tables, **facts)
     card = report_text.CARD.format(**tables, **facts)
     assert "36.5 dB" in page
