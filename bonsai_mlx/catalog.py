@@ -5,6 +5,7 @@ Plain data: nothing here looks at the disk or the network (`hub` does). Sizes ar
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -51,6 +52,9 @@ _SAFE_PATH = re.compile(rf"(?:{_NAME}/)?{_NAME}")
 _REPOSITORY = re.compile(rf"{_NAME}/{_NAME}")
 
 
+STEPS, SIZE = 4, (512, 512)  # of the published checkpoints
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointFile:
     """One file of a checkpoint. `digest` is 64 hex digits of sha256, or the 40 of a git blob id for small files."""
@@ -73,8 +77,8 @@ class Entry:
     files: tuple[CheckpointFile, ...] = ()  # known in advance; the Hub may list more that match ALLOW_PATTERNS
     aliases: tuple[str, ...] = ()
     embedded_folder: Path | None = None  # shipped with the package
-    recommended_steps: int = 4
-    recommended_size: tuple[int, int] = (512, 512)  # pixels, width x height
+    recommended_steps: int = STEPS
+    recommended_size: tuple[int, int] = SIZE  # pixels, width x height
     resident_bytes: int = 0  # what stays in memory between two pictures, about; 0: unknown
 
     @property
@@ -198,8 +202,29 @@ _TERNARY_SMALL = (
 # ternary one's digests.
 _BINARY_SMALL = tuple(replace(file, digest="") for file in _TERNARY_SMALL)
 _TRANSFORMER = "transformer-packed-mflux/diffusion_pytorch_model.safetensors"
-_SEEDLINGS = Path(__file__).parent / "seedling"
-_SEEDLING_SIZE = (128, 128)  # as its model_index.json says
+
+
+def _seedling(variant: Variant, aliases: tuple[str, ...] = ()) -> Entry:
+    """The embedded checkpoint of a variant; what it was made for is in its own index."""
+    folder = Path(__file__).parent / "seedling" / variant
+    try:
+        index = json.loads((folder / "model_index.json").read_text("utf-8"))
+        (width, height), steps = index["recommended_size"], index["recommended_steps"]
+    except (OSError, ValueError, KeyError, TypeError):  # what is wrong with it is for Checkpoint.open to say
+        (width, height), steps = SIZE, STEPS
+    return Entry(
+        name=f"seedling-{variant}",
+        title=f"Seedling {variant}",
+        variant=variant,
+        note="A tiny model that ships with the program and needs no download: it draws simple things and scenes at "
+        f"{width}x{height} pixels, to try everything out, and knows nothing else.",
+        aliases=aliases,
+        embedded_folder=folder,
+        recommended_steps=steps,
+        recommended_size=(width, height),
+        resident_bytes=5_000_000,
+    )
+
 
 CATALOG = (
     Entry(
@@ -231,18 +256,6 @@ CATALOG = (
         aliases=("bonsai-binary", "bonsai-binary-mlx"),
         resident_bytes=600_000_000,
     ),
-    *(
-        Entry(
-            name=f"seedling-{variant}",
-            title=f"Seedling {variant}",
-            variant=variant,
-            note="A tiny model that ships with the program and needs no download: it draws simple things and scenes at "
-            "{}x{} pixels, to try everything out, and knows nothing else.".format(*_SEEDLING_SIZE),
-            aliases=("seedling",) if variant == "ternary" else (),
-            embedded_folder=_SEEDLINGS / variant,
-            recommended_size=_SEEDLING_SIZE,
-            resident_bytes=5_000_000,
-        )
-        for variant in ("ternary", "binary")
-    ),
+    _seedling("ternary", aliases=("seedling",)),
+    _seedling("binary"),
 )

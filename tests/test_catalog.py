@@ -1,6 +1,7 @@
 """The catalog's facts are consistent with each other and with what the published layout allows."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,12 @@ def test_the_digest_of_the_model_index_is_that_of_its_known_text() -> None:
     text = json.dumps({"_class_name": "Flux2KleinPipeline", "_diffusers_version": "0.37.0.dev0"}, indent=2) + "\n"
     file = next(file for file in lookup("ternary").files if file.path == "model_index.json")
     assert (file.size, file.digest) == (len(text), blob_id(text.encode()))
+
+
+def test_a_damaged_index_is_not_the_catalog_s_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("", "[]", "{}", '{"recommended_size": 3, "recommended_steps": 4}'):
+        monkeypatch.setattr(Path, "read_text", lambda *_, text=text: text)
+        assert catalog._seedling("binary").recommended_size == catalog.SIZE
 
 
 @pytest.mark.parametrize("entry", EMBEDDED, ids=lambda entry: entry.name)
