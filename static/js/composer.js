@@ -103,6 +103,9 @@ export async function send(request) {
   }
 }
 
+/** Whether an answer is awaited that will take the stage. */
+export const isSending = () => sending && !waitTimer;
+
 /** @param {unknown} error @param {Record<string, unknown>} request */
 function refused(error, request) {
   if (!(error instanceof ApiError)) throw error;

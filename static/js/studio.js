@@ -2,7 +2,7 @@
 
 import "./shell.js";
 import { getImage, getJob, listJobs } from "./api.js";
-import { applyRecipe, send, startComposer } from "./composer.js";
+import { applyRecipe, isSending, send, startComposer } from "./composer.js";
 import { byId } from "./dom.js";
 import { startMemoryPanel } from "./memory-panel.js";
 import { recipeOf } from "./picture-actions.js";
@@ -65,9 +65,9 @@ async function takeRequestedRecipe() {
   showImage(image);
 }
 
-/** What fails behind the picture that is looked at is told as well. @param {Job} job */
+/** What fails behind the picture that is looked at, or about to leave the stage, is told as well. @param {Job} job */
 function tellFailure(job) {
-  if (job.status !== "failed" || showsJob(job.id)) return;
+  if (job.status !== "failed" || (showsJob(job.id) && !isSending())) return;
   const name = job.prompt.length > 40 ? `${job.prompt.slice(0, 40)}…` : job.prompt;
   toast(`“${name}” could not be drawn. ${job.error?.message ?? ""}`, {
     action: "Try again",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.catalog import lookup
 from tests.browser.driver import (
@@ -167,6 +167,7 @@ def test_a_failure_behind_the_stage_is_told_and_can_be_tried_again(site: Site, s
     draw(studio, "a grey <b>stone</b>", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
     draw(studio, "a grey cloud")
+    expect(studio.locator("#stage .stage-prompt")).to_have_text("a grey cloud")  # until then the stone is looked at
     site.kill_engine()
     note = studio.locator(".toast", has_text="“a grey <b>stone</b>” could not be drawn.")
     expect(note).to_be_visible(timeout=DRAWN_WITHIN_MS)
@@ -174,6 +175,20 @@ def test_a_failure_behind_the_stage_is_told_and_can_be_tried_again(site: Site, s
     note.get_by_role("button", name="Try again").click()
     expect(studio.locator("#stage .stage-prompt")).to_have_text("a grey <b>stone</b>")
     studio.get_by_role("button", name="Cancel", exact=True).click()
+
+
+def test_a_failure_is_told_while_the_next_picture_takes_the_stage(site: Site, studio: Page) -> None:
+    draw(studio, "a grey heart", steps=LASTING_STEPS)
+    expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
+    held: list[Route] = []
+    studio.route("**/jobs", lambda route: held.append(route))
+    draw(studio, "a grey moon")
+    site.kill_engine()
+    note = studio.locator(".toast", has_text="“a grey heart” could not be drawn.")
+    expect(note).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    held.pop().continue_()
+    drawn(studio, "a grey moon")
+    expect(note).to_be_visible()
 
 
 def test_previews_can_be_turned_off(site: Site, studio: Page) -> None:
