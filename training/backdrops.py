@@ -10,10 +10,12 @@ from .expectations import Expectation
 from .landscape import COLOURED, LANDS, SKIES, WATER, backdrop
 from .scene import Place
 from .segmentation import GREY, Pixels, grown, label, pixels_of, shrunk
+from .weather import MIST
 
 SKY_ROWS, LAND_ROWS = (0.02, 0.1, 0.2, 0.32), (0.74, 0.82, 0.9, 0.97)
 _FOOT = 0.7  # from here down lies the land
 _BROKEN = 0.6  # strokes to dots, at least, in rain: a model's strokes break, and some of snow's dots run together
+CRESCENT = 0.46  # the share of its bounds that a crescent covers, at most; of drawn full moons 98 in 100 cover more
 VARIANTS = (1, 2, 3, 5)  # seeds that between them show every variant of a sky
 
 
@@ -26,7 +28,9 @@ def missing(pixels: Pixels, expected: Expectation) -> str:
         return f"the land is {land}, not {expected.land}"
     if expected.weather in ("rain", "snow") and weather_of(pixels) != expected.weather:
         return f"there is no {expected.weather}"
-    if expected.body and not has_body(pixels):
+    if expected.weather == "mist" and not is_misty(pixels):
+        return "there is no mist"
+    if expected.body and not has_body(pixels, full=expected.body == "moon"):
         return f"there is no {expected.body}"
     if expected.heights and not has_heights(pixels):
         return f"there are no {expected.heights}"
@@ -88,18 +92,38 @@ def weather_of(pixels: Pixels) -> str:
     return "snow" if dots >= 8 and low >= 5 else ""  # stars stay above
 
 
-def has_body(pixels: Pixels) -> bool:
-    """Whether something of a sun's or moon's size stands out from the sky's own colour at its height."""
+def is_misty(pixels: Pixels) -> bool:
+    """Whether the foot of the picture is paler than the land above it, as it is behind a band of mist."""
+    *land, foot = (float(np.linalg.norm(_edge_colours(pixels, (row,)) - MIST)) for row in (0.8, 0.86, 0.96))
+    return max(land) - foot > 3
+
+
+def has_body(pixels: Pixels, *, full: bool = False) -> bool:
+    """Whether something of a sun's or moon's size stands out from the sky's own colour at its height; a `full` one
+    fills its bounds, which a crescent in its glow does not."""
     side = len(pixels)
     sky = pixels[: round(0.36 * side)]
     edge = np.median(np.concatenate([sky[:, :10], sky[:, -10:]], axis=1), axis=1)[:, None]
-    labels, count = label(np.linalg.norm(sky - edge, axis=-1) > 55)
+    away = np.linalg.norm(sky - edge, axis=-1)
+    labels, count = label(away > 55)
     for k in range(1, count + 1):
-        ys, xs = np.nonzero(labels == k)
-        tall, wide = np.ptp(ys) + 1, np.ptp(xs) + 1
-        if 0.1 <= tall / side <= 0.32 and 0.1 <= wide / side <= 0.32 and 0.6 < wide / tall < 1.6:
+        (top, tall), (left, wide) = (_extent(places) for places in np.nonzero(labels == k))
+        if not (0.1 <= tall / side <= 0.32 and 0.1 <= wide / side <= 0.32 and 0.6 < wide / tall < 1.6):
+            continue
+        if not full or _filling(away[top : top + tall, left : left + wide]) > CRESCENT:
             return True
     return False
+
+
+def _extent(places: NDArray[np.int64]) -> tuple[int, int]:
+    return int(places.min()), int(np.ptp(places)) + 1
+
+
+def _filling(away: NDArray[np.float64]) -> float:
+    """The share of its bounds that the brightest part covers; the glow around it is left out."""
+    core = away > 0.62 * np.percentile(away, 95)
+    tall, wide = (_extent(places)[1] for places in np.nonzero(core))
+    return float(core.sum() / (tall * wide))
 
 
 def has_heights(pixels: Pixels) -> bool:

@@ -35,7 +35,7 @@ PROMPTS: tuple[tuple[str, Expectation], ...] = (
     ("a bonsai in a red pot on a rainy day", _one("bonsai", accent="red", weather="rain")),
     ("purple bonsai under a pink sky", _one("bonsai", "purple", sky="pink")),
     ("winter bonsai at night", _one("bonsai", season="snow", sky="night")),
-    ("a pine bonsai in the mist", _one("bonsai", season="pine")),
+    ("a pine bonsai in the mist", _one("bonsai", season="pine", weather="mist")),
     ("three bonsai trees", _many("bonsai", 3)),
     ("two red houses at night", _many("house", 2, "red", sky="night")),
     ("three green trees in the snow", _many("tree", 3, "green", land="snow")),

@@ -21,6 +21,7 @@ from .scene import Scene, Subject
 from .segmentation import Pixels, Region, ground_colour, is_plain, pixels_of, readings, regions
 
 EXTRA = 0.74  # the likeness at which something that nobody asked for counts as there
+SURE = 0.85  # the same in a landscape where nothing was asked for: shores and rocks look like something by chance
 WITHIN = {"maple": ("red", "orange", "yellow"), "cherry": ("pink",), "pine": ("green",)}
 WHOLE = (0.0, 1.0)  # heights, from the top of a thing to its foot
 PARTS = {  # where a thing wears its colour: walls, hull, leaves, petals, cap
@@ -46,6 +47,9 @@ def judge(image: Image.Image, prompt: Prompt) -> Verdict:
     for wrong in (_place(pixels, expected), _ground(pixels, expected.ground)):
         if wrong:
             return Verdict(False, wrong)
+    if not expected.things:
+        intruder = _intruder(pixels)
+        return Verdict(not intruder, intruder and f"there is a {intruder} that nobody asked for")
     outdoors, wrong = not is_plain(pixels), ""
     for found in readings(pixels):
         wrong = _things([recognise(region) for region in found], expected, outdoors=outdoors)
@@ -85,16 +89,21 @@ def _things(seen: list[Seen], expected: Expectation, *, outdoors: bool) -> str:
         kinds = {thing.kind for thing in wanted}
         asked = [any(one.looks_like(kind) for kind in kinds) for one in seen]
         seen = [one for one, yes in zip(seen, asked, strict=True) if yes or _stands_out(one)]
-    if not expected.things:
-        return ""
     if len(seen) != len(wanted):
         return f"{len(seen)} things, not {len(wanted)}"
     return max(_fault(order, wanted, expected.relation) for order in permutations(seen))[1]
 
 
-def _stands_out(seen: Seen) -> bool:
+def _intruder(pixels: Pixels) -> str:
+    """The kind of a thing that most readings of an empty landscape find all the same, or ""."""
+    found = [[one for region in read if _stands_out(one := recognise(region), SURE)] for read in readings(pixels)]
+    kinds = [seen[0].kind for seen in found if seen]
+    return kinds[0] if len(kinds) > len(found) / 2 else ""
+
+
+def _stands_out(seen: Seen, likeness: float = EXTRA) -> bool:
     """Whether something that nobody asked for counts as there."""
-    return seen.likeness[seen.kind] >= EXTRA and seen.kind not in ("moon", "cloud", "circle", "sun")
+    return seen.likeness[seen.kind] >= likeness and seen.kind not in ("moon", "cloud", "circle", "sun")
 
 
 def _fault(order: tuple[Seen, ...], wanted: list[Thing], relation: str) -> tuple[int, str]:

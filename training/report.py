@@ -124,10 +124,19 @@ def scores_section(scores: dict[tuple[str, int, str], Score], steps: int) -> str
         + [str(scores.get((model, steps, category), missing)) for model in MODELS]
         for category in (*categories, "overall", FREE)
     ]
-    whole = scores.get(("full", steps, "overall"), missing).share
-    kept = [scores.get((model, steps, "overall"), missing).share / whole if whole else float("nan") for model in MODELS]
-    rows.append(["kept of full precision", *(f"{share:.1%}" for share in kept)])
+    overall = [scores.get((model, steps, "overall"), missing) for model in MODELS]
+    rows.append(["kept of full precision", *(_kept(score, overall[0]) for score in overall)])
     return table(["", *(_NAMES[model] for model in MODELS)], rows)
+
+
+def _kept(score: Score, whole: Score) -> str:
+    """The quotient of two scores. Both come from the same prompts and noise, so its error is rather less than this."""
+    if score is whole:
+        return "100%"
+    if math.isnan(score.share) or not whole.share:
+        return "-"
+    share = score.share / whole.share
+    return f"{share:.1%} ± {math.hypot(score.error, share * whole.error) / whole.share:.1%}"
 
 
 def steps_section(scores: dict[tuple[str, int, str], Score]) -> str:

@@ -10,6 +10,7 @@ from .canvas import Pen, smooth
 from .landscape import spread
 from .palette import RGB
 
+MIST: RGB = (236, 240, 242)
 DRIFT: dict[str, tuple[RGB, RGB]] = {
     "petals": ((255, 214, 228), (246, 158, 190)),
     "leaves": ((232, 84, 52), (246, 156, 60)),
@@ -26,7 +27,7 @@ def _veil(size: int, centre: float) -> Image.Image:
 def mist(picture: Image.Image, horizon: float) -> None:
     """Bands of mist over the foot of the mountains, painted into the picture."""
     for centre in (round(horizon - 0.06, 2), 0.96):
-        picture.paste((236, 240, 242), (0, 0), _veil(picture.width, centre))
+        picture.paste(MIST, (0, 0), _veil(picture.width, centre))
 
 
 def falling(canvas: Image.Image, weather: str, seed: int) -> None:

@@ -103,7 +103,7 @@ def test_overall_is_the_mean_of_the_categories_without_the_free_prompts() -> Non
     assert scores["full", 4, "free"].share == 0.0
     text = report.scores_section(scores, 4)
     assert "| single | 1.000 ± 0.000 | - |" in text
-    assert "| kept of full precision | 100.0% |" in text
+    assert "| kept of full precision | 100% | - |" in text
 
 
 def test_noise_depends_on_seed_and_prompt_alone() -> None:

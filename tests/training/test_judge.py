@@ -77,6 +77,31 @@ def test_weather_is_recognised(weather: str) -> None:
             assert backdrops.weather_of(pixels_of(shaky(picture, seed))) == weather
 
 
+def test_a_full_moon_is_no_crescent() -> None:
+    for seed in range(4):
+        for body, full in (("moon", True), ("crescent", False)):
+            place = Place("night", "sea", body=body, body_x=0.8)
+            picture = shaky(render(Scene("view", (), place=place, seed=seed)), seed)
+            assert backdrops.has_body(pixels_of(picture))
+            assert backdrops.has_body(pixels_of(picture), full=True) == full
+
+
+def test_mist_is_recognised() -> None:
+    for sky, land, seed in (("grey", "meadow", 0), ("dawn", "lake", 1), ("grey", "desert", 2)):
+        for weather in ("mist", ""):
+            picture = shaky(render(Scene("view", (), place=Place(sky, land, weather=weather), seed=seed)), seed)
+            assert backdrops.is_misty(pixels_of(picture)) == (weather == "mist")
+
+
+def test_nothing_stands_in_a_view_that_nobody_asked_for() -> None:
+    place = Place("day", "meadow", "mountains")
+    asked = _prompt(land="meadow", heights="mountains")
+    assert judge(render(Scene("view", (), place=place)), asked).passed
+    house = Subject("house", "red", 0.5, 0.66, 0.25)
+    verdict = judge(render(Scene("alone", (house,), place=place)), asked)
+    assert verdict.reason == "there is a house that nobody asked for"
+
+
 def test_bonsai_are_judged_by_form_season_and_pot() -> None:
     tree = Subject("bonsai", "pink", r=0.34, form="cascade", season="cherry", accent="blue")
     picture = render(Scene("single", (tree,)))
