@@ -22,6 +22,7 @@ from .errors import CheckpointError
 from .layout import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig, whole_number, whole_numbers
 from .program import command
 from .request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
+from .units import user_path
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -65,7 +66,7 @@ class Checkpoint:
     @classmethod
     def open(cls, root: Path | str, *, repair: str | None = None) -> Checkpoint:
         """Open and verify `root`. Raises CheckpointError; `repair` is the command to suggest for damaged files."""
-        root = Path(root).expanduser()
+        root = user_path(root)
         reader = _Reader(root, repair or f"get the checkpoint again ({command()} download --help)")
         if not root.is_dir():
             raise CheckpointError(f"{root}: there is no such checkpoint folder; {reader.repair}")

@@ -18,7 +18,7 @@ from . import __version__
 from .catalog import CATALOG, Entry, resolve
 from .errors import BonsaiError
 from .program import command
-from .units import byte_size
+from .units import byte_size, user_path
 
 PROGRAM = "bonsai-mlx"
 Command = Callable[[argparse.Namespace], int]
@@ -84,7 +84,7 @@ def _add_generate(commands: Any) -> None:
     command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
     command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
     command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
-    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="a .png file, or a folder for it")
+    command.add_argument("-o", "--output", type=user_path, metavar="FILE", help="a .png file, or a folder for it")
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
     command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
     command.add_argument(

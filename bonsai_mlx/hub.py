@@ -27,6 +27,7 @@ from .catalog import CheckpointFile, Entry
 from .errors import CheckpointError, DownloadError
 from .hub_progress import DownloadProgress, Progress, finished
 from .hub_store import Manifest, Store, cache_store, cached_commits, commit_of, folder_store, linked_files
+from .units import user_path
 
 __all__ = [
     "DownloadProgress",
@@ -79,7 +80,7 @@ def as_folder(name: str | Path) -> Path | None:
     A name of the catalog means that checkpoint, whatever folders are where the user happens to be; such a folder is
     written ./ternary, or given as a Path.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     if isinstance(name, Path):
         return path
     is_name = os.sep not in name and catalog.is_known(name)
@@ -124,7 +125,7 @@ def status(entry: Entry | str, folder: Path | str | None = None, revision: str |
     if entry.embedded_folder:
         return _embedded_status(entry.embedded_folder)
     if folder:
-        stores = [folder_store(Path(folder).expanduser())]
+        stores = [folder_store(user_path(folder))]
     else:
         stores = [cache_store(entry.repo or "", commit) for commit in _commits(entry, revision)]
     found = [_status_of(entry, store) for store in stores]
@@ -196,7 +197,7 @@ def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> i
     entry = _entry(entry)
     repo = entry.repo or ""
     commit = next(iter(cached_commits(repo, entry.revision)), entry.revision)
-    store = folder_store(Path(folder).expanduser()) if folder else cache_store(repo, commit)
+    store = folder_store(user_path(folder)) if folder else cache_store(repo, commit)
     manifest = Manifest.read(store.manifest_path)
     files = manifest.files if manifest and manifest.repo == repo else entry.files
     return sum(store.bytes_to_store(file) for file in files)
@@ -215,7 +216,7 @@ def download(
     checkpoints need nothing. Raises DownloadError, NotEnoughSpaceError before anything was started.
     """
     entry = _entry(entry_or_repo)
-    place = Path(folder).expanduser() if folder else None
+    place = user_path(folder) if folder else None
     local = status(entry, place, revision)
     if entry.embedded or _is_settled(entry, local, revision):
         yield finished(local.path, local.bytes_total)
@@ -263,7 +264,7 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
     command in the message gets them anew.
     """
     entry = _entry(entry)
-    place = Path(folder).expanduser() if folder else None
+    place = user_path(folder) if folder else None
     local = status(entry, place, revision)
     if local.path is None or (entry.embedded and local.state != "ready"):
         raise CheckpointError(_what_to_do(entry, local, place, revision))
@@ -302,7 +303,7 @@ def delete(entry: Entry | str, folder: Path | str | None = None) -> int:
     from . import hub_delete
 
     if folder:
-        return hub_delete.delete_folder(folder_store(Path(folder).expanduser()))
+        return hub_delete.delete_folder(folder_store(user_path(folder)))
     return hub_delete.delete_cached(entry.repo or "")
 
 

@@ -1,9 +1,10 @@
-"""Sizes in bytes as people write them."""
+"""Sizes in bytes, and paths, as people write them."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 
 _FACTORS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _FACTORS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -25,3 +26,14 @@ def byte_size(text: str) -> int:
         return parse_bytes(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def user_path(name: str | Path) -> Path:
+    """The path with `~` and `~user` replaced: shells leave them in `--output=~/pictures` and in variables.
+
+    A user that nobody is stays as it is, for whoever finds that there is no such folder.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)

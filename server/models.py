@@ -123,7 +123,7 @@ class Models:
 
     def disk_free_bytes(self) -> int:
         """Free space where checkpoints are stored."""
-        return hub_store.free_bytes((self._settings.models_dir or hub_store.cache_folder()).expanduser())
+        return hub_store.free_bytes(self._settings.models_dir or hub_store.cache_folder())
 
     # choosing
 

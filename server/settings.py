@@ -6,11 +6,11 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS
-from bonsai_mlx.units import parse_bytes
+from bonsai_mlx.units import parse_bytes, user_path
 
 
 def default_output() -> Path:
@@ -30,6 +30,7 @@ def _names(value: object) -> object:
 
 
 Bytes = Annotated[int, BeforeValidator(_bytes)]
+UserPath = Annotated[Path, AfterValidator(user_path)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]  # NoDecode: a variable of it is not JSON
 
 
@@ -40,8 +41,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
-    output: Path = Field(default_factory=default_output)
-    models_dir: Path | None = None
+    output: UserPath = Field(default_factory=default_output)
+    models_dir: UserPath | None = None
     variant: Literal["ternary", "binary"] = "ternary"
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
     memory_limit: Bytes | None = Field(default=None, ge=10**8)

@@ -1,12 +1,13 @@
-"""Sizes in bytes as people write them."""
+"""Sizes in bytes, and paths, as people write them."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
-from bonsai_mlx.units import byte_size, parse_bytes
+from bonsai_mlx.units import byte_size, parse_bytes, user_path
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,10 @@ def test_what_is_no_size(text: str) -> None:
         parse_bytes(text)
     with pytest.raises(argparse.ArgumentTypeError, match="write it like"):
         byte_size(text)
+
+
+def test_paths_begin_at_home_where_they_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert user_path("~/pictures") == user_path(Path("~/pictures")) == Path("/home/ada/pictures")
+    assert user_path("pictures/a~b") == Path("pictures/a~b")
+    assert user_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")

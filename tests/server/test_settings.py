@@ -91,3 +91,12 @@ def test_loopback_addresses(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.example.org", ""])
 def test_everything_else_is_reachable_by_others(host: str) -> None:
     assert not is_loopback(host)
+
+
+def test_folders_may_begin_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell replaces `~` in a variable, nor in `--output=~/pictures`."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("BONSAI_OUTPUT", "~/pictures")
+    settings = Settings(models_dir=Path("~/models"))
+    assert settings.output == Path("/home/ada/pictures")
+    assert settings.models_dir == Path("/home/ada/models")
