@@ -206,10 +206,13 @@ class Gallery:
         for image_id in gone:
             if not self.file(image_id).exists() and not (self.trash / f"{image_id}.png").exists():
                 self._forget(image_id)
+        starred = self._store.salvaged_favourites()
         for image_id in new:
-            row = await self._row_of_file(image_id, deleted=image_id not in files)
+            row = await self._row_of_file(image_id, deleted=image_id not in files, favourite=image_id in starred)
             if row is not None:
                 self._store.execute(_INSERT, row)
+        if starred:
+            self._store.forget_salvaged()
         if new or gone:
             log.info("the gallery's index was brought up to date: %d entered, %d dropped", len(new), len(gone))
         return len(new) + len(gone)
@@ -228,18 +231,19 @@ class Gallery:
             self._store.execute("DELETE FROM images")
             for row in rows:
                 self._store.execute(_INSERT, row)
-            for image_id in starred:
-                self._store.execute("UPDATE images SET favourite = 1 WHERE id = ?", image_id)
+            for image_id in {row[0] for row in starred} | self._store.salvaged_favourites():
+                self._store.execute("UPDATE images SET favourite = 1 WHERE id = ?", (image_id,))
+            self._store.forget_salvaged()
         return len(rows)
 
-    async def _row_of_file(self, image_id: str, *, deleted: bool) -> tuple[Any, ...] | None:
+    async def _row_of_file(self, image_id: str, *, deleted: bool, favourite: bool = False) -> tuple[Any, ...] | None:
         """What a file is entered as; None for one that cannot be, which must not keep the others out."""
         path = self.trash / f"{image_id}.png" if deleted else self.file(image_id)
         try:
             image = await asyncio.to_thread(image_from_file, path)
             if image is None:
                 return None
-            image.favourite = image_id in self._store.salvaged_favourites
+            image.favourite = favourite
             return _row(image, time.time() if deleted else None)
         except Exception as error:  # by its name alone: the message may hold the prompt, which stays out of logs
             log.warning("%s is left out of the gallery: %s", path.name, type(error).__name__)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import sqlite3
 import threading
@@ -23,6 +24,7 @@ log = logging.getLogger("bonsai.store")
 
 NAME = ".bonsai.sqlite3"
 VERSION = 1
+_SALVAGED = "salvaged_favourites"
 _SCHEMA = """
 CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -62,15 +64,15 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        self.fresh = not self.path.exists()  # the index has to be rebuilt from the files
-        self.salvaged_favourites: frozenset[str] = frozenset()
         try:
             self._connection = self._open()
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
+            favourites = _salvage(self.path)
             self._set_aside()
             self._connection = self._open()
+            self.set_preference(_SALVAGED, json.dumps(favourites))
         self._reader = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
         self._reader_lock = threading.Lock()
 
@@ -93,8 +95,6 @@ class Store:
         return connection
 
     def _set_aside(self) -> None:
-        self.fresh = True
-        self.salvaged_favourites = _salvage(self.path)
         aside = self.path.with_name(f"{NAME}.damaged-{int(time.time())}")
         self.path.rename(aside)
         for suffix in ("-wal", "-shm"):
@@ -144,6 +144,13 @@ class Store:
         else:
             self.execute("INSERT OR REPLACE INTO preferences VALUES (?, ?)", (name, value))
 
+    def salvaged_favourites(self) -> frozenset[str]:
+        """The favourites of a damaged file, until `forget_salvaged`: entering all images again may be interrupted."""
+        return frozenset(json.loads(self.preference(_SALVAGED) or "[]"))
+
+    def forget_salvaged(self) -> None:
+        self.set_preference(_SALVAGED, None)
+
     def close(self) -> None:
         with self._reader_lock:
             self._reader.close()
@@ -157,11 +164,10 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 
-def _salvage(path: Path) -> frozenset[str]:
+def _salvage(path: Path) -> list[str]:
     """The ids of the favourites, as far as a damaged file still tells them."""
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            rows = connection.execute("SELECT id FROM images WHERE favourite = 1")
-            return frozenset(str(row[0]) for row in rows)
+            return [str(row[0]) for row in connection.execute("SELECT id FROM images WHERE favourite = 1")]
     except sqlite3.DatabaseError:
-        return frozenset()
+        return []

@@ -236,6 +236,37 @@ def test_an_interrupted_rebuild_changes_nothing(gallery: Gallery, monkeypatch: p
     assert ids(gallery, favourite=True) == [1]
 
 
+@pytest.mark.parametrize("enter", ["reconcile", "rebuild"])
+def test_favourites_of_a_damaged_index_outlast_an_interruption(
+    tmp_path: Path, enter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(path: Path) -> None:
+        raise Killed
+
+    first = Parts(tmp_path)
+    for number in (1, 2):
+        add(first.gallery, new_id(number), "x")
+    first.gallery.set_favourite(new_id(2), True)
+    first.store.execute("PRAGMA user_version = 99")
+    first.store.close()
+    with monkeypatch.context() as patch:
+        patch.setattr("server.gallery.image_from_file", kill)
+        second = Parts(tmp_path)
+        with pytest.raises(Killed):
+            asyncio.run(getattr(second.gallery, enter)())
+        second.store.close()
+    third = Parts(tmp_path)
+    asyncio.run(getattr(third.gallery, enter)())
+    assert ids(third.gallery, favourite=True) == [2]
+    third.gallery.set_favourite(new_id(2), False)
+    asyncio.run(getattr(third.gallery, enter)())
+    assert ids(third.gallery, favourite=True) == []
+    third.store.close()
+
+
 def test_rebuilding_drops_what_no_file_confirms(gallery: Gallery) -> None:
     add(gallery, new_id(1), "one")
     add(gallery, new_id(2), "two")

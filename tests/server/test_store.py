@@ -17,13 +17,11 @@ def test_times_sort_as_texts() -> None:
 
 def test_preferences_survive_reopening(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert store.fresh
     store.set_preference("preview", "off")
     store.set_preference("gone", "x")
     store.set_preference("gone", None)
     store.close()
     again = Store(tmp_path)
-    assert not again.fresh
     assert (again.preference("preview"), again.preference("gone")) == ("off", None)
     again.close()
 
@@ -61,10 +59,11 @@ def test_a_damaged_file_is_set_aside_and_its_favourites_saved(tmp_path: Path, da
         connection.execute("PRAGMA user_version = 99")
         connection.close()
     again = Store(tmp_path)
-    assert again.fresh
     assert again.execute("SELECT count(*) FROM images") == [(0,)]
     if damage == "other version":
-        assert again.salvaged_favourites == {f"{7:032x}"}
+        assert again.salvaged_favourites() == {f"{7:032x}"}
+        again.forget_salvaged()
+        assert again.salvaged_favourites() == frozenset()
     assert [p.name for p in tmp_path.iterdir() if ".damaged-" in p.name]
     again.close()
 
