@@ -5,7 +5,6 @@ run sees what it would have seen.
 """
 
 import random
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -19,17 +18,6 @@ from .sampling import sample
 Picture = NDArray[np.uint8]  # [size, size, 3]
 CAPTIONS = 4  # of each picture
 SPOKEN = 3  # words from which on a prompt of the evaluation is no training caption; "bonsai" may be one
-
-
-def pairs(
-    count: int, seed: int = 0, size: int = SIZE, *, start: int = 0, step: int = 1
-) -> Iterator[tuple[Picture, tuple[str, ...]]]:
-    """Items `start`, `start + step`, ... below `count`: a picture, uint8 [size, size, 3], and four captions of it.
-
-    For process p of n pass `start=p, step=n`.
-    """
-    for index in range(start, count, step):
-        yield pair(index, seed, size)
 
 
 def pair(index: int, seed: int = 0, size: int = SIZE) -> tuple[Picture, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .corpus import Corpus
@@ -38,7 +38,7 @@ def distil_guidance(run: Run) -> None:
     corpus = Corpus(run)
     teacher = _frozen(run, corpus, "teacher")
     if not run.weights(TEXT_FILE).is_file():
-        save_file(pack_text_encoder(teacher.text), run.weights(TEXT_FILE))
+        run.keep(TEXT_FILE, pack_text_encoder(teacher.text))
     student = _student(run, corpus, "guided", teacher.transformer)
     optimizers = Optimizers(student.transformer.named_parameters(), options.distil_muon_rate, options.distil_adam_rate)
     generator = run.seed("guidance")
@@ -91,7 +91,7 @@ def distil_quantised(run: Run, variant: Variant) -> None:
             target = evaluated(reference.velocity, options.piece)(starts, sigmas, context)
             (loss,) = backward(imitated(model.velocity), options.piece, target, starts, sigmas, context)
         _update(optimizers, loop, progress, loss)
-    save_file(pack_transformer(model.transformer, variant), run.weights(f"packed-{variant}"))
+    run.keep(f"packed-{variant}", pack_transformer(model.transformer, variant))
 
 
 def landing_velocity(guided: Velocity, starts: Tensor, levels: Tensor, options: Options) -> Tensor:

@@ -2,7 +2,8 @@
 
 Full precision, plain rounding, ternary and binary, each at 2, 4 and 8 steps. The noise of a drawing depends on the
 seed and the prompt's place alone, so all models draw from the same. Verdicts go to a file one by one, another one for
-other weights; what is there is not drawn again. Drawing is for `drawing`, tables and figures are for `report`.
+other weights or another judge; what is there is not drawn again. Drawing is for `drawing`, tables and figures are for
+`report`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -39,6 +40,7 @@ STEPS = (4, 2, 8)  # what matters most comes first
 SEEDS = (0, 1, 2)
 VARIETY_PROMPTS = ("a red circle", "a house", "a bonsai", "a mountain at sunset")
 VARIETY_SEEDS = 8
+RULES = ("backdrops", "free_prompts", "judge", "recognition", "segmentation")  # modules that a verdict depends on
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Results:
     """The verdicts so far, in a file that grows by a line a picture."""
 
     def __init__(self, run_folder: Path) -> None:
-        self._path = run_folder / FOLDER / f"results-{weights_digest(run_folder)}.jsonl"
+        self._path = run_folder / FOLDER / f"results-{_weights_digest(run_folder)}-{_rules_digest()}.jsonl"
         self._path.parent.mkdir(exist_ok=True)
         self.outcomes: dict[Case, Outcome] = {}
         for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else ():
@@ -115,10 +117,19 @@ class Results:
                 file.write(json.dumps(asdict(outcome)) + "\n")
 
 
-def weights_digest(run_folder: Path) -> str:
-    """A short digest of all of the run's weights: verdicts are of the models that drew."""
+def _weights_digest(run_folder: Path) -> str:
+    """Of all of the run's weights: verdicts are of the models that drew."""
+    return _digest(run_folder.glob("*.safetensors"))
+
+
+def _rules_digest() -> str:
+    """Of the judge's sources and of what the free prompts ask for: verdicts are by one law for all."""
+    return _digest(Path(__file__).with_name(f"{name}.py") for name in RULES)
+
+
+def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(run_folder.glob("*.safetensors")):
+    for path in sorted(paths):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -37,3 +37,6 @@ def install(run: Run, project: Path) -> None:
 def _replace_folder(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
+    for path in target.rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)  # safetensors writes files for the owner alone

@@ -1,7 +1,7 @@
 """Muon for matrices and convolution kernels, AdamW for everything else, under one roof.
 
 Muon replaces a gradient's momentum by the nearest matrix with orthonormal rows or columns, so that every direction
-is learned at the same pace. On these small networks it reaches a given loss in about half the steps of AdamW.
+is learned at the same pace. 500 steps bring a small VAE to 27.0 dB, those of AdamW (its rate not tuned) to 19.8.
 """
 
 from __future__ import annotations

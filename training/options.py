@@ -41,7 +41,7 @@ class Options:
     size: int = 256  # pixels each way
 
     images: int = 24_000  # rendered once for the VAE and the latents
-    workers: int = 2  # processes that render
+    workers: int = 2  # processes that render, and that evaluate
 
     text_tokens: int = 48
     vocabulary: int = 1024

@@ -12,7 +12,6 @@ from itertools import permutations
 from . import holdout, layouts, places, words
 from .expectations import Expectation, Prompt, Thing
 from .free_prompts import PROMPTS
-from .holdout import is_held_out
 from .palette import ACCENTS, KINDS, NAMES, NATURAL
 from .scene import Place, Scene, Subject
 from .subjects_bonsai import SEASON_COLOUR
@@ -28,7 +27,6 @@ FRAMES = (
     "an illustration of {}",
     "an image of {}",
 )
-__all__ = ["CATEGORIES", "FREE", "clean_scene", "free", "held_out", "is_held_out"]
 
 
 def held_out(category: str, count: int, seed: int = 0) -> list[Prompt]:

@@ -25,6 +25,7 @@ from .expectations import Prompt
 from .export import COMMON, total_bytes
 from .networks import device
 from .options import TIMED_STAGES, VARIANTS
+from .prompts import free
 from .run import EXPORT, Run, history
 from .validation import trust
 
@@ -210,11 +211,11 @@ def _varieties(run: Run, runner: str) -> dict[str, dict[str, float]]:
 
 
 def _seconds_alone(run: Run, runner: str) -> float:
-    """What a warm picture takes while nothing else is drawn: median of five, ternary."""
+    """What the picture of a new prompt takes while nothing else is drawn: median of ten after a first one, ternary."""
     drawer, noises, seconds = open_drawer(run, "ternary", runner), noise(run.options, 0, 0)[None], []
-    for _ in range(6):
+    for prompt in free(11):
         began = time.perf_counter()
-        drawer.draw(VARIETY_PROMPTS[:1], noises, run.options.sample_steps)
+        drawer.draw([prompt.text], noises, run.options.sample_steps)
         seconds.append(time.perf_counter() - began)
     return float(np.median(seconds[1:]))
 

@@ -33,15 +33,16 @@ def facts(options: Options, progress: Mapping[str, Mapping[str, Any]]) -> dict[s
 
 _FIGURES = """\
 Share of pictures that show what the prompt says, at {sample_steps} steps. {prompts} prompts of each category, and sixty
-free ones as people write them; three seeds each (one for plain rounding). What they ask for (pairs, counts, colours, a
-thing on a ground) never occurs in training, but for things alone on a ground that is not named, most of "single". ± is
-one standard error; rewordings and other grounds of what is asked for count as one.
+free ones as people write them; three seeds each (one for plain rounding). What the six categories ask for (pairs,
+counts, colours, a thing on a ground) never occurs in training, but for things alone on a ground that is not named, most
+of "single". Of the free prompts only the sentences are kept out, those of three words and more, not what they speak of.
+± is one standard error; rewordings and other grounds of what is asked for count as one.
 
 {scores}
 """
 
 _LIMITS = """\
-- A closed world: some dozens of things, ten colours, a handful of landscapes. Other words draw something near, or
+- A closed world: twenty kinds of things, ten colours, a handful of landscapes. Other words draw something near, or
   nothing.
 - The judge is a program for these drawings. Its scores say how the variants compare, and must not be set beside
   published GenEval scores.
@@ -76,19 +77,19 @@ The first twelve free prompts that name a bonsai, ternary, first seed, none pick
 ![Twelve bonsai scenes](seedling/bonsai.webp)
 
 **Full precision** is the student in bfloat16 that the two variants were made from; **rounded** is that student with its
-block weights rounded and nothing trained. A ternary picture takes {seconds} s, warm and alone on the machine that
-trained it. What the evaluation drew, each process on one core:
+block weights rounded by the same rules and nothing trained. A ternary picture of a new prompt takes {seconds} s on the
+machine that trained it, model loaded and all else at rest. What the evaluation drew, each process on one core:
 
 {runners}
 
 "engine" is `bonsai_mlx`; full precision runs through it too, with the packed products replaced by plain ones. "torch"
-draws the same pictures (at most one level of 255 apart in float32) on a GPU.
+draws the same pictures on a GPU, up to the rounding of bfloat16 (in float32 they are at most one level of 255 apart).
 
 ## The judge
 
 A program judges: it finds the things in a picture, compares their outlines with those of drawings by the training's own
 code, and asks for number, colours, relation, ground and landscape. It is tried on drawings that show exactly what a
-prompt says, {prompts} of each category: clean, drawn by a shaky hand (points off by three pixels, neighbours alike, and
+prompt says, one for each prompt: clean, drawn by a shaky hand (points off by three pixels, neighbours alike, and
 noise), and beside a caption that belongs to another drawing:
 
 {judge}

@@ -82,7 +82,10 @@ class Run:
 
     def save(self, name: str, module: nn.Module) -> None:
         """Keep the module's weights."""
-        tensors = {key: _stored(value) for key, value in module.state_dict().items()}
+        self.keep(name, {key: _stored(value) for key, value in module.state_dict().items()})
+
+    def keep(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """Keep tensors as they are; whole or not at all."""
         partial = self.weights(f"{name}.partial")
         save_file(tensors, partial)
         partial.replace(self.weights(name))

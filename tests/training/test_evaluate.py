@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
 from training import evaluate as evaluate_module
-from training import figures, report, report_text
+from training import figures, report
 from training.evaluate import SEEDS, Case, Outcome, Results, evaluate, noise, prompts
 from training.expectations import Expectation, Prompt, Thing
 from training.options import preset
@@ -65,12 +66,17 @@ def test_the_engine_draws_anew_what_torch_has_drawn(tmp_path: Path) -> None:
     assert read.outcomes[case].passed is False
 
 
-def test_a_verdict_counts_for_its_prompt_and_its_weights_alone(tmp_path: Path) -> None:
+def test_a_verdict_counts_for_its_prompt_its_weights_and_its_judge_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = Case("ternary", 4, "single", 0, 0)
     (tmp_path / "packed-ternary.safetensors").write_bytes(b"one")
     Results(tmp_path).add([Outcome(case, "engine", "a red circle", True, "", 0.1)])
     assert Results(tmp_path).has(case, "engine", "a red circle")
     assert not Results(tmp_path).has(case, "engine", "a blue circle")
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_module, "RULES", ("judge", "segmentation"))
+        assert not Results(tmp_path).has(case, "engine", "a red circle")
     (tmp_path / "packed-ternary.safetensors").write_bytes(b"two")
     assert not Results(tmp_path).has(case, "engine", "a red circle")
 
@@ -132,10 +138,18 @@ def test_curves_are_drawn_on_a_logarithmic_scale(tmp_path: Path) -> None:
     assert math.isclose(heights[1] - heights[0], heights[2] - heights[1], abs_tol=0.2)
 
 
-def test_the_prose_takes_all_its_figures() -> None:
-    facts = report_text.facts(preset("gpu"), {"vae": {"psnr": 36.5}})
-    tables = dict.fromkeys(("scores", "steps", "judge", "varieties", "sizes", "stages", "runners", "seconds"), "| |")
-    page = report_text.PAGE.format(**tables, **facts)
-    card = report_text.CARD.format(**tables, **facts)
-    assert "36.5 dB" in page
-    assert "{" not in page + card
+def test_a_report_is_written_from_what_there_is(trained: Any, tmp_path: Path) -> None:
+    """Even from an unfinished evaluation: figures that are not there are said to be missing."""
+    run = Run(shutil.copytree(trained.folder, tmp_path / "run"), trained.options)
+    shutil.rmtree(run.folder / evaluate_module.FOLDER, ignore_errors=True)
+    evaluate(run, "engine", models=("full", "binary"), steps=(4,))
+    report.write_report(run)
+    folder = run.folder / report.REPORT
+    page = (folder / report.PAGE).read_text()
+    pictures = [path.name for path in (folder / report.PICTURES).iterdir()]
+    assert re.findall(r"\(seedling/(.*?)\)", page)
+    assert sorted(re.findall(r"\(seedling/(.*?)\)", page)) == sorted(pictures)
+    assert "{" not in page + (folder / report.CARD).read_text()
+    (overall,) = re.findall(r"\| \*\*overall\*\* \|(.*)", page)
+    cells = [cell.strip() for cell in overall.split("|")][:-1]
+    assert [cell == "-" for cell in cells] == [False, True, False, True, True]
