@@ -5,12 +5,13 @@ import { byId, button, el, fill } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "./format.js";
 import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "./limits.js";
-import { chooseModel, chosenModel, startModelChoice } from "./model-choice.js";
-import { seedText, setLocked, setSeed, startSeed, takeSeed } from "./seed.js";
+import { chooseModel, chosenModel, comparesSeedlings, startModelChoice } from "./model-choice.js";
+import { nextSeed, seedText, setLocked, setSeed, spendSeed, startSeed } from "./seed.js";
 import { chooseSize, chosenSize, isTypedSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
 import { showJobs } from "./stage.js";
 import { remember, remembered } from "./storage.js";
 import { state, subscribe } from "./store.js";
+import { toast } from "./toast.js";
 
 /** @typedef {import("./types.js").Recipe} Recipe */
 
@@ -61,7 +62,7 @@ function problem(name, text) {
  */
 function readForm() {
   const size = chosenSize() ?? (isTypedSize() ? null : {}); // sizes still to come: the server takes the recommended one
-  const seed = takeSeed();
+  const seed = nextSeed();
   problem("prompt", prompt.value.trim() ? "" : "Describe the picture in a few words.");
   problem("seed", seed === null ? `A whole number from 0 to ${MAX_SEED}.` : "");
   problem("steps", isWhole(Number(steps.value), 1, MAX_STEPS) ? "" : `A whole number from 1 to ${MAX_STEPS}.`);
@@ -72,20 +73,35 @@ function readForm() {
     (wrong instanceof HTMLElement ? wrong : byId("width")).focus();
     return null;
   }
-  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model: chosenModel() };
+  const model = state.models.size ? chosenModel() : undefined; // unknown yet: the server chooses
+  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model };
 }
 
 /** @param {"generate" | "compare"} how */
 async function submit(how) {
+  if (sending) return;
   const request = readForm();
   if (!request) return;
-  if (how === "compare") {
-    delete request.model; // the server takes the pair that is complete
-    request.compare = true;
-  } else if (Number(count.value) > 1) {
-    request.count = Number(count.value);
-  }
+  if (how === "compare") askForPair(request);
+  else if (Number(count.value) > 1) request.count = Number(count.value);
   await send(request);
+}
+
+/**
+ * The server compares the pair that is complete. If that is not the chosen kind of model, size and steps are its own.
+ * @param {Record<string, unknown>} request
+ */
+function askForPair(request) {
+  request.compare = true;
+  delete request.model;
+  const seedlings = comparesSeedlings();
+  if (!state.models.size || seedlings === chosenModel().startsWith("seedling")) return;
+  for (const name of ["width", "height", "steps"]) delete request[name];
+  toast(
+    seedlings
+      ? "Compared with the seedlings at their own size: Bonsai Image 4B is not here in both variants."
+      : "Compared with Bonsai Image 4B at its recommended size.",
+  );
 }
 
 /** @param {Record<string, unknown>} request */
@@ -95,6 +111,7 @@ export async function send(request) {
   setSending(true);
   try {
     const { jobs } = await createJobs(request);
+    spendSeed(request.seed);
     showJobs(jobs);
   } catch (error) {
     refused(error, request);
@@ -140,9 +157,10 @@ function note(tone, text, action = null) {
 /** @param {ApiError} error  the queue is full: count down, then let the user send again */
 function waitForQueue(error) {
   let seconds = Math.max(1, Math.ceil(error.retryAfterS ?? 5));
+  const countdown = el("span", { "aria-hidden": "true" }); // an alert that changed would be read out every second
   const tick = () => {
     if (seconds > 0) {
-      note("warn", `${error.message} You can send again in ${plural(seconds, "second")}; nothing you typed is lost.`);
+      countdown.textContent = ` You can send again in ${plural(seconds, "second")}.`;
       seconds -= 1;
       return;
     }
@@ -153,7 +171,11 @@ function waitForQueue(error) {
   };
   waitTimer = window.setInterval(tick, 1000);
   tick();
+  note("warn", `${error.message} Nothing you typed is lost.`, countdown);
 }
+
+/** @returns {string} "" while the models are not known */
+const modelInUse = () => (state.models.size ? chosenModel() : "");
 
 /** @param {Recipe} recipe  fill the form; what the recipe does not say stays */
 export function applyRecipe(recipe) {
@@ -168,7 +190,7 @@ export function applyRecipe(recipe) {
     setLocked(true);
   }
   if (isSide(recipe.width) && isSide(recipe.height)) {
-    chooseSize(Number(recipe.width), Number(recipe.height), recipe.model ?? chosenModel());
+    chooseSize(Number(recipe.width), Number(recipe.height), recipe.model ?? modelInUse());
   }
   summarise();
 }

@@ -15,8 +15,9 @@ async function take(file) {
     if (reading) offerRestore(file, reading);
     else toast("This picture carries no settings: it was saved without them, or they were removed.");
   } catch (error) {
-    if (!(error instanceof MetadataError)) throw error;
-    toast(error.message);
+    if (error instanceof MetadataError) toast(error.message);
+    else if (error instanceof DOMException) toast("This cannot be read. Drop a picture, not a folder.");
+    else throw error;
   }
 }
 
@@ -38,8 +39,12 @@ function onDrop(event) {
   take(event.dataTransfer?.files[0]);
 }
 
+/** Office programs copy text together with a picture of it. @param {readonly string[]} types */
+const isText = (types) => types.includes("text/plain") && types.includes("text/html");
+
 /** @param {ClipboardEvent} event */
 function onPaste(event) {
+  if (isText(event.clipboardData?.types ?? [])) return;
   const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
   if (!file) return;
   event.preventDefault();

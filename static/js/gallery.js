@@ -13,6 +13,7 @@ import { toastError } from "./toast.js";
 const PAGE = 60;
 const SKELETONS = 12;
 const SEARCH_DELAY_MS = 200;
+const RECOUNT_DELAY_MS = 400;
 
 const sheet = byId("sheet");
 const more = byId("more");
@@ -25,6 +26,7 @@ let total = Number(sheet.dataset.total);
 let loading = false;
 let generation = 0; // answers to an older search are dropped
 let searchTimer = 0;
+let recountTimer = 0;
 
 /** @param {Picture} image @returns {HTMLLIElement} */
 function print(image) {
@@ -177,7 +179,6 @@ function insert(image) {
   const older = [...sheet.children].find((item) => (item.getAttribute("data-created") ?? "") <= image.created_at);
   if (older) older.before(print(image));
   else if (cursor === null) sheet.append(print(image)); // else it comes with a later page
-  total += 1;
 }
 
 /** @param {{image: Picture}} change */
@@ -186,7 +187,35 @@ function onImage({ image }) {
   if (item && matches(image)) mark(item, image);
   else if (item) leave(item);
   else if (matches(image)) insert(image);
+  if (!item) recountSoon();
   showState();
+}
+
+/** How many there are, of which not all may be here, is for the server to say. */
+function recountSoon() {
+  clearTimeout(recountTimer);
+  recountTimer = window.setTimeout(() => catchUp().catch(toastError), RECOUNT_DELAY_MS);
+}
+
+/** Bring the newest page up to date, in place: the focus and what is scrolled to stay where they are. */
+async function catchUp() {
+  const mine = generation;
+  const page = await listImages(request());
+  if (mine !== generation) return;
+  const there = new Set(page.images.map((image) => image.id));
+  const oldest = page.next_cursor === null ? "" : (page.images.at(-1)?.created_at ?? "");
+  for (const item of sheet.querySelectorAll("[data-id]")) {
+    const { id = "", created = "" } = /** @type {HTMLElement} */ (item).dataset;
+    if (created >= oldest && !there.has(id)) leave(/** @type {HTMLElement} */ (item));
+  }
+  for (const image of page.images) {
+    const item = itemOf(image.id);
+    if (item) mark(item, image);
+    else insert(image);
+  }
+  total = page.total;
+  showState();
+  watchEnd();
 }
 
 sheet.addEventListener("click", onClick);
@@ -212,5 +241,6 @@ subscribe("image", onImage);
 subscribe("image_deleted", (id) => {
   const item = itemOf(id);
   if (item) leave(item);
+  else recountSoon();
 });
-subscribe("resync", () => (scrollY < innerHeight ? load(true) : watchEnd()));
+subscribe("resync", () => catchUp().catch(toastError));

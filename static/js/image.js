@@ -84,7 +84,7 @@ async function onDelete() {
 /** @param {KeyboardEvent} event */
 function onArrow(event) {
   const target = /** @type {Element} */ (event.target);
-  if (event.altKey || event.metaKey || event.ctrlKey || target.closest("input, textarea, dialog")) return;
+  if (event.altKey || event.metaKey || event.ctrlKey || event.shiftKey || target.closest("input, textarea, dialog")) return;
   const link = { ArrowLeft: "newer", ArrowRight: "older" }[event.key];
   if (link) document.getElementById(link)?.click();
 }

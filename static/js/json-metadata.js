@@ -4,6 +4,7 @@
 /** @typedef {{class_type?: string, inputs?: Record<string, unknown>}} Node */
 
 const MAX_WALK = 64;
+const BARE_NUMBERS = /([[,:]\s*)(?:NaN|-?Infinity)(?=\s*[,\]}])/g; // as Python writes them; ComfyUI's is_changed is one
 
 /**
  * Seeds of 64 bits do not fit a JavaScript number; where the browser tells the digits, keep them.
@@ -11,11 +12,14 @@ const MAX_WALK = 64;
  * @returns {any} undefined when the text is not JSON
  */
 export function parseJson(text) {
-  try {
-    return JSON.parse(text, keepLargeNumbers);
-  } catch {
-    return undefined;
+  for (const candidate of [text, text.replace(BARE_NUMBERS, "$1null")]) {
+    try {
+      return JSON.parse(candidate, keepLargeNumbers);
+    } catch {
+      continue;
+    }
   }
+  return undefined;
 }
 
 /** @param {string} _key @param {unknown} value @param {{source?: string}} [context]  absent in older browsers */

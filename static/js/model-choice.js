@@ -1,7 +1,7 @@
 // Which checkpoint draws: the chosen variant's 4B one when it is here, else the seedling, with plain words about it.
 
 import { modelAction } from "./api.js";
-import { byId, button, el, fill } from "./dom.js";
+import { byId, button, el, refill } from "./dom.js";
 import { formatBytes } from "./format.js";
 import { remember, remembered } from "./storage.js";
 import { putModel, state, subscribe } from "./store.js";
@@ -36,6 +36,9 @@ export function chosenModel() {
   const name = variant();
   return isReady(name) && !seedlingWanted ? name : `seedling-${name}`;
 }
+
+/** Whether Compare draws with the seedlings: the server takes the 4B pair only when both are here. */
+export const comparesSeedlings = () => !(isReady("ternary") && isReady("binary"));
 
 /** @param {string} name  as in a recipe: "ternary", "seedling-binary", … */
 export function chooseModel(name) {
@@ -113,7 +116,7 @@ function show() {
   const signature = [chosenModel(), isReady(variant()), ...subtitles].join();
   if (signature === shownNote) return; // a button must not be replaced while it is pressed
   shownNote = signature;
-  fill(note, ...(chosenModel().startsWith("seedling") ? seedlingNote() : bonsaiNote()));
+  refill(note, byId("variants"), ...(chosenModel().startsWith("seedling") ? seedlingNote() : bonsaiNote()));
 }
 
 /** @param {() => void} onChange  called whenever another model would draw */

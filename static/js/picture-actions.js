@@ -2,7 +2,7 @@
 
 import { createJobs, deleteImage, restoreImage, setFavourite } from "./api.js";
 import { dropImage, putImage, putJob } from "./store.js";
-import { toast, toastError } from "./toast.js";
+import { toast, toastError, UNDO } from "./toast.js";
 
 /** @typedef {import("./types.js").Picture} Picture */
 
@@ -43,7 +43,7 @@ export async function removeWithUndo(id) {
     const { undo_until: until } = await deleteImage(id);
     dropImage(id);
     const showMs = Math.min(Math.max(Date.parse(until) - Date.now(), 3000), 15_000);
-    toast("Picture deleted.", { action: "Undo", onAction: () => undo(id), showMs });
+    toast("Picture deleted.", { action: UNDO, onAction: () => undo(id), showMs });
     return true;
   } catch (error) {
     toastError(error);

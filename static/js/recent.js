@@ -19,6 +19,9 @@ function thumbnail(image) {
 /** @param {string} id */
 const linkOf = (id) => byId("strip").querySelector(`[data-id="${id}"]`);
 
+/** @param {Element} item */
+const createdAt = (item) => state.images.get(item.querySelector("a")?.dataset.id ?? "")?.created_at ?? "";
+
 function markShown() {
   const shown = shownImage();
   for (const link of byId("strip").querySelectorAll("a")) {
@@ -30,10 +33,9 @@ function markShown() {
 /** @param {{image: Picture, isNew: boolean}} change */
 function onImage({ image }) {
   const strip = byId("strip");
-  const newest = strip.querySelector("a")?.dataset.id;
-  const newestImage = newest ? state.images.get(newest) : undefined;
-  if (!linkOf(image.id) && (!newestImage || image.created_at >= newestImage.created_at)) {
-    strip.prepend(thumbnail(image));
+  if (!linkOf(image.id)) {
+    const older = [...strip.children].find((item) => createdAt(item) <= image.created_at);
+    strip.insertBefore(thumbnail(image), older ?? null);
     while (strip.children.length > LENGTH) strip.lastElementChild?.remove();
   }
   byId("recent").hidden = false;

@@ -11,7 +11,7 @@ let fresh = true;
 const field = () => /** @type {HTMLInputElement} */ (byId("seed"));
 
 function show() {
-  remember("seed", locked || fresh ? Number(field().value) : null); // what the next picture would have
+  remember("seed", locked || fresh ? typedSeed() : null); // what the next picture would have
   const lock = byId("seed-lock");
   const words = locked ? "Unlock the seed" : "Lock the seed";
   lock.setAttribute("aria-pressed", String(locked));
@@ -38,14 +38,23 @@ export function setSeed(seed) {
   show();
 }
 
-/** @returns {number | null} the seed to draw with; null when the field does not hold one */
-export function takeSeed() {
-  if (!locked && !fresh) setSeed(randomSeed());
+/** What the field holds. @returns {number | null} null when that is no seed */
+function typedSeed() {
   const seed = field().value.trim() === "" ? NaN : Number(field().value);
-  if (!isWhole(seed, 0, MAX_SEED)) return null;
+  return isWhole(seed, 0, MAX_SEED) ? seed : null;
+}
+
+/** @returns {number | null} the seed to draw with; null when the field does not hold one */
+export function nextSeed() {
+  if (!locked && !fresh) setSeed(randomSeed());
+  return typedSeed();
+}
+
+/** A picture is drawn with this seed: if it is the one shown, the next picture takes another. @param {unknown} seed */
+export function spendSeed(seed) {
+  if (seed !== typedSeed()) return;
   fresh = false;
   show();
-  return seed;
 }
 
 /** @returns {string} */

@@ -5,7 +5,7 @@ import { startDrop } from "./drop.js";
 import { connect } from "./events.js";
 import { activeJobs, state, subscribe } from "./store.js";
 import { startTheme } from "./theme.js";
-import { toast } from "./toast.js";
+import { toast, undoByKey } from "./toast.js";
 
 const WORKER_WORDS = {
   stopped: "Engine asleep",
@@ -64,6 +64,7 @@ function startDialogs() {
 startTheme();
 startDialogs();
 startDrop();
+document.addEventListener("keydown", undoByKey);
 byId("reconnect-button").addEventListener("click", connect);
 subscribe("connection", showConnection);
 subscribe("memory", showEngine);

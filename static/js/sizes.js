@@ -23,7 +23,7 @@ const known = new Map();
 let fits = [];
 let model = "";
 let aspect = "1:1";
-let chosenFor = remembered("size-model", ""); // the model that the chosen size is meant for
+let chosenFor = remembered("size-model", ""); // the model that the chosen size is meant for; "": any
 /** @type {{width: number, height: number} | null} */
 let chosen = null;
 /** @type {() => void} */
@@ -195,10 +195,13 @@ export async function loadSizes(name, recommended, again = false) {
   fits = known.get(name) ?? [];
   if (again && aspect === CUSTOM) return; // what is being typed stays
   const kept = chosenSize() ?? remembered("size", null);
-  const keep = kept && (chosenFor === name || fits.some((fit) => same(fit, kept)));
+  const keep = kept && (isMeantFor(name) || fits.some((fit) => same(fit, kept)));
   if (keep) chooseSize(kept.width, kept.height);
   else chooseSize(...recommended);
 }
+
+/** Whether the chosen size is meant for this model: both variants of one draw the same sizes. @param {string} name */
+const isMeantFor = (name) => chosenFor === "" || chosenFor.startsWith("seedling") === name.startsWith("seedling");
 
 /** @param {() => void} onChange */
 export function startSizes(onChange) {

@@ -1,13 +1,13 @@
 // The large area: what is being drawn, or the picture last looked at. Shows one request (one job, a batch, a pair)
 // or one image; follows the store until something else is shown.
 
-import { cancelJob, getImage } from "./api.js";
+import { ApiError, cancelJob, getImage } from "./api.js";
 import { compareView } from "./compare.js";
 import { byId, button, el, fill, refill } from "./dom.js";
 import { predictedPeak } from "./sizes.js";
 import { groupFoot, stageFoot } from "./stage-foot.js";
 import { emptyStage, problemOf } from "./stage-states.js";
-import { isActive, putImage, putJob, state, subscribe } from "./store.js";
+import { dropImage, isActive, publish, putImage, putJob, state, subscribe } from "./store.js";
 import { createTile, pictureFrame } from "./tile.js";
 import { toastError } from "./toast.js";
 import { statusWords, timeLeftWords } from "./progress.js";
@@ -31,11 +31,10 @@ const imageOf = (job) => (job.image_id ? state.images.get(job.image_id) : undefi
 /** @param {Job[]} jobs */
 export function showJobs(jobs) {
   chosen = true;
-  jobs.forEach(putJob);
   view = { jobs: jobs.map((job) => job.id), image: null };
-  layout = "";
-  render();
-  jobs.forEach(onJob);
+  jobs.forEach(putJob);
+  look(view);
+  jobsInView().forEach(onJob);
   byId("stage").scrollIntoView({ block: "nearest" }); // on a phone it lies below the form
 }
 
@@ -46,15 +45,19 @@ export function showJobs(jobs) {
 export function showImage(image, { byDefault = false } = {}) {
   chosen ||= !byDefault;
   state.images.set(image.id, image);
-  view = { jobs: [], image: image.id };
-  layout = "";
-  render();
+  look({ jobs: [], image: image.id });
 }
 
 export function showNothing() {
-  view = { jobs: [], image: null };
+  look({ jobs: [], image: null });
+}
+
+/** @param {typeof view} next */
+function look(next) {
+  view = next;
   layout = "";
   render();
+  publish("view");
 }
 
 /** @returns {string | null} the picture that the stage shows alone */
@@ -197,6 +200,17 @@ async function onJob(job) {
   if (!isActive(job)) announce(job.status === "done" ? "The picture is done." : statusWords(job));
 }
 
+/** What happened to the shown picture while nobody listened. */
+async function refreshShown() {
+  const id = shownImage();
+  if (!id) return;
+  try {
+    putImage(await getImage(id));
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) dropImage(id);
+  }
+}
+
 export function startStage() {
   subscribe("job", onJob);
   subscribe("image", render);
@@ -207,6 +221,7 @@ export function startStage() {
     if (newest) showImage(newest, { byDefault: true });
     else showNothing();
   });
+  subscribe("resync", refreshShown);
   subscribe("model", () => layout === "empty" && ((layout = ""), render()));
   setInterval(() => !isIdle() && render(), 500); // the time left counts down between events
   render();

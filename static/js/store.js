@@ -26,7 +26,7 @@ const bus = new EventTarget();
 
 /**
  * From the server: connection, hello, job, image, image_deleted, model, memory, worker, resync. Within the
- * page: sizes, show-jobs, use-recipe, smaller-size, retry.
+ * page: sizes, view, show-jobs, use-recipe, smaller-size, retry.
  * @param {string} topic
  * @param {(detail: any) => void} listener
  */

@@ -12,7 +12,7 @@ import { chooseSmaller } from "./sizes.js";
 import { again } from "./stage-states.js";
 import { cancelShown, isChosen, showImage, showJobs, showsJob, startStage } from "./stage.js";
 import { takeHandover } from "./storage.js";
-import { isActive, putJob, subscribe } from "./store.js";
+import { isActive, subscribe } from "./store.js";
 import { toast, toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Job} Job */
@@ -21,6 +21,8 @@ const LATEST = 100; // more than a queue and a batch hold
 const PHONE = matchMedia("(max-width: 46rem)"); // the same width as in studio.css
 
 let following = false;
+/** @type {Set<string>} ids of failed jobs that a message told of */
+const told = new Set();
 
 /** @param {Job[]} jobs  a running request belongs on the stage, wherever it was started */
 async function followRunning(jobs) {
@@ -42,9 +44,7 @@ async function followRunning(jobs) {
  */
 async function wholeGroup(group) {
   const { jobs } = await listJobs(LATEST);
-  const members = jobs.filter((job) => job.group === group).reverse();
-  members.forEach(putJob);
-  return members;
+  return jobs.filter((job) => job.group === group).reverse();
 }
 
 async function showNewest() {
@@ -67,7 +67,8 @@ async function takeRequestedRecipe() {
 
 /** What fails behind the picture that is looked at, or about to leave the stage, is told as well. @param {Job} job */
 function tellFailure(job) {
-  if (job.status !== "failed" || (showsJob(job.id) && !isSending())) return;
+  if (job.status !== "failed" || told.has(job.id) || (showsJob(job.id) && !isSending())) return;
+  told.add(job.id);
   const name = job.prompt.length > 40 ? `${job.prompt.slice(0, 40)}…` : job.prompt;
   toast(`“${name}” could not be drawn. ${job.error?.message ?? ""}`, {
     action: "Try again",
@@ -78,7 +79,7 @@ function tellFailure(job) {
 
 /** @param {KeyboardEvent} event */
 function onEscape(event) {
-  if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  if (event.key !== "Escape" || event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]")) return;
   if (cancelShown()) event.preventDefault();
 }
 
@@ -103,7 +104,7 @@ subscribe("show-jobs", showJobs);
 subscribe("retry", send);
 subscribe("use-recipe", (recipe) => {
   applyRecipe(recipe);
-  toast("Settings applied; the seed is locked.");
+  toast(recipe.seed === undefined ? "Settings applied." : "Settings applied; the seed is locked.");
   byId("prompt").focus();
 });
 subscribe("smaller-size", (recipe) => {

@@ -1,7 +1,9 @@
 // Short messages at the lower edge, with at most one action. Read out by screen readers; wait while pointed at.
+// Undo lies far from what was deleted for a keyboard, so Ctrl+Z presses it.
 
 import { byId, button, el } from "./dom.js";
 
+export const UNDO = "Undo";
 const SHOW_MS = 6000;
 
 /**
@@ -10,7 +12,16 @@ const SHOW_MS = 6000;
  */
 export function toast(message, { action, onAction, showMs = SHOW_MS } = {}) {
   const box = el("div", { class: "toast" }, el("p", {}, message));
-  const dismiss = () => box.remove();
+  /** @type {Element | null} */
+  let before = null; // where the focus came from
+  const dismiss = () => {
+    const focused = box.contains(document.activeElement);
+    box.remove();
+    if (focused && before?.isConnected) /** @type {HTMLElement} */ (before).focus();
+  };
+  box.addEventListener("focusin", ({ relatedTarget }) => {
+    if (relatedTarget instanceof Element && !relatedTarget.closest(".toast")) before = relatedTarget;
+  });
   if (action && onAction) {
     box.append(button({ class: "button small", on: { click: () => (dismiss(), onAction()) } }, action));
   }
@@ -22,6 +33,17 @@ export function toast(message, { action, onAction, showMs = SHOW_MS } = {}) {
   for (const type of ["pointerleave", "focusout"]) box.addEventListener(type, release);
   byId("toasts").append(box);
   return dismiss;
+}
+
+/** @param {KeyboardEvent} event  Ctrl+Z or ⌘Z, unless something is being typed */
+export function undoByKey(event) {
+  if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
+  if (/** @type {Element} */ (event.target).closest("input, textarea, dialog")) return;
+  const offers = [...byId("toasts").querySelectorAll("button")].filter((control) => control.textContent === UNDO);
+  const newest = offers.at(-1);
+  if (!newest) return;
+  event.preventDefault();
+  newest.click();
 }
 
 /** @param {unknown} error */

@@ -176,6 +176,19 @@ def drawn(page: Page, prompt: str) -> None:
     expect(page.locator("#cancel")).to_have_count(0)
 
 
+def drag_slider(page: Page) -> None:
+    """Take the knob in the middle of two compared pictures and pull it to the right."""
+    page.locator(".wipe").scroll_into_view_if_needed()
+    box = page.locator(".wipe").bounding_box()
+    assert box is not None
+    middle, height = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(middle, height)
+    page.mouse.down()
+    page.mouse.move(middle + 0.3 * box["width"], height, steps=3)
+    page.mouse.up()
+    assert 75 <= int(page.get_by_role("slider").input_value()) <= 85
+
+
 def make_picture(site: Site, prompt: str, **fields: Any) -> str:
     """Draw over the interface, small and quick; the picture's id."""
     body = json.dumps({"prompt": prompt, "steps": 1, "width": 64, "height": 64, **fields}).encode()

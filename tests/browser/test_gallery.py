@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx import metadata
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, drawn, make_picture
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, drag_slider, drawn, make_picture
 
 pytestmark = pytest.mark.browser
 
@@ -54,6 +54,39 @@ def test_every_word_counts_and_enter_searches(site: Site, pictures: list[str], o
     page.get_by_role("searchbox").press("Enter")
     expect(page.get_by_role("button", name="Favourites")).to_have_attribute("aria-pressed", "false")
     expect(page.locator(".print")).to_have_count(1)
+
+
+def test_the_gallery_catches_up_in_place(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
+    """After a pause without events: what is new is there, what was deleted is gone, the focus has not moved."""
+    gone = make_picture(site, "caught up: gone")
+    make_picture(site, "caught up: kept")
+    page = open_page(f"{site.url}/gallery?q=caught")
+    expect(page.locator("#engine-mark")).to_be_visible()
+    page.get_by_role("link", name="caught up: kept").focus()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
+    page.request.delete(f"{site.url}/images/{gone}")
+    make_picture(site, "caught up: new")
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    expect(page.locator(".print-caption")).to_have_text(["caught up: new", "caught up: kept"])
+    expect(page.locator("#total")).to_have_text("2 pictures with “caught”")
+    expect(page.get_by_role("link", name="caught up: kept")).to_be_focused()
+
+
+def test_a_compared_pair_is_compared_on_its_page(site: Site, studio: Page) -> None:
+    studio.get_by_label("Describe the picture").fill("a pair")
+    studio.get_by_label("Steps").fill("1")
+    studio.get_by_role("button", name="Compare").click()
+    studio.locator(".compare-side a").first.click(timeout=DRAWN_WITHIN_MS)
+    studio.get_by_role("button", name="Compare side by side").click()
+    dialog = studio.get_by_role("dialog")
+    for picture in dialog.locator(".compare-side img").all():
+        box = picture.bounding_box()
+        assert box is not None
+        assert box["width"] < 600
+    dialog.get_by_role("radio", name="Slider").check()
+    drag_slider(studio)
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
 
 
 def in_pages_of_three(page: Page, site: Site, prompt: str) -> list[str]:

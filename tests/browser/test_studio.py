@@ -15,6 +15,7 @@ from tests.browser.driver import (
     LASTING_STEPS,
     Site,
     Watch,
+    drag_slider,
     draw,
     drawn,
     make_picture,
@@ -85,7 +86,77 @@ def test_a_locked_seed_stays_and_an_unlocked_one_changes(studio: Page) -> None:
     studio.keyboard.press("Escape")
 
 
-def test_compare_shows_both_variants_and_a_slider_for_the_keyboard(studio: Page) -> None:
+def test_a_typed_seed_waits_until_a_picture_is_drawn_with_it(studio: Page, watch: Watch) -> None:
+    watch.expected = ["status of 400"]
+    seed, prompt = studio.get_by_label("Seed", exact=True), studio.get_by_label("Describe the picture")
+    seed.fill("42")
+    studio.get_by_role("button", name="Generate").click()
+    expect(studio.locator("#prompt-error")).to_be_visible()
+    refuse(studio, 400, code="invalid", message="Not now.")
+    prompt.fill("a green cup")
+    for _ in range(2):
+        studio.get_by_role("button", name="Generate").click()
+        expect(studio.locator("#submit-note")).to_contain_text("Not now.")
+    studio.unroute("**/jobs")
+    studio.get_by_label("Steps").fill("1")
+    studio.get_by_role("button", name="Generate").dblclick()
+    drawn(studio, "a green cup")
+    expect(studio.locator("#stage .facts")).to_contain_text("Seed 42")
+    expect(seed).to_have_value("42")
+
+
+def test_a_running_picture_can_be_found_again(site: Site, studio: Page) -> None:
+    make_picture(site, "an older picture")
+    draw(studio, "a slow boat", steps=LASTING_STEPS)
+    expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
+    expect(studio.locator("#queue-panel")).to_be_hidden()
+    studio.locator("#strip").get_by_role("img", name="an older picture").click()
+    studio.locator("#queue").get_by_role("button", name="a slow boat", exact=True).click()
+    expect(studio.locator("#stage .stage-prompt")).to_have_text("a slow boat")
+    expect(studio.locator("#queue-panel")).to_be_hidden()
+    studio.get_by_role("button", name="Cancel", exact=True).click()
+
+
+def test_an_older_picture_comes_back_to_its_place(site: Site, studio: Page) -> None:
+    for prompt in ("the older one", "the newer one"):
+        make_picture(site, prompt)
+    newest = studio.locator("#strip img")
+    expect(newest.first).to_have_attribute("alt", "the newer one")
+    newest.nth(1).click()
+    studio.locator("#stage").get_by_role("button", name="Delete").click()
+    expect(newest.nth(1)).not_to_have_attribute("alt", "the older one")
+    studio.keyboard.press("Control+z")
+    expect(newest.nth(1)).to_have_attribute("alt", "the older one")
+    expect(newest.first).to_have_attribute("alt", "the newer one")
+
+
+def test_what_was_deleted_while_nobody_listened_leaves_the_stage(site: Site, studio: Page, watch: Watch) -> None:
+    watch.expected = ["status of 404"]
+    made = make_picture(site, "soon gone")
+    studio.locator("#strip").get_by_role("img", name="soon gone").click()
+    shown = studio.locator("#stage").get_by_role("img", name="soon gone")
+    expect(shown).to_be_visible()
+    studio.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
+    studio.request.delete(f"{site.url}/images/{made}")
+    studio.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    expect(shown).to_have_count(0)
+    expect(studio.locator("#strip").get_by_role("img", name="soon gone")).to_have_count(0)
+
+
+def test_text_from_an_office_program_is_pasted_as_text(studio: Page) -> None:
+    """It brings a picture of itself along."""
+    paste = """types => {
+        const data = new DataTransfer();
+        for (const type of types) data.setData(type, "<b>a fox</b>");
+        data.items.add(new File([new Uint8Array(8)], "fox.png", {type: "image/png"}));
+        const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
+        return !document.getElementById("prompt").dispatchEvent(event);
+    }"""
+    assert not studio.evaluate(paste, ["text/plain", "text/html"])
+    assert studio.evaluate(paste, ["text/html"])  # a picture copied in a browser
+
+
+def test_compare_shows_both_variants_and_a_slider_for_keyboard_and_pointer(studio: Page) -> None:
     studio.get_by_label("Describe the picture").fill("a yellow moon over a house at night")
     studio.get_by_label("Steps").fill("1")
     studio.get_by_role("button", name="Compare").click()
@@ -99,6 +170,7 @@ def test_compare_shows_both_variants_and_a_slider_for_the_keyboard(studio: Page)
     studio.keyboard.press("ArrowRight")
     expect(slider).to_have_value("51")
     assert studio.locator(".wipe").evaluate("frame => frame.style.getPropertyValue('--cut')") == "51%"
+    drag_slider(studio)
 
 
 def test_wrong_input_is_named_where_it_is(studio: Page) -> None:
