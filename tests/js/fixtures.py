@@ -34,7 +34,7 @@ COMFY = {
     "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 768, "height": 512, "batch_size": 1}},
     "6": {"class_type": "CLIPTextEncode", "inputs": {"text": ["9", 0], "clip": ["4", 1]}},
     "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "ugly", "clip": ["4", 1]}},
-    "9": {"class_type": "PrimitiveString", "inputs": {"value": "a castle on a hill"}},
+    "9": {"class_type": "PrimitiveString", "inputs": {"value": "a castle on a hill"}, "is_changed": [float("nan")]},
 }  # fmt: skip
 RECIPE = Recipe(
     prompt="a bonsai tree at sunset\nwith <b>two</b> lines, Steps: 3, and 盆栽",

@@ -122,6 +122,7 @@ test("JSON: seeds of 64 bits are not rounded silently", () => {
   const value = parseJson('{"seed": 18446744073709551615}').seed;
   assert.ok(value === "18446744073709551615" || value === 2 ** 64); // the first where the engine tells the digits
   assert.equal(parseJson("{"), undefined);
+  assert.deepEqual(parseJson('{"changed": [NaN, -Infinity], "text": "[NaN]"}').changed, [null, null]);
 });
 
 test("hostile files end quickly, with words or with nothing", async () => {
