@@ -28,7 +28,8 @@ _TEMPLATES = {
 
 def _page(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
     common = {"version": __version__, "page": page, "settings": studio.preferences()}
-    return HTMLResponse(render(_TEMPLATES[page], common | context))
+    # a browser may keep it for the way back, where one was: its scripts ask for what happened since
+    return HTMLResponse(render(_TEMPLATES[page], common | context), headers={"Cache-Control": "private, no-cache"})
 
 
 @router.head("/")

@@ -16,6 +16,8 @@ import {
 
 const BANNER_DELAY_MS = 1500; // a blink of the network is not worth a banner
 const MAX_RETRY_MS = 15_000;
+const [navigation] = performance.getEntriesByType("navigation");
+const CAME_BACK = navigation && "type" in navigation && navigation.type === "back_forward"; // to a copy that may be old
 const HIDDEN_MS = 20_000; // browsers allow six connections per server: a hidden tab gives its one back
 
 /** @type {EventSource | null} */
@@ -61,7 +63,7 @@ function onHello({ jobs, memory, models }) {
   for (const job of activeJobs()) if (!alive.has(job.id)) settle(job.id);
   setConnection("open");
   publish("hello", { jobs });
-  if (everOpened) publish("resync");
+  if (everOpened || CAME_BACK) publish("resync");
   everOpened = true;
 }
 

@@ -72,13 +72,29 @@ def test_the_gallery_catches_up_in_place(site: Site, pictures: list[str], open_p
     expect(page.get_by_role("link", name="caught up: kept")).to_be_focused()
 
 
+def test_the_way_back_leads_to_what_is_there_now(
+    site: Site, pictures: list[str], open_page: Callable[..., Page]
+) -> None:
+    gone = make_picture(site, "way back: gone")
+    make_picture(site, "way back: kept")
+    page = open_page(f"{site.url}/gallery?q=way+back")
+    page.get_by_role("link", name="way back: kept").click()
+    expect(page.locator("h1")).to_have_text("way back: kept")
+    page.request.delete(f"{site.url}/images/{gone}")
+    page.go_back()
+    expect(page.locator(".print-caption")).to_have_text(["way back: kept"])
+    expect(page.locator("#total")).to_have_text("1 picture with “way back”")
+
+
 def test_a_compared_pair_is_compared_on_its_page(site: Site, studio: Page) -> None:
     studio.get_by_label("Describe the picture").fill("a pair")
     studio.get_by_label("Steps").fill("1")
     studio.get_by_role("button", name="Compare").click()
     studio.locator(".compare-side a").first.click(timeout=DRAWN_WITHIN_MS)
+    expect(studio.locator("#engine-mark")).to_be_visible()  # the scripts have started
     studio.get_by_role("button", name="Compare side by side").click()
     dialog = studio.get_by_role("dialog")
+    expect(dialog.locator(".compare-side img")).to_have_count(2)
     for picture in dialog.locator(".compare-side img").all():
         box = picture.bounding_box()
         assert box is not None
