@@ -31,6 +31,15 @@ def write_disposable(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def move(source: Path, target: Path) -> None:
+    """FileNotFoundError if the file is in neither place: an attempt before may have moved it and noted nothing."""
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        if not target.exists():
+            raise
+
+
 class FolderInUseError(Exception):
     """Another server works in this folder."""
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from .errors import not_found
 from .events import EventHub
-from .files import delete_older, ids_in, read_file, sweep, write_disposable
+from .files import delete_older, ids_in, move, read_file, sweep, write_disposable
 from .schemas import Deleted, Image, ImagePage
 from .store import Store, timestamp
 
@@ -57,6 +57,7 @@ class Gallery:
         self._events = events
         self._trash_days = trash_days
         self._drawing = asyncio.Semaphore(1)  # thumbnails are made one at a time
+        self._moving = asyncio.Lock()  # a file and its entry change together, for one caller after the other
 
     def prepare(self) -> None:
         """Make the folders, and remove what interrupted writes left behind. Blocks; before anything else runs."""
@@ -125,6 +126,9 @@ class Gallery:
     def file(self, image_id: str) -> Path:
         return self.folder / f"{image_id}.png"
 
+    def _trashed_file(self, image_id: str) -> Path:
+        return self.trash / f"{image_id}.png"
+
     def _thumbnail_file(self, image_id: str) -> Path:
         return self.thumbnails / f"{image_id}.webp"
 
@@ -169,27 +173,29 @@ class Gallery:
 
     async def delete(self, image_id: str) -> Deleted:
         """Move the file to the trash, from where `restore` brings it back."""
-        self.get(image_id)
-        try:
-            await asyncio.to_thread(os.replace, self.file(image_id), self.trash / f"{image_id}.png")
-        except FileNotFoundError:
-            self._forget(image_id)
-            raise not_found("image") from None
-        now = time.time()
-        self._store.execute("UPDATE images SET deleted_at = ? WHERE id = ?", (now, image_id))
+        async with self._moving:
+            self.get(image_id)
+            try:
+                await asyncio.to_thread(move, self.file(image_id), self._trashed_file(image_id))
+            except FileNotFoundError:
+                self._forget(image_id)
+                raise not_found("image") from None
+            now = time.time()
+            self._store.execute("UPDATE images SET deleted_at = ? WHERE id = ?", (now, image_id))
         self._events.publish("image_deleted", {"id": image_id})
         return Deleted(id=image_id, undo_until=timestamp(now + self._trash_days * 86_400))
 
     async def restore(self, image_id: str) -> Image:
         """Undo `delete`. 404 when it was never deleted or is gone for good."""
-        if not self._store.execute("SELECT 1 FROM images WHERE id = ? AND deleted_at IS NOT NULL", (image_id,)):
-            raise not_found("deleted image")
-        try:
-            await asyncio.to_thread(os.replace, self.trash / f"{image_id}.png", self.file(image_id))
-        except FileNotFoundError:
-            self._forget(image_id)
-            raise not_found("deleted image") from None
-        self._store.execute("UPDATE images SET deleted_at = NULL WHERE id = ?", (image_id,))
+        async with self._moving:
+            if not self._store.execute("SELECT 1 FROM images WHERE id = ? AND deleted_at IS NOT NULL", (image_id,)):
+                raise not_found("deleted image")
+            try:
+                await asyncio.to_thread(move, self._trashed_file(image_id), self.file(image_id))
+            except FileNotFoundError:
+                self._forget(image_id)
+                raise not_found("deleted image") from None
+            self._store.execute("UPDATE images SET deleted_at = NULL WHERE id = ?", (image_id,))
         image = self.get(image_id)
         self._events.publish("image", image.model_dump())
         return image
@@ -204,7 +210,7 @@ class Gallery:
         gone = [i for i, deleted in known.items() if i not in (files if deleted is None else trashed)]
         new = sorted((files.keys() | trashed.keys()) - (known.keys() - set(gone)))
         for image_id in gone:
-            if not self.file(image_id).exists() and not (self.trash / f"{image_id}.png").exists():
+            if not self.file(image_id).exists() and not self._trashed_file(image_id).exists():
                 self._forget(image_id)
         starred = self._store.salvaged_favourites()
         for image_id in new:
@@ -238,7 +244,7 @@ class Gallery:
 
     async def _row_of_file(self, image_id: str, *, deleted: bool, favourite: bool = False) -> tuple[Any, ...] | None:
         """What a file is entered as; None for one that cannot be, which must not keep the others out."""
-        path = self.trash / f"{image_id}.png" if deleted else self.file(image_id)
+        path = self._trashed_file(image_id) if deleted else self.file(image_id)
         try:
             image = await asyncio.to_thread(image_from_file, path)
             if image is None:

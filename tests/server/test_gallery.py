@@ -2,8 +2,9 @@ import asyncio
 import io
 import os
 import re
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,43 @@ def test_deleting_can_be_undone(parts: Parts) -> None:
     assert asyncio.run(gallery.png(new_id(1)))
     with pytest.raises(ApiError):
         asyncio.run(gallery.restore(new_id(1)))
+
+
+def test_two_who_delete_or_restore_at_once_lose_nothing(gallery: Gallery) -> None:
+    async def twice(change: Callable[[str], Awaitable[Any]]) -> list[Any]:
+        answers = await asyncio.gather(change(new_id(1)), change(new_id(1)), return_exceptions=True)
+        return [answer for answer in answers if isinstance(answer, Exception)]
+
+    async def test() -> None:
+        for change in (gallery.delete, gallery.restore):
+            [late] = await twice(change)
+            assert isinstance(late, ApiError)
+            assert late.status == 404
+        assert gallery.get(new_id(1)).prompt == "precious"
+        await asyncio.gather(gallery.delete(new_id(1)), gallery.restore(new_id(1)))  # in this order
+        assert gallery.file(new_id(1)).exists()
+        assert gallery.get(new_id(1)).prompt == "precious"
+
+    add(gallery, new_id(1), "precious")
+    asyncio.run(test())
+
+
+def test_what_was_moved_but_not_noted_can_be_tried_again(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_self: Store, sql: str, _parameters: Any = ()) -> Any:
+        if sql.startswith("UPDATE images"):
+            raise sqlite3.OperationalError("database or disk is full")
+        return execute(_self, sql, _parameters)
+
+    add(gallery, new_id(1), "precious")
+    execute = Store.execute
+    for change in (gallery.delete, gallery.restore):
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "execute", full)
+            with pytest.raises(sqlite3.OperationalError):
+                asyncio.run(change(new_id(1)))
+        asyncio.run(change(new_id(1)))
+    assert gallery.file(new_id(1)).exists()
+    assert ids(gallery) == [1]
 
 
 def test_old_trash_is_emptied_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
