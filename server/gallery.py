@@ -64,8 +64,6 @@ class Gallery:
         for folder in (self.folder, self.trash, self.thumbnails):
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
-        for image_id in delete_older(self.trash, self._trash_days):
-            self._forget(image_id)
 
     # the index
 
@@ -199,6 +197,14 @@ class Gallery:
         image = self.get(image_id)
         self._events.publish("image", image.model_dump())
         return image
+
+    async def purge(self) -> int:
+        """Delete for good what has been in the trash for longer than it can be wanted back; returns how many."""
+        async with self._moving:
+            old = await asyncio.to_thread(delete_older, self.trash, self._trash_days)
+            for image_id in old:
+                self._forget(image_id)
+        return len(old)
 
     # the index and the files agree
 

@@ -76,6 +76,7 @@ class Studio:
             self._preview,
         )
         await asyncio.to_thread(self.gallery.prepare)
+        await self.gallery.purge()
         self.jobs.restore()
         self._stopped = False
         await self.models.restore()

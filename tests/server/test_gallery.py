@@ -178,17 +178,16 @@ def test_what_was_moved_but_not_noted_can_be_tried_again(gallery: Gallery, monke
     assert ids(gallery) == [1]
 
 
-def test_old_trash_is_emptied_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = Parts(tmp_path)
-    add(first.gallery, new_id(1), "unloved")
-    asyncio.run(first.gallery.delete(new_id(1)))
-    first.store.close()
+def test_only_old_trash_is_emptied(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(gallery, new_id(1), "unloved")
+    asyncio.run(gallery.thumbnail(new_id(1)))
+    asyncio.run(gallery.delete(new_id(1)))
+    assert asyncio.run(gallery.purge()) == 0
     later = time.time() + 8 * 86_400
     monkeypatch.setattr(time, "time", lambda: later)
-    second = Parts(tmp_path)
-    assert list((tmp_path / ".trash").iterdir()) == []
-    assert second.store.execute("SELECT count(*) FROM images") == [(0,)]
-    second.store.close()
+    assert asyncio.run(gallery.purge()) == 1
+    assert [*gallery.trash.iterdir(), *gallery.thumbnails.iterdir()] == []
+    assert gallery._store.execute("SELECT count(*) FROM images") == [(0,)]
 
 
 def test_downloads_keep_as_much_of_the_recipe_as_asked_for(gallery: Gallery) -> None:
