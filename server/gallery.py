@@ -11,6 +11,7 @@ import asyncio
 import io
 import logging
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -120,6 +121,10 @@ class Gallery:
         self._thumbnail_file(image_id).unlink(missing_ok=True)
 
     # the files
+
+    def free_bytes(self) -> int:
+        """The space that is left for images."""
+        return shutil.disk_usage(self.folder).free
 
     def file(self, image_id: str) -> Path:
         return self.folder / f"{image_id}.png"

@@ -11,7 +11,6 @@ import asyncio
 import base64
 import logging
 import secrets
-import shutil
 import sqlite3
 import time
 from collections import deque
@@ -94,13 +93,11 @@ class Jobs:
         if len(self.active) + count > self._settings.queue_size + 1:
             message = f"The queue is full: {len(self._waiting)} pictures are waiting already."
             raise ApiError(429, "queue_full", message, retry_after_s=self._next_free_s())
-        if shutil.disk_usage(self._gallery.folder).free < self._settings.min_free_bytes:
-            raise ApiError(
-                507,
-                "disk_full",
-                "There is hardly any space left in the folder of the images.",
-                remedy="Free some space, or start the server with --output on another disk.",
-            )
+        if self._gallery.free_bytes() < self._settings.min_free_bytes:
+            message = "There is hardly any space left in the folder of the images."
+            kept = f"Images deleted in the last {self._settings.trash_days:g} days are still in its folder .trash."
+            remedy = f"Free some space, or start the server with --output on another disk. {kept}"
+            raise ApiError(507, "disk_full", message, remedy=remedy)
 
     def _next_free_s(self) -> float:
         """When a place in the queue becomes free, as far as that is known."""
@@ -302,6 +299,14 @@ class Jobs:
             if moved:
                 self._publish(active)
 
+    def forget_old(self) -> None:
+        """Of the jobs that have ended, only the latest are kept."""
+        self._store.execute(
+            """DELETE FROM jobs WHERE status NOT IN ('queued', 'running')
+               AND seq <= (SELECT max(seq) FROM jobs) - ?""",
+            (_KEPT_JOBS,),
+        )
+
     # starting and stopping with the server
 
     def restore(self) -> None:
@@ -313,11 +318,6 @@ class Jobs:
                 self._waiting.append(active)
             elif not self._recover(active):
                 self._interrupt(active)
-        self._store.execute(
-            """DELETE FROM jobs WHERE status NOT IN ('queued', 'running')
-               AND seq <= (SELECT max(seq) FROM jobs) - ?""",
-            (_KEPT_JOBS,),
-        )
         self._number()
         self._arrived.set()
 

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     event_history: int = 2_048
     min_free_bytes: int = 500_000_000
     trash_days: float = 7.0
+    tidy_s: float = 3_600.0  # how often what is past its time is deleted: images in the trash, jobs long ended
     compat_max_steps: int | None = Field(default=None, ge=1, le=100)  # other programs' interfaces; None: recommended
     compat_wait_s: float = 240.0  # a longer queue is refused there at once: common clients give up after 300 s
     max_upload_bytes: int = 20 << 20  # a picture in base64, for reading its settings

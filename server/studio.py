@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 import time
 from collections import deque
 from typing import Any
@@ -76,7 +77,6 @@ class Studio:
             self._preview,
         )
         await asyncio.to_thread(self.gallery.prepare)
-        await self.gallery.purge()
         self.jobs.restore()
         self._stopped = False
         await self.models.restore()
@@ -85,6 +85,7 @@ class Studio:
             runner.run_forever(),
             self.memory.publish_forever(),
             self._end_idle_worker(),
+            self._tidy_forever(),
         )
         self._tasks = [asyncio.create_task(work) for work in works]
         for task in self._tasks:
@@ -115,6 +116,21 @@ class Studio:
             if self.worker.idle_s > keep_s and not self.jobs.active:
                 await self.worker.stop()
 
+    async def _tidy_forever(self) -> None:
+        """Let go of what is past its time, at the start and while the server runs."""
+        while True:
+            try:
+                await self.gallery.purge()
+                self.jobs.forget_old()
+            except (OSError, sqlite3.Error) as error:  # the folder is gone, or the disk full: another time, perhaps
+                log.warning("what is past its time could not be deleted: %s", error)
+            await asyncio.sleep(self.settings.tidy_s)
+
+    async def _make_room(self) -> None:
+        """On a disk that is nearly full, what is past its time goes before anybody is refused."""
+        if self.gallery.free_bytes() < self.settings.min_free_bytes:
+            await self.gallery.purge()
+
     async def unload(self) -> Memory:
         """End the idle engine now. 409 while it draws."""
         if self.jobs.active:
@@ -136,6 +152,7 @@ class Studio:
     async def order(self, fields: PictureFields, model: str | None) -> Order:
         """The request with nothing left open. ApiError: unknown or missing model, does not fit."""
         ready = self.models.require_ready(self.models.resolve(model))
+        await self._make_room()
         return await self._order(fields, ready, random_seed() if fields.seed is None else fields.seed)
 
     async def compare_orders(self, fields: PictureFields, models: list[str] | None = None) -> list[Order]:

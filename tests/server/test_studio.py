@@ -57,3 +57,53 @@ def test_a_server_that_finds_old_trash_empties_it(serve: Serve, unloved: str, mo
     second = serve()
     eventually(lambda: not trashed.exists())
     assert second.client.post(f"/images/{unloved}/restore").status_code == 404
+
+
+def test_old_trash_goes_while_the_server_runs(serve: Serve, unloved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = serve(tidy_s=0.02)
+    trashed = delete(live, unloved)
+    time.sleep(0.1)
+    assert trashed.exists()
+    a_week_passes(monkeypatch)
+    eventually(lambda: not trashed.exists())
+    assert live.client.post(f"/images/{unloved}/restore").status_code == 404
+
+
+def test_tidying_outlasts_a_failure(serve: Serve, unloved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = serve(tidy_s=0.02)
+    trashed = delete(live, unloved)
+    hidden = live.studio.gallery.folder / "hidden"
+    trashed.parent.rename(hidden)
+    time.sleep(0.1)
+    hidden.rename(trashed.parent)
+    a_week_passes(monkeypatch)
+    eventually(lambda: not trashed.exists())
+
+
+def test_old_trash_makes_room_before_anybody_is_refused(
+    serve: Serve, unloved: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def free_bytes(gallery: Gallery) -> int:
+        return 0 if any(gallery.trash.iterdir()) else 1_000
+
+    live = serve(min_free_bytes=1_000)
+    trashed = delete(live, unloved)
+    monkeypatch.setattr(Gallery, "free_bytes", free_bytes)
+    refused = live.client.post("/jobs", json={"prompt": "a"})
+    assert refused.status_code == 507
+    assert "the last 7 days are still in its folder .trash" in refused.json()["error"]["remedy"]
+    assert trashed.exists(), "it can be brought back"
+    a_week_passes(monkeypatch)
+    assert live.client.post("/jobs", json={"prompt": "a"}).status_code == 202
+
+
+def test_jobs_long_ended_are_forgotten(gate: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.jobs._KEPT_JOBS", 3)
+    live = serve(tidy_s=0.02)
+    held = live.post_job("hold")["id"]
+    ended = [live.post_job("a")["id"] for _ in range(5)]
+    for job_id in ended:
+        live.client.delete(f"/jobs/{job_id}").raise_for_status()
+    eventually(lambda: live.client.get(f"/jobs/{ended[1]}").status_code == 404)
+    listed = [job["id"] for job in live.client.get("/jobs").json()["jobs"]]
+    assert listed == [*reversed(ended[2:]), held]
