@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import not_found
+from .errors import ApiError, not_found
 from .events import EventHub
 from .files import delete_older, ids_in, move, read_file, sweep, write_disposable
 from .schemas import Deleted, Image, ImagePage
@@ -123,8 +123,13 @@ class Gallery:
     # the files
 
     def free_bytes(self) -> int:
-        """The space that is left for images."""
-        return shutil.disk_usage(self.folder).free
+        """The space that is left for images. ApiError 507 when their folder, or the disk that it is on, is gone."""
+        try:
+            return shutil.disk_usage(self.folder).free
+        except OSError as error:
+            message = f"The folder of the images, {self.folder}, cannot be reached: {error.strerror}."
+            remedy = "Connect its disk and start the server again, or start it with --output on another disk."
+            raise ApiError(507, "disk_full", message, remedy=remedy) from None
 
     def file(self, image_id: str) -> Path:
         return self.folder / f"{image_id}.png"

@@ -107,3 +107,12 @@ def test_jobs_long_ended_are_forgotten(gate: Path, serve: Serve, monkeypatch: py
     eventually(lambda: live.client.get(f"/jobs/{ended[1]}").status_code == 404)
     listed = [job["id"] for job in live.client.get("/jobs").json()["jobs"]]
     assert listed == [*reversed(ended[2:]), held]
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/generate", "/v1/images/generations", "/sdapi/v1/txt2img"])
+def test_a_folder_that_is_gone_is_named(live: LiveServer, path: str) -> None:
+    live.settings.output.rename(live.settings.output.with_name("elsewhere"))
+    refused = live.client.post(path, json={"prompt": "a"})
+    assert refused.status_code == 507
+    assert f"The folder of the images, {live.settings.output}, cannot be reached" in refused.text
+    assert live.client.get("/health").status_code == 200
