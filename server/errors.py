@@ -181,6 +181,18 @@ async def _on_unexpected(request: Request, error: Exception) -> Response:
     return _answer(request, 500, ErrorDetail(code="failed", message=message))
 
 
+DAMAGED_INDEX = ErrorDetail(
+    code="failed",
+    message="The gallery's index is damaged.",
+    remedy="Start the server again: it makes the index anew from the images.",
+)
+
+
+async def _on_damaged_index(request: Request, error: Exception) -> Response:
+    log.error("the gallery's index is damaged: %s", error)
+    return _answer(request, 500, DAMAGED_INDEX)
+
+
 def install(app: FastAPI) -> None:
     """Register the handlers: everything that is raised below leaves in the one shape."""
     app.add_exception_handler(ApiError, _on_api_error)
@@ -189,3 +201,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(sqlite3.OperationalError, _on_database_error)
     app.add_exception_handler(Exception, _on_unexpected)
+    app.add_exception_handler(sqlite3.DatabaseError, _on_damaged_index)

@@ -68,7 +68,7 @@ class Jobs:
         self._running: Active | None = None
         self._arrived = asyncio.Event()
         self._previews: dict[str, bytes] = {}
-        self._unnoted: dict[str, Job] = {}  # what the store has not taken, for want of space
+        self._unnoted: dict[str, Job] = {}  # what the store has not taken
         self._closing = False
 
     # asking
@@ -253,10 +253,12 @@ class Jobs:
             job.elapsed_s = round(time.monotonic() - active.started, 3)
         job.status, job.finished_at = status, timestamp()
         job.position = job.phase = job.eta_s = None
-        self._save(active)
-        self._events.publish("job", job.model_dump())
-        active.finished.set()
-        active.tell()
+        try:
+            self._save(active)
+            self._events.publish("job", job.model_dump())
+        finally:  # whatever fails here, nobody waits for ever
+            active.finished.set()
+            active.tell()
 
     def release(self) -> None:
         """The running job, which has ended, makes room for the next."""
@@ -275,7 +277,7 @@ class Jobs:
         active.tell()
 
     def _save(self, active: Active) -> None:
-        """Note the job's state. On a full disk that waits for the next occasion, at the latest for the next start."""
+        """Note the job's state. If the index takes nothing (a full disk), that waits for the next occasion or start."""
         self._unnoted[active.job.id] = active.job
         try:
             for job in tuple(self._unnoted.values()):
@@ -283,7 +285,7 @@ class Jobs:
                     "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, job.model_dump_json(), job.id)
                 )
                 del self._unnoted[job.id]
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             log.warning("%d jobs could not be noted yet: %s", len(self._unnoted), error)
 
     def _number(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .durations import PHASES, Durations
+from .errors import DAMAGED_INDEX
 from .gallery import Gallery, make_image
 from .jobs import Active, Jobs
 from .memory import MemoryMonitor
@@ -58,13 +59,22 @@ class Runner:
             active = await self._jobs.next()
             try:
                 await self._run(active)
-            except Exception:
+            except Exception as error:
                 log.exception("job %s ended with an unexpected error", active.job.id)
-                if not active.finished.is_set():
-                    text = "Something went wrong inside the server; its log has the details."
-                    self._jobs.fail(active, "failed", text)
+                self._give_up(active, error)
             self._jobs.release()
             await self._store.checkpoint()
+
+    def _give_up(self, active: Active, error: Exception) -> None:
+        if active.finished.is_set():
+            return
+        text, remedy = "Something went wrong inside the server; its log has the details.", None
+        if _is_damage(error):
+            text, remedy = DAMAGED_INDEX.message, DAMAGED_INDEX.remedy
+        try:
+            self._jobs.fail(active, "failed", text, remedy)
+        except Exception:
+            log.exception("the end of job %s could not be told", active.job.id)
 
     async def _run(self, active: Active) -> None:
         job = active.job
@@ -122,9 +132,14 @@ class Runner:
         try:
             self._durations.learn(job.model, job.width, job.height, job.steps, message["timings"])
             self._gallery.add(image_of(job, message))
-        except sqlite3.OperationalError:
-            text = "The picture is saved, but there is no space left for the gallery's index."
-            self._jobs.fail(active, "disk_full", text)
+        except sqlite3.Error as error:
+            if _is_damage(error):
+                self._jobs.fail(
+                    active, "failed", f"The picture is saved. {DAMAGED_INDEX.message}", DAMAGED_INDEX.remedy
+                )
+            else:
+                text = "The picture is saved, but there is no space left for the gallery's index."
+                self._jobs.fail(active, "disk_full", text)
         else:
             self._jobs.succeed(active)
 
@@ -133,6 +148,11 @@ class Runner:
             self._jobs.end(active, "cancelled")
         else:
             self._jobs.fail(active, "out_of_memory" if loss.out_of_memory else "failed", str(loss))
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the index is broken; otherwise it only takes nothing at the moment, most likely for want of space."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 
 def image_of(job: Job, message: Message) -> Image:

@@ -131,7 +131,7 @@ class Store:
 
     async def checkpoint(self) -> None:
         """Move the write-ahead log into the file; waits for the disk, in a thread."""
-        with contextlib.suppress(sqlite3.OperationalError):  # no space, or another program reads: it stays in the log
+        with contextlib.suppress(sqlite3.Error):  # no space, another program reads, or damage: it stays in the log
             await self.read("PRAGMA wal_checkpoint(PASSIVE)")
 
     def preference(self, name: str) -> str | None:
@@ -154,7 +154,7 @@ class Store:
     def close(self) -> None:
         with self._reader_lock:
             self._reader.close()
-        with contextlib.suppress(sqlite3.OperationalError):  # another program reads the file: it stays in the log
+        with contextlib.suppress(sqlite3.Error):  # another program reads the file, or damage: it stays in the log
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 

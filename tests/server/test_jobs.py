@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import httpx
 import psutil
 import pytest
 
+from server.events import EventHub
 from server.orders import Order, batch
 from server.store import Store
 from tests.server.conftest import NATIVE, EventStream, LiveServer, eventually
 
 ID = "f" * 32
 Serve = Callable[..., LiveServer]
+PATIENT = {"heartbeat_kill_s": 30.0, "progress_floor_s": 30.0, "progress_unknown_s": 30.0}  # for a busy machine
 
 
 def test_a_job_from_request_to_image(live: LiveServer) -> None:
@@ -367,6 +370,51 @@ def test_a_job_that_cannot_be_noted_ends_all_the_same(live: LiveServer, monkeypa
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
     listed = live.client.get("/jobs", params={"status": "failed"}).json()["jobs"]
     assert [found["id"] for found in listed] == [listed[0]["id"], job["id"]], "noted as soon as there is room"
+
+
+def test_a_damaged_index_stops_no_queue(gate: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits is answered, and whoever asks is told what to do."""
+
+    def damaged(*_arguments: Any) -> Any:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    live = serve(**PATIENT)
+    held = live.post_job("hold")["id"]
+    live.running(held)
+    with ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
+        waiting = pool.submit(live.client.post, "/generate", json={"prompt": "plain"})
+        eventually(lambda: live.client.get("/jobs").json()["queue"]["waiting"])
+        patch.setattr(Store, "execute", damaged)
+        patch.setattr(Store, "execute_many", damaged)
+        patch.setattr(Store, "_read", damaged)
+        gate.unlink()
+        answer = waiting.result(10)
+        refused = live.client.post("/jobs", json={"prompt": "plain"})
+        failed = live.job(held)["error"]
+    assert refused.status_code == 500
+    assert refused.json()["error"]["message"] == "The gallery's index is damaged."
+    assert answer.json() == refused.json()
+    assert failed["message"] == "The picture is saved. The gallery's index is damaged."
+    assert failed["remedy"] == refused.json()["error"]["remedy"]
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+
+
+@pytest.mark.parametrize(("untold", "answer"), [({"done"}, 200), ({"running", "failed"}, 500)])
+def test_an_end_that_cannot_be_told_is_an_end(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, untold: set[str], answer: int
+) -> None:
+    live = serve(**PATIENT)
+    publish = EventHub.publish
+
+    def broken(self: EventHub, event: str, data: Any, **options: Any) -> None:
+        if event == "job" and data["status"] in untold:
+            raise RuntimeError("nobody thought of it")
+        publish(self, event, data, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EventHub, "publish", broken)
+        assert live.client.post("/generate", json={"prompt": "plain"}).status_code == answer
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
 
 
 def test_an_engine_error_nobody_thought_of(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
