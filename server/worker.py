@@ -3,8 +3,8 @@
 Owns the process and the two pipes to it. One run at a time: `run` yields the child's events and raises
 `WorkerLostError` when the process died or had to be ended. A process that stays silent is suspicious in two ways: no
 heartbeat (stopped, or swapped out beyond hope), or heartbeats without progress (a hung device); both have a limit.
-After a loss the next start waits a little longer each time, until a run succeeds. Knows nothing of queues, galleries or
-HTTP.
+After a loss the next start waits a little longer each time, until a run succeeds; a cancel ends that waiting. Knows
+nothing of queues, galleries or HTTP.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Worker:
         self._heard_at = 0.0
         self._settled_bytes: list[int] = []
         self._cancelled: str | None = None
+        self._cancel_came = asyncio.Event()
         self.state: WorkerState = "stopped"
         self.memory: dict[str, int] = {}
         self.model: str | None = None
@@ -89,13 +90,12 @@ class Worker:
     # the process
 
     async def start(self) -> None:
-        """Start the child unless it runs; after losses, only after a pause. WorkerLostError: it cannot start."""
+        """Start the child unless it runs. WorkerLostError: it cannot start."""
         async with self._starting:
             if self.pid is not None and not self._is_silent:
                 return
             await self.stop()
             self._become("starting")
-            await asyncio.sleep(_BACKOFF_S[min(self._losses, len(_BACKOFF_S) - 1)])
             self._process = await asyncio.create_subprocess_exec(
                 *(*children.command("server.engine"), self._settings.engine),
                 stdin=asyncio.subprocess.PIPE,
@@ -168,11 +168,14 @@ class Worker:
         if self._leaks:
             log.warning("the drawing process has grown to %d bytes and is replaced", self._settled_bytes[-1])
             await self.stop()
+        if await self._cancelled_before_a_start(command["job"]):
+            yield {"event": "cancelled", "job": command["job"]}
+            return
         try:
             await self.start()
             self._become("busy")
             self.model = command["checkpoint"]["model"]
-            if self._cancelled == command["job"]:  # while there was no process to tell
+            if self._cancelled == command["job"]:  # while the process was not ready to be told
                 self._send("cancel", job=command["job"])
             self._send("run", **command)
             last: Message | None = None
@@ -192,9 +195,26 @@ class Worker:
         else:
             self._become("idle")
 
+    async def _cancelled_before_a_start(self, job: str) -> bool:
+        """Whether no process is needed, because the run was cancelled; after losses in a row, this waits a while."""
+        if self.pid is not None:
+            return False
+        self._cancel_came.clear()
+        pause_s = _BACKOFF_S[min(self._losses, len(_BACKOFF_S) - 1)]
+        if pause_s and self._cancelled != job:
+            self._become("starting")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._cancel_came.wait()
+        if self._cancelled == job:
+            self._become("stopped")
+            return True
+        return False
+
     def cancel(self, job: str) -> None:
         """Ask the child to stop a run; it does after the step it is in."""
         self._cancelled = job
+        self._cancel_came.set()
         with contextlib.suppress(WorkerLostError):
             self._send("cancel", job=job)
 

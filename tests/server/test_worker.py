@@ -323,6 +323,29 @@ def test_starts_are_delayed_after_losses_in_a_row(with_worker: Callable[..., Non
     with_worker(test)
 
 
+def test_a_cancel_ends_the_pause_before_a_start(
+    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.worker._BACKOFF_S", (0.0, 60.0))
+
+    async def test(worker: Worker, states: list[str]) -> None:
+        with pytest.raises(WorkerLostError):
+            await collect(worker, command(tmp_path, "abort"))
+        drawing = asyncio.create_task(collect(worker, command(tmp_path)))
+        while worker.state != "starting":
+            await asyncio.sleep(0.01)
+        worker.cancel(JOB)
+        async with asyncio.timeout(10):
+            assert [event["event"] for event in await drawing] == ["cancelled"]
+        assert (worker.pid, states[-2:]) == (None, ["starting", "stopped"])
+        again = asyncio.create_task(collect(worker, command(tmp_path) | {"job": "f" * 32}))
+        await asyncio.sleep(0.1)
+        assert worker.pid is None, "a cancel is no success"
+        again.cancel()
+
+    with_worker(test)
+
+
 def test_exits_are_explained() -> None:
     assert explain_exit(-signal.SIGKILL).out_of_memory
     assert not explain_exit(-signal.SIGSEGV).out_of_memory
