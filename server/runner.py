@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .durations import PHASES, Durations
@@ -26,6 +26,7 @@ from .worker import Message, Worker, WorkerLostError
 log = logging.getLogger("bonsai.runner")
 
 _PATIENCE = 10  # times the learned duration of a step before the engine counts as hung
+_PATIENCE_CANCELLED = 3  # the same once nobody wants the picture any more; a step that goes well ends before
 
 
 class Runner:
@@ -86,7 +87,7 @@ class Runner:
         self._memory.run_begins()
         self._jobs.begin(active, self._durations.plan(job.model, job.width, job.height, job.steps, loaded=loaded))
         try:
-            run = self._worker.run(self._command(job, ready), self._allowed_silence(job))
+            run = self._worker.run(self._command(job, ready), self._allowed_silence(active))
             async with contextlib.aclosing(run) as messages:
                 async for message in messages:
                     self._apply(active, message)
@@ -104,15 +105,14 @@ class Runner:
             "request": request | {"preview": self._preview()},
         }
 
-    def _allowed_silence(self, job: Job) -> Callable[[Message | None], float]:
+    def _allowed_silence(self, active: Active) -> Callable[[Message | None], float]:
         """The watchdog's patience until the next event, from what was learned about this model and size."""
+        job = active.job
 
         def seconds(last: Message | None) -> float:
             index = PHASES.index(last["phase"]) if last else 0
             learned = [self._durations.seconds(job.model, job.width, job.height, p) for p in PHASES[index : index + 2]]
-            if None in learned:
-                return self._settings.progress_unknown_s
-            return max(self._settings.progress_floor_s, _PATIENCE * max(s or 0.0 for s in learned))
+            return patience_s(self._settings, learned, cancelling=active.cancelling)
 
         return seconds
 
@@ -148,6 +148,16 @@ class Runner:
             self._jobs.end(active, "cancelled")
         else:
             self._jobs.fail(active, "out_of_memory" if loss.out_of_memory else "failed", str(loss))
+
+
+def patience_s(settings: Settings, learned: Sequence[float | None], *, cancelling: bool) -> float:
+    """How long the engine may be silent in a step whose kind took `learned` seconds so far; None: not known yet."""
+    known = [seconds for seconds in learned if seconds is not None]
+    if len(known) < len(learned):
+        return settings.cancel_unknown_s if cancelling else settings.progress_unknown_s
+    if cancelling:
+        return max(settings.cancel_floor_s, _PATIENCE_CANCELLED * max(known))
+    return max(settings.progress_floor_s, _PATIENCE * max(known))
 
 
 def _is_damage(error: Exception) -> bool:

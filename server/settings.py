@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     heartbeat_kill_s: float = 15.0  # and after which it is ended
     progress_floor_s: float = 60.0  # the watchdog never acts on less silence between two steps than this
     progress_unknown_s: float = 900.0  # allowed silence while nothing has been learned about a size
+    # The same two once a run is cancelled: nothing but the loaded model is lost then, and the next picture waits.
+    cancel_floor_s: float = 10.0
+    cancel_unknown_s: float = 60.0  # a first picture's step on a slow CPU, nearly twice
 
     @field_validator("token", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any
 
 from . import children
@@ -55,6 +56,7 @@ class Worker:
         self._heard_at = 0.0
         self._settled_bytes: list[int] = []
         self._cancelled: str | None = None
+        self._cancelled_at = 0.0  # time.monotonic()
         self._cancel_came = asyncio.Event()
         self.state: WorkerState = "stopped"
         self.memory: dict[str, int] = {}
@@ -110,7 +112,7 @@ class Worker:
             await self._wait_until_ready()
 
     async def _wait_until_ready(self) -> None:
-        message = await self._next_message(self._settings.start_s)
+        message = await self._next_message(lambda: self._settings.start_s)
         if message["event"] != "ready":
             raise RuntimeError(f"the engine's first event was {message['event']}")
         self.device = message["device"]
@@ -163,7 +165,8 @@ class Worker:
     ) -> AsyncGenerator[Message, None]:
         """Yield the events of one run; the last is `done`, `error` or `cancelled`. Raises WorkerLostError.
 
-        `allowed_silence_s` says, given the last event, how long the next one may take.
+        `allowed_silence_s` says, given the last event, how long the next one may take; it is asked again after a
+        cancel, and its answer then counts from that moment.
         """
         if self._leaks:
             log.warning("the drawing process has grown to %d bytes and is replaced", self._settled_bytes[-1])
@@ -180,7 +183,7 @@ class Worker:
             self._send("run", **command)
             last: Message | None = None
             while last is None or last["event"] == "progress":
-                message = await self._next_message(allowed_silence_s(last))
+                message = await self._next_message(partial(allowed_silence_s, last))
                 if message["job"] == command["job"]:
                     last, self.phase = message, message.get("phase")
                     yield message
@@ -213,19 +216,22 @@ class Worker:
 
     def cancel(self, job: str) -> None:
         """Ask the child to stop a run; it does after the step it is in."""
-        self._cancelled = job
+        if self._cancelled != job:
+            self._cancelled, self._cancelled_at = job, time.monotonic()
         self._cancel_came.set()
         with contextlib.suppress(WorkerLostError):
             self._send("cancel", job=job)
 
-    async def _next_message(self, allowed_silence_s: float) -> Message:
-        deadline = time.monotonic() + allowed_silence_s
+    async def _next_message(self, allowed_silence_s: Callable[[], float]) -> Message:
+        asked = time.monotonic()
+        deadline = asked + allowed_silence_s()
         while True:
             try:
                 async with asyncio.timeout(_TICK_S):
                     message = await self._messages.get()
             except TimeoutError:
-                self._look_at_silence(deadline)
+                since = max(asked, self._cancelled_at)  # a cancel may only shorten the wait
+                self._look_at_silence(min(deadline, since + allowed_silence_s()))
                 continue
             if message is None:
                 raise await self._explain_end()

@@ -263,6 +263,15 @@ def test_a_cancel_that_the_child_cannot_hear_still_ends_the_job(gate: Path, live
     assert live.finished(job["id"])["status"] == "cancelled"
 
 
+def test_a_cancel_of_what_hangs_ends_the_job_and_makes_way(serve: Serve) -> None:
+    live = serve(**PATIENT | {"progress_unknown_s": 600.0, "cancel_unknown_s": 0.5})
+    job, following = live.post_job("hang")["id"], live.post_job("plain")["id"]
+    live.running(job)
+    live.client.delete(f"/jobs/{job}").raise_for_status()
+    assert live.finished(job)["status"] == "cancelled"
+    assert live.finished(following)["status"] == "done"
+
+
 def test_time_left_is_learned(gate: Path, live: LiveServer) -> None:
     assert live.finished(live.post_job("plain", steps=4)["id"])["status"] == "done"
     running, waiting = live.post_job("hold", steps=4)["id"], live.post_job("plain", steps=4)["id"]

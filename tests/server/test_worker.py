@@ -161,6 +161,27 @@ def test_cancelling_takes_effect_within_a_step(with_worker: Callable[..., None],
     with_worker(test)
 
 
+def test_a_cancel_that_does_not_take_effect_ends_the_child(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        patience_s = [600.0]
+
+        def cancel() -> None:
+            patience_s[0] = 0.3
+            worker.cancel(JOB)
+
+        async def draw() -> None:
+            async for event in worker.run(command(tmp_path, "hang"), lambda _last: patience_s[0]):
+                if event.get("phase") == "denoise":  # the step after this one has no end
+                    asyncio.get_running_loop().call_later(0.1, cancel)
+
+        drawing = asyncio.create_task(draw())
+        await asyncio.wait([drawing], timeout=20)
+        assert isinstance(drawing.exception(), WorkerLostError)
+        assert worker.pid is None
+
+    with_worker(test, heartbeat_kill_s=30)
+
+
 def test_the_prompt_is_encoded_once_for_two_models(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         first = await collect(worker, command(tmp_path, path="/models/ternary"))
