@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ class Models:
         self._events = events
         self._transfers: dict[str, Transfer] = {}
         self._failures: dict[str, str] = {}
+        self._outlived: set[str] = set()  # whose wish is over, which the store has not taken in
         # by checkpoint: whoever starts or ends a transfer awaits its process, and nobody may come in between
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closing = False
@@ -173,10 +175,19 @@ class Models:
     # getting
 
     def _wish(self, name: str) -> str | None:
-        return self._store.preference(f"download:{name}")
+        return None if name in self._outlived else self._store.preference(f"download:{name}")
 
     def _set_wish(self, name: str, wish: Literal["downloading", "paused"] | None) -> None:
         self._store.set_preference(f"download:{name}", wish)
+        self._outlived.discard(name)
+
+    def _drop_wish(self, name: str) -> None:
+        """Nothing is to go on. What a full disk does not take in is tried again when the server ends."""
+        try:
+            self._set_wish(name, None)
+        except sqlite3.Error as error:
+            self._outlived.add(name)
+            log.warning("the end of %s's download could not be noted yet: %s", name, error)
 
     async def download(self, name: str) -> Model:
         """Start or resume. ApiError 507 when the disk is too small."""
@@ -242,7 +253,7 @@ class Models:
 
     async def _forget(self, entry: Entry) -> None:
         """What was going on with a checkpoint, or was to go on."""
-        self._set_wish(entry.name, None)
+        self._drop_wish(entry.name)
         self._failures.pop(entry.name, None)
         await self._stop(entry.name)
 
@@ -280,7 +291,7 @@ class Models:
         if code != 0:
             self._failures[name] = error or "The download ended unexpectedly; it can be resumed."
             log.warning("%s of %s ended with status %d", transfer.action, name, code)
-        self._set_wish(name, None)
+        self._drop_wish(name)
         self._publish(name)
 
     async def _stop(self, name: str) -> None:
@@ -326,6 +337,8 @@ class Models:
     async def _close(self, name: str) -> None:
         async with self._turns[name]:  # also what is only about to start
             await self._stop(name)
+            if name in self._outlived:
+                self._drop_wish(name)
 
 
 def _entry(name: str) -> Entry:

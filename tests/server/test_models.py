@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import sys
 import textwrap
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -248,6 +248,53 @@ def test_a_download_ends_that_is_about_to_start(alone: Callable[..., None], down
         assert not [error for error in asked if isinstance(error, Exception)]
         assert running(downloader) == []
         assert models.get("ternary").state == "absent"
+
+    alone(test)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[pytest.MonkeyPatch]:
+    """The index cannot note that a download is over; `undo` of what this returns makes room."""
+
+    def full(self: Store, name: str, value: str | None) -> None:
+        if value is None:
+            raise sqlite3.OperationalError("database or disk is full")
+        set_preference(self, name, value)
+
+    set_preference = Store.set_preference
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "set_preference", full)
+        yield patch
+
+
+def test_a_download_that_a_full_disk_ends_is_told_and_not_begun_again(
+    alone: Callable[..., None], downloader: Path, tmp_path: Path, full_disk: pytest.MonkeyPatch
+) -> None:
+    async def test(models: Models) -> None:
+        (downloader / "failing").touch()
+        told = models._events.subscribe({}, None)
+        await models.download("ternary")
+        async with asyncio.timeout(10):
+            while b'"state":"failed"' not in (await told.queue.get() or b""):
+                pass
+        assert models.get("ternary").state == "failed"
+        full_disk.undo()
+
+    alone(test)
+    with contextlib.closing(Store(tmp_path)) as store:
+        assert store.preference("download:ternary") is None
+
+
+@pytest.mark.parametrize("end", ["cancel", "delete"])
+def test_a_full_disk_keeps_nobody_from_freeing_it(
+    alone: Callable[..., None], downloader: Path, full_disk: pytest.MonkeyPatch, end: str
+) -> None:
+    async def test(models: Models) -> None:
+        await models.download("ternary")
+        assert (await getattr(models, end)("ternary")).state == "absent"
+        assert running(downloader) == []
+        await models.download("ternary")  # is wished for again
+        assert models._wish("ternary") == "downloading"
 
     alone(test)
 
