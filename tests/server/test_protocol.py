@@ -24,7 +24,7 @@ def answer(connection: socket.socket) -> bytes:
 
 @pytest.fixture
 def impatient(serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(protocol, "UNREAD_TIMEOUT_S", 0.3)
     return serve()
 
 
@@ -62,6 +62,42 @@ def test_neither_a_slow_body_nor_an_idle_pause_counts_as_a_slow_head(impatient: 
             connection.sendall(b"{}")
             assert answer(connection).startswith(b"HTTP/1.1 422")
             time.sleep(0.6)
+
+
+UNREAD = b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"  # without the token
+
+
+def test_the_rest_of_a_refused_body_is_not_waited_for(
+    serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lacks the token keeps no place by sending a byte now and then."""
+    monkeypatch.setattr(protocol, "UNREAD_TIMEOUT_S", 0.3)
+    guarded = serve(token="a token of some length")  # noqa: S106
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=0.05) as connection:
+        connection.sendall(UNREAD)
+        deadline = time.monotonic() + 4  # sooner than a connection ends that sends nothing
+        received, closed = b"", False
+        while not closed and time.monotonic() < deadline:
+            try:
+                part = connection.recv(10_000)
+                received, closed = received + part, not part
+                connection.sendall(b"x")
+            except TimeoutError:
+                connection.sendall(b"x")
+            except ConnectionError:
+                closed = True
+        assert closed
+    assert received.startswith(b"HTTP/1.1 401")
+    assert received.count(b"HTTP/1.1") == 1
+
+
+def test_a_refused_body_that_arrives_leaves_the_connection_usable(impatient: LiveServer) -> None:
+    head = b"POST /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=5) as connection:
+        for _ in range(2):
+            connection.sendall(head + b"ab")
+            assert answer(connection).startswith(b"HTTP/1.1 404")
+            connection.sendall(b"cd")
 
 
 def test_more_connections_than_places_do_not_lock_others_out(impatient: LiveServer) -> None:
