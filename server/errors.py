@@ -108,6 +108,7 @@ _STATUS_TEXTS = {
     400: "The request could not be read.",
     404: "There is nothing at this address.",
     405: "This address does not answer to that method.",
+    408: "The body did not arrive in time.",
     413: "The request is larger than this address accepts.",
 }
 
@@ -121,6 +122,12 @@ def from_bonsai(error: BonsaiError) -> ApiError:
     if isinstance(error, CheckpointError):
         return ApiError(409, "model_missing", str(error))
     return ApiError(500, "failed", str(error))
+
+
+def from_http(error: HTTPException) -> ApiError:
+    """What the framework or the door has refused, in our words."""
+    code = _STATUS_CODES.get(error.status_code, "bad_request")
+    return ApiError(error.status_code, code, _STATUS_TEXTS.get(error.status_code, "The request was not accepted."))
 
 
 async def _on_api_error(request: Request, error: Exception) -> Response:
@@ -159,9 +166,7 @@ def _methods(request: Request) -> set[str]:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    code = _STATUS_CODES.get(error.status_code, "bad_request")
-    message = _STATUS_TEXTS.get(error.status_code, "The request was not accepted.")
-    response = _answer(request, error.status_code, ErrorDetail(code=code, message=message))
+    response = _answer(request, error.status_code, from_http(error).detail)
     response.headers.update(error.headers or {})
     if error.status_code == 405:
         response.headers["Allow"] = ", ".join(sorted(_methods(request)))

@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from bonsai_mlx.errors import BonsaiError
 
-from ..errors import ApiError, Code, ErrorDetail, from_bonsai
+from ..errors import ApiError, ErrorDetail, from_bonsai, from_http
 from ..loose import Body, integer, prompt_of, seed_of, size_of
 from ..models import Ready
 from ..orders import Order, batch
@@ -201,8 +201,7 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, BonsaiError):
         return from_bonsai(error)
     if isinstance(error, HTTPException):
-        code: Code = "too_large" if error.status_code == 413 else "bad_request"
-        return ApiError(error.status_code, code, "The request was not accepted.")
+        return from_http(error)
     if isinstance(error, RequestValidationError):
         return ApiError(400, "bad_request", "The address or its query could not be read.")
     error_id = secrets.token_hex(4)
@@ -223,7 +222,10 @@ def errors_as(render: Render) -> type[APIRoute]:
                     return await handle(request)
                 except Exception as error:
                     mapped = as_api_error(error)
-                    return render(mapped.status, mapped.detail)
+                    response = render(mapped.status, mapped.detail)
+                    if isinstance(error, HTTPException):  # such as that the connection ends: its body was not read
+                        response.headers.update(error.headers or {})
+                    return response
 
             return answer
 
