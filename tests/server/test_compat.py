@@ -263,6 +263,23 @@ def test_png_info_reads_texts_only(shared: LiveServer) -> None:
         assert shared.client.post("/sdapi/v1/png-info", json={"image": image}).status_code == 422
 
 
+@pytest.mark.parametrize("part", ["[],", "{},", "1,", '"",', "[[[[]]]],"])
+def test_a_large_body_of_many_values_is_not_parsed(shared: LiveServer, part: str) -> None:
+    """Of 20 MiB of them the parser made 700 MB, and nobody else was answered for seconds."""
+    body = '{"image": "", "x": [' + part * (300_000 // len(part)) + "0]}"
+    response = shared.client.post("/sdapi/v1/png-info", content=body)
+    assert response.status_code == 413
+    assert "at most" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("path", DRAWING)
+def test_brackets_in_a_prompt_are_no_values(shared: LiveServer, path: str) -> None:
+    prompt = "a (((red))) square, [[blue]], {green|grey}, " * 300
+    extra = {"negative_prompt": "[x], " * 40_000, "notes": [[{}]] * 5_000}
+    assert len(json.dumps(extra)) < 256 << 10
+    assert shared.client.post(path, json=DRAWING[path] | extra | {"prompt": prompt}).status_code == 200
+
+
 def test_only_with_a_token(serve: Callable[..., LiveServer]) -> None:
     live = serve(token="a-long-secret")  # noqa: S106
     basic = base64.b64encode(b"anybody:a-long-secret").decode()
