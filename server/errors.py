@@ -144,12 +144,25 @@ async def _on_bonsai_error(request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     first: Any = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-    if first["type"] == "json_invalid":
-        place, message = [], "The body is not valid JSON."
-    else:
-        message = f"{first['msg']}."
-    return _answer(request, 422, ErrorDetail(code="bad_field", message=message, field=".".join(place) or None))
+    kind, place = first["type"], tuple(first["loc"])
+    if kind == "json_invalid" or (place == ("body",) and kind in ("missing", "model_attributes_type")):
+        return _answer(request, 422, _wrong_body(request, kind))
+    field = ".".join(str(part) for part in place if part not in ("body", "query", "path", "header"))
+    return _answer(request, 422, ErrorDetail(code="bad_field", message=f"{first['msg']}.", field=field or None))
+
+
+def _wrong_body(request: Request, kind: str) -> ErrorDetail:
+    """What is wrong with the body as a whole. Curl, most of all, calls it a form unless it is told otherwise."""
+    if kind == "json_invalid":
+        return ErrorDetail(code="bad_field", message="The body is not valid JSON.")
+    if kind == "missing":
+        return ErrorDetail(code="bad_field", message="There is no body.", remedy="Send a JSON object.")
+    sent_as = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent_as.startswith("application/") and sent_as.endswith(("/json", "+json")):
+        return ErrorDetail(code="bad_field", message="The body has to be a JSON object.")
+    message = f"The body is sent as {sent_as[:80]}, not as JSON." if sent_as else "The body is not said to be JSON."
+    remedy = "Send the header `Content-Type: application/json`; with curl: -H 'Content-Type: application/json'."
+    return ErrorDetail(code="bad_field", message=message, field="Content-Type", remedy=remedy)
 
 
 def _methods(request: Request) -> set[str]:

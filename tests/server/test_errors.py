@@ -45,3 +45,31 @@ def test_a_wrong_method_is_told_the_right_ones(shared: LiveServer) -> None:
         response = shared.client.request("PUT", path)
         assert (response.status_code, response.headers["allow"]) == (405, methods)
         assert response.json()["error"]["code"] == "bad_request"
+
+
+@pytest.mark.parametrize("path", ["/generate", "/jobs"])
+@pytest.mark.parametrize("sent_as", ["application/x-www-form-urlencoded", "Text/Plain; charset=utf-8", ""])
+def test_json_that_is_sent_as_something_else_is_told_so(shared: LiveServer, path: str, sent_as: str) -> None:
+    """As curl does with `-d` alone."""
+    response = shared.client.post(path, content=b'{"prompt": "x"}', headers={"Content-Type": sent_as})
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert error["field"] == "Content-Type"
+    assert sent_as.partition(";")[0].lower() in error["message"]
+    assert "-H 'Content-Type: application/json'" in error["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "There is no body."),
+        (b"null", "The body has to be a JSON object."),
+        (b"[]", "The body has to be a JSON object."),
+        (b'"x"', "The body has to be a JSON object."),
+        (b"{", "The body is not valid JSON."),
+    ],
+)
+@pytest.mark.parametrize("sent_as", ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"])
+def test_bodies_that_are_no_object_are_told_so(shared: LiveServer, content: bytes, message: str, sent_as: str) -> None:
+    response = shared.client.post("/jobs", content=content, headers={"Content-Type": sent_as})
+    assert (response.status_code, response.json()["error"]["message"]) == (422, message)
