@@ -33,6 +33,10 @@ except ImportError:  # the extra is not installed, or it is a version with anoth
 DEFAULT_URL = "http://127.0.0.1:8000"
 INSTRUCTIONS = """Draws pictures on this machine with Bonsai Image. Describe what is to be seen in one or two plain
 sentences. The same prompt and seed give the same picture, so to change only the words, keep the seed."""
+_IN_USE = (
+    "Another Bonsai works in {folder}. If it is a server, give its address with --url or BONSAI_URL; if it draws for "
+    "another assistant, start a server for both, or set BONSAI_OUTPUT to another folder for one of them."
+)
 _POLL_S = 0.25
 _PROBE_S = 2.0
 _MAX_PNG_BYTES = 700_000  # some assistants refuse answers of more than a megabyte, and base64 adds a third
@@ -88,10 +92,15 @@ class Bonsai:
 
     async def _start(self) -> httpx2.AsyncClient:
         from .app import create_app  # here: with a server running, none of it is needed
+        from .files import FolderInUseError
         from .settings import Settings
 
-        app = create_app(Settings(host="127.0.0.1"))
-        await self._stack.enter_async_context(app.router.lifespan_context(app))
+        settings = Settings(host="127.0.0.1")
+        app = create_app(settings)
+        try:
+            await self._stack.enter_async_context(app.router.lifespan_context(app))
+        except FolderInUseError as error:
+            raise ToolError(_IN_USE.format(folder=settings.output)) from error
         self._url = DEFAULT_URL  # only a name now: requests do not leave this process
         return await self._stack.enter_async_context(self._connection(httpx2.ASGITransport(app=app)))
 

@@ -1,0 +1,38 @@
+"""What assistants are told when there is no way to draw for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from server.files import lock_folder
+from tests.server.conftest import FAKE_ENGINE
+
+pytest.importorskip("mcp", reason="needs the mcp extra")
+from mcp.server.mcpserver.exceptions import ToolError
+
+from server.mcp import Bonsai
+
+
+def test_a_second_assistant_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of the images belongs to the first, until that has ended."""
+    monkeypatch.setenv("BONSAI_OUTPUT", str(tmp_path))
+    monkeypatch.setenv("BONSAI_ENGINE", FAKE_ENGINE)
+
+    async def talk() -> None:
+        async with AsyncExitStack() as stack:
+            second = Bonsai("http://127.0.0.1:1", None, stack)
+            first = lock_folder(tmp_path)
+            with pytest.raises(ToolError) as caught:
+                await second.call("GET", "/health")
+            for what in (str(tmp_path), "--url", "BONSAI_URL", "BONSAI_OUTPUT"):
+                assert what in str(caught.value)
+            assert "--output" not in str(caught.value)
+            os.close(first)
+            assert (await second.call("GET", "/health")).status_code == 200
+
+    asyncio.run(talk())
