@@ -74,7 +74,7 @@ class Jobs:
     # asking
 
     def submit(self, orders: Sequence[Order], group_kind: GroupKind | None = None, attached: bool = False) -> list[Job]:
-        """Queue all of these pictures or none. ApiError: queue full, disk full, shutting down."""
+        """Queue all of these pictures or none. ApiError: too many, queue full, disk full, shutting down."""
         self._check_room(len(orders))
         group = secrets.token_hex(16) if group_kind else None
         created = [Active(self._new_job(order, group, group_kind), attached) for order in orders]
@@ -90,6 +90,12 @@ class Jobs:
     def _check_room(self, count: int) -> None:
         if self._closing:
             raise ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
+        if count > self._settings.queue_size + 1:  # waiting would not help
+            message = (
+                f"{count} pictures at once never fit: the queue holds {self._settings.queue_size} beside a running one."
+            )
+            remedy = "Ask for fewer, or start the server with a larger --queue-size."
+            raise ApiError(422, "bad_field", message, field="count", remedy=remedy)
         if len(self.active) + count > self._settings.queue_size + 1:
             message = f"The queue is full: {len(self._waiting)} pictures are waiting already."
             raise ApiError(429, "queue_full", message, retry_after_s=self._next_free_s())

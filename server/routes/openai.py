@@ -46,6 +46,7 @@ from .compat import (
 )
 
 _STATUS = {"bad_field": 400, "does_not_fit": 400, "model_missing": 404}  # as OpenAI has it
+_FIELDS = {"count": "n"}  # what the queue complains of
 _WORTH_RETRYING = ("queue_full", "shutting_down")
 _CREATED = 1_763_596_800  # of the models, which nobody but the shape asks for
 _NO_USAGE = {
@@ -72,9 +73,8 @@ class OpenAIFailure(BaseModel):
 def error_body(status: int, detail: ErrorDetail) -> dict[str, Any]:
     """An error in OpenAI's shape."""
     kind = "invalid_request_error" if status < 500 and status != 429 else "server_error"
-    return {
-        "error": {"message": sentence(detail), "type": kind, "param": detail.field, "code": detail.code},
-    }
+    param = _FIELDS.get(detail.field or "", detail.field)
+    return {"error": {"message": sentence(detail), "type": kind, "param": param, "code": detail.code}}
 
 
 def render_error(status: int, detail: ErrorDetail) -> Response:

@@ -158,6 +158,20 @@ def test_waiting_may_help_when_the_queue_is_full(serve: Callable[..., LiveServer
     assert int(response.headers["retry-after"]) >= 1
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "status"), [("/v1/images/generations", "n", 400), ("/sdapi/v1/txt2img", "batch_size", 422)]
+)
+def test_more_than_the_queue_ever_holds(serve: Callable[..., LiveServer], path: str, field: str, status: int) -> None:
+    """OpenAI's libraries repeat what was refused for a while, which would never end well."""
+    response = serve(queue_size=1).client.post(path, json=DRAWING[path] | {field: 3})
+    assert response.status_code == status
+    assert "--queue-size" in response.text
+    assert "retry-after" not in response.headers
+    if path.startswith("/v1"):
+        assert response.json()["error"]["param"] == field
+        assert response.headers["x-should-retry"] == "false"
+
+
 def test_a_queue_longer_than_clients_wait(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve(compat_wait_s=0.001)
     live.finished(live.post_job("slow learn", width=64, height=64)["id"])

@@ -223,6 +223,15 @@ def test_a_batch_is_accepted_as_a_whole_or_not_at_all(gate: Path, serve: Serve) 
     assert live.client.post("/jobs", json={"prompt": "a", "count": 4}).status_code == 202
 
 
+def test_a_batch_that_never_fits_is_not_told_to_wait(serve: Serve) -> None:
+    live = serve(queue_size=4)
+    response = live.client.post("/jobs", json={"prompt": "a", "count": 6})
+    assert (response.status_code, response.json()["error"]["field"]) == (422, "count")
+    assert "--queue-size" in response.json()["error"]["remedy"]
+    assert "retry-after" not in response.headers
+    assert live.client.post("/jobs", json={"prompt": "a", "count": 5}).status_code == 202
+
+
 @pytest.mark.parametrize(
     ("prompt", "code"),
     [("abort", "out_of_memory"), ("exit", "failed"), ("hang", "failed"), ("oom", "out_of_memory"), ("raise", "failed")],
