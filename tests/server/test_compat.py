@@ -175,8 +175,8 @@ def test_more_than_the_queue_ever_holds(serve: Callable[..., LiveServer], path: 
 def test_a_queue_longer_than_clients_wait(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve(compat_wait_s=0.001)
     live.finished(live.post_job("slow learn", width=64, height=64)["id"])
-    gate.unlink()
-    jobs = [live.post_job("slow", width=64, height=64) for _ in range(4)]
+    jobs = [live.post_job("hold", width=64, height=64) for _ in range(4)]
+    live.running(jobs[0]["id"])
     response = live.client.post("/v1/images/generations", json={"prompt": "a", "size": "64x64"})
     assert response.status_code == 429
     assert "before this one" in response.json()["error"]["message"]
