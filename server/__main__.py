@@ -31,6 +31,7 @@ from .app import create_app
 from .events import EventHub
 from .files import FolderInUseError, lock_folder
 from .gallery import Gallery
+from .hosts import in_url
 from .protocol import Connection
 from .settings import Settings
 from .store import Store
@@ -78,7 +79,7 @@ def read_settings(options: dict[str, Any]) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0])
         origin = f"--{name.replace('_', '-')}" if name in given else f"BONSAI_{name.upper()}"
-        _refuse(f"{origin}: {first['msg']}")
+        _refuse(f"{origin}: {first['msg'].removeprefix('Value error, ')}")
     if not settings.loopback and settings.token is None:
         settings = settings.model_copy(update={"token": secrets.token_urlsafe(24)})
     return settings
@@ -122,10 +123,8 @@ def address_of(settings: Settings, port: int) -> str:
     host = settings.host
     if host in ("0.0.0.0", "::"):  # noqa: S104
         host = _address_in_network()
-    if ":" in host:
-        host = f"[{host}]"
     token = f"/?token={quote(settings.token, safe='')}" if settings.token else ""
-    return f"http://{host}:{port}{token}"
+    return f"http://{in_url(host)}:{port}{token}"
 
 
 def _address_in_network() -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
 import re
 import secrets
 import time
@@ -27,6 +26,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ErrorDetail, error_response
+from .hosts import address_in, in_url, parse_host
 from .request_log import LoggedRequest, RequestLog
 from .settings import Settings
 
@@ -35,7 +35,6 @@ COOKIE = "bonsai_token"
 PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/docs"})
 IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
 _DISCARDED_BYTES, _DISCARD_S = 16 << 20, 0.5
-_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}))(?::(\d{1,5}))?")
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -89,14 +88,6 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-def parse_host(value: str) -> str | None:
-    """The host of a Host header in lower case, IPv6 in brackets; None when it is not `host` or `host:port`."""
-    match = _HOST.fullmatch(value.lower())
-    if match is None or (match[2] is not None and int(match[2]) > 65_535):
-        return None
-    return match[1].rstrip(".") if match[1][0] != "[" else match[1]
-
-
 class HostAllowlist:
     """Only requests addressed to this server by a name or address of its own; no WebSockets at all.
 
@@ -120,22 +111,16 @@ class HostAllowlist:
         host = parse_host(values[0]) if len(values) == 1 else None
         if host is None:
             await Response(status_code=400)(scope, receive, send)
-        elif host in self.hosts or (self.any_address and _is_specific_address(host)):
+        elif host in self.hosts or (self.any_address and address_in(host) and not _is_unspecified(host)):
             await self.app(scope, receive, send)
         else:
             await Response(status_code=421)(scope, receive, send)
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
-def _is_specific_address(host: str) -> bool:
-    return _is_address(host) and not ipaddress.ip_address(host.strip("[]")).is_unspecified
+def _is_unspecified(host: str) -> bool:
+    """Whether it is 0.0.0.0 or [::], which stand for every address and are none."""
+    address = address_in(host)
+    return address is not None and address.is_unspecified
 
 
 class FetchMetadata:
@@ -315,7 +300,7 @@ def door(app: ASGIApp, settings: Settings, recent: deque[LoggedRequest]) -> ASGI
     if settings.token is not None:
         app = TokenGate(app, settings.token)
     app = FetchMetadata(app)
-    # a name given as --host is one to be called by; addresses are accepted anyway, but for the unspecified ones
-    own = {settings.host} if parse_host(settings.host) and not _is_address(settings.host) else set()
+    name = parse_host(in_url(settings.host))  # what is given as --host is something to be called by
+    own = {name} if name and not _is_unspecified(name) else set()
     app = HostAllowlist(app, LOOPBACK_HOSTS | own | set(settings.allowed_host), any_address=not settings.loopback)
     return RequestLog(SecurityHeaders(app), recent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 from bonsai_mlx.units import parse_bytes, user_path
+
+from .hosts import is_loopback, plain_host
 
 
 def default_output() -> Path:
@@ -31,7 +32,8 @@ def _names(value: object) -> object:
 
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 UserPath = Annotated[Path, AfterValidator(user_path)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]  # NoDecode: a variable of it is not JSON
+Host = Annotated[str, AfterValidator(plain_host)]
+Names = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_names)]  # NoDecode: a variable of it is not JSON
 
 
 class Settings(BaseSettings):
@@ -87,13 +89,3 @@ class Settings(BaseSettings):
     def loopback(self) -> bool:
         """Whether only programs on this computer can reach the server."""
         return is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a bind address is this computer's own: `localhost`, 127.0.0.0/8 or ::1."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -21,7 +21,8 @@ import pytest
 from bonsai_mlx.catalog import lookup
 from server.__main__ import Server, configure, listen
 from server.app import create_app
-from server.settings import Settings, is_loopback
+from server.hosts import is_loopback
+from server.settings import Settings
 from server.studio import Studio
 from tests.server.fake_engine import GATE
 

@@ -170,6 +170,7 @@ def test_a_folder_that_another_server_uses(spawn: Spawn) -> None:
         (["--memory-limit", "plenty"], {}, "bonsai: --memory-limit: "),
         (["--keep-alive", "-3"], {}, "bonsai: --keep-alive: "),
         ([], {"BONSAI_QUEUE_SIZE": "none"}, "bonsai: BONSAI_QUEUE_SIZE: "),
+        (["--allowed-host", "studio.local:8000"], {}, "bonsai: --allowed-host: 'studio.local:8000' is no name"),
         (["--host", "no.such.host.invalid", "--port", "0"], {}, "bonsai: cannot listen on no.such.host.invalid"),
     ],
 )

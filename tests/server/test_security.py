@@ -7,6 +7,7 @@ import ast
 import asyncio
 import re
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
+from starlette.responses import Response
 
 import server
 from server.__main__ import address_of
@@ -25,8 +27,8 @@ from server.security import (
     SECURITY_HEADERS,
     HostAllowlist,
     allowed_by_metadata,
+    door,
     is_page,
-    parse_host,
 )
 from server.settings import Settings
 from tests.server.conftest import LiveServer
@@ -132,10 +134,26 @@ def test_websockets_never_get_to_the_application() -> None:
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
-@given(st.text(max_size=80))
-def test_no_host_header_breaks_the_parser(value: str) -> None:
-    host = parse_host(value)
-    assert host is None or re.fullmatch(r"[a-z0-9._-]*|\[[0-9a-f:.]+\]", host)
+@pytest.mark.parametrize(
+    ("host", "called", "status"),
+    [
+        ("127.0.0.2", "127.0.0.2", 200),
+        ("127.0.0.2", "localhost", 200),
+        ("127.0.0.2", "127.0.0.3", 421),
+        ("::1", "[::1]", 200),
+        ("127.0.0.1", "127.0.0.2", 421),
+    ],
+)
+def test_the_address_that_is_listened_on_is_answered(host: str, called: str, status: int) -> None:
+    guarded = door(Response(), Settings(host=host), deque())
+
+    async def ask() -> int:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(guarded), base_url=f"http://{called}:8000"
+        ) as client:
+            return (await client.get("/")).status_code
+
+    assert asyncio.run(ask()) == status
 
 
 # every route asks
