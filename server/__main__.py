@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import socket
+import sqlite3
 import sys
 import threading
 import webbrowser
@@ -34,6 +35,7 @@ from .gallery import Gallery
 from .hosts import in_url
 from .protocol import Connection
 from .settings import Settings
+from .store import NAME as INDEX
 from .store import Store
 from .studio import Studio
 
@@ -86,7 +88,7 @@ def read_settings(options: dict[str, Any]) -> Settings:
 
 
 def check_output(folder: Path) -> None:
-    """Make the folder of the images, or end the program with one line."""
+    """Make the folder of the images and look whether its index opens, or end the program with one line."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".tmp-{os.getpid()}"
@@ -94,9 +96,17 @@ def check_output(folder: Path) -> None:
             probe.write_bytes(bytes(_ROOM_BYTES))
         finally:
             probe.unlink(missing_ok=True)
-        os.close(lock_folder(folder))
+        lock = lock_folder(folder)
+        try:
+            Store(folder).close()
+        finally:
+            os.close(lock)
     except FolderInUseError as error:
         _refuse(str(error))
+    except sqlite3.Error as error:
+        _refuse(
+            f"cannot open {folder / INDEX}: {error}; close what else uses it, or choose another folder with --output"
+        )
     except OSError as error:
         _refuse(f"cannot write to {folder}: {error.strerror}; choose another folder with --output")
 

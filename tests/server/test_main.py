@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -153,6 +154,21 @@ def test_a_disk_without_room_to_start(tmp_path: Path) -> None:
     assert ended.stderr.startswith(f"bonsai: cannot write to {tmp_path}: ")
     assert ended.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["serve", "reindex"])
+@pytest.mark.parametrize("how", ["locked by another program", "a folder"])
+def test_an_index_that_cannot_be_opened(tmp_path: Path, command: str, how: str) -> None:
+    index = tmp_path / ".bonsai.sqlite3"
+    with contextlib.closing(sqlite3.connect(":memory:" if how == "a folder" else index)) as other:
+        if how == "a folder":
+            index.mkdir()
+        else:
+            other.execute("BEGIN EXCLUSIVE")
+        ended = run(command, "--port", "0", "--output", str(tmp_path), "--no-browser")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"bonsai: cannot open {index}: ")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_a_folder_that_another_server_uses(spawn: Spawn) -> None:
