@@ -130,6 +130,22 @@ def from_http(error: HTTPException) -> ApiError:
     return ApiError(error.status_code, code, _STATUS_TEXTS.get(error.status_code, "The request was not accepted."))
 
 
+def from_index(error: Exception) -> ApiError | None:
+    """Why the gallery's index, an SQLite file, did not do what was asked; None when the mistake is our own."""
+    if not isinstance(error, sqlite3.OperationalError) and type(error) is not sqlite3.DatabaseError:
+        return None
+    log.error("the gallery's index: %s", error)
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the bits above tell where in SQLite it was noticed
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        remedy = "Close the program that has it open, then try again."
+        return ApiError(503, "conflict", "The gallery's index is in use by another program.", remedy=remedy)
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        remedy = "Start the server again: it makes a new one from the images."
+        return ApiError(500, "failed", "The gallery's index is damaged.", remedy=remedy)
+    message = "The gallery's index cannot be written, most likely because the disk is full."
+    return ApiError(507, "disk_full", message, remedy="Free some space.")
+
+
 async def _on_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101  (the registration below guarantees it)
     return _answer(request, error.status, error.detail)
@@ -187,9 +203,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
-    log.error("the gallery's index cannot be written: %s", error)
-    message = "The gallery's index cannot be written, most likely because the disk is full."
-    return _answer(request, 507, ErrorDetail(code="disk_full", message=message, remedy="Free some space."))
+    mapped = from_index(error)
+    if mapped is None:
+        raise error
+    return _answer(request, mapped.status, mapped.detail)
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
@@ -217,6 +234,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BonsaiError, _on_bonsai_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(sqlite3.OperationalError, _on_database_error)
+    app.add_exception_handler(sqlite3.DatabaseError, _on_database_error)
     app.add_exception_handler(Exception, _on_unexpected)
     app.add_exception_handler(sqlite3.DatabaseError, _on_damaged_index)

@@ -25,6 +25,7 @@ log = logging.getLogger("bonsai.store")
 NAME = ".bonsai.sqlite3"
 VERSION = 1
 _SALVAGED = "salvaged_favourites"
+_PATIENCE_MS = 100  # with another program that writes; meanwhile the event loop does nothing else
 _SCHEMA = """
 CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -89,6 +90,7 @@ class Store:
                 connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT")
             elif version != VERSION:
                 raise sqlite3.DatabaseError(f"the index has version {version}, not {VERSION}")
+            connection.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}").fetchall()
         except BaseException:
             connection.close()
             raise

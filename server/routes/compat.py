@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from bonsai_mlx.errors import BonsaiError
 
-from ..errors import ApiError, ErrorDetail, from_bonsai, from_http
+from ..errors import ApiError, ErrorDetail, from_bonsai, from_http, from_index
 from ..loose import Body, integer, prompt_of, seed_of, size_of
 from ..models import Ready
 from ..orders import Order, batch
@@ -202,6 +202,8 @@ def as_api_error(error: Exception) -> ApiError:
         return from_bonsai(error)
     if isinstance(error, HTTPException):
         return from_http(error)
+    if (of_index := from_index(error)) is not None:
+        return of_index
     if isinstance(error, RequestValidationError):
         return ApiError(400, "bad_request", "The address or its query could not be read.")
     error_id = secrets.token_hex(4)

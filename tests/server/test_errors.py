@@ -1,10 +1,14 @@
+import contextlib
 import json
+import sqlite3
 from typing import get_args
 
 import pytest
 
 from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, DownloadError, OutOfMemory, RequestError
-from server.errors import Code, ErrorDetail, error_response, from_bonsai
+from server.errors import Code, ErrorDetail, error_response, from_bonsai, from_index
+from server.routes.compat import as_api_error
+from server.store import NAME
 from tests.server.conftest import LiveServer
 
 
@@ -22,6 +26,49 @@ def test_the_engines_errors_become_answers(error: BonsaiError, status: int, code
     mapped = from_bonsai(error)
     assert (mapped.status, mapped.detail.code) == (status, code)
     assert code in get_args(Code)
+
+
+def sqlite_error(kind: type[sqlite3.Error], code: int) -> sqlite3.Error:
+    error = kind("what SQLite says")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "words"),
+    [
+        (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_BUSY_SNAPSHOT), 503, "conflict", "another program"),
+        (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_FULL), 507, "disk_full", "disk is full"),
+        (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_IOERR_WRITE), 507, "disk_full", "disk is full"),
+        (sqlite_error(sqlite3.DatabaseError, sqlite3.SQLITE_CORRUPT_INDEX), 500, "failed", "is damaged"),
+    ],
+)
+def test_failures_of_the_index_have_one_reason_everywhere(
+    error: sqlite3.Error, status: int, code: str, words: str
+) -> None:
+    for mapped in (from_index(error), as_api_error(error)):
+        assert mapped is not None
+        assert (mapped.status, mapped.detail.code) == (status, code)
+        assert words in mapped.detail.message
+        assert mapped.detail.remedy
+
+
+def test_our_own_mistakes_with_the_index_go_to_the_log() -> None:
+    error = sqlite3.ProgrammingError("Cannot operate on a closed database.")
+    assert from_index(error) is None
+    assert as_api_error(error).detail.code == "failed"
+
+
+def test_an_index_that_another_program_holds(live: LiveServer) -> None:
+    with contextlib.closing(sqlite3.connect(live.settings.output / NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for path in ("/jobs", "/v1/images/generations", "/sdapi/v1/txt2img", "/api/generate"):
+            response = live.client.post(path, json={"prompt": "a"})
+            assert response.status_code == 503, path
+            assert "another program" in response.text
+        assert live.client.get("/health").status_code == 200
+        other.execute("ROLLBACK")
+    assert live.client.post("/jobs", json={"prompt": "a"}).status_code == 202
 
 
 def test_retry_after_is_at_least_a_second() -> None:

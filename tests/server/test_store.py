@@ -26,6 +26,13 @@ def test_preferences_survive_reopening(tmp_path: Path) -> None:
     again.close()
 
 
+def test_other_programs_that_write_are_not_waited_for_long(tmp_path: Path) -> None:
+    """The event loop waits with every call: nobody would be answered meanwhile."""
+    store = Store(tmp_path)
+    assert store.execute("PRAGMA busy_timeout")[0][0] <= 100
+    store.close()
+
+
 def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
     rows = [("a", "1"), ("b", "2"), ("a", "again")]
