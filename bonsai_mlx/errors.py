@@ -17,6 +17,10 @@ class DownloadError(BonsaiError):
     """A download could not start or finish; what has arrived is kept and the same call resumes it."""
 
 
+class CheckpointInUse(DownloadError):
+    """Another process is downloading, checking or deleting the same checkpoint; once it has ended, the call works."""
+
+
 class RequestError(BonsaiError):
     """A generation request is not acceptable; `field` names the part of it that is at fault."""
 

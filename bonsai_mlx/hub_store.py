@@ -21,7 +21,7 @@ from huggingface_hub import constants
 
 from .catalog import CheckpointFile, is_digest, is_needed
 from .durable import to_disk
-from .errors import DownloadError
+from .errors import CheckpointInUse, DownloadError
 
 _CHUNK_BYTES = 8 << 20
 _FORMAT = 1
@@ -175,7 +175,7 @@ class Store:
             self.lock_path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
-            raise DownloadError(f"{self.root}: another process is downloading or checking it; wait for it") from None
+            raise CheckpointInUse(f"{self.root}: another process is downloading or checking it; wait for it") from None
         except OSError as error:
             raise DownloadError(f"{self.lock_path.parent}: cannot be written: {error.strerror or error}") from error
         try:

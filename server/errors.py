@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from bonsai_mlx import __version__
-from bonsai_mlx.errors import BonsaiError, CheckpointError, OutOfMemory, RequestError
+from bonsai_mlx.errors import BonsaiError, CheckpointError, CheckpointInUse, OutOfMemory, RequestError
 
 from .templating import render
 
@@ -121,6 +121,9 @@ def from_bonsai(error: BonsaiError) -> ApiError:
         return ApiError(507, "out_of_memory", str(error))
     if isinstance(error, CheckpointError):
         return ApiError(409, "model_missing", str(error))
+    if isinstance(error, CheckpointInUse):
+        message = "Another program is downloading, checking or deleting this checkpoint."
+        return ApiError(409, "conflict", message, remedy="Wait until it has finished, then try again.")
     return ApiError(500, "failed", str(error))
 
 

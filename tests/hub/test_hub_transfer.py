@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx import hub
-from bonsai_mlx.errors import CheckpointError, DownloadError
+from bonsai_mlx.errors import CheckpointError, CheckpointInUse, DownloadError
 
 from ..fake_hub import FakeHub, Fault
 from .world import (
@@ -139,7 +139,7 @@ def test_a_silent_server_is_given_up_on(server: FakeHub, monkeypatch: pytest.Mon
 def test_only_one_process_downloads_a_checkpoint_at_a_time(server: FakeHub) -> None:
     first = hub.download(TERNARY)
     next(first)
-    with pytest.raises(DownloadError, match="another process"):
+    with pytest.raises(CheckpointInUse, match="another process"):
         run(TERNARY)
     first.close()
     run(TERNARY)

@@ -1,11 +1,23 @@
 import contextlib
 import json
 import sqlite3
+from pathlib import Path
 from typing import get_args
 
 import pytest
+from huggingface_hub import constants
 
-from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, DownloadError, OutOfMemory, RequestError
+from bonsai_mlx.catalog import lookup
+from bonsai_mlx.errors import (
+    BonsaiError,
+    CheckpointError,
+    CheckpointInUse,
+    DeviceError,
+    DownloadError,
+    OutOfMemory,
+    RequestError,
+)
+from bonsai_mlx.hub_store import cache_store
 from server.errors import Code, ErrorDetail, error_response, from_bonsai, from_index
 from server.routes.compat import as_api_error
 from server.store import NAME
@@ -19,6 +31,7 @@ from tests.server.conftest import LiveServer
         (OutOfMemory("too large"), 507, "out_of_memory"),
         (CheckpointError("not here"), 409, "model_missing"),
         (DownloadError("no network"), 500, "failed"),
+        (CheckpointInUse("/somewhere: wait for it"), 409, "conflict"),
         (DeviceError("it stopped the work"), 500, "failed"),
     ],
 )
@@ -120,3 +133,19 @@ def test_json_that_is_sent_as_something_else_is_told_so(shared: LiveServer, path
 def test_bodies_that_are_no_object_are_told_so(shared: LiveServer, content: bytes, message: str, sent_as: str) -> None:
     response = shared.client.post("/jobs", content=content, headers={"Content-Type": sent_as})
     assert (response.status_code, response.json()["error"]["message"]) == (422, message)
+
+
+def test_a_checkpoint_that_another_program_downloads_is_not_deleted(
+    shared: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    entry = lookup("ternary")
+    store = cache_store(entry.repo or "", entry.revision)
+    store.root.mkdir(parents=True)
+    with store.lock():
+        response = shared.client.delete("/models/ternary")
+    assert response.status_code == 409
+    error = response.json()["error"]
+    assert (error["code"], error["remedy"]) == ("conflict", "Wait until it has finished, then try again.")
+    assert str(tmp_path) not in response.text
+    assert shared.client.delete("/models/ternary").status_code == 200
