@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 from dataclasses import asdict
@@ -30,6 +31,7 @@ def _say(**fields: object) -> None:
 
 def main(arguments: list[str]) -> int:
     """Exit status 0: complete and right; 1: not, with the reason on stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server decides what ends
     action, name, *rest = arguments
     die_with_parent()
     threading.Thread(target=_end_with_input, daemon=True).start()

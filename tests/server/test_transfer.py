@@ -97,6 +97,18 @@ def test_an_end_in_the_middle_and_the_rest(start: Start, hub: FakeHub, tmp_path:
     assert (tmp_path / "here" / BIG).read_bytes() == hub.repos[REPO][BIG]
 
 
+def test_ctrl_c_is_left_to_the_server(start: Start, hub: FakeHub) -> None:
+    """A terminal sends it to the whole group; a child that ended by itself would count as a failed download."""
+    hub.faults[BIG] = Fault(chunk_delay_s=0.02)
+    child = start("download")
+    eventually(lambda: hub.served.get(BIG, 0) > 0, 20)
+    child.send_signal(signal.SIGINT)
+    assert events(child)[-1]["done"] is True
+    assert child.wait(5) == 0
+    assert child.stderr is not None
+    assert child.stderr.read() == ""
+
+
 def test_a_damaged_download_is_an_error_in_words(start: Start, hub: FakeHub, tmp_path: Path) -> None:
     events(start("download"))
     path = tmp_path / "here" / BIG
