@@ -8,16 +8,17 @@ from typing import Any, Literal
 
 Format = Literal["png", "jpeg", "webp"]
 FORMATS: tuple[Format, ...] = ("png", "jpeg", "webp")
+DEFAULT_QUALITY = 90
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _XMP = "XML:com.adobe.xmp"
 
 
-async def converted(png: bytes, to: Format, quality: int = 90) -> bytes:
+async def converted(png: bytes, to: Format, quality: int = DEFAULT_QUALITY) -> bytes:
     """The picture in another format; PNG stays as it is, byte for byte."""
     return png if to == "png" else await asyncio.to_thread(_convert, png, to, quality)
 
 
-async def enlarged(preview_png: bytes, width: int, height: int, to: Format, quality: int = 90) -> bytes:
+async def enlarged(preview_png: bytes, width: int, height: int, to: Format, quality: int = DEFAULT_QUALITY) -> bytes:
     """A preview drawn as large as the picture is going to be."""
     return await asyncio.to_thread(_enlarge, preview_png, width, height, to, quality)
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -23,7 +23,7 @@ from bonsai_mlx.request import MAX_PROMPT_CHARS
 from ..errors import ErrorDetail, error_response, not_found
 from ..loose import Body, bad_field, bounded, flag, read_body, text
 from ..orders import Order
-from ..pictures import FORMATS, Format, converted, enlarged
+from ..pictures import DEFAULT_QUALITY, FORMATS, Format, converted, enlarged
 from ..schemas import Job, Model
 from ..studio import Studio
 from .common import IdPath, StudioDep, binary, failures, json_body
@@ -111,7 +111,7 @@ class Wish:
         return cls(
             count=bounded(body, "n", 1, MAX_IMAGES, 1),
             format=format_,
-            compression=bounded(body, "output_compression", 0, 100, 90),
+            compression=bounded(body, "output_compression", 0, 100, DEFAULT_QUALITY),
             as_url=text(body, "response_format") == "url",
             partials=bounded(body, "partial_images", 0, 3, 0),
             quality=text(body, "quality", "auto"),
@@ -120,6 +120,12 @@ class Wish:
 
     async def base64(self, png: bytes) -> str:
         return base64.b64encode(await converted(png, self.format, self.compression)).decode()
+
+    def address(self, image_id: str) -> str:
+        """Where the picture is to be had as it was wanted."""
+        plain = self.format == "png" or self.compression == DEFAULT_QUALITY  # some clients take the end for the format
+        query = "" if plain else f"?output_compression={self.compression}"
+        return f"{self.base_url}/v1/images/{image_id}.{self.format}{query}"
 
     def about(self, width: int, height: int) -> dict[str, Any]:
         """What every answer and event says about its pictures."""
@@ -179,10 +185,7 @@ async def generations(studio: StudioDep, request: Request) -> Response:
 
 async def _datum(wish: Wish, made: Picture) -> dict[str, Any]:
     """One picture: as text or, if asked for, as an address; never both, since some clients then refuse the address."""
-    if wish.as_url:
-        shown = {"url": f"{wish.base_url}/v1/images/{made.job.id}.{wish.format}"}
-    else:
-        shown = {"b64_json": await wish.base64(made.png)}
+    shown = {"url": wish.address(made.job.id)} if wish.as_url else {"b64_json": await wish.base64(made.png)}
     return shown | _facts(made)
 
 
@@ -253,10 +256,15 @@ async def ping() -> Response:
     response_class=Response,
     responses=binary(*(f"image/{name}" for name in FORMATS)),
 )
-async def image(studio: StudioDep, image_id: IdPath, format_: str) -> Response:
+async def image(
+    studio: StudioDep,
+    image_id: IdPath,
+    format_: str,
+    output_compression: Annotated[int, Query(ge=0, le=100)] = DEFAULT_QUALITY,
+) -> Response:
     if format_ not in FORMATS:
         raise not_found("image")
-    data = await converted(await studio.gallery.png(image_id), format_)
+    data = await converted(await studio.gallery.png(image_id), format_, output_compression)
     return Response(data, media_type=f"image/{format_}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import random
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from server.routes.openai import partial_steps
 from tests.server.conftest import LiveServer, eventually
@@ -128,6 +130,26 @@ def test_the_limit_of_steps_is_an_option(serve: Callable[..., LiveServer]) -> No
 def test_fewer_steps_for_low_quality(shared: LiveServer) -> None:
     body = {"prompt": "a", "size": "64x64", "quality": "low"}
     assert used(shared.client.post("/v1/images/generations", json=body))["steps"] == 2
+
+
+def test_a_picture_by_its_address_is_compressed_as_it_was_asked_for(shared: LiveServer) -> None:
+    wish = {"prompt": "a", "size": "64x64", "output_format": "jpeg", "output_compression": 5}
+
+    def datum(**fields: Any) -> dict[str, Any]:
+        answer = shared.client.post("/v1/images/generations", json=wish | fields).raise_for_status()
+        return answer.json()["data"][0]  # type: ignore[no-any-return]
+
+    def tables(jpeg: bytes) -> Any:
+        return Image.open(io.BytesIO(jpeg)).quantization  # type: ignore[attr-defined]
+
+    address = datum(response_format="url")["url"]
+    given = tables(base64.b64decode(datum()["b64_json"]))
+    assert tables(shared.client.get(address).content) == given
+    assert tables(shared.client.get(address.partition("?")[0]).content) != given
+    assert datum(response_format="url", output_compression=90)["url"].endswith(".jpeg")
+    assert datum(response_format="url", output_format="png")["url"].endswith(".png")
+    beyond = shared.client.get(address.partition("?")[0], params={"output_compression": 101})
+    assert (beyond.status_code, list(beyond.json())) == (400, ["error"])
 
 
 @pytest.mark.parametrize(
