@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ import schemathesis
 from schemathesis.core.transport import Response
 from schemathesis.engine import events, from_schema
 
+from bonsai_mlx.hub_store import cache_folder
+from tests.server.conftest import ROOT
+
 from ._live import live_server
 from .case import Case, Figures
 
@@ -26,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _LENIENT = ["openai", "ollama", "sdapi"]
 _LEAK = re.compile(rb"Traceback|/Users/|/home/|site-packages|\b0x[0-9a-f]{6,}")
+# what is told on purpose: where a checkpoint lies, and how this program is called from a shell that does not find it
+_TOLD = re.compile(b"|".join(re.escape(str(path).encode()) for path in (ROOT, Path(sys.prefix), cache_folder())))
 _ACCEPTED = ["2XX", "3XX", "401", "403", "404", "409", "429", "5XX"]  # of valid requests, as by default
 _WITH_INPUT = 50  # operations, about, that take any
 _THOROUGH = 1_000
@@ -106,7 +112,7 @@ def _wrongs(response: Response | None) -> Iterator[str]:
         return
     if any(name.startswith("access-control-") for name in response.headers):
         yield "cors_headers"
-    if response.content and _LEAK.search(response.content) and not _is_picture(response):
+    if response.content and _LEAK.search(_TOLD.sub(b"", response.content)) and not _is_picture(response):
         yield "leaks"
 
 
