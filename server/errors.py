@@ -127,6 +127,13 @@ def from_bonsai(error: BonsaiError) -> ApiError:
     return ApiError(500, "failed", str(error))
 
 
+DAMAGED_INDEX = ErrorDetail(
+    code="failed",
+    message="The gallery's index is damaged.",
+    remedy="Start the server again: it makes the index anew from the images.",
+)
+
+
 def from_http(error: HTTPException) -> ApiError:
     """What the framework or the door has refused, in our words."""
     code = _STATUS_CODES.get(error.status_code, "bad_request")
@@ -143,8 +150,7 @@ def from_index(error: Exception) -> ApiError | None:
         remedy = "Close the program that has it open, then try again."
         return ApiError(503, "conflict", "The gallery's index is in use by another program.", remedy=remedy)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        remedy = "Start the server again: it makes a new one from the images."
-        return ApiError(500, "failed", "The gallery's index is damaged.", remedy=remedy)
+        return ApiError(500, DAMAGED_INDEX.code, DAMAGED_INDEX.message, remedy=DAMAGED_INDEX.remedy)
     message = "The gallery's index cannot be written, most likely because the disk is full."
     return ApiError(507, "disk_full", message, remedy="Free some space.")
 
@@ -219,18 +225,6 @@ async def _on_unexpected(request: Request, error: Exception) -> Response:
     return _answer(request, 500, ErrorDetail(code="failed", message=message))
 
 
-DAMAGED_INDEX = ErrorDetail(
-    code="failed",
-    message="The gallery's index is damaged.",
-    remedy="Start the server again: it makes the index anew from the images.",
-)
-
-
-async def _on_damaged_index(request: Request, error: Exception) -> Response:
-    log.error("the gallery's index is damaged: %s", error)
-    return _answer(request, 500, DAMAGED_INDEX)
-
-
 def install(app: FastAPI) -> None:
     """Register the handlers: everything that is raised below leaves in the one shape."""
     app.add_exception_handler(ApiError, _on_api_error)
@@ -239,4 +233,3 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(sqlite3.DatabaseError, _on_database_error)
     app.add_exception_handler(Exception, _on_unexpected)
-    app.add_exception_handler(sqlite3.DatabaseError, _on_damaged_index)
