@@ -149,7 +149,7 @@ def from_index(error: Exception) -> ApiError | None:
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         remedy = "Close the program that has it open, then try again."
         return ApiError(503, "conflict", "The gallery's index is in use by another program.", remedy=remedy)
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or not isinstance(error, sqlite3.OperationalError):
         return ApiError(500, DAMAGED_INDEX.code, DAMAGED_INDEX.message, remedy=DAMAGED_INDEX.remedy)
     message = "The gallery's index cannot be written, most likely because the disk is full."
     return ApiError(507, "disk_full", message, remedy="Free some space.")
