@@ -127,6 +127,12 @@ def from_bonsai(error: BonsaiError) -> ApiError:
     return ApiError(500, "failed", str(error))
 
 
+def from_http(error: HTTPException) -> ApiError:
+    """What the framework or the door has refused, in our words."""
+    code = _STATUS_CODES.get(error.status_code, "bad_request")
+    return ApiError(error.status_code, code, _STATUS_TEXTS.get(error.status_code, "The request was not accepted."))
+
+
 DAMAGED_INDEX = ErrorDetail(
     code="failed",
     message="The gallery's index is damaged.",
@@ -134,23 +140,18 @@ DAMAGED_INDEX = ErrorDetail(
 )
 
 
-def from_http(error: HTTPException) -> ApiError:
-    """What the framework or the door has refused, in our words."""
-    code = _STATUS_CODES.get(error.status_code, "bad_request")
-    return ApiError(error.status_code, code, _STATUS_TEXTS.get(error.status_code, "The request was not accepted."))
-
-
 def from_index(error: Exception) -> ApiError | None:
     """Why the gallery's index, an SQLite file, did not do what was asked; None when the mistake is our own."""
-    if not isinstance(error, sqlite3.OperationalError) and type(error) is not sqlite3.DatabaseError:
+    damaged = type(error) is sqlite3.DatabaseError  # which is what a file that SQLite cannot understand raises
+    if not damaged and not isinstance(error, sqlite3.OperationalError):
         return None
     log.error("the gallery's index: %s", error)
+    if damaged:
+        return ApiError(500, DAMAGED_INDEX.code, DAMAGED_INDEX.message, remedy=DAMAGED_INDEX.remedy)
     primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the bits above tell where in SQLite it was noticed
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         remedy = "Close the program that has it open, then try again."
         return ApiError(503, "conflict", "The gallery's index is in use by another program.", remedy=remedy)
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or not isinstance(error, sqlite3.OperationalError):
-        return ApiError(500, DAMAGED_INDEX.code, DAMAGED_INDEX.message, remedy=DAMAGED_INDEX.remedy)
     message = "The gallery's index cannot be written, most likely because the disk is full."
     return ApiError(507, "disk_full", message, remedy="Free some space.")
 
