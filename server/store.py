@@ -119,7 +119,8 @@ class Store:
         try:
             yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # SQLite itself has ended it where there was no space
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
 

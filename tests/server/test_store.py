@@ -75,6 +75,15 @@ def test_a_damaged_file_is_set_aside_and_its_favourites_saved(tmp_path: Path, da
     again.close()
 
 
+def test_a_full_disk_in_a_transaction_is_told_as_such(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.execute("PRAGMA max_page_count = 1")  # no more than there are
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        store.execute_many("INSERT INTO preferences VALUES (?, ?)", [(str(i), "x" * 10_000) for i in range(9)])
+    assert caught.value.sqlite_errorcode == sqlite3.SQLITE_FULL
+    store.close()
+
+
 def test_a_full_disk_is_no_damage(tmp_path: Path) -> None:
     """The index stays where it is, with everything in it, until there is room for the files beside it."""
     store = Store(tmp_path)
