@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import winograd
 from .blas import preload_fast_blas
 from .request import Event, GenerationRequest, GenerationResult
 
@@ -29,6 +30,7 @@ __all__ = ["Event", "GenerationRequest", "GenerationResult", "Pipeline", "__vers
 
 # Before anything can import mlx.core, whichever module of this package is imported first.
 preload_fast_blas()
+winograd.avoid()
 
 
 def __getattr__(name: str) -> Any:

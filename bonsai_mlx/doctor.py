@@ -207,8 +207,8 @@ def product_check(product: Any) -> Check:
     if product.ok:
         return Check("self-test", "ok", f"{product.name} is right ({product.elapsed_s:.2f} s)")
     fault = product.failure or f"is WRONG: off by {product.error:.2g} times the size of the result"
-    again = _install("--force-reinstall")
-    remedy = f"this MLX computes wrongly here, and so would every picture; {again}, or install another version"
+    remedy = product.remedy or f"{_install('--force-reinstall')}, or install another version"
+    remedy = f"this MLX computes wrongly here, and so would every picture; {remedy}"
     return Check("self-test", "problem", f"{product.name} {fault}", remedy)
 
 

@@ -21,7 +21,7 @@ BLOCK_BYTES = 16 << 20  # of a packed linear's values that a CPU expands at a ti
 MOST_SHARES = 12  # into which a CPU cuts a block's work: more are slower, fewer need more memory
 SCORES_LIMIT_BYTES = 16 << 20  # for attention scores, where a device has no fused kernel
 # Values (rows x columns x channels) in a VAE strip. MLX's CPU convolution unrolls 9 copies of one, which stay in cache
-# if they are few (1.6 times faster than four times as many); a GPU's unrolls none.
+# if they are few (1.6 times faster than four times as many); a GPU's unrolls none, see `winograd`.
 STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 19}
 SMALL_STRIP_VALUES = 1 << 20
 

@@ -1,4 +1,4 @@
-"""Does this device multiply correctly? Products at the model's own sizes, held against numpy in float32.
+"""Does this device multiply and convolve correctly? The model's own sizes, held against numpy in float32.
 
 A miscompiled GPU library passes small shapes and fails these, so every value of a product is compared. The reference
 shares nothing with what it judges: numpy unpacks the weights by the format's definition and multiplies with its own
@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from . import blas, device
+from . import blas, device, winograd
+from .layers import Convolution
 from .packed import GROUP_SIZE, PackedLinear
+from .strips import convolved
 
 SHAPES = ((1024, 2048, 2048), (1536, 3072, 3072))  # rows of x, inputs, outputs
+MAP = (64, 128)  # rows and columns, and channels: the smallest that MLX on Metal would convolve by Winograd's algorithm
 BITS = (1, 2)
-# The largest error accepted, in units of the result's RMS. Rounding to bfloat16 gives 0.01, one wrong tile about 4.
+# The largest error accepted, in units of the result's RMS. Rounding to bfloat16 gives 0.01, Winograd's algorithm in
+# bfloat16 0.6, one wrong tile about 4.
 TOLERANCE = 0.1
 _SLOW_ROWS = {"matmul": 128, "quantized_matmul": 8}  # MLX's CPU makes 3 to 10 GFLOP/s of these and nothing uses them
 
@@ -36,6 +40,7 @@ class Product:
     error: float
     elapsed_s: float
     failure: str = ""  # what MLX said, where it could not compute it
+    remedy: str = ""  # what to do if it is wrong, where that is known
 
     @property
     def ok(self) -> bool:
@@ -44,7 +49,7 @@ class Product:
 
 
 def run() -> list[Product]:
-    """Try every product that the engine, or its fallback, uses on this device."""
+    """Try every product that the engine, or its fallback, uses on this device, and a convolution."""
     products = []
     for rows, inputs, outputs in SHAPES:
         rng = np.random.default_rng(inputs)
@@ -52,7 +57,7 @@ def run() -> list[Product]:
         products.append(_matmul(x, _bfloat16(rng.standard_normal((outputs, inputs), dtype=np.float32))))
         for bits in BITS:
             products += _packed(x, outputs, bits, rng)
-    return products
+    return [*products, _convolution(*MAP)]
 
 
 def largest_error(found: Float32, reference: Float32) -> float:
@@ -89,6 +94,24 @@ def _packed(x: Float32, outputs: int, bits: int, rng: np.random.Generator) -> li
     given = mx.array(rows).astype(device.activation_dtype())
     products.append(_tried(f"{bits}-bit packed linear {_shape(rows, weight)}", lambda: layer(given), rows @ weight.T))
     return products
+
+
+def _convolution(side: int, channels: int) -> Product:
+    """A 3x3 convolution as the picture's decoder computes it."""
+    rng = np.random.default_rng(channels)
+    x = _bfloat16(rng.standard_normal((side, side, channels), dtype=np.float32))
+    weight = _bfloat16(rng.standard_normal((channels, 3, 3, channels), dtype=np.float32))
+    layer, dtype = Convolution(channels, channels, 3), device.activation_dtype()
+    given, layer.weight, layer.bias = (
+        mx.array(x[None]).astype(dtype),
+        mx.array(weight).astype(dtype),
+        mx.array(0, dtype),
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((1, 1), (1, 1), (0, 0))), (3, 3), axis=(0, 1))
+    reference: Float32 = windows.reshape(side * side, -1) @ weight.transpose(0, 3, 1, 2).reshape(channels, -1).T
+    name = f"3x3 convolution {side}x{side}x{channels}"
+    product = _tried(name, lambda: next(convolved(iter([given]), layer)).reshape(reference.shape), reference)
+    return replace(product, remedy=winograd.remedy())
 
 
 def _random_layer(inputs: int, outputs: int, bits: int, rng: np.random.Generator) -> tuple[PackedLinear, Float32]:

@@ -37,6 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The self-test at a shape that takes no time."""
     monkeypatch.setattr(selftest, "SHAPES", ((16, 256, 384),))
+    monkeypatch.setattr(selftest, "MAP", (12, 16))
 
 
 @pytest.mark.usefixtures("quick")
@@ -76,6 +77,7 @@ def test_this_device_multiplies_correctly_at_the_models_sizes() -> None:
     names = " ".join(product.name for product in products)
     for part in ("bfloat16 matmul", "1-bit packed linear", "2-bit packed linear", "x2048x2048", "x3072x3072"):
         assert part in names
+    assert "3x3 convolution 64x64x128" in names  # 4096 positions, 256 channels: where MLX on Metal takes Winograd's
     if device.backend() == "cpu":
         assert "1-bit quantized_matmul" in names
         assert "2-bit quantized_matmul" in names
@@ -89,6 +91,30 @@ def one_wrong_tile(y: mx.array) -> mx.array:
 
 def wrong(product: Callable[..., mx.array]) -> Callable[..., mx.array]:
     return lambda *given, **named: one_wrong_tile(product(*given, **named))
+
+
+def by_winograd(x: mx.array, weight: mx.array, padding: tuple[int, int]) -> mx.array:
+    """A 3x3 convolution by F(6x6, 3x3), all that is stored on the way in bfloat16, as MLX does it on Metal."""
+    points = [0, 1, -1, 2, -2, 0.5, -0.5]
+    values = np.array([[p**k for k in range(8)] for p in points] + [[0] * 7 + [1]])
+    from_kernel = np.array([[p**k for k in range(3)] for p in points] + [[0, 0, 1]])
+    from_input = np.linalg.inv(values).T
+    to_output = np.array([[p**k for p in points] + [k == 5] for k in range(6)])
+
+    def transformed(formula: str, matrix: np.ndarray[Any, Any], other: mx.array) -> mx.array:
+        exact = mx.einsum(formula, mx.array(matrix, dtype=mx.float32), other, mx.array(matrix, dtype=mx.float32))
+        return exact.astype(mx.bfloat16).astype(mx.float32)
+
+    x = mx.pad(x[0], [*((pad, pad) for pad in padding), (0, 0)])
+    rows, columns = x.shape[0] - 2, x.shape[1] - 2
+    down, across = -(-rows // 6), -(-columns // 6)
+    x = mx.pad(x, [(0, 6 * down - rows), (0, 6 * across - columns), (0, 0)])
+    tiles = mx.stack([mx.stack([x[6 * i :, 6 * j :][:8, :8] for j in range(across)]) for i in range(down)])
+    kernel = transformed("ai,oijc,bj->aboc", from_kernel, weight)
+    inputs = transformed("ai,xyijc,bj->abxyc", from_input, tiles)
+    products = mx.einsum("abxyc,aboc->abxyo", inputs, kernel).astype(mx.bfloat16).astype(mx.float32)
+    whole = transformed("ia,abxyo,jb->xiyjo", to_output, products).reshape(1, 6 * down, 6 * across, -1)
+    return whole[:, :rows, :columns]
 
 
 @pytest.mark.usefixtures("small")
@@ -117,6 +143,19 @@ class TestDeliberateFaults:
         monkeypatch.setattr(mx.array, "__matmul__", wrong(mx.matmul))
         assert not selftest.run()[0].ok
 
+    def test_in_the_convolution(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mx, "conv2d", wrong(mx.conv2d))
+        assert [product.name for product in selftest.run() if not product.ok] == ["3x3 convolution 12x12x16"]
+
+    def test_that_is_winograd_s_algorithm(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(selftest, "MAP", (64, 128))
+        monkeypatch.setattr(mx, "conv2d", by_winograd)
+        monkeypatch.setenv("MLX_CONV_WINOGRAD", "1")
+        (failed,) = (product for product in selftest.run() if not product.ok)
+        assert failed.name == "3x3 convolution 64x64x128"
+        assert 0.1 < failed.error < 2  # of the algorithm, not of this test's mistakes
+        assert "unset MLX_CONV_WINOGRAD" in doctor.product_check(failed).remedy
+
     def test_that_is_an_exception(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fails(*_: Any, **__: Any) -> mx.array:
             raise RuntimeError("[metal::Device] Unable to load kernel affine_qmm_t")
@@ -125,6 +164,13 @@ class TestDeliberateFaults:
         failed = [product for product in selftest.run() if not product.ok]
         assert failed
         assert "Unable to load kernel" in doctor.product_check(failed[0]).detail
+
+
+@pytest.mark.usefixtures("small")
+def test_a_convolution_in_bfloat16_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftest, "MAP", (64, 128))
+    monkeypatch.setattr(device, "activation_dtype", lambda: mx.bfloat16)
+    assert selftest.run()[-1].error < 0.03  # a third of what is accepted
 
 
 def test_a_value_that_is_no_number_is_an_error() -> None:
