@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Any, Literal, TypeVar, cast
 
 import mlx.core as mx
+import numpy as np
 
 from .errors import DeviceError, OutOfMemory
 from .program import command
@@ -46,18 +47,30 @@ def has_quantized_kernel(bits: int, group_size: int) -> bool:
     """Whether `mx.quantized_matmul` is worth calling for this packing: it exists and is fast.
 
     A CPU's is not fast (about 3 GFLOP/s). A GPU is asked once with a small product, because a backend may lack a kernel
-    for a bit width (MLX had none for 1 bit before 0.32.4; CUDA may lag) and says so only when the kernel is run.
+    for a bit width: MLX had none for 1 bit before 0.32.4, and its CUDA build still has none. It may say so when the
+    kernel is run, or leave what was in memory, so the values are looked at.
     """
     if backend() == "cpu":
         return False
-    weight = mx.zeros((32, 512 * bits // 32), dtype=mx.uint32)
-    scales = mx.ones((32, 512 // group_size), dtype=mx.bfloat16)
-    x = mx.ones((2, 512), dtype=mx.bfloat16)
     try:
-        mx.eval(mx.quantized_matmul(x, weight, scales, scales, transpose=True, group_size=group_size, bits=bits))
+        return _multiplies_packed(bits, group_size)
     except (RuntimeError, ValueError):
         return False
-    return True
+
+
+def _multiplies_packed(bits: int, group_size: int) -> bool:
+    """Whether `mx.quantized_matmul` finds what numpy finds for random codes around zero, so that a wrong one shows."""
+    rng = np.random.default_rng(bits)
+    words = rng.integers(0, 1 << 32, (32, 512 * bits // 32), dtype=np.uint32)
+    codes = (words[:, :, None] >> np.arange(0, 32, bits, dtype=np.uint32)) & np.uint32((1 << bits) - 1)
+    middle = ((1 << bits) - 1) / 2
+    x = rng.choice([-1.0, 1.0], (2, 512))
+    expected = x @ (codes.reshape(32, 512) - middle).T
+    scales = mx.ones((32, 512 // group_size), dtype=mx.bfloat16)
+    packed = mx.array(words), scales, -middle * scales
+    found = mx.quantized_matmul(mx.array(x, dtype=mx.bfloat16), *packed, group_size=group_size, bits=bits)
+    error = np.abs(np.array(found.astype(mx.float32)) - expected).max()
+    return bool(error < expected.std() / 4)  # rounding stays below it; zeros or anything else are several times above
 
 
 def has_fused_attention(head_dim: int) -> bool:

@@ -104,17 +104,23 @@ class PackedLinear(nn.Module):
     def dequantized(self, start: int = 0, stop: int | None = None) -> mx.array:
         """Rows start to stop as float32 [rows, in_features], equal to the format's definition bit for bit.
 
-        The scales are widened first: MLX computes `code * scale + bias` in the scales' own dtype, and bfloat16 would
-        round each value to 8 bits.
+        The scales are widened first: bfloat16 would round each value to 8 bits.
         """
         rows = slice(start, stop)
-        return mx.dequantize(
-            self.weight[rows],
-            self.scales[rows].astype(mx.float32),
-            self.biases[rows].astype(mx.float32),
-            group_size=self.group_size,
-            bits=self.bits,
-        )
+        scales, biases = (part[rows].astype(mx.float32)[..., None] for part in (self.scales, self.biases))
+        codes = _codes(self.weight[rows], self.bits).reshape(*scales.shape[:2], self.group_size)
+        values = codes.astype(mx.float32) * scales + biases
+        return values.reshape(values.shape[0], -1)
+
+
+def _codes(words: mx.array, bits: int) -> mx.array:
+    """The codes in uint32 words [rows, words], in order: uint32 [rows, words, 32 / bits].
+
+    Not by `mx.dequantize`: where MLX lacks its kernel (1 bit on CUDA in 0.32.4) that gives whatever is in memory,
+    without an error.
+    """
+    shifts = mx.arange(0, 32, bits, dtype=mx.uint32)
+    return (words[..., None] >> shifts) & mx.array((1 << bits) - 1, dtype=mx.uint32)
 
 
 def stacked(layers: Sequence[PackedLinear]) -> PackedLinear:

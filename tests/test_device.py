@@ -50,6 +50,16 @@ def test_a_kernel_that_is_not_there_is_found_out() -> None:
 
 
 @pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("left", [mx.zeros((2, 32)), mx.full((2, 32), 256.0), mx.full((2, 32), float("nan"))])
+def test_a_kernel_that_gives_what_was_in_memory_is_found_out(
+    bits: int, left: mx.array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mx, "quantized_matmul", lambda *_, **__: left)
+    assert not device.has_quantized_kernel.__wrapped__(bits, 128)
+
+
+@pytest.mark.usefixtures("gpu")
 def test_a_gpu_computes_in_bfloat16_with_fused_attention() -> None:
     assert device.activation_dtype() == mx.bfloat16
     assert device.has_fused_attention(128)

@@ -60,6 +60,30 @@ def test_dequantised_values_are_exact(bits: int, outputs: int, inputs: int) -> N
 
 
 @pytest.mark.parametrize("bits", BITS)
+def test_they_are_those_of_mlx(bits: int) -> None:
+    layer, _ = packed(bits, 69, 384)
+    scales, biases = layer.scales.astype(mx.float32), layer.biases.astype(mx.float32)
+    theirs = mx.dequantize(layer.weight, scales, biases, group_size=128, bits=bits)
+    assert np.array_equal(np.array(layer.dequantized()), np.array(theirs))
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_a_gpu_without_any_kernel_of_that_width_computes_right(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 1 bit on CUDA: one kernel ends in an error, the other leaves what was in memory."""
+
+    def no_kernel(*_: Any, **__: Any) -> mx.array:
+        raise RuntimeError("1-bit quantization is not supported")
+
+    layer, values = packed(bits, 70, 384)
+    x = mx.random.normal((5, 384), key=mx.random.key(0))
+    monkeypatch.setattr(device, "backend", lambda: "cuda")
+    monkeypatch.setattr(device, "has_quantized_kernel", device.has_quantized_kernel.__wrapped__)
+    monkeypatch.setattr(mx, "quantized_matmul", no_kernel)
+    monkeypatch.setattr(mx, "dequantize", lambda words, scales, *_, **__: mx.zeros((len(words), 128 * scales.shape[1])))
+    assert np.allclose(np.array(layer(x)), np.array(x) @ values.T, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("bits", BITS)
 def test_rows_are_those_of_the_whole(bits: int) -> None:
     layer, values = packed(bits, 37, 256)
     for start, stop in ((0, 1), (5, 20), (30, 1000), (36, 37)):
