@@ -204,10 +204,15 @@ class Pipeline:
 
     def transformer(self, *, streamed: bool) -> Transformer:
         """The transformer, loaded on first use."""
-        if self._transformer is None or self._transformer.streamed != streamed:
-            self._transformer = None  # never two at once
+        self.drop_other_transformer(streamed=streamed)  # never two at once
+        if self._transformer is None:
             self._transformer = Transformer(self.checkpoint, self.dtype, streamed=streamed)
         return self._transformer
+
+    def drop_other_transformer(self, *, streamed: bool) -> None:
+        """Free a transformer of the other kind, which a run under another plan has left."""
+        if self._transformer is not None and self._transformer.streamed != streamed:
+            self.drop_transformer()
 
     def drop_transformer(self) -> None:
         """Free the transformer; the next run loads it again."""
@@ -256,6 +261,7 @@ class _Run:
 
     def events(self) -> Iterator[Event]:
         """All of it."""
+        self.pipe.drop_other_transformer(streamed=self.plan.streamed)  # the plan has no room for it while encoding
         yield self._event("load", 0, 1)
         context = yield from self._encode()
         yield from self._denoise(context)

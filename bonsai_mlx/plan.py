@@ -106,7 +106,7 @@ def _predicted(
         resident_bytes=resident + kept,
         phases={
             "encode": resident + _encoding(checkpoint, device, item),
-            "load": kept + edges + max(held),
+            "load": kept + max(edges + max(held), resident + _modulating(config)),
             "denoise": kept + edges + _denoising(checkpoint, width, height, device, item, *held),
             "decode": kept + (resident if level == "default" else 0) + decoding,
         },
@@ -124,6 +124,16 @@ def _encoding(checkpoint: Checkpoint, device: str, item: int) -> int:
     activations = text * item * (6 * encoder.hidden_size + 3 * encoder.intermediate_size)
     embeddings = text * item * checkpoint.transformer.joint_attention_dim
     return layer + ahead + activations + embeddings
+
+
+def _modulating(config: TransformerConfig) -> int:
+    """The largest of the weights that make modulations, which are used one by one, and a block of it in float32.
+
+    That is before the transformer is loaded or, when the size or the number of steps changes, beside it.
+    """
+    largest = config.tensors()["double_stream_modulation_img.linear.weight"]
+    rows, columns = largest.shape
+    return tensor_bytes({"weight": largest}) + _expanded_block(columns, rows)
 
 
 def _denoising(
