@@ -11,7 +11,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -21,15 +21,17 @@ import mlx.core as mx
 
 from . import __version__, device
 from .bench_chart import write_chart
+from .errors import BonsaiError
 from .footprint import process_bytes_read, process_footprint
 from .memory import RunMemory, Sample
 from .pipeline import Pipeline
 from .request import Event, GenerationRequest
-from .units import byte_size
+from .units import byte_size, user_path
 
 PROMPT = "a red fox in the snow, ink wash"
 SEED = 7
 FORMAT = 1
+Run = Mapping[str, Any]  # a measurement as a report holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +57,61 @@ class Measurement:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """The command; returns its exit status. What is wrong with a file or a size is told before minutes are spent."""
     arguments = _parser().parse_args(argv)
-    measurements = []
-    for width, height in arguments.sizes:
-        pipe = Pipeline.from_pretrained(arguments.model, memory_limit_bytes=arguments.memory_limit)
-        for kind in ["cold"] + ["warm"] * arguments.repeats:
-            print(f"{pipe.name} {width}x{height}, {arguments.steps} steps, {kind} ...", file=sys.stderr, flush=True)
-            measurements.append(measure(pipe, kind, width, height, arguments.steps))
-        pipe.unload()
-    report = {
+    before = _measurements_in(arguments.compare) if arguments.compare else None
+    for file in filter(None, (arguments.json, arguments.chart)):
+        _check_writable(file)
+    measurements = list(_measured(arguments))
+    report: dict[str, Any] = {
         "format": FORMAT,
         "model": str(arguments.model),
         "version": __version__,
         "device": device.describe(),
         "measurements": [asdict(item) for item in measurements],
     }
-    for line in table(report["measurements"]):  # type: ignore[arg-type]
+    for line in table(report["measurements"]):
         print(line)
     if arguments.json:
         arguments.json.write_text(json.dumps(report) + "\n")
     if arguments.chart:
         write_chart(arguments.chart, measurements[-1].samples, f"{arguments.model}, {measurements[-1].kind}")
-    if arguments.compare:
-        before = json.loads(arguments.compare.read_text())
-        for line in comparison(before["measurements"], report["measurements"]):  # type: ignore[arg-type]
+    if before is not None:
+        for line in comparison(before, report["measurements"]):
             print(line)
     return 0
+
+
+def _measured(arguments: argparse.Namespace) -> Iterator[Measurement]:
+    """Every picture that was asked for, once all of them are known to be possible."""
+    pipe = Pipeline.from_pretrained(arguments.model, memory_limit_bytes=arguments.memory_limit)
+    for width, height in arguments.sizes:
+        pipe.plan(_request(width, height, arguments.steps))
+    for width, height in arguments.sizes:
+        for kind in ["cold"] + ["warm"] * arguments.repeats:
+            print(f"{pipe.name} {width}x{height}, {arguments.steps} steps, {kind} ...", file=sys.stderr, flush=True)
+            yield measure(pipe, kind, width, height, arguments.steps)
+        pipe.unload()
+
+
+def _measurements_in(file: Path) -> list[Run]:
+    """Those of an earlier report, which can be compared. Raises BonsaiError for any other file."""
+    try:
+        measurements: list[Run] = json.loads(file.read_text())["measurements"]
+        comparison(measurements, measurements)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise BonsaiError(
+            f"{file}: is no report of bench --json that can be compared; give one to --compare"
+        ) from error
+    return measurements
+
+
+def _check_writable(file: Path) -> None:
+    """Raise OSError if `file` cannot be written; it stays as it is."""
+    is_new = not file.exists()
+    file.open("a").close()
+    if is_new:
+        file.unlink()
 
 
 def measure(pipe: Pipeline, kind: str, width: int, height: int, steps: int) -> Measurement:
@@ -89,7 +119,7 @@ def measure(pipe: Pipeline, kind: str, width: int, height: int, steps: int) -> M
     if kind == "cold":
         pipe.unload()
         pipe.embeddings.clear()
-    request = GenerationRequest(PROMPT, seed=SEED, steps=steps, width=width, height=height)
+    request = _request(width, height, steps)
     read_before = process_bytes_read()
     ends: list[float] = []
     last: Event | None = None
@@ -120,6 +150,10 @@ def measure(pipe: Pipeline, kind: str, width: int, height: int, steps: int) -> M
     )
 
 
+def _request(width: int, height: int, steps: int) -> GenerationRequest:
+    return GenerationRequest(PROMPT, seed=SEED, steps=steps, width=width, height=height)
+
+
 def table(measurements: Iterable[Mapping[str, Any]]) -> list[str]:
     """One line for each size and kind: medians, with the spread of the total."""
     head = f"{'size':>9} {'kind':>5} {'total s':>8} {'spread':>7} {'encode':>7} {'step':>7} {'decode':>7} "
@@ -138,9 +172,6 @@ def comparison(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str,
         ]
         lines.append(f"{key[0]:>9} {key[1]:>5} " + " ".join(f"{ratio:7.3f}" for ratio in ratios))
     return lines
-
-
-Run = Mapping[str, Any]
 
 
 def _grouped(measurements: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
@@ -189,16 +220,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="seedling-ternary", help="catalog name, Hub id or folder (%(default)s)")
     parser.add_argument("--sizes", type=_sizes, default=[(512, 512)], metavar="WxH[,WxH]", help="default 512x512")
     parser.add_argument("--steps", type=int, default=4, help="denoising steps (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="warm runs after the cold one (%(default)s)")
+    parser.add_argument("--repeats", type=_count, default=3, help="warm runs after the cold one (%(default)s)")
     parser.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="such as 1.2GB")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
-    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw memory over the last run")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="show ratios to an earlier --json report")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write every measurement")
+    parser.add_argument("--chart", type=user_path, metavar="FILE.svg", help="draw memory over the last run")
+    parser.add_argument("--compare", type=user_path, metavar="FILE", help="show ratios to an earlier --json report")
     return parser
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:
-    sizes = [part.split("x") for part in text.split(",")]
+    sizes = [part.split("x") for part in text.lower().split(",")]
     if any(len(size) != 2 or not all(side.isdecimal() for side in size) for size in sizes):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of sizes; write it like 512x512,1024x1024")
     return [(int(width), int(height)) for width, height in sizes]
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
+    return int(text)

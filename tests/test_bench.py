@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import mlx.core as mx
 import pytest
 
-from bonsai_mlx import Pipeline, bench
+from bonsai_mlx import Pipeline, bench, cli
 from bonsai_mlx.bench_chart import chart
 from bonsai_mlx.memory import Sample
 
@@ -92,10 +92,95 @@ def test_a_report_is_compared_with_an_earlier_one(
         assert float(words[3]) == pytest.approx(0.5, rel=0.1)
 
 
-def test_wrong_sizes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("--sizes", "512"), "512x512"),
+        (("--sizes", "512x512,"), "512x512"),
+        (("--repeats", "-1"), "'-1' is no whole number from 0 up"),
+        (("--repeats", "many"), "'many' is no whole number from 0 up"),
+    ],
+)
+def test_wrong_options_are_refused(words: tuple[str, str], answer: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        bench.main(["--sizes", "512"])
-    assert "512x512" in capsys.readouterr().err
+        bench.main(words)
+    assert answer in capsys.readouterr().err
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "measure", lambda *_: pytest.fail("pictures were drawn for nothing"))
+
+
+@pytest.mark.usefixtures("unmeasured")
+class TestWhatIsWrongIsToldFirst:
+    @pytest.mark.parametrize("option", ["--json", "--chart", "--compare"])
+    def test_a_folder_that_is_not_there(
+        self, option: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "nowhere" / "x.json"
+        assert cli.main(["bench", "--model", model, f"{option}={file}"]) == 1
+        assert f"{file}: No such file" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            "no JSON",
+            "[]",
+            "{}",
+            '{"measurements": 1}',
+            '{"measurements": [{}]}',
+            '{"measurements": [[]]}',
+            '{"measurements": [{"width": 1, "height": 1, "kind": []}]}',
+            "[" * 100_000,
+            "\xff",
+        ],
+    )
+    def test_a_file_that_is_no_report(
+        self, content: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "x.json"
+        file.write_bytes(content.encode("latin-1"))
+        assert cli.main(["bench", "--model", model, "--compare", str(file)]) == 1
+        assert f"{file}: is no report" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("broken", [{"peak_bytes": 0}, {"phases_s": {}}, {"peak_bytes": "much"}])
+    def test_a_report_that_is_damaged(
+        self, broken: dict[str, Any], model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = {"width": 64, "height": 64, "kind": "cold", "phases_s": {"total": 1.0}, "peak_bytes": 1}
+        file = tmp_path / "x.json"
+        file.write_text(json.dumps({"measurements": [run | {"mean_active_bytes": 1} | broken]}))
+        assert cli.main(["bench", "--model", model, "--compare", str(file)]) == 1
+        assert f"{file}: is no report" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("size", "limit", "words"), [("100x64", "1GB", "multiple of 16"), ("64x64", "9kB", "limit")]
+    )
+    def test_a_picture_that_cannot_be_drawn(
+        self, size: str, limit: str, words: str, model: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["bench", "--model", model, "--sizes", f"64x64,{size}", "--memory-limit", limit]) == 1
+        assert words in capsys.readouterr().err
+
+    def test_looking_whether_files_can_be_written_leaves_no_trace(self, tmp_path: Path) -> None:
+        old, new = tmp_path / "old.json", tmp_path / "new.svg"
+        old.write_text("earlier")
+        options = ["--model", "no-such-model", "--json", str(old), "--chart", str(new)]
+        assert cli.main(["bench", *options]) == 1
+        assert old.read_text() == "earlier"
+        assert not new.exists()
+
+
+def test_files_may_begin_with_a_tilde_and_sizes_have_a_large_x(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    once = ["--model", model, "--sizes", "64X64", "--steps", "1", "--repeats", "0"]
+    assert bench.main([*once, "--json=~/mine.json", "--chart=~/memory.svg"]) == 0
+    assert (tmp_path / "memory.svg").is_file()
+    assert bench.main([*once, "--compare=~/mine.json"]) == 0
 
 
 class TestChart:
