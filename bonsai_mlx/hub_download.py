@@ -118,8 +118,8 @@ class Session:
     def download(self) -> Progress:
         """Make every file of the manifest present and hashed. Raises DownloadError; the next call goes on."""
         with self.store.lock():
-            self._check_space()
             with self._explained(self.manifest.repo):
+                self._check_space()
                 self._announce()
             for file in self.manifest.files:
                 with self._explained(file.path):
@@ -242,6 +242,8 @@ class Session:
         """Failures as DownloadError that names `what` and says how to go on."""
         try:
             yield
+        except NotEnoughSpaceError:
+            raise
         except DownloadError as error:
             raise DownloadError(f"{what}: {error}; run it again, it goes on from there: {self._remedy}") from error
         except OSError as error:

@@ -124,7 +124,8 @@ class Store:
         places = cache_folder().glob(f"models--*/blobs/{file.digest}")
         for place in (*places, *self._neighbours(file.digest)):
             if (
-                place.is_file()
+                os.access(place, os.R_OK)  # another user's may be closed to this one
+                and place.is_file()
                 and place.stat().st_size == file.size
                 and place.resolve() != self.file(file.path).resolve()
             ):
@@ -133,7 +134,11 @@ class Store:
     def _neighbours(self, digest: str) -> Iterator[Path]:
         if self.blobs:
             return
-        for folder in self.root.parent.iterdir() if self.root.parent.is_dir() else ():
+        try:
+            folders = list(self.root.parent.iterdir())
+        except OSError:  # not made yet, or open to pass through and not to be listed
+            return
+        for folder in folders:
             manifest = Manifest.read(folder / _PRIVATE / "manifest.json")
             for file in manifest.files if manifest else ():
                 if file.digest == digest:

@@ -229,6 +229,15 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     run(BINARY)
 
 
+def test_a_disk_that_cannot_be_looked_at_is_told_in_a_line(server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(shutil, "disk_usage", closed)
+    with pytest.raises(DownloadError, match=f"{TERNARY}: .*: Permission denied; try again: bonsai-mlx download"):
+        run(TERNARY)
+
+
 def test_what_a_download_takes_is_known_without_asking(server: FakeHub, tmp_path: Path) -> None:
     ternary, binary = pinned_entry(server), pinned_entry(server, BINARY)
     own = sum(file.size for file in {*binary.files} - {*ternary.files})

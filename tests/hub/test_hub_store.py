@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,19 @@ from bonsai_mlx import hub
 from bonsai_mlx.errors import CheckpointError
 
 from ..fake_hub import FakeHub
-from .world import BINARY, TERNARY, TEXT_ENCODER, TRANSFORMER, content, damage, needed, run, stop_within
+from .world import (
+    BINARY,
+    TERNARY,
+    TEXT_ENCODER,
+    TRANSFORMER,
+    content,
+    damage,
+    needed,
+    pinned_entry,
+    run,
+    size,
+    stop_within,
+)
 
 
 @pytest.mark.parametrize("place", ["cache", "folder", "folder from cache"])
@@ -72,6 +85,36 @@ def test_files_that_the_hubs_client_keeps_for_several_repositories_are_shared_an
     assert (hub.find(BINARY) / TEXT_ENCODER).samefile(payload)
     hub.delete(TERNARY)
     assert content(hub.find(BINARY)) == needed(server.repos[BINARY])
+
+
+def test_a_folder_may_lie_in_one_that_cannot_be_listed(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of one's own below one of mode 711, as administrators make them."""
+    listed = Path.iterdir
+
+    def closed(folder: Path) -> Iterator[Path]:
+        if folder == tmp_path / "shared":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return listed(folder)
+
+    (tmp_path / "shared").mkdir()
+    monkeypatch.setattr(Path, "iterdir", closed)
+    mine = tmp_path / "shared" / "mine"
+    assert hub.bytes_to_download(pinned_entry(server), mine) == size(server.repos[TERNARY])
+    run(TERNARY, folder=mine)
+    assert content(mine) == needed(server.repos[TERNARY])
+
+
+def test_a_neighbour_that_cannot_be_read_is_not_shared(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(TERNARY, folder=tmp_path / "m" / "theirs")
+    monkeypatch.setattr(os, "access", lambda path, _: "theirs" not in Path(path).parts)
+    server.forget()
+    run(BINARY, folder=tmp_path / "m" / "mine")
+    assert content(tmp_path / "m" / "mine") == needed(server.repos[BINARY])
+    assert server.served[TEXT_ENCODER] == 300_000
 
 
 def test_a_damaged_neighbour_is_not_shared(server: FakeHub, caplog: pytest.LogCaptureFixture) -> None:
