@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from . import device, vae
 from .checkpoint import VAE, Checkpoint
+from .units import user_path
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
@@ -61,10 +62,10 @@ def fit(checkpoint: Checkpoint) -> Matrix:
 
 
 def cache_folder() -> Path:
-    """Where small derived data is kept: BONSAI_CACHE, else the platform's usual place."""
+    """Where small derived data is kept: BONSAI_CACHE, else bonsai-mlx in XDG_CACHE_HOME or ~/.cache, on a Mac too."""
     if chosen := os.environ.get("BONSAI_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "bonsai-mlx"
+        return user_path(chosen)
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "bonsai-mlx"
 
 
 def _cached_fit(checkpoint: Checkpoint) -> Matrix:

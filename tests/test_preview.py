@@ -81,10 +81,21 @@ def test_it_works_without_a_place_for_a_cache(
     assert np.isfinite(LatentPreview(checkpoint)._matrix).all()
 
 
-def test_the_cache_s_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert preview.cache_folder() == tmp_path / "cache"
-    monkeypatch.delenv("BONSAI_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert preview.cache_folder() == tmp_path / "xdg" / "bonsai-mlx"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert preview.cache_folder() == Path.home() / ".cache" / "bonsai-mlx"
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({"BONSAI_CACHE": "/chosen", "XDG_CACHE_HOME": "/xdg"}, "/chosen"),
+        ({"BONSAI_CACHE": "~/chosen"}, "/home/ada/chosen"),
+        ({"XDG_CACHE_HOME": "/xdg"}, "/xdg/bonsai-mlx"),
+        ({"XDG_CACHE_HOME": "~/xdg"}, "/home/ada/xdg/bonsai-mlx"),
+        ({"BONSAI_CACHE": "", "XDG_CACHE_HOME": ""}, "/home/ada/.cache/bonsai-mlx"),
+        ({}, "/home/ada/.cache/bonsai-mlx"),
+        ({"XDG_CACHE_HOME": "~nobody-of-this-name"}, "~nobody-of-this-name/bonsai-mlx"),
+    ],
+)
+def test_the_cache_s_place(variables: dict[str, str], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BONSAI_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (variables | {"HOME": "/home/ada"}).items():
+        monkeypatch.setenv(name, value)
+    assert preview.cache_folder() == Path(place)
