@@ -135,14 +135,21 @@ def _download_one(
 
 
 def _ready_words(entry: Entry, place: Path | None, revision: str | None) -> str:
-    """Where it is, and how to use it if the cache has the catalog's own revision too, which the name stands for."""
+    """Where it is, and how to use it where its name stands for something else.
+
+    The name means the cache, and there the catalog's own revision if the cache has that too.
+    """
     path = hub.status(entry, place, revision).path
     words = f"{entry.title} is ready: {path}\n"
-    named = hub.status(entry).path
-    if revision is None or place or path == named:
+    if path is None or entry.embedded:
         return words
-    use = f"{command()} generate --model {shlex.quote(str(path))} PROMPT"
-    return f"{words}The name {entry.name} goes on standing for {named}; use this revision with: {use}\n"
+    use = f"{command()} generate --model {shlex.quote(str(path.absolute()))} PROMPT\n"
+    if place:
+        return f"{words}Use it with: {use}"
+    named = hub.status(entry).path
+    if revision is None or path == named:
+        return words
+    return f"{words}The name {entry.name} goes on standing for {named}; use this revision with: {use}"
 
 
 def _fail(error: BonsaiError, status: int, *, as_json: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,27 @@ def test_both_variants_get_a_folder_each(server: FakeHub, tmp_path: Path, monkey
     for repo in (TERNARY, BINARY):
         assert content(tmp_path / "m" / repo) == needed(server.repos[repo])
     assert server.served[TEXT_ENCODER] == 300_000
+
+
+@pytest.mark.parametrize("folder", ["ternary", "my models/x"])
+def test_a_folder_is_shown_with_how_to_use_it(
+    server: FakeHub, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name means the cache: without the hint the next picture would be drawn by another model."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalog, "CATALOG", (pinned_entry(server),))
+    for revision in (None, "main"):
+        assert hub_terminal.download_command("tiny", folder=Path(folder), revision=revision) == 0
+        ready, use = capsys.readouterr().err.splitlines()[-2:]
+        assert ready == f"Tiny is ready: {folder}"
+        *command, typed, prompt = shlex.split(use.removeprefix("Use it with: "))
+        assert (command, prompt) == (["bonsai-mlx", "generate", "--model"], "PROMPT")
+        assert hub.as_folder(typed) == tmp_path / folder
+
+
+def test_the_name_is_enough_for_what_ships_with_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hub_terminal.download_command("seedling-binary", folder=tmp_path) == 0
+    assert "--model" not in capsys.readouterr().err
 
 
 @pytest.fixture
