@@ -172,18 +172,18 @@ def test_webuiapi(shared: LiveServer) -> None:
 
 
 def test_ollama_python(shared: LiveServer) -> None:
-    client = pytest.importorskip("ollama").Client(host=shared.url)
-    assert [model.model for model in client.list().models] == ["seedling-ternary:latest", "seedling-binary:latest"]
-    assert client.show("seedling-ternary").capabilities == ["image"]
-    answer = client.generate(model="seedling-binary", prompt="a fox", width=64, height=64, steps=50)
-    assert picture(answer.image).size == (64, 64)
-    assert answer.total_duration > 0
-    *steps, last = client.generate(model="x", prompt="slow", width=64, height=64, steps=3, stream=True)
-    assert [step.completed for step in steps][-1] == 3
-    assert {step.total for step in steps} == {3}
-    assert last.done
-    assert client.ps().models[0].model == "seedling-ternary:latest"
-    assert client.generate(model="x", prompt="").done_reason == "load"
+    with pytest.importorskip("ollama").Client(host=shared.url) as client:
+        assert [model.model for model in client.list().models] == ["seedling-ternary:latest", "seedling-binary:latest"]
+        assert client.show("seedling-ternary").capabilities == ["image"]
+        answer = client.generate(model="seedling-binary", prompt="a fox", width=64, height=64, steps=50)
+        assert picture(answer.image).size == (64, 64)
+        assert answer.total_duration > 0
+        *steps, last = client.generate(model="x", prompt="slow", width=64, height=64, steps=3, stream=True)
+        assert [step.completed for step in steps][-1] == 3
+        assert {step.total for step in steps} == {3}
+        assert last.done
+        assert client.ps().models[0].model == "seedling-ternary:latest"
+        assert client.generate(model="x", prompt="").done_reason == "load"
 
 
 # MCP
