@@ -27,6 +27,7 @@ from server.studio import Studio
 from tests.server.fake_engine import GATE
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENT = {"heartbeat_kill_s": 30.0, "progress_floor_s": 30.0, "progress_unknown_s": 30.0}  # for a busy machine
 NATIVE = lookup("seedling").recommended_size  # pixels, width and height, of what is drawn unless a test says otherwise
 FAKE_ENGINE = "tests.server.fake_engine:backend"
 QUICK: dict[str, Any] = {  # limits that make bad behaviour visible within a test's patience
