@@ -18,7 +18,9 @@ from .layout import TransformerConfig
 Level = Literal["default", "drop", "stream"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
 BLOCK_BYTES = 16 << 20  # of a packed linear's values that a CPU expands at a time
-MOST_SHARES = 12  # into which a CPU cuts a block's work: more are slower, fewer need more memory
+# Channels of the stream in a share of a CPU's work on a block (see `cores`): with fewer in each it takes longer, with
+# more it needs more memory. A model as small as the seedling is done whole.
+LEAST_SHARE = 256
 SCORES_LIMIT_BYTES = 16 << 20  # for attention scores, where a device has no fused kernel
 # Values (rows x columns x channels) in a VAE strip. MLX's CPU convolution unrolls 9 copies of one, which stay in cache
 # if they are few (1.6 times faster than four times as many); a GPU's unrolls none, see `winograd`.
@@ -151,23 +153,26 @@ def _denoising(
     if device == "cpu":
         r = config.mlp_ratio
         return max(
-            double + _shares_moment(config, stream, projected=3, widths=9),
-            single + _shares_moment(config, stream, projected=3 + 2 * r, widths=6 + 3 * r),
+            double + _shares_moment(config, tokens, stream, projected=3, widths=9),
+            single + _shares_moment(config, tokens, stream, projected=3 + 2 * r, widths=6 + 3 * r),
         )
     return int(max(double + stream * (8 + 3 * config.mlp_ratio), single + stream * (14 + 4 * config.mlp_ratio)))
 
 
-def _shares_moment(config: TransformerConfig, stream: int, projected: float, widths: float) -> int:
+def _shares_moment(config: TransformerConfig, tokens: int, stream: int, projected: float, widths: float) -> int:
     """What a block needs on a CPU beside its weights, see `cores`; widths count the stream's, as above.
 
-    The stream before and after its norm; then in every thread the sums before and after a share is added and what the
-    share adds (3), the share's part of all that is computed from the input (`widths`), and an expanded block of the
-    first projection (`projected`) with half as much again for pieces of packed weights and for scores.
+    The stream before and after its norm, and once more where it is not cut, because then nothing is computed before a
+    block's result is asked for; in every thread the sums before and after a share is added and what the share adds (3),
+    the share's part of all that is computed from the input (`widths`), pieces of packed weights, and the larger of an
+    expanded block of the first projection (`projected`) and scores.
     """
     shares = shares_of(config)
     workers = min(shares, blas.threads())
     expanded = _expanded_block(config.dim, int(projected * config.dim) // shares)
-    return int(2 * stream + workers * (stream * (3 + widths / shares) + 1.5 * expanded))
+    scores = min(SCORES_LIMIT_BYTES, config.num_attention_heads // shares * tokens**2 * 4)
+    scratch = expanded / 2 + max(expanded, scores)
+    return int((2 if shares > 1 else 3) * stream + workers * (stream * (3 + widths / shares) + scratch))
 
 
 def shares_of(config: TransformerConfig) -> int:
@@ -177,7 +182,7 @@ def shares_of(config: TransformerConfig) -> int:
         aligned = all(size % (count * config.group_size) == 0 for size in (config.dim, config.mlp_dim))
         return aligned and config.num_attention_heads % count == 0
 
-    return max(count for count in range(1, MOST_SHARES + 1) if fits(count))
+    return max(count for count in range(1, max(2, config.dim // LEAST_SHARE + 1)) if fits(count))
 
 
 def _expanded_block(columns: int, rows: int) -> int:

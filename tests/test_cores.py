@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import Pipeline, blas, cores, device
+from bonsai_mlx import Pipeline, blas, device
 from bonsai_mlx.cores import WHOLE, Share, summed
 from bonsai_mlx.plan import shares_of
 
@@ -61,16 +61,19 @@ def test_a_failure_in_a_share_is_the_caller_s() -> None:
 def test_the_4b_model_s_blocks_are_cut_between_heads_and_groups() -> None:
     full = SimpleNamespace(dim=3072, mlp_dim=9216, num_attention_heads=24, group_size=128)
     assert shares_of(full) == 12
-    uneven = SimpleNamespace(dim=384, mlp_dim=1152, num_attention_heads=6, group_size=128)
-    assert shares_of(uneven) == 3
+    uneven = SimpleNamespace(dim=1920, mlp_dim=5760, num_attention_heads=15, group_size=128)
+    assert shares_of(uneven) == 5  # seven would be wide enough
+
+
+def test_a_small_model_s_blocks_are_not_cut(seedling) -> None:
+    assert shares_of(Pipeline.from_pretrained(seedling).checkpoint.transformer) == WHOLE.count
 
 
 @pytest.mark.skipif(device.backend() != "cpu", reason="a GPU's blocks are not cut")
 def test_a_picture_is_the_same_in_any_number_of_shares(seedling, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shares_of(Pipeline.from_pretrained(seedling).checkpoint.transformer) > 1
     pictures = []
-    for cut in (cores.shares, lambda config: WHOLE.count):
-        monkeypatch.setattr("bonsai_mlx.transformer.shares", cut)
+    for count in (2, WHOLE.count):
+        monkeypatch.setattr("bonsai_mlx.transformer.shares", lambda config, count=count: count)
         image = Pipeline.from_pretrained(seedling).generate("a red circle", seed=1, steps=2).image
         pictures.append(np.asarray(image, dtype=int))
     assert np.abs(pictures[0] - pictures[1]).max() <= 1

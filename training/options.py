@@ -221,7 +221,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "text_hidden": 64,
         "text_inner": 64,
         "text_heads": 2,
-        "dim_heads": 4,  # two shares, so that both cores draw
+        "dim_heads": 4,  # two groups of inputs
         "double_blocks": 1,
         "single_blocks": 1,
         "vae_channels": (8, 8, 16, 16),
