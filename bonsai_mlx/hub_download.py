@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ class NotEnoughSpaceError(DownloadError):
         super().__init__(
             f"{folder}: the download needs {needed_bytes / 1e9:.2f} GB, but only {free_bytes / 1e9:.2f} GB of the disk "
             "are free; make room or choose a folder on another disk"
+            + ("; Finder counts what macOS could clear as available too" if sys.platform == "darwin" else "")
         )
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes

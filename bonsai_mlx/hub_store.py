@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from huggingface_hub import constants
 
-from .catalog import CheckpointFile, is_digest, is_needed
+from .catalog import CheckpointFile, is_commit, is_digest, is_needed
 from .durable import to_disk
 from .errors import CheckpointInUse, DownloadError
 
@@ -225,7 +225,8 @@ def folder_store(folder: Path) -> Store:
 def cached_commits(repo: str, revision: str) -> list[str]:
     """The commits of a repository of which the cache has anything: the one `revision` stands for, then the newest."""
     folder = repository_folder(repo)
-    snapshots = sorted((folder / "snapshots").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = [path for path in (folder / "snapshots").glob("*") if is_commit(path.name)]  # Finder leaves files there
+    snapshots = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     commits, wanted = [path.name for path in snapshots], commit_of(repo, revision)
     return [commit for commit in commits if commit == wanted] + [commit for commit in commits if commit != wanted]
 

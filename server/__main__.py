@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import secrets
 import socket
 import sqlite3
@@ -118,6 +119,8 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         # only a socket that is told its protocol gets TCP_NODELAY from asyncio; without, kept connections wait 40 ms
         listener = socket.socket(family, kind, protocol)
+        if port and _somebody_answers(family, address):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(2_048)  # now: whoever reads the address below may connect at once
@@ -126,6 +129,13 @@ def listen(host: str, port: int) -> socket.socket:
             _refuse(f"port {port} is in use; choose another one with --port")
         _refuse(f"cannot listen on {host}, port {port}: {error.strerror}")
     return listener
+
+
+def _somebody_answers(family: int, address: Any) -> bool:
+    """macOS lets a program listen on 127.0.0.1 beside one that listens on all addresses, and take what was for it."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(address) == 0
 
 
 def address_of(settings: Settings, port: int) -> str:
@@ -175,9 +185,18 @@ def configure(app: FastAPI) -> uvicorn.Config:
     )
 
 
+def allow_open_files(count: int = 4_096) -> None:
+    """As many files and connections at once as `count`, if the system lets us: macOS begins with 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM."""
     check_output(settings.output)
+    allow_open_files()
     listener = listen(settings.host, settings.port)
     app = create_app(settings)
     address = address_of(settings, listener.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,9 +48,12 @@ def lock_folder(folder: Path) -> int:
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         os.close(descriptor)
         raise FolderInUseError(f"{folder} is in use by another server; choose another folder with --output") from error
+    except OSError as error:  # some network volumes have no locks
+        os.close(descriptor)
+        raise OSError(error.errno, f"its volume has no locks ({error.strerror})") from error
     return descriptor
 
 
@@ -70,12 +72,3 @@ def sweep(folder: Path, prefixes: tuple[str, ...] = (TEMPORARY_PREFIX,)) -> int:
     for entry in left:
         entry.unlink(missing_ok=True)
     return len(left)
-
-
-def delete_older(folder: Path, days: float) -> list[str]:
-    """Delete the `<id>.png` that were moved into this folder more than `days` ago; returns their ids."""
-    limit = time.time() - days * 86_400
-    old = [image_id for image_id, status in ids_in(folder) if status.st_ctime < limit]  # ctime: when it was moved
-    for image_id in old:
-        (folder / f"{image_id}.png").unlink(missing_ok=True)
-    return old

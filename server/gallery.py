@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from .errors import ApiError, not_found
 from .events import EventHub
-from .files import delete_older, ids_in, move, read_file, sweep, write_disposable
+from .files import ids_in, move, read_file, sweep, write_disposable
 from .schemas import Deleted, Image, ImagePage
 from .store import Store, timestamp
 
@@ -209,10 +209,15 @@ class Gallery:
         return image
 
     async def purge(self) -> int:
-        """Delete for good what has been in the trash for longer than it can be wanted back; returns how many."""
+        """Delete for good what has been in the trash for longer than it can be wanted back; returns how many.
+
+        The index knows since when: of a file that is moved, not every volume notes the time.
+        """
+        limit = time.time() - self._trash_days * 86_400
         async with self._moving:
-            old = await asyncio.to_thread(delete_older, self.trash, self._trash_days)
-            for image_id in old:
+            old = self._store.execute("SELECT id FROM images WHERE deleted_at < ?", (limit,))
+            for (image_id,) in old:
+                await asyncio.to_thread(self._trashed_file(image_id).unlink, missing_ok=True)
                 self._forget(image_id)
         return len(old)
 

@@ -23,6 +23,8 @@ from pydantic import Field
 
 from bonsai_mlx import __version__
 
+from .hosts import is_loopback
+
 try:
     from mcp.server import MCPServer
     from mcp.server.mcpserver import Context, Image
@@ -76,7 +78,11 @@ class Bonsai:
             return self._inside
 
     def _connection(self, transport: httpx2.AsyncBaseTransport | None) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(base_url=self._url, headers=self._headers, timeout=30, transport=transport)
+        # What goes to this machine must not pass through its proxy, which macOS has for all programs at once.
+        proxied = not is_loopback(httpx2.URL(self._url).host)
+        return httpx2.AsyncClient(
+            base_url=self._url, headers=self._headers, timeout=30, transport=transport, trust_env=proxied
+        )
 
     async def _answers(self, client: httpx2.AsyncClient) -> bool:
         """Whether a Bonsai server, and not some other program, is at the address."""

@@ -206,7 +206,7 @@ class Models:
         needed, free = hub.bytes_to_download(entry, self._folder(entry)), self.disk_free_bytes()
         if needed > free:
             message = f"The download needs {needed / 1e9:.2f} GB, but the disk has only {free / 1e9:.2f} GB."
-            raise ApiError(507, "disk_full", message)
+            raise ApiError(507, "disk_full", message, remedy="Free some space, or use --models-dir on another disk.")
 
     async def verify(self, name: str) -> Model:
         """Hash every file again."""

@@ -81,7 +81,8 @@ class Store:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=2)
         try:
             # automatic checkpoints would wait for the disk inside a request
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0"):
+            # checkpoint_fullfsync: on macOS fsync alone does not keep the order of what is written
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", "checkpoint_fullfsync=1"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("the file is damaged")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import hub
+from bonsai_mlx import catalog, hub, hub_store
 from bonsai_mlx.errors import CheckpointError
 
 from ..fake_hub import FakeHub
@@ -152,3 +152,13 @@ def test_deleting_leaves_what_is_not_ours(server: FakeHub, tmp_path: Path) -> No
     assert content(tmp_path / "m") == {"vae/mine.txt": b"keep"}
     with pytest.raises(CheckpointError, match="did not download"):
         hub.delete(TERNARY, tmp_path / "m")
+
+
+def test_what_finder_leaves_in_a_cache_is_no_snapshot(server: FakeHub) -> None:
+    run(TERNARY)
+    entry = catalog.resolve(TERNARY)
+    snapshots = hub_store.repository_folder(entry.repo) / "snapshots"
+    (snapshots / ".DS_Store").touch()
+    assert hub_store.cached_commits(entry.repo, "another") == [
+        path.name for path in snapshots.iterdir() if path.is_dir()
+    ]

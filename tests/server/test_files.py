@@ -1,10 +1,11 @@
+import errno
+import fcntl
 import os
-import time
 from pathlib import Path
 
 import pytest
 
-from server.files import FolderInUseError, delete_older, ids_in, lock_folder, read_file, sweep, write_disposable
+from server.files import FolderInUseError, ids_in, lock_folder, read_file, sweep, write_disposable
 
 ID = "0123456789abcdef" * 2
 
@@ -41,19 +42,18 @@ def test_what_interrupted_writes_left_is_swept(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [f"{ID}.png"]
 
 
-def test_only_old_files_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / f"{ID}.png").touch()
-    os.utime(tmp_path / f"{ID}.png", (0, 0))  # an old picture that was deleted just now
-    assert delete_older(tmp_path, days=1) == []
-    later = time.time() + 2 * 86_400
-    monkeypatch.setattr(time, "time", lambda: later)
-    assert delete_older(tmp_path, days=1) == [ID]
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_folder_belongs_to_one_server(tmp_path: Path) -> None:
     held = lock_folder(tmp_path)
     with pytest.raises(FolderInUseError, match="another server"):
         lock_folder(tmp_path)
     os.close(held)
     os.close(lock_folder(tmp_path))
+
+
+def test_a_volume_without_locks_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(OSError, match="volume has no locks"):
+        lock_folder(tmp_path)

@@ -190,6 +190,14 @@ def test_only_old_trash_is_emptied(gallery: Gallery, monkeypatch: pytest.MonkeyP
     assert gallery._store.execute("SELECT count(*) FROM images") == [(0,)]
 
 
+def test_the_index_knows_how_old_trash_is(gallery: Gallery) -> None:
+    """FAT and exFAT keep the time that a file was made, not that it was moved."""
+    add(gallery, new_id(1), "unloved")
+    asyncio.run(gallery.delete(new_id(1)))
+    gallery._store.execute("UPDATE images SET deleted_at = ?", (time.time() - 8 * 86_400,))
+    assert asyncio.run(gallery.purge()) == 1
+
+
 def test_downloads_keep_as_much_of_the_recipe_as_asked_for(gallery: Gallery) -> None:
     add(gallery, new_id(1), "a very private prompt")
     full, mark, none = (asyncio.run(gallery.png(new_id(1), mode)) for mode in ("full", "mark", "none"))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from server.__main__ import address_of, build_parser, listen, read_settings
+from server.__main__ import _somebody_answers, address_of, build_parser, listen, read_settings
 from server.settings import Settings
 from tests.server.conftest import ROOT, ServerProcess, eventually
 from tests.server.fake_engine import GATE
@@ -269,3 +269,25 @@ def test_kept_connections_answer_at_once() -> None:
     """asyncio switches Nagle's algorithm off only where a socket knows its protocol; otherwise answers wait 40 ms."""
     with listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
+
+
+def test_whoever_listens_already_is_noticed() -> None:
+    """On macOS the system alone would not: an address may be taken beside a program that listens on all of them."""
+    with listen("127.0.0.1", 0) as taken:
+        assert _somebody_answers(socket.AF_INET, taken.getsockname())
+        free = ("127.0.0.1", taken.getsockname()[1])
+    assert not _somebody_answers(socket.AF_INET, free)
+
+
+def test_a_low_limit_of_open_files_is_raised() -> None:
+    code = """
+import resource
+from server.__main__ import allow_open_files
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+allow_open_files(300)
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+allow_open_files(200)
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

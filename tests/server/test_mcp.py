@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from server.files import lock_folder
-from tests.server.conftest import FAKE_ENGINE
+from tests.server.conftest import FAKE_ENGINE, LiveServer
 
 pytest.importorskip("mcp", reason="needs the mcp extra")
 from mcp.server.mcpserver.exceptions import ToolError
@@ -34,5 +35,21 @@ def test_a_second_assistant_is_told_what_to_do(tmp_path: Path, monkeypatch: pyte
             assert "--output" not in str(caught.value)
             os.close(first)
             assert (await second.call("GET", "/health")).status_code == 200
+
+    asyncio.run(talk())
+
+
+def test_a_proxy_does_not_come_between(serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Mac has one for all programs, with its exceptions where Python does not look."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    live = serve()
+
+    async def talk() -> None:
+        async with AsyncExitStack() as stack:
+            bonsai = Bonsai(live.url, None, stack)
+            await bonsai.call("GET", "/health")
+            assert bonsai._inside is None, "the running server was not found"
 
     asyncio.run(talk())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,3 +55,43 @@ def test_a_failed_setup_starts_nothing(checkout: Path) -> None:
         start(checkout)
     assert ended.value.stdout == ""
     assert ended.value.stderr == "setup: no Python\n"
+
+
+@pytest.fixture
+def mac(tmp_path: Path) -> Path:
+    """A folder for PATH whose programs answer as a Mac's do, from files beside them."""
+    for name, answer in (("uname", "Darwin"), ("sw_vers", "$(cat {}/macos)"), ("arch", "native: $*")):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\necho {answer.format(tmp_path)}\n")
+        program.chmod(0o755)
+    (tmp_path / "sysctl").write_text(f"#!/bin/sh\ncat {tmp_path}/$2 2>/dev/null\n")
+    (tmp_path / "sysctl").chmod(0o755)
+    (tmp_path / "hw.optional.arm64").write_text("1\n")
+    (tmp_path / "macos").write_text("15.3.1\n")
+    return tmp_path
+
+
+def on(mac: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = {"PATH": f"{mac}:{os.environ['PATH']}"}
+    command = [ROOT / "scripts" / script, *arguments]
+    return subprocess.run(command, cwd="/", env=os.environ | path, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("script", ["setup", "server"])
+def test_under_rosetta_it_starts_again_as_a_native_program(mac: Path, script: str) -> None:
+    (mac / "sysctl.proc_translated").write_text("1\n")
+    assert on(mac, script, "--port", "9000").stdout == f"native: -arm64 /bin/bash {ROOT}/scripts/{script} --port 9000\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("hw.optional.arm64", "", "needs Apple Silicon"),
+        ("macos", "13.7\n", "needs macOS 14 or later; this is macOS 13.7"),
+    ],
+)
+def test_a_mac_that_mlx_does_not_run_on_is_told_why(mac: Path, name: str, content: str, words: str) -> None:
+    (mac / name).write_text(content)
+    ended = on(mac, "setup")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert words in ended.stderr
