@@ -23,9 +23,12 @@ from .program import command
 Backend = Literal["metal", "cuda", "cpu"]
 F = TypeVar("F", bound=Callable[..., Any])
 
-CACHE_LIMIT_BYTES = 256 << 20  # freed buffers kept for reuse; more only hides memory from the system
+CACHE_LIMIT_BYTES = 256 << 20  # room for freed buffers beside what is in use at the peak
 SMALL_CACHE_LIMIT_BYTES = 32 << 20  # where memory matters more than time
 _METAL_CAUSE = re.compile(r"execution failed: (.+) \([^()]*\)")  # as "Caused GPU Timeout Error (00000002:kIOGPU...)"
+# macOS 26 stops work during which the screen might stutter; see github.com/ml-explore/mlx/issues/3267.
+_INTERACTIVITY = "let the display sleep while it draws, or start it with AGX_RELAX_CDM_CTXSTORE_TIMEOUT=1 set; "
+_FAILURES = ("[METAL]", "[metal::malloc]", "[malloc]")  # how errors begin that are the device's, not the program's
 _FUSED_HEAD_DIMS = (64, 80, 128)  # mx.fast.scaled_dot_product_attention writes no score matrix for these on a GPU
 
 
@@ -54,7 +57,9 @@ def has_quantized_kernel(bits: int, group_size: int) -> bool:
         return False
     try:
         return _multiplies_packed(bits, group_size)
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError) as error:
+        if str(error).startswith(_FAILURES):  # nothing is learnt from it, and nothing may be remembered
+            raise
         return False
 
 
@@ -101,14 +106,15 @@ def release_cache() -> None:
 
 @contextmanager
 def memory_goal(peak_bytes: int, *, small_cache: bool = False) -> Iterator[None]:
-    """Within it MLX aims at this peak, and keeps few freed buffers for reuse beside it.
+    """Within it MLX aims at this peak and some room for freed buffers, which it keeps for reuse as long as they fit.
 
     A GPU holds what its queued kernels read until they have run, and MLX queues some ten batches of them: without a
-    goal, work that needs little at any moment holds much. Above it MLX waits for the GPU instead of queueing more; it
-    is no cap, work that needs more gets it (see `mx.set_memory_limit`).
+    goal, work that needs little at any moment holds much. Above it MLX first drops freed buffers, then waits for the
+    GPU instead of queueing more; it is no cap, work that needs more gets it (see `mx.set_memory_limit`). Freed buffers
+    have no bound of their own, below which the widest ones of a block would be made anew in every block.
     """
-    cache_bytes = SMALL_CACHE_LIMIT_BYTES if small_cache else CACHE_LIMIT_BYTES
-    before = mx.set_cache_limit(cache_bytes), mx.set_memory_limit(peak_bytes + cache_bytes)
+    goal = peak_bytes + (SMALL_CACHE_LIMIT_BYTES if small_cache else CACHE_LIMIT_BYTES)
+    before = mx.set_cache_limit(goal), mx.set_memory_limit(goal)
     try:
         yield
     finally:
@@ -122,7 +128,7 @@ def raise_failure(error: RuntimeError, size: str) -> None:
     It raises rather than returns: an exception in a caller's variable keeps that frame, and a picture's memory, alive.
     """
     text = str(error)
-    if "memory" in text.lower() or "allocate" in text.lower():
+    if "memory" in text.lower() or "allocate" in text.lower() or text.startswith("[metal::malloc]"):
         raise OutOfMemory(
             f"the device ran out of memory at {size}; choose a smaller size or set a memory limit"
         ) from error
@@ -130,8 +136,8 @@ def raise_failure(error: RuntimeError, size: str) -> None:
         cause = _METAL_CAUSE.search(text)
         raise DeviceError(
             f"the graphics device stopped the work at {size}{f' ({cause[1]})' if cause else ''}; close other programs "
-            "that use it, choose a smaller size, and try again; if it stays so, see what this says: "
-            f"{command()} doctor"
+            f"that use it, choose a smaller size, and try again; {_INTERACTIVITY if 'Interactivity' in text else ''}"
+            f"if it stays so, see what this says: {command()} doctor"
         ) from error
 
 

@@ -39,15 +39,8 @@ class PackedLinear(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         if device.has_quantized_kernel(self.bits, self.group_size):
-            return mx.quantized_matmul(
-                x,
-                self.weight,
-                self.scales,
-                self.biases,
-                transpose=True,
-                group_size=self.group_size,
-                bits=self.bits,
-            )
+            packed = self.weight, self.scales, self.biases
+            return mx.quantized_matmul(x, *packed, group_size=self.group_size, bits=self.bits).astype(x.dtype)
         return self.blockwise(x)
 
     def blockwise(self, x: mx.array) -> mx.array:

@@ -71,18 +71,20 @@ class Normalise:
 
     def __init__(self, strips: Strips, norm: nn.GroupNorm) -> None:
         heights, moments = [], []
+        each = norm.dims // norm.num_groups
         for strip in strips:
-            grouped = strip.astype(mx.float32).reshape(-1, norm.num_groups, strip.shape[-1] // norm.num_groups)
-            mean = grouped.mean(axis=(0, 2))
-            moments.append((mean, mx.square(grouped - mean[None, :, None]).mean(axis=(0, 2))))
+            rows = strip.reshape(-1, norm.dims).astype(mx.float32)
+            # channels first, then groups: a GPU has few threads for what it reduces to few values at once
+            mean = rows.mean(axis=0).reshape(-1, each).mean(axis=1)
+            squares = mx.square(rows - mx.repeat(mean, each)).mean(axis=0)
+            moments.append((mean, squares.reshape(-1, each).mean(axis=1)))
             heights.append(strip.shape[1])
             mx.eval(moments[-1])
-            del strip, grouped
+            del strip, rows, squares
         weight = (mx.array(heights, dtype=mx.float32) / sum(heights))[:, None]
         means, variances = (mx.stack(list(values)) for values in zip(*moments, strict=True))
         mean = (weight * means).sum(axis=0)
         variance = (weight * (variances + mx.square(means - mean))).sum(axis=0)
-        each = norm.dims // norm.num_groups
         inverse = mx.repeat(mx.rsqrt(variance + norm.eps), each)
         self.scale = norm.weight.astype(mx.float32) * inverse
         self.shift = norm.bias.astype(mx.float32) - mx.repeat(mean, each) * self.scale

@@ -67,6 +67,7 @@ def encode(
     for index in range(needed):
         layer, following = following, None
         assert layer is not None  # noqa: S101
+        mx.eval(layer.parameters())  # read: a GPU that is given work must not wait for a disk
         hidden = layer(hidden, mask)
         mx.async_eval(hidden)  # type: ignore[no-untyped-call]
         if index + 1 < needed:
@@ -76,7 +77,9 @@ def encode(
         if index + 1 in checkpoint.prompt_layers:
             kept[index + 1] = hidden
         yield index + 1, needed
-    return mx.concatenate([kept[layer] for layer in checkpoint.prompt_layers], axis=-1)
+    embeddings = mx.concatenate([kept[layer] for layer in checkpoint.prompt_layers], axis=-1)
+    mx.eval(embeddings)  # before anybody keeps them: if the device fails, there is nothing to keep
+    return embeddings
 
 
 def _embed(checkpoint: Checkpoint, ids: list[int]) -> mx.array:

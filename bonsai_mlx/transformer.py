@@ -264,7 +264,9 @@ def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtyp
     config = checkpoint.transformer
 
     def linear(name: str, x: mx.array) -> mx.array:
-        y = dense(x, tensors.pop(f"{name}.weight"))
+        weight = tensors.pop(f"{name}.weight")
+        mx.eval(weight)  # read first, see `_load`
+        y = dense(x, weight)
         mx.eval(y)
         return y
 
@@ -287,6 +289,7 @@ def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtyp
 def project_context(checkpoint: Checkpoint, embeddings: mx.array, dtype: mx.Dtype) -> mx.array:
     """Prompt embeddings [1, text, joint_attention_dim] -> context [1, text, dim], through a weight that is dropped."""
     weight = checkpoint.load(TRANSFORMER)["context_embedder.weight"]
+    mx.eval(weight)
     context = dense(embeddings.astype(dtype), weight)
     mx.eval(context)
     return context
@@ -310,13 +313,13 @@ def _sinusoids(timesteps: Sequence[float], channels: int) -> mx.array:
 
 
 def _load(block: nn.Module, tensors: dict[str, mx.array], prefix: str, dtype: mx.Dtype) -> None:
-    """Move the tensors under `prefix` into `block` (strictly), fuse, and read them from disk."""
-    names = [name for name in tensors if name.startswith(prefix)]
-    weights = []
-    for name in names:
-        tensor = tensors.pop(name)
-        is_norm = ".norm_" in name
-        weights.append((name.removeprefix(prefix), tensor.astype(dtype) if is_norm else tensor))
+    """Move the tensors under `prefix` into `block` (strictly), read them from disk, and fuse.
+
+    They are read before anything is made of them: a GPU stops work that waits for some seconds, as for a slow disk.
+    """
+    read = {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
+    mx.eval(read)
+    weights = [(name, tensor.astype(dtype) if "norm_" in name else tensor) for name, tensor in read.items()]
     block.load_weights(weights, strict=True)
     if isinstance(block, DoubleStreamBlock):
         block.attn.fuse()

@@ -149,7 +149,9 @@ class Engine:
                 self._channel.send("cancelled", job=job)
         except Exception as error:
             traceback.print_exc()  # to the server's log; the client gets words of ours
-            self._channel.send("error", job=job, device_lost=isinstance(error, DeviceError), **describe(error))
+            # what was under way when Metal failed may be half written: nothing that this process holds is used again
+            lost = isinstance(error, DeviceError) or str(error.__cause__).startswith("[METAL]")
+            self._channel.send("error", job=job, device_lost=lost, **describe(error))
         finally:
             self._inbox.forget(job)
             self.busy.clear()

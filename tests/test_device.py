@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import mlx.core as mx
@@ -60,6 +61,17 @@ def test_a_kernel_that_gives_what_was_in_memory_is_found_out(
 
 
 @pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("said", ["[METAL] Command buffer execution failed: x", "[metal::malloc] Resource limit (9)"])
+def test_a_device_that_fails_teaches_nothing_about_kernels(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(mx, "quantized_matmul", fail)
+    with pytest.raises(RuntimeError, match=re.escape(said)):
+        device.has_quantized_kernel.__wrapped__(2, 128)
+
+
+@pytest.mark.usefixtures("gpu")
 def test_a_gpu_computes_in_bfloat16_with_fused_attention() -> None:
     assert device.activation_dtype() == mx.bfloat16
     assert device.has_fused_attention(128)
@@ -106,27 +118,41 @@ def test_what_metal_says_is_told_with_what_to_do(text: str, kind: type[BonsaiErr
     assert "kIOGPU" not in message
 
 
+def test_too_many_buffers_are_too_little_memory() -> None:
+    with pytest.raises(OutOfMemory, match="smaller size"):
+        device.raise_failure(RuntimeError("[metal::malloc] Resource limit (499000) exceeded."), "64x80")
+
+
+def test_work_that_was_stopped_for_the_screen_comes_with_advice() -> None:
+    said = "[METAL] Command buffer execution failed: Impacting Interactivity (0000000e:kIOGPU)."
+    with pytest.raises(DeviceError, match="let the display sleep"):
+        device.raise_failure(RuntimeError(said), "64x80")
+
+
 def test_a_mistake_of_ours_is_no_failure_of_the_device() -> None:
     device.raise_failure(RuntimeError("[broadcast_shapes] Shapes (2) and (3) cannot be broadcast."), "64x80")
 
 
 @pytest.mark.parametrize(
-    ("small", "limit"), [(False, device.CACHE_LIMIT_BYTES), (True, device.SMALL_CACHE_LIMIT_BYTES)]
+    ("small", "spare"), [(False, device.CACHE_LIMIT_BYTES), (True, device.SMALL_CACHE_LIMIT_BYTES)]
 )
-def test_the_cache_of_freed_buffers_is_bounded(small: bool, limit: int) -> None:
-    with device.memory_goal(1 << 30, small_cache=small):
-        for _ in range(24):
-            arrays = [mx.zeros(4 << 20) for _ in range(24)]  # 16 MiB each
+def test_freed_buffers_stay_as_long_as_they_fit(small: bool, spare: int) -> None:
+    device.release_cache()
+    in_use = mx.get_active_memory()
+    with device.memory_goal(in_use + (128 << 20), small_cache=small):
+        for size in range(4, 24):  # MiB: none fits where another was
+            arrays = [mx.zeros(size << 18) for _ in range(128 // size)]
             mx.eval(arrays)
             del arrays
-        assert 0 < mx.get_cache_memory() <= limit
-    mx.clear_cache()
+            assert mx.get_cache_memory() > device.SMALL_CACHE_LIMIT_BYTES
+            assert mx.get_active_memory() + mx.get_cache_memory() <= in_use + (128 << 20) + spare
+    device.release_cache()
 
 
 def test_a_goal_holds_as_long_as_it_is_aimed_at() -> None:
     before = limits()
     with device.memory_goal(3 << 30):
-        assert limits() == (device.CACHE_LIMIT_BYTES, (3 << 30) + device.CACHE_LIMIT_BYTES)
+        assert limits() == ((3 << 30) + device.CACHE_LIMIT_BYTES,) * 2
     assert limits() == before
     with suppress(ZeroDivisionError), device.memory_goal(3 << 30):
         raise ZeroDivisionError

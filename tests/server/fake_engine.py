@@ -98,6 +98,10 @@ def misbehave(words: list[str]) -> None:
         raise RuntimeError("secret details at 0x7f00deadbeef in /usr/lib/site-packages")
     if "oom" in words:
         raise OutOfMemory("the device ran out of memory at 64x64; choose a smaller size")
+    if "gpuoom" in words:
+        raise OutOfMemory("the device ran out of memory at 64x64; choose a smaller size") from RuntimeError(
+            "[METAL] Command buffer execution failed: Insufficient Memory"
+        )
     if "gpu" in words:
         raise DeviceError("the graphics device stopped the work at 64x64; try again")
     if "nospace" in words:

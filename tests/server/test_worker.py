@@ -119,6 +119,7 @@ def test_a_lost_child_is_explained_and_replaced(
         ("raise", "failed", "failed unexpectedly"),
         ("oom", "out_of_memory", "ran out of memory at 64x64"),
         ("gpu", "failed", "the graphics device stopped the work at 64x64; try again"),
+        ("gpuoom", "out_of_memory", "ran out of memory at 64x64"),
         ("nospace", "disk_full", "no space is left"),
     ],
 )
@@ -133,7 +134,8 @@ def test_errors_come_in_words_for_people(
         assert "site-packages" not in error["message"]
         pid = worker.pid
         assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
-        assert (worker.pid == pid) == (prompt != "gpu")  # an error is no reason for a new process, a lost device is
+        lost = prompt.startswith("gpu")  # a device that failed is a reason for a new process, an error is none
+        assert (worker.pid == pid) == (not lost)
 
     with_worker(test)
 
