@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     engine: str = "server.engine:mlx_backend"  # importable callable that makes the engine, in the child process
     start_s: float = 60.0  # until that process must be ready; the first start after an update compiles the modules
     memory_busy_s: float = 0.4
-    memory_idle_s: float = 5.0
+    memory_idle_s: float = Field(default=5.0, le=5)  # the page takes 15 s of silence for a lost connection
     heartbeat_warn_s: float = 3.0  # silence of the child after which the page says "unresponsive"
     heartbeat_kill_s: float = 15.0  # and after which it is ended
     progress_floor_s: float = 60.0  # the watchdog never acts on less silence between two steps than this

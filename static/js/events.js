@@ -18,6 +18,9 @@ const BANNER_DELAY_MS = 1500; // a blink of the network is not worth a banner
 const MAX_RETRY_MS = 15_000;
 const [navigation] = performance.getEntriesByType("navigation");
 const CAME_BACK = navigation && "type" in navigation && navigation.type === "back_forward"; // to a copy that may be old
+const SILENT_MS = 15_000; // three times as long as an idle server is ever silent
+const WATCH_MS = 5_000;
+const FROZEN_MS = 2_000; // a phone may have ended the connection of a page that it hid, and not say so
 const HIDDEN_MS = 20_000; // browsers allow six connections per server: a hidden tab gives its one back
 
 /** @type {EventSource | null} */
@@ -26,6 +29,8 @@ let attempts = 0;
 let retryTimer = 0;
 let bannerTimer = 0;
 let hiddenTimer = 0;
+let hiddenSince = 0;
+let lastHeard = 0;
 let everOpened = false;
 
 /** @type {Record<string, (data: any) => void>} */
@@ -45,8 +50,12 @@ export function connect() {
   clearTimeout(retryTimer);
   source?.close();
   source = new EventSource("/events");
+  lastHeard = Date.now();
   for (const [name, handler] of Object.entries(handlers)) {
-    source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
+    source.addEventListener(name, (event) => {
+      lastHeard = Date.now();
+      handler(JSON.parse(event.data));
+    });
   }
   source.addEventListener("error", onError);
 }
@@ -76,19 +85,31 @@ async function settle(id) {
   if (job && !isActive(job)) putJob(job);
 }
 
-function onError() {
+function announceSoon() {
   bannerTimer ||= window.setTimeout(() => setConnection("lost"), BANNER_DELAY_MS);
+}
+
+function onError() {
+  announceSoon();
   if (source?.readyState !== EventSource.CLOSED) return; // the browser retries by itself
   clearTimeout(retryTimer);
   retryTimer = window.setTimeout(connect, Math.min(1000 * 2 ** attempts, MAX_RETRY_MS));
   attempts += 1;
 }
 
+/** A change of network or a Mac's sleep can end the connection without an error. */
+function onSilence() {
+  if (document.hidden || !source || Date.now() - lastHeard < SILENT_MS) return;
+  announceSoon();
+  connect();
+}
+
 function onVisibility() {
   clearTimeout(hiddenTimer);
   if (document.hidden) {
+    hiddenSince = Date.now();
     hiddenTimer = window.setTimeout(restWhileHidden, HIDDEN_MS);
-  } else if (!source) {
+  } else if (!source || Date.now() - hiddenSince > FROZEN_MS) {
     connect();
   }
 }
@@ -104,6 +125,7 @@ function restWhileHidden() {
   }
 }
 
+window.setInterval(onSilence, WATCH_MS);
 document.addEventListener("visibilitychange", onVisibility);
 window.addEventListener("pagehide", () => source?.close());
 window.addEventListener("pageshow", (event) => event.persisted && connect());

@@ -71,6 +71,7 @@ def test_sizes_may_have_units(text: object, count: int) -> None:
         {"memory_limit": "1MB"},
         {"queue_size": 0},
         {"keep_alive": -1},
+        {"memory_idle_s": 10},
         {"token": "short"},
         {"allowed_host": ("studio.local:8000",)},
     ],
