@@ -33,6 +33,28 @@ function side(image) {
   return el("div", { class: "compare-side" }, shaped(frame, image.width, image.height), caption(image));
 }
 
+/**
+ * The range moves with a pointer anywhere on the frame; by itself, on an iPhone, only with one on its small thumb.
+ * @param {HTMLElement} frame
+ * @param {HTMLInputElement} range
+ */
+function pullAnywhere(frame, range) {
+  /** @param {PointerEvent} event */
+  const follow = ({ clientX }) => {
+    const { left, width } = frame.getBoundingClientRect();
+    range.valueAsNumber = ((clientX - left) / width) * 100; // the range keeps it to its limits and steps
+    range.dispatchEvent(new Event("input"));
+  };
+  frame.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    frame.setPointerCapture(event.pointerId);
+    range.focus({ preventScroll: true });
+    follow(event);
+  });
+  frame.addEventListener("pointermove", (event) => frame.hasPointerCapture(event.pointerId) && follow(event));
+  frame.addEventListener("mousedown", (event) => event.preventDefault()); // it would take the focus away again
+}
+
 /** @param {Picture} left @param {Picture} right */
 function wipe(left, right) {
   const over = photo(left);
@@ -52,6 +74,7 @@ function wipe(left, right) {
     frame.style.setProperty("--cut", `${range.value}%`);
     range.setAttribute("aria-valuetext", `${range.value} % ${modelTitle(left.model)}`);
   };
+  pullAnywhere(frame, range);
   range.addEventListener("input", move);
   move();
   return [shaped(frame, left.width, left.height), el("div", { class: "wipe-labels" }, caption(left), caption(right))];

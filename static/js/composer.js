@@ -1,7 +1,7 @@
 // The form: reads it, checks it, fills it from a recipe, sends it, and says what the server refused.
 
 import { ApiError, createJobs } from "./api.js";
-import { byId, button, el, fill } from "./dom.js";
+import { byId, button, el, fill, isComposing } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "./format.js";
 import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "./limits.js";
@@ -234,10 +234,10 @@ function refreshSizes() {
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !document.querySelector("dialog[open]")) {
-    event.preventDefault();
-    submit("generate");
-  }
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  if (isComposing(event) || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  submit("generate");
 }
 
 export function startComposer() {

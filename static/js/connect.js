@@ -1,8 +1,8 @@
 // The connect page: copying settings, one real call per interface, and the last requests as they come.
 
 import "./shell.js";
+import { copyText } from "./clipboard.js";
 import { byId, el, fill } from "./dom.js";
-import { toast } from "./toast.js";
 
 const POLL_MS = 2000;
 const PROMPT = "a small bonsai tree";
@@ -44,23 +44,14 @@ const OWN = /^\/(static\/|events$|connect$|models$|memory$|jobs$|gallery$|model-
 
 // copying
 
-/** @param {HTMLElement} button */
-async function copy(button) {
-  try {
-    await navigator.clipboard.writeText(button.dataset.copy ?? "");
-    toast("Copied", { showMs: 2000 });
-  } catch {
-    toast("The browser does not let this page copy; select the text instead.");
-  }
-}
-
+/** Each button copies the text beside it. */
 function startCopying() {
-  if (!navigator.clipboard) return; // plain http from another computer: the texts can still be selected
-  for (const button of document.querySelectorAll("[data-copy]")) /** @type {HTMLElement} */ (button).hidden = false;
-  document.addEventListener("click", (event) => {
-    const button = /** @type {Element} */ (event.target).closest("[data-copy]");
-    if (button) copy(/** @type {HTMLElement} */ (button));
-  });
+  for (const found of document.querySelectorAll("[data-copy]")) {
+    const button = /** @type {HTMLButtonElement} */ (found);
+    const text = /** @type {Element} */ (button.parentElement?.querySelector("code"));
+    button.hidden = false;
+    button.addEventListener("click", () => copyText(text, "Copied"));
+  }
 }
 
 // trying

@@ -114,6 +114,13 @@ export function byId(id) {
 }
 
 /**
+ * Whether a key belongs to an input method, such as one for Japanese. Safari sends the key that ends its work after the
+ * end of it, told apart by this code alone.
+ * @param {KeyboardEvent} event
+ */
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
+/**
  * Give an element its picture's shape; CSS does the rest with --w and --h.
  * @template {HTMLElement} E
  * @param {E} element

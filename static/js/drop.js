@@ -5,7 +5,10 @@ import { MetadataError, readMetadata } from "./metadata.js";
 import { offerRestore } from "./restore.js";
 import { toast } from "./toast.js";
 
+const OVER_MS = 700; // while a file is held over the page, dragover comes at least every 550 ms
+
 let draggedFromHere = false;
+let overTimer = 0;
 
 /** @param {File | undefined} file */
 async function take(file) {
@@ -29,11 +32,17 @@ function onDragOver(event) {
   if (!carriesFile(event)) return;
   event.preventDefault();
   byId("drop-target").hidden = false;
+  clearTimeout(overTimer);
+  overTimer = window.setTimeout(hideTarget, OVER_MS); // Safari's dragleave does not say whether the window was left
+}
+
+function hideTarget() {
+  byId("drop-target").hidden = true;
 }
 
 /** @param {DragEvent} event */
 function onDrop(event) {
-  byId("drop-target").hidden = true;
+  hideTarget();
   if (!carriesFile(event)) return;
   event.preventDefault();
   take(event.dataTransfer?.files[0]);
@@ -55,10 +64,8 @@ export function startDrop() {
   document.addEventListener("dragstart", () => (draggedFromHere = true));
   document.addEventListener("dragend", () => (draggedFromHere = false));
   document.addEventListener("dragover", onDragOver);
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) byId("drop-target").hidden = true; // left the window
-  });
   document.addEventListener("drop", onDrop);
+  document.addEventListener("beforepaste", (event) => event.preventDefault()); // else Safari pastes into fields only
   document.addEventListener("paste", onPaste);
   const input = /** @type {HTMLInputElement | null} */ (document.getElementById("image-file"));
   document.getElementById("pick-image")?.addEventListener("click", () => input?.click());

@@ -126,7 +126,7 @@ function applyFilter() {
   const query = new URLSearchParams();
   if (filter.q) query.set("q", filter.q);
   if (filter.favourite) query.set("favourite", "1");
-  history.replaceState(null, "", query.size ? `/gallery?${query}` : "/gallery");
+  history.replaceState(null, "", String(query) ? `/gallery?${query}` : "/gallery");
   byId("favourites").setAttribute("aria-pressed", String(filter.favourite));
   load(true);
 }

@@ -2,12 +2,13 @@
 
 import "./shell.js";
 import { getImage, listImages } from "./api.js";
+import { copyText } from "./clipboard.js";
 import { compareView } from "./compare.js";
 import { byId, button, el, shaped } from "./dom.js";
 import { drawVariations, removeWithUndo, toggleFavourite } from "./picture-actions.js";
 import { handOver } from "./storage.js";
 import { state, subscribe } from "./store.js";
-import { toast, toastError } from "./toast.js";
+import { toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Picture} Picture */
 
@@ -58,18 +59,6 @@ async function openCompare(shown) {
   dialog.showModal();
 }
 
-/** @param {Picture} shown */
-async function copyPrompt(shown) {
-  if (navigator.clipboard) {
-    await navigator.clipboard.writeText(shown.prompt);
-    toast("Prompt copied.");
-  } else {
-    // over plain HTTP in a network browsers keep the clipboard from pages
-    getSelection()?.selectAllChildren(/** @type {Element} */ (document.querySelector(".image-prompt")));
-    toast("The prompt is selected; copy it with your keyboard or menu.");
-  }
-}
-
 async function onDelete() {
   const next = /** @type {HTMLAnchorElement | null} */ (
     document.getElementById("older") ?? document.getElementById("newer")
@@ -91,7 +80,7 @@ function onArrow(event) {
 
 enlargeSmall();
 byId("favourite").addEventListener("click", withImage(toggleFavourite));
-byId("copy-prompt").addEventListener("click", withImage(copyPrompt));
+byId("copy-prompt").addEventListener("click", () => copyText(byId("prompt"), "Prompt copied."));
 byId("variations").addEventListener(
   "click",
   withImage(async (shown) => {

@@ -3,7 +3,7 @@
 import "./shell.js";
 import { getImage, getJob, listJobs } from "./api.js";
 import { applyRecipe, isSending, send, startComposer } from "./composer.js";
-import { byId } from "./dom.js";
+import { byId, isComposing } from "./dom.js";
 import { startMemoryPanel } from "./memory-panel.js";
 import { recipeOf } from "./picture-actions.js";
 import { startQueue } from "./queue.js";
@@ -79,8 +79,8 @@ function tellFailure(job) {
 
 /** @param {KeyboardEvent} event */
 function onEscape(event) {
-  if (event.key !== "Escape" || event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]")) return;
-  if (cancelShown()) event.preventDefault();
+  if (event.key !== "Escape" || isComposing(event) || event.defaultPrevented) return;
+  if (!document.querySelector("dialog[open]") && cancelShown()) event.preventDefault();
 }
 
 /** On a phone the settings wait behind one line, so that the picture is near. @param {{matches: boolean}} media */

@@ -24,7 +24,7 @@ export function createTile(job, tagged) {
   const words = el("span");
   const drawing = icon("bonsai", "bonsai");
   const wait = el("div", { class: "frame-wait skeleton" }, drawing, words);
-  const preview = el("img", { class: "frame-preview", alt: "", hidden: true });
+  const preview = el("div", { class: "frame-preview", hidden: true });
   // alone on the stage, a picture has its progress below it
   const bar = tagged
     ? el("progress", { class: "bar", max: 1, value: 0, "aria-label": `Progress of ${tag(job)}` })
@@ -38,12 +38,11 @@ export function createTile(job, tagged) {
   function showPreview(now) {
     if (now.preview_seq === shownPreview || now.status !== "running") return;
     shownPreview = now.preview_seq;
-    const next = new Image();
-    next.src = `/jobs/${now.id}/preview?seq=${now.preview_seq}`;
+    const next = el("img", { src: `/jobs/${now.id}/preview?seq=${now.preview_seq}`, alt: "" });
     next.decode().then(
       () => {
         if (finished) return;
-        preview.src = next.src;
+        fill(preview, next); // the element itself: another with its address would load it again
         preview.hidden = false;
       },
       () => console.info("A preview was gone before it could be shown."),

@@ -186,7 +186,7 @@ def drag_slider(page: Page) -> None:
     page.mouse.down()
     page.mouse.move(middle + 0.3 * box["width"], height, steps=3)
     page.mouse.up()
-    assert 75 <= int(page.get_by_role("slider").input_value()) <= 85
+    assert 79 <= int(page.get_by_role("slider").input_value()) <= 81
 
 
 def make_picture(site: Site, prompt: str, **fields: Any) -> str:
