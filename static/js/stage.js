@@ -97,7 +97,7 @@ function tileList(jobs) {
   const elements = [...tiles.values()].map((tile) => tile.element);
   if (elements.length === 1) return elements[0];
   const pair = jobs[0].group_kind === "compare" ? " pair-of-two" : "";
-  return el("ul", { class: `batch${pair}` }, ...elements.map((element) => el("li", {}, element)));
+  return el("ul", { class: `batch${pair}`, role: "list" }, ...elements.map((element) => el("li", {}, element)));
 }
 
 /** @param {Job[]} jobs */

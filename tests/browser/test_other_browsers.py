@@ -157,3 +157,26 @@ def test_a_search_is_kept_in_the_address(site: Site, open_page: Callable[..., Pa
     page.goto(f"{site.url}/gallery")
     page.get_by_role("searchbox").fill("lantern")
     page.wait_for_url(f"{site.url}/gallery?q=lantern")
+
+
+def test_nothing_lies_under_a_notch(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank", viewport={"width": 844, "height": 390})
+    insets = {"left": 47, "right": 59}
+    page.context.new_cdp_session(page).send("Emulation.setSafeAreaInsetsOverride", {"insets": insets})
+    for path, selector in (("/gallery", ".page"), ("/gallery", ".header"), ("/", ".page")):
+        page.goto(site.url + path)
+        padding = "element => [getComputedStyle(element).paddingLeft, getComputedStyle(element).paddingRight]"
+        assert page.locator(selector).evaluate(padding) == ["47px", "59px"], path
+
+
+@pytest.mark.parametrize(("theme", "veil"), [("light", "rgba(40, 38, 30, 0.42)"), ("dark", "rgba(4, 6, 4, 0.66)")])
+def test_the_veil_behind_a_dialog_follows_the_theme(
+    site: Site, open_page: Callable[..., Page], theme: str, veil: str
+) -> None:
+    """Its colours are its own, because older browsers let it inherit none."""
+    page = open_page(f"{site.url}/gallery", color_scheme="dark" if theme == "light" else "light")
+    page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
+    page.reload()
+    page.get_by_role("button", name="Keyboard and tips").click()
+    shown = "getComputedStyle(document.querySelector('dialog[open]'), '::backdrop').backgroundColor"
+    assert page.evaluate(shown) == veil

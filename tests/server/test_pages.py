@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from PIL import Image
 
-from server.templating import STATIC, static_url
+from server.templating import STATIC, TEMPLATES, static_url
 from tests.server.conftest import LiveServer
 
 PAGES = ["/", "/gallery", "/model-manager", "/docs"]
@@ -87,6 +88,35 @@ def test_only_shipped_files_are_served(shared: LiveServer, path: str) -> None:
 
 def test_scripts_have_a_type_that_browsers_run() -> None:
     assert list(STATIC.glob("js/*.js"))
+
+
+def test_icons_for_browsers_that_show_no_svg(shared: LiveServer) -> None:
+    text = shared.client.get("/").text
+    found = re.findall(r'<link rel="((?:apple-touch-)?icon)"[^>]* sizes="(\d+)x(\d+)" href="/static/([^?"]+)', text)
+    assert {rel for rel, *_ in found} == {"icon", "apple-touch-icon"}
+    for _, width, height, name in found:
+        file = STATIC / name
+        assert file.stat().st_size < 10_000
+        with Image.open(file) as icon:
+            assert icon.size == (int(width), int(height))
+
+
+def test_lists_without_marks_say_that_they_are_lists() -> None:
+    """VoiceOver takes a list of `list-style: none` for plain text otherwise."""
+    markup = [path.read_text() for path in TEMPLATES.glob("*.html")]
+    lists = [tag for text in markup for tag in re.findall(r"<[uo]l\b[^>]*>", text)]
+    scripts = [path.read_text() for path in STATIC.glob("js/*.js")]
+    built = [call for text in scripts for call in re.findall(r'el\("[uo]l",[^,]*,[^,]*', text)]
+    assert lists
+    assert built
+    assert not [each for each in lists + built if not re.search(r'role(=|: )"list"', each)]
+
+
+def test_colours_are_known_to_every_browser() -> None:
+    """Safari knows light-dark() from 17.5 on; without it the page would have no colour at all."""
+    for path in STATIC.glob("css/*.css"):
+        rules = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+        assert "light-dark(" not in rules, path.name
 
 
 def test_head_of_the_home_page(shared: LiveServer) -> None:
