@@ -39,7 +39,7 @@ class PackedLinear(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         if device.has_quantized_kernel(self.bits, self.group_size):
-            packed = self.weight, self.scales, self.biases
+            packed = self.weight, self.scales, self.biases  # in float16 they would make float32 of a bfloat16 x
             return mx.quantized_matmul(x, *packed, group_size=self.group_size, bits=self.bits).astype(x.dtype)
         return self.blockwise(x)
 

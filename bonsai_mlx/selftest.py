@@ -86,9 +86,13 @@ def _packed(x: Float32, outputs: int, bits: int, rng: np.random.Generator) -> li
     """MLX's quantised product, and the engine's packed linear as it runs here."""
     layer, weight = _random_layer(x.shape[1], outputs, bits, rng)
     products = []
-    if device.backend() == "cpu" or device.has_quantized_kernel(bits, GROUP_SIZE):
-        some = x[: _rows("quantized_matmul", len(x))]
-        name = f"{bits}-bit quantized_matmul {_shape(some, weight)}"
+    some = x[: _rows("quantized_matmul", len(x))]
+    name = f"{bits}-bit quantized_matmul {_shape(some, weight)}"
+    try:
+        there = device.backend() == "cpu" or device.has_quantized_kernel(bits, GROUP_SIZE)
+    except RuntimeError:  # the device failed, as the product itself will say
+        there = True
+    if there:
         products.append(_tried(name, lambda: _quantized_matmul(some, layer), some @ weight.T))
     rows = x[: len(x) if device.backend() != "cpu" or blas.preload_fast_blas().library else 32]
     given = mx.array(rows).astype(device.activation_dtype())

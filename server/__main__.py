@@ -40,6 +40,7 @@ from .store import NAME as INDEX
 from .store import Store
 from .studio import Studio
 
+_ANY = ("0.0.0.0", "::")  # noqa: S104
 _ROOM_BYTES = 256 * 1024  # without room for the index's own files there is no point in starting
 GRACEFUL_S = 1  # for answers that are being sent when the server is asked to end
 
@@ -117,10 +118,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
+        if port and _somebody_answers(address):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         # only a socket that is told its protocol gets TCP_NODELAY from asyncio; without, kept connections wait 40 ms
         listener = socket.socket(family, kind, protocol)
-        if port and _somebody_answers(family, address):
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(2_048)  # now: whoever reads the address below may connect at once
@@ -131,17 +132,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _somebody_answers(family: int, address: Any) -> bool:
-    """macOS lets a program listen on 127.0.0.1 beside one that listens on all addresses, and take what was for it."""
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(address) == 0
+def _somebody_answers(address: Any) -> bool:
+    """macOS lets a program listen on one address beside another that listens on all, and take what was for it."""
+    host, port = address[:2]
+    places = ("127.0.0.1", "::1", _address_in_network()) if host in _ANY else (host,)
+    for place in places:
+        with contextlib.suppress(OSError), socket.create_connection((place, port), timeout=1):
+            return True
+    return False
 
 
 def address_of(settings: Settings, port: int) -> str:
     """What to open in a browser on this computer, or, where others may come in, on theirs."""
     host = settings.host
-    if host in ("0.0.0.0", "::"):  # noqa: S104
+    if host in _ANY:
         host = _address_in_network()
     token = f"/?token={quote(settings.token, safe='')}" if settings.token else ""
     return f"http://{in_url(host)}:{port}{token}"
@@ -190,7 +194,8 @@ def allow_open_files(count: int = 4_096) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def serve(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -48,12 +49,12 @@ def lock_folder(folder: Path) -> int:
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    except OSError as error:
         os.close(descriptor)
-        raise FolderInUseError(f"{folder} is in use by another server; choose another folder with --output") from error
-    except OSError as error:  # some network volumes have no locks
-        os.close(descriptor)
-        raise OSError(error.errno, f"its volume has no locks ({error.strerror})") from error
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            message = f"{folder} is in use by another server; choose another folder with --output"
+            raise FolderInUseError(message) from error
+        raise OSError(error.errno, f"its volume has no locks ({error.strerror})") from error  # some in networks
     return descriptor
 
 

@@ -211,12 +211,15 @@ class Gallery:
     async def purge(self) -> int:
         """Delete for good what has been in the trash for longer than it can be wanted back; returns how many.
 
-        The index knows since when: of a file that is moved, not every volume notes the time.
+        The index knows since when: of a file that is moved, not every volume notes the time. It is asked of files that
+        the index does not know, because they cannot be read.
         """
         limit = time.time() - self._trash_days * 86_400
         async with self._moving:
-            old = self._store.execute("SELECT id FROM images WHERE deleted_at < ?", (limit,))
-            for (image_id,) in old:
+            known = dict(self._store.execute("SELECT id, deleted_at FROM images WHERE deleted_at IS NOT NULL"))
+            trashed = await asyncio.to_thread(_listing, self.trash)
+            old = [image_id for image_id, status in trashed if known.get(image_id, status.st_ctime) < limit]
+            for image_id in old:
                 await asyncio.to_thread(self._trashed_file(image_id).unlink, missing_ok=True)
                 self._forget(image_id)
         return len(old)
@@ -235,7 +238,8 @@ class Gallery:
                 self._forget(image_id)
         starred = self._store.salvaged_favourites()
         for image_id in new:
-            row = await self._row_of_file(image_id, deleted=image_id not in files, favourite=image_id in starred)
+            deleted_at = None if image_id in files else time.time()
+            row = await self._row_of_file(image_id, deleted_at, favourite=image_id in starred)
             if row is not None:
                 self._store.execute(_INSERT, row)
         if starred:
@@ -245,13 +249,18 @@ class Gallery:
         return len(new) + len(gone)
 
     async def rebuild(self) -> int:
-        """Make the index anew from the files alone, but for the favourites; returns how many images it has.
+        """Make the index anew from the files alone, but for favourites and times of deletion; returns how many.
 
         All files are read before the old index goes, in one transaction: an interrupted rebuild has changed nothing.
         """
         files = dict(await asyncio.to_thread(_listing, self.folder))
         trashed = dict(await asyncio.to_thread(_listing, self.trash))
-        found = [await self._row_of_file(i, deleted=i not in files) for i in sorted(files.keys() | trashed.keys())]
+        since = dict(self._store.execute("SELECT id, deleted_at FROM images WHERE deleted_at IS NOT NULL"))
+        times = dict.fromkeys(trashed, time.time()) | since
+        found = [
+            await self._row_of_file(image_id, None if image_id in files else times[image_id])
+            for image_id in sorted(files.keys() | trashed.keys())
+        ]
         rows = [row for row in found if row is not None]
         with self._store.transaction():
             starred = self._store.execute("SELECT id FROM images WHERE favourite = 1")
@@ -263,15 +272,17 @@ class Gallery:
             self._store.forget_salvaged()
         return len(rows)
 
-    async def _row_of_file(self, image_id: str, *, deleted: bool, favourite: bool = False) -> tuple[Any, ...] | None:
+    async def _row_of_file(
+        self, image_id: str, deleted_at: float | None, *, favourite: bool = False
+    ) -> tuple[Any, ...] | None:
         """What a file is entered as; None for one that cannot be, which must not keep the others out."""
-        path = self._trashed_file(image_id) if deleted else self.file(image_id)
+        path = self.file(image_id) if deleted_at is None else self._trashed_file(image_id)
         try:
             image = await asyncio.to_thread(image_from_file, path)
             if image is None:
                 return None
             image.favourite = favourite
-            return _row(image, time.time() if deleted else None)
+            return _row(image, deleted_at)
         except Exception as error:  # by its name alone: the message may hold the prompt, which stays out of logs
             log.warning("%s is left out of the gallery: %s", path.name, type(error).__name__)
             return None

@@ -79,9 +79,9 @@ class Bonsai:
 
     def _connection(self, transport: httpx2.AsyncBaseTransport | None) -> httpx2.AsyncClient:
         # What goes to this machine must not pass through its proxy, which macOS has for all programs at once.
-        proxied = not is_loopback(httpx2.URL(self._url).host)
+        direct = {"http://": None, "https://": None} if is_loopback(httpx2.URL(self._url).host) else None
         return httpx2.AsyncClient(
-            base_url=self._url, headers=self._headers, timeout=30, transport=transport, trust_env=proxied
+            base_url=self._url, headers=self._headers, timeout=30, transport=transport, mounts=direct
         )
 
     async def _answers(self, client: httpx2.AsyncClient) -> bool:
@@ -107,6 +107,11 @@ class Bonsai:
             await self._stack.enter_async_context(app.router.lifespan_context(app))
         except FolderInUseError as error:
             raise ToolError(_IN_USE.format(folder=settings.output)) from error
+        except OSError as error:
+            message = (
+                f"Pictures cannot be kept in {settings.output}: {error.strerror}; set BONSAI_OUTPUT to another folder."
+            )
+            raise ToolError(message) from error
         self._url = DEFAULT_URL  # only a name now: requests do not leave this process
         return await self._stack.enter_async_context(self._connection(httpx2.ASGITransport(app=app)))
 

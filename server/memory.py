@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 import psutil
@@ -11,6 +12,8 @@ from .events import EventHub
 from .schemas import Memory
 from .settings import Settings
 from .worker import Worker
+
+log = logging.getLogger("bonsai.memory")
 
 _BUSY = ("starting", "busy", "unresponsive")
 
@@ -57,7 +60,10 @@ class MemoryMonitor:
     async def publish_forever(self) -> None:
         while True:
             self._changed.clear()
-            self._events.publish("memory", self.snapshot().model_dump(), replay=False)
+            try:
+                self._events.publish("memory", self.snapshot().model_dump(), replay=False)
+            except (OSError, psutil.Error):  # for a moment; pages take silence for a lost connection
+                log.warning("the memory in use cannot be read", exc_info=True)
             busy = self._worker.state in _BUSY
             period = self._settings.memory_busy_s if busy else self._settings.memory_idle_s
             try:

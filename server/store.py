@@ -26,6 +26,7 @@ NAME = ".bonsai.sqlite3"
 VERSION = 1
 _SALVAGED = "salvaged_favourites"
 _PATIENCE_MS = 100  # with another program that writes; meanwhile the event loop does nothing else
+_IN_ORDER = "checkpoint_fullfsync=1"  # on macOS fsync alone does not keep the order of what is written
 _SCHEMA = """
 CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -75,14 +76,14 @@ class Store:
             self._connection = self._open()
             self.set_preference(_SALVAGED, json.dumps(favourites))
         self._reader = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+        self._reader.execute(f"PRAGMA {_IN_ORDER}").fetchall()
         self._reader_lock = threading.Lock()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=2)
         try:
             # automatic checkpoints would wait for the disk inside a request
-            # checkpoint_fullfsync: on macOS fsync alone does not keep the order of what is written
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", "checkpoint_fullfsync=1"):
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", _IN_ORDER):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("the file is damaged")

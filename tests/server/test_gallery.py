@@ -195,7 +195,18 @@ def test_the_index_knows_how_old_trash_is(gallery: Gallery) -> None:
     add(gallery, new_id(1), "unloved")
     asyncio.run(gallery.delete(new_id(1)))
     gallery._store.execute("UPDATE images SET deleted_at = ?", (time.time() - 8 * 86_400,))
+    asyncio.run(gallery.rebuild())
     assert asyncio.run(gallery.purge()) == 1
+
+
+def test_trash_that_cannot_be_read_goes_in_time_as_well(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gallery.trash / f"{new_id(1)}.png").write_bytes(b"damaged")
+    asyncio.run(gallery.rebuild())
+    assert asyncio.run(gallery.purge()) == 0
+    later = time.time() + 8 * 86_400
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert asyncio.run(gallery.purge()) == 1
+    assert list(gallery.trash.iterdir()) == []
 
 
 def test_downloads_keep_as_much_of_the_recipe_as_asked_for(gallery: Gallery) -> None:

@@ -19,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from server.__main__ import _somebody_answers, address_of, build_parser, listen, read_settings
+from server.__main__ import address_of, build_parser, listen, read_settings
 from server.settings import Settings
 from tests.server.conftest import ROOT, ServerProcess, eventually
 from tests.server.fake_engine import GATE
@@ -271,12 +271,17 @@ def test_kept_connections_answer_at_once() -> None:
         assert listener.proto == socket.IPPROTO_TCP
 
 
-def test_whoever_listens_already_is_noticed() -> None:
+def test_whoever_listens_already_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On macOS the system alone would not: an address may be taken beside a program that listens on all of them."""
-    with listen("127.0.0.1", 0) as taken:
-        assert _somebody_answers(socket.AF_INET, taken.getsockname())
-        free = ("127.0.0.1", taken.getsockname()[1])
-    assert not _somebody_answers(socket.AF_INET, free)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(socket.socket, "bind", lambda *_: pytest.fail("nobody was noticed"))
+        port = taken.getsockname()[1]
+        for host in ("127.0.0.1", "0.0.0.0"):  # noqa: S104
+            with pytest.raises(SystemExit):
+                listen(host, port)
+            assert f"port {port} is in use" in capsys.readouterr().err
 
 
 def test_a_low_limit_of_open_files_is_raised() -> None:
