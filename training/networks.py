@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from itertools import pairwise
 from typing import Any, cast
 
@@ -91,12 +91,23 @@ class Generator(nn.Module):
         return cast(Tensor, out[0]).float()
 
 
+_calls: set[Hashable] = set()
+
+
 def compile_blocks(generator: Generator) -> None:
     """Compile each kind of block once a batch size; all blocks of a kind, and all generators, share the code."""
     allow_recompiling()
     blocks = [*generator.transformer.transformer_blocks, *generator.transformer.single_transformer_blocks]
     for block in [*blocks, *generator.text.layers]:
         block.compile(dynamic=False)
+    _calls.clear()
+
+
+def is_first(call: Hashable) -> bool:
+    """Whether this kind of call is the first since blocks were compiled, so that it compiles them for its shapes."""
+    first = call not in _calls
+    _calls.add(call)
+    return first
 
 
 def allow_recompiling() -> None:

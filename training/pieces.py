@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .networks import allow_recompiling, autocast
+from .networks import allow_recompiling, autocast, is_first
 
 Result = TypeVar("Result")
 _CRUMB = 2  # samples: fewer are not worth a thread of their own
@@ -30,7 +30,11 @@ def in_pieces(compute: Callable[..., Result], piece: int | None, *tensors: Tenso
             return compute(*part)
 
     workers = min(torch.get_num_threads(), len(parts))
-    return list(map(computed, parts) if workers == 1 else _pool(workers).map(computed, parts))
+    if workers == 1:
+        return list(map(computed, parts))
+    if is_first((graded, tuple(tensor.shape for tensor in parts[0]))):  # two threads that compile may crash torch
+        return [_pool(workers).submit(computed, part).result() for part in parts]
+    return list(_pool(workers).map(computed, parts))
 
 
 def evaluated(velocity: Callable[..., Tensor], piece: int | None) -> Callable[..., Tensor]:

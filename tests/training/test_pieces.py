@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from training import networks  # noqa: E402
 from training.pieces import backward, evaluated, imitated, in_pieces  # noqa: E402
 
 
@@ -76,3 +77,17 @@ def test_few_samples_are_shared_out_over_the_cores(threads: int) -> None:
     assert sizes(3, 4) == ([3] if threads == 1 else [2, 1])
     assert sizes(24, 4) == [4] * 6
     assert sizes(9, None) == [9]
+
+
+def test_the_first_call_of_a_kind_is_made_by_one_thread_at_a_time() -> None:
+    """It compiles; two threads that do so at once have crashed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    networks._calls.clear()
+    try:
+        alone, both = threading.Barrier(2), threading.Barrier(2)
+        with pytest.raises(threading.BrokenBarrierError):
+            in_pieces(lambda _: alone.wait(timeout=0.2), 2, torch.zeros(4, 9))
+        in_pieces(lambda _: both.wait(timeout=30), 2, torch.zeros(4, 9))
+    finally:
+        torch.set_num_threads(before)
