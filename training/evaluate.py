@@ -2,8 +2,8 @@
 
 Full precision, plain rounding, ternary and binary, each at 2, 4 and 8 steps. The noise of a drawing depends on the
 seed and the prompt's place alone, so all models draw from the same. Verdicts go to a file one by one, another one for
-other weights or another judge; what is there is not drawn again. Drawing is for `drawing`, tables and figures are for
-`report`.
+another model, other weights or another judge; what is there is not drawn again. Drawing is for `drawing`, tables and
+figures are for `report`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from PIL import Image
 
 from bonsai_mlx import blas
 
-from .options import Options
+from .options import VARIANTS, Options
 from .run import Paused, Run
 
 if TYPE_CHECKING:
@@ -93,16 +93,20 @@ def evaluate(run: Run, runner: str, models: Sequence[str] = MODELS, steps: Seque
 
 
 class Results:
-    """The verdicts so far, in a file that grows by a line a picture."""
+    """The verdicts so far, in a file for each model that grows by a line a picture."""
 
     def __init__(self, run_folder: Path) -> None:
-        self._path = run_folder / FOLDER / f"results-{_weights_digest(run_folder)}-{_rules_digest()}.jsonl"
-        self._path.parent.mkdir(exist_ok=True)
+        folder, rules = run_folder / FOLDER, _rules_digest()
+        folder.mkdir(exist_ok=True)
+        self._paths = {
+            model: folder / f"{model}-{_weights_digest(run_folder, model)}-{rules}.jsonl" for model in MODELS
+        }
         self.outcomes: dict[Case, Outcome] = {}
-        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else ():
-            values = json.loads(line)
-            case = Case(**values.pop("case"))
-            self.outcomes[case] = Outcome(case, **values)
+        for path in self._paths.values():
+            for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+                values = json.loads(line)
+                case = Case(**values.pop("case"))
+                self.outcomes[case] = Outcome(case, **values)
 
     def has(self, case: Case, runner: str, text: str) -> bool:
         """Whether the case, with this prompt, is judged; a drawing by torch does not stand in for the engine's."""
@@ -110,16 +114,19 @@ class Results:
         return found is not None and found.text == text and (found.runner == "engine" or runner == "torch")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep verdicts."""
-        with self._path.open("a", encoding="utf-8") as file:
+        """Keep verdicts on pictures of one model."""
+        (model,) = {outcome.case.model for outcome in outcomes}
+        with self._paths[model].open("a", encoding="utf-8") as file:
             for outcome in outcomes:
                 self.outcomes[outcome.case] = outcome
                 file.write(json.dumps(asdict(outcome)) + "\n")
 
 
-def _weights_digest(run_folder: Path) -> str:
-    """Of all of the run's weights: verdicts are of the models that drew."""
-    return _digest(run_folder.glob("*.safetensors"))
+def _weights_digest(run_folder: Path, model: str) -> str:
+    """Of the weights that draw a model's pictures: its verdicts outlive a change of another model."""
+    own = f"packed-{model}" if model in VARIANTS else "student"  # rounded ones are made from the student
+    paths = (run_folder / f"{name}.safetensors" for name in (own, "text", "vae"))
+    return _digest(path for path in paths if path.is_file())
 
 
 def _rules_digest() -> str:

@@ -77,7 +77,12 @@ def test_a_verdict_counts_for_its_prompt_its_weights_and_its_judge_alone(
     with monkeypatch.context() as patch:
         patch.setattr(evaluate_module, "RULES", ("judge", "segmentation"))
         assert not Results(tmp_path).has(case, "engine", "a red circle")
+    (tmp_path / "packed-binary.safetensors").write_bytes(b"another model")
+    assert Results(tmp_path).has(case, "engine", "a red circle")
     (tmp_path / "packed-ternary.safetensors").write_bytes(b"two")
+    assert not Results(tmp_path).has(case, "engine", "a red circle")
+    (tmp_path / "packed-ternary.safetensors").write_bytes(b"one")
+    (tmp_path / "vae.safetensors").write_bytes(b"another decoder")
     assert not Results(tmp_path).has(case, "engine", "a red circle")
 
 
