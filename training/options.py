@@ -207,7 +207,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "guidance": 13.0,
             "steps": 25.0,
             "ternary": 36.0,
-            "binary": 44.0,
+            "binary": 64.0,
             "decoder": 8.0,
         },
     },
