@@ -62,7 +62,7 @@ def write_report(run: Run) -> None:
     _draw_figures(run, runner, folder / PICTURES)
     tables = {
         "scores": scores_section(scores, run.options.sample_steps),
-        "steps": steps_section(scores),
+        "steps": steps_section(scores, run.options.sample_steps),
         "judge": judge_section(prompts(run.options.prompts)),
         "varieties": varieties_section(varieties),
         "sizes": sizes_section(run),
@@ -140,14 +140,15 @@ def _kept(score: Score, whole: Score) -> str:
     return f"{share:.1%} ± {math.hypot(score.error, share * whole.error) / whole.share:.1%}"
 
 
-def steps_section(scores: dict[tuple[str, int, str], Score]) -> str:
-    """Overall scores, steps across."""
-    missing = Score(float("nan"), 0.0)
+def steps_section(scores: dict[tuple[str, int, str], Score], shown: int) -> str:
+    """Overall scores, steps across; then the categories at each number of steps but `shown`."""
+    missing, numbers = Score(float("nan"), 0.0), sorted(STEPS)
     rows = [
-        [_NAMES[model], *(str(scores.get((model, steps, "overall"), missing)) for steps in sorted(STEPS))]
-        for model in MODELS
+        [_NAMES[model], *(str(scores.get((model, steps, "overall"), missing)) for steps in numbers)] for model in MODELS
     ]
-    return table(["overall", *(f"{steps} steps" for steps in sorted(STEPS))], rows)
+    parts = [table(["overall", *(f"{steps} steps" for steps in numbers)], rows)]
+    parts += [f"At {steps} steps:\n\n{scores_section(scores, steps)}" for steps in numbers if steps != shown]
+    return "\n\n".join(parts)
 
 
 def judge_section(asked: dict[str, list[Prompt]]) -> str:

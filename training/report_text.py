@@ -32,11 +32,11 @@ def facts(options: Options, progress: Mapping[str, Mapping[str, Any]]) -> dict[s
 
 
 _FIGURES = """\
-Share of pictures that show what the prompt says, at {sample_steps} steps. {prompts} prompts of each category, and sixty
-free ones as people write them; three seeds each (one for plain rounding). What the six categories ask for (pairs,
-counts, colours, a thing on a ground) never occurs in training, but for things alone on a ground that is not named, most
-of "single". Of the free prompts only the sentences are kept out, those of three words and more, not what they speak of.
-± is one standard error; rewordings and other grounds of what is asked for count as one.
+Share of pictures that show what the prompt says, at {sample_steps} steps: {prompts} prompts of each category and sixty
+free ones as people write them, three seeds each. What the six categories ask for (pairs, counts, colours, a thing on a
+ground) never occurs in training, except a thing alone on a ground that is not named, which is most of "single". Of the
+free prompts only the sentences are kept out, those of three words and more, not what they speak of. ± is one standard
+error; rewordings and other grounds of what is asked for count as one.
 
 {scores}
 """
