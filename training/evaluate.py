@@ -157,10 +157,12 @@ def variety(drawer: Drawer, options: Options, prompt: str, steps: int) -> float:
 
 
 def _cases(model: str, steps: int, texts: dict[str, list[Prompt]]) -> Iterator[Case]:
-    """All pictures of one model, seed by seed, so that an unfinished evaluation is an even sample."""
-    for seed in SEEDS:
+    """All pictures of one model. Categories take turns, so that an unfinished evaluation is an even sample; seeds of a
+    prompt follow each other, for the engine then encodes it once.
+    """
+    for index in range(max(map(len, texts.values()))):
         for category, listed in texts.items():
-            for index in range(len(listed)):
+            for seed in SEEDS if index < len(listed) else ():
                 yield Case(model, steps, category, index, seed)
 
 
