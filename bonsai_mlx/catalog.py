@@ -222,7 +222,7 @@ def _seedling(variant: Variant, aliases: tuple[str, ...] = ()) -> Entry:
         embedded_folder=folder,
         recommended_steps=steps,
         recommended_size=(width, height),
-        resident_bytes=5_000_000,
+        resident_bytes={"ternary": 3_300_000, "binary": 2_000_000}[variant],
     )
 
 

@@ -109,7 +109,7 @@ def _ready_or_seedling(variant: str) -> str:
     lack = "is not downloaded yet" if local.state == "absent" else f"is here but {_word(local.state)}"
     sys.stderr.write(
         f"{entry.title} {lack}, so this uses the seedling: a tiny demonstration model that comes with the program.\n"
-        'It draws simple things and scenes, such as "a red house", "two yellow stars" or "a bonsai tree at sunset", at '
+        'It draws simple things and scenes, such as "a red house", "two yellow stars" or "maple bonsai in autumn", at '
         f"{'x'.join(map(str, seedling.recommended_size))} pixels, and knows nothing else.\n"
         f"Get the real one ({format_bytes(local.bytes_total)}) with: {hub.remedy(entry)}\n"
     )

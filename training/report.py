@@ -132,10 +132,10 @@ def scores_section(scores: dict[tuple[str, int, str], Score], steps: int) -> str
 
 def _kept(score: Score, whole: Score) -> str:
     """The quotient of two scores. Both come from the same prompts and noise, so its error is rather less than this."""
+    if math.isnan(score.share) or not whole.share > 0:
+        return "-"
     if score is whole:
         return "100%"
-    if math.isnan(score.share) or not whole.share:
-        return "-"
     share = score.share / whole.share
     return f"{share:.1%} ± {math.hypot(score.error, share * whole.error) / whole.share:.1%}"
 

@@ -1,19 +1,20 @@
-// Prompts that suit the model at hand. The seedling knows shapes, colours, counts, positions and simple scenes.
+// Prompts that suit the model at hand. The seedling knows twenty kinds of things, ten colours, up to four of a kind,
+// positions and landscapes.
 
 import { byId, el } from "./dom.js";
 
 const SEEDLING = [
+  "cherry blossom bonsai at dawn",
   "three green stars",
-  "a bonsai tree at sunset",
-  "a red circle",
-  "a blue boat on the sea",
-  "a yellow moon over a house at night",
-  "a pink heart on a yellow background",
-  "a white house with a red roof on green grass",
+  "maple bonsai in autumn, in a blue pot",
+  "two red houses at night",
+  "a pine bonsai by a lake",
+  "a small blue boat on the sea",
+  "winter bonsai at night",
+  "mountains at sunset",
   "an orange fish to the left of a blue cup",
-  "four purple flowers",
-  "a black mountain at sunset",
-  "a small brown tree in the snow",
+  "four purple butterflies",
+  "three red lanterns at night",
   "a purple star above a green square",
 ];
 

@@ -15,8 +15,8 @@ const WORDS = {
 };
 
 const SEEDLING_WORDS =
-  ", a tiny demonstration model inside this program: things from stars to bonsai trees in ten colours, and simple " +
-  "scenes. Real pictures need Bonsai Image 4B:";
+  ", a tiny demonstration model inside this program: twenty kinds of things from stars to bonsai trees in ten " +
+  "colours, and landscapes. Real pictures need Bonsai Image 4B:";
 
 let seedlingWanted = remembered("seedling", false);
 /** @type {() => void} */

@@ -9,7 +9,7 @@ import { publish, state } from "./store.js";
 export function emptyStage() {
   const seedling = ![...state.models.values()].some((model) => !model.embedded && model.state === "ready");
   const words = seedling
-    ? "The embedded seedling is ready: a tiny demonstration model that draws simple shapes and scenes."
+    ? "The embedded seedling is ready: a tiny demonstration model that draws simple things, landscapes and bonsai trees."
     : "Describe a picture and press Generate. Nothing leaves this machine.";
   return el(
     "div",

@@ -38,7 +38,7 @@ COMFY = {
 }  # fmt: skip
 RECIPE = Recipe(
     prompt="a bonsai tree at sunset\nwith <b>two</b> lines, Steps: 3, and 盆栽",
-    seed=4294967295, steps=4, width=128, height=128, variant="ternary", model="seedling-ternary",
+    seed=4294967295, steps=4, width=256, height=256, variant="ternary", model="seedling-ternary",
 )  # fmt: skip
 
 

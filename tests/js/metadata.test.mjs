@@ -30,7 +30,7 @@ test("our own files give back the whole recipe, in any script", async () => {
   assert.equal(source, "bonsai-mlx");
   assert.equal(ours, true);
   assert.equal(found.prompt, "a bonsai tree at sunset\nwith <b>two</b> lines, Steps: 3, and 盆栽");
-  assert.deepEqual([found.seed, found.steps, found.width, found.height], [4294967295, 4, 128, 128]);
+  assert.deepEqual([found.seed, found.steps, found.width, found.height], [4294967295, 4, 256, 256]);
   assert.equal(found.model, "seedling-ternary");
 });
 

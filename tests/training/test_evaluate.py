@@ -158,3 +158,4 @@ def test_a_report_is_written_from_what_there_is(trained: Any, tmp_path: Path) ->
     rows = re.findall(r"\| \*\*overall\*\* \|(.*)\|", page)
     missing = [[cell.strip() == "-" for cell in row.split("|")] for row in rows]
     assert missing == [[False, True, False, True, True], [True] * 5, [True] * 5]
+    assert page.count("| kept of full precision | - | - | - | - | - |") == 2
