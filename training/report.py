@@ -51,6 +51,9 @@ class Score(NamedTuple):
         return "-" if math.isnan(self.share) else f"{self.share:.3f} ± {self.error:.3f}"
 
 
+_MISSING = Score(float("nan"), 0.0)
+
+
 def write_report(run: Run) -> None:
     """The stage "report": `report/seedling.md`, `report/seedling/*` and the model card `report/README.md`."""
     folder = run.folder / REPORT
@@ -61,6 +64,7 @@ def write_report(run: Run) -> None:
     varieties = _varieties(run, runner)
     _draw_figures(run, runner, folder / PICTURES)
     tables = {
+        "headline": headline(scores, run.options.sample_steps),
         "scores": scores_section(scores, run.options.sample_steps),
         "steps": steps_section(scores, run.options.sample_steps),
         "judge": judge_section(prompts(run.options.prompts)),
@@ -116,18 +120,30 @@ def _asked(listed: Mapping[str, Sequence[Prompt]]) -> dict[tuple[str, int], Hash
     }
 
 
+def headline(scores: dict[tuple[str, int, str], Score], steps: int) -> str:
+    """What is kept of full precision, in a sentence."""
+    kept = dict(zip(MODELS, _kept_shares(scores, steps), strict=True))
+    return (
+        f"Of what full precision gets right, ternary weights keep {kept['ternary']} and binary ones {kept['binary']}; "
+        f"rounding without training keeps {kept['rounded-ternary']} and {kept['rounded-binary']}."
+    )
+
+
 def scores_section(scores: dict[tuple[str, int, str], Score], steps: int) -> str:
     """Categories down, models across, at one number of steps; then what is kept of full precision."""
     categories = list(dict.fromkeys(category for _, _, category in scores if category not in (FREE, "overall")))
-    missing = Score(float("nan"), 0.0)
     rows = [
         [f"**{category}**" if category == "overall" else category]
-        + [str(scores.get((model, steps, category), missing)) for model in MODELS]
+        + [str(scores.get((model, steps, category), _MISSING)) for model in MODELS]
         for category in (*categories, "overall", FREE)
     ]
-    overall = [scores.get((model, steps, "overall"), missing) for model in MODELS]
-    rows.append(["kept of full precision", *(_kept(score, overall[0]) for score in overall)])
+    rows.append(["kept of full precision", *_kept_shares(scores, steps)])
     return table(["", *(_NAMES[model] for model in MODELS)], rows)
+
+
+def _kept_shares(scores: dict[tuple[str, int, str], Score], steps: int) -> list[str]:
+    overall = [scores.get((model, steps, "overall"), _MISSING) for model in MODELS]
+    return [_kept(score, overall[0]) for score in overall]
 
 
 def _kept(score: Score, whole: Score) -> str:
@@ -142,9 +158,10 @@ def _kept(score: Score, whole: Score) -> str:
 
 def steps_section(scores: dict[tuple[str, int, str], Score], shown: int) -> str:
     """Overall scores, steps across; then the categories at each number of steps but `shown`."""
-    missing, numbers = Score(float("nan"), 0.0), sorted(STEPS)
+    numbers = sorted(STEPS)
     rows = [
-        [_NAMES[model], *(str(scores.get((model, steps, "overall"), missing)) for steps in numbers)] for model in MODELS
+        [_NAMES[model], *(str(scores.get((model, steps, "overall"), _MISSING)) for steps in numbers)]
+        for model in MODELS
     ]
     parts = [table(["overall", *(f"{steps} steps" for steps in numbers)], rows)]
     parts += [f"At {steps} steps:\n\n{scores_section(scores, steps)}" for steps in numbers if steps != shown]

@@ -63,6 +63,8 @@ This page is written by `scripts/train_seedling.py` (preset `{preset}`, seed {se
 
 ## Results
 
+{headline} PrismML's figures for its 4B model, on other tests, are about 94% and 88%.
+
 """
     + _FIGURES
     + """

@@ -117,6 +117,13 @@ def test_overall_is_the_mean_of_the_categories_without_the_free_prompts() -> Non
     assert "| kept of full precision | 100% | - |" in text
 
 
+def test_the_headline_says_what_is_kept() -> None:
+    outcomes = [_outcome("single", index, 0, index < 8) for index in range(10)]
+    outcomes += [_outcome("single", index, 0, index < 6, "ternary") for index in range(10)]
+    words = report.headline(report.score_table(outcomes), 4)
+    assert re.search(r"ternary weights keep 75\.0% ± \d+\.\d% and binary ones -;", words)
+
+
 def test_noise_depends_on_seed_and_prompt_alone() -> None:
     options = preset("smoke")
     assert np.array_equal(noise(options, 1, 2), noise(options, 1, 2))
