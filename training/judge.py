@@ -18,7 +18,7 @@ from .palette import COLOURS, NAMES, TINTS, contrast_accent, ground
 from .recognition import Seen, recognise
 from .render import render
 from .scene import Scene, Subject
-from .segmentation import Pixels, Region, ground_colour, is_plain, pixels_of, readings, regions
+from .segmentation import Pixels, Region, ground_colour, is_plain, is_rough, pixels_of, readings, regions
 
 EXTRA = 0.74  # the likeness at which something that nobody asked for counts as there
 SURE = 0.85  # the same in a landscape where nothing was asked for: shores and rocks look like something by chance
@@ -44,6 +44,8 @@ class Verdict:
 def judge(image: Image.Image, prompt: Prompt) -> Verdict:
     """Whether the picture (RGB, square) shows what the prompt asks for."""
     pixels, expected = pixels_of(image), prompt.expected
+    if is_rough(pixels):
+        return Verdict(False, "it is noise")
     for wrong in (_place(pixels, expected), _ground(pixels, expected.ground)):
         if wrong:
             return Verdict(False, wrong)

@@ -172,7 +172,7 @@ def judge_section(asked: dict[str, list[Prompt]]) -> str:
     """Whether the judge is right, category by category."""
     trusts = {category: trust(listed) for category, listed in asked.items()}
     rows = [[category, *(f"{share:.1%}" for share in found)] for category, found in trusts.items()]
-    return table(["passed", "clean", "shaky", "clean, with another caption of the category"], rows)
+    return table(["passed", "clean", "shaky", "clean, with another caption of the category", "scrambled"], rows)
 
 
 def varieties_section(varieties: dict[str, dict[str, float]]) -> str:

@@ -92,7 +92,7 @@ draws the same pictures on a GPU, up to the rounding of bfloat16 (in float32 the
 A program judges: it finds the things in a picture, compares their outlines with those of drawings by the training's own
 code, and asks for number, colours, relation, ground and landscape. It is tried on drawings that show exactly what a
 prompt says, one for each prompt: clean, drawn by a shaky hand (points off by three pixels, neighbours alike, and
-noise), and beside a caption that belongs to another drawing:
+noise), beside a caption that belongs to another drawing, and cut into pieces of four pixels in any order:
 
 {judge}
 

@@ -16,6 +16,8 @@ Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float64]  # [height, width, 3], 0 to 255
 GRID = 32  # side of a region's normalised silhouette
 SPECK = 0.0028  # share of the picture below which a region is dirt: half the smallest thing ever drawn
+PATCH = 8  # pixels
+ROUGH = 6.0  # levels by which half of the patches vary, at least: drawings stay below 5, however shaky their lines
 DARK = 72  # median brightness of a night sky, at most
 GREY = np.array([0.299, 0.587, 0.114])
 
@@ -65,6 +67,13 @@ class Region:
 def pixels_of(picture: Image.Image) -> Pixels:
     """A picture as numbers, [height, width, 3]."""
     return np.asarray(picture.convert("RGB"), np.float64)
+
+
+def is_rough(pixels: Pixels) -> bool:
+    """Whether most small patches are of many colours: noise, not a drawing."""
+    count = len(pixels) // PATCH
+    patches = pixels[: count * PATCH, : count * PATCH].reshape(count, PATCH, count, PATCH, 3)
+    return bool(np.median(patches.std(axis=(1, 3)).mean(-1)) > ROUGH)
 
 
 def is_plain(pixels: Pixels) -> bool:

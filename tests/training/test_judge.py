@@ -12,7 +12,7 @@ from training.expectations import Expectation, Prompt, Thing
 from training.judge import judge
 from training.render import render
 from training.scene import Place, Scene, Subject
-from training.segmentation import filled, grown, is_plain, label, pixels_of, shrunk
+from training.segmentation import filled, grown, is_plain, is_rough, label, pixels_of, shrunk
 from training.validation import shaky, trust
 
 
@@ -30,6 +30,7 @@ def test_clean_drawings_pass_and_others_do_not(category: str) -> None:
     assert found.right == 1
     assert found.shaken >= 0.9
     assert found.shuffled < 0.2  # two prompts may ask for the same pair
+    assert found.scrambled == 0
 
 
 def test_it_is_strict_on_number_kind_colour_relation_and_ground() -> None:
@@ -55,6 +56,17 @@ def test_a_little_blur_and_noise_is_forgiven() -> None:
     pixels = np.asarray(_drawn(prompt).resize((128, 128)).resize((256, 256)), np.float64)
     noisy = np.clip(pixels + np.random.default_rng(0).normal(0, 5, pixels.shape), 0, 255).astype(np.uint8)
     assert judge(Image.fromarray(noisy), prompt).passed
+
+
+@pytest.mark.parametrize("grain", [1, 4, 12])
+def test_noise_is_no_drawing_of_anything(grain: int) -> None:
+    """Nor is it a landscape in which a thing may be found by chance."""
+    for seed, kind in enumerate(("boat", "house", "cup", "cloud", "butterfly", "circle")):
+        coarse = np.random.default_rng(seed).integers(0, 255, (256 // grain, 256 // grain, 3), np.uint8)
+        picture = Image.fromarray(coarse).resize((256, 256), Image.Resampling.BICUBIC)
+        assert judge(picture, _prompt(Thing(kind))).reason == "it is noise"
+    for prompt in prompts.held_out("two", 6):
+        assert not is_rough(pixels_of(shaky(_drawn(prompt), 1)))
 
 
 def test_landscapes_are_recognised() -> None:
