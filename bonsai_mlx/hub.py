@@ -26,7 +26,7 @@ from . import catalog
 from .catalog import CheckpointFile, Entry
 from .errors import CheckpointError, DownloadError
 from .hub_progress import DownloadProgress, Progress, finished
-from .hub_store import Manifest, Store, cache_store, cached_commits, commit_of, folder_store, linked_files
+from .hub_store import Manifest, Store, cache_store, cached_commits, commit_of, file_size, folder_store, linked_files
 from .units import user_path
 
 __all__ = [
@@ -146,11 +146,11 @@ def _status_of(entry: Entry, store: Store) -> LocalStatus:
         other = f"{store.root} holds {manifest.repo}"
         return LocalStatus("absent", None, 0, entry.bytes_total, (other,))
     files = manifest.files if manifest else _expected_files(entry, store)
-    sizes = {file: _size(store.file(file.path)) for file in files}
+    sizes = {file: file_size(store.file(file.path)) for file in files}
     missing = [file for file in files if sizes[file] is None]
     wrong = [file for file in files if sizes[file] == 0 or (file.digest and sizes[file] not in (None, file.size))]
     present = sum(size or 0 for size in sizes.values())
-    present += sum(min(_size(store.partial(file.digest)) or 0, file.size) for file in missing if file.digest)
+    present += sum(min(file_size(store.partial(file.digest)) or 0, file.size) for file in missing if file.digest)
     problems = [f"{store.file(file.path)} has {sizes[file]} bytes instead of {file.size}" for file in wrong]
     problems += [f"{store.file(file.path)} is missing" for file in missing]
     state: State = "damaged" if wrong else "ready" if not missing else "partial" if present else "absent"
@@ -183,10 +183,6 @@ def _embedded_status(folder: Path) -> LocalStatus:
     problems = tuple(f"{folder / path} is missing" for path in missing)
     state: State = "partial" if missing else "ready"
     return LocalStatus(state, folder, total, total, problems, verified=not missing)
-
-
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
 
 
 def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> int:

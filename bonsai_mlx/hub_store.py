@@ -45,11 +45,8 @@ class Manifest:
 
     def is_verified(self, file: CheckpointFile, store: Store) -> bool:
         """True if `file` is in its place and has not been touched since it was hashed and found right."""
-        path = store.file(file.path)
-        if not path.is_file():
-            return False
-        stat = path.stat()
-        return stat.st_size == file.size and self.verified.get(file.path) == stat.st_mtime_ns
+        stat = file_stat(store.file(file.path))
+        return stat is not None and (stat.st_size, stat.st_mtime_ns) == (file.size, self.verified.get(file.path))
 
     def keep_verified(self, previous: Manifest) -> None:
         """Take over from an earlier manifest of the same place what it knows of the files that are still the same."""
@@ -125,8 +122,7 @@ class Store:
         for place in (*places, *self._neighbours(file.digest)):
             if (
                 os.access(place, os.R_OK)  # another user's may be closed to this one
-                and place.is_file()
-                and place.stat().st_size == file.size
+                and file_size(place) == file.size
                 and place.resolve() != self.file(file.path).resolve()
             ):
                 yield place.resolve()
@@ -158,13 +154,13 @@ class Store:
     def bytes_to_store(self, file: CheckpointFile) -> int:
         """How much of the disk having `file` is going to take: nothing if it is here or can be shared."""
         existing = self.existing(file)
-        if existing and existing.stat().st_size == file.size:
+        if existing and file_size(existing) == file.size:
             return 0
         device = _existing_parent(self.root).stat().st_dev
-        if any(donor.stat().st_dev == device for donor in self.donors(file)):
+        donors = (file_stat(donor) for donor in self.donors(file))
+        if any(donor and donor.st_dev == device for donor in donors):
             return 0
-        partial = self.partial(file.digest)
-        return max(0, file.size - (partial.stat().st_size if partial.exists() else 0))
+        return max(0, file.size - (file_size(self.partial(file.digest)) or 0))
 
     def remove_leftovers(self) -> None:
         """Delete partial and shared files that no download is going to finish."""
@@ -198,6 +194,20 @@ def _existing_parent(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
 
 
+def file_stat(path: Path) -> os.stat_result | None:
+    """What there is to know of the file at `path`; None if there is none, or if a download takes it away just now."""
+    if path.is_file():
+        with suppress(FileNotFoundError):
+            return path.stat()
+    return None
+
+
+def file_size(path: Path) -> int | None:
+    """The bytes of the file at `path`; None as for `file_stat`."""
+    stat = file_stat(path)
+    return None if stat is None else stat.st_size
+
+
 def cache_folder() -> Path:
     """The Hugging Face cache: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub."""
     return Path(constants.HF_HUB_CACHE)
@@ -226,9 +236,15 @@ def cached_commits(repo: str, revision: str) -> list[str]:
     """The commits of a repository of which the cache has anything: the one `revision` stands for, then the newest."""
     folder = repository_folder(repo)
     found = [path for path in (folder / "snapshots").glob("*") if is_commit(path.name)]  # Finder leaves files there
-    snapshots = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    snapshots = sorted(found, key=_modified, reverse=True)
     commits, wanted = [path.name for path in snapshots], commit_of(repo, revision)
     return [commit for commit in commits if commit == wanted] + [commit for commit in commits if commit != wanted]
+
+
+def _modified(folder: Path) -> float:
+    with suppress(FileNotFoundError):  # deleted just now
+        return folder.stat().st_mtime
+    return 0.0
 
 
 def commit_of(repo: str, revision: str) -> str:
@@ -243,8 +259,9 @@ def linked_files(store: Store) -> dict[str, CheckpointFile]:
     found = {}
     for link in store.root.rglob("*") if store.blobs else ():
         path, digest = link.relative_to(store.root).as_posix(), link.readlink().name if link.is_symlink() else ""
-        if is_needed(path) and is_digest(digest) and link.is_file():
-            found[path] = CheckpointFile(path, link.stat().st_size, digest)
+        size = file_size(link) if is_needed(path) and is_digest(digest) else None
+        if size is not None:
+            found[path] = CheckpointFile(path, size, digest)
     return found
 
 

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -346,6 +348,30 @@ def test_asking_loads_neither_mlx_nor_an_http_client() -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (finished.stdout, finished.stderr) == ("set()\n", "")
+
+
+def test_asking_while_a_download_moves_its_files(server: FakeHub) -> None:
+    """A partial file may go to its place between the look whether it is there and the one how large it is."""
+    entry = pinned_entry(server)
+    stop_within(hub.download(entry), TEXT_ENCODER)
+    partial, asked = partial_of(server, TEXT_ENCODER), Event()
+    arrived = partial.stat().st_size
+
+    def move_to_and_fro() -> None:
+        while not asked.is_set():
+            partial.rename(partial.with_suffix(".elsewhere"))
+            partial.with_suffix(".elsewhere").rename(partial)
+
+    with ThreadPoolExecutor(1) as pool:
+        moved = pool.submit(move_to_and_fro)
+        try:
+            states = {hub.status(entry).state for _ in range(600)}
+            left = {hub.bytes_to_download(entry) for _ in range(600)}
+        finally:
+            asked.set()
+        moved.result()
+    assert states == {"partial"}
+    assert left <= {300_000, 300_000 - arrived}
 
 
 @pytest.mark.parametrize("name", ["nothing", "./nothing", "/no/such/folder"])

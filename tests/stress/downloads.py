@@ -65,13 +65,14 @@ def _kill(server: FakeHub, rng: random.Random, cache: Path, sums: dict[str, int]
     """kill -9 after some number of bytes; the folder is looked at all the while."""
     server.faults = {path: Fault(chunk_delay_s=0.005) for path in _LARGE}
     enough = rng.randrange(50_000, size_of(server.repos[TERNARY]) - 20_000)  # the first files are in place by then
-    process = start_script(server, cache, TERNARY, "--json")
     deadline = time.monotonic() + _KILL_WITHIN_S
-    while server.bytes_served < enough and process.poll() is None and time.monotonic() < deadline:
-        _look(server, sums)
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    with start_script(server, cache, TERNARY, "--json") as process:
+        try:
+            while server.bytes_served < enough and process.poll() is None and time.monotonic() < deadline:
+                _look(server, sums)
+                time.sleep(0.01)
+        finally:
+            process.kill()
     return process.returncode == -9
 
 
