@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from .entries import filters, image_from_file, image_of_row, row_of
 from .errors import ApiError, not_found
 from .events import EventHub
 from .files import ids_in, move, read_file, sweep, write_disposable
@@ -31,11 +32,6 @@ _INSERT = """INSERT OR REPLACE INTO images (id, created_at, search, favourite, g
 
 _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
                 ORDER BY created_at {1}, id {1} LIMIT 1"""
-
-
-def fold(text: str) -> str:
-    """How prompts and search words are compared: without regard to case."""
-    return text.casefold()
 
 
 def thumbnail_webp(picture: Any) -> bytes:
@@ -70,7 +66,7 @@ class Gallery:
 
     def add(self, image: Image) -> None:
         """Enter a new image, whose file is already there, and tell the pages."""
-        self._store.execute(_INSERT, _row(image))
+        self._store.execute(_INSERT, row_of(image))
         self._events.publish("image", image.model_dump())
 
     def get(self, image_id: str) -> Image:
@@ -80,7 +76,7 @@ class Gallery:
         )
         if not rows:
             raise not_found("image")
-        return _image(*rows[0])
+        return image_of_row(*rows[0])
 
     async def page(
         self,
@@ -92,13 +88,13 @@ class Gallery:
         group: str | None = None,
     ) -> ImagePage:
         """Newest first. Every word of `q` has to be in the prompt. `cursor` is the `next_cursor` of the page before."""
-        where, values = _filters(q, favourite, group)
+        where, values = filters(q, favourite, group)
         total = (await self._store.read(f"SELECT count(*) FROM images WHERE {where}", values))[0][0]  # noqa: S608
         if cursor is not None:
             where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, *cursor.split("~")]
         sql = f"SELECT data, favourite, created_at, id FROM images WHERE {where} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608, E501
         rows = await self._store.read(sql, [*values, limit + 1])
-        images = [_image(data, starred) for data, starred, _, _ in rows[:limit]]
+        images = [image_of_row(data, starred) for data, starred, _, _ in rows[:limit]]
         following = "~".join(rows[limit - 1][2:]) if len(rows) > limit else None
         return ImagePage(images=images, next_cursor=following, total=total)
 
@@ -282,7 +278,7 @@ class Gallery:
             if image is None:
                 return None
             image.favourite = favourite
-            return _row(image, deleted_at)
+            return row_of(image, deleted_at)
         except Exception as error:  # by its name alone: the message may hold the prompt, which stays out of logs
             log.warning("%s is left out of the gallery: %s", path.name, type(error).__name__)
             return None
@@ -290,80 +286,3 @@ class Gallery:
 
 def _listing(folder: Path) -> list[tuple[str, os.stat_result]]:
     return list(ids_in(folder))
-
-
-def image_from_file(path: Path) -> Image | None:
-    """What a file says of itself, for a lost index; None when it is no readable PNG file."""
-    from bonsai_mlx import metadata
-
-    try:
-        png, status = read_file(path), path.stat()
-        found = metadata.read(png)
-    except (OSError, ValueError):
-        log.warning("%s is not a readable PNG file and is left out of the gallery", path.name)
-        return None
-    recipe = found.recipe if found else None
-    fields = {
-        "prompt": found.prompt if found else "",
-        "seed": found.seed if found else None,
-        "steps": found.steps if found else None,
-        # bytes 16-24 of a PNG are the IHDR's width and height
-        "width": int.from_bytes(png[16:20], "big"),
-        "height": int.from_bytes(png[20:24], "big"),
-        "model": recipe.model if recipe else None,
-        "variant": recipe.variant if recipe else None,
-        "timings": dict(recipe.timings) if recipe else {},
-        "peak_memory_bytes": recipe.peak_memory_bytes if recipe else None,
-        "recipe": recipe_dict(recipe.to_json()) if recipe else {},
-    }
-    created_at = timestamp(status.st_mtime)
-    return make_image(path.stem, created_at=created_at, size_bytes=len(png), **_whole_characters(fields))
-
-
-def _whole_characters(value: Any) -> Any:
-    """Without halves of surrogate pairs, which the JSON in a file can hold, but neither the index nor an answer."""
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {_whole_characters(name): _whole_characters(inner) for name, inner in value.items()}
-    return value
-
-
-def recipe_dict(canonical: bytes) -> dict[str, Any]:
-    """A recipe's canonical JSON as a dictionary."""
-    import json
-
-    value: dict[str, Any] = json.loads(canonical)
-    return value
-
-
-def make_image(image_id: str, *, size_bytes: int, **fields: Any) -> Image:
-    """An Image with its addresses filled in."""
-    url = f"/images/{image_id}"
-    return Image(id=image_id, bytes=size_bytes, url=f"{url}.png", thumbnail_url=f"{url}/thumbnail", **fields)
-
-
-def _row(image: Image, deleted_at: float | None = None) -> tuple[Any, ...]:
-    data = image.model_dump_json(exclude={"favourite"})
-    return image.id, image.created_at, fold(image.prompt), image.favourite, image.group, deleted_at, data
-
-
-def _image(data: str, favourite: int) -> Image:
-    image = Image.model_validate_json(data)
-    image.favourite = bool(favourite)
-    return image
-
-
-def _filters(q: str, favourite: bool | None, group: str | None) -> tuple[str, list[Any]]:
-    clauses = ["deleted_at IS NULL"]
-    values: list[Any] = []
-    for word in fold(q).split():
-        clauses.append("instr(search, ?) > 0")
-        values.append(word)
-    if favourite is not None:
-        clauses.append("favourite = ?")
-        values.append(int(favourite))
-    if group is not None:
-        clauses.append("group_id = ?")
-        values.append(group)
-    return " AND ".join(clauses), values

@@ -18,9 +18,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from .durations import Durations, Plan
+from .entries import image_from_file
 from .errors import ApiError, not_found
 from .events import EventHub
-from .gallery import Gallery, image_from_file
+from .gallery import Gallery
 from .orders import Order
 from .schemas import GroupKind, Job, JobError, JobStatus, Queue
 from .settings import Settings

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .durations import PHASES, Durations
+from .entries import make_image
 from .errors import DAMAGED_INDEX
-from .gallery import Gallery, make_image
+from .gallery import Gallery
 from .jobs import Active, Jobs
 from .memory import MemoryMonitor
 from .models import Models, Ready

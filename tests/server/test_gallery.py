@@ -12,9 +12,10 @@ import pytest
 from PIL import Image as Pillow
 
 from bonsai_mlx.metadata import Recipe, encode_png, save_png
+from server.entries import make_image
 from server.errors import ApiError
 from server.events import EventHub
-from server.gallery import CURSOR, Gallery, make_image
+from server.gallery import CURSOR, Gallery
 from server.store import NAME, Store, timestamp
 
 
@@ -347,7 +348,7 @@ def test_a_file_that_cannot_be_entered_keeps_no_other_out(
             raise OverflowError("a secret")
         return timestamp(at)
 
-    monkeypatch.setattr("server.gallery.timestamp", no_such_year)
+    monkeypatch.setattr("server.entries.timestamp", no_such_year)
     asyncio.run(getattr(gallery, enter)())
     assert sorted(ids(gallery)) == [0, 2]
     assert f"{new_id(1)}.png is left out of the gallery: OverflowError" in caplog.text

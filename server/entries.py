@@ -1,0 +1,95 @@
+"""What an image is in the gallery's index: read from its file, written as a row, found by its words.
+
+Knows PNG files' recipes and the columns of the table `images`; touches neither the index nor the folder, which are the
+gallery's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from .files import read_file
+from .schemas import Image
+from .store import timestamp
+
+log = logging.getLogger("bonsai.gallery")
+
+
+def _fold(text: str) -> str:
+    """How prompts and search words are compared: without regard to case."""
+    return text.casefold()
+
+
+def image_from_file(path: Path) -> Image | None:
+    """What a file says of itself, for a lost index; None when it is no readable PNG file."""
+    from bonsai_mlx import metadata
+
+    try:
+        png, status = read_file(path), path.stat()
+        found = metadata.read(png)
+    except (OSError, ValueError):
+        log.warning("%s is not a readable PNG file and is left out of the gallery", path.name)
+        return None
+    recipe = found.recipe if found else None
+    fields = {
+        "prompt": found.prompt if found else "",
+        "seed": found.seed if found else None,
+        "steps": found.steps if found else None,
+        # bytes 16-24 of a PNG are the IHDR's width and height
+        "width": int.from_bytes(png[16:20], "big"),
+        "height": int.from_bytes(png[20:24], "big"),
+        "model": recipe.model if recipe else None,
+        "variant": recipe.variant if recipe else None,
+        "timings": dict(recipe.timings) if recipe else {},
+        "peak_memory_bytes": recipe.peak_memory_bytes if recipe else None,
+        "recipe": json.loads(recipe.to_json()) if recipe else {},
+    }
+    created_at = timestamp(status.st_mtime)
+    return make_image(path.stem, created_at=created_at, size_bytes=len(png), **_whole_characters(fields))
+
+
+def _whole_characters(value: Any) -> Any:
+    """Without halves of surrogate pairs, which the JSON in a file can hold, but neither the index nor an answer."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_whole_characters(name): _whole_characters(inner) for name, inner in value.items()}
+    return value
+
+
+def make_image(image_id: str, *, size_bytes: int, **fields: Any) -> Image:
+    """An Image with its addresses filled in."""
+    url = f"/images/{image_id}"
+    return Image(id=image_id, bytes=size_bytes, url=f"{url}.png", thumbnail_url=f"{url}/thumbnail", **fields)
+
+
+def row_of(image: Image, deleted_at: float | None = None) -> tuple[Any, ...]:
+    """The columns id, created_at, search, favourite, group_id, deleted_at and data."""
+    data = image.model_dump_json(exclude={"favourite"})
+    return image.id, image.created_at, _fold(image.prompt), image.favourite, image.group, deleted_at, data
+
+
+def image_of_row(data: str, favourite: int) -> Image:
+    """The Image of these two columns."""
+    image = Image.model_validate_json(data)
+    image.favourite = bool(favourite)
+    return image
+
+
+def filters(q: str, favourite: bool | None, group: str | None) -> tuple[str, list[Any]]:
+    """A WHERE clause for images that are not deleted and have all words of `q` in their prompts, and its values."""
+    clauses = ["deleted_at IS NULL"]
+    values: list[Any] = []
+    for word in _fold(q).split():
+        clauses.append("instr(search, ?) > 0")
+        values.append(word)
+    if favourite is not None:
+        clauses.append("favourite = ?")
+        values.append(int(favourite))
+    if group is not None:
+        clauses.append("group_id = ?")
+        values.append(group)
+    return " AND ".join(clauses), values
