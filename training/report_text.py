@@ -128,7 +128,8 @@ python scripts/train_seedling.py --preset {preset} --seed {seed} --out RUN --ins
 
 {stages}
 
-Time is that of the GPU, or of the processors where there is none.
+Time is that of the GPU, or of the processors where there is none. It ends a stage, so that another run takes other
+numbers of steps and gives other weights.
 
 1. **vae**: reconstruction with Muon, crops first, then whole pictures.
 2. **flow**: transformer and text encoder together, flow matching, one caption in ten empty.
