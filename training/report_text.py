@@ -46,6 +46,8 @@ _LIMITS = """\
   nothing.
 - The judge is a program for these drawings. Its scores say how the variants compare, and must not be set beside
   published GenEval scores.
+- No held-out prompt was trained on, but part of them were looked at while the recipe, its times and the judge were
+  chosen, so that the scores are a little kinder than those of prompts nobody had seen.
 - Up to four things of a kind are counted; relations are left, right, above and below.
 - {size}x{size} pixels is the native size. Others run, and look worse the further away they are.
 - Text inside pictures, people and photographs are outside of what was drawn.
