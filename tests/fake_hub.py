@@ -67,6 +67,7 @@ class FakeHub:
     api_silence_s: float | None = None  # the API says nothing for so long and then hangs up
     requests: list[Request] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)  # file path -> bytes of content sent
+    _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def commit(self, repo: str) -> str:
         """The one commit of a repository; it changes with the content."""
@@ -81,6 +82,10 @@ class FakeHub:
         """Start counting anew."""
         self.requests.clear()
         self.served.clear()
+
+    def count(self, path: str, size: int) -> None:
+        with self._counting:  # a connection that was cut may still be counting when the next one begins
+            self.served[path] = self.served.get(path, 0) + size
 
     def fault_for(self, path: str) -> Fault:
         fault = self.faults.get(path)
@@ -190,8 +195,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             for position in range(start, end, _CHUNK):
                 piece = data[position : min(end, position + _CHUNK)]
+                self.hub.count(path, len(piece))  # before it goes: who has a whole file finds all of it counted
                 self.wfile.write(piece)
-                self.hub.served[path] = self.hub.served.get(path, 0) + len(piece)
                 if fault.chunk_delay_s:
                     time.sleep(fault.chunk_delay_s)
         except OSError:  # the client has gone
