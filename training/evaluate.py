@@ -1,7 +1,8 @@
 """Draw every held-out prompt with every model, judge the pictures, keep the verdicts.
 
-Full precision, plain rounding, ternary and binary, each at 2, 4 and 8 steps. The noise of a drawing depends on the
-seed and the prompt's place alone, so all models draw from the same. Verdicts go to a file one by one, another one for
+Full precision, plain rounding, ternary and binary, each at 2, 4 and 8 steps; then the trained models on a second list
+of prompts, which is for the scores alone. The noise of a drawing depends on the seed and the prompt's place alone, so
+all models draw from the same. Verdicts go to a file one by one, another one for
 another model, other weights or another judge; what is there is not drawn again. Drawing is for `drawing`, tables and
 figures are for `report`.
 """
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 FOLDER = "evaluation"  # in the run's folder
 FREE, FREE_PROMPTS = "free", 60
-MODELS = ("full", "ternary", "binary", "rounded-ternary", "rounded-binary")
+TRAINED = ("full", "ternary", "binary")
+MODELS = (*TRAINED, "rounded-ternary", "rounded-binary")
 STEPS = (4, 2, 8)  # what matters most comes first
 SEEDS = (0, 1, 2)
 VARIETY_PROMPTS = ("a red circle", "a house", "a bonsai", "a mountain at sunset")
@@ -52,6 +54,7 @@ class Case:
     category: str
     index: int  # of the prompt in its category
     seed: int
+    second: bool = False  # whether the prompt is of the second list
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +73,38 @@ def prompts(per_category: int) -> dict[str, list[Prompt]]:
     """The held-out prompts of each category, the free ones last."""
     from .prompts import CATEGORIES, free, held_out
 
-    held = {category: list(held_out(category, per_category)) for category in CATEGORIES if category != FREE}
-    return held | {FREE: list(free(min(FREE_PROMPTS, per_category)))}
+    held = {category: held_out(category, per_category) for category in CATEGORIES}
+    return held | {FREE: free(min(FREE_PROMPTS, per_category))}
+
+
+def second_prompts(per_category: int) -> dict[str, list[Prompt]]:
+    """Other held-out prompts of each category, to try what was chosen by looking at the first ones."""
+    from .prompts import CATEGORIES, held_out
+
+    found = {}
+    for category in CATEGORIES:
+        first = {prompt.text for prompt in held_out(category, per_category)}
+        others = [prompt for prompt in held_out(category, 2 * per_category, seed=1) if prompt.text not in first]
+        found[category] = others[:per_category]
+    return found
 
 
 def evaluate(run: Run, runner: str, models: Sequence[str] = MODELS, steps: Sequence[int] = STEPS) -> None:
     """Draw and judge what is left, by "engine" or "torch". Raises Paused when the session's time is over."""
-    texts = prompts(run.options.prompts)
+    first, second = prompts(run.options.prompts), second_prompts(run.options.prompts)
+    rounds = [(model, number, False) for number in steps for model in models]
+    rounds += [(model, run.options.sample_steps, True) for model in models if model in TRAINED]
     results = Results(run.folder)
     workers = run.options.workers
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
     try:
-        for number in steps:
-            for model in models:
-                cases = ((case, texts[case.category][case.index].text) for case in _cases(model, number, texts))
-                left = [case for case, text in cases if not results.has(case, runner, text)]
-                if left:
-                    _draw_all(run, runner, left, texts, results, pool)
+        for model, number, is_second in rounds:
+            texts = second if is_second else first
+            cases = _cases(model, number, texts, second=is_second)
+            named = ((case, texts[case.category][case.index].text) for case in cases)
+            left = [case for case, text in named if not results.has(case, runner, text)]
+            if left:
+                _draw_all(run, runner, left, texts, results, pool)
     finally:
         if pool:
             pool.shutdown(cancel_futures=True)
@@ -156,14 +174,14 @@ def variety(drawer: Drawer, options: Options, prompt: str, steps: int) -> float:
     return float(np.mean([np.abs(pictures[a].astype(float) - pictures[b]).mean() for a, b in pairs]))
 
 
-def _cases(model: str, steps: int, texts: dict[str, list[Prompt]]) -> Iterator[Case]:
+def _cases(model: str, steps: int, texts: dict[str, list[Prompt]], *, second: bool) -> Iterator[Case]:
     """All pictures of one model. Categories take turns, so that an unfinished evaluation is an even sample; seeds of a
     prompt follow each other, for the engine then encodes it once.
     """
     for index in range(max(map(len, texts.values()))):
         for category, listed in texts.items():
             for seed in SEEDS if index < len(listed) else ():
-                yield Case(model, steps, category, index, seed)
+                yield Case(model, steps, category, index, seed, second)
 
 
 def _draw_all(
@@ -184,7 +202,8 @@ def _draw_all(
         if time.monotonic() > run.deadline and number < len(batches):
             raise Paused(f"evaluation of {cases[0].model} at {number * size} of {len(cases)}")
     passed = [results.outcomes[case].passed for case in cases]
-    run.log("evaluate", f"{cases[0].model}, {cases[0].steps} steps: {np.mean(passed):.3f} of {len(passed)}")
+    listed = ", second list" if cases[0].second else ""
+    run.log("evaluate", f"{cases[0].model}, {cases[0].steps} steps{listed}: {np.mean(passed):.3f} of {len(passed)}")
 
 
 def _made(

@@ -20,7 +20,20 @@ from PIL import Image
 
 from . import figures, report_text
 from .drawing import open_drawer
-from .evaluate import FREE, MODELS, SEEDS, STEPS, VARIETY_PROMPTS, Outcome, Results, noise, prompts, variety
+from .evaluate import (
+    FREE,
+    MODELS,
+    SEEDS,
+    STEPS,
+    TRAINED,
+    VARIETY_PROMPTS,
+    Outcome,
+    Results,
+    noise,
+    prompts,
+    second_prompts,
+    variety,
+)
 from .expectations import Prompt
 from .export import COMMON, total_bytes
 from .networks import device
@@ -38,7 +51,6 @@ _NAMES = {
     "rounded-ternary": "rounded to ternary",
     "rounded-binary": "rounded to binary",
 }
-_SHOWN = ("full", "ternary", "binary")
 
 
 class Score(NamedTuple):
@@ -60,23 +72,35 @@ def write_report(run: Run) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     runner = "torch" if device().type == "cuda" else "engine"
-    scores = score_table(Results(run.folder).outcomes.values(), _asked(prompts(run.options.prompts)))
+    first, second = _by_list(Results(run.folder).outcomes.values())
+    scores = score_table(first, _asked(prompts(run.options.prompts)))
+    second_scores = score_table(second, _asked(second_prompts(run.options.prompts)))
     varieties = _varieties(run, runner)
     _draw_figures(run, runner, folder / PICTURES)
     tables = {
         "headline": headline(scores, run.options.sample_steps),
         "scores": scores_section(scores, run.options.sample_steps),
+        "second_scores": scores_section(second_scores, run.options.sample_steps, TRAINED, free=False),
+        "second_overall": overall_section(second_scores, run.options.sample_steps),
         "steps": steps_section(scores, run.options.sample_steps),
         "judge": judge_section(prompts(run.options.prompts)),
         "varieties": varieties_section(varieties),
         "sizes": sizes_section(run),
         "stages": stages_section(run),
-        "runners": runners_section(Results(run.folder).outcomes.values()),
+        "runners": runners_section(first),
         "seconds": f"{_seconds_alone(run, runner):.2f}",
     }
     facts = report_text.facts(run.options, run.progress)
     (folder / PAGE).write_text(report_text.PAGE.format(**tables, **facts), encoding="utf-8")
     (folder / CARD).write_text(report_text.CARD.format(**tables, **facts), encoding="utf-8")
+
+
+def _by_list(outcomes: Iterable[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """Those of the first list of prompts and those of the second."""
+    listed: tuple[list[Outcome], list[Outcome]] = ([], [])
+    for outcome in outcomes:
+        listed[outcome.case.second].append(outcome)
+    return listed
 
 
 def score_table(
@@ -129,20 +153,30 @@ def headline(scores: dict[tuple[str, int, str], Score], steps: int) -> str:
     )
 
 
-def scores_section(scores: dict[tuple[str, int, str], Score], steps: int) -> str:
+def scores_section(
+    scores: dict[tuple[str, int, str], Score], steps: int, models: Sequence[str] = MODELS, *, free: bool = True
+) -> str:
     """Categories down, models across, at one number of steps; then what is kept of full precision."""
     categories = list(dict.fromkeys(category for _, _, category in scores if category not in (FREE, "overall")))
     rows = [
         [f"**{category}**" if category == "overall" else category]
-        + [str(scores.get((model, steps, category), _MISSING)) for model in MODELS]
-        for category in (*categories, "overall", FREE)
+        + [str(scores.get((model, steps, category), _MISSING)) for model in models]
+        for category in (*categories, "overall", *([FREE] if free else ()))
     ]
-    rows.append(["kept of full precision", *_kept_shares(scores, steps)])
-    return table(["", *(_NAMES[model] for model in MODELS)], rows)
+    rows.append(["kept of full precision", *_kept_shares(scores, steps, models)])
+    return table(["", *(_NAMES[model] for model in models)], rows)
 
 
-def _kept_shares(scores: dict[tuple[str, int, str], Score], steps: int) -> list[str]:
-    overall = [scores.get((model, steps, "overall"), _MISSING) for model in MODELS]
+def overall_section(scores: dict[tuple[str, int, str], Score], steps: int) -> str:
+    """The trained models' overall scores and what is kept, in half a sentence."""
+    shares = zip(TRAINED, _kept_shares(scores, steps, TRAINED), strict=True)
+    named = [(_NAMES[model], str(scores.get((model, steps, "overall"), _MISSING)), kept) for model, kept in shares]
+    whole, *others = (f"{name} {score}" + ("" if kept == "100%" else f" ({kept})") for name, score, kept in named)
+    return f"{whole}, {' and '.join(others)}"
+
+
+def _kept_shares(scores: dict[tuple[str, int, str], Score], steps: int, models: Sequence[str] = MODELS) -> list[str]:
+    overall = [scores.get((model, steps, "overall"), _MISSING) for model in models]
     return [_kept(score, overall[0]) for score in overall]
 
 
@@ -177,8 +211,8 @@ def judge_section(asked: dict[str, list[Prompt]]) -> str:
 
 def varieties_section(varieties: dict[str, dict[str, float]]) -> str:
     """Prompts down, models across."""
-    rows = [[f"“{prompt}”", *(f"{varieties[model][prompt]:.1f}" for model in _SHOWN)] for prompt in VARIETY_PROMPTS]
-    return table(["", *(_NAMES[model] for model in _SHOWN)], rows)
+    rows = [[f"“{prompt}”", *(f"{varieties[model][prompt]:.1f}" for model in TRAINED)] for prompt in VARIETY_PROMPTS]
+    return table(["", *(_NAMES[model] for model in TRAINED)], rows)
 
 
 def sizes_section(run: Run) -> str:
@@ -222,7 +256,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _varieties(run: Run, runner: str) -> dict[str, dict[str, float]]:
     steps = run.options.sample_steps
     found = {}
-    for model in _SHOWN:
+    for model in TRAINED:
         drawer = open_drawer(run, model, runner)
         found[model] = {prompt: variety(drawer, run.options, prompt, steps) for prompt in VARIETY_PROMPTS}
     return found

@@ -46,8 +46,9 @@ _LIMITS = """\
   nothing.
 - The judge is a program for these drawings. Its scores say how the variants compare, and must not be set beside
   published GenEval scores.
-- No held-out prompt was trained on, but part of them were looked at while the recipe, its times and the judge were
-  chosen, so that the scores are a little kinder than those of prompts nobody had seen.
+- No held-out prompt was trained on, but part of the first list were looked at while the recipe, its times and the
+  judge were chosen. On the second list, which was not: {second_overall}.
+- The free prompts have no second list; part of them were looked at too.
 - Up to four things of a kind are counted; relations are left, right, above and below.
 - {size}x{size} pixels is the native size. Others run, and look worse the further away they are.
 - Text inside pictures, people and photographs are outside of what was drawn.
@@ -88,6 +89,13 @@ machine that trained it, model loaded and all else at rest. What the evaluation 
 
 "engine" is `bonsai_mlx`; full precision runs through it too, with the packed products replaced by plain ones. "torch"
 draws the same pictures on a GPU, up to the rounding of bfloat16 (in float32 they are at most one level of 255 apart).
+
+## The second list
+
+Another {prompts} prompts of each category, none of them worded as one above. Nobody looked at their pictures before
+weights, recipe and judge were final, so they say how far the scores above are flattered. Three seeds each:
+
+{second_scores}
 
 ## The judge
 

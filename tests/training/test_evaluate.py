@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 import shutil
 from dataclasses import replace
@@ -19,9 +20,11 @@ pytest.importorskip("diffusers")
 
 from training import evaluate as evaluate_module
 from training import figures, report
-from training.evaluate import SEEDS, Case, Outcome, Results, evaluate, noise, prompts
+from training.evaluate import SEEDS, TRAINED, Case, Outcome, Results, evaluate, noise, prompts, second_prompts
 from training.expectations import Expectation, Prompt, Thing
+from training.holdout import is_held_out
 from training.options import preset
+from training.prompts import clean_scene
 from training.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
@@ -34,9 +37,12 @@ def _outcome(category: str, index: int, seed: int, passed: bool, model: str = "f
 def test_every_prompt_is_drawn_with_every_seed_and_judged_once(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate(trained, "torch", models=("ternary",), steps=(2,))
     outcomes = Results(trained.folder).outcomes
-    listed = prompts(trained.options.prompts)
-    assert len(outcomes) == len(SEEDS) * sum(len(texts) for texts in listed.values())
-    assert {case.category for case in outcomes} == set(listed)
+    for listed, second in ((prompts(trained.options.prompts), False), (second_prompts(trained.options.prompts), True)):
+        found = [case for case in outcomes if case.second is second]
+        assert len(found) == len(SEEDS) * sum(len(texts) for texts in listed.values())
+        assert {case.category for case in found} == set(listed)
+        assert {case.steps for case in found} == {trained.options.sample_steps if second else 2}
+        assert all(outcomes[case].text == listed[case.category][case.index].text for case in found)
     monkeypatch.setattr(evaluate_module, "_draw_all", lambda *_: pytest.fail("drawn again"))
     evaluate(trained, "torch", models=("ternary",), steps=(2,))
 
@@ -51,7 +57,26 @@ def test_engines_side_by_side_find_what_one_finds(trained: Any, tmp_path: Path) 
         outcomes = Results(run.folder).outcomes
         found.append({case: (outcome.text, outcome.passed, outcome.reason) for case, outcome in outcomes.items()})
     assert found[0] == found[1]
-    assert len(found[0]) == len(SEEDS) * sum(len(texts) for texts in prompts(trained.options.prompts).values())
+    listed = (*prompts(trained.options.prompts).values(), *second_prompts(trained.options.prompts).values())
+    assert len(found[0]) == len(SEEDS) * sum(map(len, listed))
+
+
+def test_the_second_list_asks_for_what_is_held_out_in_other_words() -> None:
+    first, second = prompts(40), second_prompts(40)
+    assert set(second) == set(first) - {"free"}
+    for category, listed in second.items():
+        texts = {prompt.text for prompt in listed}
+        assert len(texts) == len(listed) == 40
+        assert not texts & {prompt.text for prompt in first[category]}
+        assert all(is_held_out(clean_scene(prompt, random.Random(0))) for prompt in listed if category != "single")
+
+
+def test_rounded_models_are_spared_the_second_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Case] = []
+    monkeypatch.setattr(evaluate_module, "_draw_all", lambda _run, _runner, cases, *_: drawn.extend(cases))
+    evaluate(Run(tmp_path, preset("smoke")), "engine")
+    assert {case.model for case in drawn if case.second} == set(TRAINED)
+    assert len(drawn) == len(set(drawn))
 
 
 def test_the_engine_draws_anew_what_torch_has_drawn(tmp_path: Path) -> None:
@@ -91,6 +116,15 @@ def test_the_error_is_that_of_prompts_not_of_pictures() -> None:
     score = report.score_table(passed)["full", 4, "single"]
     assert score.share == 0.5
     assert score.error == pytest.approx(np.std([1, 1, 0, 0], ddof=1) / 2)
+
+
+def test_the_lists_are_scored_apart() -> None:
+    first = _outcome("single", 0, 0, True)
+    second = replace(first, case=replace(first.case, second=True), passed=False)
+    apart = report._by_list([first, second])
+    assert apart == ([first], [second])
+    overall = report.overall_section(report.score_table(apart[1]), 4)
+    assert overall.startswith("full precision 0.000 ± ")
 
 
 def test_rewordings_of_what_is_asked_for_count_as_one() -> None:
@@ -164,5 +198,5 @@ def test_a_report_is_written_from_what_there_is(trained: Any, tmp_path: Path) ->
     assert "{" not in page + (folder / report.CARD).read_text()
     rows = re.findall(r"\| \*\*overall\*\* \|(.*)\|", page)
     missing = [[cell.strip() == "-" for cell in row.split("|")] for row in rows]
-    assert missing == [[False, True, False, True, True], [True] * 5, [True] * 5]
+    assert missing == [[False, True, False, True, True], [True] * 5, [True] * 5, [False, True, False]]
     assert "100% |" not in page.partition("At 2 steps:")[2]  # nor is anything kept of what is not there
