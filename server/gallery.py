@@ -29,6 +29,7 @@ THUMBNAIL_PX = 384  # the long side
 CURSOR = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{32}$"  # created_at~id: where a page ended
 _INSERT = """INSERT OR REPLACE INTO images (id, created_at, search, favourite, group_id, deleted_at, data)
              VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_UNKNOWN = _INSERT.replace("REPLACE", "IGNORE")
 
 _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
                 ORDER BY created_at {1}, id {1} LIMIT 1"""
@@ -236,8 +237,8 @@ class Gallery:
         for image_id in new:
             deleted_at = None if image_id in files else time.time()
             row = await self._row_of_file(image_id, deleted_at, favourite=image_id in starred)
-            if row is not None:
-                self._store.execute(_INSERT, row)
+            if row is not None:  # a picture that was finished meanwhile has an entry, which says more than its file
+                self._store.execute(_INSERT if image_id in known else _INSERT_UNKNOWN, row)
         if starred:
             self._store.forget_salvaged()
         if new or gone:

@@ -80,6 +80,11 @@ class Worker:
         return time.monotonic() - self._heard_at > self._settings.heartbeat_kill_s
 
     @property
+    def _talks(self) -> bool:
+        """Whether there is a child; one whose events have ended is gone, even if its exit status is yet to come."""
+        return self.pid is not None and self._reading is not None and not self._reading.done()
+
+    @property
     def _leaks(self) -> bool:
         """Whether memory between two pictures has grown for no reason since this child began."""
         return bool(self._settled_bytes) and self._settled_bytes[-1] > min(self._settled_bytes) + _LEAK_BYTES
@@ -94,7 +99,7 @@ class Worker:
     async def start(self) -> None:
         """Start the child unless it runs. WorkerLostError: it cannot start."""
         async with self._starting:
-            if self.pid is not None and not self._is_silent:
+            if self._talks and not self._is_silent:
                 return
             await self.stop()
             self._become("starting")

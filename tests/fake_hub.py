@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -65,6 +66,7 @@ class FakeHub:
     expired_token: str | None = None  # refused, even for what is public
     api_status: list[int] = field(default_factory=list)  # answers for the next requests to the API
     api_silence_s: float | None = None  # the API says nothing for so long and then hangs up
+    hold_at: float = math.inf  # of content, when so many bytes were sent, no more come until this is changed
     requests: list[Request] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)  # file path -> bytes of content sent
     _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -194,6 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
         end = len(data) if fault.cut_after < 0 else min(len(data), start + fault.cut_after)
         try:
             for position in range(start, end, _CHUNK):
+                if self._held():
+                    break
                 piece = data[position : min(end, position + _CHUNK)]
                 self.hub.count(path, len(piece))  # before it goes: who has a whole file finds all of it counted
                 self.wfile.write(piece)
@@ -203,6 +207,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         if end < len(data):
             self.close_connection = True
+
+    def _held(self) -> bool:
+        """Waits where the test wants it to; True if so, and then whoever was served is done with."""
+        at = self.hub.hold_at
+        if held := self.hub.bytes_served >= at:
+            while self.hub.hold_at == at:
+                time.sleep(0.005)
+            self.close_connection = True
+        return held
 
     def _invalid_token(self) -> None:
         self._head(401, {"X-Error-Message": "Invalid credentials in Authorization header", "Content-Length": "0"})
@@ -246,6 +259,7 @@ def fake_hub() -> Iterator[FakeHub]:
     try:
         yield hub
     finally:
+        hub.hold_at = math.inf  # whoever is held goes on, and ends
         for server in servers:
             server.shutdown()
             server.server_close()

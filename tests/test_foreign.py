@@ -229,9 +229,9 @@ def test_a_huge_comfyui_graph_takes_linear_time() -> None:
     nodes["0"]["inputs"] |= {"latent_image": ["1", 0], "positive": ["2", 0]}  # type: ignore[dict-item]
     text = json.dumps(nodes)
     assert 600_000 < len(text) < 1_000_000
-    started = time.perf_counter()
+    started = time.thread_time()
     assert find_foreign({"prompt": text}) is not None
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 JSON = st.recursive(
@@ -272,6 +272,6 @@ def test_any_text_is_survived(key: str, text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["<", "<a", "&quot;", "<exif:UserComment>", "&", "<x>"])
 def test_hostile_xmp_takes_linear_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     find_foreign({XMP: "<exif:UserComment>" + piece * (900_000 // len(piece)) + "</exif:UserComment>"})
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2

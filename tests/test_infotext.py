@@ -122,6 +122,6 @@ def test_any_mixture_of_its_signs_can_be_parsed(pieces: list[str]) -> None:
 
 @pytest.mark.parametrize("piece", ["a", " ", "a ", ":", '"', 'ab:"', 'ab:"\\",', "ab:", 'ab: "x"y,', "\\", "a-/", "\n"])
 def test_hostile_text_takes_linear_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     parse_infotext((piece * 1_000_000)[:1_000_000])
-    assert time.perf_counter() - started < 3
+    assert time.thread_time() - started < 3

@@ -9,7 +9,7 @@ import pytest
 
 from bonsai_mlx import memory
 from bonsai_mlx.footprint import process_footprint
-from bonsai_mlx.memory import RunMemory, Sample
+from bonsai_mlx.memory import SAMPLE_PERIOD_S, RunMemory, Sample
 
 MEBIBYTE = 1 << 20
 
@@ -68,8 +68,8 @@ def test_a_phase_that_comes_twice_keeps_its_higher_peak() -> None:
 def test_samples_come_every_50_ms() -> None:
     with RunMemory() as run:
         time.sleep(0.3)
-    assert 3 <= len(run.samples) <= 9
     times = [sample.t_s for sample in run.samples]
+    assert 3 <= len(times) <= times[-1] / SAMPLE_PERIOD_S + 2  # the sleep may be longer
     assert times == sorted(times)
     assert times[-1] >= 0.3
 

@@ -260,6 +260,7 @@ def test_a_process_killed_while_saving_never_leaves_half_a_picture(tmp_path: Pat
     code = (
         "import sys; from pathlib import Path; from bonsai_mlx.metadata import save_png\n"
         "a, b = (bytes([n]) * 3_000_000 for n in (97, 98))\n"
+        "save_png(Path(sys.argv[1]), b)\n"  # a disk may take longer for one than is waited below
         "print('go', flush=True)\n"
         "while True: save_png(Path(sys.argv[1]), a); save_png(Path(sys.argv[1]), b)"
     )

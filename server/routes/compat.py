@@ -19,6 +19,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from bonsai_mlx.errors import BonsaiError
@@ -204,6 +205,8 @@ def as_api_error(error: Exception) -> ApiError:
         return from_http(error)
     if (of_index := from_index(error)) is not None:
         return of_index
+    if isinstance(error, ClientDisconnect):
+        return ApiError(499, "cancelled", "The caller left before the request had arrived.")
     if isinstance(error, RequestValidationError):
         return ApiError(400, "bad_request", "The address or its query could not be read.")
     error_id = secrets.token_hex(4)

@@ -18,6 +18,7 @@ const BANNER_DELAY_MS = 1500; // a blink of the network is not worth a banner
 const MAX_RETRY_MS = 15_000;
 const [navigation] = performance.getEntriesByType("navigation");
 const CAME_BACK = navigation && "type" in navigation && navigation.type === "back_forward"; // to a copy that may be old
+const OPENED_HIDDEN = document.hidden; // in a tab that is looked at, and connects, any time later
 const SILENT_MS = 15_000; // three times as long as an idle server is ever silent
 const WATCH_MS = 5_000;
 const FROZEN_MS = 2_000; // a phone may have ended the connection of a page that it hid, and not say so
@@ -72,7 +73,7 @@ function onHello({ jobs, memory, models }) {
   for (const job of activeJobs()) if (!alive.has(job.id)) settle(job.id);
   setConnection("open");
   publish("hello", { jobs });
-  if (everOpened || CAME_BACK) publish("resync");
+  if (everOpened || CAME_BACK || OPENED_HIDDEN) publish("resync");
   everOpened = true;
 }
 

@@ -26,6 +26,7 @@ let aspect = "1:1";
 let chosenFor = remembered("size-model", ""); // the model that the chosen size is meant for; "": any
 /** @type {{width: number, height: number} | null} */
 let chosen = null;
+let choices = 0; // made by the user on this page
 /** @type {() => void} */
 let changed = () => {};
 
@@ -137,7 +138,7 @@ function show() {
   byId("custom-size").hidden = aspect !== CUSTOM;
   if (focused?.name === "aspect" || focused?.name === "size") refocus(focused.name);
   warnOfOtherSizes();
-  remember("size", chosenSize());
+  if (chosenSize()) remember("size", chosenSize()); // not a number half typed
   changed();
 }
 
@@ -186,6 +187,7 @@ function warnOfOtherSizes() {
  */
 export async function loadSizes(name, recommended, again = false) {
   model = name;
+  const before = choices;
   if (again || !known.has(name)) {
     const { sizes } = await getSizes(name);
     known.set(name, sizes);
@@ -193,11 +195,18 @@ export async function loadSizes(name, recommended, again = false) {
   }
   if (model !== name) return; // another model was chosen meanwhile
   fits = known.get(name) ?? [];
-  if (again && aspect === CUSTOM) return; // what is being typed stays
+  if (aspect === CUSTOM && (again || choices !== before)) return keepTyped();
   const kept = chosenSize() ?? remembered("size", null);
   const keep = kept && (isMeantFor(name) || fits.some((fit) => same(fit, kept)));
   if (keep) chooseSize(kept.width, kept.height);
   else chooseSize(...recommended);
+}
+
+/** What is being typed while sizes arrive stays as it is, for the model that it is typed for. */
+function keepTyped() {
+  chosenFor = model;
+  remember("size-model", model);
+  show();
 }
 
 /** Whether the chosen size is meant for this model: both variants of one draw the same sizes. @param {string} name */
@@ -206,15 +215,18 @@ const isMeantFor = (name) => chosenFor === "" || chosenFor.startsWith("seedling"
 /** @param {() => void} onChange */
 export function startSizes(onChange) {
   changed = onChange;
-  byId("aspects").addEventListener("change", (event) =>
-    chooseAspect(/** @type {HTMLInputElement} */ (event.target).value),
-  );
+  byId("aspects").addEventListener("change", (event) => {
+    choices += 1;
+    chooseAspect(/** @type {HTMLInputElement} */ (event.target).value);
+  });
   byId("levels").addEventListener("change", (event) => {
+    choices += 1;
     const [width, height] = /** @type {HTMLInputElement} */ (event.target).value.split("x").map(Number);
     chooseSize(width, height);
   });
   for (const field of [widthField(), heightField()]) {
     field.addEventListener("input", () => {
+      choices += 1;
       if (chosenSize()) remember("size", chosenSize());
       warnOfOtherSizes();
       changed();

@@ -24,7 +24,7 @@ QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 AXE = "4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
-DRAWN_WITHIN_MS = 60_000  # the seedling takes half a second; a busy machine takes its time
+DRAWN_WITHIN_MS = 300_000  # the seedling takes half a second; a busy machine gives the engine, which is nice, little
 LASTING_STEPS = 100  # as many as there may be: a job that outlasts a reload of the page
 
 expect.set_options(timeout=10_000)
@@ -59,7 +59,7 @@ class Site:
         self.await_health()
 
     def await_health(self) -> None:
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 urllib.request.urlopen(f"{self.url}/health", timeout=5).close()  # noqa: S310  (our own server)
             except OSError:
@@ -195,7 +195,7 @@ def make_picture(site: Site, prompt: str, **fields: Any) -> str:
     request = urllib.request.Request(  # noqa: S310  (our own server)
         f"{site.url}/generate", body, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=DRAWN_WITHIN_MS / 1000) as response:  # noqa: S310
         return str(response.headers["X-Image-Id"])
 
 

@@ -46,6 +46,7 @@ def test_prompts_arrive_as_text_while_pages_are_open(plain: Site, open_page: Cal
     """Through the events: into the strip under the stage and into the gallery."""
     home, gallery = open_page(plain.url), open_page(f"{plain.url}/gallery")
     wait_until_ready(home)
+    expect(gallery.locator("#engine-mark")).to_be_visible()  # it listens
     made = {make_picture(plain, payload): payload for payload in PAYLOADS[:20]}
     for picture, payload in made.items():
         expect(home.locator(f'#strip [data-id="{picture}"] img')).to_have_attribute("alt", payload)
@@ -88,7 +89,11 @@ def test_the_stage_and_the_form_take_prompts_verbatim(
     plain: Site, open_page: Callable[..., Page], pictures: dict[str, str]
 ) -> None:
     newest = [*pictures.items()][-8:]
-    page = open_page(f"{plain.url}/?from={newest[-1][0]}")
+    page = open_page(f"{plain.url}/?from={newest[-2][0]}")
+    expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", newest[-2][1])
+    assert page.get_by_label("Describe the picture").input_value() == newest[-2][1]
+    page.goto(plain.url)
+    expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", newest[-1][1])  # the strip is known
     for picture, payload in newest:
         page.locator(f'#strip [data-id="{picture}"]').click()
         expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", payload)
@@ -128,6 +133,7 @@ def test_waiting_prompts_are_shown_verbatim(plain: Site, open_page: Callable[...
         assert page.locator(MARKUP).count() == 0
         for job in waiting:
             httpx.delete(f"{plain.url}/jobs/{job}")
+        expect(page.locator("#queue li")).to_have_count(1)  # else the next 31 may be these, on a page that lags behind
     httpx.delete(f"{plain.url}/jobs/{held}")
     expect(page.locator("#queue li")).to_have_count(0)
 

@@ -15,7 +15,7 @@ from bonsai_mlx import catalog, hub, hub_terminal
 from bonsai_mlx.errors import DownloadError
 from bonsai_mlx.hub_progress import DownloadProgress
 
-from ..fake_hub import FakeHub, Fault
+from ..fake_hub import FakeHub
 from .world import (
     BINARY,
     TERNARY,
@@ -69,9 +69,9 @@ def test_the_script_fails_with_one_plain_line(server: FakeHub, tmp_path: Path, n
 
 
 def test_interrupting_the_script_says_that_it_can_go_on(server: FakeHub, tmp_path: Path) -> None:
-    server.faults[TRANSFORMER] = Fault(chunk_delay_s=0.05)
+    server.hold_at = 120_000
     process = start_script(server, tmp_path / "cache", TERNARY)
-    wait_for_bytes(server, 120_000)
+    wait_for_bytes(server, server.hold_at)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

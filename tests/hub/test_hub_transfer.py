@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -153,12 +154,13 @@ def test_a_killed_process_leaves_a_state_that_the_next_run_completes(
     for seed in range(rounds):
         cache = tmp_path / f"cache-{seed}"
         server.faults = {path: Fault(chunk_delay_s=0.01) for path in (TRANSFORMER, TEXT_ENCODER, VAE)}
+        server.hold_at = random.Random(seed).randrange(1_000, 550_000)
         process = start_script(server, cache, TERNARY, "--json")
-        wait_for_bytes(server, random.Random(seed).randrange(1_000, 550_000))
+        wait_for_bytes(server, server.hold_at)
         process.send_signal(number)
         process.communicate()
         assert process.returncode == -number
-        server.faults = {}
+        server.faults, server.hold_at = {}, math.inf
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(constants, "HF_HUB_CACHE", str(cache))
             assert hub.status(TERNARY).state in ("partial", "absent")

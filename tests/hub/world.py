@@ -107,8 +107,8 @@ def start_script(server: FakeHub, cache: Path, *arguments: str) -> subprocess.Po
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_bytes(server: FakeHub, count: int) -> None:
-    until = time.monotonic() + 20
+def wait_for_bytes(server: FakeHub, count: float) -> None:
+    until = time.monotonic() + 60
     while server.bytes_served < count:
         assert time.monotonic() < until
         time.sleep(0.002)

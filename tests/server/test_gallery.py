@@ -364,6 +364,22 @@ def test_half_a_surrogate_pair_in_a_recipe_is_replaced(gallery: Gallery) -> None
     assert ids(gallery, q="\U0001f98a") == [1]
 
 
+def test_a_picture_that_is_finished_while_files_are_entered_keeps_its_entry(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, listed = parts.gallery, parts.store.read
+
+    async def read_before_it_is_finished(*arguments: Any) -> Any:
+        rows = await listed(*arguments)
+        add(gallery, new_id(1), "half of a pair", group="f" * 32)
+        return rows
+
+    save_png(gallery.file(new_id(1)), b"on its way")
+    monkeypatch.setattr(parts.store, "read", read_before_it_is_finished)
+    asyncio.run(gallery.reconcile())
+    assert gallery.get(new_id(1)).group == "f" * 32
+
+
 def test_files_that_vanished_leave_the_index(gallery: Gallery) -> None:
     add(gallery, new_id(1), "kept")
     add(gallery, new_id(2), "removed by hand")

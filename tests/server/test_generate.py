@@ -94,37 +94,40 @@ def test_failures_are_answers(shared: LiveServer, prompt: str, status: int, code
     assert "0x7f" not in response.text
 
 
-def test_leaving_cancels(gate: Path, live: LiveServer) -> None:
+def leave(live: LiveServer, path: str) -> list[str]:
+    """Close the connection once the picture is drawn that was asked for on it; the ids of all its jobs."""
     body = b'{"prompt": "hold"}'
     headers = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    head = f"POST /generate HTTP/1.1\r\n{headers}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", live.port)) as connection:
-        connection.sendall(head.encode() + body)
-        job = eventually(lambda: live.client.get("/jobs").json()["jobs"])[0]
-        live.running(job["id"])
+        connection.sendall(f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body)
+        ids = [job["id"] for job in eventually(lambda: live.client.get("/jobs").json()["jobs"])]
+        live.running(ids[-1])
+    return ids
+
+
+def test_leaving_cancels(gate: Path, live: LiveServer) -> None:
+    [job] = leave(live, "/generate")
     started = time.monotonic()
-    assert live.finished(job["id"])["status"] == "cancelled"
-    assert time.monotonic() - started < 1
+    assert live.finished(job)["status"] == "cancelled"
+    assert time.monotonic() - started < 10  # the watchdog would take a minute
     assert live.client.post("/generate", json={"prompt": "plain"}).status_code == 200
 
 
 def test_leaving_a_comparison_cancels_both(gate: Path, live: LiveServer) -> None:
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{live.url}/generate/compare", json={"prompt": "hold"}, timeout=1.5)
-    jobs = live.client.get("/jobs").json()["jobs"]
+    jobs = leave(live, "/generate/compare")
     assert len(jobs) == 2
-    assert {live.finished(job["id"])["status"] for job in jobs} == {"cancelled"}
+    assert {live.finished(job)["status"] for job in jobs} == {"cancelled"}
 
 
 def test_a_cancel_from_elsewhere_is_an_answer(gate: Path, live: LiveServer) -> None:
     answers: list[httpx.Response] = []
     caller = threading.Thread(
-        target=lambda: answers.append(httpx.post(f"{live.url}/generate", json={"prompt": "hold"}, timeout=10))
+        target=lambda: answers.append(httpx.post(f"{live.url}/generate", json={"prompt": "hold"}, timeout=60))
     )
     caller.start()
     job = eventually(lambda: live.client.get("/jobs").json()["jobs"])[0]
     live.client.delete(f"/jobs/{job['id']}")
-    caller.join(5)
+    caller.join(60)
     assert (answers[0].status_code, answers[0].json()["error"]["code"]) == (409, "cancelled")
 
 
@@ -132,15 +135,15 @@ def test_stopping_the_server_answers_the_callers(gate: Path, serve: Callable[...
     first = serve()
     answers: list[httpx.Response] = []
     caller = threading.Thread(
-        target=lambda: answers.append(httpx.post(f"{first.url}/generate", json={"prompt": "hold"}, timeout=10))
+        target=lambda: answers.append(httpx.post(f"{first.url}/generate", json={"prompt": "hold"}, timeout=60))
     )
     caller.start()
     job = eventually(lambda: first.client.get("/jobs").json()["jobs"])[0]
     first.running(job["id"])
     started = time.monotonic()
     first.__exit__()
-    assert time.monotonic() - started < 3
-    caller.join(5)
+    assert time.monotonic() - started < 10
+    caller.join(60)
     assert (answers[0].status_code, answers[0].json()["error"]["code"]) == (503, "shutting_down")
     second = serve()
     assert second.job(job["id"])["status"] == "interrupted"

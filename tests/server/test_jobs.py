@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from server.orders import Order, batch
-from tests.server.conftest import NATIVE, PATIENT, LiveServer, eventually
+from tests.server.conftest import HASTY, NATIVE, EventStream, LiveServer, eventually
 
 ID = "f" * 32
 Serve = Callable[..., LiveServer]
@@ -100,7 +101,7 @@ def test_cancelling_a_running_job(gate: Path, live: LiveServer) -> None:
     started = time.monotonic()
     assert live.client.delete(f"/jobs/{job['id']}").status_code == 200
     assert live.finished(job["id"])["status"] == "cancelled"
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10  # the watchdog would take a minute
     again = live.client.delete(f"/jobs/{job['id']}")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
@@ -232,7 +233,8 @@ def test_a_batch_that_never_fits_is_not_told_to_wait(serve: Serve) -> None:
     ("prompt", "code"),
     [("abort", "out_of_memory"), ("exit", "failed"), ("hang", "failed"), ("oom", "out_of_memory"), ("raise", "failed")],
 )
-def test_a_loss_fails_one_job_and_the_next_works(live: LiveServer, prompt: str, code: str) -> None:
+def test_a_loss_fails_one_job_and_the_next_works(serve: Serve, prompt: str, code: str) -> None:
+    live = serve(**HASTY if prompt == "hang" else {})
     job, following = live.post_job(prompt), live.post_job("plain")
     failed = live.finished(job["id"])
     assert (failed["status"], failed["error"]["code"]) == ("failed", code)
@@ -246,21 +248,27 @@ def test_the_child_killed_from_outside(gate: Path, live: LiveServer) -> None:
     os.kill(live.worker_pid(), signal.SIGKILL)
     started = time.monotonic()
     failed = live.finished(job["id"])
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10  # the watchdog would take longer
     assert "ended by the system" in failed["error"]["message"]
-    assert live.finished(live.post_job("plain")["id"], within_s=5)["status"] == "done"
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
 
 
-def test_the_child_stopped_from_outside(gate: Path, live: LiveServer) -> None:
+def test_the_child_stopped_from_outside(gate: Path, serve: Serve) -> None:
+    live = serve(**HASTY)
     job = live.post_job("hold")
     live.running(job["id"])
-    os.kill(live.worker_pid(), signal.SIGSTOP)
-    eventually(lambda: live.client.get("/memory").json()["worker"] == "unresponsive")
+    with live.client.stream("GET", "/events") as stream:
+        events = EventStream(stream)
+        next(events)
+        os.kill(live.worker_pid(), signal.SIGSTOP)
+        states = (event["data"]["state"] for event in events if event["event"] == "worker")
+        assert "unresponsive" in takewhile(lambda state: state != "stopped", states)
     assert "did not respond" in live.finished(job["id"])["error"]["message"]
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
 
 
-def test_a_cancel_that_the_child_cannot_hear_still_ends_the_job(gate: Path, live: LiveServer) -> None:
+def test_a_cancel_that_the_child_cannot_hear_still_ends_the_job(gate: Path, serve: Serve) -> None:
+    live = serve(**HASTY)
     job = live.post_job("hold")
     live.running(job["id"])
     os.kill(live.worker_pid(), signal.SIGSTOP)
@@ -269,7 +277,7 @@ def test_a_cancel_that_the_child_cannot_hear_still_ends_the_job(gate: Path, live
 
 
 def test_a_cancel_of_what_hangs_ends_the_job_and_makes_way(serve: Serve) -> None:
-    live = serve(**PATIENT | {"progress_unknown_s": 600.0, "cancel_unknown_s": 0.5})
+    live = serve(progress_unknown_s=600.0, cancel_unknown_s=0.5)
     job, following = live.post_job("hang")["id"], live.post_job("plain")["id"]
     live.running(job)
     live.client.delete(f"/jobs/{job}").raise_for_status()

@@ -13,7 +13,7 @@ import pytest
 
 from server.events import EventHub
 from server.store import Store
-from tests.server.conftest import PATIENT, EventStream, LiveServer, eventually
+from tests.server.conftest import EventStream, LiveServer, eventually
 
 Serve = Callable[..., LiveServer]
 
@@ -75,7 +75,7 @@ def test_a_damaged_index_stops_no_queue(gate: Path, serve: Serve, monkeypatch: p
     def damaged(*_arguments: Any) -> Any:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
-    live = serve(**PATIENT)
+    live = serve()
     held = live.post_job("hold")["id"]
     live.running(held)
     with ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
@@ -85,7 +85,7 @@ def test_a_damaged_index_stops_no_queue(gate: Path, serve: Serve, monkeypatch: p
         patch.setattr(Store, "execute_many", damaged)
         patch.setattr(Store, "_read", damaged)
         gate.unlink()
-        answer = waiting.result(10)
+        answer = waiting.result(60)
         refused = live.client.post("/jobs", json={"prompt": "plain"})
         failed = live.job(held)["error"]
     assert refused.status_code == 500
@@ -100,7 +100,7 @@ def test_a_damaged_index_stops_no_queue(gate: Path, serve: Serve, monkeypatch: p
 def test_an_end_that_cannot_be_told_is_an_end(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, untold: set[str], answer: int
 ) -> None:
-    live = serve(**PATIENT)
+    live = serve()
     publish = EventHub.publish
 
     def broken(self: EventHub, event: str, data: Any, **options: Any) -> None:

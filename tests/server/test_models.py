@@ -27,7 +27,8 @@ from tests.server.conftest import LiveServer, eventually
 
 Serve = Callable[..., LiveServer]
 
-# Writes a byte count into `progress` beside itself every 20 ms, up to 20; `failing` and `complete` beside it change it.
+# Writes a byte count into `progress` beside itself every 20 ms, up to 20. Beside it, `held` keeps it at 10 while it
+# exists, so that no test has to be quicker than it, and `failing` ends it there.
 SCRIPT = """
     import json, pathlib, sys, time
     here = pathlib.Path(__file__).parent
@@ -37,7 +38,7 @@ SCRIPT = """
     done = int(progress.read_text()) if progress.exists() and action == "download" else 0
     while done < 20:
         time.sleep(0.02)
-        done += 1
+        done += not (done == 10 and (here / "held").exists())
         (here / "next").write_text(str(done))
         (here / "next").replace(progress)
         event = {"file": "model.safetensors", "bytes_done": done, "bytes_total": 20}
@@ -100,6 +101,7 @@ def test_the_catalog_on_this_machine(serve: Serve, tmp_path: Path) -> None:
 
 def test_progress_pause_and_resume(serve: Serve, downloader: Path, tmp_path: Path) -> None:
     live = serve(models_dir=tmp_path / "models")
+    (downloader / "held").touch()
     assert live.client.post("/models/ternary/download").json()["state"] == "downloading"
     model = eventually(lambda: (m := live.client.get("/models/ternary").json())["download"]["bytes_done"] > 2 and m)
     assert (model["download"]["file"], model["download"]["speed_bps"]) == ("model.safetensors", 50.0)
@@ -108,6 +110,7 @@ def test_progress_pause_and_resume(serve: Serve, downloader: Path, tmp_path: Pat
     paused_at = int((downloader / "progress").read_text())
     assert state(live) == "absent"  # the script makes no files, so there is nothing partial
     assert wish(live) == "paused"
+    (downloader / "held").unlink()
     live.client.post("/models/ternary/resume")
     eventually(lambda: state(live) != "downloading")
     assert paused_at < 20
@@ -130,12 +133,14 @@ def test_a_failure_is_shown_and_can_be_resumed(serve: Serve, downloader: Path, t
 
 def test_a_download_goes_on_after_a_restart(serve: Serve, downloader: Path, tmp_path: Path) -> None:
     first = serve(models_dir=tmp_path / "models")
+    (downloader / "held").touch()
     first.client.post("/models/ternary/download")
-    eventually(lambda: (downloader / "progress").exists())
+    eventually((downloader / "progress").exists)
     first.__exit__()
     assert int((downloader / "progress").read_text()) < 20
     second = serve(models_dir=tmp_path / "models")
     assert state(second) == "downloading"
+    (downloader / "held").unlink()
     eventually(lambda: state(second) != "downloading")
     assert (downloader / "progress").read_text() == "20"
     second.__exit__()
@@ -146,8 +151,9 @@ def test_a_download_goes_on_after_a_restart(serve: Serve, downloader: Path, tmp_
 
 def test_a_paused_download_stays_paused_after_a_restart(serve: Serve, downloader: Path, tmp_path: Path) -> None:
     first = serve(models_dir=tmp_path / "models")
+    (downloader / "held").touch()
     first.client.post("/models/ternary/download")
-    eventually((downloader / "calls").exists)
+    eventually((downloader / "progress").exists)
     first.client.post("/models/ternary/pause")
     first.__exit__()
     second = serve(models_dir=tmp_path / "models")
@@ -198,6 +204,7 @@ def test_files_that_can_be_shared_need_no_room(
 def alone(downloader: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Run an async test with the checkpoints and no server around them, in a cache of their own."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    (downloader / "held").touch()
 
     def run(test: Callable[[Models], Awaitable[None]]) -> None:
         async def main() -> None:
@@ -274,7 +281,7 @@ def test_a_download_that_a_full_disk_ends_is_told_and_not_begun_again(
         (downloader / "failing").touch()
         told = models._events.subscribe({}, None)
         await models.download("ternary")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while b'"state":"failed"' not in (await told.queue.get() or b""):
                 pass
         assert models.get("ternary").state == "failed"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bonsai_mlx.catalog import REQUIRED_FILES
-from tests.fake_hub import FakeHub, Fault, fake_hub
+from tests.fake_hub import FakeHub, Fault, digest, fake_hub
 from tests.server.conftest import ROOT, eventually
 
 REPO = "someone/a-checkpoint"
@@ -67,32 +67,33 @@ def events(child: subprocess.Popen[str]) -> list[dict[str, Any]]:
 def test_a_download_and_a_check(start: Start, hub: FakeHub, tmp_path: Path) -> None:
     child = start("download")
     said = events(child)
-    assert child.wait(5) == 0
+    assert child.wait(60) == 0
     assert said[-1]["done"] is True
     assert said[-1]["bytes_done"] == said[-1]["bytes_total"] == sum(map(len, hub.repos[REPO].values()))
     assert (tmp_path / "here" / BIG).read_bytes() == hub.repos[REPO][BIG]
     check = start("verify")
     assert events(check)[-1]["done"] is True
-    assert check.wait(5) == 0
+    assert check.wait(60) == 0
 
 
 @pytest.mark.parametrize("how", ["terminate", "kill", "server gone"])
 def test_an_end_in_the_middle_and_the_rest(start: Start, hub: FakeHub, tmp_path: Path, how: str) -> None:
-    hub.faults[BIG] = Fault(chunk_delay_s=0.05)
+    hub.faults[BIG] = Fault(chunk_delay_s=0.1)
     child = start("download")
-    eventually(lambda: hub.served.get(BIG, 0) > 100_000, 20)
+    partial = tmp_path / "here/.cache/bonsai-mlx" / f"{digest(BIG, hub.repos[REPO][BIG])}.incomplete"
+    eventually(lambda: partial.exists() and partial.stat().st_size > 100_000)  # what was sent may not be there yet
     if how == "server gone":
         assert child.stdin is not None
         child.stdin.close()
     else:
         child.send_signal(signal.SIGTERM if how == "terminate" else signal.SIGKILL)
-    child.wait(2)
+    child.wait(60)
     assert not (tmp_path / "here" / BIG).exists()
     hub.faults.clear()
     hub.forget()
     again = start("download")
     assert events(again)[-1]["done"] is True
-    assert again.wait(5) == 0
+    assert again.wait(60) == 0
     assert hub.served[BIG] < 400_000, "what had arrived was not fetched again"
     assert (tmp_path / "here" / BIG).read_bytes() == hub.repos[REPO][BIG]
 
@@ -101,10 +102,10 @@ def test_ctrl_c_is_left_to_the_server(start: Start, hub: FakeHub) -> None:
     """A terminal sends it to the whole group; a child that ended by itself would count as a failed download."""
     hub.faults[BIG] = Fault(chunk_delay_s=0.02)
     child = start("download")
-    eventually(lambda: hub.served.get(BIG, 0) > 0, 20)
+    eventually(lambda: hub.served.get(BIG, 0) > 0)
     child.send_signal(signal.SIGINT)
     assert events(child)[-1]["done"] is True
-    assert child.wait(5) == 0
+    assert child.wait(60) == 0
     assert child.stderr is not None
     assert child.stderr.read() == ""
 
@@ -115,11 +116,11 @@ def test_a_damaged_download_is_an_error_in_words(start: Start, hub: FakeHub, tmp
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     check = start("verify")
     said = events(check)
-    assert check.wait(5) == 1
+    assert check.wait(60) == 1
     assert "is damaged" in said[-1]["error"]
 
 
 def test_an_unknown_repository_is_an_error_in_words(start: Start) -> None:
     child = start("download", "someone/else")
     assert "error" in events(child)[-1]
-    assert child.wait(5) == 1
+    assert child.wait(60) == 1

@@ -1,4 +1,5 @@
 import asyncio
+import io
 import os
 import signal
 import time
@@ -9,10 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from server.engine import mlx_backend
+from server.engine import Channel, Engine, Inbox, mlx_backend
 from server.settings import Settings
 from server.worker import Worker, WorkerLostError, explain_exit
-from tests.server.conftest import QUICK
+from tests.server.conftest import HASTY, QUICK
+from tests.server.fake_engine import FakeBackend
 
 JOB = "0123456789abcdef" * 2
 
@@ -30,8 +32,14 @@ def command(output: Path, prompt: str = "plain", path: str = "/models/ternary", 
     }
 
 
-async def collect(worker: Worker, message: dict[str, Any], patience_s: float = 3.0) -> list[dict[str, Any]]:
+async def collect(worker: Worker, message: dict[str, Any], patience_s: float = 60.0) -> list[dict[str, Any]]:
     return [event async for event in worker.run(message, lambda _last: patience_s)]
+
+
+async def a_few_turns() -> None:
+    """Lets other tasks get to where they have to wait for something outside."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -101,16 +109,16 @@ def test_a_lost_child_is_explained_and_replaced(
     with_worker: Callable[..., None], tmp_path: Path, prompt: str, words: str
 ) -> None:
     async def test(worker: Worker, states: list[str]) -> None:
-        started = time.monotonic()
         with pytest.raises(WorkerLostError, match=words):
-            await collect(worker, command(tmp_path, prompt), patience_s=2)
-        assert time.monotonic() - started < 4
+            async with asyncio.timeout(60):  # a child that hangs would do so for an hour
+                await collect(worker, command(tmp_path, prompt), patience_s=5 if prompt == "hang" else 60)
         assert worker.state == "stopped"
         if prompt == "stop":
             assert "unresponsive" in states
+        worker._settings = Settings(**QUICK)
         assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
 
-    with_worker(test)
+    with_worker(test, **HASTY if prompt == "stop" else {})
 
 
 @pytest.mark.parametrize(
@@ -148,15 +156,28 @@ def test_the_engine_takes_a_folder_for_a_folder(folder: Path, monkeypatch: pytes
     assert pipeline.checkpoint.root == Path("ternary")
 
 
-def test_cancelling_takes_effect_within_a_step(with_worker: Callable[..., None], tmp_path: Path) -> None:
+def test_a_cancel_that_has_arrived_takes_effect_within_a_step(tmp_path: Path) -> None:
+    inbox, told = Inbox(io.BytesIO()), []
+
+    class Told(Channel):
+        def send(self, event: str, **fields: Any) -> None:
+            told.append((event, fields.get("phase"), fields.get("step")))
+            if told[-1] == ("progress", "denoise", 3):
+                inbox._cancelled.add(JOB)
+
+    Engine(FakeBackend(), Told(io.BytesIO()), inbox).run(command(tmp_path, steps=50))
+    assert told[-3:] == [("progress", "denoise", 3), ("cancelled", None, None), ("memory", None, None)]
+
+
+def test_cancelling_takes_effect(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         seen: list[dict[str, Any]] = []
-        async for event in worker.run(command(tmp_path, "slow", steps=50), lambda _last: 3.0):
+        async for event in worker.run(command(tmp_path, "slow", steps=1_000), lambda _last: 60.0):
             seen.append(event)
             if event.get("phase") == "denoise" and event["step"] == 3:
                 worker.cancel(JOB)
         assert seen[-1]["event"] == "cancelled"
-        assert max(e.get("step", 0) for e in seen) <= 4
+        assert max(e.get("step", 0) for e in seen) < 200  # ten seconds, of a machine that does other things as well
         assert not (tmp_path / f"{JOB}.png").exists()
         assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"  # the cancel is forgotten
 
@@ -177,7 +198,7 @@ def test_a_cancel_that_does_not_take_effect_ends_the_child(with_worker: Callable
                     asyncio.get_running_loop().call_later(0.1, cancel)
 
         drawing = asyncio.create_task(draw())
-        await asyncio.wait([drawing], timeout=20)
+        await asyncio.wait([drawing], timeout=60)
         assert isinstance(drawing.exception(), WorkerLostError)
         assert worker.pid is None
 
@@ -220,6 +241,26 @@ def test_a_child_that_dies_idle_is_noticed(with_worker: Callable[..., None], tmp
     with_worker(test)
 
 
+def test_a_child_whose_end_the_system_has_not_told_yet_gets_no_work(
+    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pid(worker: Worker) -> int | None:
+        return worker._process.pid if worker._process else None
+
+    async def test(worker: Worker, _states: list[str]) -> None:
+        await collect(worker, command(tmp_path))
+        ended = worker.pid
+        assert ended
+        monkeypatch.setattr(Worker, "pid", property(pid))
+        os.kill(ended, signal.SIGKILL)
+        while worker.state != "stopped":
+            await asyncio.sleep(0.01)
+        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert worker.pid != ended
+
+    with_worker(test)
+
+
 def test_a_child_that_stopped_idle_is_replaced_before_the_next_run(
     with_worker: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -228,11 +269,11 @@ def test_a_child_that_stopped_idle_is_replaced_before_the_next_run(
         pid = worker.pid
         assert pid
         os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(0.6)
+        worker._heard_at -= 60  # as if that had been a minute ago
         assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
         assert worker.pid != pid
 
-    with_worker(test, heartbeat_kill_s=0.5)
+    with_worker(test, heartbeat_kill_s=30)
 
 
 def test_a_run_that_begins_while_the_child_ends_gets_one_of_its_own(
@@ -246,9 +287,9 @@ def test_a_run_that_begins_while_the_child_ends_gets_one_of_its_own(
         while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
             await asyncio.sleep(0.01)
         ending = asyncio.create_task(worker.stop())
-        await asyncio.sleep(0.05)
+        await a_few_turns()  # no time passes: the child is killed after 0.3 s
         drawing = asyncio.create_task(collect(worker, command(tmp_path)))
-        await asyncio.sleep(0.05)
+        await a_few_turns()
         assert worker.state != "starting", "two children at once"
         await worker.stop()  # of the child that ends already; the next one stays
         assert (await drawing)[-1]["event"] == "done"
@@ -273,14 +314,14 @@ def test_an_end_that_meets_a_message_is_an_end(with_worker: Callable[..., None],
         heard = asyncio.Event()
 
         async def draw() -> None:
-            async for _ in worker.run(command(tmp_path, "slow", steps=500), lambda _last: 3.0):
+            async for _ in worker.run(command(tmp_path, "slow", steps=1_000), lambda _last: 60.0):
                 heard.set()
 
         drawing = asyncio.create_task(draw())
         await heard.wait()
         worker._messages.put_nowait({"event": "progress", "job": JOB})
         drawing.cancel()
-        done, _ = await asyncio.wait([drawing], timeout=1)
+        done, _ = await asyncio.wait([drawing], timeout=20)  # it would go on for longer
         assert done
         assert drawing.cancelled()
 
@@ -330,7 +371,9 @@ def test_an_interrupt_of_the_terminal_does_not_reach_the_child(
     with_worker(test)
 
 
-def test_starts_are_delayed_after_losses_in_a_row(with_worker: Callable[..., None], tmp_path: Path) -> None:
+def test_starts_are_delayed_after_losses_in_a_row(
+    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         for _ in range(3):
             with pytest.raises(WorkerLostError):
@@ -339,9 +382,9 @@ def test_starts_are_delayed_after_losses_in_a_row(with_worker: Callable[..., Non
         assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
         assert time.monotonic() - started > 1.0
         await worker.stop()
-        started = time.monotonic()
-        await worker.start()  # the success has cleared the record
-        assert time.monotonic() - started < 1.0
+        monkeypatch.setattr("server.worker._BACKOFF_S", (0.0, 600.0))
+        async with asyncio.timeout(60):  # the success has cleared the record
+            assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
 
     with_worker(test)
 
@@ -358,7 +401,7 @@ def test_a_cancel_ends_the_pause_before_a_start(
         while worker.state != "starting":
             await asyncio.sleep(0.01)
         worker.cancel(JOB)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert [event["event"] for event in await drawing] == ["cancelled"]
         assert (worker.pid, states[-2:]) == (None, ["starting", "stopped"])
         again = asyncio.create_task(collect(worker, command(tmp_path) | {"job": "f" * 32}))

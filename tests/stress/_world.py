@@ -91,7 +91,7 @@ def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
-def orphans(processes: Iterable[psutil.Process], seconds: float = 2.0) -> int:
+def orphans(processes: Iterable[psutil.Process], seconds: float = 10.0) -> int:
     """How many of these children outlive their server by more than `seconds`; they are killed then."""
     children = list(processes)
     within(seconds, lambda: not alive(children))
@@ -112,7 +112,7 @@ def job(server: ServerProcess, job_id: str) -> dict[str, Any]:
     return found
 
 
-def ended(server: ServerProcess, job_id: str, seconds: float = 30.0) -> dict[str, Any]:
+def ended(server: ServerProcess, job_id: str, seconds: float = 60.0) -> dict[str, Any]:
     """The job once it has ended, or as it is when the time is up."""
     within(seconds, lambda: job(server, job_id)["finished_at"])
     return job(server, job_id)

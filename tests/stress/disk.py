@@ -90,7 +90,7 @@ def _start_is_refused(output: Path) -> bool:
     """Whether a start on the full disk ends with one line that names the folder."""
     command = [sys.executable, "-m", "server", "--port", "0", "--no-browser", "--output", str(output)]
     try:
-        started = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+        started = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:  # it serves
         return False
     return started.returncode == 2 and str(output) in started.stderr and started.stderr.count("\n") == 1

@@ -6,6 +6,7 @@ and nobody is told that the checkpoint is ready.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ from .case import Case, Figures
 
 _LARGE = (TRANSFORMER, TEXT_ENCODER, VAE)
 _KINDS = ("cut", "cut for good", "flip", "kill")
-_KILL_WITHIN_S = 20.0
+_KILL_WITHIN_S = 60.0
 
 
 def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
@@ -65,6 +66,7 @@ def _kill(server: FakeHub, rng: random.Random, cache: Path, sums: dict[str, int]
     """kill -9 after some number of bytes; the folder is looked at all the while."""
     server.faults = {path: Fault(chunk_delay_s=0.005) for path in _LARGE}
     enough = rng.randrange(50_000, size_of(server.repos[TERNARY]) - 20_000)  # the first files are in place by then
+    server.hold_at = enough
     deadline = time.monotonic() + _KILL_WITHIN_S
     with start_script(server, cache, TERNARY, "--json") as process:
         try:
@@ -73,6 +75,7 @@ def _kill(server: FakeHub, rng: random.Random, cache: Path, sums: dict[str, int]
                 time.sleep(0.01)
         finally:
             process.kill()
+    server.hold_at = math.inf
     return process.returncode == -9
 
 

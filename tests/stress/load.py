@@ -136,4 +136,5 @@ CASE = Case(
         "page_p95_ms": "<= 50",
     },
     run=run,
+    busy={"page_p95_ms": "<= 2000"},
 )

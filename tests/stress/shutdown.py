@@ -80,4 +80,5 @@ CASE = Case(
         "temporary_files": "== 0",
     },
     run=run,
+    busy={"end_s_max": "<= 15"},
 )

@@ -83,4 +83,5 @@ CASE = Case(
         "page_slowest_ms": "<= 1000",
     },
     run=run,
+    busy={"slowest_ms": "<= 10000", "page_slowest_ms": "<= 10000"},
 )
