@@ -82,7 +82,7 @@ def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_
     server.end(signal_number)
     assert time.monotonic() - started < 10  # the picture would take for ever
     assert server.process.returncode in (0, -signal_number)
-    eventually(lambda: not any(child.is_running() for child in children))
+    eventually(lambda: not any(child.is_running() for child in children), 10)
     gate.unlink()
     again = spawn()
     assert again.client.get(f"/jobs/{jobs[0]}").json()["status"] == "interrupted"
@@ -99,7 +99,7 @@ def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt
     children = server.children()
     assert children
     server.end(signal.SIGKILL)
-    eventually(lambda: not any(child.is_running() for child in children))
+    eventually(lambda: not any(child.is_running() for child in children), 10)
     again = spawn()
     assert again.client.get(f"/jobs/{job}").json()["status"] == "interrupted"
     assert not [p for p in server.output.iterdir() if p.name.startswith(".tmp-")]
