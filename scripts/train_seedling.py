@@ -2,8 +2,8 @@
 """Train the embedded demonstration checkpoints from nothing: data, VAE, transformer, distillation, export.
 
 Run it again with the same folder and it goes on where it stopped. With the preset "cpu" two cores compute for six
-hours, which takes seven to eight, and evaluate for three; "gpu", for one large GPU, trains for 22 minutes and
-has not been run to its end yet.
+hours, which takes seven to eight, and evaluate for three and a half; "gpu", for one large GPU, trains for 22 minutes
+and has not been run to its end yet.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def overall_section(scores: dict[tuple[str, int, str], Score], steps: int) -> st
     """The trained models' overall scores and what is kept, in half a sentence."""
     shares = zip(TRAINED, _kept_shares(scores, steps, TRAINED), strict=True)
     named = [(_NAMES[model], str(scores.get((model, steps, "overall"), _MISSING)), kept) for model, kept in shares]
-    whole, *others = (f"{name} {score}" + ("" if kept == "100%" else f" ({kept})") for name, score, kept in named)
+    whole, *others = (f"{name} {score}" + ("" if kept == "100%" else f" ({kept} of it)") for name, score, kept in named)
     return f"{whole}, {' and '.join(others)}"
 
 
