@@ -18,7 +18,7 @@ class Case:
     """`run(rounds, rng, folder)` does the work in an empty folder; `bars` maps a figure to what it must be.
 
     A bar is text such as "== 0" or "<= 50"; a figure without one is only reported. A bar that has no figure fails.
-    `busy` has the bars that are lower in the ordinary test run: on a machine that does other things as well, times say
+    `busy` has the bars that are looser in the ordinary test run: on a machine that does other things as well, times say
     little about the code.
     """
 
