@@ -76,5 +76,6 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 
 def _settle() -> None:
     """One core to a thread. Torch keeps both settings by thread."""
+    torch.get_num_threads()  # the first look of a thread takes over what another one has set last, and it looks late
     torch.set_num_threads(1)
     allow_recompiling()

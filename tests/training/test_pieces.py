@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from training import networks  # noqa: E402
-from training.pieces import backward, evaluated, imitated, in_pieces  # noqa: E402
+from training.pieces import _settle, backward, evaluated, imitated, in_pieces  # noqa: E402
 
 
 @pytest.fixture(params=[1, 3])
@@ -52,6 +53,15 @@ def test_results_come_in_order_from_one_core_each(threads: int) -> None:
     assert {count for _, count, _ in found} == {1}
     assert all(name.startswith("piece") == (threads > 1) for _, _, name in found)
     assert torch.get_num_threads() == threads
+
+
+def test_a_thread_keeps_to_one_core_whatever_is_set_before_its_first_work() -> None:
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(1, initializer=_settle) as pool:
+        pool.submit(threading.get_ident).result()
+        torch.set_num_threads(3)
+        assert pool.submit(torch.get_num_threads).result() == 1
+    torch.set_num_threads(before)
 
 
 def test_evaluating_keeps_no_graph_and_computes_in_bfloat16(threads: int) -> None:
