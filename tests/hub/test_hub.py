@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -74,7 +75,7 @@ def test_progress_counts_bytes_up_to_the_total(server: FakeHub, monkeypatch: pyt
     slow = [event for event in events if event.file == TRANSFORMER and event.speed_bytes_s]
     assert slow
     assert all(event.eta_s is not None for event in slow)
-    assert 10_000 < slow[-1].speed_bytes_s < 2_000_000  # 16 kB every 30 ms, if nothing comes between
+    assert 100_000 < slow[-1].speed_bytes_s < 1_000_000  # 16 kB every 30 ms
 
 
 def test_the_cache_is_the_one_that_other_programs_use(server: FakeHub) -> None:
@@ -339,7 +340,7 @@ def test_asking_what_is_here_is_fast_and_needs_no_network(server: FakeHub) -> No
         started = time.perf_counter()
         hub.status(TERNARY)
         seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.01  # the best, as the machine may be busy
+    assert statistics.median(seconds) < 0.01
     assert server.requests == []
 
 

@@ -109,7 +109,7 @@ def test_leaving_cancels(gate: Path, live: LiveServer) -> None:
     [job] = leave(live, "/generate")
     started = time.monotonic()
     assert live.finished(job)["status"] == "cancelled"
-    assert time.monotonic() - started < 10  # the watchdog would take a minute
+    assert time.monotonic() - started < 1
     assert live.client.post("/generate", json={"prompt": "plain"}).status_code == 200
 
 
@@ -142,7 +142,7 @@ def test_stopping_the_server_answers_the_callers(gate: Path, serve: Callable[...
     first.running(job["id"])
     started = time.monotonic()
     first.__exit__()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 3
     caller.join(60)
     assert (answers[0].status_code, answers[0].json()["error"]["code"]) == (503, "shutting_down")
     second = serve()

@@ -101,7 +101,7 @@ def test_cancelling_a_running_job(gate: Path, live: LiveServer) -> None:
     started = time.monotonic()
     assert live.client.delete(f"/jobs/{job['id']}").status_code == 200
     assert live.finished(job["id"])["status"] == "cancelled"
-    assert time.monotonic() - started < 10  # the watchdog would take a minute
+    assert time.monotonic() - started < 1
     again = live.client.delete(f"/jobs/{job['id']}")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
@@ -248,7 +248,7 @@ def test_the_child_killed_from_outside(gate: Path, live: LiveServer) -> None:
     os.kill(live.worker_pid(), signal.SIGKILL)
     started = time.monotonic()
     failed = live.finished(job["id"])
-    assert time.monotonic() - started < 10  # the watchdog would take longer
+    assert time.monotonic() - started < 1
     assert "ended by the system" in failed["error"]["message"]
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
 

@@ -38,7 +38,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_it_says_one_line_and_ends_quietly(spawn: Spawn) -> None:
     started = time.monotonic()
     server = spawn()
-    assert time.monotonic() - started < 20  # well under a second on an idle machine
+    assert time.monotonic() - started < 5  # well under a second on an idle machine
     assert re.fullmatch(rf"Bonsai is ready: http://127\.0\.0\.1:\d+  \(images: {server.output}\)\n", server.first_line)
     assert server.client.get("/").status_code == 200
     assert server.end() == ""
@@ -80,9 +80,9 @@ def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_
     assert children
     started = time.monotonic()
     server.end(signal_number)
-    assert time.monotonic() - started < 10  # the picture would take for ever
+    assert time.monotonic() - started < 3
     assert server.process.returncode in (0, -signal_number)
-    eventually(lambda: not any(child.is_running() for child in children), 10)
+    eventually(lambda: not any(child.is_running() for child in children), 2)
     gate.unlink()
     again = spawn()
     assert again.client.get(f"/jobs/{jobs[0]}").json()["status"] == "interrupted"
@@ -99,7 +99,7 @@ def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt
     children = server.children()
     assert children
     server.end(signal.SIGKILL)
-    eventually(lambda: not any(child.is_running() for child in children), 10)
+    eventually(lambda: not any(child.is_running() for child in children), 2)
     again = spawn()
     assert again.client.get(f"/jobs/{job}").json()["status"] == "interrupted"
     assert not [p for p in server.output.iterdir() if p.name.startswith(".tmp-")]

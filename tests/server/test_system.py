@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from itertools import islice, pairwise
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import pytest
@@ -71,7 +71,7 @@ def test_memory_is_told_twice_a_second_while_drawing(gate: Path, live: LiveServe
             assert event["data"]["worker"] == "busy"
             if len(times) == 6:
                 break
-    assert median(b - a for a, b in pairwise(times)) < 0.5  # a busy machine may be late now and then
+    assert mean(b - a for a, b in pairwise(times)) < 0.5
 
 
 def test_listeners_are_bounded_and_leave_no_trace(serve: Serve) -> None:
@@ -91,7 +91,7 @@ def test_stopping_does_not_wait_for_listeners(serve: Serve) -> None:
         assert next(events)["event"] == "hello"
         started = time.monotonic()
         live.__exit__()
-        assert time.monotonic() - started < 10  # they would stay for ever
+        assert time.monotonic() - started < 2
 
 
 def test_figures_of_an_idle_server(shared: LiveServer) -> None:

@@ -87,7 +87,7 @@ def test_an_end_in_the_middle_and_the_rest(start: Start, hub: FakeHub, tmp_path:
         child.stdin.close()
     else:
         child.send_signal(signal.SIGTERM if how == "terminate" else signal.SIGKILL)
-    child.wait(60)
+    child.wait(2)
     assert not (tmp_path / "here" / BIG).exists()
     hub.faults.clear()
     hub.forget()

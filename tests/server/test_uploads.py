@@ -66,7 +66,7 @@ def test_hostile_pictures(shared: LiveServer, name: str) -> None:
     before = psutil.Process().memory_info().rss
     started = time.perf_counter()
     response = shared.client.post("/sdapi/v1/png-info", json=body)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 1
     assert response.status_code in (200, 422)
     assert "alert" not in response.text
     assert psutil.Process().memory_info().rss - before < 64 * MIB

@@ -177,7 +177,7 @@ def test_cancelling_takes_effect(with_worker: Callable[..., None], tmp_path: Pat
             if event.get("phase") == "denoise" and event["step"] == 3:
                 worker.cancel(JOB)
         assert seen[-1]["event"] == "cancelled"
-        assert max(e.get("step", 0) for e in seen) < 200  # ten seconds, of a machine that does other things as well
+        assert max(e.get("step", 0) for e in seen) < 20  # a second; the engine itself takes none, see above
         assert not (tmp_path / f"{JOB}.png").exists()
         assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"  # the cancel is forgotten
 

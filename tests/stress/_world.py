@@ -91,7 +91,7 @@ def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
-def orphans(processes: Iterable[psutil.Process], seconds: float = 10.0) -> int:
+def orphans(processes: Iterable[psutil.Process], seconds: float = 2.0) -> int:
     """How many of these children outlive their server by more than `seconds`; they are killed then."""
     children = list(processes)
     within(seconds, lambda: not alive(children))

@@ -243,5 +243,4 @@ CASE = Case(
         "health_tiny_chunks_max_ms": "<= 1000",
     },
     run=run,
-    busy={"late": "<= 3", "health_p99_ms": "<= 1000", "health_tiny_chunks_max_ms": "<= 10000"},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 Figures = dict[str, float]
@@ -18,8 +18,6 @@ class Case:
     """`run(rounds, rng, folder)` does the work in an empty folder; `bars` maps a figure to what it must be.
 
     A bar is text such as "== 0" or "<= 50"; a figure without one is only reported. A bar that has no figure fails.
-    `busy` has the bars that are looser in the ordinary test run: on a machine that does other things as well, times say
-    little about the code.
     """
 
     name: str
@@ -28,14 +26,12 @@ class Case:
     reduced: int  # in the ordinary test run
     bars: Mapping[str, str]
     run: Callable[[int, random.Random, Path], Figures]
-    busy: Mapping[str, str] = field(default_factory=dict)
 
-    def failures(self, figures: Figures, *, busy: bool = False) -> list[str]:
-        """The bars that `figures` do not meet, in words; `busy`: on a machine that may do other things as well."""
-        bars = {**self.bars, **self.busy} if busy else self.bars
+    def failures(self, figures: Figures) -> list[str]:
+        """The bars that `figures` do not meet, in words."""
         return [
             f"{name} is {figures.get(name, 'missing')}, not {bar}"
-            for name, bar in bars.items()
+            for name, bar in self.bars.items()
             if name not in figures or not _meets(figures[name], bar)
         ]
 

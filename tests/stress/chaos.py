@@ -145,5 +145,4 @@ CASE = Case(
         "engines": "== 1",
     },
     run=run,
-    busy={"failed_polls": "<= 5", "next_s_max": "<= 30"},
 )

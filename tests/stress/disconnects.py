@@ -137,5 +137,4 @@ CASE = Case(
         "next_start_ms_max": "<= 100",
     },
     run=run,
-    busy={"late_steps_max": "<= 10", "next_start_ms_max": "<= 2000"},
 )

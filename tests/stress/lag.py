@@ -88,5 +88,4 @@ CASE = Case(
     reduced=12,
     bars={"missing": "== 0", "lag_p99_ms": "<= 20"},
     run=run,
-    busy={"lag_p99_ms": "<= 500"},
 )

@@ -136,5 +136,4 @@ CASE = Case(
         "page_p95_ms": "<= 50",
     },
     run=run,
-    busy={"page_p95_ms": "<= 2000"},
 )

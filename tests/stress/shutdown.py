@@ -80,5 +80,4 @@ CASE = Case(
         "temporary_files": "== 0",
     },
     run=run,
-    busy={"end_s_max": "<= 15"},
 )

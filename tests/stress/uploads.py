@@ -83,5 +83,4 @@ CASE = Case(
         "page_slowest_ms": "<= 1000",
     },
     run=run,
-    busy={"slowest_ms": "<= 10000", "page_slowest_ms": "<= 10000"},
 )
