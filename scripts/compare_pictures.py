@@ -55,7 +55,7 @@ def pictures(checkpoints: Path) -> Iterator[tuple[str, Image.Image]]:
     for seed, ((model, width, height, steps), variant, plan) in enumerate(combinations):
         folder = _wide(checkpoints, variant) if model == "wide" else f"seedling-{variant}"
         pipe = Planned.from_pretrained(folder)
-        pipe.place = PLANS[plan]
+        pipe.place = PLANS[plan]  # type: ignore[attr-defined]  # from_pretrained makes a Planned
         prompt = PROMPTS[seed % len(PROMPTS)]
         image = pipe.generate(prompt, seed=seed, steps=steps, width=width, height=height).image
         yield f"{model}-{variant}-{width}x{height}-{steps}-{plan}-{seed}", image
