@@ -14,18 +14,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `training` is not part of the installed package
-
-from training import process
+from seedling.model import process
 
 process.settle()
 
 import torch
 
-from training.install import install
-from training.options import PRESETS, STAGES, TIMED_STAGES, Options, preset
-from training.run import Paused, Run, bundle, unbundle
-from training.stages import check, train
+from seedling.install import install
+from seedling.model.run import Paused, Run, bundle, unbundle
+from seedling.options import PRESETS, STAGES, TIMED_STAGES, Options, preset
+from seedling.stages import check, train
 
 PROJECT = Path(__file__).resolve().parents[1]
 

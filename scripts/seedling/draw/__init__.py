@@ -1,0 +1,1 @@
+"""The drawings that the model is trained on, with their captions: scenes, subjects, landscapes, words."""

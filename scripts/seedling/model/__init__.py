@@ -1,0 +1,1 @@
+"""The networks and the stages that train, round and export them."""

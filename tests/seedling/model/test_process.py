@@ -1,0 +1,34 @@
+"""Memory that a training frees stays with the process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
+LEAST_FAULTS_OF_TEN_ARRAYS = """
+import resource, sys
+if "settled" in sys.argv:
+    from seedling.model import process
+    process.settle()
+import torch
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+found = []
+for _ in range(4):  # the first rounds still take what they keep
+    before = faults()
+    for _ in range(10):
+        torch.ones(1 << 24)  # 64 MiB: by itself glibc learns to keep arrays of up to 32 MiB
+    found.append(faults() - before)
+print(min(found))
+"""
+
+
+def _faults(*arguments: str) -> int:
+    command = [sys.executable, "-c", LEAST_FAULTS_OF_TEN_ARRAYS, *arguments]
+    return int(subprocess.run(command, cwd=SCRIPTS, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc gives every large array back to the system")
+def test_arrays_freed_are_taken_again() -> None:
+    assert _faults("settled") < 100 < _faults()
