@@ -1,23 +1,21 @@
 """What is written into our image files, and what is read from anybody's.
 
 Owns the three texts of our PNG files, in this order: the recipe as JSON (the truth), the A1111 infotext (for other
-programs), and XMP with the mark that IPTC defines for pictures made by a trained model. Also owns how a file gets to
-disk whole or not at all. Knows nothing of galleries, HTTP or MLX, and never decodes pixels.
+programs), and XMP with the mark that IPTC defines for pictures made by a trained model.
+Knows nothing of galleries, HTTP or MLX, and never decodes pixels.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import html
 import io
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .containers import MAX_FILE_BYTES, XMP, itxt_chunk, png_chunks, read_texts, replace_png_texts, text_chunk
-from .durable import folder_to_disk, to_disk
 from .errors import BonsaiError
+from .fileio import TEMPORARY_PREFIX, write_atomic
 from .foreign import find_foreign
 from .infotext import format_infotext
 from .recipe import APP, FoundMetadata, Recipe
@@ -39,7 +37,6 @@ __all__ = [
 
 MetadataMode = Literal["full", "mark", "none"]  # everything; only "made by a model", without the prompt; nothing
 RECIPE = "bonsai"  # the keyword of our own text
-TEMPORARY_PREFIX = ".tmp-"  # what a killed process leaves behind starts with this
 _OUR_XMP = f'x:xmptk="{APP}"'
 
 
@@ -146,19 +143,10 @@ def _printable(text: str) -> str:
 
 def save_png(path: Path, png: bytes) -> None:
     """Write the file whole or not at all, whenever the process or the machine stops; SaveError says why it cannot."""
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.png"  # same folder: a rename stays atomic
     try:
-        with temporary.open("xb") as file:
-            file.write(png)
-            file.flush()
-            to_disk(file.fileno())
-        temporary.replace(path)
-        folder_to_disk(path.parent)
+        write_atomic(path, png)
     except OSError as error:
         raise SaveError(f"cannot save {path}: {_reason(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):  # gone after the rename; otherwise it must not stay behind
-            temporary.unlink()
 
 
 def _reason(error: OSError) -> str:

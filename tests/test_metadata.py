@@ -22,7 +22,7 @@ from hypothesis import given
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bonsai_mlx import durable, metadata
+from bonsai_mlx import durable, fileio, metadata
 from bonsai_mlx.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
 from bonsai_mlx.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_png
 
@@ -234,7 +234,7 @@ def test_what_cannot_be_provoked_here_is_named_too(
     def fail(_descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(metadata, "to_disk", fail)
+    monkeypatch.setattr(fileio, "to_disk", fail)
     with pytest.raises(SaveError, match=words):
         save_png(tmp_path / "fox.png", b"x")
     assert list(tmp_path.iterdir()) == []
