@@ -40,3 +40,11 @@ class OutOfMemory(BonsaiError):
 
 class DeviceError(BonsaiError):
     """The device, or the system that shares it out, stopped the work; the same request may well succeed later."""
+
+
+class PictureError(BonsaiError):
+    """A file is no picture that can be read here, or one that costs more than is spent on one."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason  # "unreadable", "too_large", "too_many_pixels", "no_memory", "too_slow" or "crashed"

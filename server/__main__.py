@@ -30,6 +30,7 @@ from pydantic import ValidationError
 from bonsai_mlx import __version__
 
 from .app import create_app
+from .decoder import Decoder
 from .events import EventHub
 from .files import FolderInUseError, lock_folder
 from .gallery import Gallery
@@ -217,9 +218,11 @@ def reindex(settings: Settings) -> None:
     check_output(settings.output)
     lock = lock_folder(settings.output)
     store = Store(settings.output)
-    gallery = Gallery(settings.output, store, EventHub(1, 1), settings.trash_days)
+    decoder = Decoder()
+    gallery = Gallery(settings.output, store, EventHub(1, 1), decoder, settings.trash_days)
     gallery.prepare()
     count = asyncio.run(gallery.rebuild())
+    decoder.close()
     store.close()
     os.close(lock)
     print(f"{count} images are in the index of {settings.output}")  # noqa: T201

@@ -208,7 +208,7 @@ class Engine:
         from bonsai_mlx.metadata import encode_png, save_png
 
         from .files import write_disposable
-        from .gallery import thumbnail_webp
+        from .pictures import thumbnail_webp
 
         # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
         recipe = replace(recipe, **command["checkpoint"])

@@ -6,12 +6,13 @@ gallery's.
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
-from .files import read_file
+from bonsai_mlx.errors import PictureError
+
+from .decoder import Decoder
 from .schemas import Image
 from .store import timestamp
 
@@ -23,41 +24,16 @@ def _fold(text: str) -> str:
     return text.casefold()
 
 
-def image_from_file(path: Path) -> Image | None:
-    """What a file says of itself, for a lost index; None when it is no readable PNG file."""
-    from bonsai_mlx import metadata
-
+def image_from_file(decoder: Decoder, path: Path, image_id: str) -> Image | None:
+    """What a file says of itself, for a lost index; None when it is no readable picture. Blocks."""
     try:
-        png, status = read_file(path), path.stat()
-        found = metadata.read(png)
-    except (OSError, ValueError):
-        log.warning("%s is not a readable PNG file and is left out of the gallery", path.name)
+        status = path.lstat()
+        fields = decoder.inspect(path)
+    except (OSError, PictureError):
+        log.warning("%s is not a readable picture and is left out of the gallery", path.name)
         return None
-    recipe = found.recipe if found else None
-    fields = {
-        "prompt": found.prompt if found else "",
-        "seed": found.seed if found else None,
-        "steps": found.steps if found else None,
-        # bytes 16-24 of a PNG are the IHDR's width and height
-        "width": int.from_bytes(png[16:20], "big"),
-        "height": int.from_bytes(png[20:24], "big"),
-        "model": recipe.model if recipe else None,
-        "variant": recipe.variant if recipe else None,
-        "timings": dict(recipe.timings) if recipe else {},
-        "peak_memory_bytes": recipe.peak_memory_bytes if recipe else None,
-        "recipe": json.loads(recipe.to_json()) if recipe else {},
-    }
-    created_at = timestamp(status.st_mtime)
-    return make_image(path.stem, created_at=created_at, size_bytes=len(png), **_whole_characters(fields))
-
-
-def _whole_characters(value: Any) -> Any:
-    """Without halves of surrogate pairs, which the JSON in a file can hold, but neither the index nor an answer."""
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, dict):
-        return {_whole_characters(name): _whole_characters(inner) for name, inner in value.items()}
-    return value
+    del fields["format"]
+    return make_image(image_id, created_at=timestamp(status.st_mtime), size_bytes=status.st_size, **fields)
 
 
 def make_image(image_id: str, *, size_bytes: int, **fields: Any) -> Image:

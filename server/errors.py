@@ -19,7 +19,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from bonsai_mlx import __version__
-from bonsai_mlx.errors import BonsaiError, CheckpointError, CheckpointInUse, OutOfMemory, RequestError
+from bonsai_mlx.errors import (
+    BonsaiError,
+    CheckpointError,
+    CheckpointInUse,
+    OutOfMemory,
+    PictureError,
+    RequestError,
+)
 
 from .templating import render
 
@@ -28,6 +35,7 @@ log = logging.getLogger("bonsai.server")
 Code = Literal[
     "bad_field",
     "bad_request",
+    "bad_picture",
     "queue_full",
     "model_missing",
     "not_found",
@@ -121,6 +129,8 @@ def from_bonsai(error: BonsaiError) -> ApiError:
         return ApiError(507, "out_of_memory", str(error))
     if isinstance(error, CheckpointError):
         return ApiError(409, "model_missing", str(error))
+    if isinstance(error, PictureError):
+        return ApiError(422, "bad_picture", f"{str(error)[0].upper()}{str(error)[1:]}.")
     if isinstance(error, CheckpointInUse):
         message = "Another program is downloading, checking or deleting this checkpoint."
         return ApiError(409, "conflict", message, remedy="Wait until it has finished, then try again.")

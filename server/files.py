@@ -6,29 +6,33 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from bonsai_mlx.containers import MAX_FILE_BYTES
+from bonsai_mlx.fileio import TEMPORARY_PREFIX, read_bounded, write_atomic
+
 ID = re.compile(r"[0-9a-f]{32}")
-TEMPORARY_PREFIX = ".tmp-"
 LOCK = ".bonsai.lock"
 
 
 def read_file(path: Path) -> bytes:
-    """The file's bytes; OSError when it is missing or a symbolic link."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+    """The file's bytes; OSError when it is missing, too large for a picture, or no regular file."""
+    return read_bounded(path, MAX_FILE_BYTES)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file, and not a link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def write_disposable(path: Path, data: bytes) -> None:
     """Replace `path` atomically without waiting for the disk: for files that can be made again."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, data, durable=False)
 
 
 def move(source: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ are the truth: what the index says and no file confirms is dropped. Never looks 
 from __future__ import annotations
 
 import asyncio
-import io
+import itertools
 import logging
 import os
 import shutil
@@ -16,45 +16,39 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from .decoder import Decoder
 from .entries import filters, image_from_file, image_of_row, row_of
 from .errors import ApiError, not_found
 from .events import EventHub
-from .files import ids_in, move, read_file, sweep, write_disposable
+from .files import ids_in, is_file, move, read_file, sweep, write_disposable
+from .pictures import Thumbnail
 from .schemas import Deleted, Image, ImagePage
 from .store import Store, timestamp
 
 log = logging.getLogger("bonsai.gallery")
 
-THUMBNAIL_PX = 384  # the long side
+PAGE_BYTES = 1_000_000  # of entries, on one page: sixty with the longest prompts would be 15 MB
 CURSOR = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{32}$"  # created_at~id: where a page ended
 _INSERT = """INSERT OR REPLACE INTO images (id, created_at, search, favourite, group_id, deleted_at, data)
              VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_UNKNOWN = _INSERT.replace("REPLACE", "IGNORE")
-
+_PAGE = """SELECT data, favourite, created_at, id FROM images WHERE {0} ORDER BY created_at DESC, id DESC LIMIT ?"""
+_SIZES = """SELECT length(CAST(data AS BLOB)) FROM images WHERE {0} ORDER BY created_at DESC, id DESC LIMIT ?"""
 _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
                 ORDER BY created_at {1}, id {1} LIMIT 1"""
-
-
-def thumbnail_webp(picture: Any) -> bytes:
-    """A PIL image, at most 384 px on its long side, as WebP."""
-    small = picture.convert("RGB")
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=82, method=2)
-    return buffer.getvalue()
 
 
 class Gallery:
     """Use from the event loop; what reads files runs in threads."""
 
-    def __init__(self, folder: Path, store: Store, events: EventHub, trash_days: float) -> None:
+    def __init__(self, folder: Path, store: Store, events: EventHub, decoder: Decoder, trash_days: float) -> None:
         self.folder = folder
         self.trash = folder / ".trash"
         self.thumbnails = folder / ".thumbnails"
         self._store = store
         self._events = events
+        self._decoder = decoder
         self._trash_days = trash_days
-        self._drawing = asyncio.Semaphore(1)  # thumbnails are made one at a time
         self._moving = asyncio.Lock()  # a file and its entry change together, for one caller after the other
 
     def prepare(self) -> None:
@@ -69,6 +63,10 @@ class Gallery:
         """Enter a new image, whose file is already there, and tell the pages."""
         self._store.execute(_INSERT, row_of(image))
         self._events.publish("image", image.model_dump())
+
+    def recover(self, image_id: str) -> Image | None:
+        """A picture that was saved while nobody lived to note it, read from its file. Blocks."""
+        return image_from_file(self._decoder, self.file(image_id), image_id)
 
     def get(self, image_id: str) -> Image:
         """The image, or ApiError 404 for an unknown or deleted one."""
@@ -88,15 +86,19 @@ class Gallery:
         favourite: bool | None = None,
         group: str | None = None,
     ) -> ImagePage:
-        """Newest first. Every word of `q` has to be in the prompt. `cursor` is the `next_cursor` of the page before."""
+        """Newest first. Every word of `q` has to be in the prompt. `cursor` is the `next_cursor` of the page before.
+
+        At most `limit` images, and as few as fit into PAGE_BYTES, but one.
+        """
         where, values = filters(q, favourite, group)
         total = (await self._store.read(f"SELECT count(*) FROM images WHERE {where}", values))[0][0]  # noqa: S608
         if cursor is not None:
             where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, *cursor.split("~")]
-        sql = f"SELECT data, favourite, created_at, id FROM images WHERE {where} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608, E501
-        rows = await self._store.read(sql, [*values, limit + 1])
-        images = [image_of_row(data, starred) for data, starred, _, _ in rows[:limit]]
-        following = "~".join(rows[limit - 1][2:]) if len(rows) > limit else None
+        sizes = await self._store.read(_SIZES.format(where), [*values, limit + 1])
+        count = _within(sizes, limit)
+        rows = await self._store.read(_PAGE.format(where), [*values, count])
+        images = [image_of_row(data, starred) for data, starred, _, _ in rows]
+        following = "~".join(rows[-1][2:]) if rows and len(sizes) > len(rows) else None
         return ImagePage(images=images, next_cursor=following, total=total)
 
     async def neighbours(self, image: Image) -> tuple[str | None, str | None]:
@@ -157,19 +159,15 @@ class Gallery:
         try:
             return await asyncio.to_thread(read_file, self._thumbnail_file(image_id))
         except OSError:
-            async with self._drawing:
-                return await asyncio.to_thread(self._draw_thumbnail, image_id)
+            return await self._draw_thumbnail(image_id)
 
-    def _draw_thumbnail(self, image_id: str) -> bytes:
-        from PIL import Image as Pillow  # here: it is 10 MB that an idle server does without
-
+    async def _draw_thumbnail(self, image_id: str) -> bytes:
         try:
-            with Pillow.open(io.BytesIO(read_file(self.file(image_id))), formats=("PNG",)) as picture:
-                data = thumbnail_webp(picture)
-        except (OSError, Pillow.DecompressionBombError, SyntaxError, ValueError):
+            data = await self._decoder.decode(self.file(image_id), Thumbnail())
+        except OSError:
             raise not_found("image") from None
         try:
-            write_disposable(self._thumbnail_file(image_id), data)
+            await asyncio.to_thread(write_disposable, self._thumbnail_file(image_id), data)
         except OSError as error:  # whoever asked gets it all the same, and the next who asks has it drawn again
             log.warning("a thumbnail could not be kept: %s", error.strerror)
         return data
@@ -231,7 +229,7 @@ class Gallery:
         gone = [i for i, deleted in known.items() if i not in (files if deleted is None else trashed)]
         new = sorted((files.keys() | trashed.keys()) - (known.keys() - set(gone)))
         for image_id in gone:
-            if not self.file(image_id).exists() and not self._trashed_file(image_id).exists():
+            if not is_file(self.file(image_id)) and not is_file(self._trashed_file(image_id)):
                 self._forget(image_id)
         starred = self._store.salvaged_favourites()
         for image_id in new:
@@ -275,7 +273,7 @@ class Gallery:
         """What a file is entered as; None for one that cannot be, which must not keep the others out."""
         path = self.file(image_id) if deleted_at is None else self._trashed_file(image_id)
         try:
-            image = await asyncio.to_thread(image_from_file, path)
+            image = await asyncio.to_thread(image_from_file, self._decoder, path, image_id)
             if image is None:
                 return None
             image.favourite = favourite
@@ -283,6 +281,12 @@ class Gallery:
         except Exception as error:  # by its name alone: the message may hold the prompt, which stays out of logs
             log.warning("%s is left out of the gallery: %s", path.name, type(error).__name__)
             return None
+
+
+def _within(sizes: list[tuple[int]], limit: int) -> int:
+    """How many of the first `limit` entries fit on a page; one at least, for there to be a next page."""
+    sums = itertools.accumulate(size for (size,) in sizes[:limit])
+    return max(1, sum(total <= PAGE_BYTES for total in sums))
 
 
 def _listing(folder: Path) -> list[tuple[str, os.stat_result]]:

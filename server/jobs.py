@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from .durations import Durations, Plan
-from .entries import image_from_file
 from .errors import ApiError, not_found
 from .events import EventHub
 from .gallery import Gallery
@@ -332,8 +331,8 @@ class Jobs:
 
     def _recover(self, active: Active) -> bool:
         """The picture was saved, but the server did not live to note it."""
-        file = self._gallery.file(active.job.id)
-        image = image_from_file(file) if active.job.status == "running" and file.exists() else None
+        saved = active.job.status == "running" and self._gallery.file(active.job.id).exists()
+        image = self._gallery.recover(active.job.id) if saved else None
         if image is None:
             return False
         image.group, image.group_kind = active.job.group, active.job.group_kind

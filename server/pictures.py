@@ -1,42 +1,173 @@
-"""Our PNG files as JPEG or WebP, with the same metadata, and previews as large as the picture. Blocks: use a thread."""
+"""What is done with the pixels of pictures, each kind of work as a value: made small, converted, looked at.
+
+The values are plain data that travel to the decoder's child (decoder.py), which performs them; only there, and in the
+engine for the picture that it has just drawn, is Pillow imported.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import io
-from typing import Any, Literal
+import json
+import math
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Format = Literal["png", "jpeg", "webp"]
 FORMATS: tuple[Format, ...] = ("png", "jpeg", "webp")
 DEFAULT_QUALITY = 90
+THUMBNAIL_PX = 384  # the long side
+MAX_PIXELS = 40 << 20  # of a picture that is decoded, whoever made it: 160 MiB, and as much again for its conversion
+_MAX_INFOTEXT_UNITS = 32_000  # of UTF-16: a JPEG has 65 533 bytes for its EXIF
+
+_PILLOW_FORMATS = tuple(name.upper() for name in FORMATS)
+_SCALED_AS_THEY_ARE = ("RGB", "RGBA", "L")
+_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _XMP = "XML:com.adobe.xmp"
 
 
-async def converted(png: bytes, to: Format, quality: int = DEFAULT_QUALITY) -> bytes:
-    """The picture in another format; PNG stays as it is, byte for byte."""
-    return png if to == "png" else await asyncio.to_thread(_convert, png, to, quality)
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A WebP of at most so many pixels on its long side, upright, transparent where the picture is."""
+
+    long_side_px: int = THUMBNAIL_PX
 
 
-async def enlarged(preview_png: bytes, width: int, height: int, to: Format, quality: int = DEFAULT_QUALITY) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Convert:
+    """The picture in another format, opaque, with the metadata that the format can hold or with none."""
+
+    format: Format
+    quality: int = DEFAULT_QUALITY
+    keep_metadata: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Enlarge:
     """A preview drawn as large as the picture is going to be."""
-    return await asyncio.to_thread(_enlarge, preview_png, width, height, to, quality)
+
+    width: int  # pixels
+    height: int
+    format: Format
+    quality: int = DEFAULT_QUALITY
 
 
-def _convert(png: bytes, to: Format, quality: int) -> bytes:
-    from PIL import Image  # here: it is 10 MB that an idle server does without
+@dataclass(frozen=True, slots=True)
+class Normalise:
+    """An opaque RGB PNG, upright, without metadata, made smaller where a side is longer than `max_side_px`."""
 
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as picture:
-        picture.load()
-        return _encode(picture.convert("RGB"), to, quality, _metadata(picture.info))
+    max_side_px: int = 8_192
 
 
-def _enlarge(preview_png: bytes, width: int, height: int, to: Format, quality: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """What the file is and says, as the JSON object of an `inspection.Inspection`; no pixel is decoded."""
+
+
+Operation = Thumbnail | Convert | Enlarge | Normalise | Inspect
+OPERATIONS: dict[str, type[Operation]] = {
+    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, Inspect)
+}
+
+
+class TooManyPixelsError(ValueError):
+    """The picture is larger than what is decoded."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(f"the picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not decoded")
+
+
+def perform(file: IO[bytes], operation: Operation) -> bytes:
+    """The result's bytes. ValueError, OSError or SyntaxError for a file that is no whole picture of a known format."""
+    match operation:
+        case Inspect():
+            return _inspect(file)
+        case Thumbnail(side):
+            return thumbnail_webp(_open(file), side)
+        case Convert(to, quality, keep):
+            return _convert(_open(file), to, quality, keep_metadata=keep)
+        case Enlarge(width, height, to, quality):
+            return _enlarge(_open(file), width, height, to, quality)
+        case Normalise(side):
+            return _normalise(_open(file), side)
+
+
+def thumbnail_webp(picture: Image, long_side_px: int = THUMBNAIL_PX) -> bytes:
+    """A PIL image, which stays as it is, at most `long_side_px` on its long side, as WebP."""
+    from PIL import Image, ImageOps
+
+    picture.draft("RGB", (long_side_px, long_side_px))  # of a JPEG, no more is decoded than is needed
+    whole = picture if picture.mode in _SCALED_AS_THEY_ARE else _plain(picture)
+    scale = min(1.0, long_side_px / max(whole.size))
+    width, height = (max(1, round(side * scale)) for side in whole.size)
+    small = whole.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    _plain(ImageOps.exif_transpose(small)).save(buffer, "WEBP", quality=82, method=2)
+    return buffer.getvalue()
+
+
+def _open(file: IO[bytes], max_pixels: float = MAX_PIXELS) -> Image:
+    """The picture, its pixels not decoded yet. Of several frames only the first is ever looked at."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(preview_png), formats=("PNG",)) as small:
-        large = small.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-    return _encode(large, to, quality, {})
+    Image.MAX_IMAGE_PIXELS = (
+        None  # the bound is below, with words of ours; Pillow's would only warn up to twice as many
+    )
+    picture = Image.open(file, formats=_PILLOW_FORMATS)
+    if picture.width * picture.height > max_pixels:
+        raise TooManyPixelsError(*picture.size)
+    return picture
+
+
+def _plain(picture: Image) -> Image:
+    """In RGB, or RGBA where something is transparent."""
+    return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+
+
+def _opaque(picture: Image) -> Image:
+    """In RGB, upright, on white where it is transparent."""
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(picture)
+    if not upright.has_transparency_data:
+        return upright.convert("RGB")
+    ground = Image.new("RGB", upright.size, "white")
+    ground.paste(upright, mask=upright.convert("RGBA").getchannel("A"))
+    return ground
+
+
+def _inspect(file: IO[bytes]) -> bytes:
+    from PIL import Image
+
+    from .inspection import inspect
+
+    picture = _open(file, math.inf)
+    file.seek(0)
+    kind, (width, height) = str(picture.format).lower(), picture.size
+    exif = Image.Exif()  # not the picture's own method, which decodes a PNG
+    exif.load(picture.info.get("exif", b""))
+    if exif.get(_ORIENTATION, 1) in _ON_THEIR_SIDE:
+        width, height = height, width
+    return json.dumps(inspect(file.read(), kind, width, height)).encode()
+
+
+def _convert(picture: Image, to: Format, quality: int, *, keep_metadata: bool) -> bytes:
+    return _encode(_opaque(picture), to, quality, _metadata(picture.info) if keep_metadata else {})
+
+
+def _enlarge(small: Image, width: int, height: int, to: Format, quality: int) -> bytes:
+    from PIL import Image
+
+    return _encode(small.convert("RGB").resize((width, height), Image.Resampling.BICUBIC), to, quality, {})
+
+
+def _normalise(picture: Image, max_side_px: int) -> bytes:
+    plain = _opaque(picture)
+    plain.thumbnail((max_side_px, max_side_px))  # changes nothing that is small enough
+    return _encode(plain, "png", DEFAULT_QUALITY, {})
 
 
 def _metadata(info: dict[Any, Any]) -> dict[str, bytes]:
@@ -47,16 +178,26 @@ def _metadata(info: dict[Any, Any]) -> dict[str, bytes]:
     infotext = info.get("parameters")
     if isinstance(infotext, str):
         exif = Image.Exif()
-        # "replace": half a surrogate pair has no UTF-16 form
-        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + infotext.encode("utf-16-be", "replace")
+        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + _short_utf16(infotext)
         kept["exif"] = exif.tobytes()
     if isinstance(info.get(_XMP), str):
         kept["xmp"] = info[_XMP].encode()
     return kept
 
 
-def _encode(picture: Any, to: Format, quality: int, metadata: dict[str, bytes]) -> bytes:
+def _short_utf16(infotext: str) -> bytes:
+    """The infotext in UTF-16; what is too long for an EXIF block loses the end of its prompt, never its settings."""
+    whole = infotext.encode("utf-16-be", "replace")  # "replace": half a surrogate pair has no UTF-16 form
+    if len(whole) <= 2 * _MAX_INFOTEXT_UNITS:
+        return whole
+    prompt, _, settings = infotext.rpartition("\n")
+    ending = f"...\n{settings}"[:_MAX_INFOTEXT_UNITS].encode("utf-16-be", "replace")
+    room = max(0, 2 * _MAX_INFOTEXT_UNITS - len(ending))
+    return prompt.encode("utf-16-be", "replace")[:room].decode("utf-16-be", "ignore").encode("utf-16-be") + ending
+
+
+def _encode(picture: Image, to: Format, quality: int, metadata: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    options = {} if to == "png" else {"quality": quality, **metadata}
+    options: dict[str, Any] = {} if to == "png" else {"quality": quality, **metadata}
     picture.save(buffer, to.upper(), **options)
     return buffer.getvalue()

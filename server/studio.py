@@ -12,6 +12,7 @@ from typing import Any
 
 from bonsai_mlx import __version__
 
+from .decoder import Decoder
 from .durations import Durations
 from .errors import ApiError
 from .events import EventHub
@@ -37,6 +38,7 @@ class Studio:
 
     events: EventHub
     store: Store
+    decoder: Decoder
     gallery: Gallery
     models: Models
     worker: Worker
@@ -58,7 +60,8 @@ class Studio:
         self._lock = lock_folder(settings.output)
         self.events = EventHub(settings.event_history, settings.max_listeners)
         self.store = Store(settings.output)
-        self.gallery = Gallery(settings.output, self.store, self.events, settings.trash_days)
+        self.decoder = Decoder()
+        self.gallery = Gallery(settings.output, self.store, self.events, self.decoder, settings.trash_days)
         self.models = Models(settings, self.store, self.events)
         self.worker = Worker(settings, self._on_worker_state)
         self.memory = MemoryMonitor(settings, self.events, self.worker)
@@ -101,6 +104,7 @@ class Studio:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(self.worker.stop(), self.models.close(), *self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.decoder.close)
         self.store.close()
         os.close(self._lock)
 

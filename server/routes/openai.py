@@ -20,10 +20,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 
+from ..decoder import Decoder
 from ..errors import ErrorDetail, error_response, not_found
 from ..loose import Body, bad_field, bounded, flag, read_body, text
 from ..orders import Order
-from ..pictures import DEFAULT_QUALITY, FORMATS, Format, converted, enlarged
+from ..pictures import DEFAULT_QUALITY, FORMATS, Convert, Enlarge, Format
 from ..schemas import Job, Model
 from ..studio import Studio
 from .common import IdPath, StudioDep, binary, failures, json_body
@@ -118,8 +119,8 @@ class Wish:
             base_url=f"{request.url.scheme}://{request.headers['host']}",
         )
 
-    async def base64(self, png: bytes) -> str:
-        return base64.b64encode(await converted(png, self.format, self.compression)).decode()
+    async def base64(self, decoder: Decoder, png: bytes) -> str:
+        return base64.b64encode(await _converted(decoder, png, self.format, self.compression)).decode()
 
     def address(self, image_id: str) -> str:
         """Where the picture is to be had as it was wanted."""
@@ -135,6 +136,11 @@ class Wish:
             "background": "opaque",
             "output_format": self.format,
         }
+
+
+async def _converted(decoder: Decoder, png: bytes, to: Format, quality: int) -> bytes:
+    """The picture in another format; PNG stays as it is, byte for byte."""
+    return png if to == "png" else await decoder.decode(png, Convert(to, quality))
 
 
 _PICTURES = json_body(
@@ -175,7 +181,7 @@ async def generations(studio: StudioDep, request: Request) -> Response:
     return JSONResponse(
         {
             "created": int(time.time()),
-            "data": [await _datum(wish, made) for made in pictures],
+            "data": [await _datum(studio, wish, made) for made in pictures],
             "model": public_name(ready.name),
             **wish.about(orders[0].width, orders[0].height),
             "usage": _NO_USAGE,
@@ -183,9 +189,11 @@ async def generations(studio: StudioDep, request: Request) -> Response:
     )
 
 
-async def _datum(wish: Wish, made: Picture) -> dict[str, Any]:
+async def _datum(studio: Studio, wish: Wish, made: Picture) -> dict[str, Any]:
     """One picture: as text or, if asked for, as an address; never both, since some clients then refuse the address."""
-    shown = {"url": wish.address(made.job.id)} if wish.as_url else {"b64_json": await wish.base64(made.png)}
+    shown = (
+        {"url": wish.address(made.job.id)} if wish.as_url else {"b64_json": await wish.base64(studio.decoder, made.png)}
+    )
     return shown | _facts(made)
 
 
@@ -224,13 +232,13 @@ def partial_steps(partials: int, steps: int) -> list[int]:
 
 async def _partial(studio: Studio, job: Job, wish: Wish, index: int) -> dict[str, Any]:
     preview = studio.jobs.preview_png(job.id)
-    data = await enlarged(preview, job.width, job.height, wish.format, wish.compression)
+    data = await studio.decoder.decode(preview, Enlarge(job.width, job.height, wish.format, wish.compression))
     return {"b64_json": base64.b64encode(data).decode(), "partial_image_index": index}
 
 
 async def _completed(studio: Studio, job: Job, wish: Wish) -> dict[str, Any]:
     made = await picture(studio, job)
-    return {"b64_json": await wish.base64(made.png), "usage": _NO_USAGE, **_facts(made)}
+    return {"b64_json": await wish.base64(studio.decoder, made.png), "usage": _NO_USAGE, **_facts(made)}
 
 
 def _event(name: str, fields: dict[str, Any]) -> bytes:
@@ -264,7 +272,7 @@ async def image(
 ) -> Response:
     if format_ not in FORMATS:
         raise not_found("image")
-    data = await converted(await studio.gallery.png(image_id), format_, output_compression)
+    data = await _converted(studio.decoder, await studio.gallery.png(image_id), format_, output_compression)
     return Response(data, media_type=f"image/{format_}")
 
 

@@ -5,18 +5,31 @@ import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image as Pillow
 
+from bonsai_mlx.errors import PictureError
 from bonsai_mlx.metadata import Recipe, encode_png, save_png
+from server.decoder import Decoder
 from server.entries import make_image
 from server.errors import ApiError
 from server.events import EventHub
-from server.gallery import CURSOR, Gallery
+from server.gallery import CURSOR, PAGE_BYTES, Gallery
+from server.inspection import MAX_PROMPT_BYTES
 from server.store import NAME, Store, timestamp
+from tests.hostile_pictures import pixel_bomb, prompt_bomb
+
+DECODER = Decoder()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _end_decoder() -> Iterator[None]:
+    yield
+    DECODER.close()
 
 
 def recipe(prompt: str, seed: int = 1) -> Recipe:
@@ -51,7 +64,7 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.events = EventHub(100, 4)
         self.store = Store(folder)
-        self.gallery = Gallery(folder, self.store, self.events, trash_days=7)
+        self.gallery = Gallery(folder, self.store, self.events, DECODER, trash_days=7)
         self.gallery.prepare()
 
 
@@ -242,7 +255,7 @@ def test_a_thumbnail_that_cannot_be_kept_is_drawn_anyway(gallery: Gallery, caplo
 def test_a_file_that_is_no_image_has_no_thumbnail(gallery: Gallery) -> None:
     add(gallery, new_id(1), "x")
     gallery.file(new_id(1)).write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    with pytest.raises(ApiError):
+    with pytest.raises(PictureError, match="no whole PNG"):
         asyncio.run(gallery.thumbnail(new_id(1)))
 
 
@@ -280,7 +293,7 @@ def test_an_interrupted_rebuild_changes_nothing(gallery: Gallery, monkeypatch: p
     class InterruptedRebuild(BaseException):
         pass
 
-    def interrupted(path: Path) -> None:
+    def interrupted(*_arguments: Any) -> None:
         raise InterruptedRebuild
 
     add(gallery, new_id(1), "one")
@@ -300,7 +313,7 @@ def test_favourites_of_a_damaged_index_outlast_an_interruption(
     class Killed(BaseException):
         pass
 
-    def kill(path: Path) -> None:
+    def kill(*_arguments: Any) -> None:
         raise Killed
 
     first = Parts(tmp_path)
@@ -445,3 +458,57 @@ def test_files_that_vanish_between_two_calls(gallery: Gallery) -> None:
     with pytest.raises(ApiError):
         asyncio.run(gallery.restore(new_id(2)))
     assert asyncio.run(gallery.reconcile()) == 0
+
+
+def test_a_bomb_has_no_thumbnail_and_takes_no_other_down(gallery: Gallery) -> None:
+    gallery.file(new_id(1)).write_bytes(pixel_bomb())
+    add(gallery, new_id(2), "a fox")
+    asyncio.run(gallery.reconcile())
+    with pytest.raises(PictureError, match="13300x13300"):
+        asyncio.run(gallery.thumbnail(new_id(1)))
+    assert asyncio.run(gallery.thumbnail(new_id(2)))
+
+
+def test_what_a_file_says_is_bounded_in_bytes(gallery: Gallery) -> None:
+    gallery.file(new_id(1)).write_bytes(prompt_bomb())
+    save_png(gallery.file(new_id(2)), encode_png(Pillow.new("RGB", (8, 8)), recipe("\U0001f98a" * 32_000)))
+    long = encode_png(Pillow.new("RGB", (8, 8)), replace(recipe("x" * 500_000), scheduler="y" * 200_000))
+    save_png(gallery.file(new_id(3)), long)
+    asyncio.run(gallery.reconcile())
+    shortened, whole, both = (gallery.get(new_id(number)) for number in (1, 2, 3))
+    assert len(shortened.prompt.encode()) <= MAX_PROMPT_BYTES
+    assert shortened.prompt.endswith("a\u2026")
+    assert whole.prompt == whole.recipe["prompt"] == "\U0001f98a" * 32_000, "as long as any that is drawn here"
+    assert len(both.model_dump_json()) < 2 * MAX_PROMPT_BYTES
+    for number in (1, 2, 3):
+        assert asyncio.run(gallery.png(new_id(number))) == gallery.file(new_id(number)).read_bytes(), "as it is"
+
+
+def test_a_page_is_bounded_in_bytes_and_leaves_nobody_out(gallery: Gallery) -> None:
+    for number in range(8):
+        add(gallery, new_id(number), f"{number}" + "x" * 300_000, at=number)
+    add(gallery, new_id(8), "8" + "y" * 2 * PAGE_BYTES, at=8)  # larger than any page
+    found, sizes, cursor = [], [], None
+    while True:
+        page = asyncio.run(gallery.page(limit=60, cursor=cursor))
+        found += [int(image.id, 16) for image in page.images]
+        sizes.append(sum(len(image.model_dump_json()) for image in page.images))
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert found == list(range(8, -1, -1))
+    assert max(sizes[1:]) <= PAGE_BYTES + 1_000
+    assert len(sizes) == 4
+
+
+def test_what_is_no_file_is_left_out_and_never_waited_for(gallery: Gallery) -> None:
+    os.mkfifo(gallery.file(new_id(1)))
+    add(gallery, new_id(2), "replaced by a pipe")
+    gallery.file(new_id(2)).unlink()
+    os.mkfifo(gallery.file(new_id(2)))
+    for read in (gallery.png, gallery.thumbnail):
+        with pytest.raises(ApiError) as missing:
+            asyncio.run(read(new_id(2)))
+        assert missing.value.status == 404
+    asyncio.run(gallery.reconcile())
+    assert ids(gallery) == []

@@ -48,14 +48,18 @@ def test_it_says_one_line_and_ends_quietly(spawn: Spawn) -> None:
 def test_the_web_process_is_small_and_never_imports_mlx(spawn: Spawn) -> None:
     server = spawn()
     server.client.post("/generate", json={"prompt": "plain"}).raise_for_status()
+    made = server.client.get("/images").json()["images"][0]["id"]
+    (server.output / ".thumbnails" / f"{made}.webp").unlink()  # so that it is drawn anew
     for path in ("/", "/gallery", "/docs", "/sizes", "/models", "/images"):
+        assert server.client.get(path).status_code == 200
+    for path in (f"/images/{made}/thumbnail", f"/v1/images/{made}.jpeg", f"/v1/images/{made}.webp"):
         assert server.client.get(path).status_code == 200
     maps = (
         {Path(m.path).name for m in psutil.Process(server.process.pid).memory_maps()}
         if sys.platform == "linux"
         else set()
     )
-    assert not [name for name in maps if "mlx" in name or "torch" in name]
+    assert not [name for name in maps if "mlx" in name or "torch" in name or "_imaging" in name]
     assert server.client.get("/memory").json()["server_bytes"] < 120e6
 
 

@@ -1,0 +1,36 @@
+"""Pictures that cost more than they weigh, for whoever decodes or reads them."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def plain_png(width: int, height: int, *texts: bytes, colour_type: int = 2) -> bytes:
+    """A black picture (`colour_type` 2: RGB, 6: RGBA, transparent) that is a thousandth of its pixels' bytes."""
+    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
+    deflate = zlib.compressobj(9)
+    row = bytes(1 + {2: 3, 6: 4}[colour_type] * width)
+    pixels = b"".join(deflate.compress(row) for _ in range(height)) + deflate.flush()
+    return SIGNATURE + chunk(b"IHDR", header) + b"".join(texts) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def deflated_text(keyword: str, text: bytes) -> bytes:
+    """A zTXt chunk."""
+    return chunk(b"zTXt", keyword.encode() + b"\0\0" + zlib.compress(text, 9))
+
+
+def pixel_bomb(side: int = 13_300) -> bytes:
+    """Half a megabyte that is half a gigabyte of pixels."""
+    return plain_png(side, side)
+
+
+def prompt_bomb(text_bytes: int = 990_000) -> bytes:
+    """1.2 kB that say a megabyte."""
+    return plain_png(8, 8, deflated_text("parameters", b"a" * text_bytes + b"\nSteps: 4, Seed: 1, Size: 8x8"))

@@ -1,0 +1,129 @@
+"""What others put into the folder of the pictures: bombs of pixels and of text, pipes, broken files, links.
+
+The server's own memory and its answers to `/health` are watched while pages, thumbnails and conversions are asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.hostile_pictures import pixel_bomb, plain_png, prompt_bomb
+from tests.server.conftest import ServerProcess
+
+from ._world import server_process, within
+from .case import Case, Figures
+
+_PROMPT_BOMBS = 60
+_EVERY_S = 0.005
+_REFUSED = (404, 422)
+
+
+def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
+    """Plant everything, start a server, and ask `rounds` times for all that touches the files."""
+    output = folder / "out"
+    output.mkdir()
+    bomb, fox, *bad = _plant(output, rng)
+    sums = {"wrong_answers": 0, "page_mb": 0.0}
+    with server_process(output) as server:
+        sums["entered"] = float(within(60, lambda: _entered(server)) or 0)
+        server.client.get("/gallery")  # what the first page needs to be written is not the pictures' doing
+        with _watched(server) as watched:
+            for _ in range(rounds):
+                _ask_for_bombs(server, bomb, bad, sums)
+                _look_at_pages(server, sums)
+                sums["wrong_answers"] += server.client.get(f"/images/{fox}/thumbnail").status_code != httpx.codes.OK
+        sums["alive"] = float(server.client.get("/health").status_code == httpx.codes.OK)
+    return sums | watched
+
+
+def _plant(output: Path, rng: random.Random) -> list[str]:
+    """The ids of a bomb, of a good picture, and of what is no picture at all."""
+
+    def new(data: bytes) -> str:
+        name = f"{rng.getrandbits(128):032x}"
+        (output / f"{name}.png").write_bytes(data)
+        return name
+
+    bomb, fox, broken = new(pixel_bomb()), new(plain_png(256, 256)), new(b"\x89PNG\r\n\x1a\nbroken")
+    for size in range(_PROMPT_BOMBS):
+        new(prompt_bomb(990_000 - size))
+    pipe, link = (f"{rng.getrandbits(128):032x}" for _ in range(2))
+    os.mkfifo(output / f"{pipe}.png")
+    (output / f"{link}.png").symlink_to("/dev/zero")
+    return [bomb, fox, broken, pipe, link]
+
+
+def _entered(server: ServerProcess) -> int | None:
+    total = int(server.client.get("/images", params={"limit": 1}).json()["total"])
+    return total if total >= _PROMPT_BOMBS + 2 else None
+
+
+def _ask_for_bombs(server: ServerProcess, bomb: str, bad: list[str], sums: dict[str, float]) -> None:
+    conversions = [f"/v1/images/{bomb}.{kind}" for kind in ("jpeg", "webp", "jpeg?output_compression=10")]
+    for path in (f"/images/{bomb}/thumbnail", *conversions):
+        sums["wrong_answers"] += server.client.get(path).status_code != httpx.codes.UNPROCESSABLE_ENTITY
+    for name in bad:
+        for path in (f"/images/{name}/thumbnail", f"/images/{name}.png", f"/i/{name}"):
+            sums["wrong_answers"] += server.client.get(path).status_code not in _REFUSED
+
+
+def _look_at_pages(server: ServerProcess, sums: dict[str, float]) -> None:
+    for path in ("/", "/gallery", "/images", "/images?q=aaa&limit=200"):
+        answer = server.client.get(path)
+        sums["wrong_answers"] += answer.status_code != httpx.codes.OK
+        sums["page_mb"] = max(sums["page_mb"], len(answer.content) / 1e6)
+
+
+@contextmanager
+def _watched(server: ServerProcess) -> Iterator[dict[str, float]]:
+    """By how much the server's own memory grows at most, and how long it lets others wait at most."""
+    figures = {"server_growth_mib": 0.0, "health_max_ms": 0.0}
+    process, ended = psutil.Process(server.process.pid), threading.Event()
+    before = process.memory_info().rss
+
+    def weigh() -> None:
+        while not ended.wait(_EVERY_S):
+            grown = (process.memory_info().rss - before) / 2**20
+            figures["server_growth_mib"] = max(figures["server_growth_mib"], grown)
+
+    def ask() -> None:
+        with httpx.Client(base_url=str(server.client.base_url), timeout=60) as client:
+            while not ended.wait(10 * _EVERY_S):
+                started = time.perf_counter()
+                client.get("/health").raise_for_status()
+                figures["health_max_ms"] = max(figures["health_max_ms"], 1e3 * (time.perf_counter() - started))
+
+    watchers = [threading.Thread(target=work) for work in (weigh, ask)]
+    for watcher in watchers:
+        watcher.start()
+    try:
+        yield figures
+    finally:
+        ended.set()
+        for watcher in watchers:
+            watcher.join()
+
+
+CASE = Case(
+    name="folder",
+    what="bombs, pipes, links and broken files in the folder of the pictures, looked at so many times",
+    rounds=20,
+    reduced=2,
+    bars={
+        "wrong_answers": "== 0",
+        "server_growth_mib": "<= 30",
+        "page_mb": "<= 5",
+        "health_max_ms": "<= 500",
+        "alive": "== 1",
+    },
+    run=run,
+)
