@@ -231,14 +231,10 @@ class Models:
             return self._publish(entry.name)
 
     async def cancel(self, name: str) -> Model:
-        """Stop a download or check, and delete what of an unfinished download has arrived."""
+        """Stop a download or check and forget that it was to go on. Deletes nothing: that is what `delete` is for."""
         entry = _entry(name)
         async with self._turns[entry.name]:
-            transfer = self._transfers.get(entry.name)
             await self._forget(entry)
-            finished = self.get(name).state in ("ready", "absent")
-            if not finished and (transfer is None or transfer.action == "download"):
-                await asyncio.to_thread(hub.delete, entry, self._folder(entry))
             return self._publish(entry.name)
 
     async def delete(self, name: str) -> Model:

@@ -37,7 +37,9 @@ async def pause(studio: StudioDep, name: ModelNamePath) -> Model:
     return await studio.models.pause(name)
 
 
-@router.post("/models/{name}/cancel", summary="Stop a download and delete what has arrived", responses=errors(404))
+@router.post(
+    "/models/{name}/cancel", summary="Stop a download or check; what has arrived is kept", responses=errors(404)
+)
 async def cancel(studio: StudioDep, name: ModelNamePath) -> Model:
     return await studio.models.cancel(name)
 

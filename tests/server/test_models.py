@@ -168,6 +168,30 @@ def test_cancelling_forgets(serve: Serve, downloader: Path, tmp_path: Path) -> N
     assert wish(live) is None
 
 
+def damaged_checkpoint(folder: Path) -> Path:
+    """The ternary one, complete (without a byte on the disk for most of it) but for a byte too many in one file."""
+    for file in catalog.lookup("ternary").files:
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / file.path).open("wb") as sparse:
+            sparse.truncate(file.size + (file.path == "vae/config.json"))
+    return folder
+
+
+@pytest.mark.parametrize("begun", ["nothing", "download", "verify"])
+def test_cancelling_deletes_nothing(serve: Serve, downloader: Path, tmp_path: Path, begun: str) -> None:
+    folder = damaged_checkpoint(tmp_path / "models" / "ternary")
+    before = {path: path.stat().st_size for path in folder.rglob("*")}
+    live = serve(models_dir=tmp_path / "models")
+    assert state(live) == "damaged"
+    assert "vae/config.json has 822 bytes instead of 821" in live.client.get("/models/ternary").json()["problems"][0]
+    (downloader / "held").touch()
+    if begun != "nothing":
+        live.client.post(f"/models/ternary/{begun}").raise_for_status()
+    assert live.client.post("/models/ternary/cancel").json()["state"] == "damaged"
+    assert {path: path.stat().st_size for path in folder.rglob("*")} == before
+    assert wish(live) is None
+
+
 def test_too_small_a_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     live = serve(models_dir=tmp_path / "models")
     monkeypatch.setattr(Models, "disk_free_bytes", lambda _self: 1_000)
