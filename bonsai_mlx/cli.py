@@ -178,6 +178,7 @@ def _model_row(entry: Entry) -> dict[str, Any]:
         "state": local.state,
         "present": local.state != "absent",
         "complete": local.state == "ready",
+        "content": local.content,
         "verified": local.verified,
         "bytes_present": local.bytes_present,
         "bytes_total": local.bytes_total,
@@ -187,13 +188,16 @@ def _model_row(entry: Entry) -> dict[str, Any]:
     }
 
 
+_CONTENT = {"pinned": ", verified", "listed": ", as the Hub lists it", "unknown": ", unknown files"}
+
+
 def _state_words(row: dict[str, Any]) -> str:
     from .hub_terminal import format_bytes
 
     total = format_bytes(row["bytes_total"])
     match row["state"]:
         case "ready":
-            return f"ready, {total}" + (", embedded" if row["embedded"] else "")
+            return f"ready, {total}" + (", embedded" if row["embedded"] else _CONTENT.get(row.get("content", ""), ""))
         case "partial":
             return f"incomplete, {format_bytes(row['bytes_present'])} of {total}"
         case "damaged":

@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 State = Literal["absent", "partial", "ready", "damaged"]
+# How far the content is known: every file hashed and found to be what the catalog pins; what the Hub listed when it was
+# downloaded; not hashed, or touched since; or others than the ones that the catalog pins.
+Content = Literal["pinned", "listed", "unchecked", "unknown"]
 _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
 
 
@@ -55,7 +58,8 @@ class LocalStatus:
     bytes_present: int  # partly downloaded files included
     bytes_total: int  # an estimate until the Hub has been asked
     problems: tuple[str, ...] = ()
-    verified: bool = False  # every file was hashed and has not been touched since
+    content: Content = "unchecked"
+    verified: bool = False  # hashed, and what the catalog pins; what the Hub listed where the catalog knows nothing
     commit: str | None = None
 
 
@@ -128,9 +132,19 @@ def status(entry: Entry | str, folder: Path | str | None = None, revision: str |
         stores = [folder_store(user_path(folder))]
     else:
         stores = [cache_store(entry.repo or "", commit) for commit in _commits(entry, revision)]
-    found = [_status_of(entry, store) for store in stores]
+    pins = entry.files if revision in (None, entry.revision) else ()  # another one is taken at the Hub's word
+    found = [_readable_status_of(entry, store, pins) for store in stores]
     nothing = LocalStatus("absent", None, 0, entry.bytes_total)
     return next((local for local in found if local.state == "ready"), found[0] if found else nothing)
+
+
+def _readable_status_of(entry: Entry, store: Store, pins: tuple[CheckpointFile, ...]) -> LocalStatus:
+    """As `_status_of`, for a folder that may be closed to us or no folder at all: then that is what is the matter."""
+    try:
+        return _status_of(entry, store, pins)
+    except OSError as error:
+        problem = f"{error.filename or store.root} cannot be read: {error.strerror or error}"
+        return LocalStatus("damaged", store.root, 0, entry.bytes_total, (problem,))
 
 
 def _commits(entry: Entry, revision: str | None) -> list[str]:
@@ -140,7 +154,7 @@ def _commits(entry: Entry, revision: str | None) -> list[str]:
     return commits if revision is None else [commit for commit in commits if commit == commit_of(repo, revision)]
 
 
-def _status_of(entry: Entry, store: Store) -> LocalStatus:
+def _status_of(entry: Entry, store: Store, pins: tuple[CheckpointFile, ...]) -> LocalStatus:
     manifest = Manifest.read(store.manifest_path)
     if manifest and manifest.repo != entry.repo:
         other = f"{store.root} holds {manifest.repo}"
@@ -154,15 +168,32 @@ def _status_of(entry: Entry, store: Store) -> LocalStatus:
     problems = [f"{store.file(file.path)} has {sizes[file]} bytes instead of {file.size}" for file in wrong]
     problems += [f"{store.file(file.path)} is missing" for file in missing]
     state: State = "damaged" if wrong else "ready" if not missing else "partial" if present else "absent"
+    hashed = manifest is not None and all(manifest.is_verified(file, store) for file in files)
+    content = _content_of(pins, manifest, hashed=hashed)
+    if content == "unknown":
+        problems.append(f"{store.root} holds unknown files: others than the ones that {entry.title} is known to have")
+    if manifest is None and store.has_notes():
+        problems.append(f"{store.manifest_path} is damaged, so nothing is known of what was checked; download it again")
     return LocalStatus(
         state=state,
         path=None if state == "absent" else store.root,
         bytes_present=present,
         bytes_total=manifest.bytes_total if manifest else max(present, entry.bytes_total),
         problems=() if state == "absent" else tuple(problems),  # that files are missing is no news then
-        verified=manifest is not None and all(manifest.is_verified(file, store) for file in files),
+        content=content,
+        verified=content == "pinned" or (content == "listed" and not pins),
         commit=manifest.commit if manifest else store.root.name if store.blobs else None,
     )
+
+
+def _content_of(pins: tuple[CheckpointFile, ...], manifest: Manifest | None, *, hashed: bool) -> Content:
+    """How far the files are known. A manifest is only a note beside them, which anybody can write."""
+    if manifest and not manifest.agrees_with(pins):
+        return "unknown"
+    if manifest is None or not hashed:
+        return "unchecked"
+    pinned = {file.path for file in pins if file.digest}
+    return "pinned" if pinned.issuperset(catalog.REQUIRED_FILES) else "listed"
 
 
 def _expected_files(entry: Entry, store: Store) -> tuple[CheckpointFile, ...]:
@@ -182,7 +213,8 @@ def _embedded_status(folder: Path) -> LocalStatus:
     total, missing = sum(sizes.values()), catalog.missing_files(sizes)
     problems = tuple(f"{folder / path} is missing" for path in missing)
     state: State = "partial" if missing else "ready"
-    return LocalStatus(state, folder, total, total, problems, verified=not missing)
+    content: Content = "unchecked" if missing else "pinned"  # the package's own files
+    return LocalStatus(state, folder, total, total, problems, content, verified=not missing)
 
 
 def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> int:
@@ -196,7 +228,10 @@ def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> i
     store = folder_store(user_path(folder)) if folder else cache_store(repo, commit)
     manifest = Manifest.read(store.manifest_path)
     files = manifest.files if manifest and manifest.repo == repo else entry.files
-    return sum(store.bytes_to_store(file) for file in files)
+    try:
+        return sum(store.bytes_to_store(file) for file in files)
+    except OSError:  # what cannot be looked at cannot be used either
+        return sum(file.size for file in files)
 
 
 def download(
@@ -273,6 +308,9 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
     previous = Manifest.read(store.manifest_path)
     if previous is None and local.state != "ready":
         raise CheckpointError(_what_to_do(entry, local, place, revision))
+    if previous and previous.commit == entry.revision and not previous.agrees_with(entry.files):
+        command = remedy(entry, place, revision)
+        raise CheckpointError(f"{store.root}: other files than those of {entry.title}; get those with: {command}")
     manifest = previous or _manifest_of_unknown_origin(entry, store, local)
     yield from hub_download.Session(store, manifest, previous, remedy=remedy(entry, place, revision)).verify()
 

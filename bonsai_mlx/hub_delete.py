@@ -48,6 +48,10 @@ def _delete_with_the_hub_client(repo: str) -> None:
 def delete_folder(store: Store) -> int:
     """Remove from a plain folder what was downloaded into it, and nothing else. Returns the bytes freed."""
     manifest = Manifest.read(store.manifest_path)
+    if manifest is None and store.has_notes():
+        raise CheckpointError(
+            f"{store.manifest_path} is damaged: download it again first, or delete the folder by hand"
+        )
     if manifest is None:
         raise CheckpointError(f"{store.root}: bonsai-mlx did not download this folder; delete it by hand")
     with store.lock():

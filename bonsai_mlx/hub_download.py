@@ -100,8 +100,8 @@ def _hold_against_catalog(entry: Entry, files: Iterable[CheckpointFile]) -> None
 class Session:
     """The files of one checkpoint, being downloaded or checked; holds the manifest and the sums of progress.
 
-    `previous` is the manifest that was in the same place before. Without one, the files of a plain folder are somebody
-    else's and are never replaced or deleted.
+    `previous` is the manifest that was in the same place before, if it can be read. Without any notes, the files of a
+    plain folder are somebody else's and are never replaced or deleted.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Session:
         self.store = store
         self.manifest = manifest
         self._previous = previous
-        self._ours = previous is not None or store.blobs is not None
+        self._ours = store.has_notes() or store.blobs is not None
         self._remedy = remedy
         self._token = token
         self._meter = Meter(manifest.bytes_total)

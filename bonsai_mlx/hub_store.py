@@ -8,23 +8,25 @@ network.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from filelock import FileLock, Timeout
 from huggingface_hub import constants
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .catalog import CheckpointFile, is_commit, is_digest, is_needed
-from .durable import to_disk
+from .catalog import CheckpointFile, is_commit, is_digest, is_needed, is_repository, missing_files
 from .errors import CheckpointInUse, DownloadError
+from .fileio import open_regular, read_bounded, write_atomic
 
 _CHUNK_BYTES = 8 << 20
-_FORMAT = 1
+_MAX_MANIFEST_BYTES = 64 << 10  # a published checkpoint's has 4 KB
+_MAX_REFERENCE_BYTES = 1 << 10  # a commit's 40 digits
 _PRIVATE = Path(".cache") / "bonsai-mlx"  # beside the Hub client's own .cache/huggingface in a plain folder
 
 
@@ -43,6 +45,10 @@ class Manifest:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    def agrees_with(self, known: Iterable[CheckpointFile]) -> bool:
+        """True if it has every one of `known` that has a digest, and the very same."""
+        return {file for file in known if file.digest} <= set(self.files)
+
     def is_verified(self, file: CheckpointFile, store: Store) -> bool:
         """True if `file` is in its place and has not been touched since it was hashed and found right."""
         stat = file_stat(store.file(file.path))
@@ -57,25 +63,56 @@ class Manifest:
     def read(cls, path: Path) -> Manifest | None:
         """The manifest at `path`, or None if there is none that can be trusted; then files are hashed again."""
         try:
-            values = json.loads(path.read_text("utf-8"))
-            files = tuple(CheckpointFile(**file) for file in values["files"])
-            if values["format"] != _FORMAT or not all(
-                is_needed(file.path) and is_digest(file.digest) for file in files
-            ):
-                return None
-            return cls(values["repo"], values["revision"], values["commit"], files, dict(values["verified"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            stored = _StoredManifest.model_validate_json(read_bounded(path, _MAX_MANIFEST_BYTES))
+        except (OSError, ValidationError):
             return None
+        files = tuple(CheckpointFile(file.path, file.size, file.digest) for file in stored.files)
+        return cls(stored.repo, stored.revision, stored.commit, files, stored.verified)
 
     def write(self, path: Path) -> None:
         """Replace the manifest at `path` in one step, so that a reader, or a power cut, never sees half of it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump({"format": _FORMAT, **asdict(self)}, file, indent=1)
-            file.flush()
-            to_disk(file.fileno())
-        temporary.replace(path)
+        stored = _StoredManifest.model_validate({"format": 1, **asdict(self)})
+        write_atomic(path, stored.model_dump_json(indent=1).encode())
+
+
+def _need(accepts: Callable[[str], bool]) -> AfterValidator:
+    def check(text: str) -> str:
+        if not accepts(text):
+            raise ValueError("not what a manifest has there")
+        return text
+
+    return AfterValidator(check)
+
+
+class _StoredFile(BaseModel):
+    """A file of a manifest as JSON has it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    path: Annotated[str, _need(is_needed)]
+    size: int = Field(ge=0, lt=2**53)  # what every reader of JSON keeps exactly
+    digest: Annotated[str, _need(is_digest)]
+
+
+class _StoredManifest(BaseModel):
+    """A manifest as JSON has it. Anybody may have written it: nothing but what `Manifest.write` writes is accepted."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: Literal[1]
+    repo: Annotated[str, _need(is_repository)]
+    revision: str = Field(min_length=1, max_length=256)
+    commit: Annotated[str, _need(is_commit)]
+    files: Annotated[tuple[_StoredFile, ...], Field(max_length=256)]
+    verified: dict[str, int]
+
+    @model_validator(mode="after")
+    def _is_a_checkpoint(self) -> Self:
+        paths = [file.path for file in self.files]
+        if missing_files(paths) or len(paths) != len(set(paths)):
+            raise ValueError("the files are not those of one checkpoint")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +128,10 @@ class Store:
     def file(self, path: str) -> Path:
         """Where the engine finds the file of that name."""
         return self.root / path
+
+    def has_notes(self) -> bool:
+        """True if a manifest was written here, whether or not it can still be read."""
+        return os.path.lexists(self.manifest_path)
 
     def existing(self, file: CheckpointFile) -> Path | None:
         """The complete file, wherever it is; in the cache it may be there without its link."""
@@ -249,8 +290,9 @@ def _modified(folder: Path) -> float:
 
 def commit_of(repo: str, revision: str) -> str:
     """The commit that a branch or tag stands for, as far as the cache knows; a commit stands for itself."""
-    with suppress(OSError):
-        return (repository_folder(repo) / "refs" / revision).read_text("utf-8").strip()
+    reference = repository_folder(repo) / "refs" / revision
+    with suppress(OSError, UnicodeDecodeError):
+        return read_bounded(reference, _MAX_REFERENCE_BYTES, follow_symlinks=True).decode().strip()
     return revision
 
 
@@ -285,7 +327,7 @@ class Hasher:
     def feed(self, path: Path) -> Iterator[int]:
         """Hash a whole file; yields the number of bytes done so far."""
         done = 0
-        with path.open("rb") as file:
+        with open_regular(path, follow_symlinks=True) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 self._hash.update(chunk)
                 done += len(chunk)

@@ -100,6 +100,7 @@ class Models:
             recommended_size=entry.recommended_size,
             note=entry.note,
             resident_bytes=entry.resident_bytes or None,
+            content=local.content,
             download=transfer.progress if transfer else self._failed_download(entry, local),
             problems=list(local.problems[:5]),
         )

@@ -42,6 +42,7 @@ JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interru
 JobPhase = Literal["load", "encode", "denoise", "decode"]
 GroupKind = Literal["batch", "compare"]
 WorkerState = Literal["stopped", "starting", "idle", "busy", "unresponsive"]
+ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far its files are known: bonsai_mlx/hub.py
 ModelState = Literal["ready", "absent", "partial", "downloading", "paused", "verifying", "damaged", "failed"]
 
 
@@ -257,6 +258,7 @@ class Model(BaseModel):
     recommended_size: tuple[int, int]
     note: str
     resident_bytes: int | None
+    content: ModelContent = "unchecked"
     download: Download | None = None
     problems: list[str] = []
 

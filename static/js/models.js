@@ -138,7 +138,8 @@ function actions(model) {
 
 /** @param {Model} model */
 function card(model) {
-  const [words, tone] = STATES[model.state];
+  const unknown = model.state === "ready" && model.content === "unknown";
+  const [words, tone] = unknown ? ["Ready, unknown files", "warn"] : STATES[model.state];
   return el(
     "li",
     { class: "model", data: { name: model.name, embedded: String(model.embedded) } },
@@ -158,7 +159,7 @@ function card(model) {
 }
 
 /** What a card shows beside the progress of a download. @param {Model} model */
-const frameOf = (model) => JSON.stringify([model.state, model.bytes_total, model.path, problemTexts(model)]);
+const frameOf = (model) => JSON.stringify([model.state, model.content, model.bytes_total, model.path, problemTexts(model)]);
 
 /** @type {Map<string, string>} */
 const shownFrames = new Map();

@@ -83,6 +83,7 @@
  * @property {[number, number]} recommended_size
  * @property {string} note
  * @property {number | null} resident_bytes
+ * @property {"pinned" | "listed" | "unchecked" | "unknown"} content
  * @property {Download | null} download
  * @property {string[]} problems
  *

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import catalog
+from bonsai_mlx import catalog, hub_store
 from server.errors import ApiError
 from server.events import EventHub
 from server.models import Models
@@ -190,6 +190,25 @@ def test_cancelling_deletes_nothing(serve: Serve, downloader: Path, tmp_path: Pa
     assert live.client.post("/models/ternary/cancel").json()["state"] == "damaged"
     assert {path: path.stat().st_size for path in folder.rglob("*")} == before
     assert wish(live) is None
+
+
+@pytest.mark.parametrize("text", ['{"format": 1, "repo": "prism-', "[" * 200_000, "sizes"])
+def test_one_bad_folder_is_one_bad_line(serve: Serve, tmp_path: Path, text: str) -> None:
+    entry = catalog.lookup("ternary")
+    notes = hub_store.folder_store(damaged_checkpoint(tmp_path / "models" / "ternary")).manifest_path
+    notes.parent.mkdir(parents=True)
+    files = [{"path": file.path, "size": str(file.size), "digest": file.digest} for file in entry.files]
+    manifest = {"format": 1, "repo": entry.repo, "revision": entry.revision, "commit": entry.revision, "verified": {}}
+    notes.write_text(json.dumps(manifest | {"files": files}) if text == "sizes" else text)
+    live = serve(models_dir=tmp_path / "models")
+    for path in ("/models", "/models/ternary", "/connect", "/api/tags", "/v1/models"):
+        assert live.client.get(path).status_code == 200, path
+    with live.client.stream("GET", "/events") as events:
+        assert events.status_code == 200
+    models = {model["name"]: model for model in live.client.get("/models").json()["models"]}
+    assert models["ternary"]["state"] == "damaged"
+    assert any("manifest.json is damaged" in problem for problem in models["ternary"]["problems"])
+    assert models["seedling-ternary"]["state"] == "ready"
 
 
 def test_too_small_a_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
