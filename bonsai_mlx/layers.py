@@ -10,6 +10,11 @@ import mlx.core as mx
 import mlx.nn as nn
 
 
+def read(layer: nn.Module) -> None:
+    """Have a layer's weights in memory: a GPU that is given work must not wait for a disk, it stops what does."""
+    mx.eval(layer.parameters())
+
+
 class Convolution(nn.Module):
     """Weight [after, kernel, kernel, before] and bias [after] of a 2-D convolution."""
 

@@ -44,13 +44,12 @@ class LatentPreview:
 
 def fit(checkpoint: Checkpoint) -> Matrix:
     """The least-squares map [latent_channels + 1, 3] from latents (and a constant) to colours of 0..1."""
-    tensors = checkpoint.load(VAE)
-    mean, std = vae.batch_norm(tensors, checkpoint.vae)
+    encoder = vae.PixelEncoder(checkpoint, device.activation_dtype())
     rows, colours = [], []
     for index in range(_PICTURES):
         picture = _synthetic_picture(index)
-        packed = vae.encode(checkpoint, np.asarray(picture), device.activation_dtype())
-        latents = np.array(vae.unpack_latents(packed, mean, std))[0]
+        packed = encoder(np.asarray(picture))
+        latents = np.array(vae.unpack_latents(packed, encoder.mean, encoder.std))[0]
         small = picture.resize(latents.shape[1::-1], Image.Resampling.BOX)
         rows.append(latents.reshape(-1, latents.shape[-1]))
         colours.append(np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255)

@@ -17,7 +17,7 @@ import mlx.nn as nn
 
 from . import device
 from .activations import silu
-from .layers import Convolution
+from .layers import Convolution, read
 
 Strips = Iterator[mx.array]
 
@@ -70,6 +70,7 @@ class Normalise:
     """silu(GroupNorm(x)) for any strip of a map, with the statistics of all of it, for which it is gone through."""
 
     def __init__(self, strips: Strips, norm: nn.GroupNorm) -> None:
+        read(norm)
         heights, moments = [], []
         each = norm.dims // norm.num_groups
         for strip in strips:
@@ -110,6 +111,7 @@ def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
 
 def convolved(strips: Strips, conv: Convolution, before: Callable[[mx.array], mx.array] | None = None) -> Strips:
     """A 3x3 convolution, zeros around, of before(strip): strips of the same rows, computed as they are asked for."""
+    read(conv)
     strip, above = next(strips, None), None
     while strip is not None:
         below = next(strips, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 
 import mlx.core as mx
@@ -18,7 +18,7 @@ import numpy as np
 from . import device
 from .attention import attend
 from .checkpoint import VAE, Checkpoint
-from .layers import Convolution, Linear
+from .layers import Convolution, Linear, read
 from .layout import VaeConfig
 from .plan import STRIP_VALUES
 from .strips import FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled
@@ -52,29 +52,37 @@ def decode(
     return (yield from decoder(Kept(cut([z], limit)), limit, recompute=recompute))
 
 
-def encode(checkpoint: Checkpoint, pixels: Image8, dtype: mx.Dtype) -> mx.array:
+class PixelEncoder:
     """Pixels [height, width, 3], sides multiples of 16 -> packed latents [1, in_channels, height/16, width/16].
 
-    The mode of the posterior, normalised as the transformer expects it; float32.
+    The mode of the posterior, normalised as the transformer expects it; float32. Reads the encoder's weights once, and
+    holds them.
     """
-    tensors = checkpoint.load(VAE)
-    encoder = Encoder(checkpoint.vae)
-    _load(encoder, tensors, "encoder.", dtype)
-    quant_conv = _conv_weights(tensors, "quant_conv", dtype)
-    x = mx.array(pixels)[None].astype(dtype) / 127.5 - 1
-    moments = mx.conv2d(encoder(x), quant_conv[0]) + quant_conv[1]
-    mean, std = batch_norm(tensors, checkpoint.vae)
-    packed = pack_latents(mx.split(moments, 2, axis=-1)[0].astype(mx.float32))
-    packed = (packed - mean) / std
-    mx.eval(packed)
-    return packed
+
+    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype) -> None:
+        tensors = checkpoint.load(VAE)
+        self._dtype = dtype
+        self._encoder = Encoder(checkpoint.vae)
+        _load(self._encoder, tensors, "encoder.", dtype)
+        read(self._encoder)
+        self._quant_conv = _conv_weights(tensors, "quant_conv", dtype)
+        self.mean, self.std = batch_norm(tensors, checkpoint.vae)
+
+    def __call__(self, pixels: Image8) -> mx.array:
+        weight, bias = self._quant_conv
+        x = mx.array(pixels)[None].astype(self._dtype) / 127.5 - 1
+        moments = mx.conv2d(self._encoder(x), weight) + bias
+        packed = (pack_latents(mx.split(moments, 2, axis=-1)[0].astype(mx.float32)) - self.mean) / self.std
+        mx.eval(packed)
+        return packed
 
 
 def batch_norm(tensors: dict[str, mx.array], config: VaeConfig) -> tuple[mx.array, mx.array]:
     """Mean and standard deviation of the packed latents' channels, float32 [1, channels, 1, 1]."""
-    mean = tensors["bn.running_mean"].astype(mx.float32)
-    variance = tensors["bn.running_var"].astype(mx.float32)
-    return mean.reshape(1, -1, 1, 1), mx.sqrt(variance + config.batch_norm_eps).reshape(1, -1, 1, 1)
+    mean = tensors["bn.running_mean"].astype(mx.float32).reshape(1, -1, 1, 1)
+    variance = tensors["bn.running_var"].astype(mx.float32).reshape(1, -1, 1, 1)
+    mx.eval(mean, variance)  # see `layers.read`
+    return mean, mx.sqrt(variance + config.batch_norm_eps)
 
 
 def unpack_latents(packed: mx.array, mean: mx.array, std: mx.array) -> mx.array:
@@ -114,7 +122,9 @@ class Decoder(nn.Module):
         """Decode once: weights are read from disk when a layer is reached and dropped when it is done."""
         total = 2 + sum(len(block.resnets) + len(block.upsamplers) for block in self.up_blocks)
         x = Kept(cut(convolved(x.taken(), self.pop("conv_in")), strip_values))
-        x = self.pop("mid_block")(x, strip_values, recompute=recompute)
+        middle = self.pop("mid_block").layers(strip_values, recompute=recompute)
+        while middle:
+            x = middle.pop(0)(x)
         done = 1
         yield done, total
         blocks = self.pop("up_blocks")
@@ -159,7 +169,8 @@ class Encoder(nn.Module):
                 x = layer(x)
             for downsampler in block.downsamplers:
                 x = Kept(downsampler.halved(strip) for strip in x.taken())
-        x = self.mid_block(x, sys.maxsize)
+        for layer in self.mid_block.layers(sys.maxsize):
+            x = layer(x)
         norm = Normalise(x.strips(), self.conv_norm_out)
         return next(convolved(x.taken(), self.conv_out, norm))
 
@@ -209,6 +220,7 @@ class ResnetBlock(nn.Module):
 
     def _shortcut(self, strip: mx.array) -> mx.array:
         if "conv_shortcut" in self:
+            read(self.conv_shortcut)
             return mx.conv2d(strip, self.conv_shortcut.weight) + self.conv_shortcut.bias
         return strip
 
@@ -221,11 +233,10 @@ class MidBlock(nn.Module):
         self.resnets = [ResnetBlock(width, width, groups), ResnetBlock(width, width, groups)]
         self.attentions = [SpatialAttention(width, groups)]
 
-    def __call__(self, x: FeatureMap, strip_values: int, *, recompute: bool = False) -> Kept:
-        """Uses up `x`."""
-        x = self.resnets.pop(0)(x, recompute=recompute)
-        x = Kept(cut([self.attentions.pop(0)(mx.concatenate(list(x.taken()), axis=1))], strip_values))
-        return self.resnets.pop(0)(x, recompute=recompute)
+    def layers(self, strip_values: int, *, recompute: bool = False) -> list[Callable[[FeatureMap], Kept]]:
+        """What a map goes through, in order; each uses up the map that it is given."""
+        before, after = (partial(resnet, recompute=recompute) for resnet in self.resnets)
+        return [before, partial(self.attentions[0].between, strip_values=strip_values), after]
 
 
 class SpatialAttention(nn.Module):
@@ -238,7 +249,12 @@ class SpatialAttention(nn.Module):
             self[name] = Linear(width, width)
         self.to_out = [Linear(width, width)]
 
+    def between(self, x: FeatureMap, strip_values: int) -> Kept:
+        """The same for a map in strips, which is put together for it and cut again. Uses up `x`."""
+        return Kept(cut([self(mx.concatenate(list(x.taken()), axis=1))], strip_values))
+
     def __call__(self, x: mx.array) -> mx.array:
+        read(self)
         batch, height, width, channels = x.shape
         hidden = Normalise(iter([x]), self.group_norm).affine(x).reshape(batch, 1, height * width, channels)
         out = attend(self.to_q(hidden), self.to_k(hidden), self.to_v(hidden), channels**-0.5)
@@ -276,6 +292,7 @@ class _Resample(nn.Module):
 
     def halved(self, x: mx.array) -> mx.array:
         """Half the resolution of a whole map. The reference pads on the right and below only."""
+        read(self)
         padded = mx.pad(x, [(0, 0), (0, 1), (0, 1), (0, 0)])
         return mx.conv2d(padded, self.conv.weight, stride=2) + self.conv.bias
 
@@ -294,7 +311,9 @@ def _load(module: nn.Module, tensors: dict[str, mx.array], prefix: str, dtype: m
 
 
 def _conv_weights(tensors: dict[str, mx.array], name: str, dtype: mx.Dtype) -> tuple[mx.array, mx.array]:
-    return _channels_last(tensors[f"{name}.weight"]).astype(dtype), tensors[f"{name}.bias"].astype(dtype)
+    weight, bias = _channels_last(tensors[f"{name}.weight"]).astype(dtype), tensors[f"{name}.bias"].astype(dtype)
+    mx.eval(weight, bias)  # see `layers.read`
+    return weight, bias
 
 
 def _channels_last(tensor: mx.array) -> mx.array:

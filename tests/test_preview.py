@@ -38,7 +38,7 @@ def held_out_picture() -> Image.Image:
 
 def test_colours_are_recognisable(checkpoint: Checkpoint) -> None:
     picture = held_out_picture()
-    latents = vae.encode(checkpoint, np.asarray(picture), mx.float32)
+    latents = vae.PixelEncoder(checkpoint, mx.float32)(np.asarray(picture))
     small = LatentPreview(checkpoint)(latents)
     assert (small.mode, small.size) == ("RGB", (16, 12))
     expected = np.asarray(picture.resize((16, 12), Image.Resampling.BOX), dtype=float)

@@ -124,6 +124,47 @@ def test_stopping_frees_what_it_took(seedling: Path) -> None:
         assert mx.get_active_memory() == before
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_no_product_waits_for_the_disk(
+    seedling: Path, monkeypatch: pytest.MonkeyPatch, recompute: bool, products: Callable[[], int]
+) -> None:
+    """A GPU stops work that waits some seconds, as for weights that are read when it comes to them."""
+    checkpoint = Checkpoint.open(seedling)
+    finish(vae.decode(checkpoint, noise(checkpoint, 4, 4), mx.float32, strip_values=20_000, recompute=recompute))
+    vae.PixelEncoder(checkpoint, mx.float32)(np.zeros((64, 32, 3), dtype=np.uint8))
+    assert products() > 100
+
+
+@pytest.fixture
+def products(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Counts products with weights; one fails whose weights are still to be read."""
+    counted = []
+
+    def watched(operation: Callable[..., mx.array], weight_at: int) -> Callable[..., mx.array]:
+        def product(*arguments: mx.array, **options: int) -> mx.array:
+            before = mx.get_active_memory()
+            mx.eval(arguments[weight_at])
+            assert mx.get_active_memory() == before
+            counted.append(operation)
+            return operation(*arguments, **options)
+
+        return product
+
+    monkeypatch.setattr(mx, "conv2d", watched(mx.conv2d, 1))
+    monkeypatch.setattr(mx, "addmm", watched(mx.addmm, 2))
+    return lambda: len(counted)
+
+
+def test_an_encoder_is_read_once_for_many_pictures(seedling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    encoder = vae.PixelEncoder(checkpoint, mx.float32)
+    monkeypatch.setattr(Checkpoint, "load", lambda *_: pytest.fail("read again"))
+    pictures = [np.full((32, 48, 3), value, dtype=np.uint8) for value in (0, 200, 0)]
+    first, other, again = map(encoder, pictures)
+    assert mx.array_equal(first, again)
+    assert not mx.array_equal(first, other)
+
+
 def test_packing_is_undone_by_unpacking() -> None:
     latents = mx.random.normal((1, 6, 10, 8), key=mx.random.key(0))
     packed = vae.pack_latents(latents)
@@ -148,7 +189,7 @@ def test_the_batch_norm_is_undone_as_the_format_says(seedling: Path) -> None:
 
 def test_a_picture_is_encoded_whole_however_wide_the_encoder(tiny_checkpoint: Callable[..., Path]) -> None:
     wide = Checkpoint.open(tiny_checkpoint(vae={"block_out_channels": [8, 8, 8, 256], "norm_num_groups": 4}))
-    latents = vae.encode(wide, np.zeros((64, 32, 3), dtype=np.uint8), mx.float32)
+    latents = vae.PixelEncoder(wide, mx.float32)(np.zeros((64, 32, 3), dtype=np.uint8))
     assert latents.shape == (1, wide.transformer.in_channels, 4, 2)
 
 
@@ -157,7 +198,7 @@ def test_a_picture_survives_encoding_and_decoding(seedling: Path) -> None:
     picture = Image.new("RGB", (128, 96), (203, 211, 216))
     ImageDraw.Draw(picture).ellipse([40, 20, 90, 70], fill=(214, 40, 40))
     given = np.asarray(picture)
-    latents = vae.encode(checkpoint, given, mx.float32)
+    latents = vae.PixelEncoder(checkpoint, mx.float32)(given)
     assert latents.shape == (1, checkpoint.transformer.in_channels, 6, 8)
     _, pixels = finish(vae.decode(checkpoint, latents, mx.float32))
     error = np.square(given.astype(float) - pixels).mean()

@@ -151,7 +151,7 @@ def test_vae_encoder(variant, reference, tiny_checkpoint):
     folder = tiny_checkpoint(variant)
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     expected = reference_encode_image(reference(folder), pixels / 255)
-    found = vae.encode(Checkpoint.open(folder), pixels, mx.float32)
+    found = vae.PixelEncoder(Checkpoint.open(folder), mx.float32)(pixels)
     assert relative_error(found, expected) <= RELATIVE_ERROR
 
 
