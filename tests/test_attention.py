@@ -58,6 +58,16 @@ def test_the_type_is_kept() -> None:
     assert attend(q, k, v, 0.25).dtype == mx.bfloat16
 
 
+def test_scores_are_as_exact_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a GPU computes the VAE's attention, whose head of 512 no fused kernel takes."""
+    monkeypatch.setattr(device, "backend", lambda: "metal")
+    q, k, v = (x.astype(mx.bfloat16) for x in inputs(1, 256, 512))
+    scale = 6 * 512**-0.5  # scores up to 25, where bfloat16 knows steps of 0.125
+    expected = reference(*(x.astype(mx.float32) for x in (q, k, v)), scale)
+    error = np.abs(np.array(attend(q, k, v, scale).astype(mx.float32)) - expected).max()
+    assert error < np.abs(expected).max() * 2**-7  # a step of bfloat16, which the weights and the result have
+
+
 @pytest.mark.skipif(device.backend() != "cpu", reason="needs the path without a fused kernel")
 def test_the_score_matrix_is_never_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     heads, tokens, width = 4, 1024, 16
