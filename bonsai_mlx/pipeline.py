@@ -22,13 +22,12 @@ import mlx.core as mx
 import numpy as np
 from PIL import Image
 
-from . import __version__, device, hub, scheduler, text_encoder, vae
+from . import __version__, device, hub, preview, scheduler, text_encoder, vae
 from .catalog import Entry, resolve
 from .checkpoint import TOKENIZER, Checkpoint
 from .errors import RequestError
 from .memory import RunMemory
 from .plan import CACHED_CONTEXTS, Plan, choose
-from .preview import LatentPreview
 from .recipe import Recipe
 from .request import Event, GenerationRequest, GenerationResult, Phase
 from .text_encoder import EmbeddingCache
@@ -60,7 +59,7 @@ class Pipeline:
         self._transformer: Transformer | None = None
         self._contexts = EmbeddingCache(CACHED_CONTEXTS)
         self._modulations: dict[tuple[int, int], list[StepModulation]] = {}
-        self._preview: LatentPreview | None = None
+        self._preview: preview.LatentPreview | None = None
 
     @classmethod
     def from_pretrained(
@@ -138,6 +137,7 @@ class Pipeline:
             device=device.backend(),
             item_bytes=self.dtype.size,
             limit_bytes=self.memory_limit_bytes,
+            fits_preview=request.preview and self._preview is None and not preview.is_fitted(self.checkpoint),
         )
 
     def unload(self) -> None:
@@ -219,10 +219,10 @@ class Pipeline:
         self._transformer = None
         device.release_cache()
 
-    def preview(self) -> LatentPreview:
-        """The map from latents to a small picture."""
+    def preview(self) -> Generator[tuple[int, int], None, preview.LatentPreview]:
+        """The map from latents to a small picture; yields (pictures done, pictures needed) while it is fitted."""
         if self._preview is None:
-            self._preview = LatentPreview(self.checkpoint)
+            self._preview = yield from preview.load(self.checkpoint, self.dtype)
         return self._preview
 
     def _initial_latents(self, request: GenerationRequest) -> mx.array:
@@ -290,24 +290,36 @@ class _Run:
                 return context
             yield self._event("encode", done, total)
 
+    def _preview(self) -> Generator[Event, None, tuple[preview.LatentPreview | None, int]]:
+        """What makes previews, if they are wanted, and in how many parts it was fitted."""
+        if not self.request.preview:
+            return None, 0
+        done, fitting = 0, self.pipe.preview()
+        while True:
+            try:
+                done, total = next(fitting)
+            except StopIteration as stop:
+                return stop.value, done
+            yield self._event("load", done, total + 1)
+
     def _denoise(self, context: mx.array) -> Iterator[Event]:
         self._enter("load")
+        show, parts = yield from self._preview()  # as the plan has it, before the transformer is loaded
         pipe, rows, columns = self.pipe, *self.grid
         sigmas = scheduler.sigmas(rows * columns, self.steps)
         modulation = pipe.modulation(sigmas, rows * columns)
         transformer = pipe.transformer(streamed=self.plan.streamed)
-        preview = pipe.preview() if self.request.preview else None
         rope = rotary_embedding(pipe.checkpoint.transformer, context.shape[1], rows, columns)
-        yield self._event("load", 1, 1)
+        yield self._event("load", parts + 1, parts + 1)
         self._enter("denoise")
         yield self._event("denoise", 0, self.steps)
         for step, (sigma, following) in enumerate(pairwise(sigmas)):
             velocity = transformer(self.tokens, context, modulation[step], rope)
-            clean = self.tokens - sigma * velocity if preview else None
+            clean = self.tokens - sigma * velocity if show else None
             self.tokens = self.tokens + (following - sigma) * velocity
             del velocity
             mx.eval(self.tokens)
-            image = preview(self._as_map(clean)) if preview and clean is not None else None
+            image = show(self._as_map(clean)) if show and clean is not None else None
             yield self._event("denoise", step + 1, self.steps, preview=image)
 
     def _decode(self) -> Generator[Event, None, vae.Image8]:

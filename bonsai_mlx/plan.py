@@ -6,8 +6,9 @@ measured. Nothing here imports MLX.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from . import blas
@@ -26,6 +27,7 @@ SCORES_LIMIT_BYTES = 16 << 20  # for attention scores, where a device has no fus
 # if they are few (1.6 times faster than four times as many); a GPU's unrolls none, see `winograd`.
 STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 19}
 SMALL_STRIP_VALUES = 1 << 20
+PREVIEW_SIDE_PX = 128  # of the pictures that previews are fitted to, see `preview`
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,14 @@ def choose(
     device: str = "metal",
     item_bytes: int = 2,
     limit_bytes: int | None = None,
+    fits_preview: bool = False,
 ) -> Plan:
-    """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met."""
+    """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met.
+
+    `fits_preview` counts in what previews need once for each VAE.
+    """
     smallest = None
-    for plan in levels(checkpoint, width, height, device, item_bytes):
+    for plan in levels(checkpoint, width, height, device, item_bytes, fits_preview=fits_preview):
         if limit_bytes is None or plan.peak_bytes <= limit_bytes:
             return plan
         smallest = plan.peak_bytes if smallest is None else min(smallest, plan.peak_bytes)
@@ -80,12 +86,15 @@ def predict(checkpoint: Checkpoint, width: int, height: int, limit_bytes: int | 
     return choose(checkpoint, width, height, limit_bytes=limit_bytes)
 
 
-def levels(checkpoint: Checkpoint, width: int, height: int, device: str, item: int) -> Iterator[Plan]:
+def levels(
+    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, *, fits_preview: bool = False
+) -> Iterator[Plan]:
     """Every plan for one picture, from the fastest to the smallest."""
-    yield _predicted(checkpoint, width, height, device, item, "default", recompute=False)
-    yield _predicted(checkpoint, width, height, device, item, "drop", recompute=False)
-    yield _predicted(checkpoint, width, height, device, item, "drop", recompute=True)
-    yield _predicted(checkpoint, width, height, device, item, "stream", recompute=True)
+    kinds: tuple[tuple[Level, bool], ...] = (("default", False), ("drop", False), ("drop", True), ("stream", True))
+    for level, recompute in kinds:
+        plan = _predicted(checkpoint, width, height, device, item, level, recompute=recompute)
+        fitting = plan.resident_bytes + _fitting_preview(checkpoint, device, item) if fits_preview else 0
+        yield replace(plan, phases={**plan.phases, "load": max(plan.phases["load"], fitting)})
 
 
 def _predicted(
@@ -206,6 +215,18 @@ def _decoding(
         before = after
         pixels *= 4
     return max(moments)
+
+
+def _fitting_preview(checkpoint: Checkpoint, device: str, item: int) -> int:
+    """The VAE's encoder, and the widest moment of what it makes of a picture, each map in one piece."""
+    config = checkpoint.vae
+    weights = sum(math.prod(spec.shape) for spec in config.encoder_tensors().values())
+    pixels, before = PREVIEW_SIDE_PX**2, config.block_out_channels[0]
+    moments = []
+    for after in config.block_out_channels:
+        moments.append(_block_values(pixels, before, after, device, strip_values=pixels * before))
+        pixels, before = pixels // 4, after
+    return (weights + max(moments)) * item
 
 
 def _block_values(

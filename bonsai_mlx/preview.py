@@ -11,30 +11,29 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from . import device, vae
+from . import vae
 from .checkpoint import VAE, Checkpoint
+from .plan import PREVIEW_SIDE_PX
 from .units import user_path
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 _PICTURES = 16
-_SIDE_PX = 128
 
 
 class LatentPreview:
     """Packed latents [1, in_channels, h, w] -> PIL image of 2w x 2h pixels."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        tensors = checkpoint.load(VAE)
-        self._mean, self._std = vae.batch_norm(tensors, checkpoint.vae)
-        mx.eval(self._mean, self._std)
-        self._matrix = _cached_fit(checkpoint)
+    def __init__(self, mean: mx.array, std: mx.array, matrix: Matrix) -> None:
+        """`mean` and `std` are the latents' (see vae.batch_norm), `matrix` is [latent_channels + 1, 3]."""
+        self._mean, self._std, self._matrix = mean, std, matrix
 
     def __call__(self, packed: mx.array) -> Image.Image:
         latents = np.array(vae.unpack_latents(packed.astype(mx.float32), self._mean, self._std))[0]
@@ -42,9 +41,25 @@ class LatentPreview:
         return Image.fromarray(np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8))
 
 
-def fit(checkpoint: Checkpoint) -> Matrix:
+def is_fitted(checkpoint: Checkpoint) -> bool:
+    """Whether the map is in the cache already."""
+    return _read(_cache_file(checkpoint), checkpoint.vae.latent_channels) is not None
+
+
+def load(checkpoint: Checkpoint, dtype: mx.Dtype) -> Generator[tuple[int, int], None, LatentPreview]:
+    """A generator, so that it can be watched and stopped: yields (pictures encoded, pictures in all) if it must fit."""
+    path = _cache_file(checkpoint)
+    matrix = _read(path, checkpoint.vae.latent_channels)
+    if matrix is None:
+        matrix = yield from _fit(checkpoint, dtype)
+        with contextlib.suppress(OSError):  # no cache, no harm: it is fitted again by the next process
+            _write(path, matrix)
+    return LatentPreview(*vae.batch_norm(checkpoint.load(VAE), checkpoint.vae), matrix)
+
+
+def _fit(checkpoint: Checkpoint, dtype: mx.Dtype) -> Generator[tuple[int, int], None, Matrix]:
     """The least-squares map [latent_channels + 1, 3] from latents (and a constant) to colours of 0..1."""
-    encoder = vae.PixelEncoder(checkpoint, device.activation_dtype())
+    encoder = vae.PixelEncoder(checkpoint, dtype)
     rows, colours = [], []
     for index in range(_PICTURES):
         picture = _synthetic_picture(index)
@@ -53,6 +68,7 @@ def fit(checkpoint: Checkpoint) -> Matrix:
         small = picture.resize(latents.shape[1::-1], Image.Resampling.BOX)
         rows.append(latents.reshape(-1, latents.shape[-1]))
         colours.append(np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255)
+        yield index + 1, _PICTURES
     inputs = np.concatenate(rows)
     inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
     ridge = 1e-3 * len(inputs) * np.eye(inputs.shape[1])
@@ -67,25 +83,19 @@ def cache_folder() -> Path:
     return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "bonsai-mlx"
 
 
-def _cached_fit(checkpoint: Checkpoint) -> Matrix:
+def _cache_file(checkpoint: Checkpoint) -> Path:
     stat = checkpoint.weights_file(VAE).stat()
     key = hashlib.sha256(f"{checkpoint.weights_file(VAE).resolve()} {stat.st_size} {stat.st_mtime_ns}".encode())
-    path = cache_folder() / f"preview-{key.hexdigest()[:16]}.json"
-    matrix = _read(path, (checkpoint.vae.latent_channels + 1, 3))
-    if matrix is None:
-        matrix = fit(checkpoint)
-        with contextlib.suppress(OSError):  # no cache, no harm: it is fitted again by the next process
-            _write(path, matrix)
-    return matrix
+    return cache_folder() / f"preview-{key.hexdigest()[:16]}.json"
 
 
-def _read(path: Path, shape: tuple[int, int]) -> Matrix | None:
+def _read(path: Path, latent_channels: int) -> Matrix | None:
     """The matrix in a cache file; None if there is none, or it is damaged."""
     try:
         matrix = np.array(json.loads(path.read_text()), dtype=np.float64)
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return matrix if matrix.shape == shape and np.isfinite(matrix).all() else None
+    return matrix if matrix.shape == (latent_channels + 1, 3) and np.isfinite(matrix).all() else None
 
 
 def _write(path: Path, matrix: Matrix) -> None:
@@ -99,10 +109,10 @@ def _synthetic_picture(index: int) -> Image.Image:
     """Soft shapes of many colours on a gradient: enough to separate the channels."""
     rng = np.random.default_rng(index)
     corners = rng.integers(0, 256, (2, 2, 3), dtype=np.uint8)
-    picture = Image.fromarray(corners).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR)
+    picture = Image.fromarray(corners).resize((PREVIEW_SIDE_PX, PREVIEW_SIDE_PX), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(picture)
     for _ in range(14):
-        x, y, radius = rng.integers(0, _SIDE_PX, 3) * (1, 1, 0.35)
+        x, y, radius = rng.integers(0, PREVIEW_SIDE_PX, 3) * (1, 1, 0.35)
         colour = tuple(int(c) for c in rng.integers(0, 256, 3))
         shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
         shape([x - radius, y - radius, x + radius, y + radius], fill=colour)

@@ -169,8 +169,8 @@ class Encoder(nn.Module):
                 x = layer(x)
             for downsampler in block.downsamplers:
                 x = Kept(downsampler.halved(strip) for strip in x.taken())
-        for layer in self.mid_block.layers(sys.maxsize):
-            x = layer(x)
+        for part in self.mid_block.layers(sys.maxsize):
+            x = part(x)
         norm = Normalise(x.strips(), self.conv_norm_out)
         return next(convolved(x.taken(), self.conv_out, norm))
 

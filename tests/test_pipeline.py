@@ -155,6 +155,16 @@ def test_previews_change_nothing(pipe: Pipeline) -> None:
     assert np.array_equal(np.asarray(last.result.image), pixels(pipe))
 
 
+def test_a_first_preview_is_prepared_in_events_and_can_be_stopped(tiny: Pipeline) -> None:
+    request = GenerationRequest("a red house", **SMALL, preview=True)
+    loads = [(event.step, event.steps) for event in tiny.run(request) if event.phase == "load"]
+    total = loads[-1][1]
+    assert loads == [(0, 1), *((done, total) for done in range(1, total + 1))]
+    assert total > 10
+    again = [(event.step, event.steps) for event in tiny.run(request) if event.phase == "load"]
+    assert again == [(0, 1), (1, 1)]
+
+
 def stopped_after(pipe: Pipeline, events: int, prompt: str) -> Event:
     running = pipe.run(GenerationRequest(prompt, **SMALL, preview=True))
     for _ in range(events):
@@ -165,6 +175,11 @@ def stopped_after(pipe: Pipeline, events: int, prompt: str) -> Event:
 
 def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
     expected = pixels(tiny)
+    idle = active()
+    for events in (9, 15):  # while previews are prepared
+        assert stopped_after(tiny, events, "a red house").phase == "load"
+        assert active() == idle
+    list(tiny.run(GenerationRequest("a red house", **SMALL, preview=True)))
     count = len(list(tiny.run(GenerationRequest("a red house", **SMALL, preview=True))))
     idle = active()
     for events in range(1, count + 1):
@@ -204,6 +219,7 @@ def memory_goal() -> int:
 def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint: Callable[..., Path]) -> None:
     checkpoint = Checkpoint.open(tiny_checkpoint())
     expected = pixels(Pipeline(checkpoint))
+    list(Pipeline(checkpoint).run(GenerationRequest("a red house", **SMALL, preview=True)))  # fits the previews
     count = len(list(Pipeline(checkpoint).run(GenerationRequest("a red house", **SMALL, preview=True))))
     before = active()
     for events in range(1, count + 1, 3):

@@ -6,12 +6,13 @@ import functools
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bonsai_mlx import Pipeline, device, plan
+from bonsai_mlx import GenerationRequest, Pipeline, device, plan
 from bonsai_mlx.checkpoint import Checkpoint
 from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.layout import TextEncoderConfig, TransformerConfig, VaeConfig
@@ -79,9 +80,10 @@ def test_a_limit_chooses_the_fastest_plan_that_fits():
     assert on_cpu(limit_bytes=dropping.peak_bytes - 1).level == "stream"
 
 
-def follow(pipe: Pipeline, width: int, height: int, level: str) -> plan.Plan:
+def follow(pipe: Pipeline, width: int, height: int, level: str, *, fits_preview: bool = False) -> plan.Plan:
     """Has the pipeline use the smallest plan of this level, also where another would need less."""
-    followed = [p for p in plan.levels(pipe.checkpoint, width, height, device.backend(), 4) if p.level == level][-1]
+    plans = plan.levels(pipe.checkpoint, width, height, device.backend(), 4, fits_preview=fits_preview)
+    followed = [p for p in plans if p.level == level][-1]
     pipe.plan = lambda _: followed
     return followed
 
@@ -102,6 +104,33 @@ def test_prediction_is_within_a_tenth_of_what_is_measured(width, height, level, 
     result = pipe.generate("a blue boat", seed=1, steps=1, width=width, height=height)
     assert result.memory["peak_bytes"] == pytest.approx(followed.peak_bytes, rel=0.10)
     assert phases_are_as_predicted(pipe.checkpoint, result.memory["phases"], followed.phases), result.memory["phases"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_first_preview_is_in_the_plan(level, made_before, seedling, tmp_path, monkeypatch):
+    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path))
+    pipe = Pipeline.from_pretrained(seedling)
+    request = GenerationRequest("a red circle", seed=1, steps=1, width=64, height=64, preview=True)
+    without = follow(pipe, 64, 64, level)
+    if made_before:
+        pipe.generate("a blue boat", seed=1, steps=1, width=64, height=64)
+    followed = follow(pipe, 64, 64, level, fits_preview=True)
+    *_, last = pipe.run(request)
+    measured = last.result.memory["phases"]
+    assert phases_are_as_predicted(pipe.checkpoint, measured, followed.phases), measured
+    assert measured["load"] == pytest.approx(followed.phases["load"], rel=0.15)
+    assert followed.phases["load"] > without.phases["load"]
+
+
+def test_only_a_first_preview_counts(seedling, tmp_path, monkeypatch):
+    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path))
+    pipe = Pipeline.from_pretrained(seedling)
+    request = GenerationRequest("a red circle", seed=1, steps=1, width=64, height=64)
+    first, plain = (pipe.plan(replace(request, preview=wanted)).peak_bytes for wanted in (True, False))
+    *_, _last = pipe.run(replace(request, preview=True))
+    for opened in (pipe, Pipeline.from_pretrained(seedling)):
+        assert opened.plan(replace(request, preview=True)).peak_bytes == plain < first
 
 
 @pytest.mark.parametrize(("first", "second"), [("default", "stream"), ("stream", "default")])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from bonsai_mlx import preview, vae
-from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.checkpoint import VAE, Checkpoint
 from bonsai_mlx.preview import LatentPreview
 
 
@@ -39,7 +39,7 @@ def held_out_picture() -> Image.Image:
 def test_colours_are_recognisable(checkpoint: Checkpoint) -> None:
     picture = held_out_picture()
     latents = vae.PixelEncoder(checkpoint, mx.float32)(np.asarray(picture))
-    small = LatentPreview(checkpoint)(latents)
+    small = loaded(checkpoint)[0](latents)
     assert (small.mode, small.size) == ("RGB", (16, 12))
     expected = np.asarray(picture.resize((16, 12), Image.Resampling.BOX), dtype=float)
     error = np.abs(np.asarray(small, dtype=float) - expected).mean()
@@ -48,29 +48,65 @@ def test_colours_are_recognisable(checkpoint: Checkpoint) -> None:
     assert error < flat / 2  # far better than a picture of one colour
 
 
-def test_it_is_fitted_once(checkpoint: Checkpoint, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    LatentPreview(checkpoint)
+def loaded(checkpoint: Checkpoint) -> tuple[LatentPreview, list[tuple[int, int]]]:
+    """A preview, and what was told while it was fitted."""
+    loading, events = preview.load(checkpoint, mx.float32), []
+    while True:
+        try:
+            events.append(next(loading))
+        except StopIteration as stop:
+            return stop.value, events
+
+
+def test_it_is_fitted_once(checkpoint: Checkpoint, cache: Path) -> None:
+    assert not preview.is_fitted(checkpoint)
+    first, events = loaded(checkpoint)
+    total = events[0][1]
+    assert events == [(done, total) for done in range(1, total + 1)]
+    assert preview.is_fitted(checkpoint)
     (file,) = cache.iterdir()
-    assert np.allclose(json.loads(file.read_text()), preview.fit(checkpoint))
-    monkeypatch.setattr(preview, "fit", lambda _: pytest.fail("fitted again"))
-    LatentPreview(checkpoint)
+    assert np.allclose(json.loads(file.read_text()), first._matrix)
+    again, events = loaded(checkpoint)
+    assert events == []
+    assert np.array_equal(first._matrix, again._matrix)
+
+
+def test_the_vae_is_read_once_to_fit_it(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    load = Checkpoint.load
+    monkeypatch.setattr(Checkpoint, "load", lambda self, component: opened.append(component) or load(self, component))
+    loaded(checkpoint)
+    assert opened == [VAE, VAE]  # the encoder; then the statistics of the latents, which are all that stays
+    opened.clear()
+    loaded(checkpoint)
+    assert opened == [VAE]
+
+
+def test_fitting_can_be_stopped(checkpoint: Checkpoint) -> None:
+    before = mx.get_active_memory()
+    loading = preview.load(checkpoint, mx.float32)
+    next(loading)
+    assert mx.get_active_memory() > before
+    loading.close()
+    assert mx.get_active_memory() == before
+    assert not preview.is_fitted(checkpoint)
 
 
 @pytest.mark.parametrize("content", ["", "[[1, 2], [3]]", "[[1, 2, 3]]", "{}", "{", '"x"', "[" * 100_000, "\xff"])
 def test_a_damaged_file_is_replaced(checkpoint: Checkpoint, cache: Path, content: str) -> None:
-    good = LatentPreview(checkpoint)._matrix
+    good = loaded(checkpoint)[0]._matrix
     (file,) = cache.iterdir()
     file.write_bytes(content.encode("latin-1"))
-    assert np.allclose(LatentPreview(checkpoint)._matrix, good)
+    assert np.allclose(loaded(checkpoint)[0]._matrix, good)
     assert np.allclose(json.loads(file.read_text()), good)
     assert list(cache.iterdir()) == [file]
 
 
 def test_values_that_are_no_numbers_are_replaced(checkpoint: Checkpoint, cache: Path) -> None:
-    good = LatentPreview(checkpoint)._matrix
+    good = loaded(checkpoint)[0]._matrix
     (file,) = cache.iterdir()
     file.write_text(json.dumps(np.full(good.shape, np.nan).tolist()))
-    assert np.allclose(LatentPreview(checkpoint)._matrix, good)
+    assert np.allclose(loaded(checkpoint)[0]._matrix, good)
 
 
 def test_it_works_without_a_place_for_a_cache(
@@ -78,7 +114,7 @@ def test_it_works_without_a_place_for_a_cache(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("BONSAI_CACHE", str(tmp_path / "file"))
-    assert np.isfinite(LatentPreview(checkpoint)._matrix).all()
+    assert np.isfinite(loaded(checkpoint)[0]._matrix).all()
 
 
 @pytest.mark.parametrize(
