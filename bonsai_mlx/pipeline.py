@@ -116,11 +116,16 @@ class Pipeline:
         request = request.resolved(steps=checkpoint.recommended_steps, size=checkpoint.recommended_size)
         latents = self._initial_latents(request)
         plan = self.plan(request)
-        goal = device.memory_goal(plan.peak_bytes, small_cache=self.memory_limit_bytes is not None)
+        self.drop_other_transformer(streamed=plan.streamed)  # the plan has no room for it while encoding
+        goal = device.memory_goal(
+            plan.peak_bytes,
+            resident_bytes=plan.resident_bytes if self._transformer else 0,
+            small_cache=self.memory_limit_bytes is not None,
+        )
         try:
             with goal, nullcontext(memory) if memory else RunMemory() as meter:
                 yield from _Run(self, request, latents, plan, meter).events()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             device.raise_failure(error, f"{request.width}x{request.height}")
             raise
         finally:
@@ -261,7 +266,6 @@ class _Run:
 
     def events(self) -> Iterator[Event]:
         """All of it."""
-        self.pipe.drop_other_transformer(streamed=self.plan.streamed)  # the plan has no room for it while encoding
         yield self._event("load", 0, 1)
         context = yield from self._encode()
         yield from self._denoise(context)

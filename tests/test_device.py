@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from itertools import permutations
 
 import mlx.core as mx
 import pytest
@@ -33,6 +34,9 @@ class TestCpu:
         assert not device.has_fused_attention(head_dim)
 
 
+NO_ROOM = "cudaMallocAsync(&data, size, stream) failed: out of memory"
+
+
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if MLX computed on a GPU: the probe then runs MLX's kernel, whatever the device really is."""
@@ -52,16 +56,25 @@ def test_a_kernel_that_is_not_there_is_found_out() -> None:
 
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("bits", [1, 2, 4])
-@pytest.mark.parametrize("left", [mx.zeros((2, 32)), mx.full((2, 32), 256.0), mx.full((2, 32), float("nan"))])
+@pytest.mark.parametrize("left", [0.0, 256.0, float("nan")])
+@pytest.mark.parametrize("wrong_rows", [2, 64])
 def test_a_kernel_that_gives_what_was_in_memory_is_found_out(
-    bits: int, left: mx.array, monkeypatch: pytest.MonkeyPatch
+    bits: int, left: float, wrong_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mx, "quantized_matmul", lambda *_, **__: left)
+    """Few rows and as many as a picture has are computed by two kernels; either may be missing."""
+    right = mx.quantized_matmul
+
+    def multiply(x: mx.array, *packed: mx.array, **options: int) -> mx.array:
+        return mx.full((len(x), 32), left) if len(x) == wrong_rows else right(x, *packed, **options)
+
+    monkeypatch.setattr(mx, "quantized_matmul", multiply)
     assert not device.has_quantized_kernel.__wrapped__(bits, 128)
 
 
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("said", ["[METAL] Command buffer execution failed: x", "[metal::malloc] Resource limit (9)"])
+@pytest.mark.parametrize(
+    "said", ["[METAL] Command buffer execution failed: x", "[metal::malloc] Resource limit (9)", NO_ROOM]
+)
 def test_a_device_that_fails_teaches_nothing_about_kernels(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(said)
@@ -118,19 +131,42 @@ def test_what_metal_says_is_told_with_what_to_do(text: str, kind: type[BonsaiErr
     assert "kIOGPU" not in message
 
 
-def test_too_many_buffers_are_too_little_memory() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[metal::malloc] Resource limit (499000) exceeded."),
+        RuntimeError("[metal::malloc] Attempting to allocate 9 bytes which is greater than the maximum allowed"),
+        RuntimeError("[malloc] Unable to allocate 9 bytes."),
+        RuntimeError("[malloc_or_wait] Unable to allocate 9 bytes."),
+        RuntimeError(NO_ROOM),
+        MemoryError("std::bad_alloc"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_told_as_that(error: RuntimeError | MemoryError) -> None:
     with pytest.raises(OutOfMemory, match="smaller size"):
-        device.raise_failure(RuntimeError("[metal::malloc] Resource limit (499000) exceeded."), "64x80")
+        device.raise_failure(error, "64x80")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[broadcast_shapes] Shapes (2) and (3) cannot be broadcast.",
+        "[as_strided] The memory of the array is not contiguous.",
+        "[load] Failed to map the file into memory.",
+        "cannot allocate a name for this variable",
+        "There is no Stream(cpu, 3) in current thread.",
+        "",
+    ],
+)
+def test_a_mistake_of_ours_is_no_failure_of_the_device(said: str) -> None:
+    device.raise_failure(RuntimeError(said), "64x80")
 
 
 def test_work_that_was_stopped_for_the_screen_comes_with_advice() -> None:
     said = "[METAL] Command buffer execution failed: Impacting Interactivity (0000000e:kIOGPU)."
     with pytest.raises(DeviceError, match="let the display sleep"):
         device.raise_failure(RuntimeError(said), "64x80")
-
-
-def test_a_mistake_of_ours_is_no_failure_of_the_device() -> None:
-    device.raise_failure(RuntimeError("[broadcast_shapes] Shapes (2) and (3) cannot be broadcast."), "64x80")
 
 
 @pytest.mark.parametrize(
@@ -149,14 +185,56 @@ def test_freed_buffers_stay_as_long_as_they_fit(small: bool, spare: int) -> None
     device.release_cache()
 
 
+def goal(peak_bytes: int) -> int:
+    return mx.get_active_memory() + peak_bytes + device.CACHE_LIMIT_BYTES
+
+
 def test_a_goal_holds_as_long_as_it_is_aimed_at() -> None:
     before = limits()
     with device.memory_goal(3 << 30):
-        assert limits() == ((3 << 30) + device.CACHE_LIMIT_BYTES,) * 2
+        assert limits() == (goal(3 << 30),) * 2
     assert limits() == before
     with suppress(ZeroDivisionError), device.memory_goal(3 << 30):
         raise ZeroDivisionError
     assert limits() == before
+
+
+def test_what_others_hold_comes_on_top() -> None:
+    before = goal(1 << 30)
+    theirs = mx.zeros((64 << 20,), dtype=mx.uint8)
+    mx.eval(theirs)
+    with device.memory_goal(1 << 30):
+        assert limits() == (before + (64 << 20),) * 2
+    with device.memory_goal(1 << 30, resident_bytes=64 << 20):
+        assert limits() == (before,) * 2
+    with device.memory_goal(1 << 30, resident_bytes=1 << 40):  # a guess that is too high
+        assert limits()[0] == (1 << 30) + device.CACHE_LIMIT_BYTES
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_goals_that_overlap_add_up_and_leave_nothing_behind(order: tuple[int, ...]) -> None:
+    before, others = limits(), mx.get_active_memory()
+    peaks = [1 << 30, 2 << 30, 3 << 30]
+    goals = [device.memory_goal(peak) for peak in peaks]
+    for number, opened in enumerate(goals, 1):
+        opened.__enter__()
+        assert limits()[1] == others + sum(peaks[:number]) + number * device.CACHE_LIMIT_BYTES
+    still = dict(enumerate(peaks))
+    for index in order:
+        goals[index].__exit__(None, None, None)
+        del still[index]
+        aimed = others + sum(still.values()) + len(still) * device.CACHE_LIMIT_BYTES
+        assert limits() == ((aimed,) * 2 if still else before)
+
+
+def test_limits_that_a_program_sets_meanwhile_are_its_own() -> None:
+    before = limits()
+    with device.memory_goal(1 << 30):
+        mx.set_memory_limit(5 << 30)
+        mx.set_cache_limit(4 << 30)
+    assert limits() == (4 << 30, 5 << 30)
+    mx.set_cache_limit(before[0])
+    mx.set_memory_limit(before[1])
 
 
 def limits() -> tuple[int, int]:
