@@ -155,7 +155,7 @@ class Engine:
         finally:
             self._inbox.forget(job)
             self.busy.clear()
-        self._channel.send("memory", settled=1, **self._backend.snapshot())
+        self._channel.send("memory", settled=command["checkpoint"]["model"], **self._backend.snapshot())
 
     def _draw(self, job: str, command: dict[str, Any]) -> bool:
         """True once the picture is saved and told; False if it was cancelled."""

@@ -54,7 +54,7 @@ class Worker:
         self._ending = asyncio.Lock()
         self._losses = 0
         self._heard_at = 0.0
-        self._settled_bytes: list[int] = []
+        self._settled_bytes: dict[str, tuple[int, int]] = {}  # model -> after a picture: the least, and the latest
         self._cancelled: str | None = None
         self._cancelled_at = 0.0  # time.monotonic()
         self._cancel_came = asyncio.Event()
@@ -86,8 +86,11 @@ class Worker:
 
     @property
     def _leaks(self) -> bool:
-        """Whether memory between two pictures has grown for no reason since this child began."""
-        return bool(self._settled_bytes) and self._settled_bytes[-1] > min(self._settled_bytes) + _LEAK_BYTES
+        """Whether memory between two pictures has grown for no reason since this child began.
+
+        A model is compared with itself: another one may be larger.
+        """
+        return any(latest > least + _LEAK_BYTES for least, latest in self._settled_bytes.values())
 
     def _become(self, state: WorkerState, message: str | None = None) -> None:
         if state != self.state or message:
@@ -141,8 +144,10 @@ class Worker:
 
     def _note_memory(self, message: Message) -> None:
         self.memory = {name: value for name, value in message.items() if name.endswith("_bytes")}
-        if message.get("settled"):  # after a run, with everything freed that is going to be
-            self._settled_bytes.append(message["process_bytes"])
+        if model := message.get("settled"):  # after a run, with everything freed that is going to be
+            held = message["process_bytes"]
+            least, _ = self._settled_bytes.get(model, (held, held))
+            self._settled_bytes[model] = min(least, held), held
 
     def _send(self, command: str, **fields: Any) -> None:
         if self._process is None or self._process.stdin is None:
@@ -160,7 +165,7 @@ class Worker:
             if reading is not None:
                 reading.cancel()
                 self._messages.put_nowait(None)  # whoever waits for an event learns that none will come
-                self.memory, self.model, self.phase, self._settled_bytes = {}, None, None, []
+                self.memory, self.model, self.phase, self._settled_bytes = {}, None, None, {}
                 self._become("stopped")
 
     # one run
@@ -174,7 +179,7 @@ class Worker:
         cancel, and its answer then counts from that moment.
         """
         if self._leaks:
-            log.warning("the drawing process has grown to %d bytes and is replaced", self._settled_bytes[-1])
+            log.warning("the drawing process has grown to %d bytes and is replaced", self.memory["process_bytes"])
             await self.stop()
         if await self._cancelled_before_a_start(command["job"]):
             yield {"event": "cancelled", "job": command["job"]}

@@ -215,6 +215,28 @@ def test_the_prompt_is_encoded_once_for_two_models(with_worker: Callable[..., No
     with_worker(test)
 
 
+def test_a_larger_model_is_no_leak(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        pids = set()
+        for model in ("small", "large", "large", "small", "large"):
+            message = command(tmp_path, path=f"/models/{model}")
+            message["checkpoint"]["model"] = model
+            await collect(worker, message)
+            pids.add(worker.pid)
+            await settled(worker, model)
+        assert len(pids) == 1
+
+    with_worker(test)
+
+
+async def settled(worker: Worker, model: str) -> None:
+    """Until the child has told what it holds after the latest picture."""
+    expected = 3_050_000_000 if model == "large" else 50_000_000
+    async with asyncio.timeout(60):
+        while worker.memory.get("process_bytes") != expected:
+            await asyncio.sleep(0.01)
+
+
 def test_a_leaking_child_is_replaced(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         await collect(worker, command(tmp_path))
