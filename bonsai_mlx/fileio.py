@@ -18,7 +18,8 @@ from typing import BinaryIO
 from .durable import folder_to_disk, to_disk
 
 TEMPORARY_PREFIX = ".tmp-"  # what a killed process leaves behind starts with this
-PRIVATE_UMASK = 0o077  # files 0600, folders 0700
+FILE_MODE, PRIVATE_FILE_MODE = 0o666, 0o600  # the first is narrowed by the umask, as everywhere
+FOLDER_MODE, PRIVATE_FOLDER_MODE = 0o777, 0o700
 
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,10 +78,10 @@ def read_bounded(path: Path | str, limit_bytes: int, *, follow_symlinks: bool = 
         return data
 
 
-def create_exclusive(path: Path | str, *, mode: int = 0o666) -> BinaryIO:
+def create_exclusive(path: Path | str, *, mode: int = FILE_MODE) -> BinaryIO:
     """A new file for writing and reading; FileExistsError if the name is taken, by a link as well.
 
-    `mode` is narrowed by the process's umask, as always.
+    `mode` is narrowed by the process's umask.
     """
     return os.fdopen(os.open(path, _CREATE, mode), "w+b")
 
@@ -90,7 +91,7 @@ def temporary_name(folder: Path, suffix: str = "") -> Path:
     return folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(16)}{suffix}"
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
+def write_atomic(path: Path, data: bytes, *, mode: int = FILE_MODE, durable: bool = True) -> None:
     """Write the file whole or not at all, whenever the process stops; a link at `path` is replaced, not followed.
 
     `durable`: also whenever the machine stops, which waits for the disk. OSError: `path` is what it was before.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .containers import MAX_FILE_BYTES, XMP, itxt_chunk, png_chunks, read_texts, replace_png_texts, text_chunk
 from .errors import BonsaiError
-from .fileio import TEMPORARY_PREFIX, write_atomic
+from .fileio import FILE_MODE, TEMPORARY_PREFIX, write_atomic
 from .foreign import find_foreign
 from .infotext import format_infotext
 from .recipe import APP, FoundMetadata, Recipe
@@ -141,10 +141,10 @@ def _printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable())
 
 
-def save_png(path: Path, png: bytes) -> None:
+def save_png(path: Path, png: bytes, *, mode: int = FILE_MODE) -> None:
     """Write the file whole or not at all, whenever the process or the machine stops; SaveError says why it cannot."""
     try:
-        write_atomic(path, png)
+        write_atomic(path, png, mode=mode)
     except OSError as error:
         raise SaveError(f"cannot save {path}: {_reason(error)}") from error
 

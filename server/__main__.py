@@ -28,11 +28,12 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from bonsai_mlx import __version__
+from bonsai_mlx.fileio import NotARegularFileError
 
 from .app import create_app
 from .decoder import Decoder
 from .events import EventHub
-from .files import FolderInUseError, lock_folder
+from .files import FolderInUseError, check_room, lock_folder
 from .gallery import Gallery
 from .hosts import in_url
 from .protocol import Connection
@@ -60,6 +61,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--memory-limit", metavar="BYTES", help="for the engine, such as 6GB; default: none")
     parser.add_argument("--token", help="what every request must carry; better set BONSAI_TOKEN")
+    parser.add_argument(
+        "--private",
+        action=argparse.BooleanOptionalAction,
+        help="keep the pictures from other users of this computer; default: where there is a token",
+    )
     parser.add_argument("--allowed-host", action="append", metavar="NAME", help="a further name of this server")
     parser.add_argument("--queue-size", type=int, metavar="N", help="waiting pictures; default 32")
     parser.add_argument("--no-browser", dest="browser", action="store_false", default=None, help="open no browser")
@@ -94,11 +100,7 @@ def check_output(folder: Path) -> None:
     """Make the folder of the images and look whether its index opens, or end the program with one line."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".tmp-{os.getpid()}"
-        try:
-            probe.write_bytes(bytes(_ROOM_BYTES))
-        finally:
-            probe.unlink(missing_ok=True)
+        check_room(folder, _ROOM_BYTES)
         lock = lock_folder(folder)
         try:
             Store(folder).close()
@@ -110,6 +112,8 @@ def check_output(folder: Path) -> None:
         _refuse(
             f"cannot open {folder / INDEX}: {error}; close what else uses it, or choose another folder with --output"
         )
+    except NotARegularFileError as error:
+        _refuse(f"cannot open {error.filename}: {error.strerror}; remove it, or choose another folder with --output")
     except OSError as error:
         _refuse(f"cannot write to {folder}: {error.strerror}; choose another folder with --output")
 
@@ -219,7 +223,9 @@ def reindex(settings: Settings) -> None:
     lock = lock_folder(settings.output)
     store = Store(settings.output)
     decoder = Decoder()
-    gallery = Gallery(settings.output, store, EventHub(1, 1), decoder, settings.trash_days)
+    gallery = Gallery(
+        settings.output, store, EventHub(1, 1), decoder, settings.trash_days, private=settings.keep_private
+    )
     gallery.prepare()
     count = asyncio.run(gallery.rebuild())
     decoder.close()

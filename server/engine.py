@@ -212,11 +212,11 @@ class Engine:
 
         # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
         recipe = replace(recipe, **command["checkpoint"])
-        png, output = encode_png(result.image, recipe), Path(command["output"])
+        png, output, mode = encode_png(result.image, recipe), Path(command["output"]), command["file_mode"]
         # The thumbnail first: whoever hears of the image finds it. Without room for it, the image still counts.
         with contextlib.suppress(OSError):
-            write_disposable(output / ".thumbnails" / f"{job}.webp", thumbnail_webp(result.image))
-        save_png(output / f"{job}.png", png)
+            write_disposable(output / ".thumbnails" / f"{job}.webp", thumbnail_webp(result.image), mode=mode)
+        save_png(output / f"{job}.png", png, mode=mode)
         timings = dict(result.timings)
         for name in ("load", "total"):
             timings[name] = timings.get(name, 0.0) + loaded_s

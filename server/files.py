@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -11,10 +12,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bonsai_mlx.containers import MAX_FILE_BYTES
-from bonsai_mlx.fileio import TEMPORARY_PREFIX, read_bounded, write_atomic
+from bonsai_mlx.fileio import (
+    FILE_MODE,
+    FOLDER_MODE,
+    PRIVATE_FILE_MODE,
+    PRIVATE_FOLDER_MODE,
+    TEMPORARY_PREFIX,
+    NotARegularFileError,
+    create_exclusive,
+    open_regular,
+    read_bounded,
+    temporary_name,
+    write_atomic,
+)
 
 ID = re.compile(r"[0-9a-f]{32}")
-LOCK = ".bonsai.lock"
+HIDDEN = ".bonsai."  # what the names of the lock and of the index begin with
+LOCK = f"{HIDDEN}lock"
+_OURS = re.compile(rf"{re.escape(HIDDEN)}|{ID.pattern}\.")
 
 
 def read_file(path: Path) -> bytes:
@@ -30,9 +45,36 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def write_disposable(path: Path, data: bytes) -> None:
+def write_disposable(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
     """Replace `path` atomically without waiting for the disk: for files that can be made again."""
-    write_atomic(path, data, durable=False)
+    write_atomic(path, data, mode=mode, durable=False)
+
+
+def make_folder(folder: Path, *, private: bool) -> None:
+    """A folder of ours. NotADirectoryError for a link in its place: what is deleted there would be somebody else's."""
+    if folder.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder.name} in it is a symbolic link", str(folder))
+    folder.mkdir(mode=PRIVATE_FOLDER_MODE if private else FOLDER_MODE, exist_ok=True)
+
+
+def make_private(folder: Path) -> None:
+    """The folder and our files in it for their owner's eyes alone, also those that were made before that was wanted."""
+    folder.chmod(PRIVATE_FOLDER_MODE)
+    with os.scandir(folder) as entries:
+        ours = [Path(entry) for entry in entries if _OURS.match(entry.name) and entry.is_file(follow_symlinks=False)]
+    for path in ours:
+        with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
+            os.fchmod(file.fileno(), PRIVATE_FILE_MODE)
+
+
+def check_room(folder: Path, size_bytes: int) -> None:
+    """OSError unless so many bytes can be written there."""
+    probe = temporary_name(folder)
+    try:
+        with create_exclusive(probe, mode=PRIVATE_FILE_MODE) as file:
+            file.write(bytes(size_bytes))
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def move(source: Path, target: Path) -> None:
@@ -49,8 +91,12 @@ class FolderInUseError(Exception):
 
 
 def lock_folder(folder: Path) -> int:
-    """Claim a folder for this process; closing the returned descriptor, or ending however, gives it back."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Claim a folder for this process; closing the returned descriptor, or ending however, gives it back.
+
+    NotARegularFileError where something else, such as a link to a file elsewhere, has the name of one of ours.
+    """
+    _refuse_planted(folder)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -60,6 +106,13 @@ def lock_folder(folder: Path) -> int:
             raise FolderInUseError(message) from error
         raise OSError(error.errno, f"its volume has no locks ({error.strerror})") from error  # some in networks
     return descriptor
+
+
+def _refuse_planted(folder: Path) -> None:
+    """SQLite would follow a link, and wait for a pipe."""
+    for path in folder.glob(f"{HIDDEN}*"):
+        if not is_file(path):
+            raise NotARegularFileError(path, path.lstat().st_mode)
 
 
 def ids_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -16,11 +16,13 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from bonsai_mlx.fileio import FILE_MODE, PRIVATE_FILE_MODE
+
 from .decoder import Decoder
 from .entries import filters, image_from_file, image_of_row, row_of
 from .errors import ApiError, not_found
 from .events import EventHub
-from .files import ids_in, is_file, move, read_file, sweep, write_disposable
+from .files import ids_in, is_file, make_folder, make_private, move, read_file, sweep, write_disposable
 from .pictures import Thumbnail
 from .schemas import Deleted, Image, ImagePage
 from .store import Store, timestamp
@@ -41,7 +43,16 @@ _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, 
 class Gallery:
     """Use from the event loop; what reads files runs in threads."""
 
-    def __init__(self, folder: Path, store: Store, events: EventHub, decoder: Decoder, trash_days: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        events: EventHub,
+        decoder: Decoder,
+        trash_days: float,
+        *,
+        private: bool = False,
+    ) -> None:
         self.folder = folder
         self.trash = folder / ".trash"
         self.thumbnails = folder / ".thumbnails"
@@ -49,13 +60,25 @@ class Gallery:
         self._events = events
         self._decoder = decoder
         self._trash_days = trash_days
+        self._private = private
+        self.file_mode = PRIVATE_FILE_MODE if private else FILE_MODE
         self._moving = asyncio.Lock()  # a file and its entry change together, for one caller after the other
 
     def prepare(self) -> None:
         """Make the folders, and remove what interrupted writes left behind. Blocks; before anything else runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.trash, self.thumbnails):
+            make_folder(folder, private=self._private)
         for folder in (self.folder, self.trash, self.thumbnails):
-            folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
+            if self._private:
+                self._make_private(folder)
+
+    def _make_private(self, folder: Path) -> None:
+        try:
+            make_private(folder)
+        except OSError as error:
+            log.warning("%s cannot be kept from other users of this computer: %s", folder, error.strerror)
 
     # the index
 
@@ -151,7 +174,14 @@ class Gallery:
             png = read_file(self.file(image_id))
         except OSError:
             raise not_found("image") from None
-        return png if metadata == "full" else rewrite_png(png, metadata)
+        if metadata == "full":
+            return png
+        try:
+            return rewrite_png(png, metadata)
+        except ValueError as error:
+            remedy = "Ask for all of its metadata, or for none." if metadata == "mark" else None
+            message = f"That cannot be done with this picture: {error}."
+            raise ApiError(422, "bad_field", message, field="metadata", remedy=remedy) from None
 
     async def thumbnail(self, image_id: str) -> bytes:
         """WebP of at most 384 px, made from the image when there is none."""
@@ -167,7 +197,7 @@ class Gallery:
         except OSError:
             raise not_found("image") from None
         try:
-            await asyncio.to_thread(write_disposable, self._thumbnail_file(image_id), data)
+            await asyncio.to_thread(write_disposable, self._thumbnail_file(image_id), data, mode=self.file_mode)
         except OSError as error:  # whoever asked gets it all the same, and the next who asks has it drawn again
             log.warning("a thumbnail could not be kept: %s", error.strerror)
         return data

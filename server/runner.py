@@ -103,6 +103,7 @@ class Runner:
             "checkpoint": {"model": job.model, "repo": ready.repo, "revision": ready.revision},
             "memory_limit_bytes": self._settings.memory_limit,
             "output": str(self._gallery.folder.resolve()),
+            "file_mode": self._gallery.file_mode,
             "request": request | {"preview": self._preview()},
         }
 

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
     memory_limit: Bytes | None = Field(default=None, ge=10**8)
     token: str | None = Field(default=None, min_length=8, max_length=256)
+    private: bool | None = None  # pictures, prompts and index for their owner's eyes alone; None: if there is a token
     allowed_host: Names = ()
     queue_size: int = Field(default=32, ge=1, le=1_000)
     preview: bool = True
@@ -84,6 +85,11 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_token_is_none(cls, value: object) -> object:
         return value or None
+
+    @property
+    def keep_private(self) -> bool:
+        """Whether other users of this computer may not read what is made: files 0600, folders 0700."""
+        return self.token is not None if self.private is None else self.private
 
     @property
     def loopback(self) -> bool:

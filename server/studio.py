@@ -61,7 +61,14 @@ class Studio:
         self.events = EventHub(settings.event_history, settings.max_listeners)
         self.store = Store(settings.output)
         self.decoder = Decoder()
-        self.gallery = Gallery(settings.output, self.store, self.events, self.decoder, settings.trash_days)
+        self.gallery = Gallery(
+            settings.output,
+            self.store,
+            self.events,
+            self.decoder,
+            settings.trash_days,
+            private=settings.keep_private,
+        )
         self.models = Models(settings, self.store, self.events)
         self.worker = Worker(settings, self._on_worker_state)
         self.memory = MemoryMonitor(settings, self.events, self.worker)

@@ -21,7 +21,7 @@ from server.events import EventHub
 from server.gallery import CURSOR, PAGE_BYTES, Gallery
 from server.inspection import MAX_PROMPT_BYTES
 from server.store import NAME, Store, timestamp
-from tests.hostile_pictures import pixel_bomb, prompt_bomb
+from tests.hostile_pictures import deflated_text, pixel_bomb, plain_png, prompt_bomb
 
 DECODER = Decoder()
 
@@ -512,3 +512,12 @@ def test_what_is_no_file_is_left_out_and_never_waited_for(gallery: Gallery) -> N
         assert missing.value.status == 404
     asyncio.run(gallery.reconcile())
     assert ids(gallery) == []
+
+
+def test_pictures_of_other_programs_have_no_mark_of_ours(gallery: Gallery) -> None:
+    gallery.file(new_id(1)).write_bytes(plain_png(8, 8, deflated_text("parameters", b"a fox\nSteps: 4, Seed: 1")))
+    asyncio.run(gallery.reconcile())
+    with pytest.raises(ApiError, match="neither a recipe nor a mark") as refused:
+        asyncio.run(gallery.png(new_id(1), "mark"))
+    assert (refused.value.status, refused.value.detail.field) == (422, "metadata")
+    assert b"parameters" not in asyncio.run(gallery.png(new_id(1), "none"))

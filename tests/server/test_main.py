@@ -300,3 +300,51 @@ allow_open_files(200)
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _modes(folder: Path) -> dict[str, str]:
+    return {path.name: oct(path.lstat().st_mode)[-3:] for path in sorted(folder.rglob("*"))}
+
+
+@pytest.mark.parametrize(
+    ("options", "private"),
+    [
+        (["--token", "a-long-secret-token"], True),
+        (["--private"], True),
+        ([], False),
+        (["--token", "a-long-secret-token", "--no-private"], False),
+    ],
+)
+def test_pictures_are_private_where_there_is_a_token_or_that_is_wanted(
+    spawn: Spawn, tmp_path: Path, options: list[str], private: bool
+) -> None:
+    """Also what was there before, and with a umask that hides nothing."""
+    before = os.umask(0o022)
+    try:
+        spawn().end()
+        server = spawn(*options)
+    finally:
+        os.umask(before)
+    server.client.base_url = f"http://{server.url.partition('/')[0]}"  # without the token that the address carries
+    server.client.headers["Authorization"] = "Bearer a-long-secret-token"
+    server.client.post("/generate", json={"prompt": "a secret"}).raise_for_status()
+    made = server.client.get("/images").json()["images"][0]["id"]
+    (server.output / ".thumbnails" / f"{made}.webp").unlink()
+    server.client.get(f"/images/{made}/thumbnail").raise_for_status()
+    modes = _modes(server.output)
+    assert {f"{made}.png", f"{made}.webp", ".bonsai.sqlite3", ".bonsai.sqlite3-wal"} <= modes.keys()
+    folders = {modes.pop(name) for name in (".trash", ".thumbnails")} | {oct(server.output.stat().st_mode)[-3:]}
+    assert folders == ({"700"} if private else {"755"})
+    modes.pop(".bonsai.lock")
+    assert set(modes.values()) == ({"600"} if private else {"644"}), modes
+
+
+def test_a_link_planted_for_the_start_is_not_followed(spawn: Spawn, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    first = os.getpid()
+    for pid in range(first, first + 2_000):  # one of which will be the server's
+        (tmp_path / "out" / f".tmp-{pid}").symlink_to(precious)
+    spawn()
+    assert precious.read_bytes() == b"precious"

@@ -28,6 +28,7 @@ def command(output: Path, prompt: str = "plain", path: str = "/models/ternary", 
         "checkpoint": {"model": "ternary", "repo": None, "revision": None},
         "memory_limit_bytes": None,
         "output": str(output),
+        "file_mode": 0o666,
         "request": values,
     }
 
