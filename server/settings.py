@@ -57,7 +57,7 @@ class Settings(BaseSettings):
 
     max_prompt_chars: int = MAX_PROMPT_CHARS
     max_batch: int = 8
-    max_body_bytes: int = 256 * 1024  # the longest prompt in the widest script, escaped
+    max_body_bytes: int = 400 * 1024  # the longest prompt in the widest script, escaped: 12 bytes a character
     body_timeout_s: float = 15.0
     max_listeners: int = 16
     max_log_lines: int = 200  # recent requests kept in memory

@@ -46,10 +46,25 @@ ModelNamePath = Annotated[str, Path(min_length=1, max_length=80, pattern=r"^[a-z
 Schema = dict[str, Any]
 
 
-def json_body(*required: str, **fields: Schema) -> dict[str, Any]:
+def json_body(shape: type[BaseModel]) -> dict[str, Any]:
     """The document's words for a JSON body that a route reads by itself; fields that are not named change nothing."""
-    schema = {"type": "object", "properties": fields, "required": [*required]}
-    return {"requestBody": {"required": bool(required), "content": {"application/json": {"schema": schema}}}}
+    schema = shape.model_json_schema()
+    inner = schema.pop("$defs", {})
+    content = {"application/json": {"schema": _inlined(schema, inner)}}
+    return {"requestBody": {"required": bool(schema.get("required")), "content": content}}
+
+
+def _inlined(schema: Any, inner: Schema) -> Any:
+    """Without references: the document has no place for what only one body uses."""
+    if isinstance(schema, list):
+        return [_inlined(part, inner) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(inner[schema["$ref"].rsplit("/", 1)[-1]], inner)
+    return {
+        name: _inlined(part, inner) for name, part in schema.items() if name != "title" or not isinstance(part, str)
+    }
 
 
 def binary(*media_types: str) -> Responses:

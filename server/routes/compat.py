@@ -23,13 +23,15 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from bonsai_mlx.errors import BonsaiError
+from bonsai_mlx.request import MAX_SEED
 
 from ..errors import ApiError, ErrorDetail, from_bonsai, from_http, from_index
-from ..loose import Body, integer, prompt_of, seed_of, size_of
+from ..loose import PictureBody, bad_field, fitted
 from ..models import Ready
-from ..orders import Order, batch
-from ..schemas import Image, Job, PictureFields
+from ..orders import Order, batch, random_seed
+from ..schemas import Image, Job, Model, PictureFields
 from ..studio import Studio
+from ..validation import closest, explain
 from .generate import draw, failure
 
 log = logging.getLogger("bonsai.compat")
@@ -75,6 +77,27 @@ def choose_model(studio: Studio, *names: str | None) -> Ready:
     return studio.models.require_ready(next((name for name in known if name), None) or studio.models.default())
 
 
+def listed_names(model: Model) -> set[str]:
+    """Everything that one of our lists calls a model, as A1111's clients send it back."""
+    public, revision = public_name(model.name), (model.revision or "")[:10]
+    titles = {public, model.title, model.name, f"{public}.safetensors"}
+    return titles | ({revision} | {f"{title} [{revision}]" for title in titles} if revision else set())
+
+
+def listed_model(studio: Studio, name: str, field: str) -> Ready:
+    """The model that our own lists call so. ApiError 422 with what there is, 409 when it is not complete here."""
+    wanted = name.strip().casefold()
+    models = studio.models.all()
+    match = next((model for model in models if wanted in {one.casefold() for one in listed_names(model)}), None)
+    found = match.name if match else known_model(studio, name)
+    if found is None:
+        here = [public_name(ready) for ready in ready_models(studio)]
+        meant = closest(name[:200], here)
+        message = f"There is no model called {name.strip()[:80]!r} here."
+        raise bad_field(field, message, f"Did you mean {meant}?" if meant else f"There are {', '.join(here)}.")
+    return studio.models.require_ready(found)
+
+
 def ready_models(studio: Studio) -> list[str]:
     """The names of the models that can draw now, the default first."""
     default = studio.models.default()
@@ -89,19 +112,86 @@ def max_steps(studio: Studio, ready: Ready) -> int:
     return studio.settings.compat_max_steps or ready.recommended_steps
 
 
-async def orders_of(studio: Studio, ready: Ready, body: Body, count: int, steps: int | None = None) -> list[Order]:
-    """`count` pictures with consecutive seeds. `steps` when the body says nothing of it; clamped either way."""
-    width, height = size_of(body)
-    asked = integer(body, "steps") or integer(body, "num_inference_steps") or steps or ready.recommended_steps
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is going to be drawn, and in a sentence each, where that is not what was asked for."""
+
+    orders: list[Order]
+    notes: list[str]
+
+    @property
+    def first(self) -> Order:
+        return self.orders[0]
+
+    def noted(self) -> dict[str, list[str]]:
+        """The notes as a field of an answer; without any, none."""
+        return {"notes": self.notes} if self.notes else {}
+
+
+async def asked_of(
+    studio: Studio,
+    ready: Ready,
+    body: PictureBody,
+    prompt: str,
+    count: int = 1,
+    *,
+    size: tuple[int, int] | None = None,
+    steps: int | None = None,
+    notes: Sequence[str] = (),
+) -> Asked:
+    """`count` pictures with consecutive seeds; `size` and `steps` where the body's own fields say nothing of them.
+
+    ApiError 422 for a shape that cannot be drawn, and whatever `Studio.order` refuses.
+    """
+    told = list(notes)
+    width, height = size_of(ready, body, size, told)
     fields = PictureFields(
-        prompt=prompt_of(body),
-        seed=seed_of(body),
-        steps=min(max(asked, 1), max_steps(studio, ready)),
+        prompt=prompt,
+        seed=seed_of(body, told),
+        steps=_steps(studio, ready, body.steps or steps, told),
         width=width,
         height=height,
         force=False,
     )
-    return list(batch(await studio.order(fields, ready.name), count))
+    return Asked(list(batch(await studio.order(fields, ready.name), count)), told)
+
+
+def size_of(
+    ready: Ready, body: PictureBody, size: tuple[int, int] | None, notes: list[str]
+) -> tuple[int | None, int | None]:
+    """Width and height that can be drawn; None for both where nothing was said of them."""
+    width, height = body.width or (size and size[0]), body.height or (size and size[1])
+    if not width and not height:
+        return None, None
+    wanted = (width or ready.recommended_size[0], height or ready.recommended_size[1])
+    drawn = fitted(*wanted)
+    if drawn != wanted:
+        notes.append(f"{wanted[0]}x{wanted[1]} pixels were asked for, {drawn[0]}x{drawn[1]} are what can be drawn.")
+    return drawn
+
+
+def seed_of(body: PictureBody, notes: list[str]) -> int:
+    """The seed. Absent or negative: a random one, as everywhere; too large: what is left in 32 bits."""
+    if body.seed is None or body.seed < 0:
+        return random_seed()
+    seed = body.seed % (MAX_SEED + 1)
+    if seed != body.seed:
+        notes.append(f"The seed {body.seed} is larger than {MAX_SEED}; its last 32 bits are {seed}.")
+    return seed
+
+
+def _steps(studio: Studio, ready: Ready, asked: int | None, notes: list[str]) -> int:
+    steps, most = asked or ready.recommended_steps, max_steps(studio, ready)
+    if steps > most:
+        notes.append(f"{steps} steps were asked for; {most} were made, which is what the model is for.")
+    return min(steps, most)
+
+
+def model_note(ready: Ready, name: str, studio: Studio) -> list[str]:
+    """That another model draws than the one that was named."""
+    if not name or known_model(studio, name) is not None:
+        return []
+    return [f"There is no model called {name[:80]!r} here; {public_name(ready.name)} draws."]
 
 
 def check_wait(studio: Studio) -> None:
@@ -208,7 +298,8 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, ClientDisconnect):
         return ApiError(499, "cancelled", "The caller left before the request had arrived.")
     if isinstance(error, RequestValidationError):
-        return ApiError(400, "bad_request", "The address or its query could not be read.")
+        fault = explain(error.errors()[0])
+        return ApiError(400, "bad_field", fault.message, field=fault.field, remedy=fault.remedy)
     error_id = secrets.token_hex(4)
     log.error("error %s", error_id, exc_info=error)
     message = f"Something went wrong inside the server; its log has the details under {error_id}."

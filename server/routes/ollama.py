@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response, StreamingResponse
 
 from bonsai_mlx import __version__
 
 from ..errors import ApiError, ErrorDetail
-from ..loose import Body, child, flag, read_body, text
+from ..loose import Body, PictureBody, PromptOrNothing, Switch, Text, read_body, refused
+from ..models import Ready
 from ..schemas import Job, Model
 from ..store import timestamp
 from ..studio import Studio
 from .common import StudioDep, failures, json_body
 from .compat import (
+    Asked,
     Picture,
     as_api_error,
+    asked_of,
     choose_model,
     drawn,
     errors_as,
     followed,
     json_answer,
     known_model,
-    orders_of,
+    model_note,
     picture,
     public_name,
     ready_models,
@@ -107,12 +112,15 @@ async def ps(studio: StudioDep) -> Response:
     return json_answer({"models": [_listed(studio.models.get(name)) | loaded]})
 
 
-@router.post(
-    "/show", summary="One model (Ollama)", openapi_extra=json_body(model={"type": "string"}, name={"type": "string"})
-)
+class Show(Body):
+    model: Text = ""
+    name: Text = ""
+
+
+@router.post("/show", summary="One model (Ollama)", openapi_extra=json_body(Show))
 async def show(studio: StudioDep, request: Request) -> Response:
-    body = await read_body(request)
-    wanted = text(body, "model") or text(body, "name")
+    body = await read_body(request, Show)
+    wanted = body.model or body.name
     name = known_model(studio, wanted)
     if name is None or name not in ready_models(studio):
         raise ApiError(404, "not_found", f"model '{wanted[:80]}' not found")
@@ -138,48 +146,107 @@ async def version() -> Response:
 # drawing
 
 
-_PICTURE = json_body(
-    prompt={"type": "string"},
-    model={"type": "string"},
-    width={"type": "integer"},
-    height={"type": "integer"},
-    steps={"type": "integer"},
-    stream={"type": "boolean", "default": True},
-    options={"type": "object", "properties": {"seed": {"type": "integer"}}},
-)
+_DURATION = re.compile(r"[+-]?\d+(\.\d+)?(ns|us|µs|ms|s|m|h)?")
+
+
+def _duration(value: object) -> object:
+    """Whether a model is to stay loaded, from seconds or "5m"; None when nothing is said of it."""
+    if isinstance(value, str) and not value.strip():
+        return None
+    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        return any(digit in value for digit in "123456789")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value != 0
+    raise refused('keep_alive has to be a number of seconds, or a duration such as "5m".')
+
+
+KeepAlive = Annotated[
+    bool | None,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "integer", "description": "0 unloads the model; else the server's own time holds"}),
+]
+
+
+def _no_pictures(value: object) -> object:
+    if value in ([], "", False):
+        return []
+    raise refused("Pictures cannot be drawn from pictures here; describe the picture in words.")
+
+
+NoPictures = Annotated[list[str], BeforeValidator(_no_pictures), WithJsonSchema({"type": "array", "maxItems": 0})]
+
+
+class GenerateRequest(PictureBody):
+    """Ollama's fields. Templates, contexts, formats and whatever is not named here change nothing."""
+
+    model: Text = ""
+    prompt: Annotated[PromptOrNothing, Field(description="without one nothing is drawn")] = ""
+    stream: Switch = True
+    keep_alive: KeepAlive = None
+    images: NoPictures = Field(default_factory=list)
+    options: PictureBody = PictureBody()
+
+    def picture(self) -> PictureBody:
+        """What is said of the picture, in the body itself before what is said in `options`; 0 is "not set" there."""
+        names = PictureBody.model_fields
+        own = {
+            name: value for name in names if (value := getattr(self, name)) or (name == "seed" and value is not None)
+        }
+        return PictureBody(**(self.options.model_dump(exclude_none=True) | own))
 
 
 @router.post(
     "/generate",
     summary="Draw a picture (Ollama)",
-    openapi_extra=_PICTURE,
+    openapi_extra=json_body(GenerateRequest),
     responses={200: {"content": {"application/x-ndjson": {}}}},
 )
 async def generate(studio: StudioDep, request: Request) -> Response:
-    """prompt, model, width, height, steps, stream and options.seed; without a prompt nothing is drawn."""
-    body = await read_body(request)
-    ready = choose_model(studio, text(body, "model"))
-    called = text(body, "model") or public_name(ready.name)
-    if not text(body, "prompt").strip():
-        return json_answer(_line(called, done=True, done_reason="load"))
-    orders = await orders_of(studio, ready, child(body, "options") | _without_options(body), 1)
-    if flag(body, "stream", True):
-        lines = _stream(studio, submit(studio, orders), called)
+    """prompt, model, width, height, steps, stream, options.seed and keep_alive; without a prompt nothing is drawn."""
+    body = await read_body(request, GenerateRequest)
+    ready = choose_model(studio, body.model)
+    called = body.model or public_name(ready.name)
+    if not body.prompt.strip():
+        if body.keep_alive is False:
+            await _unload(studio, ready)
+        return json_answer(_line(called, done=True, done_reason="unload" if body.keep_alive is False else "load"))
+    notes = model_note(ready, body.model, studio)
+    asked = await asked_of(studio, ready, body.picture(), body.prompt, notes=notes)
+    unloading = ready if body.keep_alive is False else None
+    if body.stream:
+        lines = _stream(studio, submit(studio, asked.orders), called, asked, unloading)
         return StreamingResponse(lines, media_type="application/x-ndjson")
-    [made] = await drawn(studio, request, orders)
-    return json_answer(_last_line(called, made))
+    [made] = await drawn(studio, request, asked.orders)
+    await _unload_after(studio, unloading)
+    return json_answer(_last_line(called, made, asked))
 
 
-def _without_options(body: Body) -> Body:
-    """The body's own fields; 0 stands for "not set" there."""
-    return {name: value for name, value in body.items() if name != "options" and (value != 0 or name == "seed")}
+async def _unload(studio: Studio, ready: Ready) -> None:
+    """Give the memory of this model back. ApiError 409 while pictures are drawn with it."""
+    await _released(studio)
+    if studio.worker.model == ready.name:
+        await studio.unload()
+
+
+async def _unload_after(studio: Studio, ready: Ready | None) -> None:
+    """The same after a picture, unless others wait for theirs."""
+    if ready is not None:
+        await _released(studio)
+        if not studio.jobs.active:
+            await _unload(studio, ready)
+
+
+async def _released(studio: Studio) -> None:
+    """The queue lets go of a job a moment after its end."""
+    while any(active.finished.is_set() for active in studio.jobs.active):
+        await asyncio.sleep(0.005)
 
 
 def _line(model: str, **fields: Any) -> dict[str, Any]:
     return {"model": model, "created_at": timestamp(), "response": "", **fields}
 
 
-def _last_line(model: str, made: Picture) -> dict[str, Any]:
+def _last_line(model: str, made: Picture, asked: Asked) -> dict[str, Any]:
     timings = made.image.timings
     return _line(
         model,
@@ -192,17 +259,21 @@ def _last_line(model: str, made: Picture) -> dict[str, Any]:
         steps=made.job.steps,
         width=made.job.width,
         height=made.job.height,
+        **asked.noted(),
     )
 
 
-async def _stream(studio: Studio, jobs: list[Job], model: str) -> AsyncIterator[bytes]:
+async def _stream(
+    studio: Studio, jobs: list[Job], model: str, asked: Asked, unloading: Ready | None
+) -> AsyncIterator[bytes]:
     """A line after every step, then one with the picture; closing it cancels the job."""
     shown = -1
     try:
         async with aclosing(followed(studio, jobs)) as states:
             async for job in states:
                 if job.status == "done":
-                    yield _encoded(_last_line(model, await picture(studio, job)))
+                    await _unload_after(studio, unloading)
+                    yield _encoded(_last_line(model, await picture(studio, job), asked))
                 elif job.status == "running" and steps_done(job) > shown:
                     shown = steps_done(job)
                     yield _encoded(_line(model, completed=shown, total=job.steps, done=False))

@@ -12,32 +12,32 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel
-from starlette.responses import JSONResponse, Response, StreamingResponse
-
-from bonsai_mlx.request import MAX_PROMPT_CHARS
+from fastapi.sse import EventSourceResponse, format_sse_event
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
+from starlette.responses import JSONResponse, Response
 
 from ..decoder import Decoder
 from ..errors import ErrorDetail, error_response, not_found
-from ..loose import Body, bad_field, bounded, flag, read_body, text
-from ..orders import Order
+from ..loose import PictureBody, Prompt, Size, Steps, Switch, Text, read_body, whole
 from ..pictures import DEFAULT_QUALITY, FORMATS, Convert, Enlarge, Format
 from ..schemas import Job, Model
 from ..studio import Studio
 from .common import IdPath, StudioDep, binary, failures, json_body
 from .compat import (
     MAX_IMAGES,
+    Asked,
     Picture,
     as_api_error,
+    asked_of,
     choose_model,
     drawn,
     errors_as,
     followed,
     known_model,
-    orders_of,
+    model_note,
     picture,
     public_name,
     ready_models,
@@ -91,31 +91,58 @@ def render_error(status: int, detail: ErrorDetail) -> Response:
 router = APIRouter(tags=["openai"], route_class=errors_as(render_error), responses=failures(OpenAIFailure))
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How the pictures are wanted, beside what they show."""
+# asking
 
-    count: int
+
+def _lower(value: object) -> object:
+    return value.strip().lower() or None if isinstance(value, str) else value
+
+
+def _format(value: object) -> object:
+    value = _lower(value)
+    return "jpeg" if value == "jpg" else value
+
+
+class ImagesRequest(PictureBody):
+    """OpenAI's fields, and beside them seed, steps, width and height. `style`, `moderation`, `user`, `negative_prompt`,
+    guidance and whatever is not named here change nothing."""
+
+    prompt: Prompt
+    model: Text | None = None
+    n: Annotated[int, Field(strict=True, ge=1, le=MAX_IMAGES), BeforeValidator(whole)] = 1
+    size: Size = None
+    response_format: Annotated[Literal["b64_json", "url"] | None, BeforeValidator(_lower)] = None
+    output_format: Annotated[Format | None, BeforeValidator(_format)] = None
+    output_compression: Annotated[int, Field(strict=True, ge=0, le=100), BeforeValidator(whole)] = DEFAULT_QUALITY
+    quality: Annotated[Text | None, Field(description="low halves the steps")] = None
+    background: Annotated[Literal["transparent", "opaque", "auto"] | None, BeforeValidator(_lower)] = None
+    stream: Switch = False
+    partial_images: Annotated[int, Field(strict=True, ge=0, le=3), BeforeValidator(whole)] = 0
+    steps: Annotated[Steps, Field(validation_alias=AliasChoices("steps", "num_inference_steps"))] = None
+
+    @property
+    def drawn_quality(self) -> str:
+        """What of `quality` makes a difference here."""
+        return "low" if (self.quality or "").strip().lower() == "low" else "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """In which form the pictures are handed out."""
+
     format: Format
     compression: int
     as_url: bool
-    partials: int
     quality: str
     base_url: str
 
     @classmethod
-    def of(cls, body: Body, request: Request) -> Wish:
-        format_ = text(body, "output_format", "png").lower() or "png"
-        format_ = "jpeg" if format_ == "jpg" else format_
-        if format_ not in FORMATS:
-            raise bad_field("output_format", f"output_format has to be one of {', '.join(FORMATS)}.")
+    def of(cls, body: ImagesRequest, request: Request) -> Output:
         return cls(
-            count=bounded(body, "n", 1, MAX_IMAGES, 1),
-            format=format_,
-            compression=bounded(body, "output_compression", 0, 100, DEFAULT_QUALITY),
-            as_url=text(body, "response_format") == "url",
-            partials=bounded(body, "partial_images", 0, 3, 0),
-            quality=text(body, "quality", "auto"),
+            format=body.output_format or "png",
+            compression=body.output_compression,
+            as_url=body.response_format == "url",
+            quality=body.drawn_quality,
             base_url=f"{request.url.scheme}://{request.headers['host']}",
         )
 
@@ -128,10 +155,10 @@ class Wish:
         query = "" if plain else f"?output_compression={self.compression}"
         return f"{self.base_url}/v1/images/{image_id}.{self.format}{query}"
 
-    def about(self, width: int, height: int) -> dict[str, Any]:
+    def about(self, asked: Asked) -> dict[str, Any]:
         """What every answer and event says about its pictures."""
         return {
-            "size": f"{width}x{height}",
+            "size": f"{asked.first.width}x{asked.first.height}",
             "quality": self.quality,
             "background": "opaque",
             "output_format": self.format,
@@ -143,57 +170,44 @@ async def _converted(decoder: Decoder, png: bytes, to: Format, quality: int) -> 
     return png if to == "png" else await decoder.decode(png, Convert(to, quality))
 
 
-_PICTURES = json_body(
-    "prompt",
-    prompt={"type": "string", "minLength": 1, "maxLength": MAX_PROMPT_CHARS, "pattern": r"\S"},
-    model={"type": "string"},
-    n={"type": "integer", "minimum": 1, "maximum": MAX_IMAGES},
-    size={"type": "string", "pattern": r"^(auto|\d{1,6}x\d{1,6})$"},
-    response_format={"enum": ["b64_json", "url"]},
-    output_format={"enum": [*FORMATS]},
-    output_compression={"type": "integer", "minimum": 0, "maximum": 100},
-    quality={"type": "string"},
-    stream={"type": "boolean"},
-    partial_images={"type": "integer", "minimum": 0, "maximum": 3},
-    seed={"type": "integer"},
-    steps={"type": "integer"},
-)
-
-
 @router.post(
     "/images/generations",
     summary="Draw pictures (OpenAI)",
-    openapi_extra=_PICTURES,
+    openapi_extra=json_body(ImagesRequest),
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def generations(studio: StudioDep, request: Request) -> Response:
     """prompt, model, n, size, response_format, output_format, output_compression, quality, stream and partial_images as
     OpenAI has them; beside them seed, steps, width and height."""
-    body = await read_body(request)
-    wish = Wish.of(body, request)
-    ready = choose_model(studio, text(body, "model"))
-    steps = max(1, ready.recommended_steps // 2) if wish.quality == "low" else None
-    orders = await orders_of(studio, ready, body, wish.count, steps)
-    if flag(body, "stream"):
-        events = _stream(studio, submit(studio, orders), orders[0], wish)
-        return StreamingResponse(events, media_type="text/event-stream")
-    pictures = await drawn(studio, request, orders)
+    body = await read_body(request, ImagesRequest)
+    ready = choose_model(studio, body.model)
+    notes = model_note(ready, body.model or "", studio)
+    if body.background == "transparent":
+        notes.append("The background is opaque: the model draws no transparent ones.")
+    steps = max(1, ready.recommended_steps // 2) if body.drawn_quality == "low" else None
+    asked = await asked_of(studio, ready, body, body.prompt, body.n, size=body.size, steps=steps, notes=notes)
+    output = Output.of(body, request)
+    if body.stream:
+        return EventSourceResponse(_stream(studio, submit(studio, asked.orders), asked, output, body.partial_images))
+    pictures = await drawn(studio, request, asked.orders)
     return JSONResponse(
         {
             "created": int(time.time()),
-            "data": [await _datum(studio, wish, made) for made in pictures],
+            "data": [await _datum(studio, output, made) for made in pictures],
             "model": public_name(ready.name),
-            **wish.about(orders[0].width, orders[0].height),
+            **output.about(asked),
+            **asked.noted(),
             "usage": _NO_USAGE,
         }
     )
 
 
-async def _datum(studio: Studio, wish: Wish, made: Picture) -> dict[str, Any]:
+async def _datum(studio: Studio, output: Output, made: Picture) -> dict[str, Any]:
     """One picture: as text or, if asked for, as an address; never both, since some clients then refuse the address."""
-    shown = (
-        {"url": wish.address(made.job.id)} if wish.as_url else {"b64_json": await wish.base64(studio.decoder, made.png)}
-    )
+    if output.as_url:
+        shown = {"url": output.address(made.job.id)}
+    else:
+        shown = {"b64_json": await output.base64(studio.decoder, made.png)}
     return shown | _facts(made)
 
 
@@ -205,20 +219,20 @@ def _facts(made: Picture) -> dict[str, Any]:
 # streaming
 
 
-async def _stream(studio: Studio, jobs: list[Job], order: Order, wish: Wish) -> AsyncIterator[bytes]:
+async def _stream(studio: Studio, jobs: list[Job], asked: Asked, output: Output, partials: int) -> AsyncIterator[bytes]:
     """Partial pictures drawn from what the engine has so far, then the picture; closing it cancels the jobs."""
-    about = wish.about(order.width, order.height)
-    due = partial_steps(wish.partials, order.steps)
+    about = output.about(asked)
+    due = partial_steps(partials, asked.first.steps)
     sent: dict[str, int] = {}
     try:
         async with aclosing(followed(studio, jobs)) as states:
             async for job in states:
                 index = sent.get(job.id, 0)
                 if job.status == "done":
-                    yield _event("completed", await _completed(studio, job, wish) | about)
+                    yield _event("completed", await _completed(studio, job, output) | about | asked.noted())
                 elif job.preview_seq and index < len(due) and steps_done(job) >= due[index]:
                     sent[job.id] = index + 1
-                    yield _event("partial_image", await _partial(studio, job, wish, index) | about)
+                    yield _event("partial_image", await _partial(studio, job, output, index) | about)
     except Exception as error:  # the status has been sent: the reason goes into the stream, where clients look for it
         mapped = as_api_error(error)
         yield _sse("error", error_body(_STATUS.get(mapped.detail.code, mapped.status), mapped.detail))
@@ -230,15 +244,18 @@ def partial_steps(partials: int, steps: int) -> list[int]:
     return sorted(step for step in spread if 0 < step < steps)
 
 
-async def _partial(studio: Studio, job: Job, wish: Wish, index: int) -> dict[str, Any]:
+async def _partial(studio: Studio, job: Job, output: Output, index: int) -> dict[str, Any]:
     preview = studio.jobs.preview_png(job.id)
-    data = await studio.decoder.decode(preview, Enlarge(job.width, job.height, wish.format, wish.compression))
+    data = await studio.decoder.decode(preview, Enlarge(job.width, job.height, output.format, output.compression))
     return {"b64_json": base64.b64encode(data).decode(), "partial_image_index": index}
 
 
-async def _completed(studio: Studio, job: Job, wish: Wish) -> dict[str, Any]:
+async def _completed(studio: Studio, job: Job, output: Output) -> dict[str, Any]:
+    """As text, where every client looks in a stream; if asked for, as an address as well."""
     made = await picture(studio, job)
-    return {"b64_json": await wish.base64(studio.decoder, made.png), "usage": _NO_USAGE, **_facts(made)}
+    address = {"url": output.address(job.id)} if output.as_url else {}
+    data = await output.base64(studio.decoder, made.png)
+    return {"b64_json": data, **address, "usage": _NO_USAGE, **_facts(made)}
 
 
 def _event(name: str, fields: dict[str, Any]) -> bytes:
@@ -247,7 +264,7 @@ def _event(name: str, fields: dict[str, Any]) -> bytes:
 
 
 def _sse(event: str, data: dict[str, Any]) -> bytes:
-    return f"event: {event}\ndata: {json.dumps(data)}\n\n".encode()
+    return format_sse_event(event=event, data_str=json.dumps(data))
 
 
 # what else clients ask for

@@ -10,32 +10,31 @@ import asyncio
 import base64
 import binascii
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field
 from starlette.responses import Response
 
 from bonsai_mlx import __version__, metadata
 from bonsai_mlx.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.recipe import Recipe
-from bonsai_mlx.request import MAX_PROMPT_CHARS
 
-from ..errors import ApiError, ErrorDetail
-from ..loose import Body, bounded, child, flag, read_body, text
+from ..errors import ErrorDetail
+from ..loose import Body, Json, PictureBody, Prompt, Switch, Text, bad_field, parsed, read_body, read_json, whole
 from ..models import Ready
 from ..schemas import Job
 from ..studio import Studio
 from .common import StudioDep, failures, json_body
 from .compat import (
     MAX_IMAGES,
+    Asked,
     Picture,
-    choose_model,
+    asked_of,
     ended,
     errors_as,
     json_answer,
-    known_model,
-    orders_of,
+    listed_model,
     picture,
     public_name,
     ready_models,
@@ -80,51 +79,61 @@ def own_jobs(request: Request) -> set[str]:
 # drawing
 
 
-def with_infotext(body: Body) -> Body:
+Repeats = Annotated[int, Field(strict=True, ge=1, le=MAX_IMAGES), BeforeValidator(whole)]
+
+
+class OverrideSettings(Body):
+    sd_model_checkpoint: Text = ""
+
+
+class Txt2Img(PictureBody):
+    """A1111's fields. Samplers, guidance, upscaling, scripts and whatever is not named here change nothing."""
+
+    prompt: Prompt
+    negative_prompt: Annotated[Text, Field(description="repeated in the answer; changes nothing")] = ""
+    batch_size: Repeats = 1
+    n_iter: Repeats = 1
+    override_settings: OverrideSettings = OverrideSettings()
+    send_images: Switch = True
+    infotext: Annotated[Text, Field(description="what a picture says of its settings; other fields come first")] = ""
+
+
+def with_infotext(sent: Json) -> Json:
     """The settings of the `infotext` field below those that the body names itself."""
-    if not (written := text(body, "infotext")):
-        return body
+    written = sent.get("infotext")
+    if not isinstance(written, str) or not written:
+        return sent
     found = found_in_infotext(written)
     values = {name: getattr(found, name) for name in ("prompt", "seed", "steps", "width", "height")}
-    return {name: value for name, value in values.items() if value is not None} | body
+    return {name: value for name, value in values.items() if value is not None} | sent
 
 
-_PICTURES = json_body(
-    "prompt",
-    prompt={"type": "string", "minLength": 1, "maxLength": MAX_PROMPT_CHARS, "pattern": r"\S"},
-    seed={"type": "integer"},
-    steps={"type": "integer"},
-    width={"type": "integer"},
-    height={"type": "integer"},
-    batch_size={"type": "integer", "minimum": 1, "maximum": MAX_IMAGES},
-    n_iter={"type": "integer", "minimum": 1, "maximum": MAX_IMAGES},
-    override_settings={"type": "object", "properties": {"sd_model_checkpoint": {"type": "string"}}},
-    send_images={"type": "boolean"},
-    infotext={"type": "string"},
-)
-
-
-@router.post("/txt2img", summary="Draw pictures (A1111)", openapi_extra=_PICTURES)
+@router.post("/txt2img", summary="Draw pictures (A1111)", openapi_extra=json_body(Txt2Img))
 async def txt2img(studio: StudioDep, request: Request) -> Response:
     """prompt, seed, steps, width, height, batch_size, n_iter, override_settings.sd_model_checkpoint, send_images and
     infotext; everything else is accepted and changes nothing."""
-    sent = await read_body(request)
-    body = with_infotext(sent)
+    sent = await read_json(request)
+    body = parsed(Txt2Img, with_infotext(sent))
     ready = _checkpoint(studio, body)
-    count = bounded(body, "batch_size", 1, MAX_IMAGES, 1) * bounded(body, "n_iter", 1, MAX_IMAGES, 1)
+    count = body.batch_size * body.n_iter
     if count > MAX_IMAGES:
-        raise ApiError(422, "bad_field", f"At most {MAX_IMAGES} pictures at a time.", field="batch_size")
-    jobs = submit(studio, await orders_of(studio, ready, body, count))
-    pictures = await _drawn(studio, request, jobs)
-    shown = pictures if flag(body, "send_images", True) else []
+        message = f"batch_size times n_iter is {count}; at most {MAX_IMAGES} pictures are drawn at a time."
+        raise bad_field("batch_size", message)
+    asked = await asked_of(studio, ready, body, body.prompt, count)
+    pictures = await _drawn(studio, request, submit(studio, asked.orders))
+    shown = pictures if body.send_images else []
     images = [base64.b64encode(made.png).decode() for made in shown]
     echo = {name: value for name, value in sent.items() if isinstance(value, str | int | float)}
-    return json_answer({"images": images, "parameters": echo, "info": json.dumps(info(pictures, body, ready))})
+    told = info(pictures, body, ready, asked)
+    return json_answer({"images": images, "parameters": echo, "info": json.dumps(told)})
 
 
-def _checkpoint(studio: Studio, body: Body) -> Ready:
-    for_this_call = text(child(body, "override_settings"), "sd_model_checkpoint")
-    return choose_model(studio, for_this_call, chosen(studio))
+def _checkpoint(studio: Studio, body: Txt2Img) -> Ready:
+    """The model for this call alone, else the one chosen through `options`."""
+    name = body.override_settings.sd_model_checkpoint
+    if name.strip():
+        return listed_model(studio, name, "override_settings.sd_model_checkpoint")
+    return studio.models.require_ready(chosen(studio))
 
 
 async def _drawn(studio: Studio, request: Request, jobs: list[Job]) -> list[Picture]:
@@ -142,9 +151,9 @@ async def _drawn(studio: Studio, request: Request, jobs: list[Job]) -> list[Pict
     return [await picture(studio, job) for job in done]
 
 
-def info(pictures: list[Picture], body: Body, ready: Ready) -> dict[str, Any]:
+def info(pictures: list[Picture], body: Txt2Img, ready: Ready, asked: Asked) -> dict[str, Any]:
     """What A1111 tells of a call, with the numbers that were really used; clients read `infotexts` and `seed`."""
-    jobs, negative = [made.job for made in pictures], text(body, "negative_prompt")
+    jobs, negative = [made.job for made in pictures], body.negative_prompt
     first, infotexts = jobs[0], [_infotext(made) for made in pictures]
     return {
         "prompt": first.prompt,
@@ -179,6 +188,7 @@ def info(pictures: list[Picture], body: Body, ready: Ready) -> dict[str, Any]:
         "clip_skip": 1,
         "is_using_inpainting_conditioning": False,
         "version": f"bonsai-mlx {__version__}",
+        **asked.noted(),
     }
 
 
@@ -272,34 +282,32 @@ async def options(studio: StudioDep) -> Response:
 
 
 @router.post(
-    "/options",
-    summary="Choose a model; other settings change nothing",
-    openapi_extra=json_body(sd_model_checkpoint={"type": "string"}),
+    "/options", summary="Choose a model; other settings change nothing", openapi_extra=json_body(OverrideSettings)
 )
 async def set_options(studio: StudioDep, request: Request) -> Response:
-    name = known_model(studio, text(await read_body(request), "sd_model_checkpoint"))
-    if name is not None:
-        studio.store.set_preference(_CHOSEN, studio.models.require_ready(name).name)
+    name = (await read_body(request, OverrideSettings)).sd_model_checkpoint
+    if name.strip():
+        studio.store.set_preference(_CHOSEN, listed_model(studio, name, "sd_model_checkpoint").name)
     return json_answer(None)
 
 
 # the settings in a picture
 
 
-@router.post(
-    "/png-info",
-    summary="What a picture says about how it was made",
-    openapi_extra=json_body("image", image={"type": "string", "contentEncoding": "base64"}),
-)
+class PngInfo(Body):
+    image: Annotated[Text, Field(json_schema_extra={"contentEncoding": "base64"})]
+
+
+@router.post("/png-info", summary="What a picture says about how it was made", openapi_extra=json_body(PngInfo))
 async def png_info(request: Request) -> Response:
     """`image` is base64, with or without a `data:` address before it. Pixels are not decoded, nothing is kept."""
-    encoded = text(await read_body(request), "image").rpartition(",")[2]
+    encoded = (await read_body(request, PngInfo)).image.rpartition(",")[2]
     try:
         data = await asyncio.to_thread(base64.b64decode, encoded, validate=False)
         found = await asyncio.to_thread(metadata.read, data)
     except (binascii.Error, ValueError):
         message = "This is no whole PNG, JPEG or WebP file in base64."
-        raise ApiError(422, "bad_field", message, field="image") from None
+        raise bad_field("image", message) from None
     if found is None:
         return json_answer({"info": "", "items": {}, "parameters": {}})
     parameters = {
