@@ -20,7 +20,7 @@ from . import hub
 from .catalog import lookup
 from .hub_terminal import format_bytes
 from .metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
-from .request import MAX_SEED, Event, GenerationRequest, GenerationResult
+from .request import MAX_SEED, TRUNCATED, Event, GenerationRequest, GenerationResult
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -59,6 +59,8 @@ def generate_command(order: Order) -> int:
     for request in requests:
         _say(order, f"{pipe.name}, {_settings(pipe, request)}")
         result = _follow(pipe.run(request), order.quiet)
+        if result.truncated:
+            _say(order, TRUNCATED)
         path = _save(pipe, result, order)
         _report(order, result, path)
     return 0

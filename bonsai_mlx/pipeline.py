@@ -169,6 +169,7 @@ class Pipeline:
             revision=self.entry.revision if self.entry and self.entry.repo else None,
             scheduler="FlowMatchEulerDiscreteScheduler",
             shift=round(scheduler.empirical_mu(tokens, result.steps), 6),
+            truncated=result.truncated or None,
             app_version=__version__,
             mlx=device.mlx_version(),
             timings=result.timings,
@@ -260,6 +261,7 @@ class _Run:
         self.grid = latents.shape[2:]  # rows and columns of tokens
         self.tokens = latents.reshape(1, latents.shape[1], -1).transpose(0, 2, 1)  # [1, rows * columns, channels]
         self.started = time.perf_counter()
+        self.truncated = pipe.tokenize(request.prompt).truncated  # also of a prompt that was encoded before
         self.phase: Phase = "load"
         self.phase_started = self.started
         self.timings: dict[str, float] = {}
@@ -278,6 +280,7 @@ class _Run:
             seed=self.seed,
             steps=self.steps,
             request=self.request,
+            truncated=self.truncated,
             timings={name: round(seconds, 4) for name, seconds in self.timings.items()},
             memory=self.memory.summary(),
         )
@@ -364,4 +367,4 @@ class _Run:
         result: GenerationResult | None = None,
     ) -> Event:
         elapsed = time.perf_counter() - self.started
-        return Event(phase, step, steps, elapsed, preview=preview, result=result)
+        return Event(phase, step, steps, elapsed, truncated=self.truncated, preview=preview, result=result)

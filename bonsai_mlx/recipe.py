@@ -38,6 +38,7 @@ class Recipe:
     revision: str | None = None
     scheduler: str | None = None
     shift: float | None = None  # mu, as it was used for this size and number of steps
+    truncated: bool | None = None  # True: the model has not read the prompt's end
     app: str = APP
     app_version: str = field(default_factory=_app_version)
     mlx: str | None = None  # the version of MLX
@@ -83,6 +84,7 @@ def _checked(name: str, kind: str, value: object) -> Any:
     expected = kind.removesuffix(" | None")
     fits = {
         "str": isinstance(value, str),
+        "bool": isinstance(value, bool),
         "int": isinstance(value, int) and _is_number(value),
         "float": _is_number(value),
         "Mapping[str, float]": isinstance(value, dict) and all(map(_is_number, value.values())),

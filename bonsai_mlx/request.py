@@ -21,6 +21,8 @@ MAX_STEPS = 100
 MAX_SEED = 2**32 - 1
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client
 
+TRUNCATED = "The prompt is longer than the model can read, and its end was left out. Put what matters most first."
+
 Phase = Literal["load", "encode", "denoise", "decode", "done"]
 
 
@@ -86,6 +88,7 @@ class Event:
     step: int
     steps: int
     elapsed_s: float
+    truncated: bool = False  # the prompt is longer than the model reads, and its end is left out; see TRUNCATED
     preview: Image | None = None  # after a denoising step, if asked for: about width/8 x height/8 pixels
     result: GenerationResult | None = None  # on the last event ("done") only
 
@@ -98,5 +101,6 @@ class GenerationResult:
     seed: int
     steps: int
     request: GenerationRequest  # resolved: nothing left open
+    truncated: bool = False  # as the events told
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase, and "total"
     memory: Mapping[str, Any] = field(default_factory=dict)  # see memory.RunMemory.summary()

@@ -195,6 +195,8 @@ class Engine:
             return
         self._reported = event.phase, now
         fields: dict[str, Any] = {"phase": event.phase, "step": event.step, "steps": event.steps}
+        if event.truncated:
+            fields["truncated"] = True
         if event.preview is not None:
             buffer = io.BytesIO()
             event.preview.save(buffer, "PNG", compress_level=1)

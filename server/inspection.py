@@ -37,6 +37,7 @@ def inspect(data: bytes, kind: str, width: int, height: int) -> dict[str, Any]:
         "variant": shortened(recipe.variant, MAX_NAME_BYTES) if recipe else None,
         "timings": written.get("timings", {}),
         "peak_memory_bytes": recipe.peak_memory_bytes if recipe else None,
+        "truncated": bool(recipe and recipe.truncated),
         "recipe": written,
     }
     return {name: _whole_characters(value) for name, value in fields.items()}

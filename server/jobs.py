@@ -228,6 +228,7 @@ class Jobs:
         job, plan = active.job, active.plan
         assert plan is not None  # noqa: S101
         job.phase, job.step, job.steps_total = message["phase"], message["step"], message["steps"]
+        job.truncated = job.truncated or message.get("truncated", False)
         where = (message["phase"], job.step, job.steps_total)
         job.progress, job.eta_s = max(job.progress, round(plan.progress(*where), 4)), plan.eta_s(*where)
         if "preview" in message:

@@ -176,6 +176,7 @@ def image_of(job: Job, message: Message) -> Image:
         variant=message["recipe"].get("variant"),
         peak_memory_bytes=int(message["memory"]["peak_bytes"]) if "peak_bytes" in message["memory"] else None,
         timings=message["timings"],
+        truncated=message["recipe"].get("truncated", False),
         recipe=message["recipe"],
         **{name: getattr(job, name) for name in ("prompt", "seed", "steps", "model", "group", "group_kind")},
         width=message["width"],

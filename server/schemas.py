@@ -129,6 +129,7 @@ class Job(BaseModel):
     eta_s: float | None = None
     elapsed_s: float = 0.0
     image_id: Id | None = None
+    truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
     error: JobError | None = None
     preview_seq: int = 0
 
@@ -167,6 +168,7 @@ class Image(BaseModel):
     bytes: int
     timings: dict[str, float] = {}
     peak_memory_bytes: int | None = None
+    truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
     group: Id | None = None
     group_kind: GroupKind | None = None
     url: str

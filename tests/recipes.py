@@ -23,6 +23,7 @@ RECIPES = st.builds(
     shift=st.none() | NUMBERS,
     timings=st.dictionaries(ANY_TEXT, NUMBERS, max_size=4),
     peak_memory_bytes=st.none() | st.integers(0, 2**40),
+    truncated=st.none() | st.just(True),
 )
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from bonsai_mlx import __version__, cli, generate_terminal, metadata
 from bonsai_mlx.generate_terminal import ProgressLine
-from bonsai_mlx.request import Event
+from bonsai_mlx.request import TRUNCATED, Event
 
 SMALL = ("--size", "64x64", "--steps", "1")
 CLI = [sys.executable, "-m", "bonsai_mlx.cli"]
@@ -52,6 +52,15 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
         return status, *capsys.readouterr()
 
     return run
+
+
+def test_a_prompt_that_is_cut_is_told(run: Any) -> None:
+    _, _, err = run("generate", "a red house " * 600, "--seed", "7", *SMALL)
+    assert TRUNCATED in err
+    _, out, err = run("generate", "a red house " * 600, "--seed", "7", "--quiet", *SMALL)
+    assert TRUNCATED not in out + err
+    _, _, err = run("generate", "a red house", "--seed", "7", *SMALL)
+    assert TRUNCATED not in err
 
 
 def test_draws_a_picture_that_says_how_it_was_made(run: Any, nothing_downloaded: Path) -> None:

@@ -286,6 +286,15 @@ def test_a_run_that_fails_frees_what_it_took(
     assert np.array_equal(expected, pixels(tiny))
 
 
+def test_a_prompt_that_is_cut_is_told(tiny: Pipeline) -> None:
+    for prompt, cut in (("a red house", False), ("a red house " * tiny.checkpoint.max_sequence_length, True)) * 2:
+        *events, last = tiny.run(GenerationRequest(prompt, **SMALL))  # the second time nothing is encoded
+        assert all(event.truncated is cut for event in events)
+        assert last.result
+        assert last.result.truncated is cut
+        assert tiny.recipe(last.result).truncated is (True if cut else None)
+
+
 def test_a_picture_leaves_the_random_state_alone(tiny: Pipeline) -> None:
     """MLX computes it when somebody asks: until then each use makes the chain behind it longer."""
     before = np.array(mx.random.state[0])

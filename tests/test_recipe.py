@@ -69,6 +69,8 @@ def test_an_absent_value_may_also_be_null() -> None:
         ("timings", {"total": "5"}),
         ("timings", [["total", 5]]),
         ("peak_memory_bytes", 1.5),
+        ("truncated", "yes"),
+        ("truncated", 1),
         ("schema", 2),
         ("schema", "1"),
     ],

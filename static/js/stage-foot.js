@@ -15,6 +15,11 @@ function peakWords(image, peak) {
   return `${formatBytes(peak)} peak${predicted ? `, ${formatBytes(predicted)} planned` : ""}`;
 }
 
+/** Said under a prompt that is longer than the model reads. @param {{ truncated: boolean }} drawn */
+const truncatedNote = ({ truncated }) =>
+  truncated &&
+  el("p", { class: "hint" }, "The prompt is longer than the model can read, and its end was left out. Put what matters most first.");
+
 /** @param {Picture} image */
 export function facts(image) {
   const { total } = image.timings;
@@ -79,6 +84,7 @@ export function groupFoot(jobs) {
   const use = () => publish("use-recipe", { prompt, seed, steps, width, height, model });
   return [
     el("p", { class: "stage-prompt", dir: "auto" }, prompt),
+    truncatedNote(first),
     el(
       "div",
       { class: "stage-line" },
@@ -99,6 +105,7 @@ export function groupFoot(jobs) {
 export function stageFoot(image) {
   return [
     el("p", { class: "stage-prompt", dir: "auto" }, image.prompt),
+    truncatedNote(image),
     el("div", { class: "stage-line" }, facts(image), tools(image)),
   ];
 }

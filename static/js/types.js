@@ -28,6 +28,7 @@
  * @property {number | null} eta_s
  * @property {number} elapsed_s
  * @property {string | null} image_id
+ * @property {boolean} truncated  the prompt's end was left out
  * @property {Problem | null} error
  * @property {number} preview_seq  0: no preview yet
  *
@@ -57,6 +58,7 @@
  * @property {number} bytes
  * @property {Record<string, number>} timings
  * @property {number | null} peak_memory_bytes
+ * @property {boolean} truncated  the prompt's end was left out
  * @property {string | null} group
  * @property {"batch" | "compare" | null} group_kind
  * @property {string} url

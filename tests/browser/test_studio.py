@@ -45,6 +45,16 @@ def test_generate_with_the_keyboard_shows_the_picture_and_its_recipe(studio: Pag
     expect(studio.locator("#figures")).to_contain_text("Engine process")
 
 
+def test_a_prompt_that_is_longer_than_the_model_reads_is_told(studio: Page) -> None:
+    words = "a red circle beside a small blue house " * 60
+    draw(studio, words)
+    drawn(studio, words.strip())
+    expect(studio.locator("#stage")).to_contain_text("its end was left out")
+    draw(studio, "a red circle and nothing else")
+    drawn(studio, "a red circle and nothing else")
+    expect(studio.locator("#stage")).not_to_contain_text("its end was left out")
+
+
 def test_previews_and_phases_arrive_while_drawing(studio: Page) -> None:
     draw(studio, "a blue boat on the sea", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(

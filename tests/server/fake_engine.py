@@ -2,6 +2,7 @@
 
 Words in the prompt: `slow` (a step takes 50 ms), `hold` (steps go on until cancelled or until the gate file is gone),
 `abort`, `kill`, `stop`, `hang`, `exit`, `raise`, `oom`, `nospace`, `leak` and `print` (each in the second step).
+`cut` stands for a prompt that is longer than the model reads.
 A model with `large` in its path takes 3 GB while it is loaded, by this engine's own account.
 """
 
@@ -52,7 +53,8 @@ class FakePipeline:
             if "hold" not in words or not Path(os.environ.get(GATE, "-")).exists():
                 step += 1
             preview = Image.new("RGB", (width // 8, height // 8), (step % 256, 0, 0)) if request.preview else None
-            yield Event("denoise", step, steps, time.perf_counter() - started, preview=preview)
+            seconds = time.perf_counter() - started
+            yield Event("denoise", step, steps, seconds, truncated="cut" in words, preview=preview)
         yield Event("decode", 1, 1, time.perf_counter() - started)
         colour = ((request.seed or 0) % 256, len(self.path) % 256, 128)
         yield Event(
@@ -65,6 +67,7 @@ class FakePipeline:
                 seed=request.seed or 0,
                 steps=steps,
                 request=request,
+                truncated="cut" in words,
                 timings={"load": 0.001, "encode": 0.001, "denoise": 0.001 * steps, "decode": 0.001, "total": 0.01},
                 memory={"peak_bytes": 123_000_000, "mean_active_bytes": 50_000_000, "integral_gb_s": 0.1},
             ),
@@ -83,6 +86,7 @@ class FakePipeline:
             height=result.image.height,
             variant="binary" if "binary" in self.path else "ternary",
             model="fake",
+            truncated=result.truncated or None,
         )
 
 

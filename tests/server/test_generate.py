@@ -42,6 +42,17 @@ def test_json_on_request(shared: LiveServer) -> None:
     assert base64.b64decode(body["b64_json"]).startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("prompt", "cut"), [("a fox", False), ("a long prompt that is cut", True)])
+def test_whether_the_prompt_was_read_to_its_end_is_told_everywhere(shared: LiveServer, prompt: str, cut: bool) -> None:
+    response = shared.client.post("/generate", json={"prompt": prompt})
+    assert response.headers["x-prompt-truncated"] == ("true" if cut else "false")
+    body = shared.client.post("/generate", json={"prompt": prompt}, headers={"Accept": "application/json"}).json()
+    assert (body["job"]["truncated"], body["image"]["truncated"]) == (cut, cut)
+    assert body["image"]["recipe"].get("truncated", False) == cut
+    assert shared.client.get(f"/jobs/{body['job']['id']}").json()["truncated"] == cut
+    assert ("its end was left out" in shared.client.get(f"/i/{body['image']['id']}").text) == cut
+
+
 def test_the_demo_sends_more_than_is_needed(shared: LiveServer) -> None:
     body = {
         "prompt": "a",
