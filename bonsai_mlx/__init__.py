@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import winograd
-from .blas import preload_fast_blas
 from .request import Event, GenerationRequest, GenerationResult
+from .runtime import winograd
+from .runtime.blas import preload_fast_blas
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline

@@ -19,13 +19,14 @@ from typing import Any
 
 import mlx.core as mx
 
-from . import __version__, device
+from . import __version__
 from .bench_chart import write_chart
 from .errors import BonsaiError
-from .footprint import process_bytes_read, process_footprint
-from .memory import RunMemory, Sample
 from .pipeline import Pipeline
 from .request import Event, GenerationRequest
+from .runtime import device
+from .runtime.footprint import process_bytes_read, process_footprint
+from .runtime.memory import RunMemory, Sample
 from .units import byte_size, user_path
 
 PROMPT = "a red fox in the snow, ink wash"

@@ -21,12 +21,13 @@ from typing import Any, Literal
 import psutil
 from huggingface_hub import constants
 
-from . import __version__, blas, hub
+from . import __version__, hub
 from .catalog import CATALOG, Entry
 from .checkpoint import Checkpoint
 from .errors import CheckpointError
 from .hub_terminal import format_bytes
 from .program import command
+from .runtime import blas
 
 Level = Literal["ok", "warning", "problem"]
 MINIMUM_MLX = (0, 32, 4)  # the first release with 1-bit kernels
@@ -167,7 +168,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def backend() -> Check:
     """Which device computes."""
-    from . import device
+    from .runtime import device
 
     about = device.describe()
     detail = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}[about["backend"]]
@@ -184,7 +185,7 @@ def backend() -> Check:
 
 def linux_blas() -> Check | None:
     """The library behind float32 products on a Linux CPU; None where it does not matter."""
-    from . import device
+    from .runtime import device
 
     if device.backend() != "cpu" or not sys.platform.startswith("linux"):
         return None

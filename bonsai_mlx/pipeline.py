@@ -22,14 +22,15 @@ import mlx.core as mx
 import numpy as np
 from PIL import Image
 
-from . import __version__, device, hub, preview, scheduler, text_encoder, vae
+from . import __version__, hub, preview, scheduler, text_encoder, vae
 from .catalog import Entry, resolve
 from .checkpoint import TOKENIZER, Checkpoint
 from .errors import RequestError
-from .memory import RunMemory
 from .plan import CACHED_CONTEXTS, Plan, choose
 from .recipe import Recipe
 from .request import Event, GenerationRequest, GenerationResult, Phase
+from .runtime import device
+from .runtime.memory import RunMemory
 from .text_encoder import EmbeddingCache
 from .tokenizer import TokenizedPrompt, Tokenizer
 from .transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding

@@ -15,9 +15,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from . import blas, device, winograd
 from .layers import Convolution
 from .packed import GROUP_SIZE, PackedLinear
+from .runtime import blas, device, winograd
 from .strips import convolved
 
 SHAPES = ((1024, 2048, 2048), (1536, 3072, 3072))  # rows of x, inputs, outputs

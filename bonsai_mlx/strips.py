@@ -15,9 +15,9 @@ from typing import Protocol
 import mlx.core as mx
 import mlx.nn as nn
 
-from . import device
 from .activations import silu
 from .layers import Convolution, read
+from .runtime import device
 
 Strips = Iterator[mx.array]
 

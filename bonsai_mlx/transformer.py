@@ -21,13 +21,13 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from . import device
 from .activations import swiglu
 from .attention import attend
 from .checkpoint import TRANSFORMER, Checkpoint
 from .cores import Share, shares, summed
 from .layout import TransformerConfig
 from .packed import PackedLinear, dense, stacked
+from .runtime import device
 
 Rope = tuple[mx.array, mx.array]  # cosines and sines, float32 [tokens, head_dim / 2]
 

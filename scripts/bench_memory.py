@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from bonsai_mlx import GenerationRequest, Pipeline, device, plan
+from bonsai_mlx import GenerationRequest, Pipeline, plan
 from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.runtime import device
 
 TOLERANCE = 0.10
 LEVELS = 1  # of 255, between the pictures of two plans

@@ -69,12 +69,12 @@ class _MlxBackend:
         return Pipeline.from_pretrained(Path(path), memory_limit_bytes=memory_limit_bytes, embeddings=embeddings)
 
     def snapshot(self) -> Mapping[str, int]:
-        from bonsai_mlx import memory
+        from bonsai_mlx.runtime import memory
 
         return memory.snapshot()
 
     def device(self) -> str:
-        from bonsai_mlx import device
+        from bonsai_mlx.runtime import device
 
         return device.backend()
 

@@ -8,8 +8,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import attention, device
+from bonsai_mlx import attention
 from bonsai_mlx.attention import attend
+from bonsai_mlx.runtime import device
 
 
 def inputs(heads: int, tokens: int, width: int) -> list[mx.array]:

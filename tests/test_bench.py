@@ -13,7 +13,7 @@ import pytest
 
 from bonsai_mlx import Pipeline, bench, cli
 from bonsai_mlx.bench_chart import chart
-from bonsai_mlx.memory import Sample
+from bonsai_mlx.runtime.memory import Sample
 
 SIZES = ("--sizes", "64x64,96x64", "--steps", "2", "--repeats", "2")
 

@@ -10,9 +10,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import Pipeline, blas, device
+from bonsai_mlx import Pipeline
 from bonsai_mlx.cores import WHOLE, Share, summed
 from bonsai_mlx.plan import shares_of
+from bonsai_mlx.runtime import blas, device
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import blas, catalog, cli, device, doctor, expand, hub, packed, selftest
+from bonsai_mlx import catalog, cli, doctor, expand, hub, packed, selftest
 from bonsai_mlx.doctor import Check
+from bonsai_mlx.runtime import blas, device
 from bonsai_mlx.selftest import Product
 
 RIGHT = [Product("bfloat16 matmul 8x8x8", 0.01, 0.5)]

@@ -10,11 +10,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import Event, GenerationRequest, Pipeline, device, text_encoder
+from bonsai_mlx import Event, GenerationRequest, Pipeline, text_encoder
 from bonsai_mlx.catalog import lookup
 from bonsai_mlx.checkpoint import Checkpoint
 from bonsai_mlx.errors import CheckpointError, DeviceError, OutOfMemory, RequestError
 from bonsai_mlx.plan import CACHED_CONTEXTS
+from bonsai_mlx.runtime import device
 from bonsai_mlx.text_encoder import EmbeddingCache
 
 SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}

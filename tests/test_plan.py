@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonsai_mlx import GenerationRequest, Pipeline, device, plan
+from bonsai_mlx import GenerationRequest, Pipeline, plan
 from bonsai_mlx.checkpoint import Checkpoint
 from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.layout import TextEncoderConfig, TransformerConfig, VaeConfig
+from bonsai_mlx.runtime import device
 
 SIZES = [(128, 128), (256, 256), (512, 256)]
 LEVELS = ["default", "drop", "stream"]

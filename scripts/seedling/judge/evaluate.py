@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bonsai_mlx import blas
+from bonsai_mlx.runtime import blas
 
 from ..model.run import Paused, Run
 from ..options import VARIANTS, Options

@@ -19,8 +19,8 @@ from typing import Any, Literal, TypeVar, cast
 import mlx.core as mx
 import numpy as np
 
-from .errors import DeviceError, OutOfMemory
-from .program import command
+from ..errors import DeviceError, OutOfMemory
+from ..program import command
 
 Backend = Literal["metal", "cuda", "cpu"]
 F = TypeVar("F", bound=Callable[..., Any])

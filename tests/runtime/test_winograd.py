@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bonsai_mlx import winograd
+from bonsai_mlx.runtime import winograd
 
 SEEN_BY_MLX = """
 import ctypes

@@ -9,8 +9,8 @@ from itertools import permutations
 import mlx.core as mx
 import pytest
 
-from bonsai_mlx import device
 from bonsai_mlx.errors import BonsaiError, DeviceError, OutOfMemory
+from bonsai_mlx.runtime import device
 
 
 def test_the_backend_is_where_mlx_computes() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bonsai_mlx import blas
+from bonsai_mlx.runtime import blas
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS has Accelerate")
 

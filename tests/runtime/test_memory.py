@@ -7,9 +7,9 @@ import time
 import mlx.core as mx
 import pytest
 
-from bonsai_mlx import memory
-from bonsai_mlx.footprint import process_footprint
-from bonsai_mlx.memory import SAMPLE_PERIOD_S, RunMemory, Sample
+from bonsai_mlx.runtime import memory
+from bonsai_mlx.runtime.footprint import process_footprint
+from bonsai_mlx.runtime.memory import SAMPLE_PERIOD_S, RunMemory, Sample
 
 MEBIBYTE = 1 << 20
 
