@@ -18,7 +18,7 @@ from typing import Any
 
 from .checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, tensor_bytes
 from .layout import Tensors, TextEncoderConfig, TransformerConfig, VaeConfig
-from .random_weights import write_random_weights
+from .weights.random import write_random_weights
 
 VARIANT_BITS = {"ternary": 2, "binary": 1}
 COMMON_COMPONENTS = (TEXT_ENCODER, TOKENIZER, VAE, SCHEDULER)  # the same in both variants

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import random_weights
 from bonsai_mlx.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint
 from bonsai_mlx.synthesis import make_checkpoint
+from bonsai_mlx.weights import random as random_weights
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_checkpoint.py"
 WEIGHTS = "diffusion_pytorch_model.safetensors"

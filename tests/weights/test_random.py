@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import safetensors
 
-from bonsai_mlx import random_weights
 from bonsai_mlx.layout import Tensors, TensorSpec, VaeConfig, packed_tensors
-from bonsai_mlx.random_weights import to_bfloat16, write_random_weights
+from bonsai_mlx.weights import random as random_weights
+from bonsai_mlx.weights.random import to_bfloat16, write_random_weights
 
 DTYPES = {"U32": "uint32", "BF16": "bfloat16", "I64": "int64"}
 
