@@ -15,8 +15,8 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from .layers import Convolution
-from .packed import GROUP_SIZE, PackedLinear
+from .nn.layers import Convolution
+from .nn.linear import GROUP_SIZE, PackedLinear
 from .runtime import blas, device, winograd
 from .strips import convolved
 

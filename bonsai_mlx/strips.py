@@ -15,8 +15,8 @@ from typing import Protocol
 import mlx.core as mx
 import mlx.nn as nn
 
-from .activations import silu
-from .layers import Convolution, read
+from .nn.activations import silu
+from .nn.layers import Convolution, read
 from .runtime import device
 
 Strips = Iterator[mx.array]

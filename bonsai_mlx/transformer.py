@@ -21,12 +21,12 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from .activations import swiglu
-from .attention import attend
 from .checkpoint import TRANSFORMER, Checkpoint
-from .cores import Share, shares, summed
 from .layout import TransformerConfig
-from .packed import PackedLinear, dense, stacked
+from .nn.activations import swiglu
+from .nn.attention import attend
+from .nn.linear import PackedLinear, dense, stacked
+from .nn.shards import Share, shares, summed
 from .runtime import device
 
 Rope = tuple[mx.array, mx.array]  # cosines and sines, float32 [tokens, head_dim / 2]

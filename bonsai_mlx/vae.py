@@ -15,10 +15,10 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from .attention import attend
 from .checkpoint import VAE, Checkpoint
-from .layers import Convolution, Linear, read
 from .layout import VaeConfig
+from .nn.attention import attend
+from .nn.layers import Convolution, Linear, read
 from .plan import STRIP_VALUES
 from .runtime import device
 from .strips import FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import catalog, cli, doctor, expand, hub, packed, selftest
+from bonsai_mlx import catalog, cli, doctor, hub, selftest
 from bonsai_mlx.doctor import Check
+from bonsai_mlx.nn import expand
+from bonsai_mlx.nn import linear as packed
 from bonsai_mlx.runtime import blas, device
 from bonsai_mlx.selftest import Product
 

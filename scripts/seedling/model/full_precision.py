@@ -15,8 +15,8 @@ import mlx.nn as nn
 
 import bonsai_mlx  # noqa: F401  before MLX: it brings the fast BLAS
 from bonsai_mlx.checkpoint import Checkpoint
-from bonsai_mlx.cores import Share
-from bonsai_mlx.packed import dense
+from bonsai_mlx.nn.linear import dense
+from bonsai_mlx.nn.shards import Share
 from bonsai_mlx.pipeline import Pipeline
 from bonsai_mlx.transformer import DoubleStreamBlock, SingleStreamBlock, Transformer
 

@@ -17,7 +17,7 @@ import mlx.core as mx  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
-from bonsai_mlx.cores import Share  # noqa: E402
+from bonsai_mlx.nn.shards import Share  # noqa: E402
 from seedling import install as install_module  # noqa: E402
 from seedling.install import install  # noqa: E402
 from seedling.judge import drawing  # noqa: E402

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 import mlx.core as mx  # noqa: E402
 
-from bonsai_mlx.packed import PackedLinear  # noqa: E402
+from bonsai_mlx.nn.linear import PackedLinear  # noqa: E402
 from seedling.model.quantise import (  # noqa: E402
     BITS,
     TEXT_BITS,

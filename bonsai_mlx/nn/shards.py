@@ -18,9 +18,9 @@ from itertools import accumulate
 
 import mlx.core as mx
 
-from .layout import TransformerConfig
-from .plan import shares_of
-from .runtime import blas, device
+from ..layout import TransformerConfig
+from ..plan import shares_of
+from ..runtime import blas, device
 
 _thread = threading.local()
 

@@ -9,10 +9,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import packed as packed_module
 from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint
-from bonsai_mlx.cores import Share
-from bonsai_mlx.packed import PackedLinear, dense, stacked
+from bonsai_mlx.nn import linear as packed_module
+from bonsai_mlx.nn.linear import PackedLinear, dense, stacked
+from bonsai_mlx.nn.shards import Share
 from bonsai_mlx.runtime import device
 
 SHAPES = [(1, 128), (3, 256), (17, 384), (69, 128), (128, 640)]  # outputs, inputs

@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import activations
+from bonsai_mlx.nn import activations
 from bonsai_mlx.runtime import device
 
 EXTREMES = [-1e4, -104.0, -88.0, -1.0, -0.0, 0.0, 1e-30, 1.0, 88.0, 1e4]

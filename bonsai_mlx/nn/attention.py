@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from ..plan import SCORES_LIMIT_BYTES
+from ..runtime import device
 from .activations import softmax
-from .plan import SCORES_LIMIT_BYTES
-from .runtime import device
 
 
 def attend(queries: mx.array, keys: mx.array, values: mx.array, scale: float, mask: mx.array | None = None) -> mx.array:

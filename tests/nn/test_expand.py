@@ -6,8 +6,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import expand
-from bonsai_mlx.expand import Scratch
+from bonsai_mlx.nn import expand
+from bonsai_mlx.nn.expand import Scratch
 
 
 def random_rows(rows: int, inputs: int, bits: int, group_size: int) -> tuple[mx.array, mx.array, mx.array]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bonsai_mlx import Pipeline
-from bonsai_mlx.cores import WHOLE, Share, summed
+from bonsai_mlx.nn.shards import WHOLE, Share, summed
 from bonsai_mlx.plan import shares_of
 from bonsai_mlx.runtime import blas, device
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 import mlx.core as mx
 import mlx.nn as nn
 
-from .cores import Share
+from ..plan import BLOCK_BYTES
+from ..runtime import device
 from .expand import Scratch
-from .plan import BLOCK_BYTES
-from .runtime import device
+from .shards import Share
 
 GROUP_SIZE = 128
 

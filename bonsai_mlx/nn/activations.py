@@ -14,7 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from .runtime import device
+from ..runtime import device
 
 _PIECE_VALUES = 1 << 16  # float32, so 256 KB of scratch
 

@@ -8,8 +8,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import attention
-from bonsai_mlx.attention import attend
+from bonsai_mlx.nn import attention
+from bonsai_mlx.nn.attention import attend
 from bonsai_mlx.runtime import device
 
 

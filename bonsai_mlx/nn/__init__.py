@@ -1,0 +1,1 @@
+"""Layers that any model is made of."""
