@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from . import hub
 from .catalog import lookup
 from .hub_terminal import format_bytes
-from .metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
+from .images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
 from .request import MAX_SEED, TRUNCATED, Event, GenerationRequest, GenerationResult
 
 if TYPE_CHECKING:

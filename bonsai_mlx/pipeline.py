@@ -26,8 +26,8 @@ from . import __version__, hub, preview, scheduler, text_encoder, vae
 from .catalog import Entry, resolve
 from .checkpoint import TOKENIZER, Checkpoint
 from .errors import RequestError
+from .images.recipe import Recipe
 from .plan import CACHED_CONTEXTS, Plan, choose
-from .recipe import Recipe
 from .request import Event, GenerationRequest, GenerationResult, Phase
 from .runtime import device
 from .runtime.memory import RunMemory

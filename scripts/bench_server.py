@@ -210,7 +210,7 @@ def gallery() -> Figures:
     """A folder of 5,000 images: making its index from the files alone, the first page, searches."""
     from PIL import Image
 
-    from bonsai_mlx.metadata import Recipe, encode_png
+    from bonsai_mlx.images.metadata import Recipe, encode_png
 
     with tempfile.TemporaryDirectory() as folder:
         for number in range(IMAGES):

@@ -35,7 +35,7 @@ from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, OutOfMe
 from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
 
 if TYPE_CHECKING:
-    from bonsai_mlx.metadata import Recipe
+    from bonsai_mlx.images.metadata import Recipe
 
 SAMPLE_BUSY_S = 0.2
 LAYER_PERIOD_S = 0.05  # between two reports of layers; each costs the server a moment of a core that draws
@@ -207,7 +207,7 @@ class Engine:
         self, job: str, command: dict[str, Any], recipe: Recipe, result: GenerationResult, loaded_s: float
     ) -> dict[str, Any]:
         """Write the picture and its thumbnail; returns what the gallery's index wants to know."""
-        from bonsai_mlx.metadata import encode_png, save_png
+        from bonsai_mlx.images.metadata import encode_png, save_png
 
         from .files import write_disposable
         from .pictures import thumbnail_webp

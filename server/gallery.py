@@ -168,7 +168,7 @@ class Gallery:
         return await asyncio.to_thread(self._read_png, image_id, metadata)
 
     def _read_png(self, image_id: str, metadata: Literal["full", "mark", "none"]) -> bytes:
-        from bonsai_mlx.metadata import rewrite_png  # here: most requests want the file as it is
+        from bonsai_mlx.images.metadata import rewrite_png  # here: most requests want the file as it is
 
         try:
             png = read_file(self.file(image_id))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bonsai_mlx import metadata
+from bonsai_mlx.images import metadata
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 
 MAX_PROMPT_BYTES = 4 * MAX_PROMPT_CHARS  # the longest prompt that this program takes, in the widest script

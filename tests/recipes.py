@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bonsai_mlx.recipe import Recipe
+from bonsai_mlx.images.recipe import Recipe
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()))  # with NUL, controls and halves of surrogate pairs
 NUMBERS = st.floats(min_value=0, max_value=1e9)

@@ -20,8 +20,9 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
-from bonsai_mlx import __version__, cli, generate_terminal, metadata
+from bonsai_mlx import __version__, cli, generate_terminal
 from bonsai_mlx.generate_terminal import ProgressLine
+from bonsai_mlx.images import metadata
 from bonsai_mlx.request import TRUNCATED, Event
 
 SMALL = ("--size", "64x64", "--steps", "1")

@@ -16,9 +16,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.responses import Response
 
-from bonsai_mlx import __version__, metadata
-from bonsai_mlx.infotext import format_infotext, found_in_infotext
-from bonsai_mlx.recipe import Recipe
+from bonsai_mlx import __version__
+from bonsai_mlx.images import metadata
+from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
+from bonsai_mlx.images.recipe import Recipe
 
 from ..errors import ErrorDetail
 from ..loose import Body, Json, PictureBody, Prompt, Switch, Text, bad_field, parsed, read_body, read_json, whole

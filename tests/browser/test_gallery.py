@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from bonsai_mlx import metadata
+from bonsai_mlx.images import metadata
 from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, drag_slider, drawn, make_picture
 
 pytestmark = pytest.mark.browser

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bonsai_mlx.metadata import Recipe, encode_png
+from bonsai_mlx.images.metadata import Recipe, encode_png
 
 INFOTEXT = (
     "a red fox, ink wash\nsecond line\nNegative prompt: blurry, low quality\n"

@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 
 from bonsai_mlx.errors import DeviceError, OutOfMemory
-from bonsai_mlx.metadata import Recipe, SaveError
+from bonsai_mlx.images.metadata import Recipe, SaveError
 from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
 
 GATE = "BONSAI_TEST_GATE"  # names a file; while it exists, `hold` holds

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from bonsai_mlx.errors import PictureError
-from bonsai_mlx.metadata import Recipe, encode_png, save_png
+from bonsai_mlx.images.metadata import Recipe, encode_png, save_png
 from server.decoder import Decoder
 from server.entries import make_image
 from server.errors import ApiError

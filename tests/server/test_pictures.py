@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bonsai_mlx.metadata import encode_png, read
+from bonsai_mlx.images.metadata import encode_png, read
 from server.pictures import Convert, Enlarge, Format, Inspect, Normalise, Operation, Thumbnail, perform
 from tests.recipes import a_recipe
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image, ImageStat
 
-from bonsai_mlx.metadata import read
+from bonsai_mlx.images.metadata import read
 from server.settings import Settings
 from tests.server.conftest import NATIVE, QUICK, LiveServer, eventually
 

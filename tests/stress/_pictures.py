@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from bonsai_mlx.containers import png_chunks
-from bonsai_mlx.metadata import encode_png
+from bonsai_mlx.images.containers import png_chunks
+from bonsai_mlx.images.metadata import encode_png
 from tests.js.fixtures import INFOTEXT, MFLUX, RECIPE, chunk, picture
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bonsai_mlx import containers
-from bonsai_mlx.containers import (
+from bonsai_mlx.images import containers
+from bonsai_mlx.images.containers import (
     EXIF_COMMENT,
     MAX_TEXT_BYTES,
     PNG_SIGNATURE,

@@ -13,9 +13,9 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ..errors import BonsaiError
+from ..fileio import FILE_MODE, TEMPORARY_PREFIX, write_atomic
 from .containers import MAX_FILE_BYTES, XMP, itxt_chunk, png_chunks, read_texts, replace_png_texts, text_chunk
-from .errors import BonsaiError
-from .fileio import FILE_MODE, TEMPORARY_PREFIX, write_atomic
 from .foreign import find_foreign
 from .infotext import format_infotext
 from .recipe import APP, FoundMetadata, Recipe

@@ -15,7 +15,7 @@ APP = "bonsai-mlx"
 
 
 def _app_version() -> str:
-    from . import __version__  # at call time: the package may still be importing this module
+    from .. import __version__  # at call time: the package may still be importing this module
 
     return __version__
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonsai_mlx.containers import EXIF_COMMENT, XMP
-from bonsai_mlx.foreign import find_foreign
-from bonsai_mlx.recipe import FoundMetadata
+from bonsai_mlx.images.containers import EXIF_COMMENT, XMP
+from bonsai_mlx.images.foreign import find_foreign
+from bonsai_mlx.images.recipe import FoundMetadata
 
 INFOTEXT = "a fox\nNegative prompt: dogs\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 7, Size: 512x768, Model: m"
 

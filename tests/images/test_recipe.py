@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 
 from bonsai_mlx import __version__
-from bonsai_mlx.recipe import Recipe, parse_json_object
+from bonsai_mlx.images.recipe import Recipe, parse_json_object
 
-from .recipes import RECIPES, a_recipe
+from ..recipes import RECIPES, a_recipe
 
 
 @given(RECIPES)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonsai_mlx.infotext import Infotext, format_infotext, found_in_infotext, parse_infotext
-from bonsai_mlx.recipe import Recipe
+from bonsai_mlx.images.infotext import Infotext, format_infotext, found_in_infotext, parse_infotext
+from bonsai_mlx.images.recipe import Recipe
 
-from .recipes import ANY_TEXT, RECIPES, a_recipe
+from ..recipes import ANY_TEXT, RECIPES, a_recipe
 
 PARAMS = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 7, Size: 512x768, Model: dream"
 

@@ -22,11 +22,12 @@ from hypothesis import given
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bonsai_mlx import durable, fileio, metadata
-from bonsai_mlx.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
-from bonsai_mlx.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_png
+from bonsai_mlx import durable, fileio
+from bonsai_mlx.images import metadata
+from bonsai_mlx.images.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
+from bonsai_mlx.images.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_png
 
-from .recipes import ANY_TEXT, RECIPES, a_recipe
+from ..recipes import ANY_TEXT, RECIPES, a_recipe
 
 IMAGE = Image.linear_gradient("L").convert("RGB").resize((32, 16))
 MODES: tuple[MetadataMode, ...] = get_args(MetadataMode)
@@ -258,7 +259,7 @@ def test_data_reaches_the_disk_before_the_name(tmp_path: Path, monkeypatch: pyte
 
 def test_a_process_killed_while_saving_never_leaves_half_a_picture(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from bonsai_mlx.metadata import save_png\n"
+        "import sys; from pathlib import Path; from bonsai_mlx.images.metadata import save_png\n"
         "a, b = (bytes([n]) * 3_000_000 for n in (97, 98))\n"
         "save_png(Path(sys.argv[1]), b)\n"  # a disk may take longer for one than is waited below
         "print('go', flush=True)\n"

@@ -1,0 +1,1 @@
+"""Picture files: what they say of how they were made."""
