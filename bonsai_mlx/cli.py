@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .catalog import CATALOG, Entry, resolve
 from .errors import BonsaiError
+from .hub.catalog import CATALOG, Entry, resolve
 from .program import command
 from .units import byte_size, user_path
 
@@ -166,7 +166,7 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _model_row(entry: Entry) -> dict[str, Any]:
-    from . import hub
+    from .hub import api as hub
 
     local = hub.status(entry)
     return {
@@ -220,7 +220,7 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    from . import hub
+    from .hub import api as hub
     from .hub_terminal import format_bytes
 
     entry = resolve(arguments.name)

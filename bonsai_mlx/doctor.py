@@ -21,10 +21,11 @@ from typing import Any, Literal
 import psutil
 from huggingface_hub import constants
 
-from . import __version__, hub
-from .catalog import CATALOG, Entry
+from . import __version__
 from .checkpoint import Checkpoint
 from .errors import CheckpointError
+from .hub import api as hub
+from .hub.catalog import CATALOG, Entry
 from .hub_terminal import format_bytes
 from .program import command
 from .runtime import blas

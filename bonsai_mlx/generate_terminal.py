@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from . import hub
-from .catalog import lookup
+from .hub import api as hub
+from .hub.catalog import lookup
 from .hub_terminal import format_bytes
 from .images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
 from .request import MAX_SEED, TRUNCATED, Event, GenerationRequest, GenerationResult

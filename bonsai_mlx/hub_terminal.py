@@ -16,10 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from . import hub
-from .catalog import Entry, resolve
 from .errors import BonsaiError, CheckpointError
-from .hub_progress import DownloadProgress
+from .hub import api as hub
+from .hub.catalog import Entry, resolve
+from .hub.progress import DownloadProgress
 from .program import command
 
 BOTH = ("ternary", "binary")

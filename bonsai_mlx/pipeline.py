@@ -22,10 +22,11 @@ import mlx.core as mx
 import numpy as np
 from PIL import Image
 
-from . import __version__, hub, preview, scheduler, text_encoder, vae
-from .catalog import Entry, resolve
+from . import __version__, preview, scheduler, text_encoder, vae
 from .checkpoint import TOKENIZER, Checkpoint
 from .errors import RequestError
+from .hub import api as hub
+from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe
 from .plan import CACHED_CONTEXTS, Plan, choose
 from .request import Event, GenerationRequest, GenerationResult, Phase

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bonsai_mlx import catalog, hub, hub_store
-from bonsai_mlx.catalog import Entry
 from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub import store as hub_store
+from bonsai_mlx.hub.catalog import Entry
 
 from . import children
 from .errors import ApiError

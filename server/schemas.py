@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
-from bonsai_mlx.catalog import CATALOG
+from bonsai_mlx.hub.catalog import CATALOG
 from bonsai_mlx.request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 from .settings import Settings
@@ -42,7 +42,7 @@ JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interru
 JobPhase = Literal["load", "encode", "denoise", "decode"]
 GroupKind = Literal["batch", "compare"]
 WorkerState = Literal["stopped", "starting", "idle", "busy", "unresponsive"]
-ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far its files are known: bonsai_mlx/hub.py
+ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far its files are known: bonsai_mlx/hub/api.py
 ModelState = Literal["ready", "absent", "partial", "downloading", "paused", "verifying", "damaged", "failed"]
 
 

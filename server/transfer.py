@@ -13,8 +13,8 @@ import sys
 import threading
 from dataclasses import asdict
 
-from bonsai_mlx import hub
 from bonsai_mlx.errors import BonsaiError
+from bonsai_mlx.hub import api as hub
 
 from .engine import die_with_parent, end_process
 

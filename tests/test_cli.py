@@ -94,7 +94,7 @@ def test_without_a_download_it_says_what_draws_instead(run: Any, variant: str) -
 def test_an_incomplete_download_is_called_that(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bonsai_mlx import hub
+    from bonsai_mlx.hub import api as hub
 
     monkeypatch.setattr(hub, "status", lambda *_: hub.LocalStatus("partial", None, 5, 4 * 10**9, ("x is missing",)))
     assert generate_terminal._ready_or_seedling("binary") == "seedling-binary"
@@ -104,7 +104,7 @@ def test_an_incomplete_download_is_called_that(
 
 
 def test_a_complete_download_is_used(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from bonsai_mlx import hub
+    from bonsai_mlx.hub import api as hub
 
     monkeypatch.setattr(hub, "status", lambda *_: hub.LocalStatus("ready", Path("/x"), 5, 5))
     assert generate_terminal._ready_or_seedling("ternary") == "ternary"
@@ -370,7 +370,7 @@ def test_states_in_words(row: dict[str, Any], words: str) -> None:
 
 
 def test_deleting(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bonsai_mlx import hub
+    from bonsai_mlx.hub import api as hub
 
     assert run("delete", "ternary")[:2] == (0, "Bonsai Image 4B ternary is not here; nothing was deleted.\n")
     status, _, err = run("delete", "seedling-ternary")
@@ -429,7 +429,7 @@ def test_other_errors_of_the_system_are_one_line(run: Any, monkeypatch: pytest.M
     def fails(*_: Any) -> None:
         raise PermissionError(13, "Permission denied", "/somewhere/file")
 
-    monkeypatch.setattr("bonsai_mlx.hub.status", fails)
+    monkeypatch.setattr("bonsai_mlx.hub.api.status", fails)
     assert run("models") == (1, "", "bonsai-mlx: /somewhere/file: Permission denied\n")
 
 

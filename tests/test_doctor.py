@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import catalog, cli, doctor, hub, selftest
+from bonsai_mlx import cli, doctor, selftest
 from bonsai_mlx.doctor import Check
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import catalog
 from bonsai_mlx.nn import expand
 from bonsai_mlx.nn import linear as packed
 from bonsai_mlx.runtime import blas, device

@@ -24,11 +24,11 @@ CLIENTS = {
     "huggingface_hub",
 }
 NETWORK = {  # who may call other computers: the downloads, the look into their cache, and the MCP server's own client
-    "bonsai_mlx/hub.py",
-    "bonsai_mlx/hub_delete.py",
-    "bonsai_mlx/hub_download.py",
-    "bonsai_mlx/hub_store.py",
-    "bonsai_mlx/hub_transfer.py",
+    "bonsai_mlx/hub/api.py",
+    "bonsai_mlx/hub/delete.py",
+    "bonsai_mlx/hub/session.py",
+    "bonsai_mlx/hub/store.py",
+    "bonsai_mlx/hub/transfer.py",
     "bonsai_mlx/doctor.py",
     "server/mcp.py",
 }

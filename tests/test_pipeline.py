@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from bonsai_mlx import Event, GenerationRequest, Pipeline, text_encoder
-from bonsai_mlx.catalog import lookup
 from bonsai_mlx.checkpoint import Checkpoint
 from bonsai_mlx.errors import CheckpointError, DeviceError, OutOfMemory, RequestError
+from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.plan import CACHED_CONTEXTS
 from bonsai_mlx.runtime import device
 from bonsai_mlx.text_encoder import EmbeddingCache

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from bonsai_mlx.catalog import lookup
+from bonsai_mlx.hub.catalog import lookup
 from tests.browser.driver import Site, Watch, draw, drawn
 
 pytestmark = pytest.mark.browser

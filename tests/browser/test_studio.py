@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from bonsai_mlx.catalog import lookup
+from bonsai_mlx.hub.catalog import lookup
 from tests.browser.driver import (
     DRAWN_WITHIN_MS,
     LASTING_STEPS,

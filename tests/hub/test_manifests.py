@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import catalog, hub
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.hub_store import folder_store
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub.store import folder_store
 
 from ..fake_hub import FakeHub, digest
 from .world import TERNARY, TEXT_ENCODER, TRANSFORMER, content, needed, pinned_entry, run

@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import catalog, hub, hub_download, hub_transfer
-from bonsai_mlx.catalog import CheckpointFile, Entry
-from bonsai_mlx.hub_progress import DownloadProgress
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub import session as hub_download
+from bonsai_mlx.hub import transfer as hub_transfer
+from bonsai_mlx.hub.catalog import CheckpointFile, Entry
+from bonsai_mlx.hub.progress import DownloadProgress
 
 from ..fake_hub import FakeHub, digest, fake_hub
 

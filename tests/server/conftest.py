@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from bonsai_mlx.catalog import lookup
+from bonsai_mlx.hub.catalog import lookup
 from server.__main__ import Server, configure, listen
 from server.app import create_app
 from server.hosts import is_loopback

@@ -7,7 +7,6 @@ from typing import get_args
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx.catalog import lookup
 from bonsai_mlx.errors import (
     BonsaiError,
     CheckpointError,
@@ -17,7 +16,8 @@ from bonsai_mlx.errors import (
     OutOfMemory,
     RequestError,
 )
-from bonsai_mlx.hub_store import cache_store
+from bonsai_mlx.hub.catalog import lookup
+from bonsai_mlx.hub.store import cache_store
 from server.errors import Code, ErrorDetail, error_response, from_bonsai, from_index
 from server.routes.compat import as_api_error
 from server.store import NAME

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bonsai_mlx.catalog import lookup
+from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 from server.errors import ApiError
 from server.loose import fitted, parsed, without_nulls

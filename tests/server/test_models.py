@@ -17,7 +17,8 @@ import psutil
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import catalog, hub_store
+from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub import store as hub_store
 from server.errors import ApiError
 from server.events import EventHub
 from server.models import Models

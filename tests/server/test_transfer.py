@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bonsai_mlx.catalog import REQUIRED_FILES
+from bonsai_mlx.hub.catalog import REQUIRED_FILES
 from tests.fake_hub import FakeHub, Fault, digest, fake_hub
 from tests.server.conftest import ROOT, eventually
 

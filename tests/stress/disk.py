@@ -14,8 +14,9 @@ from pathlib import Path
 
 import httpx
 
-from bonsai_mlx import hub, hub_download
 from bonsai_mlx.errors import DownloadError
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import session as hub_download
 from tests.fake_hub import Fault
 from tests.hub.world import TERNARY, hub_with_checkpoints, needed
 from tests.server.conftest import ROOT, ServerProcess

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from bonsai_mlx import hub
 from bonsai_mlx.errors import BonsaiError, CheckpointError, DownloadError
+from bonsai_mlx.hub import api as hub
 from tests.fake_hub import FakeHub, Fault
 from tests.hub.world import TERNARY, TEXT_ENCODER, TRANSFORMER, VAE, needed, start_script
 from tests.hub.world import hub_with_checkpoints as hub_with

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import catalog
-from bonsai_mlx.catalog import CATALOG, is_needed, lookup, missing_files, resolve
 from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub.catalog import CATALOG, is_needed, lookup, missing_files, resolve
 
-from .fake_hub import blob_id
+from ..fake_hub import blob_id
 
 FULL_SIZE = [entry for entry in CATALOG if not entry.embedded]
 EMBEDDED = [entry for entry in CATALOG if entry.embedded]

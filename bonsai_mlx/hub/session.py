@@ -17,12 +17,12 @@ from pathlib import Path
 import httpx2
 from huggingface_hub import constants, hf_hub_url
 
+from ..durable import to_disk
+from ..errors import CheckpointError, DownloadError
 from .catalog import CheckpointFile, Entry, is_commit, is_digest, is_needed, missing_files
-from .durable import to_disk
-from .errors import CheckpointError, DownloadError
-from .hub_progress import DownloadProgress, Meter, Progress, finished
-from .hub_store import Hasher, Manifest, Store, free_bytes, remember_revision
-from .hub_transfer import NO_ANSWER, RETRY_WAITS_S, explain, is_temporary, transfer
+from .progress import DownloadProgress, Meter, Progress, finished
+from .store import Hasher, Manifest, Store, free_bytes, remember_revision
+from .transfer import NO_ANSWER, RETRY_WAITS_S, explain, is_temporary, transfer
 
 SPARE_BYTES = 256_000_000  # left free on the disk, so that a download never fills it to the brim
 _log = logging.getLogger(__name__)

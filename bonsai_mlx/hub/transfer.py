@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but untyped there
 
-from .errors import DownloadError
+from ..errors import DownloadError
 
 # The Hub's client would tell the Hub which libraries and programs run here, and first ask it what to look for.
 constants.HF_HUB_DISABLE_TELEMETRY = True

@@ -20,9 +20,9 @@ from filelock import FileLock, Timeout
 from huggingface_hub import constants
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..errors import CheckpointInUse, DownloadError
+from ..fileio import open_regular, read_bounded, write_atomic
 from .catalog import CheckpointFile, is_commit, is_digest, is_needed, is_repository, missing_files
-from .errors import CheckpointInUse, DownloadError
-from .fileio import open_regular, read_bounded, write_atomic
 
 _CHUNK_BYTES = 8 << 20
 _MAX_MANIFEST_BYTES = 64 << 10  # a published checkpoint's has 4 KB

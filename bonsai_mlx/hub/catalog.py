@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from .errors import CheckpointError
-from .program import command
+from ..errors import CheckpointError
+from ..program import command
 
 Variant = Literal["ternary", "binary"]
 
@@ -206,7 +206,7 @@ _TRANSFORMER = "transformer-packed-mflux/diffusion_pytorch_model.safetensors"
 
 def _seedling(variant: Variant, aliases: tuple[str, ...] = ()) -> Entry:
     """The embedded checkpoint of a variant; what it was made for is in its own index."""
-    folder = Path(__file__).parent / "seedling" / variant
+    folder = Path(__file__).parents[1] / "seedling" / variant
     try:
         index = json.loads((folder / "model_index.json").read_text("utf-8"))
         (width, height), steps = index["recommended_size"], index["recommended_steps"]

@@ -22,12 +22,12 @@ from typing import Literal
 
 from huggingface_hub import constants
 
+from ..errors import CheckpointError, DownloadError
+from ..units import user_path
 from . import catalog
 from .catalog import CheckpointFile, Entry
-from .errors import CheckpointError, DownloadError
-from .hub_progress import DownloadProgress, Progress, finished
-from .hub_store import Manifest, Store, cache_store, cached_commits, commit_of, file_size, folder_store, linked_files
-from .units import user_path
+from .progress import DownloadProgress, Progress, finished
+from .store import Manifest, Store, cache_store, cached_commits, commit_of, file_size, folder_store, linked_files
 
 __all__ = [
     "DownloadProgress",
@@ -252,7 +252,7 @@ def download(
     if entry.embedded or _is_settled(entry, local, revision):
         yield finished(local.path, local.bytes_total)
         return
-    from . import hub_download  # brings the HTTP client, which nothing else needs
+    from . import session as hub_download  # brings the HTTP client, which nothing else needs
 
     if constants.is_offline_mode():
         then = _what_to_do(entry, local, place, revision)
@@ -302,7 +302,7 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
     if entry.embedded:
         yield finished(local.path, local.bytes_total)
         return
-    from . import hub_download
+    from . import session as hub_download
 
     store = folder_store(place) if place else cache_store(entry.repo or "", local.commit or "")
     previous = Manifest.read(store.manifest_path)
@@ -317,7 +317,7 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
 
 def _manifest_of_unknown_origin(entry: Entry, store: Store, local: LocalStatus) -> Manifest:
     """What files that bonsai-mlx did not download should be: by the cache's own names, the catalog, else the Hub."""
-    from . import hub_download
+    from . import session as hub_download
 
     known = {file.path: file for file in _expected_files(entry, store) if file.digest} | linked_files(store)
     commit, files = local.commit or entry.revision, tuple(known.values())
@@ -334,7 +334,7 @@ def delete(entry: Entry | str, folder: Path | str | None = None) -> int:
     entry = _entry(entry)
     if entry.embedded:
         raise CheckpointError(f"{entry.title} ships with bonsai-mlx and cannot be deleted")
-    from . import hub_delete
+    from . import delete as hub_delete
 
     if folder:
         return hub_delete.delete_folder(folder_store(user_path(folder)))

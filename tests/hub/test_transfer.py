@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import hub
 from bonsai_mlx.errors import CheckpointError, CheckpointInUse, DownloadError
+from bonsai_mlx.hub import api as hub
 
 from ..fake_hub import FakeHub, Fault
 from .world import (

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import CheckpointError
-from .hub_store import Manifest, Store, cache_folder, cache_store, repository_folder
+from ..errors import CheckpointError
+from .store import Manifest, Store, cache_folder, cache_store, repository_folder
 
 
 def delete_cached(repo: str) -> int:

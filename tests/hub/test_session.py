@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import durable, hub
+from bonsai_mlx import durable
 from bonsai_mlx.errors import CheckpointError, DownloadError
-from bonsai_mlx.hub_store import Manifest
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub.store import Manifest
 
 from ..fake_hub import FakeHub, Fault
 from .world import (

@@ -19,9 +19,11 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import constants, snapshot_download
 
-from bonsai_mlx import catalog, hub, hub_download
-from bonsai_mlx.catalog import Entry
 from bonsai_mlx.errors import CheckpointError, DownloadError
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub import session as hub_download
+from bonsai_mlx.hub.catalog import Entry
 
 from ..fake_hub import FakeHub, Fault
 from .world import (

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import catalog, hub, hub_store
 from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub import store as hub_store
 
 from ..fake_hub import FakeHub
 from .world import (

@@ -1,0 +1,1 @@
+"""Checkpoints: which there are, where they lie, how they get there and go again."""
