@@ -22,8 +22,8 @@ import psutil
 from huggingface_hub import constants
 
 from . import __version__
-from .checkpoint import Checkpoint
 from .errors import CheckpointError
+from .flux2.checkpoint import Checkpoint
 from .hub import api as hub
 from .hub.catalog import CATALOG, Entry
 from .hub_terminal import format_bytes

@@ -22,19 +22,20 @@ import mlx.core as mx
 import numpy as np
 from PIL import Image
 
-from . import __version__, preview, scheduler, text_encoder, vae
-from .checkpoint import TOKENIZER, Checkpoint
+from . import __version__
 from .errors import RequestError
+from .flux2 import preview, scheduler, text_encoder, vae
+from .flux2.checkpoint import TOKENIZER, Checkpoint
+from .flux2.plan import CACHED_CONTEXTS, Plan, choose
+from .flux2.text_encoder import EmbeddingCache
+from .flux2.tokenizer import TokenizedPrompt, Tokenizer
+from .flux2.transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding
 from .hub import api as hub
 from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe
-from .plan import CACHED_CONTEXTS, Plan, choose
 from .request import Event, GenerationRequest, GenerationResult, Phase
 from .runtime import device
 from .runtime.memory import RunMemory
-from .text_encoder import EmbeddingCache
-from .tokenizer import TokenizedPrompt, Tokenizer
-from .transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding
 
 
 class Pipeline:

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from bonsai_mlx import GenerationRequest, Pipeline, plan
-from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx import GenerationRequest, Pipeline
+from bonsai_mlx.flux2 import plan
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.runtime import device
 
 TOLERANCE = 0.10

@@ -56,8 +56,8 @@ def _contender(name: str) -> Callable[[Path, int, int], list[float]]:
 def _ours(folder: Path, size: int, repeats: int) -> list[float]:
     import mlx.core as mx
 
+    from bonsai_mlx.flux2.transformer import rotary_embedding
     from bonsai_mlx.pipeline import Pipeline
-    from bonsai_mlx.transformer import rotary_embedding
 
     pipe = Pipeline.from_pretrained(folder)
     config = pipe.checkpoint.transformer

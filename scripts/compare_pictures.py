@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from bonsai_mlx import GenerationRequest, Pipeline
-from bonsai_mlx.plan import Plan, levels
+from bonsai_mlx.flux2.plan import Plan, levels
+from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.runtime import device
-from bonsai_mlx.synthesis import make_checkpoint
 
 PROMPTS = ("maple bonsai in autumn", "three green stars", "a lake under a full moon")
 WIDE: Mapping[str, Any] = {

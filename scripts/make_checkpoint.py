@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from bonsai_mlx.synthesis import PRESETS, make_checkpoint
+from bonsai_mlx.flux2.synthesis import PRESETS, make_checkpoint
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from .settings import Settings
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from bonsai_mlx.checkpoint import Checkpoint
+    from bonsai_mlx.flux2.checkpoint import Checkpoint
 
 ASPECTS = ((1, 1), (4, 3), (3, 4), (3, 2), (2, 3), (16, 9), (9, 16))
 _SHARES = (0.25, 0.5, 1.0, 1.5)  # of the checkpoint's native number of pixels
@@ -78,7 +78,7 @@ class Fits:
 
 @lru_cache(maxsize=512)
 def _predict(path: Path, width: int, height: int, device: str, limit_bytes: int | None) -> int:
-    from bonsai_mlx import plan  # here: it brings numpy, which an idle server does without
+    from bonsai_mlx.flux2 import plan  # here: it brings numpy, which an idle server does without
 
     item_bytes = 4 if device == "cpu" else 2  # activations: float32 on the CPU, bfloat16 elsewhere
     checkpoint = _checkpoint(path)
@@ -89,7 +89,7 @@ def _predict(path: Path, width: int, height: int, device: str, limit_bytes: int 
 
 @lru_cache(maxsize=8)
 def _checkpoint(path: Path) -> Checkpoint:
-    from bonsai_mlx.checkpoint import Checkpoint
+    from bonsai_mlx.flux2.checkpoint import Checkpoint
 
     return Checkpoint.open(path)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import bonsai_mlx
-from bonsai_mlx.synthesis import make_checkpoint
+from bonsai_mlx.flux2.synthesis import make_checkpoint
 
 VARIANTS = ("ternary", "binary")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bonsai_mlx.checkpoint import Checkpoint
 from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 
 REPAIR = "bonsai-mlx download ternary"
 

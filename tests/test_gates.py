@@ -32,7 +32,7 @@ NETWORK = {  # who may call other computers: the downloads, the look into their 
     "bonsai_mlx/doctor.py",
     "server/mcp.py",
 }
-LOADERS = {"bonsai_mlx/checkpoint.py"}  # who may open weights with MLX, after its own checks
+LOADERS = {"bonsai_mlx/flux2/checkpoint.py"}  # who may open weights with MLX, after its own checks
 CODE = {"eval", "exec", "compile", "__import__"}
 CODE_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "torch", "yaml", "runpy", "code"}
 CODE_CALLS = {"np.load", "numpy.load", "mx.load", "torch.load", "os.system", "os.popen"}

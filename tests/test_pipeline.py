@@ -10,13 +10,14 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import Event, GenerationRequest, Pipeline, text_encoder
-from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx import Event, GenerationRequest, Pipeline
 from bonsai_mlx.errors import CheckpointError, DeviceError, OutOfMemory, RequestError
+from bonsai_mlx.flux2 import text_encoder
+from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.plan import CACHED_CONTEXTS
+from bonsai_mlx.flux2.text_encoder import EmbeddingCache
 from bonsai_mlx.hub.catalog import lookup
-from bonsai_mlx.plan import CACHED_CONTEXTS
 from bonsai_mlx.runtime import device
-from bonsai_mlx.text_encoder import EmbeddingCache
 
 SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}
 
@@ -280,7 +281,7 @@ def test_a_run_that_fails_frees_what_it_took(
     expected = pixels(tiny)
     idle = active()
     with monkeypatch.context() as patch:
-        patch.setattr("bonsai_mlx.vae.decode", fails)
+        patch.setattr("bonsai_mlx.flux2.vae.decode", fails)
         with pytest.raises(kind, match="cannot be broadcast" if kind is RuntimeError else "64x80.* a smaller size"):
             pixels(tiny)
     assert active() == idle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from ..plan import SCORES_LIMIT_BYTES
+from ..flux2.plan import SCORES_LIMIT_BYTES
 from ..runtime import device
 from .activations import softmax
 

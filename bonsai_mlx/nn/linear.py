@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import mlx.core as mx
 import mlx.nn as nn
 
-from ..plan import BLOCK_BYTES
+from ..flux2.plan import BLOCK_BYTES
 from ..runtime import device
 from .expand import Scratch
 from .shards import Share

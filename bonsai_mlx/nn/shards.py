@@ -18,8 +18,8 @@ from itertools import accumulate
 
 import mlx.core as mx
 
-from ..layout import TransformerConfig
-from ..plan import shares_of
+from ..flux2.config import TransformerConfig
+from ..flux2.plan import shares_of
 from ..runtime import blas, device
 
 _thread = threading.local()

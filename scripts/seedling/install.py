@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 
 from .judge.report import CARD, PAGE, PICTURES, REPORT
 from .model.export import COMMON, total_bytes

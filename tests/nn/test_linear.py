@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint
+from bonsai_mlx.flux2.checkpoint import TRANSFORMER, Checkpoint
 from bonsai_mlx.nn import linear as packed_module
 from bonsai_mlx.nn.linear import PackedLinear, dense, stacked
 from bonsai_mlx.nn.shards import Share

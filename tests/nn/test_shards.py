@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bonsai_mlx import Pipeline
+from bonsai_mlx.flux2.plan import shares_of
 from bonsai_mlx.nn.shards import WHOLE, Share, summed
-from bonsai_mlx.plan import shares_of
 from bonsai_mlx.runtime import blas, device
 
 
@@ -74,7 +74,7 @@ def test_a_small_model_s_blocks_are_not_cut(seedling) -> None:
 def test_a_picture_is_the_same_in_any_number_of_shares(seedling, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = []
     for count in (2, WHOLE.count):
-        monkeypatch.setattr("bonsai_mlx.transformer.shares", lambda config, count=count: count)
+        monkeypatch.setattr("bonsai_mlx.flux2.transformer.shares", lambda config, count=count: count)
         image = Pipeline.from_pretrained(seedling).generate("a red circle", seed=1, steps=2).image
         pictures.append(np.asarray(image, dtype=int))
     assert np.abs(pictures[0] - pictures[1]).max() <= 1

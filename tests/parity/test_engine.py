@@ -6,9 +6,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import GenerationRequest, Pipeline, scheduler, vae
-from bonsai_mlx.checkpoint import Checkpoint
-from bonsai_mlx.transformer import DoubleStreamBlock, modulation_schedule, project_context, rotary_embedding
+from bonsai_mlx import GenerationRequest, Pipeline
+from bonsai_mlx.flux2 import scheduler, vae
+from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.transformer import DoubleStreamBlock, modulation_schedule, project_context, rotary_embedding
 
 from .reference import (
     captured_blocks,

@@ -14,9 +14,9 @@ from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3
 
-from bonsai_mlx.checkpoint import TEXT_ENCODER, TRANSFORMER, VAE
-from bonsai_mlx.layout import TextEncoderConfig, TransformerConfig, VaeConfig
-from bonsai_mlx.synthesis import PRESETS
+from bonsai_mlx.flux2.checkpoint import TEXT_ENCODER, TRANSFORMER, VAE
+from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
+from bonsai_mlx.flux2.synthesis import PRESETS
 
 GROUP = 128
 FULL_SIZE = {"joint_attention_dim": 7680, "in_channels": 128}

@@ -47,7 +47,7 @@ class EngineDrawer:
 
     def __init__(self, run: Run, model: str) -> None:
         from bonsai_mlx import Pipeline
-        from bonsai_mlx.checkpoint import Checkpoint
+        from bonsai_mlx.flux2.checkpoint import Checkpoint
 
         gc.freeze()  # the engine collects after every picture, and torch's modules are many objects
         self.pipeline: Any

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bonsai_mlx.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint
-from bonsai_mlx.synthesis import DIFFUSERS_VERSION, SCHEDULER_CONFIG
+from bonsai_mlx.flux2.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint
+from bonsai_mlx.flux2.synthesis import DIFFUSERS_VERSION, SCHEDULER_CONFIG
 
 from ..options import BLOCK_GROUP, OUT_LAYERS, TEXT_LAYERS, VARIANTS, Options
 from .distil import TEXT_FILE, pack_transformer

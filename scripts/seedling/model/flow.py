@@ -72,6 +72,6 @@ def mix(clean: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
 
 def student_levels(options: Options) -> Tensor:
     """The noise levels of a drawing in `sample_steps` steps, the last of them 0."""
-    from bonsai_mlx.scheduler import sigmas
+    from bonsai_mlx.flux2.scheduler import sigmas
 
     return torch.tensor(sigmas(options.grid**2, options.sample_steps), device=device())

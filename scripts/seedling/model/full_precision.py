@@ -14,11 +14,11 @@ import mlx.core as mx
 import mlx.nn as nn
 
 import bonsai_mlx  # noqa: F401  before MLX: it brings the fast BLAS
-from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.transformer import DoubleStreamBlock, SingleStreamBlock, Transformer
 from bonsai_mlx.nn.linear import dense
 from bonsai_mlx.nn.shards import Share
 from bonsai_mlx.pipeline import Pipeline
-from bonsai_mlx.transformer import DoubleStreamBlock, SingleStreamBlock, Transformer
 
 Weights = dict[str, mx.array]
 _FUSED = {"to_qkv": ("to_q", "to_k", "to_v"), "add_qkv": ("add_q_proj", "add_k_proj", "add_v_proj")}

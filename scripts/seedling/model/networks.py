@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
-from bonsai_mlx import scheduler
+from bonsai_mlx.flux2 import scheduler
 
 from ..options import Options
 from .text import TextEncoder

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bonsai_mlx import scheduler  # noqa: E402
+from bonsai_mlx.flux2 import scheduler  # noqa: E402
 from seedling.model.distil import landing_velocity, own_path  # noqa: E402
 from seedling.model.flow import mix, noise_levels, shifted, student_levels, unshifted  # noqa: E402
 from seedling.options import preset  # noqa: E402

@@ -16,7 +16,7 @@ pytest.importorskip("diffusers")
 import mlx.core as mx  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
+from bonsai_mlx.flux2.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
 from bonsai_mlx.nn.shards import Share  # noqa: E402
 from seedling import install as install_module  # noqa: E402
 from seedling.install import install  # noqa: E402

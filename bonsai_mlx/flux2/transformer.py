@@ -21,13 +21,13 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
+from ..nn.activations import swiglu
+from ..nn.attention import attend
+from ..nn.linear import PackedLinear, dense, stacked
+from ..nn.shards import Share, shares, summed
+from ..runtime import device
 from .checkpoint import TRANSFORMER, Checkpoint
-from .layout import TransformerConfig
-from .nn.activations import swiglu
-from .nn.attention import attend
-from .nn.linear import PackedLinear, dense, stacked
-from .nn.shards import Share, shares, summed
-from .runtime import device
+from .config import TransformerConfig
 
 Rope = tuple[mx.array, mx.array]  # cosines and sines, float32 [tokens, head_dim / 2]
 

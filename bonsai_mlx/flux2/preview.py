@@ -18,10 +18,10 @@ import mlx.core as mx
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from ..units import user_path
 from . import vae
 from .checkpoint import VAE, Checkpoint
 from .plan import PREVIEW_SIDE_PX
-from .units import user_path
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 

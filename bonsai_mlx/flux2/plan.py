@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..errors import OutOfMemory
+from ..runtime import blas
 from .checkpoint import Checkpoint, tensor_bytes
-from .errors import OutOfMemory
-from .layout import TransformerConfig
-from .runtime import blas
+from .config import TransformerConfig
 
 Level = Literal["default", "drop", "stream"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing

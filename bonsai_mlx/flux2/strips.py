@@ -15,9 +15,9 @@ from typing import Protocol
 import mlx.core as mx
 import mlx.nn as nn
 
-from .nn.activations import silu
-from .nn.layers import Convolution, read
-from .runtime import device
+from ..nn.activations import silu
+from ..nn.layers import Convolution, read
+from ..runtime import device
 
 Strips = Iterator[mx.array]
 

@@ -11,10 +11,10 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
-from bonsai_mlx import text_encoder
-from bonsai_mlx.checkpoint import TEXT_ENCODER, TOKENIZER, Checkpoint
-from bonsai_mlx.text_encoder import EmbeddingCache
-from bonsai_mlx.tokenizer import TokenizedPrompt, Tokenizer
+from bonsai_mlx.flux2 import text_encoder
+from bonsai_mlx.flux2.checkpoint import TEXT_ENCODER, TOKENIZER, Checkpoint
+from bonsai_mlx.flux2.text_encoder import EmbeddingCache
+from bonsai_mlx.flux2.tokenizer import TokenizedPrompt, Tokenizer
 
 
 def finish(encoding: Generator[tuple[int, int], None, mx.array]) -> tuple[list[tuple[int, int]], mx.array]:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from .errors import CheckpointError
-from .layout import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig, whole_number, whole_numbers
-from .program import command
-from .request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
-from .units import user_path
+from ..errors import CheckpointError
+from ..program import command
+from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
+from ..units import user_path
+from .config import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig, whole_number, whole_numbers
 
 if TYPE_CHECKING:
     import mlx.core as mx

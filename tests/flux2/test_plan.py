@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonsai_mlx import GenerationRequest, Pipeline, plan
-from bonsai_mlx.checkpoint import Checkpoint
+from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.errors import OutOfMemory
-from bonsai_mlx.layout import TextEncoderConfig, TransformerConfig, VaeConfig
+from bonsai_mlx.flux2 import plan
+from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
 from bonsai_mlx.runtime import device
 
 SIZES = [(128, 128), (256, 256), (512, 256)]
@@ -153,5 +154,5 @@ def test_every_plan_makes_the_same_picture(level, seedling):
 
 
 def test_planning_needs_no_mlx():
-    code = "import sys, bonsai_mlx.plan; sys.exit('mlx.core' in sys.modules)"
+    code = "import sys, bonsai_mlx.flux2.plan; sys.exit('mlx.core' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

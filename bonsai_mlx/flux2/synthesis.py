@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..weights.random import write_random_weights
 from .checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, tensor_bytes
-from .layout import Tensors, TextEncoderConfig, TransformerConfig, VaeConfig
-from .weights.random import write_random_weights
+from .config import Tensors, TextEncoderConfig, TransformerConfig, VaeConfig
 
 VARIANT_BITS = {"ternary": 2, "binary": 1}
 COMMON_COMPONENTS = (TEXT_ENCODER, TOKENIZER, VAE, SCHEDULER)  # the same in both variants
 
 DIFFUSERS_VERSION = "0.37.0.dev0"  # as in the published files
-_SEEDLING_TOKENIZER = Path(__file__).parent / "seedling" / "common" / TOKENIZER
+_SEEDLING_TOKENIZER = Path(__file__).parents[1] / "seedling" / "common" / TOKENIZER
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _UNPACKED = ("x_embedder", "context_embedder", "time_guidance_embed", "norm_out", "proj_out", "modulation")
 _PACKED_GROUP, _TEXT_GROUP, _TEXT_BITS = 128, 64, 4

@@ -15,12 +15,12 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
+from ..nn.attention import attend
+from ..nn.layers import Convolution, Linear, read
+from ..runtime import device
 from .checkpoint import VAE, Checkpoint
-from .layout import VaeConfig
-from .nn.attention import attend
-from .nn.layers import Convolution, Linear, read
+from .config import VaeConfig
 from .plan import STRIP_VALUES
-from .runtime import device
 from .strips import FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled
 
 Image8 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]

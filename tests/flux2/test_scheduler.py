@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonsai_mlx.scheduler import empirical_mu, sigmas
+from bonsai_mlx.flux2.scheduler import empirical_mu, sigmas
 
 
 def test_the_seedling_s_four_steps() -> None:

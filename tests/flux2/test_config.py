@@ -7,8 +7,15 @@ import sys
 
 import pytest
 
-from bonsai_mlx.checkpoint import tensor_bytes
-from bonsai_mlx.layout import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig, whole_number, whole_numbers
+from bonsai_mlx.flux2.checkpoint import tensor_bytes
+from bonsai_mlx.flux2.config import (
+    TensorSpec,
+    TextEncoderConfig,
+    TransformerConfig,
+    VaeConfig,
+    whole_number,
+    whole_numbers,
+)
 
 TRANSFORMER_4B = {
     "in_channels": 128,
@@ -98,5 +105,5 @@ def test_a_message_does_not_repeat_a_huge_value() -> None:
 
 
 def test_needs_no_mlx() -> None:
-    code = "import sys, bonsai_mlx.layout; sys.exit(any(n.split('.')[0] == 'mlx' for n in sys.modules))"
+    code = "import sys, bonsai_mlx.flux2.config; sys.exit(any(n.split('.')[0] == 'mlx' for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

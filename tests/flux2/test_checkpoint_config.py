@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bonsai_mlx.checkpoint import TEXT_ENCODER, TRANSFORMER, VAE
+from bonsai_mlx.flux2.checkpoint import TEXT_ENCODER, TRANSFORMER, VAE
 from tests.damaged import REPAIR, change_json, refused
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from bonsai_mlx import preview, vae
-from bonsai_mlx.checkpoint import VAE, Checkpoint
-from bonsai_mlx.preview import LatentPreview
+from bonsai_mlx.flux2 import preview, vae
+from bonsai_mlx.flux2.checkpoint import VAE, Checkpoint
+from bonsai_mlx.flux2.preview import LatentPreview
 
 
 @pytest.fixture(autouse=True)

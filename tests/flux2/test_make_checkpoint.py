@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint
-from bonsai_mlx.synthesis import make_checkpoint
+from bonsai_mlx.flux2.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint
+from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.weights import random as random_weights
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_checkpoint.py"

@@ -17,9 +17,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonsai_mlx.checkpoint import TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint, tensor_bytes, verify_weights
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.layout import TensorSpec
+from bonsai_mlx.flux2.checkpoint import (
+    TEXT_ENCODER,
+    TOKENIZER,
+    TRANSFORMER,
+    VAE,
+    Checkpoint,
+    tensor_bytes,
+    verify_weights,
+)
+from bonsai_mlx.flux2.config import TensorSpec
 from tests.damaged import REPAIR, change_json, refused
 
 WEIGHTS = {
@@ -66,7 +74,7 @@ def test_defaults_are_those_of_the_4b_model(tiny_checkpoint: Callable[..., Path]
 
 def test_opening_needs_no_mlx(seedling: Path) -> None:
     code = (
-        "import sys; from bonsai_mlx.checkpoint import Checkpoint; "
+        "import sys; from bonsai_mlx.flux2.checkpoint import Checkpoint; "
         f"Checkpoint.open({str(seedling)!r}); "
         "sys.exit(any(name.split('.')[0] in ('mlx', 'mlx_lm') for name in sys.modules))"
     )

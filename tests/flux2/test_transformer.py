@@ -9,9 +9,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx.checkpoint import TRANSFORMER, Checkpoint
-from bonsai_mlx.layout import TransformerConfig
-from bonsai_mlx.transformer import (
+from bonsai_mlx.flux2.checkpoint import TRANSFORMER, Checkpoint
+from bonsai_mlx.flux2.config import TransformerConfig
+from bonsai_mlx.flux2.transformer import (
     DoubleStreamBlock,
     SingleStreamBlock,
     Transformer,

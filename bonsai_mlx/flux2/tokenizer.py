@@ -2,7 +2,7 @@
 
 Owns the chat template and the padding: one user turn, the generation prompt, no thinking, always `max_length`
 positions. Knows nothing of MLX, and nothing of `transformers` either, whose import costs seconds; the ids are the same
-(tests/test_tokenizer.py compares them).
+(tests/flux2/test_tokenizer.py compares them).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tokenizers
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from .errors import CheckpointError, RequestError
+from ..errors import CheckpointError, RequestError
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"

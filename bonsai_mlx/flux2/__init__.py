@@ -1,0 +1,1 @@
+"""FLUX.2 [klein] with packed weights, and its memory plan."""
