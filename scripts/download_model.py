@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 try:
-    from bonsai_mlx.hub_terminal import download_command
+    from bonsai_mlx.cli.download import download_command
 except ModuleNotFoundError as error:
     sys.exit(f"{error}; run scripts/setup first and use the Python of its environment: .venv/bin/python {sys.argv[0]}")
 

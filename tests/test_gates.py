@@ -29,7 +29,7 @@ NETWORK = {  # who may call other computers: the downloads, the look into their 
     "bonsai_mlx/hub/session.py",
     "bonsai_mlx/hub/store.py",
     "bonsai_mlx/hub/transfer.py",
-    "bonsai_mlx/doctor.py",
+    "bonsai_mlx/cli/doctor.py",
     "server/mcp.py",
 }
 LOADERS = {"bonsai_mlx/flux2/checkpoint.py"}  # who may open weights with MLX, after its own checks

@@ -42,7 +42,7 @@ needs_library = pytest.mark.skipif(not blas._candidates(), reason="no fast BLAS 
 
 
 @needs_library
-@pytest.mark.parametrize("module", ["bonsai_mlx", "bonsai_mlx.nn.linear", "bonsai_mlx.pipeline", "bonsai_mlx.cli"])
+@pytest.mark.parametrize("module", ["bonsai_mlx", "bonsai_mlx.nn.linear", "bonsai_mlx.pipeline", "bonsai_mlx.cli.main"])
 def test_it_is_in_force_however_the_package_is_imported(module: str) -> None:
     library, remedy = python(f"import {module}; {STATUS}")
     assert library

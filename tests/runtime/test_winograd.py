@@ -30,7 +30,7 @@ def python(code: str, **environment: str) -> str:
     "first",
     [
         "import bonsai_mlx",
-        "import bonsai_mlx.cli",
+        "import bonsai_mlx.cli.main",
         "import bonsai_mlx.pipeline",
         "import mlx.core, bonsai_mlx",  # somebody else's program
         "import server.engine",  # the child process that draws

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx import cli, doctor, selftest
-from bonsai_mlx.doctor import Check
+from bonsai_mlx.cli import doctor, selftest
+from bonsai_mlx.cli import main as cli
+from bonsai_mlx.cli.doctor import Check
+from bonsai_mlx.cli.selftest import Product
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.nn import expand
 from bonsai_mlx.nn import linear as packed
 from bonsai_mlx.runtime import blas, device
-from bonsai_mlx.selftest import Product
 
 RIGHT = [Product("bfloat16 matmul 8x8x8", 0.01, 0.5)]
 ENTRY = catalog.lookup("ternary")

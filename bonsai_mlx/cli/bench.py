@@ -19,15 +19,15 @@ from typing import Any
 
 import mlx.core as mx
 
-from . import __version__
-from .bench_chart import write_chart
-from .errors import BonsaiError
-from .pipeline import Pipeline
-from .request import Event, GenerationRequest
-from .runtime import device
-from .runtime.footprint import process_bytes_read, process_footprint
-from .runtime.memory import RunMemory, Sample
-from .units import byte_size, user_path
+from .. import __version__
+from ..errors import BonsaiError
+from ..pipeline import Pipeline
+from ..request import Event, GenerationRequest
+from ..runtime import device
+from ..runtime.footprint import process_bytes_read, process_footprint
+from ..runtime.memory import RunMemory, Sample
+from ..units import byte_size, user_path
+from .chart import write_chart
 
 PROMPT = "a red fox in the snow, ink wash"
 SEED = 7

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .errors import BonsaiError
-from .hub.catalog import CATALOG, Entry, resolve
-from .program import command
-from .units import byte_size, user_path
+from .. import __version__
+from ..errors import BonsaiError
+from ..hub.catalog import CATALOG, Entry, resolve
+from ..program import command
+from ..units import byte_size, user_path
 
 PROGRAM = "bonsai-mlx"
 Command = Callable[[argparse.Namespace], int]
@@ -132,7 +132,7 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from .generate_terminal import Order, generate_command
+    from .generate import Order, generate_command
 
     width, height = arguments.size or (None, None)
     order = Order(
@@ -166,7 +166,7 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _model_row(entry: Entry) -> dict[str, Any]:
-    from .hub import api as hub
+    from ..hub import api as hub
 
     local = hub.status(entry)
     return {
@@ -192,7 +192,7 @@ _CONTENT = {"pinned": ", verified", "listed": ", as the Hub lists it", "unknown"
 
 
 def _state_words(row: dict[str, Any]) -> str:
-    from .hub_terminal import format_bytes
+    from .download import format_bytes
 
     total = format_bytes(row["bytes_total"])
     match row["state"]:
@@ -207,7 +207,7 @@ def _state_words(row: dict[str, Any]) -> str:
 
 
 def _download(arguments: argparse.Namespace) -> int:
-    from .hub_terminal import download_command
+    from .download import download_command
 
     return download_command(
         arguments.which,
@@ -220,8 +220,8 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    from .hub import api as hub
-    from .hub_terminal import format_bytes
+    from ..hub import api as hub
+    from .download import format_bytes
 
     entry = resolve(arguments.name)
     if not entry.embedded and hub.status(entry, arguments.dir).state == "absent":

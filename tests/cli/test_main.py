@@ -20,13 +20,15 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
-from bonsai_mlx import __version__, cli, generate_terminal
-from bonsai_mlx.generate_terminal import ProgressLine
+from bonsai_mlx import __version__
+from bonsai_mlx.cli import generate as generate_terminal
+from bonsai_mlx.cli import main as cli
+from bonsai_mlx.cli.generate import ProgressLine
 from bonsai_mlx.images import metadata
 from bonsai_mlx.request import TRUNCATED, Event
 
 SMALL = ("--size", "64x64", "--steps", "1")
-CLI = [sys.executable, "-m", "bonsai_mlx.cli"]
+CLI = [sys.executable, "-m", "bonsai_mlx.cli.main"]
 
 
 @pytest.fixture(autouse=True)
@@ -386,7 +388,7 @@ def test_deleting(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_downloading_hands_every_option_over(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr(
-        "bonsai_mlx.hub_terminal.download_command", lambda which, **named: given.update(named, which=which) or 1
+        "bonsai_mlx.cli.download.download_command", lambda which, **named: given.update(named, which=which) or 1
     )
     words = ["both", "--dir", "d", "--revision", "r", "--token", "t", "--verify", "--json"]
     assert run("download", *words)[0] == 1
@@ -416,7 +418,7 @@ def test_a_folder_called_server_is_not_ours(nothing_downloaded: Path) -> None:
 
 def test_bench_gets_its_options(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
-    monkeypatch.setattr("bonsai_mlx.bench.main", lambda words: given.extend(words) or 3)
+    monkeypatch.setattr("bonsai_mlx.cli.bench.main", lambda words: given.extend(words) or 3)
     assert run("bench", "--repeats", "1")[0] == 3
     assert given == ["--repeats", "1"]
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import hub_terminal
+from bonsai_mlx.cli import download as hub_terminal
 from bonsai_mlx.errors import DownloadError
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.hub.progress import DownloadProgress
 
 from ..fake_hub import FakeHub
-from .world import (
+from ..hub.world import (
     BINARY,
     TERNARY,
     TEXT_ENCODER,

@@ -15,10 +15,10 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from .flux2.strips import convolved
-from .nn.layers import Convolution
-from .nn.linear import GROUP_SIZE, PackedLinear
-from .runtime import blas, device, winograd
+from ..flux2.strips import convolved
+from ..nn.layers import Convolution
+from ..nn.linear import GROUP_SIZE, PackedLinear
+from ..runtime import blas, device, winograd
 
 SHAPES = ((1024, 2048, 2048), (1536, 3072, 3072))  # rows of x, inputs, outputs
 MAP = (64, 128)  # rows and columns, and channels: the smallest that MLX on Metal would convolve by Winograd's algorithm

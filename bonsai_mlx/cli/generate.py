@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .hub import api as hub
-from .hub.catalog import lookup
-from .hub_terminal import format_bytes
-from .images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
-from .request import MAX_SEED, TRUNCATED, Event, GenerationRequest, GenerationResult
+from ..hub import api as hub
+from ..hub.catalog import lookup
+from ..images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
+from ..request import MAX_SEED, TRUNCATED, Event, GenerationRequest, GenerationResult
+from .download import format_bytes
 
 if TYPE_CHECKING:
-    from .pipeline import Pipeline
+    from ..pipeline import Pipeline
 
 _PHASES = {"load": "Loading", "encode": "Reading the prompt", "denoise": "Drawing", "decode": "Developing"}
 _BAR_CHARS = 24
@@ -53,7 +53,7 @@ def generate_command(order: Order) -> int:
     check_output(order.output)
     model = _ready_or_seedling(order.variant) if order.model is None else order.model
 
-    from .pipeline import Pipeline  # the first thing that needs MLX
+    from ..pipeline import Pipeline  # the first thing that needs MLX
 
     pipe = Pipeline.from_pretrained(model, memory_limit_bytes=order.memory_limit_bytes)
     for request in requests:

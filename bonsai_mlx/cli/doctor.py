@@ -21,14 +21,14 @@ from typing import Any, Literal
 import psutil
 from huggingface_hub import constants
 
-from . import __version__
-from .errors import CheckpointError
-from .flux2.checkpoint import Checkpoint
-from .hub import api as hub
-from .hub.catalog import CATALOG, Entry
-from .hub_terminal import format_bytes
-from .program import command
-from .runtime import blas
+from .. import __version__
+from ..errors import CheckpointError
+from ..flux2.checkpoint import Checkpoint
+from ..hub import api as hub
+from ..hub.catalog import CATALOG, Entry
+from ..program import command
+from ..runtime import blas
+from .download import format_bytes
 
 Level = Literal["ok", "warning", "problem"]
 MINIMUM_MLX = (0, 32, 4)  # the first release with 1-bit kernels
@@ -169,7 +169,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def backend() -> Check:
     """Which device computes."""
-    from .runtime import device
+    from ..runtime import device
 
     about = device.describe()
     detail = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}[about["backend"]]
@@ -186,7 +186,7 @@ def backend() -> Check:
 
 def linux_blas() -> Check | None:
     """The library behind float32 products on a Linux CPU; None where it does not matter."""
-    from .runtime import device
+    from ..runtime import device
 
     if device.backend() != "cpu" or not sys.platform.startswith("linux"):
         return None

@@ -16,11 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from .errors import BonsaiError, CheckpointError
-from .hub import api as hub
-from .hub.catalog import Entry, resolve
-from .hub.progress import DownloadProgress
-from .program import command
+from ..errors import BonsaiError, CheckpointError
+from ..hub import api as hub
+from ..hub.catalog import Entry, resolve
+from ..hub.progress import DownloadProgress
+from ..program import command
 
 BOTH = ("ternary", "binary")
 _EVERY_S = {True: 0.2, False: 5.0}  # between two updates, on a terminal and in a log
