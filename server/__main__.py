@@ -32,11 +32,11 @@ from bonsai_mlx.fileio import NotARegularFileError
 
 from .app import create_app
 from .decoder import Decoder
+from .edge.protocol import Connection
 from .events import EventHub
 from .files import FolderInUseError, check_room, lock_folder
 from .gallery import Gallery
 from .hosts import in_url
-from .protocol import Connection
 from .settings import Settings
 from .store import NAME as INDEX
 from .store import Store

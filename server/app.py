@@ -16,13 +16,13 @@ from starlette.types import ASGIApp
 from bonsai_mlx import __version__
 
 from . import errors
-from .request_log import LoggedRequest
+from .edge.concurrency import Turnstile
+from .edge.request_log import LoggedRequest
+from .edge.security import door
 from .routes import connect, generate, images, jobs, models, ollama, openai, pages, sdapi, sdapi_lists, system
-from .security import door
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
-from .turnstile import Turnstile
 
 ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router, connect.router)
 COMPATIBILITY = (  # the interfaces of other programs

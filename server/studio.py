@@ -14,6 +14,7 @@ from bonsai_mlx import __version__
 
 from .decoder import Decoder
 from .durations import Durations
+from .edge.request_log import LoggedRequest
 from .errors import ApiError
 from .events import EventHub
 from .files import lock_folder
@@ -23,7 +24,6 @@ from .jobs import Jobs
 from .memory import MemoryMonitor
 from .models import Models, Ready
 from .orders import Order, random_seed
-from .request_log import LoggedRequest
 from .runner import Runner
 from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
 from .settings import Settings

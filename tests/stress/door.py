@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.server.conftest import LiveServer
-from tests.server.test_security import HOSTS
+from tests.server.edge.test_security import HOSTS
 from tests.server.walk import walk
 
 from ._live import answer_to, live_server, status_of

@@ -22,14 +22,7 @@ from starlette.responses import Response
 import server
 from server.__main__ import address_of
 from server.app import create_app
-from server.security import (
-    COOKIE,
-    SECURITY_HEADERS,
-    HostAllowlist,
-    allowed_by_metadata,
-    door,
-    is_page,
-)
+from server.edge.security import COOKIE, SECURITY_HEADERS, HostAllowlist, allowed_by_metadata, door, is_page
 from server.settings import Settings
 from tests.server.conftest import LiveServer, eventually
 from tests.server.walk import ID, filled, walk

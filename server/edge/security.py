@@ -25,10 +25,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .errors import ErrorDetail, error_response
-from .hosts import address_in, in_url, parse_host
+from ..errors import ErrorDetail, error_response
+from ..hosts import address_in, in_url, parse_host
+from ..settings import Settings
 from .request_log import LoggedRequest, RequestLog
-from .settings import Settings
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 COOKIE = "bonsai_token"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from server.turnstile import Turnstile
+from server.edge.concurrency import Turnstile
 
 AT_ONCE = 2
 

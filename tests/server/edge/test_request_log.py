@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.request_log import RequestLog, printable
+from server.edge.request_log import RequestLog, printable
 from tests.server.conftest import LiveServer, ServerProcess, eventually
 
 Spawn = Callable[..., ServerProcess]
