@@ -23,8 +23,8 @@ from typing import IO, Any
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import open_regular
 
-from .children import command, environment
 from .decoder_child import HEAD, MAX_FILE_BYTES, receive, send
+from .engine.process import command, environment
 from .pictures import Inspect, Operation
 
 PROCESSOR_S = 20.0  # for one picture

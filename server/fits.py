@@ -16,11 +16,11 @@ from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.request import SIZE_MULTIPLE_PX
 
 from .durations import Durations
+from .engine.worker import Worker
 from .errors import ApiError
 from .models import Models, Ready
 from .schemas import Fit
 from .settings import Settings
-from .worker import Worker
 
 if TYPE_CHECKING:
     from bonsai_mlx.flux2.checkpoint import Checkpoint

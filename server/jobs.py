@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from .durations import Durations, Plan
+from .engine.worker import Message, Worker
 from .errors import ApiError, not_found
 from .events import EventHub
 from .gallery import Gallery
@@ -25,7 +26,6 @@ from .orders import Order
 from .schemas import GroupKind, Job, JobError, JobStatus, Queue
 from .settings import Settings
 from .store import Store, timestamp
-from .worker import Message, Worker
 
 log = logging.getLogger("bonsai.jobs")
 

@@ -23,7 +23,7 @@ from bonsai_mlx.hub import catalog
 from bonsai_mlx.hub import store as hub_store
 from bonsai_mlx.hub.catalog import Entry
 
-from . import children
+from .engine import process as children
 from .errors import ApiError
 from .events import EventHub
 from .schemas import Download, Model, ModelState

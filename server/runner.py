@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .durations import PHASES, Durations
+from .engine.worker import Message, Worker, WorkerLostError
 from .entries import make_image
 from .errors import DAMAGED_INDEX
 from .gallery import Gallery
@@ -22,7 +23,6 @@ from .models import Models, Ready
 from .schemas import Image, Job
 from .settings import Settings
 from .store import Store, timestamp
-from .worker import Message, Worker, WorkerLostError
 
 log = logging.getLogger("bonsai.runner")
 

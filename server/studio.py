@@ -15,6 +15,7 @@ from bonsai_mlx import __version__
 from .decoder import Decoder
 from .durations import Durations
 from .edge.request_log import LoggedRequest
+from .engine.worker import Worker
 from .errors import ApiError
 from .events import EventHub
 from .files import lock_folder
@@ -28,7 +29,6 @@ from .runner import Runner
 from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
 from .settings import Settings
 from .store import Store
-from .worker import Worker
 
 log = logging.getLogger("bonsai.studio")
 

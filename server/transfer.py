@@ -16,7 +16,7 @@ from dataclasses import asdict
 from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.hub import api as hub
 
-from .engine import die_with_parent, end_process
+from .engine.child import die_with_parent, end_process
 
 
 def _end_with_input() -> None:

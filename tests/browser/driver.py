@@ -75,7 +75,7 @@ class Site:
     def kill_engine(self) -> None:
         """As the system does when memory runs out."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        engines = [child for child in children if "server.engine" in child.cmdline()]
+        engines = [child for child in children if "server.engine.child" in child.cmdline()]
         assert engines
         for engine in engines:
             engine.kill()

@@ -33,7 +33,7 @@ def python(code: str, **environment: str) -> str:
         "import bonsai_mlx.cli.main",
         "import bonsai_mlx.pipeline",
         "import mlx.core, bonsai_mlx",  # somebody else's program
-        "import server.engine",  # the child process that draws
+        "import server.engine.child",  # the child process that draws
     ],
 )
 def test_it_is_avoided_however_the_package_is_imported(first: str) -> None:

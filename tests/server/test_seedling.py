@@ -18,7 +18,7 @@ from tests.server.conftest import NATIVE, QUICK, LiveServer, eventually
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     patient = {"progress_floor_s": 60.0, "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
-    options = QUICK | patient | {"engine": "server.engine:mlx_backend", "output": tmp_path_factory.mktemp("real")}
+    options = QUICK | patient | {"engine": "server.engine.child:mlx_backend", "output": tmp_path_factory.mktemp("real")}
     with LiveServer(Settings(**options)) as server:
         server.client.timeout = 120
         yield server

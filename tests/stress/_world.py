@@ -18,7 +18,7 @@ from PIL import Image
 from server.files import ids_in
 from tests.server.conftest import ServerProcess
 
-REAL_ENGINE = "server.engine:mlx_backend"
+REAL_ENGINE = "server.engine.child:mlx_backend"
 SEEDLING = "seedling-ternary"
 NO_BLAS = {"BONSAI_BLAS": "none"}  # children that draw squares start in half the time without one
 T = TypeVar("T")

@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
-from server.engine import Channel, Engine, Inbox, mlx_backend
+from server.engine.child import Channel, Engine, Inbox, mlx_backend
+from server.engine.worker import Worker, WorkerLostError, explain_exit
 from server.settings import Settings
-from server.worker import Worker, WorkerLostError, explain_exit
 from tests.server.conftest import HASTY, QUICK
 from tests.server.fake_engine import FakeBackend
 
@@ -405,7 +405,7 @@ def test_starts_are_delayed_after_losses_in_a_row(
         assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
         assert time.monotonic() - started > 1.0
         await worker.stop()
-        monkeypatch.setattr("server.worker._BACKOFF_S", (0.0, 600.0))
+        monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 600.0))
         async with asyncio.timeout(60):  # the success has cleared the record
             assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
 
@@ -415,7 +415,7 @@ def test_starts_are_delayed_after_losses_in_a_row(
 def test_a_cancel_ends_the_pause_before_a_start(
     with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.worker._BACKOFF_S", (0.0, 60.0))
+    monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 60.0))
 
     async def test(worker: Worker, states: list[str]) -> None:
         with pytest.raises(WorkerLostError):

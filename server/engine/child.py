@@ -209,8 +209,8 @@ class Engine:
         """Write the picture and its thumbnail; returns what the gallery's index wants to know."""
         from bonsai_mlx.images.metadata import encode_png, save_png
 
-        from .files import write_disposable
-        from .pictures import thumbnail_webp
+        from ..files import write_disposable
+        from ..pictures import thumbnail_webp
 
         # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
         recipe = replace(recipe, **command["checkpoint"])
@@ -281,7 +281,7 @@ def _be_considerate() -> None:
 
 
 def main() -> None:
-    """`python -m server.engine MODULE:CALLABLE`, started by the server only."""
+    """`python -m server.engine.child MODULE:CALLABLE`, started by the server only."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server decides what ends
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # an abort with gigabytes loaded must not fill the disk
     die_with_parent()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server import children
+from server.engine import process as children
 
 
 @pytest.fixture

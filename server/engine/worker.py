@@ -19,9 +19,9 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
-from . import children
-from .schemas import JobPhase, WorkerState
-from .settings import Settings
+from ..schemas import JobPhase, WorkerState
+from ..settings import Settings
+from . import process as children
 
 log = logging.getLogger("bonsai.worker")
 
@@ -107,7 +107,7 @@ class Worker:
             await self.stop()
             self._become("starting")
             self._process = await asyncio.create_subprocess_exec(
-                *(*children.command("server.engine"), self._settings.engine),
+                *(*children.command("server.engine.child"), self._settings.engine),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 # the engine loads what is there; only the downloader talks to the Hub

@@ -1,0 +1,1 @@
+"""The child process that draws, and its side of the server."""
