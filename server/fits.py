@@ -15,10 +15,10 @@ import psutil
 from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.request import SIZE_MULTIPLE_PX
 
+from .checkpoints.models import Models, Ready
 from .durations import Durations
 from .engine.worker import Worker
 from .errors import ApiError
-from .models import Models, Ready
 from .schemas import Fit
 from .settings import Settings
 

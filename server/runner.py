@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .checkpoints.models import Models, Ready
 from .durations import PHASES, Durations
 from .engine.worker import Message, Worker, WorkerLostError
 from .entries import make_image
@@ -19,7 +20,6 @@ from .errors import DAMAGED_INDEX
 from .gallery import Gallery
 from .jobs import Active, Jobs
 from .memory import MemoryMonitor
-from .models import Models, Ready
 from .schemas import Image, Job
 from .settings import Settings
 from .store import Store, timestamp

@@ -12,6 +12,7 @@ from typing import Any
 
 from bonsai_mlx import __version__
 
+from .checkpoints.models import Models, Ready
 from .decoder import Decoder
 from .durations import Durations
 from .edge.request_log import LoggedRequest
@@ -23,7 +24,6 @@ from .fits import Fits
 from .gallery import Gallery
 from .jobs import Jobs
 from .memory import MemoryMonitor
-from .models import Models, Ready
 from .orders import Order, random_seed
 from .runner import Runner
 from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState

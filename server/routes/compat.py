@@ -25,9 +25,9 @@ from starlette.responses import Response
 from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.request import MAX_SEED
 
+from ..checkpoints.models import Ready
 from ..errors import ApiError, ErrorDetail, from_bonsai, from_http, from_index
 from ..loose import PictureBody, bad_field, fitted
-from ..models import Ready
 from ..orders import Order, batch, random_seed
 from ..schemas import Image, Job, Model, PictureFields
 from ..studio import Studio

@@ -17,9 +17,9 @@ from starlette.responses import Response, StreamingResponse
 
 from bonsai_mlx import __version__
 
+from ..checkpoints.models import Ready
 from ..errors import ApiError, ErrorDetail
 from ..loose import Body, PictureBody, PromptOrNothing, Switch, Text, read_body, refused
-from ..models import Ready
 from ..schemas import Job, Model
 from ..store import timestamp
 from ..studio import Studio

@@ -21,9 +21,9 @@ from bonsai_mlx.images import metadata
 from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
 
+from ..checkpoints.models import Ready
 from ..errors import ErrorDetail
 from ..loose import Body, Json, PictureBody, Prompt, Switch, Text, bad_field, parsed, read_body, read_json, whole
-from ..models import Ready
 from ..schemas import Job
 from ..studio import Studio
 from .common import StudioDep, failures, json_body

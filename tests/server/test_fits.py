@@ -7,10 +7,10 @@ import pytest
 
 import bonsai_mlx
 from server import fits
+from server.checkpoints.models import Ready
 from server.durations import Durations
 from server.errors import ApiError
 from server.fits import Fits, sizes_of
-from server.models import Ready
 from server.settings import Settings
 from server.store import Store
 

@@ -19,9 +19,9 @@ from huggingface_hub import constants
 
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.hub import store as hub_store
+from server.checkpoints.models import Models
 from server.errors import ApiError
 from server.events import EventHub
-from server.models import Models
 from server.settings import Settings
 from server.store import NAME, Store
 from tests.server.conftest import LiveServer, eventually

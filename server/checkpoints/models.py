@@ -23,12 +23,12 @@ from bonsai_mlx.hub import catalog
 from bonsai_mlx.hub import store as hub_store
 from bonsai_mlx.hub.catalog import Entry
 
-from .engine import process as children
-from .errors import ApiError
-from .events import EventHub
-from .schemas import Download, Model, ModelState
-from .settings import Settings
-from .store import Store
+from ..engine import process as children
+from ..errors import ApiError
+from ..events import EventHub
+from ..schemas import Download, Model, ModelState
+from ..settings import Settings
+from ..store import Store
 
 log = logging.getLogger("bonsai.models")
 
@@ -71,7 +71,7 @@ class Models:
         # by checkpoint: whoever starts or ends a transfer awaits its process, and nobody may come in between
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closing = False
-        self.transfer_command = children.command("server.transfer")
+        self.transfer_command = children.command("server.checkpoints.transfer")
 
     # looking
 

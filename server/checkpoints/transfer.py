@@ -1,4 +1,4 @@
-"""The child process behind a download: `python -m server.transfer download|verify NAME [FOLDER]`.
+"""The child process behind a download: `python -m server.checkpoints.transfer download|verify NAME [FOLDER]`.
 
 One line of JSON per progress event on stdout, the last with `done` or `error`. Pausing is ending the process: nothing
 is lost, the next run goes on from there. It ends with the server, however that ends.
@@ -16,7 +16,7 @@ from dataclasses import asdict
 from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.hub import api as hub
 
-from .engine.child import die_with_parent, end_process
+from ..engine.child import die_with_parent, end_process
 
 
 def _end_with_input() -> None:

@@ -1,0 +1,1 @@
+"""The checkpoints as the server knows them, and their downloads."""
