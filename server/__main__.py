@@ -31,11 +31,11 @@ from bonsai_mlx import __version__
 from bonsai_mlx.fileio import NotARegularFileError
 
 from .app import create_app
-from .decoder import Decoder
 from .edge.protocol import Connection
 from .events import EventHub
-from .files import FolderInUseError, check_room, lock_folder
-from .gallery import Gallery
+from .gallery.decoder import Decoder
+from .gallery.files import FolderInUseError, check_room, lock_folder
+from .gallery.gallery import Gallery
 from .hosts import in_url
 from .settings import Settings
 from .store import NAME as INDEX

@@ -21,7 +21,7 @@ from .durations import Durations, Plan
 from .engine.worker import Message, Worker
 from .errors import ApiError, not_found
 from .events import EventHub
-from .gallery import Gallery
+from .gallery.gallery import Gallery
 from .orders import Order
 from .schemas import GroupKind, Job, JobError, JobStatus, Queue
 from .settings import Settings

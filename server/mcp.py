@@ -98,7 +98,7 @@ class Bonsai:
 
     async def _start(self) -> httpx2.AsyncClient:
         from .app import create_app  # here: with a server running, none of it is needed
-        from .files import FolderInUseError
+        from .gallery.files import FolderInUseError
         from .settings import Settings
 
         settings = Settings(host="127.0.0.1")

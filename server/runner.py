@@ -15,9 +15,9 @@ from typing import Any
 from .checkpoints.models import Models, Ready
 from .durations import PHASES, Durations
 from .engine.worker import Message, Worker, WorkerLostError
-from .entries import make_image
 from .errors import DAMAGED_INDEX
-from .gallery import Gallery
+from .gallery.entries import make_image
+from .gallery.gallery import Gallery
 from .jobs import Active, Jobs
 from .memory import MemoryMonitor
 from .schemas import Image, Job

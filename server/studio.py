@@ -13,15 +13,15 @@ from typing import Any
 from bonsai_mlx import __version__
 
 from .checkpoints.models import Models, Ready
-from .decoder import Decoder
 from .durations import Durations
 from .edge.request_log import LoggedRequest
 from .engine.worker import Worker
 from .errors import ApiError
 from .events import EventHub
-from .files import lock_folder
 from .fits import Fits
-from .gallery import Gallery
+from .gallery.decoder import Decoder
+from .gallery.files import lock_folder
+from .gallery.gallery import Gallery
 from .jobs import Jobs
 from .memory import MemoryMonitor
 from .orders import Order, random_seed

@@ -209,8 +209,8 @@ class Engine:
         """Write the picture and its thumbnail; returns what the gallery's index wants to know."""
         from bonsai_mlx.images.metadata import encode_png, save_png
 
-        from ..files import write_disposable
-        from ..pictures import thumbnail_webp
+        from ..gallery.convert import thumbnail_webp
+        from ..gallery.files import write_disposable
 
         # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
         recipe = replace(recipe, **command["checkpoint"])

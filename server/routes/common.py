@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.convertors import Convertor, register_url_convertor
 
 from ..errors import ErrorBody
-from ..gallery import CURSOR
+from ..gallery.gallery import CURSOR
 from ..studio import Studio
 
 

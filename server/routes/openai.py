@@ -19,10 +19,10 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
 from starlette.responses import JSONResponse, Response
 
-from ..decoder import Decoder
 from ..errors import ErrorDetail, error_response, not_found
+from ..gallery.convert import DEFAULT_QUALITY, FORMATS, Convert, Enlarge, Format
+from ..gallery.decoder import Decoder
 from ..loose import PictureBody, Prompt, Size, Steps, Switch, Text, read_body, whole
-from ..pictures import DEFAULT_QUALITY, FORMATS, Convert, Enlarge, Format
 from ..schemas import Job, Model
 from ..studio import Studio
 from .common import IdPath, StudioDep, binary, failures, json_body

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.files import lock_folder
+from server.gallery.files import lock_folder
 from tests.server.conftest import FAKE_ENGINE, LiveServer
 
 pytest.importorskip("mcp", reason="needs the mcp extra")

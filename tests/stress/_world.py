@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import psutil
 from PIL import Image
 
-from server.files import ids_in
+from server.gallery.files import ids_in
 from tests.server.conftest import ServerProcess
 
 REAL_ENGINE = "server.engine.child:mlx_backend"

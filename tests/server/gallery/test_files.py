@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bonsai_mlx.fileio import NotARegularFileError
-from server.files import (
+from server.gallery.files import (
     LOCK,
     FolderInUseError,
     check_room,

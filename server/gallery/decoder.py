@@ -23,9 +23,9 @@ from typing import IO, Any
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import open_regular
 
+from ..engine.process import command, environment
+from .convert import Inspect, Operation
 from .decoder_child import HEAD, MAX_FILE_BYTES, receive, send
-from .engine.process import command, environment
-from .pictures import Inspect, Operation
 
 PROCESSOR_S = 20.0  # for one picture
 IDLE_S = 60.0  # after which the child gives its 40 MB back
@@ -137,7 +137,7 @@ class _Child:
         self._connection.settimeout(_WAIT_S)
         with theirs:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                [*command("server.decoder_child"), str(processor_s), str(idle_s)],
+                [*command("server.gallery.decoder_child"), str(processor_s), str(idle_s)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # what a library says of a file is the file's own text

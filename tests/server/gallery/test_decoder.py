@@ -17,9 +17,9 @@ from PIL import Image
 
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import NotARegularFileError
-from server import decoder_child
-from server.decoder import Decoder
-from server.pictures import MAX_PIXELS, Convert, Normalise, Operation, Thumbnail
+from server.gallery import decoder_child
+from server.gallery.convert import MAX_PIXELS, Convert, Normalise, Operation, Thumbnail
+from server.gallery.decoder import Decoder
 from tests.hostile_pictures import pixel_bomb, plain_png
 from tests.server.conftest import ROOT, eventually
 
@@ -173,7 +173,7 @@ def test_the_child_writes_no_file_and_has_bounded_memory(tmp_path: Path) -> None
 
 
 def test_the_childs_imports_are_few() -> None:
-    code = "import sys, server.decoder_child, server.inspection, PIL.Image; print(*sys.modules)"
+    code = "import sys, server.gallery.decoder_child, server.gallery.inspection, PIL.Image; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in found.stdout.split()}
     assert loaded.isdisjoint({"numpy", "mlx", "fastapi", "pydantic", "uvicorn", "huggingface_hub"})

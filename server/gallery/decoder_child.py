@@ -20,7 +20,7 @@ import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
-from .pictures import OPERATIONS, TooManyPixelsError, perform
+from .convert import OPERATIONS, TooManyPixelsError, perform
 
 HEAD = struct.Struct(">II")  # bytes of the JSON, bytes of what follows it
 MAX_FILE_BYTES = 64 << 20
@@ -90,7 +90,7 @@ def _prepare() -> None:
 
 
 def main() -> None:
-    """`python -m server.decoder_child PROCESSOR_S IDLE_S`, started by the server only."""
+    """`python -m server.gallery.decoder_child PROCESSOR_S IDLE_S`, started by the server only."""
     processor_s, idle_s = float(sys.argv[1]), float(sys.argv[2])
     _prepare()
     connection = socket.socket(fileno=0)

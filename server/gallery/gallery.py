@@ -18,14 +18,14 @@ from typing import Any, Literal
 
 from bonsai_mlx.fileio import FILE_MODE, PRIVATE_FILE_MODE
 
+from ..errors import ApiError, not_found
+from ..events import EventHub
+from ..schemas import Deleted, Image, ImagePage
+from ..store import Store, timestamp
+from .convert import Thumbnail
 from .decoder import Decoder
 from .entries import filters, image_from_file, image_of_row, row_of
-from .errors import ApiError, not_found
-from .events import EventHub
 from .files import ids_in, is_file, make_folder, make_private, move, read_file, sweep, write_disposable
-from .pictures import Thumbnail
-from .schemas import Deleted, Image, ImagePage
-from .store import Store, timestamp
 
 log = logging.getLogger("bonsai.gallery")
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from bonsai_mlx.errors import PictureError
 
+from ..schemas import Image
+from ..store import timestamp
 from .decoder import Decoder
-from .schemas import Image
-from .store import timestamp
 
 log = logging.getLogger("bonsai.gallery")
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bonsai_mlx.images.metadata import encode_png, read
-from server.pictures import Convert, Enlarge, Format, Inspect, Normalise, Operation, Thumbnail, perform
+from server.gallery.convert import Convert, Enlarge, Format, Inspect, Normalise, Operation, Thumbnail, perform
 from tests.recipes import a_recipe
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -75,7 +75,7 @@ def test_normalising_leaves_pixels_and_nothing_else() -> None:
 
 
 def test_a_thumbnail_leaves_the_picture_as_it_is() -> None:
-    from server.pictures import thumbnail_webp
+    from server.gallery.convert import thumbnail_webp
 
     picture = Image.new("RGB", (800, 400), RED)
     thumbnail_webp(picture)

@@ -14,12 +14,12 @@ from PIL import Image as Pillow
 
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.images.metadata import Recipe, encode_png, save_png
-from server.decoder import Decoder
-from server.entries import make_image
 from server.errors import ApiError
 from server.events import EventHub
-from server.gallery import CURSOR, PAGE_BYTES, Gallery
-from server.inspection import MAX_PROMPT_BYTES
+from server.gallery.decoder import Decoder
+from server.gallery.entries import make_image
+from server.gallery.gallery import CURSOR, PAGE_BYTES, Gallery
+from server.gallery.inspection import MAX_PROMPT_BYTES
 from server.store import NAME, Store, timestamp
 from tests.hostile_pictures import deflated_text, pixel_bomb, plain_png, prompt_bomb
 
@@ -299,7 +299,7 @@ def test_an_interrupted_rebuild_changes_nothing(gallery: Gallery, monkeypatch: p
     add(gallery, new_id(1), "one")
     add(gallery, new_id(2), "two")
     gallery.set_favourite(new_id(1), True)
-    monkeypatch.setattr("server.gallery.image_from_file", interrupted)
+    monkeypatch.setattr("server.gallery.gallery.image_from_file", interrupted)
     with pytest.raises(InterruptedRebuild):
         asyncio.run(gallery.rebuild())
     assert ids(gallery) == [2, 1]
@@ -323,7 +323,7 @@ def test_favourites_of_a_damaged_index_outlast_an_interruption(
     first.store.execute("PRAGMA user_version = 99")
     first.store.close()
     with monkeypatch.context() as patch:
-        patch.setattr("server.gallery.image_from_file", kill)
+        patch.setattr("server.gallery.gallery.image_from_file", kill)
         second = Parts(tmp_path)
         with pytest.raises(Killed):
             asyncio.run(getattr(second.gallery, enter)())
@@ -361,7 +361,7 @@ def test_a_file_that_cannot_be_entered_keeps_no_other_out(
             raise OverflowError("a secret")
         return timestamp(at)
 
-    monkeypatch.setattr("server.entries.timestamp", no_such_year)
+    monkeypatch.setattr("server.gallery.entries.timestamp", no_such_year)
     asyncio.run(getattr(gallery, enter)())
     assert sorted(ids(gallery)) == [0, 2]
     assert f"{new_id(1)}.png is left out of the gallery: OverflowError" in caplog.text
