@@ -13,19 +13,19 @@ from typing import Any
 from bonsai_mlx import __version__
 
 from .checkpoints.models import Models, Ready
-from .durations import Durations
 from .edge.request_log import LoggedRequest
 from .engine.worker import Worker
 from .errors import ApiError
 from .events import EventHub
-from .fits import Fits
 from .gallery.decoder import Decoder
 from .gallery.files import lock_folder
 from .gallery.gallery import Gallery
-from .jobs import Jobs
-from .memory import MemoryMonitor
-from .orders import Order, random_seed
-from .runner import Runner
+from .jobs.durations import Durations
+from .jobs.fits import Fits
+from .jobs.memory import MemoryMonitor
+from .jobs.order import Order, random_seed
+from .jobs.queue import Jobs
+from .jobs.runner import Runner
 from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
 from .settings import Settings
 from .store import Store

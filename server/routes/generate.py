@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from ..errors import ApiError, Code
-from ..orders import Order
+from ..jobs.order import Order
 from ..schemas import (
     Backend,
     Backends,

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from ..orders import batch
+from ..jobs.order import batch
 from ..schemas import GroupKind, Id, Job, JobList, JobRequest, JobsCancelled, JobsCreated, JobStatus
 from .common import IdPath, StudioDep, binary, errors
 

@@ -8,10 +8,10 @@ import time
 
 import psutil
 
-from .engine.worker import Worker
-from .events import EventHub
-from .schemas import Memory
-from .settings import Settings
+from ..engine.worker import Worker
+from ..events import EventHub
+from ..schemas import Memory
+from ..settings import Settings
 
 log = logging.getLogger("bonsai.memory")
 

@@ -17,15 +17,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+from ..engine.worker import Message, Worker
+from ..errors import ApiError, not_found
+from ..events import EventHub
+from ..gallery.gallery import Gallery
+from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
+from ..settings import Settings
+from ..store import Store, timestamp
 from .durations import Durations, Plan
-from .engine.worker import Message, Worker
-from .errors import ApiError, not_found
-from .events import EventHub
-from .gallery.gallery import Gallery
-from .orders import Order
-from .schemas import GroupKind, Job, JobError, JobStatus, Queue
-from .settings import Settings
-from .store import Store, timestamp
+from .order import Order
 
 log = logging.getLogger("bonsai.jobs")
 

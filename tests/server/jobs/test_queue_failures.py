@@ -116,7 +116,7 @@ def test_an_end_that_cannot_be_told_is_an_end(
 
 def test_an_engine_error_nobody_thought_of(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("server.runner.image_of", lambda *_: 1 / 0)
+        patch.setattr("server.jobs.runner.image_of", lambda *_: 1 / 0)
         failed = live.finished(live.post_job("plain")["id"])
     assert (failed["status"], failed["error"]["code"]) == ("failed", "failed")
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"

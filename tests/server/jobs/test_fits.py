@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 import bonsai_mlx
-from server import fits
 from server.checkpoints.models import Ready
-from server.durations import Durations
 from server.errors import ApiError
-from server.fits import Fits, sizes_of
+from server.jobs import fits
+from server.jobs.durations import Durations
+from server.jobs.fits import Fits, sizes_of
 from server.settings import Settings
 from server.store import Store
 

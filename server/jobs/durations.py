@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from .store import Store
+from ..store import Store
 
 Phase = Literal["load", "encode", "denoise", "decode"]
 PHASES: tuple[Phase, ...] = ("encode", "load", "denoise", "decode")  # as the engine goes through them

@@ -1,6 +1,6 @@
 import pytest
 
-from server.runner import patience_s
+from server.jobs.runner import patience_s
 from server.settings import Settings
 
 

@@ -12,17 +12,17 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .checkpoints.models import Models, Ready
+from ..checkpoints.models import Models, Ready
+from ..engine.worker import Message, Worker, WorkerLostError
+from ..errors import DAMAGED_INDEX
+from ..gallery.entries import make_image
+from ..gallery.gallery import Gallery
+from ..schemas import Image, Job
+from ..settings import Settings
+from ..store import Store, timestamp
 from .durations import PHASES, Durations
-from .engine.worker import Message, Worker, WorkerLostError
-from .errors import DAMAGED_INDEX
-from .gallery.entries import make_image
-from .gallery.gallery import Gallery
-from .jobs import Active, Jobs
 from .memory import MemoryMonitor
-from .schemas import Image, Job
-from .settings import Settings
-from .store import Store, timestamp
+from .queue import Active, Jobs
 
 log = logging.getLogger("bonsai.runner")
 

@@ -15,12 +15,12 @@ import psutil
 from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.request import SIZE_MULTIPLE_PX
 
-from .checkpoints.models import Models, Ready
+from ..checkpoints.models import Models, Ready
+from ..engine.worker import Worker
+from ..errors import ApiError
+from ..schemas import Fit
+from ..settings import Settings
 from .durations import Durations
-from .engine.worker import Worker
-from .errors import ApiError
-from .schemas import Fit
-from .settings import Settings
 
 if TYPE_CHECKING:
     from bonsai_mlx.flux2.checkpoint import Checkpoint

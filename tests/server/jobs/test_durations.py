@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from server.durations import Durations
+from server.jobs.durations import Durations
 from server.store import Store
 
 TIMINGS = {"load": 2.0, "encode": 3.0, "denoise": 8.0, "decode": 1.0}

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from server.orders import Order, batch
+from server.jobs.order import Order, batch
 from tests.server.conftest import HASTY, NATIVE, EventStream, LiveServer, eventually
 
 ID = "f" * 32
@@ -175,7 +175,7 @@ def test_a_missing_model_says_how_to_get_it(shared: LiveServer) -> None:
 
 def test_what_cannot_fit_is_refused_unless_forced(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     live = serve()
-    monkeypatch.setattr("server.fits._predict", lambda *_: 10**15)
+    monkeypatch.setattr("server.jobs.fits._predict", lambda *_: 10**15)
     refused = live.client.post("/jobs", json={"prompt": "a"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "does_not_fit")
     assert "1000000.0 GB" in refused.json()["error"]["message"]

@@ -1,0 +1,1 @@
+"""The queue, and what works it off."""
