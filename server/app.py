@@ -16,10 +16,11 @@ from starlette.types import ASGIApp
 from bonsai_mlx import __version__
 
 from . import errors
+from .compat import connect, ollama, openai, sdapi, sdapi_lists
 from .edge.concurrency import Turnstile
 from .edge.request_log import LoggedRequest
 from .edge.security import door
-from .routes import connect, generate, images, jobs, models, ollama, openai, pages, sdapi, sdapi_lists, system
+from .routes import generate, images, jobs, models, pages, system
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of

@@ -18,8 +18,8 @@ from bonsai_mlx.errors import (
 )
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.hub.store import cache_store
+from server.compat.base import as_api_error
 from server.errors import Code, ErrorDetail, error_response, from_bonsai, from_index
-from server.routes.compat import as_api_error
 from server.store import NAME
 from tests.server.conftest import LiveServer
 

@@ -23,11 +23,11 @@ from bonsai_mlx.images.recipe import Recipe
 
 from ..checkpoints.models import Ready
 from ..errors import ErrorDetail
-from ..loose import Body, Json, PictureBody, Prompt, Switch, Text, bad_field, parsed, read_body, read_json, whole
+from ..routes.common import StudioDep, failures, json_body
+from ..routes.generate import failure
 from ..schemas import Job
 from ..studio import Studio
-from .common import StudioDep, failures, json_body
-from .compat import (
+from .base import (
     MAX_IMAGES,
     Asked,
     Picture,
@@ -43,7 +43,7 @@ from .compat import (
     steps_done,
     submit,
 )
-from .generate import failure
+from .body import Body, Json, PictureBody, Prompt, Switch, Text, bad_field, parsed, read_body, read_json, whole
 
 _CHOSEN = "sdapi_model"  # the name under which the store keeps the choice
 

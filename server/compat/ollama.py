@@ -19,12 +19,11 @@ from bonsai_mlx import __version__
 
 from ..checkpoints.models import Ready
 from ..errors import ApiError, ErrorDetail
-from ..loose import Body, PictureBody, PromptOrNothing, Switch, Text, read_body, refused
+from ..routes.common import StudioDep, failures, json_body
 from ..schemas import Job, Model
 from ..store import timestamp
 from ..studio import Studio
-from .common import StudioDep, failures, json_body
-from .compat import (
+from .base import (
     Asked,
     Picture,
     as_api_error,
@@ -43,6 +42,7 @@ from .compat import (
     steps_done,
     submit,
 )
+from .body import Body, PictureBody, PromptOrNothing, Switch, Text, read_body, refused
 
 _NS = 1_000_000_000
 

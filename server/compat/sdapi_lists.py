@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from .common import StudioDep
-from .compat import json_answer, public_name, ready_models
+from ..routes.common import StudioDep
+from .base import json_answer, public_name, ready_models
 
 router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"])
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel
 
 from bonsai_mlx import __version__
 
-from ..guides import PROTOCOLS, Server, guides
+from ..routes.common import StudioDep
 from ..store import timestamp
 from ..templating import render
-from .common import StudioDep
-from .compat import public_name
+from .base import public_name
+from .guides import PROTOCOLS, Server, guides
 
 router = APIRouter()
 

@@ -18,8 +18,8 @@ from starlette.requests import Request
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS, MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
-from .errors import ApiError
-from .validation import explain, unreadable
+from ..errors import ApiError
+from ..validation import explain, unreadable
 
 Json = dict[str, Any]
 # The parser makes 30 MB of objects of a megabyte of "[],", and keeps everybody waiting for as long as it takes. Bodies

@@ -22,11 +22,10 @@ from starlette.responses import JSONResponse, Response
 from ..errors import ErrorDetail, error_response, not_found
 from ..gallery.convert import DEFAULT_QUALITY, FORMATS, Convert, Enlarge, Format
 from ..gallery.decoder import Decoder
-from ..loose import PictureBody, Prompt, Size, Steps, Switch, Text, read_body, whole
+from ..routes.common import IdPath, StudioDep, binary, failures, json_body
 from ..schemas import Job, Model
 from ..studio import Studio
-from .common import IdPath, StudioDep, binary, failures, json_body
-from .compat import (
+from .base import (
     MAX_IMAGES,
     Asked,
     Picture,
@@ -45,6 +44,7 @@ from .compat import (
     steps_done,
     submit,
 )
+from .body import PictureBody, Prompt, Size, Steps, Switch, Text, read_body, whole
 
 _STATUS = {"bad_field": 400, "does_not_fit": 400, "model_missing": 404}  # as OpenAI has it
 _FIELDS = {"count": "n"}  # what the queue complains of

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from server.guides import Guide, Server, guides
+from server.compat.guides import Guide, Server, guides
 
 
 def all_words(guide: Guide) -> str:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from server.routes.openai import partial_steps
+from server.compat.openai import partial_steps
 from tests.server.conftest import LiveServer, eventually
 
 DRAWING: dict[str, dict[str, Any]] = {

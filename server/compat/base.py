@@ -28,11 +28,11 @@ from bonsai_mlx.request import MAX_SEED
 from ..checkpoints.models import Ready
 from ..errors import ApiError, ErrorDetail, from_bonsai, from_http, from_index
 from ..jobs.order import Order, batch, random_seed
-from ..loose import PictureBody, bad_field, fitted
+from ..routes.generate import draw, failure
 from ..schemas import Image, Job, Model, PictureFields
 from ..studio import Studio
 from ..validation import closest, explain
-from .generate import draw, failure
+from .body import PictureBody, bad_field, fitted
 
 log = logging.getLogger("bonsai.compat")
 

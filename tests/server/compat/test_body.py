@@ -11,11 +11,11 @@ import pytest
 
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.request import MAX_PROMPT_CHARS
+from server.compat.body import fitted, parsed, without_nulls
+from server.compat.ollama import GenerateRequest
+from server.compat.openai import ImagesRequest
+from server.compat.sdapi import Txt2Img
 from server.errors import ApiError
-from server.loose import fitted, parsed, without_nulls
-from server.routes.ollama import GenerateRequest
-from server.routes.openai import ImagesRequest
-from server.routes.sdapi import Txt2Img
 from tests.server.conftest import LiveServer, eventually
 
 PATHS = {"openai": "/v1/images/generations", "a1111": "/sdapi/v1/txt2img", "ollama": "/api/generate"}

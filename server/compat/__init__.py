@@ -1,0 +1,1 @@
+"""The interfaces of other programs, and the page that says how to connect them."""
