@@ -440,7 +440,7 @@ def test_other_errors_of_the_system_are_one_line(run: Any, monkeypatch: pytest.M
 )
 def test_starts_without_mlx(words: list[str]) -> None:
     code = (
-        "import sys; from bonsai_mlx import cli\n"
+        "import sys; from bonsai_mlx.cli import main as cli\n"
         f"try: cli.main({words!r})\n"
         "except SystemExit: pass\n"
         "sys.exit(any(name.split('.')[0] in ('mlx', 'mlx_lm') for name in sys.modules))"

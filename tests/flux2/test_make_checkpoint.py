@@ -13,7 +13,7 @@ from bonsai_mlx.flux2.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRAN
 from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.weights import random as random_weights
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "make_checkpoint.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "make_checkpoint.py"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 # Git blob ids of the published files.
 PUBLISHED = {

@@ -17,7 +17,7 @@ import pytest
 from bonsai_mlx.errors import CheckpointError, RequestError
 from bonsai_mlx.flux2.tokenizer import Tokenizer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SEEDLING = ROOT / "bonsai_mlx/seedling/common/tokenizer"
 QWEN3 = ROOT / ".cache/qwen3-tokenizer"  # put there by scripts/test
 QWEN3_SHA256 = "aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4"  # the published checkpoint's

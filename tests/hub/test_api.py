@@ -348,7 +348,7 @@ def test_asking_what_is_here_is_fast_and_needs_no_network(server: FakeHub) -> No
 
 def test_asking_loads_neither_mlx_nor_an_http_client() -> None:
     code = (
-        "import sys; from bonsai_mlx import hub; hub.status('ternary'); hub.find('seedling');"
+        "import sys; from bonsai_mlx.hub import api as hub; hub.status('ternary'); hub.find('seedling');"
         "print({'mlx', 'httpx2', 'torch', 'numpy'} & set(sys.modules))"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

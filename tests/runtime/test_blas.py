@@ -16,7 +16,8 @@ from bonsai_mlx.runtime import blas
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS has Accelerate")
 
 STATUS = (
-    "import json; from bonsai_mlx import blas; s = blas.preload_fast_blas(); print(json.dumps([s.library, s.remedy]))"
+    "import json; from bonsai_mlx.runtime import blas; "
+    "s = blas.preload_fast_blas(); print(json.dumps([s.library, s.remedy]))"
 )
 SECONDS = """
 import time, mlx.core as mx
@@ -108,4 +109,4 @@ print(json.dumps(seen))
 
 
 def test_without_a_library_there_is_one_thread() -> None:
-    assert python("from bonsai_mlx import blas; print(blas.threads())", BONSAI_BLAS="none") == 1
+    assert python("from bonsai_mlx.runtime import blas; print(blas.threads())", BONSAI_BLAS="none") == 1

@@ -46,7 +46,7 @@ def test_the_user_s_own_setting_wins(chosen: str) -> None:
 
 
 def test_the_server_passes_it_on() -> None:
-    code = "from server import worker; print(worker.children.environment()['MLX_CONV_WINOGRAD'])"
+    code = "from server.engine import process; print(process.environment()['MLX_CONV_WINOGRAD'])"
     assert python(code) == "0"
     assert python(code, MLX_CONV_WINOGRAD="1") == "1"
 

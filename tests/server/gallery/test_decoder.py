@@ -163,7 +163,7 @@ def test_closing_ends_the_child_and_whoever_waits() -> None:
 
 def test_the_child_writes_no_file_and_has_bounded_memory(tmp_path: Path) -> None:
     code = (
-        "import resource; from server import decoder_child as child; child._prepare()\n"
+        "import resource; from server.gallery import decoder_child as child; child._prepare()\n"
         "print(resource.getrlimit(resource.RLIMIT_FSIZE)[0], resource.getrlimit(resource.RLIMIT_AS)[0])"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

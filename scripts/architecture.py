@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Write docs/architecture.md from the imports of the sources: the rooms, what each is for, and which others it uses.
+
+    scripts/architecture.py           # write the page
+    scripts/architecture.py --check   # exit 1 and say what is wrong: a rule is broken, or the page is out of date
+
+A room is a package inside `bonsai_mlx` or `server`; the modules that lie beside the rooms count as one each. Every
+import counts, wherever in a file it stands: a late one is an arrow too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+PACKAGES = ("bonsai_mlx", "server")
+MOST_FILES = 14  # of a room, beside its __init__.py: what a reader takes in at a glance
+
+# From the ground up. A room may use those above it in this list and none below.
+ROOMS: Mapping[str, str] = {
+    "bonsai_mlx": "requests, errors, words for people, files that survive a crash; no tensor, no picture, no network",
+    "bonsai_mlx.runtime": "the machine and the process: device, BLAS, memory, environment",
+    "bonsai_mlx.weights": "tensors in files: what a file must hold, safetensors, random weights; no network layer",
+    "bonsai_mlx.nn": "layers of any model: linears, attention, activations, shards of a block on a CPU's cores",
+    "bonsai_mlx.images": "picture files: recipes, metadata, containers, what other programs write; no pixels",
+    "bonsai_mlx.hub": "checkpoints on disk and on the Hub: catalog, downloads, verification; no tensor",
+    "bonsai_mlx.flux2": "FLUX.2 [klein]: transformer, text encoder, VAE, memory plan; no server, no command line",
+    "bonsai_mlx.pipeline": "from a request to a picture, an event at a time",
+    "bonsai_mlx.cli": "the command line",
+    "server": "settings, errors, events, the index; no tensor library anywhere in the server",
+    "server.edge": "what every request passes: hosts, tokens, limits, the log; knows no route",
+    "server.engine": "the child process that draws, and how the server sees it",
+    "server.checkpoints": "the models' states, downloads in child processes",
+    "server.gallery": "the pictures: files, entries, conversions",
+    "server.jobs": "the queue and the runner, durations, what fits",
+    "server.studio": "everything above as one object",
+    "server.routes": "the native interface and the pages",
+    "server.compat": "the interfaces of other programs",
+    "server.app": "the application made of all this, and its starters",
+}
+# Modules beside the rooms that stand higher than the ground.
+ABOVE: Mapping[str, str] = {
+    "bonsai_mlx.__main__": "bonsai_mlx.cli",
+    "server.__main__": "server.app",
+    "server.mcp": "server.app",
+}
+ENTRANCES = {"bonsai_mlx"}  # packages whose __init__ offers names from above, on demand
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """One import."""
+
+    module: str
+    target: str
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name -> file, of every module of the product."""
+    return {_name(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def arrows(known: Mapping[str, Path]) -> list[Arrow]:
+    """Every import of one module of the product by another."""
+    return [Arrow(name, target) for name, path in known.items() for target in sorted(set(_imports(name, path, known)))]
+
+
+def _imports(name: str, path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, package)
+            for alias in node.names:
+                target = f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base
+                if target in known and target != name:
+                    yield target
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")
+    return ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
+
+
+def room_of(module: str) -> str:
+    """The room that a module belongs to."""
+    if module in ABOVE:
+        return ABOVE[module]
+    parts = module.split(".")
+    inner = ".".join(parts[:2])
+    return inner if inner in ROOMS else parts[0]
+
+
+def faults() -> list[str]:
+    """What breaks a rule, a sentence each."""
+    known = modules()
+    found = arrows(known)
+    return [*_crowded(known), *_circles(found), *_upward(found), *_unknown(known)]
+
+
+def _crowded(known: Mapping[str, Path]) -> Iterator[str]:
+    folders: dict[Path, int] = {}
+    for path in known.values():
+        folders[path.parent] = folders.get(path.parent, 0) + (path.name != "__init__.py")
+    for folder, count in folders.items():
+        if count > MOST_FILES:
+            yield f"{folder.relative_to(ROOT)} has {count} files; a room has at most {MOST_FILES}"
+
+
+def _circles(found: Iterable[Arrow]) -> Iterator[str]:
+    graph: dict[str, set[str]] = {}
+    for arrow in found:
+        if arrow.module not in ENTRANCES and arrow.target not in ENTRANCES:
+            graph.setdefault(arrow.module, set()).add(arrow.target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        yield f"a circle of imports: {' -> '.join(error.args[1])}"
+
+
+def _upward(found: Iterable[Arrow]) -> Iterator[str]:
+    order = list(ROOMS)
+    for arrow in found:
+        lower, upper = room_of(arrow.module), room_of(arrow.target)
+        if arrow.module not in ENTRANCES and order.index(upper) > order.index(lower):
+            yield f"{arrow.module} imports {arrow.target}: {lower} stands below {upper}"
+
+
+def _unknown(known: Mapping[str, Path]) -> Iterator[str]:
+    packages = {name for name, path in known.items() if path.name == "__init__.py"}
+    for name in sorted(packages - set(ROOMS)):
+        yield f"{name} is a room without a sentence in ROOMS"
+
+
+def page() -> str:
+    """docs/architecture.md."""
+    known = modules()
+    uses: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for arrow in arrows(known):
+        if arrow.module not in ENTRANCES:
+            uses[room_of(arrow.module)].add(room_of(arrow.target))
+    rows = []
+    for room, sentence in ROOMS.items():
+        others = [f"`{_short(other)}`" for other in ROOMS if other in uses[room] and other != room]
+        rows.append(f"| `{_short(room)}` | {sentence} | {', '.join(others) or 'nothing'} |")
+    return TEMPLATE.format(rows="\n".join(rows))
+
+
+def _short(room: str) -> str:
+    return room.replace(".", "/")
+
+
+TEMPLATE = """\
+# Architecture
+
+Written by `scripts/architecture.py` from the imports of the sources, and checked by a test: no circle, no arrow up, no
+room with more than 14 files.
+
+## The rooms
+
+From the ground up: a room uses those above it in this table and none below.
+
+| room | what it is for | what it uses |
+|---|---|---|
+{rows}
+"""
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; say what is wrong")
+    options = parser.parse_args()
+    wrong = faults()
+    if not options.check:
+        PAGE.write_text(page(), "utf-8")
+    elif PAGE.read_text("utf-8") != page():
+        wrong.append("docs/architecture.md is out of date; write it with scripts/architecture.py")
+    print("\n".join(wrong) or "every rule is kept")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
