@@ -86,3 +86,15 @@ def test_pages_load_nothing_from_elsewhere() -> None:
     for path in (*(ROOT / "static").rglob("*.css"), *(ROOT / "templates").rglob("*.html")):
         text = path.read_text().replace("http://www.w3.org/", "")
         assert not re.search(r"https?://|@import|url\(\s*['\"]?//", text), path
+
+
+TIMED = re.compile(r"assert.*(perf_counter|process_time|monotonic|performance\.now|time\.time\(\) *-)")
+
+
+def test_no_test_asserts_how_fast_the_machine_is() -> None:
+    """Times and ratios of times are measured by scripts/bench_*.py and scripts/stress.py."""
+    tests = [
+        path for kind in ("py", "mjs") for path in (ROOT / "tests").rglob(f"*.{kind}") if "stress" not in path.parts
+    ]
+    asserted = [f"{path}: {line}" for path in tests for line in path.read_text().splitlines() if TIMED.search(line)]
+    assert [line for line in asserted if "TIMED" not in line] == []

@@ -113,7 +113,8 @@ def start_script(server: FakeHub, cache: Path, *arguments: str) -> subprocess.Po
 def wait_for_bytes(server: FakeHub, count: float) -> None:
     until = time.monotonic() + 60
     while server.bytes_served < count:
-        assert time.monotonic() < until
+        if time.monotonic() > until:
+            pytest.fail(f"{server.bytes_served} of {count:.0f} bytes were served")
         time.sleep(0.002)
 
 

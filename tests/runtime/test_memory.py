@@ -67,11 +67,11 @@ def test_a_phase_that_comes_twice_keeps_its_higher_peak() -> None:
 
 def test_samples_come_every_50_ms() -> None:
     with RunMemory() as run:
-        time.sleep(0.3)
+        while len(run.samples) < 4:
+            time.sleep(0.01)
     times = [sample.t_s for sample in run.samples]
-    assert 3 <= len(times) <= times[-1] / SAMPLE_PERIOD_S + 2  # the sleep may be longer
+    assert len(times) <= times[-1] / SAMPLE_PERIOD_S + 2  # the first, one a period, and the last
     assert times == sorted(times)
-    assert times[-1] >= 0.3
 
 
 def test_mean_and_integral_are_those_of_the_samples() -> None:

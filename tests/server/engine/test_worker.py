@@ -2,7 +2,6 @@ import asyncio
 import io
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -398,12 +397,18 @@ def test_starts_are_delayed_after_losses_in_a_row(
     with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
+        monkeypatch.setattr("server.worker._BACKOFF_S", (0.0, 0.0, 0.0, 600.0))
         for _ in range(3):
             with pytest.raises(WorkerLostError):
                 await collect(worker, command(tmp_path, "abort"))
-        started = time.monotonic()
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
-        assert time.monotonic() - started > 1.0
+        drawing = asyncio.create_task(collect(worker, command(tmp_path)))
+        done, _ = await asyncio.wait([drawing], timeout=1)
+        assert not done
+        assert worker.pid is None  # it is not even started
+        worker.cancel(JOB)
+        assert (await drawing)[-1]["event"] == "cancelled"
+        monkeypatch.setattr("server.worker._BACKOFF_S", (0.0,))
+        assert (await collect(worker, command(tmp_path) | {"job": "another"}))[-1]["event"] == "done"
         await worker.stop()
         monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 600.0))
         async with asyncio.timeout(60):  # the success has cleared the record
