@@ -8,7 +8,6 @@ before MLX sees a file, because MLX's own reader accepts shapes and offsets that
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,8 @@ from ..errors import CheckpointError
 from ..program import command
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 from ..units import user_path
-from .config import TensorSpec, TextEncoderConfig, TransformerConfig, VaeConfig, whole_number, whole_numbers
+from ..weights.spec import TensorSpec, whole_number, whole_numbers
+from .config import TextEncoderConfig, TransformerConfig, VaeConfig
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -39,7 +39,6 @@ _REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", "
 _VARIANTS = {1: "binary", 2: "ternary"}
 _MAX_JSON_BYTES = 32 << 20
 _MAX_SIDE = 2**31 - 1  # MLX keeps sides in 32 bits and would cut longer ones off without a word
-_ITEM_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "I64": 8}
 C = TypeVar("C")
 
 
@@ -141,11 +140,6 @@ def verify_weights(path: Path, expected: Mapping[str, TensorSpec], repair: str =
 def _packed_widths(config: TextEncoderConfig) -> tuple[int, ...]:
     """Inputs of the text encoder's packed matrices."""
     return config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim
-
-
-def tensor_bytes(tensors: Mapping[str, TensorSpec]) -> int:
-    """Bytes these tensors take in a file."""
-    return sum(_ITEM_BYTES[spec.dtypes[0]] * math.prod(spec.shape) for spec in tensors.values())
 
 
 def _header(path: Path) -> tuple[int, dict[str, Any]]:

@@ -13,7 +13,8 @@ from typing import Literal
 
 from ..errors import OutOfMemory
 from ..runtime import blas
-from .checkpoint import Checkpoint, tensor_bytes
+from ..weights.spec import tensor_bytes
+from .checkpoint import Checkpoint
 from .config import TransformerConfig
 
 Level = Literal["default", "drop", "stream"]

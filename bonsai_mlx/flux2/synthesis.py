@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ..weights.random import write_random_weights
-from .checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, tensor_bytes
-from .config import Tensors, TextEncoderConfig, TransformerConfig, VaeConfig
+from ..weights.spec import Tensors, tensor_bytes
+from .checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
+from .config import TextEncoderConfig, TransformerConfig, VaeConfig
 
 VARIANT_BITS = {"ternary": 2, "binary": 1}
 COMMON_COMPONENTS = (TEXT_ENCODER, TOKENIZER, VAE, SCHEDULER)  # the same in both variants

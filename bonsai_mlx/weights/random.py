@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..flux2.config import Tensors, TensorSpec
+from .spec import Tensors, TensorSpec
 
 Fill = Callable[[np.random.Generator, int], NDArray[Any]]  # (stream, count) -> the next `count` stored values, flat
 

@@ -18,16 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.flux2.checkpoint import (
-    TEXT_ENCODER,
-    TOKENIZER,
-    TRANSFORMER,
-    VAE,
-    Checkpoint,
-    tensor_bytes,
-    verify_weights,
-)
-from bonsai_mlx.flux2.config import TensorSpec
+from bonsai_mlx.flux2.checkpoint import TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint, verify_weights
+from bonsai_mlx.weights.spec import TensorSpec, tensor_bytes
 from tests.damaged import REPAIR, change_json, refused
 
 WEIGHTS = {

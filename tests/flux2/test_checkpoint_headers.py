@@ -14,7 +14,7 @@ import pytest
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.flux2.checkpoint import verify_weights
-from bonsai_mlx.flux2.config import TensorSpec
+from bonsai_mlx.weights.spec import TensorSpec
 from tests.stress._safetensors_spec import reason_to_refuse
 
 A = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}

@@ -7,15 +7,8 @@ import sys
 
 import pytest
 
-from bonsai_mlx.flux2.checkpoint import tensor_bytes
-from bonsai_mlx.flux2.config import (
-    TensorSpec,
-    TextEncoderConfig,
-    TransformerConfig,
-    VaeConfig,
-    whole_number,
-    whole_numbers,
-)
+from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
+from bonsai_mlx.weights.spec import TensorSpec, tensor_bytes, whole_number, whole_numbers
 
 TRANSFORMER_4B = {
     "in_channels": 128,

@@ -18,7 +18,7 @@ import numpy as np
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.flux2.checkpoint import verify_weights
-from bonsai_mlx.flux2.config import TensorSpec
+from bonsai_mlx.weights.spec import TensorSpec
 
 _MEMORY_BYTES = 16 << 30  # of addresses: enough for MLX, too little to take the machine down
 _NOTHING_FITS = {"a": TensorSpec(("F32",), (1,))}

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import safetensors
 
-from bonsai_mlx.flux2.config import Tensors, TensorSpec, VaeConfig, packed_tensors
+from bonsai_mlx.flux2.config import VaeConfig
 from bonsai_mlx.weights import random as random_weights
 from bonsai_mlx.weights.random import to_bfloat16, write_random_weights
+from bonsai_mlx.weights.spec import Tensors, TensorSpec, packed_tensors
 
 DTYPES = {"U32": "uint32", "BF16": "bfloat16", "I64": "int64"}
 
