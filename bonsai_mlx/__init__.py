@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 from .request import Event, GenerationRequest, GenerationResult
 from .runtime import winograd
 from .runtime.blas import preload_fast_blas
+from .version import __version__
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
 
-__version__ = "0.1.0"
 __all__ = ["Event", "GenerationRequest", "GenerationResult", "Pipeline", "__version__"]
 
 # Before anything can import mlx.core, whichever module of this package is imported first.

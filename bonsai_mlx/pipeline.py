@@ -22,7 +22,6 @@ import mlx.core as mx
 import numpy as np
 from PIL import Image
 
-from . import __version__
 from .errors import RequestError
 from .flux2 import preview, scheduler, text_encoder, vae
 from .flux2.checkpoint import TOKENIZER, Checkpoint
@@ -36,6 +35,7 @@ from .images.recipe import Recipe
 from .request import Event, GenerationRequest, GenerationResult, Phase
 from .runtime import device
 from .runtime.memory import RunMemory
+from .version import __version__
 
 
 class Pipeline:

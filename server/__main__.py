@@ -27,8 +27,8 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from bonsai_mlx import __version__
 from bonsai_mlx.fileio import NotARegularFileError
+from bonsai_mlx.version import __version__
 
 from .app import create_app
 from .edge.protocol import Connection

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from bonsai_mlx import __version__
+from bonsai_mlx.version import __version__
 
 from . import errors
 from .compat import connect, ollama, openai, sdapi, sdapi_lists

@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from bonsai_mlx import __version__
 from bonsai_mlx.errors import (
     BonsaiError,
     CheckpointError,
@@ -27,6 +26,7 @@ from bonsai_mlx.errors import (
     PictureError,
     RequestError,
 )
+from bonsai_mlx.version import __version__
 
 from .templating import render
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import httpx2
 from pydantic import Field
 
-from bonsai_mlx import __version__
+from bonsai_mlx.version import __version__
 
 from .hosts import is_loopback
 

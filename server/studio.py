@@ -10,7 +10,7 @@ import time
 from collections import deque
 from typing import Any
 
-from bonsai_mlx import __version__
+from bonsai_mlx.version import __version__
 
 from .checkpoints.models import Models, Ready
 from .edge.request_log import LoggedRequest

@@ -19,7 +19,6 @@ from typing import Any
 
 import mlx.core as mx
 
-from .. import __version__
 from ..errors import BonsaiError
 from ..pipeline import Pipeline
 from ..request import Event, GenerationRequest
@@ -27,6 +26,7 @@ from ..runtime import device
 from ..runtime.footprint import process_bytes_read, process_footprint
 from ..runtime.memory import RunMemory, Sample
 from ..units import byte_size, user_path
+from ..version import __version__
 from .chart import write_chart
 
 PROMPT = "a red fox in the snow, ink wash"

@@ -21,13 +21,13 @@ from typing import Any, Literal
 import psutil
 from huggingface_hub import constants
 
-from .. import __version__
 from ..errors import CheckpointError
 from ..flux2.checkpoint import Checkpoint
 from ..hub import api as hub
 from ..hub.catalog import CATALOG, Entry
 from ..program import command
 from ..runtime import blas
+from ..version import __version__
 from .download import format_bytes
 
 Level = Literal["ok", "warning", "problem"]

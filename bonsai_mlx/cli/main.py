@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import BonsaiError
 from ..hub.catalog import CATALOG, Entry, resolve
 from ..program import command
 from ..units import byte_size, user_path
+from ..version import __version__
 
 PROGRAM = "bonsai-mlx"
 Command = Callable[[argparse.Namespace], int]

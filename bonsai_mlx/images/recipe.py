@@ -10,14 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ..version import __version__
+
 SCHEMA = 1
 APP = "bonsai-mlx"
-
-
-def _app_version() -> str:
-    from .. import __version__  # at call time: the package may still be importing this module
-
-    return __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Recipe:
     shift: float | None = None  # mu, as it was used for this size and number of steps
     truncated: bool | None = None  # True: the model has not read the prompt's end
     app: str = APP
-    app_version: str = field(default_factory=_app_version)
+    app_version: str = __version__
     mlx: str | None = None  # the version of MLX
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase
     peak_memory_bytes: int | None = None

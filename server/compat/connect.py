@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
-from bonsai_mlx import __version__
+from bonsai_mlx.version import __version__
 
 from ..routes.common import StudioDep
 from ..store import timestamp

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response, StreamingResponse
 
-from bonsai_mlx import __version__
+from bonsai_mlx.version import __version__
 
 from ..checkpoints.models import Ready
 from ..errors import ApiError, ErrorDetail

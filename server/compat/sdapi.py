@@ -16,10 +16,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.responses import Response
 
-from bonsai_mlx import __version__
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
+from bonsai_mlx.version import __version__
 
 from ..checkpoints.models import Ready
 from ..errors import ErrorDetail

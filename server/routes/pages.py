@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from bonsai_mlx import __version__
+from bonsai_mlx.version import __version__
 
 from ..openapi import operations
 from ..templating import render

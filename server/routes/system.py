@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from starlette.responses import StreamingResponse
 
-from bonsai_mlx import __version__
+from bonsai_mlx.version import __version__
 
 from ..events import EventHub, Listener
 from ..schemas import Health, Memory, Preferences, PreferencesPatch

@@ -20,12 +20,12 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
-from bonsai_mlx import __version__
 from bonsai_mlx.cli import generate as generate_terminal
 from bonsai_mlx.cli import main as cli
 from bonsai_mlx.cli.generate import ProgressLine
 from bonsai_mlx.images import metadata
 from bonsai_mlx.request import TRUNCATED, Event
+from bonsai_mlx.version import __version__
 
 SMALL = ("--size", "64x64", "--steps", "1")
 CLI = [sys.executable, "-m", "bonsai_mlx.cli.main"]

@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given
 
-from bonsai_mlx import __version__
 from bonsai_mlx.images.recipe import Recipe, parse_json_object
+from bonsai_mlx.version import __version__
 
 from ..recipes import RECIPES, a_recipe
 
