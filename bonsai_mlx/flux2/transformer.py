@@ -85,6 +85,7 @@ class Transformer:
                 joined = mx.concatenate([text, image], axis=1) if joined is None else joined
                 joined = block(joined, modulation.single, rope)
                 self._settle(joined)
+            del block  # before the next is loaded: where blocks are streamed, there is room for one
         if joined is not None:
             image = joined[:, context.shape[1] :]
         return dense(modulation.out(image, self.config.eps), self.proj_out).astype(mx.float32)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
 
@@ -67,6 +69,25 @@ def test_streaming_holds_one_block_at_a_time(tiny_checkpoint: Callable[..., Path
     assert len(held) == 9
     assert max(held) < 0.45 * resident_bytes
     assert mx.get_active_memory() - before < 0.1 * resident_bytes
+
+
+def test_a_streamed_block_is_gone_before_the_next_is_read(
+    tiny_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan counts one."""
+    made: list[weakref.ref[nn.Module]] = []
+    beside = []
+    for kind in (DoubleStreamBlock, SingleStreamBlock):
+
+        def begin(self: nn.Module, *arguments: object, begin: Callable[..., None] = kind.__init__) -> None:
+            beside.append(sum(block() is not None for block in made))
+            begin(self, *arguments)
+            made.append(weakref.ref(self))
+
+        monkeypatch.setattr(kind, "__init__", begin)
+    checkpoint = Checkpoint.open(tiny_checkpoint(transformer={"num_layers": 2, "num_single_layers": 3}))
+    velocity(Transformer(checkpoint, mx.float32, streamed=True), checkpoint)
+    assert beside == [0] * 5
 
 
 def test_the_timestep_matters(checkpoint: Checkpoint) -> None:
