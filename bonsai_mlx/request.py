@@ -5,8 +5,10 @@ Nothing here imports MLX: a web server validates requests and reads events witho
 
 from __future__ import annotations
 
+import operator
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +39,13 @@ class GenerationRequest:
     height: int | None = None
     latents: Any = None  # float array [1, in_channels, height/16, width/16] that replaces the seeded noise
     preview: bool = False  # also decode a small approximate picture after every step
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "steps", "width", "height"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                with suppress(TypeError):  # what is no integer stays as it is, for `validate` to name
+                    object.__setattr__(self, name, operator.index(value))
 
     def resolved(self, *, steps: int, size: tuple[int, int]) -> GenerationRequest:
         """The request with nothing left open, or RequestError for the first field that is out of bounds."""
@@ -74,10 +83,15 @@ class GenerationRequest:
 def _check_integer(name: str, value: object, low: int, high: int) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int):  # NumPy's and others' integers have become int
         raise RequestError(name, f"{value!r} is not a whole number")
     if not low <= value <= high:
         raise RequestError(name, f"{value} is out of range; give a whole number from {low} to {high}")
+
+
+def consecutive_seeds(first: int, count: int) -> Iterator[int]:
+    """`count` seeds from `first` on; after the largest comes 0."""
+    return ((first + offset) % (MAX_SEED + 1) for offset in range(count))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
+import mlx.core as mx
+import numpy as np
 import pytest
 
 from bonsai_mlx.errors import RequestError
@@ -49,7 +51,16 @@ def test_bounds(field: str, low: int, high: int) -> None:
         assert f"from {low} to {high}" in str(error)
 
 
-@pytest.mark.parametrize("value", [1.0, "7", True, [], float("nan")])
+@pytest.mark.parametrize("value", [np.int64(128), np.uint16(128), np.array(128), mx.array(128), 128])
+@pytest.mark.parametrize("field", ["seed", "steps", "width", "height"])
+def test_whole_numbers_of_every_library(field: str, value: Any) -> None:
+    request = GenerationRequest("a fox", **{"steps": 4, field: 64 if field == "steps" else value})
+    resolved = request.resolved(steps=4, size=(512, 512))
+    assert type(getattr(resolved, field)) is int
+    assert getattr(request, field) == (64 if field == "steps" else 128)
+
+
+@pytest.mark.parametrize("value", [1.0, "7", True, [], float("nan"), np.float32(1), np.bool_(True), np.array([1, 2])])
 @pytest.mark.parametrize("field", ["seed", "steps", "width", "height"])
 def test_only_whole_numbers(field: str, value: Any) -> None:
     error = fault(**{field: value})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from ..hub import api as hub
 from ..hub.catalog import lookup
 from ..images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
-from ..request import MAX_SEED, TRUNCATED, Event, GenerationRequest, GenerationResult
+from ..request import TRUNCATED, Event, GenerationRequest, GenerationResult, consecutive_seeds
 from .download import format_bytes
 
 if TYPE_CHECKING:
@@ -71,15 +71,10 @@ def _requests(order: Order) -> list[GenerationRequest]:
     first = GenerationRequest(
         order.prompt, seed=order.seed, steps=order.steps, width=order.width, height=order.height
     ).resolved(steps=4, size=(512, 512))  # only to check what was given, and to choose the seed
-    seeds = range(first.seed or 0, (first.seed or 0) + order.count)
-    if order.seed is None and seeds[-1] > MAX_SEED:
-        seeds = range(MAX_SEED + 1 - order.count, MAX_SEED + 1)
-    requests = [
+    return [
         GenerationRequest(order.prompt, seed=seed, steps=order.steps, width=order.width, height=order.height)
-        for seed in seeds
+        for seed in consecutive_seeds(first.seed or 0, order.count)
     ]
-    requests[-1].validate()
-    return requests
 
 
 def check_output(output: Path | None) -> None:

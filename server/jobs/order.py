@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bonsai_mlx.request import MAX_SEED
+from bonsai_mlx.request import MAX_SEED, consecutive_seeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +28,5 @@ def random_seed() -> int:
 
 def batch(order: Order, count: int) -> Iterable[Order]:
     """The same picture with `count` consecutive seeds; after the largest comes 0."""
-    for offset in range(count):
-        yield replace(order, seed=(order.seed + offset) % (MAX_SEED + 1))
+    for seed in consecutive_seeds(order.seed, count):
+        yield replace(order, seed=seed)
