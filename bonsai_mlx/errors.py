@@ -30,10 +30,6 @@ class RequestError(BonsaiError):
         self.message = message
 
 
-class GenerationCancelled(BonsaiError):
-    """A generation was stopped before its picture was finished."""
-
-
 class OutOfMemory(BonsaiError):
     """The device cannot hold what the next operation needs, or a memory limit is too small for the request."""
 

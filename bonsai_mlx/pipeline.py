@@ -24,7 +24,7 @@ from PIL import Image
 
 from .errors import RequestError
 from .flux2 import preview, scheduler, text_encoder, vae
-from .flux2.checkpoint import TOKENIZER, Checkpoint
+from .flux2.checkpoint import SCHEDULER_CLASS, TOKENIZER, Checkpoint
 from .flux2.plan import CACHED_CONTEXTS, Plan, choose
 from .flux2.text_encoder import EmbeddingCache
 from .flux2.tokenizer import TokenizedPrompt, Tokenizer
@@ -170,7 +170,7 @@ class Pipeline:
             model=self.name,
             repo=self.entry.repo if self.entry else None,
             revision=self.entry.revision if self.entry and self.entry.repo else None,
-            scheduler="FlowMatchEulerDiscreteScheduler",
+            scheduler=SCHEDULER_CLASS,
             shift=round(scheduler.empirical_mu(tokens, result.steps), 6),
             truncated=result.truncated or None,
             app_version=__version__,

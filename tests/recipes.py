@@ -43,6 +43,5 @@ def a_recipe(**changes: Any) -> Recipe:
         "mlx": "0.32.4",
         "timings": {"encode": 0.5, "total": 5.78},
         "peak_memory_bytes": 1_900_000_000,
-        "model_hash": "b21737bdf02690b7d662907781c4dc8b8bf22a2c98b823b1ca3336f48371a84f",
     }
     return Recipe(**fields | changes)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TRANSFORMER, TEXT_ENCODER, VAE = "transformer-packed-mflux", "text_encoder-mlx-4bit", "vae"
 TOKENIZER, SCHEDULER = "tokenizer", "scheduler"
+SCHEDULER_CLASS = "FlowMatchEulerDiscreteScheduler"  # of diffusers
 _WEIGHTS = {
     TRANSFORMER: "diffusion_pytorch_model.safetensors",
     TEXT_ENCODER: "model.safetensors",
@@ -50,7 +51,6 @@ class Checkpoint:
     transformer: TransformerConfig
     text_encoder: TextEncoderConfig
     vae: VaeConfig
-    scheduler: Mapping[str, Any]
     prompt_layers: tuple[int, ...]  # hidden states that make the prompt embeddings; 0 is the token embedding
     max_sequence_length: int  # tokens; a prompt is always padded to this many
     recommended_steps: int
@@ -213,13 +213,13 @@ class _Reader:
             transformer=self._transformer(folders[TRANSFORMER]),
             text_encoder=self._text_encoder(folders[TEXT_ENCODER]),
             vae=self._config(folders[VAE] / "config.json", VaeConfig.from_json),
-            scheduler=self._json(folders[SCHEDULER] / "scheduler_config.json"),
             prompt_layers=recommended.prompt_layers,
             max_sequence_length=recommended.max_sequence_length,
             recommended_steps=recommended.steps,
             recommended_size=recommended.size,
             folders=folders,
         )
+        self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json")
         self._check_agreement(checkpoint)
         for component in _WEIGHTS:
             verify_weights(checkpoint.weights_file(component), checkpoint.expected(component), self.repair)
@@ -269,6 +269,12 @@ class _Reader:
             raise CheckpointError(f"{path}: the text encoder must be quantised to 4 bits, not {packing!r}")
         config = self._config(path, TextEncoderConfig.from_json)
         return replace(config, bits=int(packing["bits"]), group_size=int(packing["group_size"]))
+
+    def _check_scheduler(self, path: Path) -> None:
+        """There is one schedule here, see `scheduler`; a model that was made for another would draw badly."""
+        named = self._json(path).get("_class_name")
+        if named != SCHEDULER_CLASS:
+            raise CheckpointError(f"{path}: names {named!r}, not {SCHEDULER_CLASS}; {self.repair}")
 
     def _check_agreement(self, checkpoint: Checkpoint) -> None:
         """The parts must fit together, or shapes would clash deep inside a run."""

@@ -82,11 +82,6 @@ def choose(
     )
 
 
-def predict(checkpoint: Checkpoint, width: int, height: int, limit_bytes: int | None = None) -> Plan:
-    """`choose` for a GPU with bfloat16 activations: what a Mac will need."""
-    return choose(checkpoint, width, height, limit_bytes=limit_bytes)
-
-
 def levels(
     checkpoint: Checkpoint, width: int, height: int, device: str, item: int, *, fits_preview: bool = False
 ) -> Iterator[Plan]:

@@ -87,11 +87,6 @@ class Entry:
         return self.embedded_folder is not None
 
     @property
-    def pinned(self) -> bool:
-        """True if the revision is a commit, so that its content can never change."""
-        return is_commit(self.revision)
-
-    @property
     def bytes_total(self) -> int:
         """Bytes of the files known in advance: what a download is going to take, within a few MB."""
         return sum(file.size for file in self.files)

@@ -43,7 +43,6 @@ def format_infotext(recipe: Recipe) -> str:
         "CFG scale": 1,
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}",
-        "Model hash": recipe.model_hash[:10] if recipe.model_hash else None,
         "Model": recipe.model_title,
         "Version": f"bonsai-{recipe.app_version}",
     }

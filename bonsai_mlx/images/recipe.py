@@ -40,7 +40,6 @@ class Recipe:
     mlx: str | None = None  # the version of MLX
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase
     peak_memory_bytes: int | None = None
-    model_hash: str | None = None  # sha256 of the transformer's weights, hexadecimal
     schema: int = SCHEMA
 
     @property

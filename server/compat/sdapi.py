@@ -175,7 +175,7 @@ def info(pictures: list[Picture], body: Txt2Img, ready: Ready, asked: Asked) -> 
         "restore_faces": False,
         "face_restoration_model": None,
         "sd_model_name": public_name(ready.name),
-        "sd_model_hash": _model_hash(pictures[0]),
+        "sd_model_hash": None,
         "sd_vae_name": None,
         "sd_vae_hash": None,
         "seed_resize_from_w": -1,
@@ -195,10 +195,6 @@ def info(pictures: list[Picture], body: Txt2Img, ready: Ready, asked: Asked) -> 
 
 def _infotext(made: Picture) -> str:
     return format_infotext(Recipe.from_json(json.dumps(made.image.recipe)))
-
-
-def _model_hash(made: Picture) -> str | None:
-    return str(made.image.recipe.get("model_hash", ""))[:10] or None
 
 
 def _job_timestamp(job: Job) -> str:

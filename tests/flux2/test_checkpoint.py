@@ -105,6 +105,14 @@ def test_no_such_folder(tmp_path: Path) -> None:
     assert REPAIR in message
 
 
+def test_a_model_made_for_another_schedule_is_refused(folder: Path) -> None:
+    path = folder / "scheduler/scheduler_config.json"
+    path.write_text(path.read_text().replace("FlowMatchEulerDiscreteScheduler", "DDIMScheduler"))
+    message = refused(folder)
+    assert f"{path}: names 'DDIMScheduler', not FlowMatchEulerDiscreteScheduler" in message
+    assert REPAIR in message
+
+
 @pytest.mark.parametrize(
     "path",
     [

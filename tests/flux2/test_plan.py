@@ -32,7 +32,6 @@ def full_size(bits: int) -> Checkpoint:
         transformer=transformer,
         text_encoder=encoder,
         vae=VaeConfig((128, 256, 512, 512), 2, 32, 32),
-        scheduler={},
         prompt_layers=(9, 18, 27),
         max_sequence_length=512,
         recommended_steps=4,
@@ -46,12 +45,12 @@ def full_size(bits: int) -> Checkpoint:
     [(2, 512, 1.5), (2, 1024, 2.0), (1, 512, 1.05), (1, 1024, 1.6)],
 )
 def test_the_4b_model_stays_within_its_budget_on_a_gpu(bits, side, most_gb):
-    assert plan.predict(full_size(bits), side, side).peak_bytes <= most_gb * 1e9
+    assert plan.choose(full_size(bits), side, side).peak_bytes <= most_gb * 1e9
 
 
 @pytest.mark.parametrize(("bits", "most_gb"), [(2, 1.06), (1, 0.60)])
 def test_the_4b_model_between_pictures(bits, most_gb):
-    assert plan.predict(full_size(bits), 512, 512).resident_bytes <= most_gb * 1e9
+    assert plan.choose(full_size(bits), 512, 512).resident_bytes <= most_gb * 1e9
 
 
 @pytest.mark.parametrize(("side", "most_gb"), [(512, 0.6), (1024, 1.0)])
@@ -66,9 +65,12 @@ def test_the_smallest_limit_of_the_4b_model(bits, side, most_gb, backend, item_b
 def test_an_impossible_limit_is_refused_with_the_smallest_that_can_be_met():
     checkpoint = full_size(2)
     with pytest.raises(OutOfMemory, match=r"the smallest that can be met is [0-9.]+ GB") as refusal:
-        plan.predict(checkpoint, 1024, 1024, 10**8)
+        plan.choose(checkpoint, 1024, 1024, limit_bytes=10**8)
     smallest = float(re.findall(r"([0-9.]+) GB", str(refusal.value))[-1])
-    assert plan.predict(checkpoint, 1024, 1024, int((smallest + 0.005) * 1e9)).peak_bytes <= (smallest + 0.005) * 1e9
+    assert (
+        plan.choose(checkpoint, 1024, 1024, limit_bytes=int((smallest + 0.005) * 1e9)).peak_bytes
+        <= (smallest + 0.005) * 1e9
+    )
 
 
 def test_a_limit_chooses_the_fastest_plan_that_fits():

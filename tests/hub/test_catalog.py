@@ -7,7 +7,7 @@ import pytest
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub.catalog import CATALOG, is_needed, lookup, missing_files, resolve
+from bonsai_mlx.hub.catalog import CATALOG, is_commit, is_needed, lookup, missing_files, resolve
 
 from ..fake_hub import blob_id
 
@@ -75,9 +75,9 @@ def test_the_sizes_are_the_published_ones() -> None:
 
 def test_a_commit_pins_every_file_and_a_branch_only_the_shared_weights() -> None:
     ternary, binary = (lookup(name) for name in ("ternary", "binary"))
-    assert ternary.pinned
+    assert is_commit(ternary.revision)
     assert all(file.digest for file in ternary.files)
-    assert not binary.pinned
+    assert not is_commit(binary.revision)
     held = {file for file in binary.files if file.digest}
     assert held == {file for file in ternary.files if len(file.digest) == 64 and "transformer" not in file.path}
 
