@@ -10,8 +10,10 @@
         print(event.phase, event.step, "of", event.steps)  # stop iterating to cancel
     pipe.unload()
 
-Importing this package is cheap: MLX is loaded with the first name that needs it, so that a web server can use the
-catalog, the metadata and the requests without a tensor library in its process.
+Importing this package is cheap and changes nothing in the process: MLX is loaded with the first name that needs it, so
+that a web server can use the catalog, the metadata and the requests without a tensor library. `Pipeline` settles the
+process for MLX when it is taken from here; a program that imports MLX or modules of this package before that calls
+`bonsai_mlx.prepare()` first.
 """
 
 from __future__ import annotations
@@ -19,22 +21,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .request import Event, GenerationRequest, GenerationResult
-from .runtime import winograd
-from .runtime.blas import preload_fast_blas
+from .runtime.environment import prepare
 from .version import __version__
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
 
-__all__ = ["Event", "GenerationRequest", "GenerationResult", "Pipeline", "__version__"]
-
-# Before anything can import mlx.core, whichever module of this package is imported first.
-preload_fast_blas()
-winograd.avoid()
+__all__ = ["Event", "GenerationRequest", "GenerationResult", "Pipeline", "__version__", "prepare"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "Pipeline":
+        prepare()  # asking for the engine is no mere import
         from .pipeline import Pipeline
 
         return Pipeline

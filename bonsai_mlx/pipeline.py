@@ -34,6 +34,7 @@ from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe
 from .request import Event, GenerationRequest, GenerationResult, Phase
 from .runtime import device
+from .runtime.environment import prepare
 from .runtime.memory import RunMemory
 from .version import __version__
 
@@ -52,6 +53,7 @@ class Pipeline:
         dtype: mx.Dtype | None = None,
     ) -> None:
         """`dtype` is that of the activations; the device's own by default."""
+        prepare()  # late where MLX is there already, which is then said
         self.checkpoint = checkpoint
         self.name = name or checkpoint.root.name
         self.entry = entry

@@ -9,6 +9,7 @@ import sys
 
 _CODE = """
 import bonsai_mlx, time
+bonsai_mlx.prepare()
 import mlx.core as mx
 a, b = mx.random.normal((1536, 3072)), mx.random.normal((3072, 3072))
 mx.eval(a, b)

@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import bonsai_mlx  # noqa: F401  before mlx: it loads the fast BLAS
+from bonsai_mlx import prepare
 
 CONTENDERS = ("bonsai-mlx", "diffusers-float32", "diffusers-bfloat16")
 
 
 def main() -> int:
     """Run every contender in turn and print seconds per step and ratios."""
+    prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--size", type=int, default=512, help="pixels a side (%(default)s)")

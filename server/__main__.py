@@ -27,6 +27,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from bonsai_mlx import prepare
 from bonsai_mlx.fileio import NotARegularFileError
 from bonsai_mlx.version import __version__
 
@@ -235,6 +236,7 @@ def reindex(settings: Settings) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    prepare()  # predictions of memory count the threads of the BLAS that the engine will have
     options = vars(build_parser().parse_args(arguments))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every malformed request

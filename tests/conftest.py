@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, settings
 import bonsai_mlx
 from bonsai_mlx.flux2.synthesis import make_checkpoint
 
+bonsai_mlx.prepare()  # before a test imports MLX
+
 VARIANTS = ("ternary", "binary")
 
 # A shared or busy machine is slow now and then, which says nothing about the code; time is measured where it matters.

@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import BonsaiError
 from ..hub.catalog import CATALOG, Entry, resolve
 from ..program import command
+from ..runtime.environment import prepare
 from ..units import byte_size, user_path
 from ..version import __version__
 
@@ -26,6 +27,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. No error that a person can cause ends in a traceback."""
+    prepare()
     words = list(sys.argv[1:] if argv is None else argv)
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -273,7 +273,9 @@ def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtyp
 
     embedder = "time_guidance_embed.timestep_embedder"
     x = _sinusoids(timesteps, config.timestep_guidance_channels)
-    x = nn.silu(linear(f"{embedder}.linear_2", nn.silu(linear(f"{embedder}.linear_1", x))))
+    hidden = linear(f"{embedder}.linear_1", x)
+    x = linear(f"{embedder}.linear_2", hidden * mx.sigmoid(hidden))
+    x = x * mx.sigmoid(x)
     image = linear("double_stream_modulation_img.linear", x)
     text = linear("double_stream_modulation_txt.linear", x)
     single = linear("single_stream_modulation.linear", x)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
 
 from ..runtime import device
@@ -24,7 +23,7 @@ View = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 def silu(x: mx.array) -> mx.array:
     """x * sigmoid(x). May use up `x`, which must be the caller's own: a fresh result that nothing else refers to."""
     if not _by_numpy(x):
-        return nn.silu(x)
+        return _silu(x)
     values = _view(x)
     _divide_by_one_plus_exp(values, values)
     return x
@@ -52,7 +51,12 @@ def softmax(scores: mx.array) -> mx.array:
 
 @device.compiled
 def _gated(gate: mx.array, value: mx.array) -> mx.array:
-    return nn.silu(gate) * value
+    return _silu(gate) * value
+
+
+def _silu(x: mx.array) -> mx.array:
+    """As `mlx.nn.silu`, which MLX compiles on every device, see `device.compiled`."""
+    return x * mx.sigmoid(x)
 
 
 def _by_numpy(x: mx.array) -> bool:

@@ -2,7 +2,7 @@
 
 MLX's Linux wheel links a reference BLAS (about 4 GFLOP/s in float32). A library with plain `cblas_*` names that is
 loaded globally BEFORE `mlx.core` takes its place (measured 480 GFLOP/s on two cores); loaded after, it does nothing.
-So the package's `__init__` calls `preload_fast_blas()` first of all. macOS uses Accelerate and needs none of this.
+So `environment.prepare` does it first of all. macOS uses Accelerate and needs none of this.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _preload() -> BlasStatus:
     if choice.lower() == "none":
         return BlasStatus(library=None, remedy="BONSAI_BLAS=none asks for MLX's own slow BLAS; unset it")
     if "mlx.core" in sys.modules:
-        remedy = "mlx was imported before bonsai_mlx; import bonsai_mlx first"
+        remedy = "mlx was imported first; take Pipeline from bonsai_mlx, or call bonsai_mlx.prepare(), before that"
         if _candidates():  # without one there is nothing to lose, on a GPU for instance
             warnings.warn(f"MLX computes slowly on this CPU: {remedy}", RuntimeWarning, stacklevel=4)
         return BlasStatus(library=None, remedy=remedy)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from importlib.metadata import version
 from typing import Any, Literal, TypeVar, cast
 
@@ -100,14 +100,18 @@ def has_vector_exp() -> bool:
 
 
 def compiled(function: F) -> F:
-    """`mx.compile`, which does nothing on a CPU (see below)."""
-    return cast(F, mx.compile(function))
+    """`mx.compile` on a GPU; the function itself on a CPU.
 
+    MLX compiles CPU graphs with the C++ compiler of the machine, at run time: seconds where there is one, an error
+    where there is none.
+    """
+    fused = mx.compile(function)
 
-if backend() == "cpu":
-    # MLX compiles CPU graphs with the C++ compiler of the machine, at run time: seconds where there is one, an error
-    # where there is none.
-    mx.disable_compile()
+    @wraps(function)
+    def call(*arrays: mx.array) -> Any:
+        return (function if backend() == "cpu" else fused)(*arrays)
+
+    return cast(F, call)
 
 
 def release_cache() -> None:

@@ -31,6 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
+from bonsai_mlx import prepare
 from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, OutOfMemory, RequestError
 from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
 
@@ -81,6 +82,7 @@ class _MlxBackend:
 
 def mlx_backend() -> EngineBackend:
     """The real engine; imports MLX."""
+    prepare()
     importlib.import_module("bonsai_mlx.pipeline")
     return _MlxBackend()
 

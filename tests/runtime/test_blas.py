@@ -19,9 +19,13 @@ STATUS = (
     "import json; from bonsai_mlx.runtime import blas; "
     "s = blas.preload_fast_blas(); print(json.dumps([s.library, s.remedy]))"
 )
+LOADED = (  # by now, without loading anything
+    "import json; from bonsai_mlx.runtime import blas; s = blas._status; print(json.dumps([s.library, s.remedy]))"
+)
 # Whether a product of MLX is, bit for bit, what the library itself gives: another one adds up in another order.
 COMPUTED_BY = """
-import bonsai_mlx.pipeline, ctypes, json, sys
+import ctypes, json
+from bonsai_mlx import Pipeline
 import mlx.core as mx, numpy as np
 a, b = (np.random.default_rng(seed).standard_normal(shape, dtype=np.float32) for seed, shape in enumerate(SHAPES))
 expected = np.empty((a.shape[0], b.shape[1]), dtype=np.float32)
@@ -42,16 +46,25 @@ def python(code: str, **environment: str) -> Any:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=inherited | environment
     )
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 needs_library = pytest.mark.skipif(not blas._candidates(), reason="no fast BLAS is installed")
 
 
 @needs_library
-@pytest.mark.parametrize("module", ["bonsai_mlx", "bonsai_mlx.nn.linear", "bonsai_mlx.pipeline", "bonsai_mlx.cli.main"])
-def test_it_is_in_force_however_the_package_is_imported(module: str) -> None:
-    library, remedy = python(f"import {module}; {STATUS}")
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from bonsai_mlx import Pipeline",
+        "import bonsai_mlx; bonsai_mlx.Pipeline",
+        "import bonsai_mlx; bonsai_mlx.prepare()",
+        "from bonsai_mlx.cli.main import main; main(['models', '--json'])",
+        "from server.engine.child import mlx_backend; mlx_backend()",
+    ],
+)
+def test_it_is_in_force_however_the_engine_is_reached(first: str) -> None:
+    library, remedy = python(f"{first}; {LOADED}")
     assert library
     assert remedy == ""
 
@@ -67,7 +80,21 @@ def test_products_are_computed_by_it(choice: str, by_the_library: bool) -> None:
 def test_a_late_import_is_noticed() -> None:
     library, remedy = python(f"import mlx.core; {STATUS}")
     assert library is None
-    assert "import bonsai_mlx first" in remedy
+    assert "call bonsai_mlx.prepare(), before that" in remedy
+
+
+@needs_library
+def test_a_pipeline_that_comes_too_late_says_so() -> None:
+    code = """
+import json, warnings
+import bonsai_mlx.pipeline
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    bonsai_mlx.Pipeline.from_pretrained("seedling")
+print(json.dumps([str(warning.message) for warning in told]))
+"""
+    [warning] = python(code)
+    assert "call bonsai_mlx.prepare(), before that" in warning
 
 
 def test_it_can_be_switched_off() -> None:
@@ -101,7 +128,8 @@ def test_macos_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threads_are_limited_for_a_while_even_if_something_fails() -> None:
     code = """
 import json
-from bonsai_mlx import blas
+from bonsai_mlx.runtime import blas
+blas.preload_fast_blas()
 seen = [blas.threads()]
 try:
     with blas.single_threaded():

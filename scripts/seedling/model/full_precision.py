@@ -13,7 +13,6 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-import bonsai_mlx  # noqa: F401  before MLX: it brings the fast BLAS
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.transformer import DoubleStreamBlock, SingleStreamBlock, Transformer
 from bonsai_mlx.nn.linear import dense
