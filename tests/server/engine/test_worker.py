@@ -397,7 +397,7 @@ def test_starts_are_delayed_after_losses_in_a_row(
     with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
-        monkeypatch.setattr("server.worker._BACKOFF_S", (0.0, 0.0, 0.0, 600.0))
+        monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 0.0, 0.0, 600.0))
         for _ in range(3):
             with pytest.raises(WorkerLostError):
                 await collect(worker, command(tmp_path, "abort"))
@@ -407,7 +407,7 @@ def test_starts_are_delayed_after_losses_in_a_row(
         assert worker.pid is None  # it is not even started
         worker.cancel(JOB)
         assert (await drawing)[-1]["event"] == "cancelled"
-        monkeypatch.setattr("server.worker._BACKOFF_S", (0.0,))
+        monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0,))
         assert (await collect(worker, command(tmp_path) | {"job": "another"}))[-1]["event"] == "done"
         await worker.stop()
         monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 600.0))
