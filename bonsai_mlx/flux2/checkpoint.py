@@ -8,6 +8,7 @@ before MLX sees a file, because MLX's own reader accepts shapes and offsets that
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from ..errors import CheckpointError
+from ..fileio import open_regular, read_bounded
 from ..program import command
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 from ..units import user_path
@@ -38,7 +40,9 @@ _WEIGHTS = {
 # Formats that can run code when they are read, or that no check here covers.
 _REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz", ".gguf"}
 _VARIANTS = {1: "binary", 2: "ternary"}
-_MAX_JSON_BYTES = 32 << 20
+# A server reads these beside everything else, so what is no such file must not be parsed: the published ones have 5 KB
+# and less, and headers 0.2 MB.
+_MAX_JSON_BYTES, _MAX_HEADER_BYTES = 64 << 10, 1 << 20
 _MAX_SIDE = 2**31 - 1  # MLX keeps sides in 32 bits and would cut longer ones off without a word
 C = TypeVar("C")
 
@@ -148,10 +152,10 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
     Refuses what the format forbids and the safetensors library lets pass: a name that occurs twice (it keeps the last,
     and MLX promises nothing), other space than the padding, metadata of another kind.
     """
-    with path.open("rb") as file:
+    with open_regular(path, follow_symlinks=True) as file:
         length = file.read(8)
         size = struct.unpack("<Q", length)[0] if len(length) == 8 else 0
-        if not 2 <= size <= min(_MAX_JSON_BYTES, path.stat().st_size):
+        if not 2 <= size <= min(_MAX_HEADER_BYTES, os.fstat(file.fileno()).st_size):
             raise ValueError("the header's length is impossible")
         text = file.read(size)
     if not (text.startswith(b"{") and text.rstrip(b" ").endswith(b"}")):
@@ -320,12 +324,12 @@ class _Reader:
 
     def _json(self, path: Path) -> dict[str, Any]:
         try:
-            if path.stat().st_size > _MAX_JSON_BYTES:
-                raise ValueError("it is too large")
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(read_bounded(path, _MAX_JSON_BYTES, follow_symlinks=True))
         except FileNotFoundError:
             raise CheckpointError(f"{path}: the file is missing; {self.repair}") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            raise CheckpointError(f"{path}: {error.strerror or error}; {self.repair}") from error
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: not readable as JSON ({error}); {self.repair}") from error
         if not isinstance(value, dict):
             raise CheckpointError(f"{path}: a JSON object is expected; {self.repair}")

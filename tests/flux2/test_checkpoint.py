@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -219,6 +220,67 @@ def test_files_that_can_carry_code_are_refused(folder: Path, component: str, nam
     message = refused(folder)
     assert str(folder / component / name) in message
     assert "delete it" in message
+
+
+def test_code_beside_the_components_is_never_opened(folder: Path) -> None:
+    """Other programs keep examples there; what a component's folder holds is another matter."""
+    (folder / "evil.py").symlink_to("/dev/zero")
+    os.mkfifo(folder / "evil.bin")
+    assert Checkpoint.open(folder).root == folder
+
+
+JSON_FILES = (
+    "model_index.json",
+    f"{TRANSFORMER}/config.json",
+    f"{TRANSFORMER}/quantization_config.json",
+    f"{TEXT_ENCODER}/config.json",
+    f"{VAE}/config.json",
+    "scheduler/scheduler_config.json",
+)
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _large(path: Path) -> None:
+    path.write_text('{"a":[' + "0," * 500_000 + "0]}")
+
+
+def _holes(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(10**12)
+
+
+@pytest.mark.parametrize("path", [*JSON_FILES, *(f"{component}/{name}" for component, name in WEIGHTS.items())])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (_pipe, "it is a pipe, not a file"),
+        (_endless, "it is a device, not a file"),
+        (_large, "larger than the 65,536 bytes|header's length is impossible"),
+        (_holes, "larger than the 65,536 bytes|header's length is impossible"),
+    ],
+)
+def test_what_is_no_file_of_its_kind_is_not_read(
+    folder: Path, path: str, make: Callable[[Path], None], reason: str
+) -> None:
+    (folder / path).unlink()
+    make(folder / path)
+    message = refused(folder)
+    assert str(folder / path) in message
+    assert re.search(reason, message)
+
+
+def test_a_header_has_a_bound(folder: Path) -> None:
+    path = folder / VAE / WEIGHTS[VAE]
+    header, data = header_of(path)
+    write_header(path, json.dumps(header) + " " * (1 << 20), data)
+    assert "header's length is impossible" in refused(folder)
 
 
 def test_a_tensor_named_twice_is_refused(folder: Path) -> None:
