@@ -2,7 +2,7 @@
 
 Owns the chat template and the padding: one user turn, the generation prompt, no thinking, always `max_length`
 positions. Knows nothing of MLX, and nothing of `transformers` either, whose import costs seconds; the ids are the same
-(tests/flux2/test_tokenizer.py compares them).
+(tests/test_tokenizer.py compares them).
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import tokenizers
-from jinja2 import Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..errors import CheckpointError, RequestError
+from ..fileio import read_bounded
+from .chat_template import ChatTemplate
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
+# Several times what the published checkpoints have: 11 MB, 5 KB and 4 KB.
+_MAX_BYTES = {TOKENIZER_FILE: 64 << 20, CONFIG_FILE: 256 << 10, TEMPLATE_FILE: 64 << 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,12 @@ class Tokenizer:
     def __init__(
         self,
         backend: tokenizers.Tokenizer,
-        template: Template,
-        template_file: Path,
+        template: ChatTemplate,
         special_tokens: Mapping[str, str],
         pad_id: int,
     ) -> None:
         self._backend = backend
         self._template = template
-        self._template_file = template_file  # for messages
         self._special_tokens = special_tokens
         self.pad_id = pad_id
 
@@ -63,13 +63,11 @@ class Tokenizer:
             raise CheckpointError(
                 f"{folder / TOKENIZER_FILE} lacks {special_tokens['pad_token']!r} to pad with; {_REPAIR}"
             )
-        template_file, text = _read_template(folder, config)
-        template = _compile_template(text, template_file)
-        return cls(backend, template, template_file, special_tokens, pad_id)
+        return cls(backend, _read_template(folder, config), special_tokens, pad_id)
 
     def encode_prompt(self, prompt: str, max_length: int) -> TokenizedPrompt:
         """`prompt` as one user turn: exactly `max_length` ids, cut off or padded on the right."""
-        text = self._chat(prompt)
+        text = self._template.render(prompt, self._special_tokens)
         self._backend.enable_truncation(max_length)
         self._backend.enable_padding(
             length=max_length, pad_id=self.pad_id, pad_token=self._special_tokens["pad_token"], direction="right"
@@ -79,17 +77,6 @@ class Tokenizer:
         except (TypeError, UnicodeEncodeError) as error:  # the library takes no half of a surrogate pair
             raise RequestError("prompt", "contains a broken character (half of a surrogate pair)") from error
         return TokenizedPrompt(encoding.ids, sum(encoding.attention_mask), bool(encoding.overflowing))
-
-    def _chat(self, prompt: str) -> str:
-        try:
-            return self._template.render(
-                messages=[{"role": "user", "content": prompt}],
-                add_generation_prompt=True,
-                enable_thinking=False,
-                **self._special_tokens,
-            )
-        except Exception as error:  # a template is foreign code: it can raise anything
-            raise CheckpointError(f"{self._template_file}: the chat template fails ({error}); {_REPAIR}") from error
 
 
 _REPAIR = "download the checkpoint again"
@@ -113,23 +100,25 @@ def _read_backend(path: Path) -> tokenizers.Tokenizer:
         raise CheckpointError(f"{path} is not a tokenizer ({error}); {_REPAIR}") from error
 
 
-def _read_template(folder: Path, config: Mapping[str, Any]) -> tuple[Path, str]:
-    """The file the chat template comes from, and the template: its own file, else the entry in the config."""
+def _read_template(folder: Path, config: Mapping[str, Any]) -> ChatTemplate:
+    """From the template's own file, else from the entry in the config."""
     path = folder / TEMPLATE_FILE
-    if path.is_file():
-        return path, _read_text(path)
+    if path.exists():
+        return ChatTemplate(_read_text(path), path)
     template = config.get("chat_template")
     if isinstance(template, str):
-        return folder / CONFIG_FILE, template
+        return ChatTemplate(template, folder / CONFIG_FILE)
     raise CheckpointError(f"{path} is missing and {folder / CONFIG_FILE} has no chat_template; {_REPAIR}")
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bounded(path, _MAX_BYTES[path.name], follow_symlinks=True).decode()
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing; {_REPAIR}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error}); {_REPAIR}") from error
+    except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} cannot be read ({error}); {_REPAIR}") from error
 
 
@@ -141,24 +130,3 @@ def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
         if name.endswith("_token") and isinstance(content, str):
             tokens[name] = content
     return tokens
-
-
-def _compile_template(text: str, path: Path) -> Template:
-    """A template is code from a download, so it runs in a sandbox; options and helpers are those of `transformers`."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = _to_json  # Jinja's own escapes HTML
-    environment.globals["raise_exception"] = _raise_template_error
-    try:
-        return environment.from_string(text)
-    except TemplateError as error:
-        raise CheckpointError(f"{path}: the chat template is damaged ({error}); {_REPAIR}") from error
-
-
-def _to_json(value: object, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _raise_template_error(message: str) -> NoReturn:
-    raise TemplateError(message)

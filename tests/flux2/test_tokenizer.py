@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bonsai_mlx.errors import CheckpointError, RequestError
+from bonsai_mlx.flux2 import chat_template
 from bonsai_mlx.flux2.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -102,8 +103,9 @@ def reference_ids(tokenizer: Any, prompt: str, max_length: int) -> tuple[list[in
 
 @pytest.mark.parity
 @pytest.mark.parametrize("max_length", [512, 64])
-def test_qwen3_ids_equal_transformers(qwen3_folder: Path, max_length: int) -> None:
+def test_qwen3_ids_equal_transformers(qwen3_folder: Path, max_length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     transformers = pytest.importorskip("transformers")
+    monkeypatch.setattr(chat_template, "_is_known", lambda text: True)  # no child for each of the prompts
     reference, ours = transformers.AutoTokenizer.from_pretrained(qwen3_folder), Tokenizer.from_folder(qwen3_folder)
     prompts = varied_prompts()
     assert len(prompts) == 200
@@ -216,6 +218,24 @@ def test_missing_and_damaged_files_are_named(folder: Path, name: str) -> None:
             Tokenizer.from_folder(folder)
     path.unlink()
     with pytest.raises(CheckpointError, match=f"/{name} is missing"):
+        Tokenizer.from_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
+def test_what_is_no_file_of_its_kind_is_not_read(folder: Path, name: str) -> None:
+    path = folder / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match=f"/{name} .*it is a pipe"):
+        Tokenizer.from_folder(folder)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(CheckpointError, match=f"/{name} .*it is a device"):
+        Tokenizer.from_folder(folder)
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(CheckpointError, match=f"/{name} .*it is larger than"):
         Tokenizer.from_folder(folder)
 
 
