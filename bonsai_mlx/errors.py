@@ -4,9 +4,17 @@ Each message says what is wrong, which file or field it is about, and what to do
 can show it as it is.
 """
 
+from .printable import printable
+
 
 class BonsaiError(Exception):
-    """Base of every error a caller is expected to show to a person."""
+    """Base of every error a caller is expected to show to a person.
+
+    Its text may quote files and servers, so it is one line without anything that a terminal would obey.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class CheckpointError(BonsaiError):

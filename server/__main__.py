@@ -29,6 +29,7 @@ from pydantic import ValidationError
 
 from bonsai_mlx import prepare
 from bonsai_mlx.fileio import NotARegularFileError
+from bonsai_mlx.printable import log_to_stderr, printable
 from bonsai_mlx.version import __version__
 
 from .app import create_app
@@ -76,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _refuse(message: str) -> NoReturn:
-    print(f"bonsai: {message}", file=sys.stderr)  # noqa: T201
+    print(f"bonsai: {printable(message)}", file=sys.stderr)  # noqa: T201
     sys.exit(2)
 
 
@@ -211,7 +212,7 @@ def serve(settings: Settings) -> None:
     listener = listen(settings.host, settings.port)
     app = create_app(settings)
     address = address_of(settings, listener.getsockname()[1])
-    print(f"Bonsai is ready: {address}  (images: {settings.output})", flush=True)  # noqa: T201
+    print(f"Bonsai is ready: {address}  (images: {printable(settings.output)})", flush=True)  # noqa: T201
     if settings.browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, after the shutdown that it caused
@@ -232,13 +233,13 @@ def reindex(settings: Settings) -> None:
     decoder.close()
     store.close()
     os.close(lock)
-    print(f"{count} images are in the index of {settings.output}")  # noqa: T201
+    print(f"{count} images are in the index of {printable(settings.output)}")  # noqa: T201
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     prepare()  # predictions of memory count the threads of the BLAS that the engine will have
     options = vars(build_parser().parse_args(arguments))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    log_to_stderr(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every malformed request
     logging.getLogger("bonsai.access").setLevel(
         logging.WARNING if not os.environ.get("BONSAI_ACCESS_LOG") else logging.INFO

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import httpx2
 from pydantic import Field
 
+from bonsai_mlx.printable import log_to_stderr
 from bonsai_mlx.version import __version__
 
 from .hosts import is_loopback
@@ -218,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help=f"a running Bonsai server (default: BONSAI_URL, else {DEFAULT_URL}); without one it draws by itself",
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    log_to_stderr(logging.WARNING)
     build(options.url, os.environ.get("BONSAI_TOKEN") or None).run()
 
 

@@ -25,6 +25,7 @@ from ..errors import CheckpointError
 from ..flux2.checkpoint import Checkpoint
 from ..hub import api as hub
 from ..hub.catalog import CATALOG, Entry
+from ..printable import printable
 from ..program import command
 from ..runtime import blas
 from ..version import __version__
@@ -56,7 +57,7 @@ def doctor_command(*, as_json: bool = False) -> int:
         rows = [asdict(check) for check in checks]
         _write(json.dumps({"ready": is_ready(checks), "verdict": verdict(checks), "checks": rows}, indent=2))
     else:
-        _write(f"\n{verdict(checks)}")
+        _write(f"\n{printable(verdict(checks))}")
     return 0 if is_ready(checks) else 1
 
 
@@ -239,8 +240,8 @@ def _opened(name: str, entry: Entry, folder: Path, size: str) -> Check:
 
 def _line(check: Check) -> str:
     mark = {"ok": "  ok  ", "warning": " warn ", "problem": " FAIL "}[check.level]
-    remedy = f"\n       {check.remedy}" if check.remedy else ""
-    return f"{mark} {check.name}: {check.detail}{remedy}"
+    remedy = f"\n       {printable(check.remedy)}" if check.remedy else ""
+    return f"{mark} {check.name}: {printable(check.detail)}{remedy}"
 
 
 def _write(text: str) -> None:

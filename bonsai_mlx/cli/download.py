@@ -20,6 +20,7 @@ from ..errors import BonsaiError, CheckpointError
 from ..hub import api as hub
 from ..hub.catalog import Entry, resolve
 from ..hub.progress import DownloadProgress
+from ..printable import printable
 from ..program import command
 
 BOTH = ("ternary", "binary")
@@ -54,7 +55,7 @@ def progress_line(title: str, progress: DownloadProgress) -> str:
         f"{format_bytes(progress.bytes_done)} of {format_bytes(progress.bytes_total)}",
         f"{format_bytes(progress.speed_bytes_s)}/s" if progress.speed_bytes_s else "",
         f"{left} left" if (left := format_duration(progress.eta_s)) and not progress.done else "",
-        f"{progress.activity} {progress.file}".strip(),
+        f"{progress.activity} {printable(progress.file)}".strip(),
     ]
     return "  ".join(part for part in parts if part)
 
@@ -140,16 +141,17 @@ def _ready_words(entry: Entry, place: Path | None, revision: str | None) -> str:
     The name means the cache, and there the catalog's own revision if the cache has that too.
     """
     path = hub.status(entry, place, revision).path
-    words = f"{entry.title} is ready: {path}\n"
+    words = f"{printable(entry.title)} is ready: {printable(path)}\n"
     if path is None or entry.embedded:
         return words
-    use = f"{command()} generate --model {shlex.quote(str(path.absolute()))} PROMPT\n"
+    use = f"{command()} generate --model {printable(shlex.quote(str(path.absolute())))} PROMPT\n"
     if place:
         return f"{words}Use it with: {use}"
     named = hub.status(entry).path
     if revision is None or path == named:
         return words
-    return f"{words}The name {entry.name} goes on standing for {named}; use this revision with: {use}"
+    name, standing = printable(entry.name), printable(named)
+    return f"{words}The name {name} goes on standing for {standing}; use this revision with: {use}"
 
 
 def _fail(error: BonsaiError, status: int, *, as_json: bool) -> int:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from ..hub import api as hub
 from ..hub.catalog import lookup
 from ..images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
+from ..printable import printable
 from ..request import TRUNCATED, Event, GenerationRequest, GenerationResult, consecutive_seeds
 from .download import format_bytes
 
@@ -219,7 +220,7 @@ def _report(order: Order, result: GenerationResult, path: Path) -> None:
     else:
         sys.stdout.write(
             f"seed {result.seed}   {_times(result.timings)}   peak memory {format_bytes(result.memory['peak_bytes'])}\n"
-            f"Saved {path}\n"
+            f"Saved {printable(path)}\n"
         )
     sys.stdout.flush()
 
@@ -231,5 +232,5 @@ def _times(timings: Mapping[str, float]) -> str:
 
 def _say(order: Order, text: str) -> None:
     if not order.quiet:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()

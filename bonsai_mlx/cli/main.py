@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import BonsaiError
 from ..hub.catalog import CATALOG, Entry, resolve
+from ..printable import printable
 from ..program import command
 from ..runtime.environment import prepare
 from ..units import byte_size, user_path
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    print(f"{PROGRAM}: {printable(message)}", file=sys.stderr)
     return 1
 
 
@@ -160,7 +161,7 @@ def _models(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        print(f"{row['name']:<17} {_state_words(row):<34} {row['path'] or row['repo']}")
+        print(f"{row['name']:<17} {_state_words(row):<34} {printable(row['path'] or row['repo'])}")
     if all(row["state"] == "ready" for row in rows):
         return 0
     print(f"\nGet one with: {command()} download ternary    (or binary, or both)")
@@ -227,9 +228,9 @@ def _delete(arguments: argparse.Namespace) -> int:
 
     entry = resolve(arguments.name)
     if not entry.embedded and hub.status(entry, arguments.dir).state == "absent":
-        print(f"{entry.title} is not here; nothing was deleted.")
+        print(f"{printable(entry.title)} is not here; nothing was deleted.")
         return 0
-    print(f"{entry.title} is deleted; {format_bytes(hub.delete(entry, arguments.dir))} are free again.")
+    print(f"{printable(entry.title)} is deleted; {format_bytes(hub.delete(entry, arguments.dir))} are free again.")
     return 0
 
 
