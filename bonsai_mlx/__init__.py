@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .request import Event, GenerationRequest, GenerationResult
-from .runtime.environment import prepare
+from .runtime.startup import prepare
 from .version import __version__
 
 if TYPE_CHECKING:

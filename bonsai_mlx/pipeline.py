@@ -34,8 +34,8 @@ from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe
 from .request import Event, GenerationRequest, GenerationResult, Phase
 from .runtime import device
-from .runtime.environment import prepare
 from .runtime.memory import RunMemory
+from .runtime.startup import prepare
 from .version import __version__
 
 

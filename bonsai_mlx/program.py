@@ -14,6 +14,6 @@ def command(name: str = "bonsai-mlx") -> str:
     own, found = Path(sys.executable).with_name(name), shutil.which(name)
     if not own.is_file() or (found and Path(found).samefile(own)):
         return name
-    with contextlib.suppress(ValueError):  # not below the current folder
+    with contextlib.suppress(ValueError, OSError):  # not below the current folder, or that is deleted
         own = own.relative_to(Path.cwd())
     return shlex.quote(str(own))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 try:
     from bonsai_mlx.cli.download import download_command
+    from bonsai_mlx.runtime.environment import tidy
 except ModuleNotFoundError as error:
     sys.exit(f"{error}; run scripts/setup first and use the Python of its environment: .venv/bin/python {sys.argv[0]}")
 
@@ -23,6 +24,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
+    tidy()
     arguments = parse_arguments()
     return download_command(
         arguments.which,

@@ -30,6 +30,8 @@ from pydantic import ValidationError
 from bonsai_mlx import prepare
 from bonsai_mlx.fileio import NotARegularFileError
 from bonsai_mlx.printable import log_to_stderr, printable
+from bonsai_mlx.runtime import environment
+from bonsai_mlx.runtime.environment import text
 from bonsai_mlx.version import __version__
 
 from .app import create_app
@@ -39,7 +41,7 @@ from .gallery.decoder import Decoder
 from .gallery.files import FolderInUseError, check_room, lock_folder
 from .gallery.gallery import Gallery
 from .hosts import in_url
-from .settings import Settings
+from .settings import NoHomeError, Settings
 from .store import NAME as INDEX
 from .store import Store
 from .studio import Studio
@@ -55,8 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("command", nargs="?", choices=("serve", "reindex"), default="serve", help="default: serve")
     parser.add_argument("--host", help="address to listen on; others than 127.0.0.1 need a token (one is made up)")
     parser.add_argument("--port", type=int, help="default 8000; 0: any free one")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where images are kept")
-    parser.add_argument("--models-dir", type=Path, metavar="FOLDER", help="checkpoints; default: Hugging Face cache")
+    parser.add_argument("--output", metavar="FOLDER", help="where images are kept")
+    parser.add_argument("--models-dir", metavar="FOLDER", help="checkpoints; default: Hugging Face cache")
     parser.add_argument("--variant", choices=("ternary", "binary"), help="the default model; default ternary")
     parser.add_argument(
         "--keep-alive", type=float, metavar="MINUTES", help="unload an idle engine; default 10, 0: never"
@@ -83,7 +85,7 @@ def _refuse(message: str) -> NoReturn:
 
 def read_settings(options: dict[str, Any]) -> Settings:
     """Options over variables over defaults. A bad one ends the program with one line."""
-    given = {name: value for name, value in options.items() if value is not None and name != "command"}
+    given = {name: value for name, value in options.items() if value not in (None, "") and name != "command"}
     if "allowed_host" in given:
         given["allowed_host"] = tuple(given["allowed_host"])
     try:
@@ -93,6 +95,8 @@ def read_settings(options: dict[str, Any]) -> Settings:
         name = str(first["loc"][0])
         origin = f"--{name.replace('_', '-')}" if name in given else f"BONSAI_{name.upper()}"
         _refuse(f"{origin}: {first['msg'].removeprefix('Value error, ')}")
+    except NoHomeError:
+        _refuse("this user has no home folder (HOME); choose where images are kept with --output or BONSAI_OUTPUT")
     if not settings.loopback and settings.token is None:
         settings = settings.model_copy(update={"token": secrets.token_urlsafe(24)})
     return settings
@@ -237,13 +241,12 @@ def reindex(settings: Settings) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    environment.tidy()
     prepare()  # predictions of memory count the threads of the BLAS that the engine will have
     options = vars(build_parser().parse_args(arguments))
     log_to_stderr(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every malformed request
-    logging.getLogger("bonsai.access").setLevel(
-        logging.WARNING if not os.environ.get("BONSAI_ACCESS_LOG") else logging.INFO
-    )
+    logging.getLogger("bonsai.access").setLevel(logging.WARNING if not text("BONSAI_ACCESS_LOG") else logging.INFO)
     settings = read_settings(options)
     if options["command"] == "reindex":
         reindex(settings)

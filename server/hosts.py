@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+import subprocess
+import sys
 
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,252}))(?::(\d{1,5}))?")
 
@@ -30,6 +33,19 @@ def address_in(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return None
+
+
+def own_names() -> frozenset[str]:
+    """What others in the network call this computer: its name, and the same name as Bonjour and Avahi announce it."""
+    names = {socket.gethostname().lower().rstrip(".")}
+    if sys.platform == "darwin":  # where the announced name is a setting of its own
+        done = subprocess.run(
+            ["/usr/sbin/scutil", "--get", "LocalHostName"], capture_output=True, text=True, check=False
+        )
+        names.add(done.stdout.strip().lower())
+    short = {name.partition(".")[0] for name in names}
+    every = names | short | {f"{name}.local" for name in short}
+    return frozenset(name for name in every if parse_host(name) == name and address_in(name) is None)
 
 
 def is_loopback(host: str) -> bool:

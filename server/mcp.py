@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +21,7 @@ import httpx2
 from pydantic import Field
 
 from bonsai_mlx.printable import log_to_stderr
+from bonsai_mlx.runtime.environment import text, tidy
 from bonsai_mlx.version import __version__
 
 from .hosts import is_loopback
@@ -212,15 +212,16 @@ def build(url: str, token: str | None) -> MCPServer[Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve on stdin and stdout until they close."""
+    tidy()
     parser = argparse.ArgumentParser(prog="bonsai-mlx mcp", description="Pictures as tools, on stdin and stdout (MCP).")
     parser.add_argument(
         "--url",
-        default=os.environ.get("BONSAI_URL", DEFAULT_URL),
+        default=text("BONSAI_URL") or DEFAULT_URL,
         help=f"a running Bonsai server (default: BONSAI_URL, else {DEFAULT_URL}); without one it draws by itself",
     )
     options = parser.parse_args(arguments)
     log_to_stderr(logging.WARNING)
-    build(options.url, os.environ.get("BONSAI_TOKEN") or None).run()
+    build(options.url, text("BONSAI_TOKEN")).run()
 
 
 if __name__ == "__main__":

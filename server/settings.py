@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS
@@ -14,10 +14,19 @@ from bonsai_mlx.units import parse_bytes, user_path
 from .hosts import is_loopback, plain_host
 
 
+class NoHomeError(Exception):
+    """This user has no folder in which images could be kept."""
+
+
 def default_output() -> Path:
     """`outputs` beside the sources in a checkout, a folder in the home of the user when installed as a package."""
     checkout = Path(__file__).resolve().parent.parent
-    return checkout / "outputs" if (checkout / "pyproject.toml").is_file() else Path.home() / "bonsai-images"
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / "outputs"
+    try:
+        return Path.home() / "bonsai-images"
+    except RuntimeError:
+        raise NoHomeError from None
 
 
 def _bytes(value: object) -> object:
@@ -39,7 +48,7 @@ Names = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_names)]  # NoDeco
 class Settings(BaseSettings):
     """Options first, in the order of `--help`, then the limits that bound every request."""
 
-    model_config = SettingsConfigDict(env_prefix="BONSAI_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="BONSAI_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
@@ -81,10 +90,11 @@ class Settings(BaseSettings):
     cancel_floor_s: float = 10.0
     cancel_unknown_s: float = 60.0  # a first picture's step on a slow CPU, nearly twice
 
-    @field_validator("token", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _empty_token_is_none(cls, value: object) -> object:
-        return value or None
+    def _without_blanks(cls, values: dict[str, object]) -> dict[str, object]:
+        trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in trimmed.items() if value != ""}
 
     @property
     def keep_private(self) -> bool:

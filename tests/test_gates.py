@@ -23,13 +23,11 @@ CLIENTS = {
     "xmlrpc",
     "huggingface_hub",
 }
-NETWORK = {  # who may call other computers: the downloads, the look into their cache, and the MCP server's own client
-    "bonsai_mlx/hub/api.py",
+NETWORK = {  # who may call other computers: the downloads, their library's settings, and the MCP server's own client
+    "bonsai_mlx/runtime/environment.py",
     "bonsai_mlx/hub/delete.py",
     "bonsai_mlx/hub/session.py",
-    "bonsai_mlx/hub/store.py",
     "bonsai_mlx/hub/transfer.py",
-    "bonsai_mlx/cli/doctor.py",
     "server/mcp.py",
 }
 LOADERS = {"bonsai_mlx/flux2/checkpoint.py"}  # who may open weights with MLX, after its own checks

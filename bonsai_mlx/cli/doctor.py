@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from huggingface_hub import constants
 
 from ..errors import CheckpointError
 from ..flux2.checkpoint import Checkpoint
@@ -28,6 +27,7 @@ from ..hub.catalog import CATALOG, Entry
 from ..printable import printable
 from ..program import command
 from ..runtime import blas
+from ..runtime.environment import hub_constants
 from ..version import __version__
 from .download import format_bytes
 
@@ -66,7 +66,7 @@ def examine() -> Iterator[Check]:
     yield machine()
     yield python()
     yield memory()
-    yield disk(_existing(Path(constants.HF_HUB_CACHE)))
+    yield disk(_existing(Path(hub_constants().HF_HUB_CACHE)))
     mlx = mlx_version()
     yield mlx
     if mlx.level != "problem":
@@ -134,7 +134,7 @@ def memory() -> Check:
 def disk(folder: Path) -> Check:
     """Room for checkpoints and pictures."""
     free = shutil.disk_usage(folder).free
-    detail = f"{format_bytes(free)} free where checkpoints are kept ({constants.HF_HUB_CACHE})"
+    detail = f"{format_bytes(free)} free where checkpoints are kept ({hub_constants().HF_HUB_CACHE})"
     if free < _LOW_DISK_BYTES:
         return Check("disk", "warning", detail, "make room, or set HF_HOME to a folder on another disk")
     return Check("disk", "ok", detail)

@@ -22,6 +22,7 @@ from ..hub.catalog import Entry, resolve
 from ..hub.progress import DownloadProgress
 from ..printable import printable
 from ..program import command
+from ..runtime.environment import is_terminal
 
 BOTH = ("ternary", "binary")
 _EVERY_S = {True: 0.2, False: 5.0}  # between two updates, on a terminal and in a log
@@ -63,7 +64,7 @@ def progress_line(title: str, progress: DownloadProgress) -> str:
 def show_progress(events: Iterable[DownloadProgress], title: str, stream: TextIO | None = None) -> None:
     """Draw `events` on a terminal as one line that is kept up to date, or in a log as a line every few seconds."""
     stream = stream or sys.stderr
-    terminal = stream.isatty()
+    terminal = is_terminal(stream)
     shown_s, open_line = 0.0, False
     try:
         for progress in events:

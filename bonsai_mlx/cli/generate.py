@@ -21,6 +21,7 @@ from ..hub.catalog import lookup
 from ..images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
 from ..printable import printable
 from ..request import TRUNCATED, Event, GenerationRequest, GenerationResult, consecutive_seeds
+from ..runtime.environment import is_terminal
 from .download import format_bytes
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class ProgressLine:
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._terminal = stream is not None and stream.isatty()
+        self._terminal = stream is not None and is_terminal(stream)
         self._seen_s = self._phase_s = 0.0
 
     def __enter__(self) -> ProgressLine:

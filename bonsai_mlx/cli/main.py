@@ -18,7 +18,8 @@ from ..errors import BonsaiError
 from ..hub.catalog import CATALOG, Entry, resolve
 from ..printable import printable
 from ..program import command
-from ..runtime.environment import prepare
+from ..runtime import environment
+from ..runtime.startup import prepare
 from ..units import byte_size, user_path
 from ..version import __version__
 
@@ -28,6 +29,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. No error that a person can cause ends in a traceback."""
+    environment.tidy()
     prepare()
     words = list(sys.argv[1:] if argv is None else argv)
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
@@ -139,7 +141,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
     width, height = arguments.size or (None, None)
     order = Order(
-        prompt=arguments.prompt,
+        prompt=environment.as_typed(arguments.prompt),
         model=arguments.model,
         variant=arguments.variant,
         seed=arguments.seed,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -18,6 +17,7 @@ import mlx.core as mx
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from ..runtime import environment
 from ..units import user_path
 from . import vae
 from .checkpoint import VAE, Checkpoint
@@ -78,9 +78,9 @@ def _fit(checkpoint: Checkpoint, dtype: mx.Dtype) -> Generator[tuple[int, int], 
 
 def cache_folder() -> Path:
     """Where small derived data is kept: BONSAI_CACHE, else bonsai-mlx in XDG_CACHE_HOME or ~/.cache, on a Mac too."""
-    if chosen := os.environ.get("BONSAI_CACHE"):
+    if chosen := environment.text("BONSAI_CACHE"):
         return user_path(chosen)
-    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "bonsai-mlx"
+    return user_path(environment.text("XDG_CACHE_HOME") or "~/.cache") / "bonsai-mlx"
 
 
 def _cache_file(checkpoint: Checkpoint) -> Path:

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import constants
-
 from ..errors import CheckpointError, DownloadError
+from ..runtime.environment import hub_constants, token_fault
 from ..units import user_path
 from . import catalog
 from .catalog import CheckpointFile, Entry
@@ -246,6 +245,7 @@ def download(
     downloaded checkpoint has are shared with it, not downloaded. Every file is hashed before it counts. Embedded
     checkpoints need nothing. Raises DownloadError, NotEnoughSpaceError before anything was started.
     """
+    token = _token(token)
     entry = _entry(entry_or_repo)
     place = user_path(folder) if folder else None
     local = status(entry, place, revision)
@@ -254,7 +254,7 @@ def download(
         return
     from . import session as hub_download  # brings the HTTP client, which nothing else needs
 
-    if constants.is_offline_mode():
+    if hub_constants().is_offline_mode():
         then = _what_to_do(entry, local, place, revision)
         raise DownloadError(f"offline mode is on (HF_HUB_OFFLINE); unset it, then: {then}")
     try:
@@ -273,6 +273,14 @@ def download(
     yield from hub_download.Session(store, manifest, previous, remedy=command, token=token).download()
 
 
+def _token(given: str | None) -> str | None:
+    """The token as it is meant: what is copied often brings a line break along."""
+    token = (given or "").strip() or None
+    if token and (fault := token_fault("--token", token)):
+        raise DownloadError(fault)
+    return token
+
+
 def _is_settled(entry: Entry, local: LocalStatus, revision: str | None) -> bool:
     """True if the Hub need not be asked: what is here is right and cannot change, or asking is forbidden."""
     if local.state != "ready":
@@ -280,7 +288,7 @@ def _is_settled(entry: Entry, local: LocalStatus, revision: str | None) -> bool:
     if local.verified and local.commit == (revision or entry.revision):
         return True
     as_known = revision is None or local.commit == commit_of(entry.repo or "", revision)
-    return constants.is_offline_mode() and as_known
+    return hub_constants().is_offline_mode() and as_known
 
 
 def _check_revision(revision: str | None) -> None:

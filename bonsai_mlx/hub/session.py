@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import constants, hf_hub_url
+from huggingface_hub import hf_hub_url
+from huggingface_hub.errors import OIDCError
 
 from ..durable import to_disk
 from ..errors import CheckpointError, DownloadError
+from ..runtime.environment import check_network, hub_constants
 from .catalog import CheckpointFile, Entry, is_commit, is_digest, is_needed, missing_files
 from .progress import DownloadProgress, Meter, Progress, finished
 from .store import Hasher, Manifest, Store, free_bytes, remember_revision
@@ -51,6 +53,9 @@ def list_files(entry: Entry, revision: str | None, token: str | None) -> tuple[s
     The catalog's own digests come first: unless another revision is asked for, the Hub must list the very same files.
     Tried again while the Hub is only briefly unwell. Raises DownloadError.
     """
+    check_network()
+    # The Hub's client would tell the Hub which libraries and programs run here, and first ask it what to look for.
+    hub_constants().HF_HUB_DISABLE_TELEMETRY = True
     waits = iter(RETRY_WAITS_S[:3])
     while True:
         try:
@@ -58,6 +63,8 @@ def list_files(entry: Entry, revision: str | None, token: str | None) -> tuple[s
             break
         except httpx2.ConnectError as error:
             raise HubUnreachableError(f"{entry.repo}: {explain(error)}") from error
+        except OIDCError as error:
+            raise DownloadError(f"{entry.repo}: HF_OIDC_RESOURCE: {error}") from error
         except (httpx2.HTTPError, ConnectionError, ValueError) as error:
             wait = next(waits, None)
             if wait is None or not is_temporary(error):
@@ -76,8 +83,12 @@ def list_files(entry: Entry, revision: str | None, token: str | None) -> tuple[s
 def _ask(entry: Entry, revision: str, token: str | None) -> tuple[str, list[CheckpointFile]]:
     from huggingface_hub import HfApi  # slow to import, and only a download needs it
 
-    info = HfApi(endpoint=constants.ENDPOINT).model_info(
-        entry.repo or "", revision=revision, files_metadata=True, token=token, timeout=constants.HF_HUB_ETAG_TIMEOUT
+    info = HfApi(endpoint=hub_constants().ENDPOINT).model_info(
+        entry.repo or "",
+        revision=revision,
+        files_metadata=True,
+        token=token,
+        timeout=hub_constants().HF_HUB_ETAG_TIMEOUT,
     )
     files = [
         CheckpointFile(item.rfilename, item.size or 0, (item.lfs.sha256 if item.lfs else item.blob_id) or "")

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from filelock import FileLock, Timeout
-from huggingface_hub import constants
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import CheckpointInUse, DownloadError
 from ..fileio import open_regular, read_bounded, write_atomic
+from ..runtime.environment import hub_constants
 from .catalog import CheckpointFile, is_commit, is_digest, is_needed, is_repository, missing_files
 
 _CHUNK_BYTES = 8 << 20
@@ -251,7 +251,7 @@ def file_size(path: Path) -> int | None:
 
 def cache_folder() -> Path:
     """The Hugging Face cache: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub."""
-    return Path(constants.HF_HUB_CACHE)
+    return Path(hub_constants().HF_HUB_CACHE)
 
 
 def repository_folder(repo: str) -> Path:
@@ -346,7 +346,7 @@ def _link(blob: Path, pointer: Path) -> None:
     pointer.parent.mkdir(parents=True, exist_ok=True)
     pointer.unlink(missing_ok=True)
     try:
-        if constants.HF_HUB_DISABLE_SYMLINKS:
+        if hub_constants().HF_HUB_DISABLE_SYMLINKS:
             raise OSError("symbolic links are switched off")
         pointer.symlink_to(os.path.relpath(blob, pointer.parent))
     except OSError:

@@ -12,7 +12,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import httpx2  # what huggingface_hub itself is built on
-from huggingface_hub import constants, get_session, hf_raise_for_status
+from huggingface_hub import get_session, hf_raise_for_status
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -23,15 +23,17 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but untyped there
 
 from ..errors import DownloadError
-
-# The Hub's client would tell the Hub which libraries and programs run here, and first ask it what to look for.
-constants.HF_HUB_DISABLE_TELEMETRY = True
+from ..runtime.environment import hidden, hub_constants, proxy_in_use
 
 RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 _PROGRESS_BYTES = 1 << 20  # an attempt that brought this much starts the count of retries anew
 _PULSE_S = 0.25  # how often a waiting transfer yields, so that it can be cancelled
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 200, 206, 416
 _BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # what the Hub says even of a public repository
+_UNKNOWN_CERTIFICATE = (
+    "the certificate that answers is not known here; where a network has certificates of its own, name the file that "
+    "holds them with SSL_CERT_FILE (REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are not read)"
+)
 NO_ANSWER = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 _MAX_RETRY_AFTER_S = 60.0
@@ -70,7 +72,7 @@ def _receive(url: str, target: Path, start: int, size: int, token: str | None) -
     headers = {**build_hf_headers(token=token), "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    timeout = hub_constants().HF_HUB_DOWNLOAD_TIMEOUT
     with get_session().stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response:
         if start and not _continues(response, start):
             target.write_bytes(b"")
@@ -138,8 +140,15 @@ def explain(error: Exception) -> str:
         return f"the Hub answered {error.response.status_code} {error.response.reason_phrase}".rstrip()
     if isinstance(error, httpx2.TimeoutException):
         return "the Hub did not answer in time"
-    if isinstance(error, httpx2.ConnectError):
-        return f"the Hub cannot be reached at {constants.ENDPOINT}; is there a network connection?"
+    if isinstance(error, httpx2.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return _UNKNOWN_CERTIFICATE
+    if isinstance(error, httpx2.ConnectError | httpx2.ProxyError):
+        endpoint = hidden(hub_constants().ENDPOINT)
+        if proxy := proxy_in_use(endpoint):
+            return (
+                f"the Hub cannot be reached at {endpoint} through the proxy {proxy}; is that proxy there and willing?"
+            )
+        return f"the Hub cannot be reached at {endpoint}; is there a network connection?"
     if isinstance(error, httpx2.HTTPError):
         return "the connection broke"
     if isinstance(error, ValueError):

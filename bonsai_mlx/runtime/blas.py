@@ -2,20 +2,21 @@
 
 MLX's Linux wheel links a reference BLAS (about 4 GFLOP/s in float32). A library with plain `cblas_*` names that is
 loaded globally BEFORE `mlx.core` takes its place (measured 480 GFLOP/s on two cores); loaded after, it does nothing.
-So `environment.prepare` does it first of all. macOS uses Accelerate and needs none of this.
+So `startup.prepare` does it first of all. macOS uses Accelerate and needs none of this.
 """
 
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from . import environment
 
 HINT = "pip install 'bonsai-mlx[cpu]' and, where libgfortran.so.5 is missing, apt-get install libgfortran5"
 
@@ -70,7 +71,7 @@ def _preload() -> BlasStatus:
     global _loaded
     if not sys.platform.startswith("linux"):
         return BlasStatus(library=None, remedy="")
-    choice = os.environ.get("BONSAI_BLAS", "")
+    choice = environment.text("BONSAI_BLAS") or ""
     if choice.lower() == "none":
         return BlasStatus(library=None, remedy="BONSAI_BLAS=none asks for MLX's own slow BLAS; unset it")
     if "mlx.core" in sys.modules:

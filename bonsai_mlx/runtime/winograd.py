@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import os
 
+from . import environment
+
 VARIABLE = "MLX_CONV_WINOGRAD"
 
 
 def avoid() -> None:
     """Switch it off for this process and those that it starts, unless the user has set the variable."""
-    os.environ.setdefault(VARIABLE, "0")
+    if environment.text(VARIABLE) is None:
+        os.environ[VARIABLE] = "0"
 
 
 def remedy() -> str:
     """How to switch it off where the user has it on; empty where it is off."""
-    return "" if os.environ.get(VARIABLE, "0") == "0" else f"unset {VARIABLE}, or set it to 0"
+    return "" if environment.text(VARIABLE) in (None, "0") else f"unset {VARIABLE}, or set it to 0"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import re
 import secrets
 import time
@@ -26,11 +27,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ErrorDetail, error_response
-from ..hosts import address_in, in_url, parse_host
+from ..hosts import address_in, in_url, own_names, parse_host
 from ..settings import Settings
 from .request_log import LoggedRequest, RequestLog
 
+log = logging.getLogger("bonsai.server")
+
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_TOLD_HOSTS = 20
 COOKIE = "bonsai_token"
 PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/docs"})
 IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
@@ -98,6 +102,7 @@ class HostAllowlist:
         self.app = app
         self.hosts = frozenset(host.lower() for host in hosts)
         self.any_address = any_address
+        self._told: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -114,7 +119,17 @@ class HostAllowlist:
         elif host in self.hosts or (self.any_address and address_in(host) and not _is_unspecified(host)):
             await self.app(scope, receive, send)
         else:
+            self._tell(host)
             await Response(status_code=421)(scope, receive, send)
+
+    def _tell(self, host: str) -> None:
+        """Once for each name, and for a few only: whoever calls can make up as many as they like."""
+        if host in self._told or len(self._told) == _TOLD_HOSTS:
+            return
+        self._told.add(host)
+        log.warning(
+            "refused a request for the name %s; if that is this computer, start with --allowed-host %s", host, host
+        )
 
 
 def _is_unspecified(host: str) -> bool:
@@ -302,5 +317,6 @@ def door(app: ASGIApp, settings: Settings, recent: deque[LoggedRequest]) -> ASGI
     app = FetchMetadata(app)
     name = parse_host(in_url(settings.host))  # what is given as --host is something to be called by
     own = {name} if name and not _is_unspecified(name) else set()
+    own |= set() if settings.loopback else own_names()
     app = HostAllowlist(app, LOOPBACK_HOSTS | own | set(settings.allowed_host), any_address=not settings.loopback)
     return RequestLog(SecurityHeaders(app), recent)

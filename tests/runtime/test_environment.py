@@ -1,103 +1,268 @@
-"""Importing a module changes nothing in the process; `prepare` does what MLX needs, once."""
+"""The environment as people have it: every odd value works, or is one sentence that names the variable."""
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-# What a process is, as far as an import could change it. A tensor library's own products come from the first
-# `cblas_sgemm` that is visible to all; a function that MLX compiles is traced once.
-STATE = """
-import ctypes, gc, json, locale, os, signal, socket, sys, threading, warnings
+from bonsai_mlx.errors import DownloadError
+from bonsai_mlx.runtime import environment
+from tests.fake_hub import fake_hub
+from tests.socks import SocksProxy
 
-def state():
-    return {
-        "environment": dict(os.environ),
-        "folder": os.getcwd(),
-        "path": list(sys.path),
-        "signals": [str(signal.getsignal(number)) for number in signal.valid_signals()],
-        "threads": threading.active_count(),
-        "niceness": os.nice(0),
-        "blas": hasattr(ctypes.CDLL(None), "cblas_sgemm"),
-        "warnings": list(map(str, warnings.filters)),
-        "hooks": [str(hook) for hook in (sys.excepthook, sys.unraisablehook, threading.excepthook)],
-        "timeout": socket.getdefaulttimeout(),
-        "locale": locale.setlocale(locale.LC_ALL),
-        "streams": [str(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)],
-        "gc": (gc.isenabled(), gc.get_threshold()),
-    }
-"""
-COMPARED = (
-    STATE
-    + """
-import importlib
-MODULES = json.loads(sys.argv[1])
-FOREIGN = json.loads(sys.argv[2])
-for name in FOREIGN:  # what other libraries do is not ours
-    importlib.import_module(name)
-before = state()
-for name in MODULES:
-    importlib.import_module(name)
-after = state()
-import mlx.core as mx
-traced = []
-compiled = mx.compile(lambda x: traced.append(1) or x)
-compiled(mx.ones(1)), compiled(mx.ones(1))
-changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
-print(json.dumps([changed, len(traced)]))
-"""
-)
-FOREIGN = [
-    "fastapi",
-    "huggingface_hub",
-    "httpx2",
-    "mlx.nn",
-    "numpy",
-    "PIL.Image",
-    "pydantic_settings",
-    "tokenizers",
-    "uvicorn",
+ROOT = Path(__file__).parents[2]
+NETWORK = [
+    *(f"{kind}_proxy" for kind in ("http", "https", "all", "no")),
+    *(f"{kind}_PROXY" for kind in ("HTTP", "HTTPS", "ALL", "NO")),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+    *("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "REQUESTS_CA_BUNDLE", "XDG_CACHE_HOME", "HF_HUB_OFFLINE"),
+]
+FINE = [
+    ("ALL_PROXY", "socks5://127.0.0.1:7891"),
+    ("ALL_PROXY", " socks5h://user:secret@127.0.0.1:7891\n"),
+    ("all_proxy", "127.0.0.1:7890"),
+    ("HTTP_PROXY", "http://proxy.example:3128/"),
+    ("https_proxy", "http://user:s%40cret@[::1]:8080"),
+    ("HTTPS_PROXY", "https://proxy.example"),
+    ("HTTPS_PROXY", ""),
+    ("https_proxy", "  "),
+    ("NO_PROXY", "localhost,127.0.0.1,::1,.local,*.corp,10.0.0.0/8,fe80::/10,[::1"),
+    ("HF_ENDPOINT", ""),
+    ("HF_ENDPOINT", " https://hub.example/ \n"),
+    ("HF_HUB_DOWNLOAD_TIMEOUT", ""),
+    ("HF_HUB_DOWNLOAD_TIMEOUT", " 30 "),
+    ("HF_HUB_ETAG_TIMEOUT", "5"),
+    ("HF_TOKEN", "hf_abc\n"),
+    ("HF_TOKEN", ""),
+    ("SSL_CERT_FILE", ""),
+    ("REQUESTS_CA_BUNDLE", "/nonexistent"),  # the client does not read it
+    ("XDG_CACHE_HOME", " "),
+]
+BAD = [
+    ("ALL_PROXY", "socks://127.0.0.1:7891/", "ALL_PROXY=socks://127.0.0.1:7891/ is no proxy that can be used"),
+    ("all_proxy", "socks4://127.0.0.1:1", "all_proxy=socks4://127.0.0.1:1 is no proxy"),
+    ("HTTP_PROXY", "ftp://user:secret@x:1/p", "HTTP_PROXY=ftp://***@x:1/p is no proxy"),
+    ("https_proxy", "user:secret@host:99999", "https_proxy=***@host:99999 is no proxy"),
+    ("HTTPS_PROXY", "http://", "HTTPS_PROXY=http:// is no proxy"),
+    ("HTTPS_PROXY", ":::", "HTTPS_PROXY=::: is no proxy"),
+    ("HTTPS_PROXY", "http://[::1", r"HTTPS_PROXY=http://[::1 is no proxy"),
+    ("SSL_CERT_FILE", "/nonexistent/cacert.pem", "SSL_CERT_FILE=/nonexistent/cacert.pem: No such file or directory"),
+    ("SSL_CERT_FILE", "/etc/passwd", "SSL_CERT_FILE=/etc/passwd: it holds no certificate"),
+    ("SSL_CERT_FILE", "/etc", "SSL_CERT_FILE=/etc: "),
+    ("SSL_CERT_DIR", "/nonexistent", "SSL_CERT_DIR=/nonexistent: there is no such folder"),
+    ("HF_ENDPOINT", "huggingface.co", "HF_ENDPOINT=huggingface.co: no address of a Hub"),
+    ("HF_ENDPOINT", "http://[::1", "HF_ENDPOINT=http://[::1: no address"),
+    ("HF_ENDPOINT", "https://me:secret@", "HF_ENDPOINT=https://***@: no address"),
+    ("HF_HUB_DOWNLOAD_TIMEOUT", "abc", "HF_HUB_DOWNLOAD_TIMEOUT=abc: no number of seconds"),
+    ("HF_HUB_DOWNLOAD_TIMEOUT", "-3", "HF_HUB_DOWNLOAD_TIMEOUT=-3: no number"),
+    ("HF_HUB_ETAG_TIMEOUT", "1.5 s", "HF_HUB_ETAG_TIMEOUT=1.5 s: no number"),
+    ("HF_TOKEN", "hf_a b", "HF_TOKEN: the token has a blank"),
+    ("HF_TOKEN", "größe", "HF_TOKEN: the token has"),
+    ("HF_HOME", "/dev/null/x", "HF_HOME=/dev/null/x: /dev/null is no folder"),
 ]
 
 
-def modules(package: str) -> list[str]:
-    """Every module of a package, by its name."""
-    paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / package).rglob("*.py")]
-    names = {".".join(path.parts).removesuffix(".__init__") for path in paths if "seedling" not in path.parts}
-    return sorted(names - {"server.mcp"})  # it ends where the mcp package is absent
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No variable of the network is set."""
+    for name in NETWORK:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
 
 
-def python(code: str, *arguments: str) -> Any:
-    """What a fresh interpreter prints, as JSON."""
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.mark.parametrize(("name", "value"), FINE)
+def test_what_works_passes(bare: pytest.MonkeyPatch, name: str, value: str) -> None:
+    bare.setenv(name, value)
+    environment.check_network()
 
 
-@pytest.mark.parametrize("package", ["bonsai_mlx", "server"])
-def test_importing_every_module_changes_nothing(package: str) -> None:
-    names = modules(package)
-    assert len(names) > 20
-    changed, traced = python(COMPARED, json.dumps(names), json.dumps(FOREIGN))
-    assert changed == {}
-    assert traced == 1  # compiling is not switched off for others
+@pytest.mark.parametrize(("name", "value", "sentence"), BAD)
+def test_what_cannot_be_used_is_one_sentence(bare: pytest.MonkeyPatch, name: str, value: str, sentence: str) -> None:
+    from huggingface_hub import constants
+
+    bare.setenv(name, value)
+    if name == "HF_HOME":  # is read when the process starts
+        bare.setattr(constants, "HF_HUB_CACHE", f"{value}/hub")
+    with pytest.raises(DownloadError) as caught:
+        environment.check_network()
+    assert str(caught.value).startswith(sentence)
+    assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["bonsai_mlx", "bonsai_mlx.request", "bonsai_mlx.hub.catalog", "bonsai_mlx.images.metadata"]
-)
-def test_what_needs_no_tensors_loads_none(name: str) -> None:
-    code = f"{STATE}before = state(); import {name}"
-    assert python(f"{code}; print(json.dumps([before == state(), 'mlx.core' in sys.modules]))") == [True, False]
+def test_where_no_proxy_is_to_be_used_none_is_looked_at(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("ALL_PROXY", "socks://x")
+    bare.setenv("NO_PROXY", "a,*")
+    environment.check_network()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS has Accelerate")
-def test_preparing_twice_is_preparing_once() -> None:
-    code = f"{STATE}from bonsai_mlx import prepare; prepare(); once = state(); prepare()"
-    assert python(f"{code}; print(json.dumps(once == state()))") is True
+def run(*words: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
+    """A command of ours, as people start it, with these variables; None: not set."""
+    inherited = {name: value for name, value in os.environ.items() if name not in (*NETWORK, *variables)}
+    given = {name: value for name, value in variables.items() if value is not None}
+    command = [sys.executable, "-m", "bonsai_mlx", *words]
+    environment = inherited | {"PYTHONPATH": str(ROOT), "BONSAI_BLAS": "none"} | given
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), [case for case in BAD if case[0].startswith("HF_")])
+def test_the_first_words_of_a_download(tmp_path: Path, name: str, value: str, sentence: str) -> None:
+    """In a process of its own: some libraries read these when they are imported."""
+    variables = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9"} | {name: value}
+    done = run("download", "ternary", **variables)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+
+
+def test_drawing_needs_none_of_it(tmp_path: Path) -> None:
+    """All of them wrong at once; and without a home, a place for temporary files, a terminal or a language."""
+    bad = {name: value for name, value, _ in BAD if name != "HF_HOME"}
+    odd = {"HOME": "/nonexistent", "TMPDIR": "/nonexistent", "TERM": "dumb", "COLUMNS": "0", "NO_COLOR": "1"}
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONOPTIMIZE": "2"}
+    blank = {"BONSAI_OUTPUT": "", "BONSAI_CACHE": " ", "XDG_CACHE_HOME": "", "HF_HOME": "", "MLX_CONV_WINOGRAD": ""}
+    place = tmp_path / "größe.png"
+    done = run(
+        "generate",
+        "ein Fuchs, größer",
+        "--model",
+        "seedling",
+        "--steps",
+        "1",
+        "-o",
+        str(place),
+        **bad,
+        **odd,
+        **locale,
+        **blank,
+    )
+    assert done.returncode == 0, done.stderr
+    assert place.read_bytes()[:4] == b"\x89PNG"
+    assert "Traceback" not in done.stderr
+
+
+def test_drawing_loads_no_library_for_the_network(tmp_path: Path) -> None:
+    code = (
+        "import sys; from bonsai_mlx.cli import main as cli;"
+        "cli.main(['generate', 'a fox', '--model', 'seedling', '--steps', '1', '-o', sys.argv[1]]);"
+        "assert not {'httpx', 'httpx2', 'requests', 'ssl', 'huggingface_hub'} & set(sys.modules), sorted(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "x.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x.png").is_file()
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams_are_no_reason_not_to_draw(tmp_path: Path, closed: str) -> None:
+    place = tmp_path / "a.png"
+    line = f'exec "$@" {closed}'
+    words = ["generate", "a fox", "--model", "seedling", "--steps", "1", "-o", str(place)]
+    command = [sys.executable, "-m", "bonsai_mlx", *words]
+    shell = shutil.which("sh") or "/bin/sh"
+    done = subprocess.run([shell, "-c", line, "sh", *command], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == 0
+    assert place.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_package_runs() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("bonsai-mlx ")
+
+
+def test_a_folder_that_was_deleted_is_no_traceback(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from bonsai_mlx.cli.main import main; sys.exit(main(['models']))"
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd=gone, env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "seedling" in done.stdout
+
+
+@pytest.mark.parametrize("value", ["", "  ", "\n"])
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    for name in ("BONSAI_CACHE", "HF_HOME", "HF_TOKEN", "XDG_CACHE_HOME", "BONSAI_OUTPUT"):
+        monkeypatch.setenv(name, value)
+        assert environment.text(name) is None
+    environment.tidy()
+    assert not {"BONSAI_CACHE", "HF_HOME", "HF_TOKEN", "XDG_CACHE_HOME", "BONSAI_OUTPUT"} & set(os.environ)
+
+
+def test_blanks_around_a_value_mean_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_x\r\n")
+    monkeypatch.setenv("PYTHONWARNINGS", " error ")  # not ours
+    environment.tidy()
+    assert os.environ["HF_TOKEN"] == "hf_x"  # noqa: S105
+    assert os.environ["PYTHONWARNINGS"] == " error "
+
+
+def test_importing_changes_no_variable() -> None:
+    code = (
+        "import os; os.environ |= {'HF_HOME': '', 'HF_HUB_DOWNLOAD_TIMEOUT': 'abc', 'HF_ENDPOINT': 'x'};"
+        "import bonsai_mlx; before = dict(os.environ);"
+        "from bonsai_mlx.hub import api as hub; from bonsai_mlx.runtime import environment; hub.status('ternary');"
+        "assert dict(os.environ) == before;"
+        "assert environment.hub_constants().HF_HUB_DOWNLOAD_TIMEOUT == 10;"
+        "assert environment.hub_constants().HF_HOME.startswith('/')"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+
+
+@pytest.fixture
+def socks() -> Iterator[SocksProxy]:
+    with SocksProxy() as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_download_goes_through_a_socks_proxy(tmp_path: Path, socks: SocksProxy, scheme: str) -> None:
+    from tests.hub.world import TERNARY, checkpoint_files, needed
+
+    with fake_hub() as hub:
+        hub.repos = {TERNARY: checkpoint_files(TERNARY)}
+        proxy = f"{scheme}://127.0.0.1:{socks.port}"
+        variables = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.endpoint, "ALL_PROXY": proxy}
+        done = run("download", TERNARY, "--dir", str(tmp_path / "m"), **variables)
+    assert done.returncode == 0, done.stderr
+    assert socks.connections > 0
+    for path, data in needed(checkpoint_files(TERNARY)).items():
+        assert (tmp_path / "m" / path).read_bytes() == data
+
+
+def test_a_proxy_that_is_not_there_is_named(tmp_path: Path) -> None:
+    variables = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "ALL_PROXY": "socks5://u:p@127.0.0.1:1"}
+    done = run("download", "ternary", **variables)
+    assert "through the proxy ALL_PROXY=socks5://***@127.0.0.1:1;" in done.stderr
+
+
+@pytest.mark.parametrize("token", [" hf_abc", "hf_abc\n", "\thf_abc \r\n"])
+def test_a_copied_token_may_bring_blanks_along(
+    bare: pytest.MonkeyPatch, tmp_path: Path, token: str, server_with_token: Callable[[str], str]
+) -> None:
+    name = server_with_token("hf_abc")
+    from bonsai_mlx.hub import api as hub
+
+    assert list(hub.download(name, tmp_path / "m", token=token))[-1].done
+    with pytest.raises(DownloadError, match="--token: the token has a blank"):
+        list(hub.download(name, tmp_path / "m", token="hf a"))  # noqa: S106
+
+
+@pytest.fixture
+def server_with_token(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    from tests.hub.world import TERNARY, hub_with_checkpoints
+
+    with hub_with_checkpoints(tmp_path) as running:
+
+        def ask_for(token: str) -> str:
+            running.token = token
+            return TERNARY
+
+        yield ask_for

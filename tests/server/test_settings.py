@@ -92,3 +92,21 @@ def test_folders_may_begin_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(models_dir=Path("~/models"))
     assert settings.output == Path("/home/ada/pictures")
     assert settings.models_dir == Path("/home/ada/models")
+
+
+@pytest.mark.parametrize("value", ["", "  ", "\n"])
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Files of docker compose write `BONSAI_OUTPUT=`, which made the current folder the gallery."""
+    monkeypatch.setenv(f"BONSAI_{name.upper()}", value)
+    assert Settings() == Settings.model_construct()
+
+
+def test_blanks_around_a_value_mean_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = {"HOST": "127.0.0.1", "PORT": "8123", "OUTPUT": str(tmp_path), "TOKEN": "0123456789abcdef", "PREVIEW": "no"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"BONSAI_{name}", f" {value}\r\n")
+    settings = Settings()
+    assert (settings.port, settings.output, settings.token) == (8123, tmp_path, given["TOKEN"])
+    assert not settings.preview
+    assert Settings(token="0123456789abcdef\n").token == given["TOKEN"]  # noqa: S106
