@@ -14,7 +14,9 @@ except ModuleNotFoundError as error:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog="Interrupted? The same command goes on from there.")
-    parser.add_argument("which", help="ternary, binary, both, or a Hub repository in the same layout (owner/name)")
+    parser.add_argument(
+        "which", help="ternary, binary, both, or a Hub repository in the same layout (owner/name, or its address)"
+    )
     parser.add_argument("--dir", type=Path, help="a folder for it (for both: one folder each in it); default: HF cache")
     parser.add_argument("--revision", help="another branch, tag or commit than the known good one")
     parser.add_argument("--verify", action="store_true", help="also hash again what was downloaded earlier")

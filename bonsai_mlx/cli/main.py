@@ -114,7 +114,9 @@ def _add_download(commands: Any) -> None:
         help="get a checkpoint, resume or repair it",
         epilog="Interrupted? The same command goes on from there.",
     )
-    command.add_argument("which", metavar="NAME", help="ternary, binary, both, or a Hub repository (owner/name)")
+    command.add_argument(
+        "which", metavar="NAME", help="ternary, binary, both, or a Hub repository (owner/name, or its address)"
+    )
     command.add_argument("--dir", type=Path, metavar="FOLDER", help="default: the Hugging Face cache")
     command.add_argument("--revision", help="another branch, tag or commit than the known good one")
     command.add_argument("--verify", action="store_true", help="also hash again what was downloaded earlier")
@@ -125,7 +127,9 @@ def _add_download(commands: Any) -> None:
 
 def _add_delete(commands: Any) -> None:
     command = commands.add_parser("delete", help="remove a downloaded checkpoint from the disk")
-    command.add_argument("name", metavar="NAME", help="ternary, binary, or a Hub repository (owner/name)")
+    command.add_argument(
+        "name", metavar="NAME", help="ternary, binary, or a Hub repository (owner/name, or its address)"
+    )
     command.add_argument("--dir", type=Path, metavar="FOLDER", help="the folder it was downloaded into")
     command.set_defaults(run=_delete)
 

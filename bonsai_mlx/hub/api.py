@@ -14,7 +14,6 @@ HF_TOKEN mean what they mean to every program that uses the Hub. Nothing here im
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +44,6 @@ State = Literal["absent", "partial", "ready", "damaged"]
 # How far the content is known: every file hashed and found to be what the catalog pins; what the Hub listed when it was
 # downloaded; not hashed, or touched since; or others than the ones that the catalog pins.
 Content = Literal["pinned", "listed", "unchecked", "unknown"]
-_REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +290,7 @@ def _is_settled(entry: Entry, local: LocalStatus, revision: str | None) -> bool:
 
 
 def _check_revision(revision: str | None) -> None:
-    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+    if revision is not None and not catalog.is_revision(revision):
         raise DownloadError(f"{revision!r} is not a revision: give a branch, a tag or a commit")
 
 

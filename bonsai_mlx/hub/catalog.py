@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, unquote
 
 from ..errors import CheckpointError
 from ..program import command
@@ -50,6 +52,15 @@ REQUIRED_FILES = (
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no leading dot, so no "..", and nothing a shell or a browser would interpret
 _SAFE_PATH = re.compile(rf"(?:{_NAME}/)?{_NAME}")
 _REPOSITORY = re.compile(rf"{_NAME}/{_NAME}")
+# What a browser's address bar, or another program, has of a repository: with or without a scheme, a place in it, and
+# what follows "?" or "#".
+_ADDRESS = re.compile(
+    rf"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?:models/)?({_NAME}/{_NAME})"
+    r"(?:/(?:tree|blob|resolve|raw|commit)/([^/?#]+)[^?#]*|/(?:discussions|commits)[^?#]*)?/?(?:[?#].*)?",
+    re.IGNORECASE,
+)
+_REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
+_NO_OWNERS = frozenset({"datasets", "spaces", "collections", "papers", "docs", "api", "blog"})
 
 
 STEPS, SIZE = 4, (512, 512)  # of the published checkpoints
@@ -94,7 +105,7 @@ class Entry:
     @property
     def remedy(self) -> str:
         """What to run to download this checkpoint, to resume a download or to repair damaged files."""
-        return "reinstall bonsai-mlx" if self.embedded else f"{command()} download {self.name}"
+        return "reinstall bonsai-mlx" if self.embedded else f"{command()} download {shlex.quote(self.name)}"
 
 
 def lookup(name: str) -> Entry:
@@ -103,7 +114,7 @@ def lookup(name: str) -> Entry:
     if entry is None:
         raise CheckpointError(
             f"there is no checkpoint called {name!r}; known are {', '.join(known_names())}, "
-            "and any Hub repository in the published layout, written owner/name"
+            "and any Hub repository in the published layout, written owner/name or pasted as its address"
         )
     return entry
 
@@ -114,9 +125,23 @@ def is_known(name: str) -> bool:
 
 
 def _known(name: str) -> Entry | None:
-    wanted = name.strip().lower()
+    repo, revision = from_address(name)
+    wanted = repo.strip().lower()
     names = ((entry, (entry.name, *entry.aliases, (entry.repo or "").lower())) for entry in CATALOG)
-    return next((entry for entry, own in names if wanted and wanted in own), None)
+    found = next((entry for entry, own in names if wanted and wanted in own), None)
+    return found if found and revision in (None, "main", found.revision) else None
+
+
+def from_address(text: str) -> tuple[str, str | None]:
+    """The repository, and the revision if one is named, of a pasted address of the Hub; other text as it is.
+
+    "https://huggingface.co/acme/fox/tree/v2" -> "acme/fox", "v2". What is no model there stays an address.
+    """
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None or match[1].partition("/")[0].lower() in _NO_OWNERS:
+        return text, None
+    revision = unquote(match[2]) if match[2] else None
+    return (match[1], revision) if revision is None or is_revision(revision) else (text, None)
 
 
 def known_names() -> tuple[str, ...]:
@@ -125,19 +150,28 @@ def known_names() -> tuple[str, ...]:
 
 
 def resolve(name: str) -> Entry:
-    """Like `lookup`, and for a Hub repository that is not in the catalog, an entry made up for it."""
-    try:
+    """Like `lookup`, and for a Hub repository that is not in the catalog, an entry made up for it.
+
+    So also for an address that names another revision than the catalog's: what it leads to is what is meant.
+    """
+    repo, revision = from_address(name)
+    if is_known(name) or not is_repository(repo):
         return lookup(name)
-    except CheckpointError:
-        if not is_repository(name):
-            raise
     note = "A repository outside the catalog: nothing is known about it in advance."
-    return Entry(name=name, title=name, variant=None, note=note, repo=name)
+    if revision in (None, "main"):
+        return Entry(name=repo, title=repo, variant=None, note=note, repo=repo)
+    address = f"https://huggingface.co/{repo}/tree/{quote(revision or '', safe='')}"
+    return Entry(address, f"{repo} at {revision}", None, note, repo, revision or "main")
 
 
 def is_repository(name: str) -> bool:
     """True if `name` has the form owner/name."""
     return _REPOSITORY.fullmatch(name) is not None and "--" not in name and ".." not in name
+
+
+def is_revision(text: str) -> bool:
+    """True if `text` can be a branch, a tag or a commit; revisions become parts of paths, so nothing else may pass."""
+    return _REVISION.fullmatch(text) is not None and ".." not in text
 
 
 def is_commit(revision: str) -> bool:

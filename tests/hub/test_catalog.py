@@ -134,3 +134,63 @@ def test_every_entry_says_one_honest_sentence(entry: catalog.Entry) -> None:
     assert entry.note.endswith(".")
     assert len(entry.note) < 250
     assert entry.resident_bytes > 0
+
+
+REPO = "prism-ml/bonsai-image-ternary-4B-mlx-2bit"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://huggingface.co/{REPO}",
+        f"http://huggingface.co/{REPO}/",
+        f"https://www.huggingface.co/{REPO}",
+        f"  HTTPS://HuggingFace.co/{REPO}\n",
+        f"huggingface.co/{REPO}",
+        f"https://hf.co/{REPO}",
+        f"hf.co/{REPO}?library=mlx",
+        f"hf://{REPO}",
+        f"https://huggingface.co/models/{REPO}",
+        f"https://huggingface.co/{REPO}/tree/main",
+        f"https://huggingface.co/{REPO}/tree/main/vae",
+        f"https://huggingface.co/{REPO}/blob/main/vae/config.json?download=true#L1",
+        f"https://huggingface.co/{REPO}/resolve/{catalog.lookup('ternary').revision}/model_index.json",
+        f"https://huggingface.co/{REPO}/discussions/1",
+    ],
+)
+def test_a_pasted_address_is_a_model(address: str) -> None:
+    assert catalog.lookup(address) is catalog.lookup("ternary")
+    assert catalog.resolve(address) is catalog.lookup("ternary")
+
+
+def test_an_address_outside_the_catalog_is_that_repository() -> None:
+    plain = catalog.resolve("acme/fox")
+    assert catalog.resolve("https://huggingface.co/acme/fox/tree/main") == plain
+    other = catalog.resolve("https://hf.co/acme/fox/tree/refs%2Fpr%2F1")
+    assert (other.repo, other.revision, other.title) == ("acme/fox", "refs/pr/1", "acme/fox at refs/pr/1")
+    assert catalog.resolve(other.name) == other  # which is what its remedy says to download
+
+
+def test_another_revision_of_a_known_one_is_not_the_known_one() -> None:
+    address = f"https://huggingface.co/{REPO}/tree/experiment"
+    assert not catalog.is_known(address)
+    entry = catalog.resolve(address)
+    assert (entry.repo, entry.revision, entry.files) == (REPO, "experiment", ())
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://huggingface.co/datasets/acme/fox",
+        "https://huggingface.co/spaces/acme/fox",
+        "https://huggingface.co/acme",
+        "https://evil.example/acme/fox",
+        "https://huggingface.co.evil.example/acme/fox",
+        "https://huggingface.co/acme/fox/tree/..%2F..%2Fetc",
+        "https://huggingface.co/../acme/fox",
+        "https://huggingface.co/acme/fox/settings",
+    ],
+)
+def test_what_is_no_model_s_address(address: str) -> None:
+    with pytest.raises(CheckpointError, match="there is no checkpoint called"):
+        catalog.resolve(address)

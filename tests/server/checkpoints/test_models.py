@@ -377,3 +377,12 @@ def test_files_of_the_user_are_not_the_child(live: LiveServer, tmp_path: Path, m
 def test_a_model_in_use_is_not_deleted(gate: Path, live: LiveServer) -> None:
     live.running(live.post_job("hold")["id"])
     assert live.client.delete("/models/seedling-ternary").json()["error"]["code"] == "conflict"
+
+
+def test_a_pasted_address_is_a_model(serve: Serve, tmp_path: Path) -> None:
+    live = serve(models_dir=tmp_path / "models")
+    address = "https://huggingface.co/prism-ml/bonsai-image-ternary-4B-mlx-2bit/tree/main"
+    refused = live.client.post("/jobs", json={"prompt": "a fox", "model": address})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_missing")
+    unknown = live.client.post("/jobs", json={"prompt": "a fox", "model": "https://huggingface.co/acme/fox"})
+    assert (unknown.status_code, unknown.json()["error"]["field"]) == (422, "model")
