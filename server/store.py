@@ -76,11 +76,13 @@ class Store:
             self._connection = self._open()
             self.set_preference(_SALVAGED, json.dumps(favourites))
         self._reader = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+        self._reader.text_factory = _text
         self._reader.execute(f"PRAGMA {_IN_ORDER}").fetchall()
         self._reader_lock = threading.Lock()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=2)
+        connection.text_factory = _text
         try:
             # automatic checkpoints would wait for the disk inside a request
             for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", _IN_ORDER):
@@ -141,7 +143,7 @@ class Store:
 
     def preference(self, name: str) -> str | None:
         rows = self.execute("SELECT value FROM preferences WHERE name = ?", (name,))
-        return rows[0][0] if rows else None
+        return rows[0][0] if rows and isinstance(rows[0][0], str) else None
 
     def set_preference(self, name: str, value: str | None) -> None:
         if value is None:
@@ -151,7 +153,11 @@ class Store:
 
     def salvaged_favourites(self) -> frozenset[str]:
         """The favourites of a damaged file, until `forget_salvaged`: entering all images again may be interrupted."""
-        return frozenset(json.loads(self.preference(_SALVAGED) or "[]"))
+        try:
+            found = json.loads(self.preference(_SALVAGED) or "[]")
+        except ValueError:
+            found = []
+        return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
 
     def forget_salvaged(self) -> None:
         self.set_preference(_SALVAGED, None)
@@ -162,6 +168,11 @@ class Store:
         with contextlib.suppress(sqlite3.Error):  # another program reads the file, or damage: it stays in the log
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
+
+
+def _text(stored: bytes) -> str:
+    """A column's text. One that is no UTF-8 spoils its own row, not the whole answer, as SQLite's own reading does."""
+    return stored.decode("utf-8", "replace")
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

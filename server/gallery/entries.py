@@ -10,6 +10,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bonsai_mlx.errors import PictureError
 
 from ..schemas import Image
@@ -48,11 +50,24 @@ def row_of(image: Image, deleted_at: float | None = None) -> tuple[Any, ...]:
     return image.id, image.created_at, _fold(image.prompt), image.favourite, image.group, deleted_at, data
 
 
-def image_of_row(data: str, favourite: int) -> Image:
-    """The Image of these two columns."""
-    image = Image.model_validate_json(data)
+def image_of_row(image_id: str, data: object, favourite: object) -> Image | None:
+    """The Image of these columns; None where this program cannot read them: the next start makes them anew."""
+    try:
+        image = Image.model_validate_json(data) if isinstance(data, str) else None
+    except ValidationError:
+        image = None
+    if image is None or image.id != image_id:
+        return None
     image.favourite = bool(favourite)
     return image
+
+
+def is_entry(image_id: str, created_at: object, deleted_at: object, favourite: object, data: object) -> bool:
+    """Whether these columns are what `row_of` writes."""
+    image = image_of_row(image_id, data, favourite)
+    return (
+        image is not None and image.created_at == created_at and (deleted_at is None or isinstance(deleted_at, float))
+    )
 
 
 def filters(q: str, favourite: bool | None, group: str | None) -> tuple[str, list[Any]]:

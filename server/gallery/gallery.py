@@ -24,8 +24,8 @@ from ..schemas import Deleted, Image, ImagePage
 from ..store import Store, timestamp
 from .convert import Thumbnail
 from .decoder import Decoder
-from .entries import filters, image_from_file, image_of_row, row_of
-from .files import ids_in, is_file, make_folder, make_private, move, read_file, sweep, write_disposable
+from .entries import filters, image_from_file, image_of_row, is_entry, row_of
+from .files import ID, ids_in, is_file, make_folder, make_private, move, read_file, sweep, write_disposable
 
 log = logging.getLogger("bonsai.gallery")
 
@@ -34,8 +34,10 @@ CURSOR = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{32}$"  # created_at~
 _INSERT = """INSERT OR REPLACE INTO images (id, created_at, search, favourite, group_id, deleted_at, data)
              VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_UNKNOWN = _INSERT.replace("REPLACE", "IGNORE")
-_PAGE = """SELECT data, favourite, created_at, id FROM images WHERE {0} ORDER BY created_at DESC, id DESC LIMIT ?"""
+_PAGE = """SELECT id, data, favourite, created_at FROM images WHERE {0} ORDER BY created_at DESC, id DESC LIMIT ?"""
 _SIZES = """SELECT length(CAST(data AS BLOB)) FROM images WHERE {0} ORDER BY created_at DESC, id DESC LIMIT ?"""
+_DELETED = "SELECT id, deleted_at FROM images WHERE typeof(deleted_at) = 'real'"
+_ENTRIES = """SELECT id, created_at, deleted_at, favourite, data FROM images WHERE id > ? ORDER BY id LIMIT 100"""
 _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
                 ORDER BY created_at {1}, id {1} LIMIT 1"""
 
@@ -94,11 +96,12 @@ class Gallery:
     def get(self, image_id: str) -> Image:
         """The image, or ApiError 404 for an unknown or deleted one."""
         rows = self._store.execute(
-            "SELECT data, favourite FROM images WHERE id = ? AND deleted_at IS NULL", (image_id,)
+            "SELECT id, data, favourite FROM images WHERE id = ? AND deleted_at IS NULL", (image_id,)
         )
-        if not rows:
+        image = image_of_row(*rows[0]) if rows else None
+        if image is None:
             raise not_found("image")
-        return image_of_row(*rows[0])
+        return image
 
     async def page(
         self,
@@ -120,8 +123,9 @@ class Gallery:
         sizes = await self._store.read(_SIZES.format(where), [*values, limit + 1])
         count = _within(sizes, limit)
         rows = await self._store.read(_PAGE.format(where), [*values, count])
-        images = [image_of_row(data, starred) for data, starred, _, _ in rows]
-        following = "~".join(rows[-1][2:]) if rows and len(sizes) > len(rows) else None
+        found = [image_of_row(image_id, data, starred) for image_id, data, starred, _ in rows]
+        images = [image for image in found if image is not None]
+        following = f"{rows[-1][3]}~{rows[-1][0]}" if rows and len(sizes) > len(rows) else None
         return ImagePage(images=images, next_cursor=following, total=total)
 
     async def neighbours(self, image: Image) -> tuple[str | None, str | None]:
@@ -140,7 +144,8 @@ class Gallery:
 
     def _forget(self, image_id: str) -> None:
         self._store.execute("DELETE FROM images WHERE id = ?", (image_id,))
-        self._thumbnail_file(image_id).unlink(missing_ok=True)
+        if ID.fullmatch(str(image_id)):  # what the index holds may be no id of ours
+            self._thumbnail_file(image_id).unlink(missing_ok=True)
 
     # the files
 
@@ -241,7 +246,7 @@ class Gallery:
         """
         limit = time.time() - self._trash_days * 86_400
         async with self._moving:
-            known = dict(self._store.execute("SELECT id, deleted_at FROM images WHERE deleted_at IS NOT NULL"))
+            known = dict(self._store.execute(_DELETED))
             trashed = await asyncio.to_thread(_listing, self.trash)
             old = [image_id for image_id, status in trashed if known.get(image_id, status.st_ctime) < limit]
             for image_id in old:
@@ -252,7 +257,10 @@ class Gallery:
     # the index and the files agree
 
     async def reconcile(self) -> int:
-        """Enter files that the index does not know, drop entries without a file; returns how many changed."""
+        """Enter files that the index does not know, drop entries without a file; returns how many changed.
+
+        An entry that cannot be read is made anew from its file.
+        """
         files = dict(await asyncio.to_thread(_listing, self.folder))
         trashed = dict(await asyncio.to_thread(_listing, self.trash))
         known = {row[0]: row[1] for row in await self._store.read("SELECT id, deleted_at FROM images")}
@@ -269,9 +277,29 @@ class Gallery:
                 self._store.execute(_INSERT if image_id in known else _INSERT_UNKNOWN, row)
         if starred:
             self._store.forget_salvaged()
-        if new or gone:
-            log.info("the gallery's index was brought up to date: %d entered, %d dropped", len(new), len(gone))
-        return len(new) + len(gone)
+        mended = await self._mend_entries()
+        if new or gone or mended:
+            text = "the gallery's index was brought up to date: %d entered, %d dropped, %d made anew"
+            log.info(text, len(new), len(gone), mended)
+        return len(new) + len(gone) + mended
+
+    async def _mend_entries(self) -> int:
+        """Make entries that cannot be read anew from their files; returns how many. Others are not touched."""
+        mended, after = 0, ""
+        while rows := await self._store.read(_ENTRIES, (after,)):
+            after = rows[-1][0]
+            for image_id, _, deleted_at, favourite, _ in await asyncio.to_thread(_unreadable, rows):
+                log.warning("the entry of image %.40r cannot be read; it is made anew from its file", image_id)
+                since = deleted_at if isinstance(deleted_at, float) else None
+                if since is None and not is_file(self.file(image_id)):
+                    since = time.time()
+                row = await self._row_of_file(image_id, since, favourite=bool(favourite))
+                if row is None:
+                    self._forget(image_id)
+                else:
+                    self._store.execute(_INSERT, row)
+                mended += 1
+        return mended
 
     async def rebuild(self) -> int:
         """Make the index anew from the files alone, but for favourites and times of deletion; returns how many.
@@ -280,7 +308,7 @@ class Gallery:
         """
         files = dict(await asyncio.to_thread(_listing, self.folder))
         trashed = dict(await asyncio.to_thread(_listing, self.trash))
-        since = dict(self._store.execute("SELECT id, deleted_at FROM images WHERE deleted_at IS NOT NULL"))
+        since = dict(self._store.execute(_DELETED))
         times = dict.fromkeys(trashed, time.time()) | since
         found = [
             await self._row_of_file(image_id, None if image_id in files else times[image_id])
@@ -317,6 +345,11 @@ def _within(sizes: list[tuple[int]], limit: int) -> int:
     """How many of the first `limit` entries fit on a page; one at least, for there to be a next page."""
     sums = itertools.accumulate(size for (size,) in sizes[:limit])
     return max(1, sum(total <= PAGE_BYTES for total in sums))
+
+
+def _unreadable(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows of `_ENTRIES` that do not hold an entry of ours."""
+    return [row for row in rows if not is_entry(*row)]
 
 
 def _listing(folder: Path) -> list[tuple[str, os.stat_result]]:

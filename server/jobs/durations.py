@@ -6,6 +6,7 @@ its pixels, which is how sizes never drawn before are estimated. Knows nothing o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -24,7 +25,7 @@ class Durations:
     def __init__(self, store: Store) -> None:
         self._store = store
         rows = store.execute("SELECT model, width, height, phase, seconds FROM durations")
-        self._seconds: dict[tuple[str, int, int, str], float] = {row[:4]: row[4] for row in rows}
+        self._seconds: dict[tuple[str, int, int, str], float] = {row[:4]: row[4] for row in rows if _is_learned(*row)}
 
     def learn(self, model: str, width: int, height: int, steps: int, timings: Mapping[str, float]) -> None:
         """Remember a finished picture's seconds per phase."""
@@ -59,6 +60,14 @@ class Durations:
         if loaded:
             seconds["load"] = 0.0
         return Plan(seconds, known)
+
+
+def _is_learned(model: object, width: object, height: object, phase: object, seconds: object) -> bool:
+    """Whether a row is one of ours: the columns of a table hold whatever was written into them."""
+    sides = isinstance(width, int) and isinstance(height, int) and width >= 0 and height >= 0
+    sized = sides and ((width == height == 0) if phase in ("load", "encode") else bool(width and height))
+    known = isinstance(model, str) and phase in PHASES
+    return known and sized and isinstance(seconds, float) and 0 < seconds < math.inf
 
 
 def _key(model: str, width: int, height: int, phase: str) -> tuple[str, int, int, str]:

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
 from ..engine.worker import Message, Worker
 from ..errors import ApiError, not_found
 from ..events import EventHub
@@ -31,6 +33,7 @@ log = logging.getLogger("bonsai.jobs")
 
 _KEPT_JOBS = 1_000  # finished ones; their images are in the gallery for ever
 _KEPT_PREVIEWS = 8
+_UNREADABLE = "unreadable"  # in a row's column, and no `JobStatus`: nobody is shown such a job
 _STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
 
 
@@ -136,10 +139,13 @@ class Jobs:
             return self._refreshed(active)
         if job_id in self._unnoted:
             return self._unnoted[job_id].model_copy()
-        rows = self._store.execute("SELECT data FROM jobs WHERE id = ?", (job_id,))
+        rows = self._store.execute("SELECT id, data FROM jobs WHERE id = ?", (job_id,))
         if not rows:
             raise not_found("job")
-        return Job.model_validate_json(rows[0][0])
+        job = _read(*rows[0])
+        if job is None:
+            raise ApiError(404, "not_found", "What was noted of this job cannot be read any more.")
+        return job
 
     def snapshot(self) -> list[Job]:
         """The running and waiting jobs as they are now."""
@@ -151,7 +157,8 @@ class Jobs:
         sql = f"SELECT id, data FROM jobs {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608
         live = {job.id: job for job in (*self._unnoted.values(), *self.snapshot())}
         rows = self._store.execute(sql, [*values, limit])
-        return [live[job_id] if job_id in live else Job.model_validate_json(data) for job_id, data in rows]
+        found = [live[job_id] if job_id in live else _read(job_id, data) for job_id, data in rows]
+        return [job for job in found if job is not None]
 
     def queue(self) -> Queue:
         return Queue(
@@ -319,10 +326,19 @@ class Jobs:
     # starting and stopping with the server
 
     def restore(self) -> None:
-        """After a start: waiting jobs wait again; what was running was interrupted, unless its image is there."""
-        rows = self._store.execute("SELECT data, attached FROM jobs WHERE status IN ('queued', 'running') ORDER BY seq")
-        for data, attached in rows:
-            active = Active(Job.model_validate_json(data), bool(attached))
+        """After a start: waiting jobs wait again; what was running was interrupted, unless its image is there.
+
+        A job that cannot be read is left out, and told in the log once; forgetting old jobs deletes its row in time.
+        """
+        rows = self._store.execute(
+            "SELECT seq, id, data, attached FROM jobs WHERE status IN ('queued', 'running') ORDER BY seq"
+        )
+        for seq, job_id, data, attached in rows:
+            job = _read(job_id, data)
+            if job is None:
+                self._store.execute("UPDATE jobs SET status = ? WHERE seq = ?", (_UNREADABLE, seq))
+                continue
+            active = Active(job, bool(attached))
             if active.job.status == "queued" and not active.attached:
                 self._waiting.append(active)
             elif not self._recover(active):
@@ -352,3 +368,16 @@ class Jobs:
             if active is self._running or active.attached:
                 self._interrupt(active)
         self._waiting.clear()
+
+
+def _read(job_id: object, data: object) -> Job | None:
+    """The job of a row, or None, told in the log, where this program cannot read it. The row is of a file: it may hold
+    anything, and its prompt stays out of the log."""
+    try:
+        job = Job.model_validate_json(data) if isinstance(data, str) else None
+    except ValidationError:
+        job = None
+    if job is None or job.id != job_id:
+        log.warning("job %.40r cannot be read and is left out", job_id)
+        return None
+    return job

@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bonsai_mlx.errors import CheckpointError
+
 from ..checkpoints.models import Models, Ready
 from ..engine.worker import Message, Worker, WorkerLostError
 from ..errors import DAMAGED_INDEX
@@ -80,7 +82,7 @@ class Runner:
 
     async def _run(self, active: Active) -> None:
         job = active.job
-        ready = self._models.find_ready(job.model)
+        ready = self._find_ready(job.model)
         if ready is None:
             self._jobs.fail(active, "model_missing", f"The checkpoint {job.model} is not complete any more.")
             return
@@ -94,6 +96,13 @@ class Runner:
                     self._apply(active, message)
         except WorkerLostError as loss:
             self._lost(active, loss)
+
+    def _find_ready(self, model: str) -> Ready | None:
+        """The checkpoint, unless it is incomplete or, for a job of another version, not known here."""
+        try:
+            return self._models.find_ready(model)
+        except CheckpointError:
+            return None
 
     def _command(self, job: Job, ready: Ready) -> dict[str, Any]:
         request = {name: getattr(job, name) for name in ("prompt", "seed", "steps", "width", "height")}

@@ -1,0 +1,183 @@
+"""A row of the index that cannot be read is left out and told in the log; its neighbours and the server live on.
+
+The rows are put there with SQLite itself, as a damaged disk, another program or another version may have.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.jobs.durations import Durations
+from server.store import NAME, Store
+from tests.server.conftest import LiveServer, eventually
+
+Serve = Callable[..., LiveServer]
+ID = "0" * 31
+_UNREADABLE: dict[str, Any] = {
+    "cut off": '{"id": "',
+    "empty": "",
+    "no object": "[1, 2]",
+    "no text": 7,
+    "bytes": b"\x00\x01",
+    "deep": "[" * 200_000,
+    "half a character": '{"id": "\\ud800"}',
+    "without its fields": '{"id": "' + ID + '1"}',
+}
+
+
+def write(folder: Path, sql: str, *values: Any) -> None:
+    with closing(sqlite3.connect(folder / NAME)) as index, index:
+        index.execute(sql, values)
+
+
+def of_another_version(folder: Path, table: str) -> None:
+    """All rows lack a field that this version requires."""
+    write(folder, f"UPDATE {table} SET data = json_remove(data, '$.prompt')")  # noqa: S608
+
+
+@pytest.fixture
+def queued(gate: Path, serve: Serve) -> tuple[Path, list[str]]:
+    """The folder of a server that has ended, and the ids of the three jobs that wait in it."""
+    live = serve()
+    running = live.post_job("hold")["id"]
+    live.running(running)
+    waiting = [live.post_job(f"plain {n}")["id"] for n in range(3)]
+    live.__exit__()
+    gate.unlink()
+    return live.settings.output, waiting
+
+
+@pytest.mark.parametrize("data", _UNREADABLE.values(), ids=_UNREADABLE)
+def test_a_job_that_cannot_be_read_is_left_out(
+    queued: tuple[Path, list[str]], serve: Serve, data: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, (first, bad, last) = queued
+    write(folder, "UPDATE jobs SET data = ? WHERE id = ?", data, bad)
+    live = serve()
+    assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
+    assert live.client.get(f"/jobs/{bad}").status_code == 404
+    listed = [job["id"] for job in live.client.get("/jobs").json()["jobs"]]
+    assert last in listed
+    assert bad not in listed
+    assert f"job '{bad}' cannot be read" in caplog.text
+    live.__exit__()
+    again = serve()
+    assert again.client.get("/jobs").json()["queue"]["waiting"] == 0
+
+
+def test_a_job_whose_text_is_no_utf8(queued: tuple[Path, list[str]], serve: Serve) -> None:
+    """SQLite's own reading would fail for the whole answer, in words that say nothing of a row."""
+    folder, (first, bad, last) = queued
+    write(folder, "UPDATE jobs SET data = CAST(? AS TEXT) WHERE id = ?", b'{"id": "\xff\xfe', bad)
+    live = serve()
+    assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
+
+
+def test_jobs_without_a_field_that_is_required(queued: tuple[Path, list[str]], serve: Serve) -> None:
+    folder, _ = queued
+    of_another_version(folder, "jobs")
+    live = serve()
+    assert live.client.get("/jobs").json()["jobs"] == []
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
+
+
+def test_a_job_of_a_model_that_is_not_known_any_more(queued: tuple[Path, list[str]], serve: Serve) -> None:
+    folder, (first, bad, last) = queued
+    write(folder, "UPDATE jobs SET data = json_set(data, '$.model', 'gone') WHERE id = ?", bad)
+    live = serve()
+    assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
+    assert live.finished(bad)["error"]["code"] == "model_missing"
+
+
+@pytest.mark.parametrize("data", _UNREADABLE.values(), ids=_UNREADABLE)
+def test_an_image_that_cannot_be_read_is_made_anew(serve: Serve, data: Any) -> None:
+    first = serve()
+    good, bad, starred, trashed = (
+        first.finished(first.post_job(f"plain {n}", steps=1, width=64, height=64)["id"])["id"] for n in range(4)
+    )
+    first.client.patch(f"/images/{starred}", json={"favourite": True}).raise_for_status()
+    first.client.delete(f"/images/{trashed}").raise_for_status()
+    assert len(first.client.get("/images").json()["images"]) == 3
+    first.__exit__()
+    folder = first.settings.output
+    for image in (trashed, bad, starred):
+        write(folder, "UPDATE images SET data = ? WHERE id = ?", data, image)
+    live = serve()
+    assert live.client.get("/gallery").status_code == 200
+    eventually(lambda: len(live.client.get("/images").json()["images"]) == 3)
+    assert {image["id"] for image in live.client.get("/images").json()["images"]} == {good, bad, starred}
+    assert live.client.get(f"/images/{bad}").json()["prompt"] == "plain 1"
+    assert live.client.get(f"/images/{starred}").json()["favourite"] is True
+    with closing(sqlite3.connect(folder / NAME)) as index:
+        eventually(
+            lambda: index.execute("SELECT instr(data, 'plain 3') FROM images WHERE id = ?", (trashed,)).fetchone()[0]
+        )
+    assert live.client.post(f"/images/{trashed}/restore").json()["prompt"] == "plain 3"
+
+
+def test_a_bad_entry_is_left_out_while_the_server_runs(live: LiveServer) -> None:
+    good, bad = (live.finished(live.post_job("plain", steps=1)["id"])["id"] for _ in range(2))
+    write(live.settings.output, "UPDATE images SET data = '{' WHERE id = ?", bad)
+    assert [image["id"] for image in live.client.get("/images").json()["images"]] == [good]
+    assert live.client.get("/gallery").status_code == 200
+    assert live.client.get(f"/images/{bad}").status_code == 404
+
+
+def test_no_name_in_the_index_deletes_a_file_elsewhere(serve: Serve, tmp_path: Path) -> None:
+    first = serve()
+    first.__exit__()
+    victim = tmp_path / "victim.webp"
+    victim.write_bytes(b"mine")
+    row = ("../../victim", "2026", "", 0, None, None, "{}")
+    write(first.settings.output, "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+    live = serve()
+    count = "SELECT count(*) FROM images"
+    with closing(sqlite3.connect(live.settings.output / NAME)) as index:
+        eventually(lambda: index.execute(count).fetchone() == (0,))
+    assert victim.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("m", 64, 64, "denoise", "long"),
+        ("m", 64, 64, "denoise", -1.0),
+        ("m", 64, 64, "denoise", 1e999),
+        ("m", 0, 0, "denoise", 1.0),
+        ("m", "wide", 64, "decode", 1.0),
+        ("m", 64, 64, "load", 1.0),
+        ("m", 64, 64, "paint", 1.0),
+    ],
+)
+def test_a_duration_that_is_none_is_not_counted_with(tmp_path: Path, row: tuple[Any, ...]) -> None:
+    with closing(Store(tmp_path)) as store:
+        store.execute("INSERT INTO durations VALUES (?, ?, ?, ?, ?)", row)
+        store.execute("INSERT INTO durations VALUES ('n', 64, 64, 'denoise', 2.0), ('n', 64, 64, 'decode', 1.0)")
+        durations = Durations(store)
+        assert durations.plan("m", 64, 64, 4, loaded=True).total_s is None
+        assert durations.plan("n", 64, 64, 4, loaded=True).total_s == 9.0
+
+
+@pytest.mark.parametrize("value", ["{", "7", json.dumps({"a": 1}), ""])
+def test_favourites_that_cannot_be_read_are_none(tmp_path: Path, value: str) -> None:
+    with closing(Store(tmp_path)) as store:
+        store.set_preference("salvaged_favourites", value)
+        assert store.salvaged_favourites() == frozenset()
+
+
+def test_preferences_that_mean_nothing_change_nothing(serve: Serve) -> None:
+    first = serve()
+    first.__exit__()
+    for name in ("default_model", "preview", "download:ternary", "sdapi_model"):
+        write(first.settings.output, "INSERT OR REPLACE INTO preferences VALUES (?, ?)", name, b"\xff")
+    live = serve()
+    assert live.client.get("/settings").status_code == 200
+    assert live.client.get("/models").json()["default"] == "seedling-ternary"
+    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
