@@ -34,6 +34,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.flux2": "FLUX.2 [klein]: transformer, text encoder, VAE, memory plan; no server, no command line",
     "bonsai_mlx.pipeline": "from a request to a picture, an event at a time",
     "bonsai_mlx.cli": "the command line",
+    "server.index": "the index's file: its schema and the steps from one version to the next; no meaning of a row",
     "server": "settings, errors, events, the index; no tensor library anywhere in the server",
     "server.edge": "what every request passes: hosts, tokens, limits, the log; knows no route",
     "server.engine": "the child process that draws, and how the server sees it",

@@ -41,6 +41,7 @@ from .gallery.decoder import Decoder
 from .gallery.files import FolderInUseError, check_room, lock_folder
 from .gallery.gallery import Gallery
 from .hosts import in_url
+from .index.migrations import IndexVersionError
 from .settings import NoHomeError, Settings
 from .store import NAME as INDEX
 from .store import Store
@@ -112,7 +113,7 @@ def check_output(folder: Path) -> None:
             Store(folder).close()
         finally:
             os.close(lock)
-    except FolderInUseError as error:
+    except (FolderInUseError, IndexVersionError) as error:
         _refuse(str(error))
     except sqlite3.Error as error:
         _refuse(

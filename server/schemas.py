@@ -128,7 +128,8 @@ class Job(BaseModel):
     progress: float = 0.0
     eta_s: float | None = None
     elapsed_s: float = 0.0
-    image_id: Id | None = None
+    image_id: Id | None = Field(None, description="the first of `image_ids`")
+    image_ids: list[Id] = Field([], description="every picture that the job has made, in order")
     truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
     error: JobError | None = None
     preview_seq: int = 0
@@ -174,6 +175,20 @@ class Image(BaseModel):
     url: str
     thumbnail_url: str
     recipe: dict[str, Any] = {}
+
+
+class Relative(BaseModel):
+    """Another image, and what it has to do with this one."""
+
+    id: Id
+    role: str
+
+
+class ImageDetails(Image):
+    """An image with its lineage; what was deleted is not in it."""
+
+    parents: list[Relative] = Field([], description="what it was made from")
+    children: list[Relative] = Field([], description="what was made from it")
 
 
 class ImagePage(BaseModel):

@@ -20,39 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .index.migrations import bring_up_to_date, is_damage, refuse_newer
+
 log = logging.getLogger("bonsai.store")
 
 NAME = ".bonsai.sqlite3"
-VERSION = 1
 _SALVAGED = "salvaged_favourites"
 _PATIENCE_MS = 100  # with another program that writes; meanwhile the event loop does nothing else
 _IN_ORDER = "checkpoint_fullfsync=1"  # on macOS fsync alone does not keep the order of what is written
-_SCHEMA = """
-CREATE TABLE jobs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    status TEXT NOT NULL,
-    group_id TEXT,
-    attached INTEGER NOT NULL,
-    data TEXT NOT NULL
-);
-CREATE INDEX jobs_status ON jobs (status, seq);
-CREATE TABLE images (
-    id TEXT PRIMARY KEY,
-    created_at TEXT NOT NULL,
-    search TEXT NOT NULL,
-    favourite INTEGER NOT NULL DEFAULT 0,
-    group_id TEXT,
-    deleted_at REAL,
-    data TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX images_order ON images (deleted_at, created_at, id);
-CREATE TABLE durations (
-    model TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, phase TEXT NOT NULL, seconds REAL NOT NULL,
-    PRIMARY KEY (model, width, height, phase)
-) WITHOUT ROWID;
-CREATE TABLE preferences (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 
 def timestamp(at: float | None = None) -> str:
@@ -62,14 +37,18 @@ def timestamp(at: float | None = None) -> str:
 
 
 class Store:
-    """One database file. Use it from the thread that made it; `read` and `checkpoint` move to another by themselves."""
+    """One database file. Use it from the thread that made it; `read` and `checkpoint` move to another by themselves.
+
+    IndexVersionError: a newer version of this program has written it, or it cannot be brought up to date.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+        refuse_newer(self.path)
         try:
             self._connection = self._open()
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
             favourites = _salvage(self.path)
             self._set_aside()
@@ -89,11 +68,8 @@ class Store:
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("the file is damaged")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT")
-            elif version != VERSION:
-                raise sqlite3.DatabaseError(f"the index has version {version}, not {VERSION}")
+            connection.execute("PRAGMA foreign_keys=ON")
+            bring_up_to_date(connection, self.path)
             connection.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}").fetchall()
         except BaseException:
             connection.close()
@@ -173,11 +149,6 @@ class Store:
 def _text(stored: bytes) -> str:
     """A column's text. One that is no UTF-8 spoils its own row, not the whole answer, as SQLite's own reading does."""
     return stored.decode("utf-8", "replace")
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is wrong; a full disk, a lock or a missing permission says nothing about it."""
-    return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 
 def _salvage(path: Path) -> list[str]:

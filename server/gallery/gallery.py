@@ -20,7 +20,7 @@ from bonsai_mlx.fileio import FILE_MODE, PRIVATE_FILE_MODE
 
 from ..errors import ApiError, not_found
 from ..events import EventHub
-from ..schemas import Deleted, Image, ImagePage
+from ..schemas import Deleted, Image, ImageDetails, ImagePage, Relative
 from ..store import Store, timestamp
 from .convert import Thumbnail
 from .decoder import Decoder
@@ -38,6 +38,8 @@ _PAGE = """SELECT id, data, favourite, created_at FROM images WHERE {0} ORDER BY
 _SIZES = """SELECT length(CAST(data AS BLOB)) FROM images WHERE {0} ORDER BY created_at DESC, id DESC LIMIT ?"""
 _DELETED = "SELECT id, deleted_at FROM images WHERE typeof(deleted_at) = 'real'"
 _ENTRIES = """SELECT id, created_at, deleted_at, favourite, data FROM images WHERE id > ? ORDER BY id LIMIT 100"""
+_RELATIVES = """SELECT other.id, role FROM image_parents JOIN images AS other ON other.id = image_parents.{0}
+                WHERE image_parents.{1} = ? AND other.deleted_at IS NULL ORDER BY other.created_at, other.id, role"""
 _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
                 ORDER BY created_at {1}, id {1} LIMIT 1"""
 
@@ -103,6 +105,17 @@ class Gallery:
             raise not_found("image")
         return image
 
+    def details(self, image_id: str) -> ImageDetails:
+        """The image with what it was made from and what was made from it. ApiError 404 as in `get`."""
+        parents = self._store.execute(_RELATIVES.format("parent", "child"), (image_id,))
+        children = self._store.execute(_RELATIVES.format("child", "parent"), (image_id,))
+        image = self.get(image_id)
+        return ImageDetails(
+            **image.model_dump(),
+            parents=[Relative(id=other, role=role) for other, role in parents],
+            children=[Relative(id=other, role=role) for other, role in children],
+        )
+
     async def page(
         self,
         *,
@@ -144,6 +157,7 @@ class Gallery:
 
     def _forget(self, image_id: str) -> None:
         self._store.execute("DELETE FROM images WHERE id = ?", (image_id,))
+        self._store.execute("DELETE FROM image_parents WHERE child = ?", (image_id,))
         if ID.fullmatch(str(image_id)):  # what the index holds may be no id of ours
             self._thumbnail_file(image_id).unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 import secrets
 import sqlite3
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 from ..engine.worker import Message, Worker
 from ..errors import ApiError, not_found
 from ..events import EventHub
+from ..gallery.files import ID
 from ..gallery.gallery import Gallery
 from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
 from ..settings import Settings
@@ -33,6 +35,8 @@ log = logging.getLogger("bonsai.jobs")
 
 _KEPT_JOBS = 1_000  # finished ones; their images are in the gallery for ever
 _KEPT_PREVIEWS = 8
+_SELECT = """SELECT id, data, (SELECT json_group_array(CAST(image AS TEXT)) FROM (
+                 SELECT image FROM job_images WHERE job = jobs.id ORDER BY position)), attached FROM jobs {0}"""
 _UNREADABLE = "unreadable"  # in a row's column, and no `JobStatus`: nobody is shown such a job
 _STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
 
@@ -81,7 +85,7 @@ class Jobs:
         self._check_room(len(orders))
         group = secrets.token_hex(16) if group_kind else None
         created = [Active(self._new_job(order, group, group_kind), attached) for order in orders]
-        rows = [(a.job.id, a.job.status, group, attached, a.job.model_dump_json()) for a in created]
+        rows = [(a.job.id, a.job.status, group, attached, _written(a.job)) for a in created]
         self._store.execute_many("INSERT INTO jobs (id, status, group_id, attached, data) VALUES (?, ?, ?, ?, ?)", rows)
         self._waiting.extend(created)
         self._number()
@@ -139,10 +143,10 @@ class Jobs:
             return self._refreshed(active)
         if job_id in self._unnoted:
             return self._unnoted[job_id].model_copy()
-        rows = self._store.execute("SELECT id, data FROM jobs WHERE id = ?", (job_id,))
+        rows = self._store.execute(_SELECT.format("WHERE id = ?"), (job_id,))
         if not rows:
             raise not_found("job")
-        job = _read(*rows[0])
+        job = _read(*rows[0][:3])
         if job is None:
             raise ApiError(404, "not_found", "What was noted of this job cannot be read any more.")
         return job
@@ -154,10 +158,10 @@ class Jobs:
     def recent(self, status: JobStatus | None, limit: int) -> list[Job]:
         """The latest jobs, newest first, of one status or of all."""
         where, values = ("WHERE status = ?", [status]) if status else ("", [])
-        sql = f"SELECT id, data FROM jobs {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608
+        sql = _SELECT.format(f"{where} ORDER BY seq DESC LIMIT ?")
         live = {job.id: job for job in (*self._unnoted.values(), *self.snapshot())}
         rows = self._store.execute(sql, [*values, limit])
-        found = [live[job_id] if job_id in live else _read(job_id, data) for job_id, data in rows]
+        found = [live[job_id] if job_id in live else _read(job_id, data, images) for job_id, data, images, _ in rows]
         return [job for job in found if job is not None]
 
     def queue(self) -> Queue:
@@ -257,7 +261,7 @@ class Jobs:
 
     def succeed(self, active: Active) -> None:
         """The picture is saved and in the gallery; both go by the job's id."""
-        active.job.image_id, active.job.progress = active.job.id, 1.0
+        active.job.image_id, active.job.image_ids, active.job.progress = active.job.id, [active.job.id], 1.0
         self.end(active, "done")
 
     def end(self, active: Active, status: JobStatus) -> None:
@@ -295,12 +299,18 @@ class Jobs:
         self._unnoted[active.job.id] = active.job
         try:
             for job in tuple(self._unnoted.values()):
-                self._store.execute(
-                    "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, job.model_dump_json(), job.id)
-                )
+                self._note(job)
                 del self._unnoted[job.id]
         except sqlite3.Error as error:
             log.warning("%d jobs could not be noted yet: %s", len(self._unnoted), error)
+
+    def _note(self, job: Job) -> None:
+        with self._store.transaction():
+            self._store.execute(
+                "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, _written(job), job.id)
+            )
+            for position, image in enumerate(job.image_ids):
+                self._store.execute("INSERT OR REPLACE INTO job_images VALUES (?, ?, ?)", (job.id, position, image))
 
     def _number(self) -> None:
         """Give everybody a place and a time; tell the pages where one has changed."""
@@ -330,13 +340,11 @@ class Jobs:
 
         A job that cannot be read is left out, and told in the log once; forgetting old jobs deletes its row in time.
         """
-        rows = self._store.execute(
-            "SELECT seq, id, data, attached FROM jobs WHERE status IN ('queued', 'running') ORDER BY seq"
-        )
-        for seq, job_id, data, attached in rows:
-            job = _read(job_id, data)
+        rows = self._store.execute(_SELECT.format("WHERE status IN ('queued', 'running') ORDER BY seq"))
+        for job_id, data, images, attached in rows:
+            job = _read(job_id, data, images)
             if job is None:
-                self._store.execute("UPDATE jobs SET status = ? WHERE seq = ?", (_UNREADABLE, seq))
+                self._store.execute("UPDATE jobs SET status = ? WHERE id = ?", (_UNREADABLE, job_id))
                 continue
             active = Active(job, bool(attached))
             if active.job.status == "queued" and not active.attached:
@@ -370,9 +378,16 @@ class Jobs:
         self._waiting.clear()
 
 
-def _read(job_id: object, data: object) -> Job | None:
-    """The job of a row, or None, told in the log, where this program cannot read it. The row is of a file: it may hold
-    anything, and its prompt stays out of the log."""
+def _written(job: Job) -> str:
+    """The column `data`; which pictures there are is in a table of their own."""
+    return job.model_dump_json(exclude={"image_ids"})
+
+
+def _read(job_id: object, data: object, images: str) -> Job | None:
+    """The job of a row, or None, told in the log, where this program cannot read it.
+
+    The row is of a file: it may hold anything, and its prompt stays out of the log.
+    """
     try:
         job = Job.model_validate_json(data) if isinstance(data, str) else None
     except ValidationError:
@@ -380,4 +395,5 @@ def _read(job_id: object, data: object) -> Job | None:
     if job is None or job.id != job_id:
         log.warning("job %.40r cannot be read and is left out", job_id)
         return None
+    job.image_ids = [image for image in json.loads(images) if isinstance(image, str) and ID.fullmatch(image)]
     return job

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from ..schemas import Deleted, Id, Image, ImagePage, ImagePatch
+from ..schemas import Deleted, Id, Image, ImageDetails, ImagePage, ImagePatch
 from .common import Cursor, IdPath, StudioDep, binary, errors
 
 router = APIRouter(tags=["images"])
@@ -55,9 +55,9 @@ async def thumbnail(studio: StudioDep, image_id: IdPath) -> Response:
     return Response(await studio.gallery.thumbnail(image_id), media_type="image/webp", headers=_FOREVER)
 
 
-@router.get("/images/{image_id:id}", summary="One image", response_model=Image, responses=errors(404))
-async def image(studio: StudioDep, request: Request, image_id: IdPath) -> Image | Response:
-    found = studio.gallery.get(image_id)
+@router.get("/images/{image_id:id}", summary="One image", response_model=ImageDetails, responses=errors(404))
+async def image(studio: StudioDep, request: Request, image_id: IdPath) -> ImageDetails | Response:
+    found = studio.gallery.details(image_id)
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/i/{image_id}", status_code=303)
     return found
