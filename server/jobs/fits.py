@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bonsai_mlx.flux2.checkpoint import Checkpoint
 
 ASPECTS = ((1, 1), (4, 3), (3, 4), (3, 2), (2, 3), (16, 9), (9, 16))
-_SHARES = (0.25, 0.5, 1.0, 1.5)  # of the checkpoint's native number of pixels
+SIDES_PX = (512, 768, 1024, 1280)  # of the squares; another shape has about as many pixels
 _SEVERAL_FROM_PX = 512 * 512  # a model made for fewer pixels was taught one size: it cuts or repeats any other
 _COMFORTABLE = 0.75  # of what is free
 
@@ -58,6 +58,11 @@ class Fits:
         """Every size that the page offers for a model, with a verdict. ApiError 409 for a missing model."""
         ready = self._models.require_ready(name)
         return await asyncio.to_thread(lambda: [self._fit(ready, *size) for size in sizes_of(ready)])
+
+    async def size(self, name: str, width: int, height: int) -> Fit:
+        """The same for any one size. ApiError 409 for a missing model."""
+        ready = self._models.require_ready(name)
+        return await asyncio.to_thread(self._fit, ready, width, height)
 
     def _fit(self, ready: Ready, width: int, height: int) -> Fit:
         plan = self._durations.plan(ready.name, width, height, ready.recommended_steps, loaded=True)
@@ -96,14 +101,19 @@ def _checkpoint(path: Path) -> Checkpoint:
 
 def sizes_of(ready: Ready) -> Iterator[tuple[int, int]]:
     """Width and height of every offered size: each aspect at a few numbers of pixels, in multiples of 16."""
-    native = math.prod(ready.recommended_size)
-    if native < _SEVERAL_FROM_PX:
+    if math.prod(ready.recommended_size) < _SEVERAL_FROM_PX:
         yield ready.recommended_size
         return
-    for across, down in ASPECTS:
-        for share in _SHARES:
-            unit = math.sqrt(native * share / (across * down))
-            yield _rounded(across * unit), _rounded(down * unit)
+    listed = [_shaped(side, *aspect) for aspect in ASPECTS for side in SIDES_PX]
+    if ready.recommended_size not in listed:
+        yield ready.recommended_size
+    yield from listed
+
+
+def _shaped(side: int, across: int, down: int) -> tuple[int, int]:
+    """Width and height of that aspect with about as many pixels as a square of `side`."""
+    unit = side / math.sqrt(across * down)
+    return _rounded(across * unit), _rounded(down * unit)
 
 
 def _rounded(pixels: float) -> int:

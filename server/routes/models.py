@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
-from ..schemas import Model, ModelList, ModelName, Sizes
+from fastapi import APIRouter, Query
+
+from bonsai_mlx.request import MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
+
+from ..schemas import Fit, Model, ModelList, ModelName, Sizes
 from .common import ModelNamePath, StudioDep, errors
 
 router = APIRouter(tags=["models"])
+
+SideQuery = Annotated[int, Query(ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZE_MULTIPLE_PX)]
 
 
 @router.get("/models", summary="Every known checkpoint as it is on this machine")
@@ -57,3 +63,9 @@ async def delete(studio: StudioDep, name: ModelNamePath) -> Model:
 @router.get("/sizes", summary="Which sizes fit into this machine's memory", responses=errors(409))
 async def sizes(studio: StudioDep, model: ModelName | None = None) -> Sizes:
     return Sizes(sizes=await studio.fits.sizes(studio.models.resolve(model)))
+
+
+@router.get("/fit", summary="Whether one size fits into this machine's memory", responses=errors(409))
+async def fit(studio: StudioDep, width: SideQuery, height: SideQuery, model: ModelName | None = None) -> Fit:
+    """For any size that can be drawn, also one that `/sizes` does not list."""
+    return await studio.fits.size(studio.models.resolve(model), width, height)

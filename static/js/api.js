@@ -106,6 +106,13 @@ export const deleteModel = (name) => call("DELETE", `/models/${name}`);
 /** @param {string} model @returns {Promise<{sizes: import("./types.js").Fit[]}>} */
 export const getSizes = (model) => call("GET", `/sizes?${query({ model })}`);
 
+/**
+ * @param {string} model
+ * @param {{width: number, height: number}} size  any that can be drawn
+ * @returns {Promise<import("./types.js").Fit>}
+ */
+export const getFit = (model, { width, height }) => call("GET", `/fit?${query({ model, width, height })}`);
+
 /** @returns {Promise<import("./types.js").Memory>} */
 export const unload = () => call("POST", "/unload");
 

@@ -1,7 +1,7 @@
 // Shape and size. The server says which sizes there are and how each fits this machine; any other can be typed.
 
-import { getSizes } from "./api.js";
-import { byId, el } from "./dom.js";
+import { getFit, getSizes } from "./api.js";
+import { byId, el, fill } from "./dom.js";
 import { formatBytes, formatSeconds, formatSize } from "./format.js";
 import { isSide } from "./limits.js";
 import { remember, remembered } from "./storage.js";
@@ -19,6 +19,10 @@ const VERDICTS = {
 
 /** @type {Map<string, Fit[]>} */
 const known = new Map();
+/** @type {Map<string, Fit>} by model and size: what the server said of sizes that were typed */
+const typed = new Map();
+const JUDGE_AFTER_MS = 300; // not every half of a number that is being typed
+let judging = 0;
 /** @type {Fit[]} */
 let fits = [];
 let model = "";
@@ -57,7 +61,8 @@ export const isTypedSize = () => aspect === CUSTOM;
 
 /** @returns {Fit | undefined} what the server knows of the chosen size */
 export function chosenFit() {
-  return fits.find((fit) => same(fit, chosenSize()));
+  const size = chosenSize();
+  return fits.find((fit) => same(fit, size)) ?? (size ? typed.get(typedKey(size)) : undefined);
 }
 
 /**
@@ -67,7 +72,8 @@ export function chosenFit() {
  * @returns {number | undefined} bytes
  */
 export function predictedPeak(name, size) {
-  return known.get(name ?? "")?.find((fit) => same(fit, size))?.peak_bytes;
+  const listed = known.get(name ?? "")?.find((fit) => same(fit, size));
+  return (listed ?? typed.get(`${name} ${size.width}x${size.height}`))?.peak_bytes;
 }
 
 /**
@@ -94,6 +100,46 @@ export function chooseSmaller() {
   const best = smaller.sort((a, b) => b.width * b.height - a.width * a.height)[0];
   if (best) chooseSize(best.width, best.height);
   return Boolean(best);
+}
+
+/** @param {{width: number, height: number}} size */
+const typedKey = ({ width, height }) => `${model} ${width}x${height}`;
+
+/** Say how a typed size fits this machine; asks the server a moment after the last key. */
+function judgeTyped() {
+  clearTimeout(judging);
+  const size = isTypedSize() ? chosenSize() : null;
+  const fit = size ? chosenFit() : undefined;
+  const line = byId("size-verdict");
+  line.hidden = !fit;
+  if (fit) fill(line, ...verdictWords(fit));
+  else if (size && model) judging = window.setTimeout(() => askForVerdict(size), JUDGE_AFTER_MS);
+}
+
+/** @param {{width: number, height: number}} size */
+async function askForVerdict(size) {
+  const key = typedKey(size);
+  try {
+    typed.set(key, await getFit(model, size));
+    publish("sizes");
+  } catch (error) {
+    console.info("How this size fits is not known:", error);
+    return;
+  }
+  const now = chosenSize();
+  if (!now || typedKey(now) !== key) return; // another one was typed meanwhile
+  judgeTyped();
+  changed();
+}
+
+/** @param {Fit} fit */
+function verdictWords({ verdict, peak_bytes: peak, seconds }) {
+  const { words, tone, long } = VERDICTS[verdict];
+  const time = seconds ? ` It takes about ${formatSeconds(seconds)} here.` : "";
+  return [
+    el("span", { class: "mark", data: { tone } }, words),
+    ` Needs ${formatBytes(peak)} at its peak and ${long}.${time}`,
+  ];
 }
 
 /** @param {string} name */
@@ -138,6 +184,7 @@ function show() {
   byId("custom-size").hidden = aspect !== CUSTOM;
   if (focused?.name === "aspect" || focused?.name === "size") refocus(focused.name);
   warnOfOtherSizes();
+  judgeTyped();
   if (chosenSize()) remember("size", chosenSize()); // not a number half typed
   changed();
 }
@@ -156,7 +203,8 @@ function chooseAspect(name) {
     heightField().value ||= String(chosen?.height ?? 512);
   } else {
     const distance = (/** @type {Fit} */ fit) => Math.abs(fit.width * fit.height - area);
-    chosen = levels().reduce((best, fit) => (distance(fit) < distance(best) ? fit : best));
+    const { width, height } = levels().reduce((best, fit) => (distance(fit) < distance(best) ? fit : best));
+    chosen = { width, height }; // not the whole of it: a request takes no verdict
   }
   show();
 }
@@ -191,6 +239,7 @@ export async function loadSizes(name, recommended, again = false) {
   if (again || !known.has(name)) {
     const { sizes } = await getSizes(name);
     known.set(name, sizes);
+    typed.clear(); // free memory and learned times have changed for these as well
     publish("sizes");
   }
   if (model !== name) return; // another model was chosen meanwhile
@@ -229,6 +278,7 @@ export function startSizes(onChange) {
       choices += 1;
       if (chosenSize()) remember("size", chosenSize());
       warnOfOtherSizes();
+      judgeTyped();
       changed();
     });
   }

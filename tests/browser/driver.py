@@ -19,6 +19,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
+from bonsai_mlx.hub.catalog import CheckpointFile, lookup
+from bonsai_mlx.hub.store import Manifest, folder_store
+
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -84,6 +87,17 @@ class Site:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     running = Site(tmp_path_factory.mktemp("site"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def large_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Both large models seem to be here: their shapes and sizes are offered, and the seedling's weights draw them."""
+    folder = tmp_path_factory.mktemp("large-site")
+    for name in ("ternary", "binary"):
+        stand_in(folder / "models", name)
+    running = Site(folder)
     yield running
     running.stop()
 
@@ -216,3 +230,25 @@ def axe() -> str:
     source = script.read_bytes()
     assert hashlib.sha256(source).hexdigest() == AXE_SHA256
     return source.decode()
+
+
+def stand_in(models_dir: Path, name: str) -> None:
+    """The seedling's weights in the place of the large checkpoint `name`: real drawing in a large model's sizes."""
+    entry, seedling = lookup(name), lookup(f"seedling-{name}").embedded_folder
+    assert seedling is not None
+    assert entry.repo is not None
+    folder = models_dir / name
+    for source in (seedling.parent / "common", seedling):
+        shutil.copytree(source, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    index = json.loads((folder / "model_index.json").read_text())
+    del index["_common_folder"], index["recommended_size"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    paths = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    files = [CheckpointFile(path, (folder / path).stat().st_size, _digest(folder / path)) for path in paths]
+    verified = {path: (folder / path).stat().st_mtime_ns for path in paths}
+    manifest = Manifest(entry.repo, "main", "0" * 40, tuple(files), verified)
+    manifest.write(folder_store(folder).manifest_path)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -137,6 +137,19 @@ def test_sizes_of_the_seedling(shared: LiveServer) -> None:
     assert shared.client.get("/sizes", params={"model": "gpt"}).status_code == 422
 
 
+def test_any_size_is_judged(shared: LiveServer) -> None:
+    asked = {"model": "seedling-binary", "width": 336, "height": 64}
+    fit = shared.client.get("/fit", params=asked).json()
+    assert (fit["width"], fit["height"], fit["verdict"]) == (336, 64, "fits")
+    assert fit["peak_bytes"] > 10**6
+    for wrong in ({"width": 100}, {"height": 4096}, {"width": 0}, {"width": "wide"}, {"model": "gpt"}):
+        assert shared.client.get("/fit", params=asked | wrong).status_code == 422, wrong
+    missing = shared.client.get("/fit", params={"width": 64, "model": "seedling-binary"})
+    assert missing.json()["error"]["field"] == "height"
+    absent = shared.client.get("/fit", params=asked | {"model": "ternary"})
+    assert absent.json()["error"]["code"] == "model_missing"
+
+
 def test_the_document_describes_every_route(shared: LiveServer) -> None:
     document = shared.client.get("/openapi.json").json()
     rows = operations(document)

@@ -1,4 +1,5 @@
 import asyncio
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -6,11 +7,12 @@ from typing import Any
 import pytest
 
 import bonsai_mlx
+from bonsai_mlx.hub.catalog import lookup
 from server.checkpoints.models import Ready
 from server.errors import ApiError
 from server.jobs import fits
 from server.jobs.durations import Durations
-from server.jobs.fits import Fits, sizes_of
+from server.jobs.fits import ASPECTS, Fits, sizes_of
 from server.settings import Settings
 from server.store import Store
 
@@ -27,15 +29,23 @@ def make(tmp_path: Path, **options: Any) -> Fits:
     return Fits(Settings(**options), models, worker, Durations(Store(tmp_path)))  # type: ignore[arg-type]
 
 
-def test_sizes_of_the_big_checkpoint() -> None:
-    sizes = list(sizes_of(ready((1024, 1024))))
-    assert sizes[:4] == [(512, 512), (720, 720), (1024, 1024), (1248, 1248)]
-    assert (1360, 768) in sizes
-    assert (768, 1360) in sizes
-    assert len(sizes) == 28
+@pytest.mark.parametrize("name", ["ternary", "binary"])
+def test_the_large_checkpoints_are_offered_from_512_to_1280_in_every_shape(name: str) -> None:
+    sizes = list(sizes_of(ready(lookup(name).recommended_size)))
+    assert sizes[:4] == [(512, 512), (768, 768), (1024, 1024), (1280, 1280)]
+    for width, height in ((1184, 880), (880, 1184), (1360, 768), (768, 1360), (1712, 960), (960, 1712)):
+        assert (width, height) in sizes
+    assert len(sizes) == len(set(sizes)) == 28
+    for across, down in ASPECTS:
+        shaped = [(w, h) for w, h in sizes if abs(w / h / (across / down) - 1) < 0.05]
+        assert [round(math.sqrt(w * h) / 256) for w, h in shaped] == [2, 3, 4, 5]
     for width, height in sizes:
         assert width % 16 == height % 16 == 0
         assert max(width, height) <= 2048
+
+
+def test_a_model_made_for_another_size_is_offered_at_that_as_well() -> None:
+    assert set(sizes_of(ready((640, 640)))) > {(640, 640), (512, 512), (1280, 1280)}
 
 
 def test_a_seedling_is_offered_at_the_one_size_it_was_taught() -> None:

@@ -1,0 +1,31 @@
+"""Every control of a page by a name of its own, found in the page itself: what is new there is missing in a table."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+# What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner and help, which every
+# page has, are asked for by themselves.
+_FIND = """frame => {
+    const kinds = [["[data-copy]", "copy"], [".chip:not([aria-label])", "example"], [".guide summary", "guide"],
+                   [".queue-prompt", "queue prompt"], [".queue [aria-label]", "queue cancel"]];
+    const name = (element) => {
+        const kind = kinds.find(([selector]) => element.matches(selector));
+        if (kind) return kind[1];
+        if (element.type === "radio") return `${element.name}=${element.value}`;
+        if (element.id) return `#${element.id}`;
+        const place = element.closest("[id]:not(main, dialog, .settings-body *)")?.id ?? "";
+        if (element.matches("summary")) return `${place} summary`;
+        if (element.querySelector("img")) return `${place} picture`;
+        return `${place} ${element.getAttribute("aria-label") ?? element.textContent.trim()}`.trim();
+    };
+    const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
+    const wanted = all.filter((element) =>
+        Boolean(element.closest(".header, .banner, #help-dialog, .skip")) === frame && !element.closest(".toasts"));
+    return [...new Set(wanted.map(name))];
+}"""
+
+
+def controls_of(page: Page, *, frame: bool = False) -> set[str]:
+    """Names of the controls of what the page shows now; with `frame`, of its header, banner and help instead."""
+    return set(page.evaluate(_FIND, frame))

@@ -1,0 +1,318 @@
+"""Every control of the studio is used, and then a picture is drawn: what the server is asked for, and what it draws.
+
+The tables below are held against the page itself, so a control without a row fails a test.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from bonsai_mlx.images import metadata
+from server.fits import ASPECTS
+from tests.browser.controls import controls_of
+from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, drag_slider
+
+pytestmark = pytest.mark.browser
+
+SMALL = {"width": 64, "height": 64}
+START = {"prompt": "a red circle", "steps": "1", "size": SMALL, "size-model": "ternary"}
+PLAIN = {"prompt": "a red circle", "steps": 1, "model": "ternary", **SMALL}  # what is asked for without a change
+SHAPES = [f"{across}:{down}" for across, down in ASPECTS]
+
+
+@pytest.fixture
+def form(large_site: Site, open_page: Callable[..., Page]) -> Page:
+    """The studio with both large models, filled in as in START."""
+    kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
+    page = open_page(large_site.url, storage_state={"origins": [{"origin": large_site.url, "localStorage": kept}]})
+    wait_until_known(page)
+    return page
+
+
+def wait_until_known(page: Page) -> None:
+    expect(page.locator("[name=aspect]")).to_have_count(len(SHAPES) + 1)
+
+
+def asked_by(page: Page, press: Callable[[], None]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The request for pictures that follows from `press`, and the jobs that the server made of it."""
+    with page.expect_response(
+        lambda response: response.request.method == "POST" and response.url.endswith("/jobs")
+    ) as (answer):
+        press()
+    assert answer.value.status == 202, answer.value.text()
+    body: dict[str, Any] = answer.value.request.post_data_json
+    jobs: list[dict[str, Any]] = answer.value.json()["jobs"]
+    return body, jobs
+
+
+def generate(page: Page) -> None:
+    page.get_by_role("button", name="Generate").click()
+
+
+def compare(page: Page) -> None:
+    page.get_by_role("button", name="Compare", exact=True).click()
+
+
+def picture_of(page: Page, site: Site, job: dict[str, Any]) -> tuple[tuple[int, int], metadata.Found]:
+    """Size of the finished picture of a job, and what is written into its file; waits for it on the page."""
+    expect(page.locator("#stage .frame a img, #stage .compare-side img").first).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(page.locator("#cancel")).to_have_count(0, timeout=DRAWN_WITHIN_MS)
+    done = page.request.get(f"{site.url}/jobs/{job['id']}").json()
+    assert done["status"] == "done", done
+    data = page.request.get(f"{site.url}/images/{done['image_id']}.png").body()
+    found = metadata.read(data)
+    assert found is not None
+    with Image.open(BytesIO(data)) as picture:
+        return picture.size, found
+
+
+def drawn_as_asked(page: Page, site: Site, body: dict[str, Any], jobs: list[dict[str, Any]]) -> None:
+    for place, job in enumerate(jobs):
+        size, found = picture_of(page, site, job)
+        assert size == (body["width"], body["height"])
+        assert (found.prompt, found.steps) == (body["prompt"], body["steps"])
+        assert found.seed == (body["seed"] if body.get("compare") else body["seed"] + place)
+
+
+def type_into(field: str, text: str) -> Callable[[Page], None]:
+    return lambda page: page.locator(field).fill(text)
+
+
+def press(selector: str) -> Callable[[Page], None]:
+    return lambda page: page.locator(selector).click()
+
+
+def choose(name: str, value: str) -> Callable[[Page], None]:
+    return lambda page: page.locator(f"[name='{name}'][value='{value}']").check()
+
+
+def fill_size(field: str) -> Callable[[Page], None]:
+    return type_into(field, "96")
+
+
+def take_settings_of_a_file(page: Page) -> None:
+    """A picture of this program, given to the field behind "From an image..."."""
+    made = page.request.post(
+        re.sub("/[^/]*$", "/generate", page.url),
+        data={"prompt": "a blue cup", "seed": 77, "steps": 2, "model": "ternary", **SMALL},
+        timeout=DRAWN_WITHIN_MS,
+    )
+    file = {"name": "cup.png", "mimeType": "image/png", "buffer": made.body()}
+    with page.expect_file_chooser() as chooser:
+        page.locator("#pick-image").click()
+    chooser.value.set_files([file])  # type: ignore[list-item]
+    page.get_by_role("button", name="Apply").click()
+
+
+def open_settings_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("#steps")).to_be_hidden()
+    page.locator("#settings summary").click()
+    page.locator("#steps").fill("2")
+
+
+def one_after_the_other(*changes: Callable[[Page], None]) -> Callable[[Page], None]:
+    def change(page: Page) -> None:
+        for step in changes:
+            step(page)
+
+    return change
+
+
+EXAMPLE = press("#examples .chip >> nth=0")
+ROLLED = object()  # a seed that is not the one before
+
+# control: what is done with it, and what the request then says instead of PLAIN
+FORM: dict[str, tuple[Callable[[Page], None], dict[str, Any]]] = {
+    "#prompt": (type_into("#prompt", "a green star"), {"prompt": "a green star"}),
+    "example": (one_after_the_other(type_into("#prompt", ""), EXAMPLE), {"prompt": re.compile("on a windowsill")}),
+    "examples Other examples": (
+        one_after_the_other(type_into("#prompt", ""), press("#examples [aria-label]"), EXAMPLE),
+        {"prompt": re.compile("lighthouse")},
+    ),
+    "#pick-image": (take_settings_of_a_file, {"prompt": "a blue cup", "seed": 77, "steps": 2}),
+    "#image-file": (take_settings_of_a_file, {"prompt": "a blue cup", "seed": 77, "steps": 2}),
+    "variant=binary": (choose("variant", "binary"), {"model": "binary"}),
+    "variant=ternary": (
+        one_after_the_other(choose("variant", "binary"), choose("variant", "ternary")),
+        {"model": "ternary"},
+    ),
+    "model-note Try the seedling": (
+        press("#model-note button"),
+        {"model": "seedling-ternary", "width": 256, "height": 256},
+    ),
+    "settings summary": (open_settings_on_a_phone, {"steps": 2}),
+    "aspect=Other": (choose("aspect", "Other"), {}),
+    "#width": (fill_size("#width"), {"width": 96}),
+    "#height": (fill_size("#height"), {"height": 96}),
+    "#seed": (type_into("#seed", "42"), {"seed": 42}),
+    "#seed-dice": (press("#seed-dice"), {"seed": ROLLED}),
+    "#seed-lock": (press("#seed-lock"), {}),
+    "#steps": (type_into("#steps", "3"), {"steps": 3}),
+    "#count": (lambda page: page.locator("#count").select_option("2") and None, {"count": 2}),
+    "#preview": (press("#preview"), {}),
+    "#generate": (lambda _page: None, {}),
+    "#compare": (lambda _page: None, {"compare": True, "model": None}),
+}
+SIZES = {f"aspect={shape}" for shape in SHAPES} | {"size=512x512", "size=768x768", "size=1024x1024", "size=1280x1280"}
+ELSEWHERE = {"#unload", "recent All pictures"}  # ask for no picture: see below
+
+
+def test_every_control_of_the_form_has_a_row(form: Page) -> None:
+    choose("aspect", "1:1")(form)
+    assert controls_of(form) == FORM.keys() | SIZES | ELSEWHERE
+
+
+@pytest.mark.parametrize("control", FORM)
+def test_what_a_control_says_is_what_is_drawn(large_site: Site, form: Page, control: str) -> None:
+    change, says = FORM[control]
+    shown = int(form.locator("#seed").input_value())
+    change(form)
+    if control == "model-note Try the seedling":
+        expect(form.locator("[name=size]:checked")).to_have_value("256x256")
+    body, jobs = asked_by(form, lambda: compare(form) if control == "#compare" else generate(form))
+    expected = {"seed": shown, **PLAIN} | says
+    if says.get("seed") is ROLLED:
+        assert body["seed"] != shown
+        del expected["seed"]
+    for name, value in expected.items():
+        if isinstance(value, re.Pattern):
+            assert value.search(body[name])
+        else:
+            assert body.get(name) == value, name
+    assert body.keys() <= {"prompt", "seed", "steps", "width", "height", "model", "count", "compare"}
+    assert len(jobs) == (2 if says.keys() & {"count", "compare"} else 1)
+    drawn_as_asked(form, large_site, body, jobs)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_and_size_is_asked_for_and_drawn(large_site: Site, form: Page, shape: str) -> None:
+    across, down = map(int, shape.split(":"))
+    choose("aspect", shape)(form)
+    body, jobs = asked_by(form, lambda: generate(form))
+    assert abs(body["width"] / body["height"] / (across / down) - 1) < 0.05
+    drawn_as_asked(form, large_site, body, jobs)
+    sizes = form.locator("[name=size]").evaluate_all("radios => radios.map((radio) => radio.value)")
+    areas = [int(width) * int(height) for width, height in (size.split("x") for size in sizes)]
+    assert [round(area**0.5 / 256) for area in areas] == [2, 3, 4, 5]
+    for size in sizes:
+        choose("size", size)(form)
+        for ask, count in ((generate, 1), (compare, 2)):
+            body, jobs = asked_by(form, lambda ask=ask: ask(form))  # type: ignore[misc]
+            assert f"{body['width']}x{body['height']}" == size
+            assert [(job["width"], job["height"]) for job in jobs] == [(body["width"], body["height"])] * count
+            for job in jobs:
+                form.request.delete(f"{large_site.url}/jobs/{job['id']}")
+
+
+def test_a_typed_size_is_judged_while_it_is_typed(form: Page) -> None:
+    choose("aspect", "1:1")(form)
+    choose("aspect", "Other")(form)
+    verdict = form.locator("#size-verdict")
+    form.locator("#width").fill("1008")
+    form.locator("#height").fill("1008")
+    expect(verdict).to_have_text(re.compile(r"fits Needs \d+ MB at its peak and fits in memory\."))
+    form.locator("#height").fill("1009")
+    expect(verdict).to_be_hidden()
+
+
+def test_a_typed_size_that_does_not_fit_is_told(form: Page) -> None:
+    fit = {"width": 2048, "height": 2048, "peak_bytes": 9_100_000_000, "verdict": "swaps", "seconds": 95.0}
+    form.route(re.compile(r"/fit\?"), lambda route: route.fulfill(json=fit))
+    choose("aspect", "Other")(form)
+    form.locator("#width").fill("2048")
+    form.locator("#height").fill("2048")
+    expect(form.locator("#size-verdict")).to_have_text(
+        "will swap Needs 9.10 GB at its peak and does not fit in memory and will swap. It takes about 1 min 35 s here."
+    )
+
+
+# What stands on the stage and beside it once something is drawn, and where each is pressed.
+STAGE = {
+    "stage picture",
+    "stage-foot Use settings",
+    "stage-foot Variations",
+    "stage-foot Favourite",
+    "stage-foot Download",
+    "stage-foot Download without the prompt",
+    "stage-foot Delete",
+    "strip picture",
+    "#cancel",
+    "queue prompt",
+    "queue cancel",
+    "compare-mode=side",
+    "compare-mode=wipe",
+    "stage How much of Ternary is shown over Binary",
+}
+
+
+def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> None:
+    others = FORM.keys() | SIZES | ELSEWHERE
+    seen: set[str] = set()
+
+    def look() -> None:
+        seen.update(controls_of(form) - others)
+
+    stage, foot = form.locator("#stage"), form.locator("#stage-foot")
+    form.locator("#seed").fill("5")
+    body, jobs = asked_by(form, lambda: generate(form))
+    picture_of(form, large_site, jobs[0])
+    look()
+    heart = foot.get_by_role("button", name="Favourite")
+    heart.click()
+    expect(heart).to_have_attribute("aria-pressed", "true")
+    for name, prompt in (("Download", body["prompt"]), ("Download without the prompt", None)):
+        with form.expect_download() as download:
+            foot.get_by_role("link", name=name, exact=True).click()
+        found = metadata.read(Path(download.value.path()))
+        assert (found.prompt if found else None) == prompt
+    form.locator("#prompt").fill("something else")
+    foot.get_by_role("button", name="Use settings").click()
+    expect(form.locator("#prompt")).to_have_value(body["prompt"])
+    body, jobs = asked_by(form, foot.get_by_role("button", name="Variations").click)
+    assert (body["seed"], body["count"], len(jobs)) == (6, 4, 4)
+    expect(stage.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
+    look()
+    form.locator("#strip a").nth(1).click()
+    expect(foot.get_by_role("button", name="Delete")).to_be_visible()
+    gone = form.locator("#strip a[aria-current]").get_attribute("data-id")
+    foot.get_by_role("button", name="Delete").click()
+    expect(form.locator(f"#strip a[data-id='{gone}']")).to_have_count(0)
+    assert form.request.get(f"{large_site.url}/images/{gone}").status == 404
+
+    form.locator("#steps").fill(str(LASTING_STEPS))
+    asked_by(form, lambda: generate(form))
+    _, (waiting,) = asked_by(form, lambda: generate(form))
+    form.locator("#strip a").first.click()  # so that the queue has both
+    expect(form.locator("#queue .queue-prompt")).to_have_count(2)
+    look()
+    form.locator(f"#queue li[data-id='{waiting['id']}']").get_by_role("button", name=re.compile("^Cancel")).click()
+    expect(form.locator("#queue .queue-prompt")).to_have_count(1)
+    form.locator("#queue .queue-prompt").click()
+    expect(form.locator("#cancel")).to_be_visible()
+    look()
+    form.locator("#cancel").click()
+    expect(form.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+
+    form.locator("#steps").fill("1")
+    asked_by(form, lambda: compare(form))
+    expect(form.locator(".compare-side img")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
+    look()
+    choose("compare-mode", "wipe")(form)
+    expect(form.get_by_role("slider")).to_be_visible()
+    look()
+    drag_slider(form)
+    choose("compare-mode", "side")(form)
+    expect(form.locator(".compare-side")).to_have_count(2)
+    form.locator("#stage .compare-side a").first.click()
+    expect(form.locator("h1")).to_have_text("a red circle")
+    assert seen == STAGE
