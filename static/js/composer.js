@@ -255,7 +255,7 @@ export function startComposer() {
   });
   compare.addEventListener("click", () => submit("compare"));
   prompt.addEventListener("input", () => setPrompt(prompt.value));
-  steps.addEventListener("input", () => (remember("steps", Number(steps.value)), summarise()));
+  steps.addEventListener("input", () => (remember("steps", steps.value), summarise()));
   count.addEventListener("change", () => remember("count", Number(count.value)));
   byId("seed").addEventListener("input", summarise);
   document.addEventListener("keydown", onKey);

@@ -3,15 +3,18 @@
 
 import { byId, setIcon } from "./dom.js";
 import { isWhole, MAX_SEED, randomSeed } from "./limits.js";
-import { remember, remembered } from "./storage.js";
+import { remember, remembered, rememberedHere, rememberHere } from "./storage.js";
 
 let locked = remembered("seed-locked", false);
 let fresh = true;
+let asked = false; // for this very seed: typed, rolled or taken from a picture
 
 const field = () => /** @type {HTMLInputElement} */ (byId("seed"));
 
 function show() {
-  remember("seed", locked || fresh ? typedSeed() : null); // what the next picture would have
+  // What the next picture would have. One that nobody asked for is forgotten: two tabs would draw the same picture.
+  rememberHere("seed", locked || (fresh && asked) ? typedSeed() : null);
+  if (locked) remember("locked-seed", typedSeed());
   const lock = byId("seed-lock");
   const words = locked ? "Unlock the seed" : "Lock the seed";
   lock.setAttribute("aria-pressed", String(locked));
@@ -34,7 +37,13 @@ export function setLocked(value) {
 /** @param {number} seed  will be used by the next picture */
 export function setSeed(seed) {
   field().value = String(seed);
-  fresh = true;
+  fresh = asked = true;
+  show();
+}
+
+function rollSeed() {
+  setSeed(randomSeed());
+  asked = false;
   show();
 }
 
@@ -46,7 +55,7 @@ function typedSeed() {
 
 /** @returns {number | null} the seed to draw with; null when the field does not hold one */
 export function nextSeed() {
-  if (!locked && !fresh) setSeed(randomSeed());
+  if (!locked && !fresh) rollSeed();
   return typedSeed();
 }
 
@@ -61,14 +70,16 @@ export function spendSeed(seed) {
 export const seedText = () => field().value;
 
 export function startSeed() {
-  setSeed(remembered("seed", null) ?? randomSeed());
+  const kept = rememberedHere("seed") ?? (locked ? remembered("locked-seed", null) : null);
+  if (kept === null) rollSeed();
+  else setSeed(kept);
   byId("seed-dice").addEventListener("click", () => {
     setSeed(randomSeed());
     field().dispatchEvent(new Event("input", { bubbles: true }));
   });
   byId("seed-lock").addEventListener("click", () => setLocked(!locked));
   field().addEventListener("input", () => {
-    fresh = true;
+    fresh = asked = true;
     show();
   });
 }

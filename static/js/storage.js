@@ -1,4 +1,35 @@
 // Small preferences that survive a reload. A browser that refuses storage costs only the remembering.
+//
+// Each tab keeps its own, so that what is done in one changes nothing in another; a new tab begins with the last ones
+// of any. (A duplicated tab begins with those of its twin: browsers copy sessionStorage.)
+
+/**
+ * What a store holds under a key, or undefined.
+ * @param {"sessionStorage" | "localStorage"} store
+ * @param {string} key
+ */
+function read(store, key) {
+  try {
+    const text = window[store].getItem(key);
+    return text === null ? undefined : JSON.parse(text);
+  } catch (error) {
+    console.info(`Cannot read the preference ${key}:`, error);
+    return undefined;
+  }
+}
+
+/**
+ * @param {"sessionStorage" | "localStorage"} store
+ * @param {string} key
+ * @param {unknown} value
+ */
+function write(store, key, value) {
+  try {
+    window[store].setItem(key, JSON.stringify(value));
+  } catch (error) {
+    console.info(`Cannot keep the preference ${key}:`, error);
+  }
+}
 
 /**
  * @template T
@@ -7,26 +38,23 @@
  * @returns {T}
  */
 export function remembered(key, fallback) {
-  try {
-    const text = localStorage.getItem(key);
-    return text === null ? fallback : JSON.parse(text);
-  } catch (error) {
-    console.info(`Cannot read the preference ${key}:`, error);
-    return fallback;
-  }
+  return rememberedHere(key) ?? read("localStorage", key) ?? fallback;
 }
 
 /**
  * @param {string} key
- * @param {unknown} value
+ * @param {unknown} value  null: whatever was remembered is forgotten
  */
 export function remember(key, value) {
-  try {
-    localStorage.setItem(key, JSON.stringify(value));
-  } catch (error) {
-    console.info(`Cannot keep the preference ${key}:`, error);
-  }
+  rememberHere(key, value);
+  write("localStorage", key, value);
 }
+
+/** What this tab alone remembers. @param {string} key */
+export const rememberedHere = (key) => read("sessionStorage", key);
+
+/** In this tab alone, for what a new one must not begin with. @param {string} key @param {unknown} value */
+export const rememberHere = (key, value) => write("sessionStorage", key, value);
 
 const HANDOVER = "handover";
 
