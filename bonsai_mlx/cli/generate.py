@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ..hub import api as hub
 from ..hub.catalog import lookup
-from ..images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_png
+from ..images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_picture
 from ..printable import printable
 from ..request import TRUNCATED, Event, GenerationRequest, GenerationResult, consecutive_seeds
 from ..runtime.environment import is_terminal
@@ -191,7 +191,7 @@ def _save(pipe: Pipeline, result: GenerationResult, order: Order) -> Path:
     else:
         path = order.output
     try:
-        save_png(path, png)
+        save_picture(path, png)
     except SaveError:
         with suppress(FileNotFoundError):  # a name that was claimed and stays empty
             if path.stat().st_size == 0 and path != order.output:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from .recipe import FoundMetadata, Recipe
 
@@ -21,6 +23,12 @@ NEGATIVE = "Negative prompt:"
 MIN_PARAMS = 3  # fewer "key: value" pairs than this in the last line, and it belongs to the prompt
 # Every repetition before a mandatory character is bounded, so that hostile text takes linear time.
 _PAIR = re.compile(r'\s{0,16}(\w[\w \-/]{1,63}):\s{0,16}("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_STEPS_LINE = re.compile(r"^[ \t]{0,16}(?=Steps:\s?\d)", re.MULTILINE)
+_STEPS_ANYWHERE = re.compile(r"(?<=\s)(?=Steps:\s?\d)")
+_FIRST_KEY = re.compile(r"\s{0,16}(?:Steps|Sampler|Schedule type|CFG scale|Seed|Size|Model|Model hash|Version):")
+_NEGATIVE_LINE = re.compile(rf"^[ \t]{{0,16}}{NEGATIVE}", re.MULTILINE)
+_NEGATIVE_ANYWHERE = re.compile(rf"(?:^|(?<=\s)){NEGATIVE}")
+_MAX_STARTS = 16
 _SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 _MAX_DIGITS = 20  # of 2**64
 
@@ -55,22 +63,54 @@ def _quote(value: str) -> str:
 
 
 def parse_infotext(text: str) -> Infotext:
-    """Split any text as A1111 does: what follows none of the rules is the prompt."""
-    *lines, last = text.strip().split("\n")
-    params = _parse_params(last)
-    if len(params) < MIN_PARAMS:
-        lines, params = [*lines, last], {}
-    parts: dict[bool, list[str]] = {False: [], True: []}
-    in_negative = False
-    for line in map(str.strip, lines):
-        if line.startswith(NEGATIVE):
-            in_negative, line = True, line.removeprefix(NEGATIVE).strip()
-        parts[in_negative].append(line)
-    return Infotext(prompt="\n".join(parts[False]), negative="\n".join(parts[True]), params=params)
+    """Split any text into its parts: what follows none of the rules is the prompt.
+
+    The settings are the last line, as A1111 reads it, or everything from the last line that begins with "Steps:", since
+    a value may hold line breaks; in a text whose line breaks were lost, everything from the last "Steps:" in it.
+    """
+    text = text.strip()
+    start, one_line = _settings_start(text)
+    params = _parse_params(text[start:])
+    negative = (_NEGATIVE_ANYWHERE if one_line else _NEGATIVE_LINE).search(text, 0, start)
+    end = negative.start() if negative else start
+    parts = text[:end], text[negative.end() : start] if negative else ""
+    prompt, negative_prompt = ("\n".join(map(_without_marker, part.strip().split("\n"))) for part in parts)
+    return Infotext(prompt, negative_prompt, params)
 
 
-def _parse_params(line: str) -> dict[str, str]:
-    return {key.strip(): _unquote(value.strip()) for key, value in _PAIR.findall(line)}
+def _without_marker(line: str) -> str:
+    return line.strip().removeprefix(NEGATIVE).strip()
+
+
+def _settings_start(text: str) -> tuple[int, bool]:
+    """Where the settings begin, the text's length if it has none, and whether that is in the middle of a line."""
+    last_line = text.rfind("\n") + 1
+    if (start := _last_with_params(text, _STEPS_LINE)) is not None:
+        return start, False
+    if _FIRST_KEY.match(text, last_line) and len(_parse_params(text[last_line:])) >= MIN_PARAMS:
+        return last_line, False
+    if (start := _last_with_params(text, _STEPS_ANYWHERE)) is not None:
+        return start, True
+    return (last_line if len(_parse_params(text[last_line:])) >= MIN_PARAMS else len(text)), False
+
+
+def _last_with_params(text: str, pattern: re.Pattern[str]) -> int | None:
+    """The last place of that form that enough pairs follow; few are tried, so that hostile text takes linear time."""
+    starts = deque((match.start() for match in pattern.finditer(text)), maxlen=_MAX_STARTS)
+    return next((start for start in reversed(starts) if len(_parse_params(text[start:])) >= MIN_PARAMS), None)
+
+
+def _parse_params(settings: str) -> dict[str, str]:
+    """The pairs in their order. What stands between two of them belongs to the first if it holds a line break."""
+    matches = list(_PAIR.finditer(settings))
+    params = {}
+    for match, following in zip_longest(matches, matches[1:]):
+        value = _unquote(match[2].strip())
+        between = settings[match.end() : following.start() if following else len(settings)]
+        if "\n" in between and not match[2].startswith('"'):
+            value = f"{match[2].lstrip()},{between}".rstrip().removesuffix(",")
+        params[match[1].strip()] = value
+    return params
 
 
 def _unquote(value: str) -> str:

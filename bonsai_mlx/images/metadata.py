@@ -1,54 +1,130 @@
 """What is written into our image files, and what is read from anybody's.
 
-Owns the three texts of our PNG files, in this order: the recipe as JSON (the truth), the A1111 infotext (for other
-programs), and XMP with the mark that IPTC defines for pictures made by a trained model.
+Owns what our files carry. A PNG has three texts, in this order: the recipe as JSON (the truth), the A1111 infotext (for
+other programs), and XMP with the mark that IPTC defines for pictures made by a trained model. JPEG and WebP have the
+infotext as an EXIF comment, shortened where that is too short for it, and the recipe inside the XMP.
 Knows nothing of galleries, HTTP or MLX, and never decodes pixels.
 """
 
 from __future__ import annotations
 
 import errno
-import html
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BonsaiError
-from ..fileio import FILE_MODE, TEMPORARY_PREFIX, write_atomic
-from .containers import MAX_FILE_BYTES, XMP, itxt_chunk, png_chunks, read_texts, replace_png_texts, text_chunk
-from .foreign import find_foreign
+from ..fileio import FILE_MODE, TEMPORARY_PREFIX, open_regular, write_atomic
+from . import xmp
+from .containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk, with_xmp_segments
+from .exif import EXIF_COMMENT, MAX_COMMENT_UNITS, comment_block
 from .infotext import format_infotext
-from .recipe import APP, FoundMetadata, Recipe
+from .parsers import find_settings
+from .recipe import FoundMetadata, Recipe
+from .scan import XMP, XMP_EXTENSION, Scanner, read_texts, scan
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
+    "DEFAULT_QUALITY",
     "TEMPORARY_PREFIX",
+    "Format",
     "FoundMetadata",
     "MetadataMode",
     "Recipe",
     "SaveError",
+    "encode",
     "encode_png",
+    "encode_with_texts",
+    "found_in_texts",
     "read",
     "rewrite_png",
-    "save_png",
+    "save_picture",
 ]
 
 MetadataMode = Literal["full", "mark", "none"]  # everything; only "made by a model", without the prompt; nothing
+Format = Literal["png", "jpeg", "webp"]
+DEFAULT_QUALITY = 90  # of JPEG and WebP, 1 to 100
 RECIPE = "bonsai"  # the keyword of our own text
-_OUR_XMP = f'x:xmptk="{APP}"'
 
 
 class SaveError(BonsaiError):
     """A picture could not be written. What the file held before is untouched, and nothing half-written is left."""
 
 
+# writing
+
+
 def encode_png(image: Image, recipe: Recipe, mode: MetadataMode = "full") -> bytes:
     """The picture as PNG bytes, carrying what `mode` says."""
+    return _with_png_texts(image, _texts(recipe, mode))
+
+
+def encode(
+    image: Image, recipe: Recipe, mode: MetadataMode = "full", to: Format = "png", quality: int = DEFAULT_QUALITY
+) -> bytes:
+    """The picture as bytes of that format, carrying what `mode` says."""
+    if to == "png":
+        return encode_png(image, recipe, mode)
+    if mode == "none":
+        return _encode(image, to, quality)
+    if mode == "mark":
+        return _encode(image, to, quality, packet=xmp.mark(recipe))
+    comment, packet = format_infotext(recipe), xmp.whole(recipe)
+    if to == "webp" or len(packet.encode()) <= xmp.MAX_PACKET_BYTES:
+        return _encode(image, to, quality, comment, packet)
+    packet, digest, extension = xmp.extended(recipe)
+    return with_xmp_segments(_encode(image, to, quality, comment), packet, digest, extension)
+
+
+def encode_with_texts(image: Image, texts: Mapping[str, str], to: Format, quality: int = DEFAULT_QUALITY) -> bytes:
+    """The picture as bytes of that format, carrying what another file of it said (scan.read_texts).
+
+    Of pictures that are not ours the settings and the XMP go along, as far as the format has room for them.
+    """
+    recipe = _recipe_in(texts)[1]
+    if recipe is not None:
+        return encode(image, recipe, "full", to, quality)
+    comment, packet = texts.get("parameters") or texts.get(EXIF_COMMENT, ""), texts.get(XMP, "")
+    if to == "png":
+        said = [text_chunk("parameters", comment)] if comment else []
+        return _with_png_texts(image, [*said, *([itxt_chunk(XMP, packet.encode())] if packet else [])])
+    fits = to == "webp" or len(packet.encode()) <= xmp.MAX_PACKET_BYTES
+    return _encode(image, to, quality, comment, packet if fits else "")
+
+
+def _with_png_texts(image: Image, texts: list[bytes]) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return replace_png_texts(buffer.getvalue(), _texts(recipe, mode))
+    return replace_png_texts(buffer.getvalue(), texts)
+
+
+def _encode(image: Image, to: Format, quality: int, comment: str = "", packet: str = "") -> bytes:
+    options: dict[str, Any] = {"quality": quality}
+    if comment:
+        options["exif"] = comment_block(_short(comment))
+    if packet:
+        options["xmp"] = packet.encode()
+    buffer = io.BytesIO()
+    image.save(buffer, to.upper(), **options)
+    return buffer.getvalue()
+
+
+def _short(infotext: str) -> str:
+    """What fits an EXIF block: what is too long loses the end of its prompt, never its settings."""
+    if _units(infotext) <= MAX_COMMENT_UNITS:
+        return infotext
+    prompt, _, settings = infotext.rpartition("\n")
+    ending = f"...\n{settings}"[:MAX_COMMENT_UNITS]
+    room = max(0, MAX_COMMENT_UNITS - _units(ending))
+    return prompt.encode("utf-16-le", "replace")[: 2 * room].decode("utf-16-le", "ignore") + ending
+
+
+def _units(text: str) -> int:
+    """Its length in UTF-16, whose units are two bytes."""
+    return len(text.encode("utf-16-le", "replace")) // 2
 
 
 def rewrite_png(png: bytes, mode: MetadataMode) -> bytes:
@@ -64,7 +140,7 @@ def rewrite_png(png: bytes, mode: MetadataMode) -> bytes:
     if mode == "none":
         return replace_png_texts(png, [])
     texts = read_texts(png)
-    if _OUR_XMP in texts.get(XMP, ""):
+    if xmp.OUR_TOOLKIT in texts.get(XMP, ""):
         return replace_png_texts(png, [itxt_chunk(XMP, texts[XMP].encode())])
     recipe = _recipe(texts.get(RECIPE, ""))
     if recipe is None:
@@ -72,16 +148,35 @@ def rewrite_png(png: bytes, mode: MetadataMode) -> bytes:
     return replace_png_texts(png, _texts(recipe, "mark"))
 
 
+def _texts(recipe: Recipe, mode: MetadataMode) -> list[bytes]:
+    mark = itxt_chunk(XMP, xmp.mark(recipe).encode())
+    if mode == "full":
+        return [itxt_chunk(RECIPE, recipe.to_json()), text_chunk("parameters", format_infotext(recipe)), mark]
+    return [mark] if mode == "mark" else []
+
+
+# reading
+
+
 def read(source: Path | str | bytes) -> FoundMetadata | None:
     """What an image file (a path, or its bytes) says about how it was made; None where it says nothing.
 
-    ValueError, with words for a person, for a file that is no whole PNG, JPEG or WebP.
+    ValueError, with words for a person, for a file that is no whole PNG, JPEG or WebP; OSError for one that cannot be
+    opened. Of a path no more is read than its texts.
     """
-    texts = read_texts(source if isinstance(source, bytes) else _read_file(Path(source)))
-    text = texts.get(RECIPE, "")
-    recipe = _recipe(text)
+    if isinstance(source, bytes):
+        return found_in_texts(scan(source).texts)
+    scanner = Scanner()
+    with open_regular(source, follow_symlinks=True) as file:
+        scanner.read(file)
+    return found_in_texts(scanner.finish().texts)
+
+
+def found_in_texts(texts: Mapping[str, str]) -> FoundMetadata | None:
+    """What the texts of one image (scan.Texts) say about how it was made: our recipe, else another program's."""
+    text, recipe = _recipe_in(texts)
     if recipe is None:
-        return find_foreign(texts)
+        return find_settings(texts)
     return FoundMetadata(
         source="bonsai",
         prompt=recipe.prompt,
@@ -95,9 +190,13 @@ def read(source: Path | str | bytes) -> FoundMetadata | None:
     )
 
 
-def _read_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES + 1)
+def _recipe_in(texts: Mapping[str, str]) -> tuple[str, Recipe | None]:
+    """Our recipe, as it is written and as a value, from a PNG's own text or from the XMP of other formats."""
+    for text in (texts.get(RECIPE, ""), *(xmp.recipe_in(texts.get(keyword, "")) for keyword in (XMP, XMP_EXTENSION))):
+        recipe = _recipe(text)
+        if recipe is not None:
+            return text, recipe
+    return "", None
 
 
 def _recipe(text: str) -> Recipe | None:
@@ -108,43 +207,13 @@ def _recipe(text: str) -> Recipe | None:
         return None
 
 
-def _texts(recipe: Recipe, mode: MetadataMode) -> list[bytes]:
-    mark = itxt_chunk(XMP, _xmp(recipe).encode())
-    if mode == "full":
-        return [itxt_chunk(RECIPE, recipe.to_json()), text_chunk("parameters", format_infotext(recipe)), mark]
-    return [mark] if mode == "mark" else []
+# files
 
 
-def _xmp(recipe: Recipe) -> str:
-    """The mark that programs look for when they ask whether a picture was made by a model. Never holds the prompt."""
-    tool, model = (html.escape(_printable(text)) for text in (f"{recipe.app} {recipe.app_version}", recipe.model_title))
-    return f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/" {_OUR_XMP}>
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about=""
-    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
-    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
-   <Iptc4xmpExt:DigitalSourceType>{_TRAINED_MODEL}</Iptc4xmpExt:DigitalSourceType>
-   <Iptc4xmpExt:AISystemUsed>{model}</Iptc4xmpExt:AISystemUsed>
-   <xmp:CreatorTool>{tool}</xmp:CreatorTool>
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-<?xpacket end="r"?>"""
-
-
-_TRAINED_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-
-
-def _printable(text: str) -> str:
-    """Without the control characters and broken surrogates that XML cannot hold."""
-    return "".join(character for character in text if character.isprintable())
-
-
-def save_png(path: Path, png: bytes, *, mode: int = FILE_MODE) -> None:
+def save_picture(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
     """Write the file whole or not at all, whenever the process or the machine stops; SaveError says why it cannot."""
     try:
-        write_atomic(path, png, mode=mode)
+        write_atomic(path, data, mode=mode)
     except OSError as error:
         raise SaveError(f"cannot save {path}: {_reason(error)}") from error
 

@@ -118,3 +118,23 @@ class FoundMetadata:
     extra: Mapping[str, str] = field(default_factory=dict)  # settings that have no place here, for showing
     text: str = ""  # what all this was read from, as it stands in the file
     recipe: Recipe | None = None  # only for pictures made by this program
+
+    @property
+    def program(self) -> str:
+        """The program's name, as people know it."""
+        if self.source == "a1111" and self.extra.get("Version", "").startswith("f"):
+            return "Forge"
+        return _PROGRAMS.get(self.source, self.source)
+
+
+_PROGRAMS = {
+    "bonsai": APP,
+    "a1111": "A1111 or compatible",
+    "swarmui": "SwarmUI",
+    "fooocus": "Fooocus",
+    "invokeai": "InvokeAI",
+    "mflux": "mflux",
+    "drawthings": "Draw Things",
+    "exif": "a program that names itself nowhere",
+    "comfyui": "ComfyUI",
+}

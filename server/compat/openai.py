@@ -19,8 +19,10 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
 from starlette.responses import JSONResponse, Response
 
+from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format
+
 from ..errors import ErrorDetail, error_response, not_found
-from ..gallery.convert import DEFAULT_QUALITY, FORMATS, Convert, Enlarge, Format
+from ..gallery.convert import FORMATS, Convert, Enlarge
 from ..gallery.decoder import Decoder
 from ..routes.common import IdPath, StudioDep, binary, failures, json_body
 from ..schemas import Job, Model

@@ -209,7 +209,7 @@ class Engine:
         self, job: str, command: dict[str, Any], recipe: Recipe, result: GenerationResult, loaded_s: float
     ) -> dict[str, Any]:
         """Write the picture and its thumbnail; returns what the gallery's index wants to know."""
-        from bonsai_mlx.images.metadata import encode_png, save_png
+        from bonsai_mlx.images.metadata import encode_png, save_picture
 
         from ..gallery.convert import thumbnail_webp
         from ..gallery.files import write_disposable
@@ -220,7 +220,7 @@ class Engine:
         # The thumbnail first: whoever hears of the image finds it. Without room for it, the image still counts.
         with contextlib.suppress(OSError):
             write_disposable(output / ".thumbnails" / f"{job}.webp", thumbnail_webp(result.image), mode=mode)
-        save_png(output / f"{job}.png", png, mode=mode)
+        save_picture(output / f"{job}.png", png, mode=mode)
         timings = dict(result.timings)
         for name in ("load", "total"):
             timings[name] = timings.get(name, 0.0) + loaded_s

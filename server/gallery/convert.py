@@ -10,23 +10,21 @@ import io
 import json
 import math
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, get_args
+
+from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format, encode_with_texts
+from bonsai_mlx.images.scan import read_texts
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Format = Literal["png", "jpeg", "webp"]
-FORMATS: tuple[Format, ...] = ("png", "jpeg", "webp")
-DEFAULT_QUALITY = 90
+FORMATS: tuple[Format, ...] = get_args(Format)
 THUMBNAIL_PX = 384  # the long side
 MAX_PIXELS = 40 << 20  # of a picture that is decoded, whoever made it: 160 MiB, and as much again for its conversion
-_MAX_INFOTEXT_UNITS = 32_000  # of UTF-16: a JPEG has 65 533 bytes for its EXIF
 
 _PILLOW_FORMATS = tuple(name.upper() for name in FORMATS)
 _SCALED_AS_THEY_ARE = ("RGB", "RGBA", "L")
 _ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
-_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
-_XMP = "XML:com.adobe.xmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
         case Thumbnail(side):
             return thumbnail_webp(_open(file), side)
         case Convert(to, quality, keep):
-            return _convert(_open(file), to, quality, keep_metadata=keep)
+            return _convert(file, to, quality, keep_metadata=keep)
         case Enlarge(width, height, to, quality):
             return _enlarge(_open(file), width, height, to, quality)
         case Normalise(side):
@@ -154,50 +152,19 @@ def _inspect(file: IO[bytes]) -> bytes:
     return json.dumps(inspect(file.read(), kind, width, height)).encode()
 
 
-def _convert(picture: Image, to: Format, quality: int, *, keep_metadata: bool) -> bytes:
-    return _encode(_opaque(picture), to, quality, _metadata(picture.info) if keep_metadata else {})
+def _convert(file: IO[bytes], to: Format, quality: int, *, keep_metadata: bool) -> bytes:
+    picture = _opaque(_open(file))
+    file.seek(0)
+    return encode_with_texts(picture, read_texts(file.read()) if keep_metadata else {}, to, quality)
 
 
 def _enlarge(small: Image, width: int, height: int, to: Format, quality: int) -> bytes:
     from PIL import Image
 
-    return _encode(small.convert("RGB").resize((width, height), Image.Resampling.BICUBIC), to, quality, {})
+    return encode_with_texts(small.convert("RGB").resize((width, height), Image.Resampling.BICUBIC), {}, to, quality)
 
 
 def _normalise(picture: Image, max_side_px: int) -> bytes:
     plain = _opaque(picture)
     plain.thumbnail((max_side_px, max_side_px))  # changes nothing that is small enough
-    return _encode(plain, "png", DEFAULT_QUALITY, {})
-
-
-def _metadata(info: dict[Any, Any]) -> dict[str, bytes]:
-    """The infotext where A1111 puts it in such files, and the mark that a model made the picture."""
-    from PIL import Image
-
-    kept: dict[str, bytes] = {}
-    infotext = info.get("parameters")
-    if isinstance(infotext, str):
-        exif = Image.Exif()
-        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + _short_utf16(infotext)
-        kept["exif"] = exif.tobytes()
-    if isinstance(info.get(_XMP), str):
-        kept["xmp"] = info[_XMP].encode()
-    return kept
-
-
-def _short_utf16(infotext: str) -> bytes:
-    """The infotext in UTF-16; what is too long for an EXIF block loses the end of its prompt, never its settings."""
-    whole = infotext.encode("utf-16-be", "replace")  # "replace": half a surrogate pair has no UTF-16 form
-    if len(whole) <= 2 * _MAX_INFOTEXT_UNITS:
-        return whole
-    prompt, _, settings = infotext.rpartition("\n")
-    ending = f"...\n{settings}"[:_MAX_INFOTEXT_UNITS].encode("utf-16-be", "replace")
-    room = max(0, 2 * _MAX_INFOTEXT_UNITS - len(ending))
-    return prompt.encode("utf-16-be", "replace")[:room].decode("utf-16-be", "ignore").encode("utf-16-be") + ending
-
-
-def _encode(picture: Image, to: Format, quality: int, metadata: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    options: dict[str, Any] = {} if to == "png" else {"quality": quality, **metadata}
-    picture.save(buffer, to.upper(), **options)
-    return buffer.getvalue()
+    return encode_with_texts(plain, {}, "png")

@@ -24,7 +24,7 @@ from bonsai_mlx.fileio import (
     temporary_name,
     write_atomic,
 )
-from bonsai_mlx.images.containers import MAX_FILE_BYTES
+from bonsai_mlx.images.scan import MAX_FILE_BYTES
 
 ID = re.compile(r"[0-9a-f]{32}")
 HIDDEN = ".bonsai."  # what the names of the lock and of the index begin with

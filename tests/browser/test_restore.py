@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.driver import Site, make_picture
-from tests.js import fixtures
+from tests.images import pictures
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    fixtures.write(folder)
+    pictures.write(folder)
     return folder
 
 
@@ -48,9 +48,9 @@ def test_drop_shows_what_is_in_the_picture_and_applies_it(studio: Page, files: P
     expect(dialog.get_by_role("heading")).to_have_text("Settings from bonsai-mlx")
     expect(dialog).to_contain_text("with <b>two</b> lines")
     dialog.get_by_role("button", name="Apply").click()
-    expect(studio.get_by_label("Describe the picture")).to_have_value(fixtures.RECIPE.prompt)
+    expect(studio.get_by_label("Describe the picture")).to_have_value(pictures.RECIPE.prompt)
     expect(studio.get_by_label("Seed", exact=True)).to_have_value("4294967295")
-    expect(studio.locator("[name=size]:checked")).to_have_value(f"{fixtures.RECIPE.width}x{fixtures.RECIPE.height}")
+    expect(studio.locator("[name=size]:checked")).to_have_value(f"{pictures.RECIPE.width}x{pictures.RECIPE.height}")
 
 
 def test_only_what_is_ticked_is_applied(studio: Page, files: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_drop_in_the_gallery_leads_to_the_studio(site: Site, open_page: Callab
     deliver(page, files / "ours.png", "drop")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_url(f"{site.url}/")
-    expect(page.get_by_label("Describe the picture")).to_have_value(fixtures.RECIPE.prompt)
+    expect(page.get_by_label("Describe the picture")).to_have_value(pictures.RECIPE.prompt)
 
 
 @pytest.mark.parametrize(

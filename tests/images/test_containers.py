@@ -16,18 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bonsai_mlx.images import containers
-from bonsai_mlx.images.containers import (
-    EXIF_COMMENT,
-    MAX_TEXT_BYTES,
-    PNG_SIGNATURE,
-    XMP,
-    itxt_chunk,
-    png_chunks,
-    read_texts,
-    replace_png_texts,
-    text_chunk,
-)
+from bonsai_mlx.images import scan
+from bonsai_mlx.images.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
+from bonsai_mlx.images.exif import EXIF_COMMENT
+from bonsai_mlx.images.scan import MAX_TEXT_BYTES, PNG_SIGNATURE, XMP, read_texts
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -201,10 +193,10 @@ def test_a_png_starts_with_its_header_once() -> None:
 
 
 def test_limits_on_size_and_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_PIECES", 10)
+    monkeypatch.setattr(scan, "MAX_PIECES", 10)
     with pytest.raises(ValueError, match="more than 10 chunks"):
         read_texts(png_with(*[chunk(b"IDAT", b"")] * 10))
-    monkeypatch.setattr(containers, "MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(scan, "MAX_FILE_BYTES", 1 << 20)
     with pytest.raises(ValueError, match="larger than 1 MiB"):
         read_texts(PNG + b"\0" * (1 << 20))
 

@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 from bonsai_mlx import durable, fileio
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
-from bonsai_mlx.images.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_png
+from bonsai_mlx.images.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_picture
 
 from ..recipes import ANY_TEXT, RECIPES, a_recipe
 
@@ -187,7 +187,7 @@ def test_rewriting_refuses_what_is_no_whole_png(mode: MetadataMode) -> None:
 def test_saving_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "fox.png"
     for content in (b"first", b"second"):
-        save_png(path, content)
+        save_picture(path, content)
         assert path.read_bytes() == content
     assert [file.name for file in tmp_path.iterdir()] == ["fox.png"]
     umask = os.umask(0)
@@ -197,28 +197,28 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> Non
 
 def test_saving_into_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    save_png(Path("fox.png"), b"x")
+    save_picture(Path("fox.png"), b"x")
     assert Path("fox.png").read_bytes() == b"x"
     with pytest.raises(SaveError, match="folder"):
-        save_png(Path(), b"x")
+        save_picture(Path(), b"x")
 
 
 def test_a_missing_folder_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(SaveError, match=r"cannot save .*/absent/fox\.png: the folder does not exist"):
-        save_png(tmp_path / "absent" / "fox.png", b"x")
+        save_picture(tmp_path / "absent" / "fox.png", b"x")
     with pytest.raises(SaveError, match="it is a folder; add a file name"):
-        save_png(tmp_path, b"x")
+        save_picture(tmp_path, b"x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "fox.png"
-    save_png(path, b"old")
+    save_picture(path, b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         with pytest.raises(SaveError, match=r"cannot save .*fox\.png: no space is left there"):
-            save_png(path, b"x" * 20_000)
+            save_picture(path, b"x" * 20_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [file.name for file in tmp_path.iterdir()] == ["fox.png"]
@@ -237,7 +237,7 @@ def test_what_cannot_be_provoked_here_is_named_too(
 
     monkeypatch.setattr(fileio, "to_disk", fail)
     with pytest.raises(SaveError, match=words):
-        save_png(tmp_path / "fox.png", b"x")
+        save_picture(tmp_path / "fox.png", b"x")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -245,7 +245,7 @@ def test_what_cannot_be_provoked_here_is_named_too(
 def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(SaveError, match="writing is not permitted there"):
-        save_png(tmp_path / "fox.png", b"x")
+        save_picture(tmp_path / "fox.png", b"x")
 
 
 def test_data_reaches_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,17 +253,17 @@ def test_data_reaches_the_disk_before_the_name(tmp_path: Path, monkeypatch: pyte
     path, order = tmp_path / "fox.png", []
     monkeypatch.setattr(durable.os, "fsync", lambda descriptor: order.append((os.fstat(descriptor), path.exists())))
     monkeypatch.delattr(durable.fcntl, "F_FULLFSYNC", raising=False)
-    save_png(path, b"x")
+    save_picture(path, b"x")
     assert [(stat.S_ISDIR(status.st_mode), exists) for status, exists in order] == [(False, False), (True, True)]
 
 
 def test_a_process_killed_while_saving_never_leaves_half_a_picture(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from bonsai_mlx.images.metadata import save_png\n"
+        "import sys; from pathlib import Path; from bonsai_mlx.images.metadata import save_picture\n"
         "a, b = (bytes([n]) * 3_000_000 for n in (97, 98))\n"
-        "save_png(Path(sys.argv[1]), b)\n"  # a disk may take longer for one than is waited below
+        "save_picture(Path(sys.argv[1]), b)\n"  # a disk may take longer for one than is waited below
         "print('go', flush=True)\n"
-        "while True: save_png(Path(sys.argv[1]), a); save_png(Path(sys.argv[1]), b)"
+        "while True: save_picture(Path(sys.argv[1]), a); save_picture(Path(sys.argv[1]), b)"
     )
     path, rng = tmp_path / "fox.png", random.Random(18)
     for _ in range(8):

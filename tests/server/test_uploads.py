@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.js.fixtures import chunk
+from tests.images.pictures import chunk
 from tests.server.conftest import LiveServer
 
 MIB = 1 << 20

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bonsai_mlx.images.containers import png_chunks
 from bonsai_mlx.images.metadata import encode_png
-from tests.js.fixtures import INFOTEXT, MFLUX, RECIPE, chunk, picture
+from tests.images.pictures import INFOTEXT, MFLUX, RECIPE, chunk, picture
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF)

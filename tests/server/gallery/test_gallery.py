@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from bonsai_mlx.errors import PictureError
-from bonsai_mlx.images.metadata import Recipe, encode_png, save_png
+from bonsai_mlx.images.metadata import Recipe, encode_png, save_picture
 from server.errors import ApiError
 from server.events import EventHub
 from server.gallery.decoder import Decoder
@@ -48,7 +48,7 @@ def recipe(prompt: str, seed: int = 1) -> Recipe:
 def add(gallery: Gallery, image_id: str, prompt: str, at: float = 0.0, **fields: Any) -> None:
     """A saved image, as the child leaves it."""
     png = encode_png(Pillow.new("RGB", (64, 32), (1, 2, 3)), recipe(prompt))
-    save_png(gallery.file(image_id), png)
+    save_picture(gallery.file(image_id), png)
     os.utime(gallery.file(image_id), (at, at))
     values = {"seed": 1, "steps": 4, "width": 64, "height": 32, "model": "ternary", "variant": "ternary"} | fields
     gallery.add(make_image(image_id, prompt=prompt, created_at=timestamp(at), size_bytes=len(png), **values))
@@ -236,7 +236,7 @@ def test_downloads_keep_as_much_of_the_recipe_as_asked_for(gallery: Gallery) -> 
 
 def test_thumbnails_are_made_when_missing(gallery: Gallery) -> None:
     png = encode_png(Pillow.new("RGB", (800, 400), (200, 0, 0)), recipe("wide"))
-    save_png(gallery.file(new_id(1)), png)
+    save_picture(gallery.file(new_id(1)), png)
     asyncio.run(gallery.reconcile())
     with Pillow.open(io.BytesIO(asyncio.run(gallery.thumbnail(new_id(1))))) as small:
         assert (small.format, small.size) == ("WEBP", (384, 192))
@@ -353,7 +353,7 @@ def test_a_file_that_cannot_be_entered_keeps_no_other_out(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, enter: str
 ) -> None:
     for number in range(3):
-        save_png(gallery.file(new_id(number)), encode_png(Pillow.new("RGB", (8, 8)), recipe("a secret")))
+        save_picture(gallery.file(new_id(number)), encode_png(Pillow.new("RGB", (8, 8)), recipe("a secret")))
     os.utime(gallery.file(new_id(1)), (0, 0))
 
     def no_such_year(at: float) -> str:
@@ -370,7 +370,7 @@ def test_a_file_that_cannot_be_entered_keeps_no_other_out(
 
 def test_half_a_surrogate_pair_in_a_recipe_is_replaced(gallery: Gallery) -> None:
     png = encode_png(Pillow.new("RGB", (8, 8)), recipe("a \ud83e fox \U0001f98a"))
-    save_png(gallery.file(new_id(1)), png)
+    save_picture(gallery.file(new_id(1)), png)
     asyncio.run(gallery.reconcile())
     image = gallery.get(new_id(1))
     assert image.prompt == image.recipe["prompt"] == "a \ufffd fox \U0001f98a"
@@ -387,7 +387,7 @@ def test_a_picture_that_is_finished_while_files_are_entered_keeps_its_entry(
         add(gallery, new_id(1), "half of a pair", group="f" * 32)
         return rows
 
-    save_png(gallery.file(new_id(1)), b"on its way")
+    save_picture(gallery.file(new_id(1)), b"on its way")
     monkeypatch.setattr(parts.store, "read", read_before_it_is_finished)
     asyncio.run(gallery.reconcile())
     assert gallery.get(new_id(1)).group == "f" * 32
@@ -442,9 +442,9 @@ def test_a_bomb_has_no_thumbnail_and_takes_no_other_down(gallery: Gallery) -> No
 
 def test_what_a_file_says_is_bounded_in_bytes(gallery: Gallery) -> None:
     gallery.file(new_id(1)).write_bytes(prompt_bomb())
-    save_png(gallery.file(new_id(2)), encode_png(Pillow.new("RGB", (8, 8)), recipe("\U0001f98a" * 32_000)))
+    save_picture(gallery.file(new_id(2)), encode_png(Pillow.new("RGB", (8, 8)), recipe("\U0001f98a" * 32_000)))
     long = encode_png(Pillow.new("RGB", (8, 8)), replace(recipe("x" * 500_000), scheduler="y" * 200_000))
-    save_png(gallery.file(new_id(3)), long)
+    save_picture(gallery.file(new_id(3)), long)
     asyncio.run(gallery.reconcile())
     shortened, whole, both = (gallery.get(new_id(number)) for number in (1, 2, 3))
     assert len(shortened.prompt.encode()) <= MAX_PROMPT_BYTES

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonsai_mlx.images.containers import EXIF_COMMENT, XMP
-from bonsai_mlx.images.foreign import find_foreign
+from bonsai_mlx.images.exif import EXIF_COMMENT
+from bonsai_mlx.images.parsers import find_settings
 from bonsai_mlx.images.recipe import FoundMetadata
+from bonsai_mlx.images.scan import XMP
 
 INFOTEXT = "a fox\nNegative prompt: dogs\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 7, Size: 512x768, Model: m"
 
@@ -131,7 +132,7 @@ CASES: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_program_gives_the_same_settings(name: str) -> None:
-    found = find_foreign(CASES[name])
+    found = find_settings(CASES[name])
     assert found is not None
     assert found.source == name.split()[0]
     assert (found.prompt, found.negative, found.model) == ("a fox", "dogs", "m")
@@ -141,23 +142,23 @@ def test_every_program_gives_the_same_settings(name: str) -> None:
 
 
 def test_comfyui_with_a_guider() -> None:
-    assert find_foreign({"prompt": json.dumps(COMFYUI_FLUX)}) == FoundMetadata(
+    assert find_settings({"prompt": json.dumps(COMFYUI_FLUX)}) == FoundMetadata(
         "comfyui", "a fox", "", 7, 20, 512, 768, "m", text=json.dumps(COMFYUI_FLUX)
     )
 
 
 def test_comfyui_zeroed_negative_is_not_the_prompt() -> None:
     graph: dict[str, Any] = COMFYUI | {"7": {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["6", 0]}}}
-    found = find_foreign({"prompt": json.dumps(graph)})
+    found = find_settings({"prompt": json.dumps(graph)})
     assert found is not None
     assert (found.prompt, found.negative) == ("a fox", "")
 
 
 def test_other_settings_are_kept_for_showing() -> None:
-    found = find_foreign(CASES["swarmui"])
+    found = find_settings(CASES["swarmui"])
     assert found is not None
     assert found.extra == {"cfgscale": "7.0", "swarm_version": "0.9.3.1"}
-    many = find_foreign(
+    many = find_settings(
         {EXIF_COMMENT: json.dumps({"prompt": "p", "long": "x" * 501} | {str(i): i for i in range(1000)})}
     )
     assert many is not None
@@ -171,7 +172,7 @@ def test_order_of_trust() -> None:
     del everything["fooocus_scheme"]
     order = []
     for key in ("parameters", "invokeai_metadata", EXIF_COMMENT, XMP, "prompt"):
-        found = find_foreign(everything)
+        found = find_settings(everything)
         assert found is not None
         order.append(found.source)
         del everything[key]
@@ -197,7 +198,7 @@ def test_order_of_trust() -> None:
     ],
 )
 def test_texts_that_say_nothing(texts: dict[str, str]) -> None:
-    assert find_foreign(texts) is None
+    assert find_settings(texts) is None
 
 
 @pytest.mark.parametrize(
@@ -205,14 +206,14 @@ def test_texts_that_say_nothing(texts: dict[str, str]) -> None:
 )
 def test_numbers_of_the_wrong_kind_are_left_out(value: object) -> None:
     texts = {EXIF_COMMENT: json.dumps(MFLUX | {"seed": value, "width": value}), "invokeai_metadata": ""}
-    found = find_foreign(texts)
+    found = find_settings(texts)
     assert found is not None
     assert (found.seed, found.width, found.height, found.prompt) == (None, None, 768, "a fox")
 
 
 @pytest.mark.parametrize("value", [7, 7.0, "7"])
 def test_numbers_in_other_forms_are_read(value: object) -> None:
-    found = find_foreign({EXIF_COMMENT: json.dumps(MFLUX | {"seed": value})})
+    found = find_settings({EXIF_COMMENT: json.dumps(MFLUX | {"seed": value})})
     assert found is not None
     assert found.seed == 7
     assert isinstance(found.seed, int)
@@ -221,7 +222,7 @@ def test_numbers_in_other_forms_are_read(value: object) -> None:
 def test_a_comfyui_graph_that_goes_in_circles() -> None:
     loop = {"class_type": "KSampler", "inputs": {"latent_image": ["1", 0], "positive": ["2", 0], "negative": ["1", 0]}}
     graph = {"1": loop, "2": {"class_type": "x", "inputs": {"conditioning": ["2", 0], "a": ["1", 0]}}}
-    assert find_foreign({"prompt": json.dumps(graph)}) == FoundMetadata("comfyui", text=json.dumps(graph))
+    assert find_settings({"prompt": json.dumps(graph)}) == FoundMetadata("comfyui", text=json.dumps(graph))
 
 
 def test_a_huge_comfyui_graph_takes_linear_time() -> None:
@@ -230,7 +231,7 @@ def test_a_huge_comfyui_graph_takes_linear_time() -> None:
     text = json.dumps(nodes)
     assert 600_000 < len(text) < 1_000_000
     started = time.thread_time()
-    assert find_foreign({"prompt": text}) is not None
+    assert find_settings({"prompt": text}) is not None
     assert time.thread_time() - started < 2
 
 
@@ -257,7 +258,7 @@ NODES = st.fixed_dictionaries(
     st.dictionaries(KEYS, JSON) | st.dictionaries(st.sampled_from(["1", "2", "3"]), NODES | JSON),
 )
 def test_any_json_gives_well_typed_settings(key: str, data: dict[str, Any]) -> None:
-    found = find_foreign({key: json.dumps(data), "fooocus_scheme": ""})
+    found = find_settings({key: json.dumps(data), "fooocus_scheme": ""})
     if found is not None:
         assert isinstance(found.prompt, str)
         assert isinstance(found.negative, str)
@@ -267,11 +268,11 @@ def test_any_json_gives_well_typed_settings(key: str, data: dict[str, Any]) -> N
 
 @given(st.sampled_from(["parameters", XMP, EXIF_COMMENT, "prompt"]), st.text())
 def test_any_text_is_survived(key: str, text: str) -> None:
-    find_foreign({key: text})
+    find_settings({key: text})
 
 
 @pytest.mark.parametrize("piece", ["<", "<a", "&quot;", "<exif:UserComment>", "&", "<x>"])
 def test_hostile_xmp_takes_linear_time(piece: str) -> None:
     started = time.thread_time()
-    find_foreign({XMP: "<exif:UserComment>" + piece * (900_000 // len(piece)) + "</exif:UserComment>"})
+    find_settings({XMP: "<exif:UserComment>" + piece * (900_000 // len(piece)) + "</exif:UserComment>"})
     assert time.thread_time() - started < 2
