@@ -20,12 +20,15 @@ from .compat import connect, ollama, openai, sdapi, sdapi_lists
 from .edge.concurrency import Turnstile
 from .edge.request_log import LoggedRequest
 from .edge.security import door
-from .routes import generate, images, jobs, models, pages, system
+from .routes import generate, images, jobs, metadata, models, pages, system
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
 
-ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router, connect.router)
+ROUTERS = (
+    *(pages.router, generate.router, jobs.router, images.router, metadata.router),
+    *(models.router, system.router, connect.router),
+)
 COMPATIBILITY = (  # the interfaces of other programs
     ("/v1", openai.router),
     ("/api/v1", openai.router),

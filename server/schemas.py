@@ -191,6 +191,29 @@ class ImageDetails(Image):
     children: list[Relative] = Field([], description="what was made from it")
 
 
+class PictureSettings(BaseModel):
+    """How a picture was made, as its file says; null and "" stand for: it does not say."""
+
+    source: str = Field(description="bonsai, a1111, swarmui, fooocus, invokeai, mflux, drawthings, comfyui or exif")
+    program: str = Field(description="the program's name, for people")
+    prompt: str
+    negative: str
+    seed: int | None
+    seed_text: str | None = Field(description="the seed's digits: 64 bits are more than some readers' numbers hold")
+    steps: int | None
+    width: int | None
+    height: int | None
+    model: str | None
+    extra: dict[str, str] = Field(description="settings that have no place here, for showing")
+    recipe: dict[str, Any] | None = Field(description="only of pictures that this program made")
+
+
+class PictureMetadata(BaseModel):
+    """null for a picture that says nothing."""
+
+    settings: PictureSettings | None
+
+
 class ImagePage(BaseModel):
     images: list[Image]
     next_cursor: str | None

@@ -1,4 +1,4 @@
-"""Runs the page's own unit tests (tests/js) in node, on pictures that our own writer and Pillow make."""
+"""Runs the page's own unit tests (tests/js) in node."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_readers_of_the_page() -> None:
+def test_the_functions_of_the_page() -> None:
     node = shutil.which("node")
     if node is None:
         if os.environ.get("CI") == "true":

@@ -26,6 +26,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bonsai_mlx.images.scan import MAX_FILE_BYTES
+
 from ..errors import ErrorDetail, error_response
 from ..hosts import address_in, in_url, own_names, parse_host
 from ..settings import Settings
@@ -310,7 +312,7 @@ def door(app: ASGIApp, settings: Settings, recent: deque[LoggedRequest]) -> ASGI
     """`app` behind all of the above; ValueError when others could reach it without a token."""
     if not settings.loopback and settings.token is None:
         raise ValueError(f"{settings.host} can be reached by others: set a token (--token or BONSAI_TOKEN)")
-    uploads = {"/sdapi/v1/png-info": settings.max_upload_bytes}
+    uploads = {"/sdapi/v1/png-info": settings.max_upload_bytes, "/metadata": MAX_FILE_BYTES}
     app = BodyLimit(app, settings.max_body_bytes, settings.body_timeout_s, uploads)
     if settings.token is not None:
         app = TokenGate(app, settings.token)

@@ -44,7 +44,7 @@ def inspect(data: bytes, kind: str, width: int, height: int) -> dict[str, Any]:
         "truncated": bool(recipe and recipe.truncated),
         "recipe": written,
     }
-    return {name: _whole_characters(value) for name, value in fields.items()}
+    return {name: whole_characters(value) for name, value in fields.items()}
 
 
 def shortened(text: str, limit_bytes: int) -> str:
@@ -55,10 +55,10 @@ def shortened(text: str, limit_bytes: int) -> str:
     return text if len(encoded) <= limit_bytes else encoded[: limit_bytes - 3].decode("utf-8", "ignore") + "\u2026"
 
 
-def _whole_characters(value: Any) -> Any:
+def whole_characters(value: Any) -> Any:
     """Without halves of surrogate pairs, which the JSON in a file can hold, but neither the index nor an answer."""
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, dict):
-        return {_whole_characters(name): _whole_characters(inner) for name, inner in value.items()}
+        return {whole_characters(name): whole_characters(inner) for name, inner in value.items()}
     return value

@@ -34,13 +34,16 @@ async function errorFrom(response) {
 /**
  * @param {string} method
  * @param {string} path
- * @param {unknown} [body]
+ * @param {unknown} [body]  a file as it is, anything else as JSON
  * @returns {Promise<any>}
  */
 async function call(method, path, body) {
   /** @type {RequestInit} */
   const options = { method, headers: { Accept: "application/json" } };
-  if (body !== undefined) {
+  if (body instanceof Blob) {
+    options.headers = { Accept: "application/json", "Content-Type": "application/octet-stream" };
+    options.body = body;
+  } else if (body !== undefined) {
     options.headers = { Accept: "application/json", "Content-Type": "application/json" };
     options.body = JSON.stringify(body);
   }
@@ -118,3 +121,6 @@ export const unload = () => call("POST", "/unload");
 
 /** @param {{preview?: boolean}} changes */
 export const changeSettings = (changes) => call("PATCH", "/settings", changes);
+
+/** @param {Blob} file  a picture @returns {Promise<{settings: import("./types.js").PictureSettings | null}>} */
+export const readSettings = (file) => call("POST", "/metadata", file);

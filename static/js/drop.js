@@ -1,5 +1,6 @@
 // Pictures dropped anywhere, pasted, or chosen: hand them to the reader, say clearly when there is nothing to read.
 
+import { ApiError } from "./api.js";
 import { byId } from "./dom.js";
 import { MetadataError, readMetadata } from "./metadata.js";
 import { offerRestore } from "./restore.js";
@@ -18,7 +19,7 @@ async function take(file) {
     if (reading) offerRestore(file, reading);
     else toast("This picture carries no settings: it was saved without them, or they were removed.");
   } catch (error) {
-    if (error instanceof MetadataError) toast(error.message);
+    if (error instanceof MetadataError || error instanceof ApiError) toast(error.message);
     else if (error instanceof DOMException) toast("This cannot be read. Drop a picture, not a folder.");
     else throw error;
   }

@@ -156,7 +156,7 @@ export function offerRestore(file, reading) {
         "div",
         {},
         el("h2", { id: "restore-title" }, `Settings from ${reading.source}`),
-        el("p", { class: "hint" }, "Read in this browser; the file was not uploaded."),
+        el("p", { class: "hint" }, "Read by your own server, which keeps nothing of the file."),
       ),
     ),
     content,

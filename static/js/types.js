@@ -110,6 +110,20 @@
  * @property {"fits" | "tight" | "swaps"} verdict
  * @property {number | null} seconds
  *
+ * @typedef {object} PictureSettings  What a file says about how it was made
+ * @property {string} source
+ * @property {string} program  the program's name, for people
+ * @property {string} prompt
+ * @property {string} negative
+ * @property {number | null} seed
+ * @property {string | null} seed_text
+ * @property {number | null} steps
+ * @property {number | null} width
+ * @property {number | null} height
+ * @property {string | null} model
+ * @property {Record<string, string>} extra
+ * @property {{model: string} | null} recipe  of pictures that this program made
+ *
  * @typedef {object} Recipe  What the composer can be filled with; absent fields stay as they are
  * @property {string} [prompt]
  * @property {number} [seed]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import Site, make_picture
+from tests.browser.driver import Site, Watch, make_picture
 from tests.images import pictures
 
 pytestmark = pytest.mark.browser
@@ -91,7 +91,8 @@ def test_a_drop_in_the_gallery_leads_to_the_studio(site: Site, open_page: Callab
         ("bomb.png", "cannot be read"),
     ],
 )
-def test_nothing_to_read_is_said_plainly(studio: Page, files: Path, name: str, words: str) -> None:
+def test_nothing_to_read_is_said_plainly(studio: Page, watch: Watch, files: Path, name: str, words: str) -> None:
+    watch.expected.append("422")
     deliver(studio, files / name, "drop")
     expect(studio.locator(".toast")).to_contain_text(words)
     expect(studio.get_by_role("dialog")).to_be_hidden()
@@ -105,3 +106,20 @@ def test_a_picture_of_the_gallery_gives_its_settings_back(site: Site, studio: Pa
     studio.get_by_role("button", name="Apply").click()
     expect(studio.get_by_label("Describe the picture")).to_have_value("round trip")
     expect(studio.get_by_label("Seed", exact=True)).to_have_value("99")
+
+
+def test_without_the_server_that_is_said(studio: Page, watch: Watch, files: Path) -> None:
+    watch.expected += ["ERR_FAILED", "net::"]
+    studio.route("**/metadata", lambda route: route.abort())
+    deliver(studio, files / "ours.png", "drop")
+    expect(studio.locator(".toast")).to_contain_text("The server does not answer")
+
+
+@pytest.mark.parametrize("name", ["ours.jpg", "ours.webp", "fooocus.jpg", "draw-things.webp", "utf-8-in-text.png"])
+def test_what_the_page_once_could_not_read(studio: Page, files: Path, name: str) -> None:
+    deliver(studio, files / name, "drop")
+    expected = pictures.CASES[name].settings
+    assert expected is not None
+    expect(studio.get_by_role("dialog").get_by_role("heading")).to_have_text(f"Settings from {expected['program']}")
+    studio.get_by_role("button", name="Apply").click()
+    expect(studio.get_by_label("Describe the picture")).to_have_value(expected["prompt"])

@@ -144,7 +144,15 @@ _OURS = {"source": "bonsai", "program": "bonsai-mlx", "prompt": RECIPE.prompt, "
          "width": 256, "height": 256, "model": "seedling-ternary", "recipe": RECIPE}  # fmt: skip
 _FOX = {"source": "a1111", "prompt": "a fox", "negative": "dogs", "seed": 7, "steps": 20, "width": 512, "height": 768}
 _NON_LATIN = "ein Bär, 狐, 🐻\nSteps: 20, Sampler: Euler, Seed: 7, Size: 512x768"
-_BEAR = {"source": "a1111", "prompt": "ein Bär, 狐, 🐻", "seed": 7, "steps": 20, "width": 512, "height": 768}
+_BEAR = {
+    "source": "a1111",
+    "program": "A1111 or compatible",
+    "prompt": "ein Bär, 狐, 🐻",
+    "seed": 7,
+    "steps": 20,
+    "width": 512,
+    "height": 768,
+}
 _TEMPLATE = "a fox\nNegative prompt: dogs\nSteps: 20, Sampler: Euler, Seed: 7, Size: 512x768, Template: a, \nred"
 _ONE_LINE = "a fox Negative prompt: dogs Steps: 20, Sampler: Euler, Seed: 7, Size: 512x768"
 _LINKED = comfy(**{

@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formatBytes, formatSeconds, formatTimeLeft, plural } from "../../static/js/format.js";
+import { formatBytes, formatSeconds, formatSize, formatTimeLeft, plural } from "../../static/js/format.js";
 import { isSide, isWhole, nearestSide, randomSeed } from "../../static/js/limits.js";
+import { readingOf } from "../../static/js/metadata.js";
 import { niceCeiling } from "../../static/js/memory-chart.js";
 import { statusWords, timeLeftWords } from "../../static/js/progress.js";
 import { rowsOf } from "../../static/js/restore.js";
@@ -55,6 +56,35 @@ test("limits are the server's", () => {
 
 const reading = (found, ours = false) => ({ source: "x", ours, found });
 const byLabel = (rows) => Object.fromEntries(rows.map((row) => [row.label, row]));
+
+const settings = (changes) => ({
+  source: "a1111",
+  program: "Forge",
+  prompt: "p",
+  negative: "",
+  seed: null,
+  seed_text: null,
+  steps: null,
+  width: null,
+  height: null,
+  model: null,
+  extra: {},
+  recipe: null,
+  ...changes,
+});
+
+test("the server's answer as a reading: what a picture does not say is not there", () => {
+  const { source, ours, found } = readingOf(settings({}));
+  assert.deepEqual([source, ours], ["Forge", false]);
+  assert.deepEqual(Object.keys(rowsOf({ source, ours, found })), ["0"]);
+  const full = readingOf(
+    settings({ seed: 2 ** 63, seed_text: "9223372036854775808", steps: 4, width: 64, height: 96, extra: { a: "b" } }),
+  );
+  const rows = byLabel(rowsOf(full));
+  assert.deepEqual([rows.Seed.value, rows.Size.value, rows.Others.value], ["9223372036854775808", formatSize(64, 96), "a: b"]);
+  const own = readingOf(settings({ model: "bonsai-image-ternary-4B", recipe: { model: "ternary" } }));
+  assert.deepEqual([own.ours, own.found.model], [true, "ternary"]);
+});
 
 test("our own settings are all applied", () => {
   const found = { prompt: "p", seed: 7, steps: 20, width: 128, height: 128, model: "seedling-binary", others: [] };
