@@ -46,6 +46,7 @@ from .settings import NoHomeError, Settings
 from .store import NAME as INDEX
 from .store import Store
 from .studio import Studio
+from .validation import explain
 
 _ANY = ("0.0.0.0", "::")  # noqa: S104
 _ROOM_BYTES = 256 * 1024  # without room for the index's own files there is no point in starting
@@ -95,7 +96,7 @@ def read_settings(options: dict[str, Any]) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0])
         origin = f"--{name.replace('_', '-')}" if name in given else f"BONSAI_{name.upper()}"
-        _refuse(f"{origin}: {first['msg'].removeprefix('Value error, ')}")
+        _refuse(f"{origin}: {explain(first).message}")
     except NoHomeError:
         _refuse("this user has no home folder (HOME); choose where images are kept with --output or BONSAI_OUTPUT")
     if not settings.loopback and settings.token is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,7 +18,9 @@ from bonsai_mlx.version import __version__
 
 from . import errors
 from .compat import connect, ollama, openai, sdapi, sdapi_lists
+from .compat.base import absent
 from .edge.concurrency import Turnstile
+from .edge.head import HeadAsGet
 from .edge.request_log import LoggedRequest
 from .edge.security import door
 from .routes import generate, images, jobs, metadata, models, pages, system
@@ -35,6 +38,13 @@ COMPATIBILITY = (  # the interfaces of other programs
     ("", sdapi.router),
     ("", sdapi_lists.router),
     ("", ollama.router),
+)
+# the first whose prefix fits counts
+INTERFACES = (
+    errors.Interface("/api/v1", openai.render_error, partial(absent, "/api/v1/images/generations")),
+    errors.Interface("/v1", openai.render_error, partial(absent, "/v1/images/generations")),
+    errors.Interface("/api", ollama.render_error, partial(absent, "/api/generate")),
+    errors.Interface("/sdapi", sdapi.render_error, partial(absent, "/sdapi/v1/txt2img")),
 )
 _CROWDED = frozenset({"/jobs"})
 
@@ -60,7 +70,7 @@ class Application(FastAPI):
         door(_nothing, settings, self.recent_requests)  # refuse unsafe options now, not at the first request
 
     def build_middleware_stack(self) -> ASGIApp:
-        app = Turnstile(super().build_middleware_stack(), _CROWDED)
+        app = HeadAsGet(Turnstile(super().build_middleware_stack(), _CROWDED))
         return door(app, self.settings, self.recent_requests)
 
 
@@ -91,7 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.studio = Studio(settings, app.recent_requests)
-    errors.install(app)
+    errors.install(app, INTERFACES)
     for router in ROUTERS:
         app.include_router(router)
     for prefix, router in COMPATIBILITY:

@@ -1,15 +1,18 @@
-"""The one shape of every error that leaves the server, and the mapping of exceptions to it.
+"""The shape of every error that leaves the server, and the mapping of exceptions to it.
 
 Clients never see the text of a library's exception: only ours, or an error id to find in the log.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
 import secrets
 import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request
@@ -17,6 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import Scope
 
 from bonsai_mlx.errors import (
     BonsaiError,
@@ -29,6 +33,7 @@ from bonsai_mlx.errors import (
 from bonsai_mlx.version import __version__
 
 from .templating import render
+from .validation import Unreadable, explain, unreadable
 
 log = logging.getLogger("bonsai.server")
 
@@ -99,16 +104,38 @@ def error_response(status: int, detail: ErrorDetail) -> JSONResponse:
     return JSONResponse(ErrorBody(error=detail).model_dump(), status_code=status, headers=headers)
 
 
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """Another program's interface: what is refused below its path is told in its own shape."""
+
+    prefix: str
+    render: Callable[[int, ErrorDetail], Response]
+    absent: Callable[[str], str]  # what to say of a path below it that leads nowhere
+
+
+def interface_of(scope: Scope) -> Interface | None:
+    """The interface below whose path a request is; None: the native one, or an application that has no others."""
+    interfaces: Sequence[Interface] = scope["app"].state.interfaces if "app" in scope else ()
+    path = f"{scope['path']}/"
+    return next((interface for interface in interfaces if path.startswith(f"{interface.prefix}/")), None)
+
+
+def refusal(scope: Scope, status: int, detail: ErrorDetail) -> Response:
+    """The error in the shape that the caller of this path reads."""
+    interface = interface_of(scope)
+    return interface.render(status, detail) if interface else error_response(status, detail)
+
+
 _TITLES = {404: "Not found", 422: "Not found", 503: "Just a moment"}  # a bad id in an address is not found either
 
 
 def _answer(request: Request, status: int, detail: ErrorDetail) -> Response:
-    """The error as a page for a browser that follows a link, as JSON for everybody else."""
+    """The error as a page for a browser that follows a link, in the caller's shape for everybody else."""
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         context = {"title": _TITLES.get(status, "That did not work"), "message": detail.message}
         common = {"version": __version__, "page": "error", "remedy": detail.remedy}
         return HTMLResponse(render("error.html", context | common), status_code=status)
-    return error_response(status, detail)
+    return refusal(request.scope, status, detail)
 
 
 _STATUS_CODES: dict[int, Code] = {401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large"}
@@ -182,15 +209,31 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     first: Any = error.errors()[0]
     kind, place = first["type"], tuple(first["loc"])
     if kind == "json_invalid" or (place == ("body",) and kind in ("missing", "model_attributes_type")):
-        return _answer(request, 422, _wrong_body(request, kind))
-    field = ".".join(str(part) for part in place if part not in ("body", "query", "path", "header"))
-    return _answer(request, 422, ErrorDetail(code="bad_field", message=f"{first['msg']}.", field=field or None))
+        return await _on_wrong_body(request, kind)
+    fault = explain(first)
+    detail = ErrorDetail(code="bad_field", message=fault.message, field=fault.field, remedy=fault.remedy)
+    return _answer(request, 422, detail)
 
 
-def _wrong_body(request: Request, kind: str) -> ErrorDetail:
+async def _on_wrong_body(request: Request, kind: str) -> Response:
     """What is wrong with the body as a whole. Curl, most of all, calls it a form unless it is told otherwise."""
-    if kind == "json_invalid":
-        return ErrorDetail(code="bad_field", message="The body is not valid JSON.")
+    if (problem := await _unreadable(request)) is not None and (kind == "json_invalid" or problem.compressed):
+        detail = ErrorDetail(code="bad_field", message=problem.message, remedy=problem.remedy)
+        return _answer(request, 415 if problem.compressed else 422, detail)
+    return _answer(request, 422, _wrong_kind(request, kind))
+
+
+async def _unreadable(request: Request) -> Unreadable | None:
+    """Why the body is no JSON; None when it is."""
+    raw = await request.body()
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError) as problem:
+        return unreadable(raw, request.headers.get("content-encoding", ""), problem)
+    return None
+
+
+def _wrong_kind(request: Request, kind: str) -> ErrorDetail:
     if kind == "missing":
         return ErrorDetail(code="bad_field", message="There is no body.", remedy="Send a JSON object.")
     sent_as = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -205,20 +248,34 @@ def _methods(request: Request) -> set[str]:
     """Every method that the path answers to; the router itself names those of one route only."""
     document = request.app.openapi()["paths"]
     path = request.scope["path"]
-    return {
+    methods = {
         method.upper()
         for template, methods in document.items()
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/.]+", re.escape(template)), path)
         for method in methods
-    } or {"GET", "HEAD"}
+    } or {"GET"}
+    return methods | ({"HEAD"} if "GET" in methods else set())
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    response = _answer(request, error.status_code, from_http(error).detail)
+    status, detail = error.status_code, from_http(error).detail
+    if status == 400 and isinstance(
+        error.__cause__, ValueError | RecursionError
+    ):  # the framework's word for its parser
+        problem = await _unreadable(request)
+        if problem is not None:
+            status = 415 if problem.compressed else 400
+            detail = ErrorDetail(code="bad_request", message=problem.message, remedy=problem.remedy)
+    elif status == 404 and (interface := interface_of(request.scope)) is not None:
+        detail = detail.model_copy(update={"message": interface.absent(request.scope["path"])})
+    elif status == 405:
+        methods = ", ".join(sorted(_methods(request)))
+        detail = detail.model_copy(update={"message": f"This address answers to {methods}."})
+    response = _answer(request, status, detail)
     response.headers.update(error.headers or {})
-    if error.status_code == 405:
-        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
+    if status == 405:
+        response.headers["Allow"] = methods
     return response
 
 
@@ -236,8 +293,12 @@ async def _on_unexpected(request: Request, error: Exception) -> Response:
     return _answer(request, 500, ErrorDetail(code="failed", message=message))
 
 
-def install(app: FastAPI) -> None:
-    """Register the handlers: everything that is raised below leaves in the one shape."""
+def install(app: FastAPI, interfaces: Sequence[Interface] = ()) -> None:
+    """Register the handlers: everything that is raised below leaves in the shape of the path that was asked for.
+
+    Of the other programs' interfaces the first whose prefix a path has counts.
+    """
+    app.state.interfaces = interfaces
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(BonsaiError, _on_bonsai_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)

@@ -11,6 +11,7 @@ from bonsai_mlx.hub.catalog import CATALOG
 from bonsai_mlx.request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 from .settings import Settings
+from .validation import refused, unknown_field
 
 MAX_PROMPT_CHARS: int = Settings.model_fields["max_prompt_chars"].default
 MAX_BATCH: int = Settings.model_fields["max_batch"].default
@@ -46,10 +47,22 @@ ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far it
 ModelState = Literal["ready", "absent", "partial", "downloading", "paused", "verifying", "damaged", "failed"]
 
 
-class PictureFields(BaseModel):
-    """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
+class Fields(BaseModel):
+    """The body of a request, which may say nothing else: an unknown field is most likely a misspelt one."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, values: object) -> object:
+        for name in values if isinstance(values, dict) else ():
+            if name not in cls.model_fields:
+                raise unknown_field(str(name), list(cls.model_fields))
+        return values
+
+
+class PictureFields(Fields):
+    """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
 
     prompt: Prompt
     seed: Seed | None = None
@@ -96,7 +109,7 @@ class JobRequest(PictureFields):
     @model_validator(mode="after")
     def _compare_is_one_pair(self) -> JobRequest:
         if self.compare and self.count != 1:
-            raise ValueError("a comparison is one pair; leave count out")
+            raise refused("A comparison is one pair; leave count out.", field="count")
         return self
 
 
@@ -220,9 +233,7 @@ class ImagePage(BaseModel):
     total: int
 
 
-class ImagePatch(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ImagePatch(Fields):
     favourite: Flag
 
 
@@ -354,8 +365,6 @@ class Preferences(BaseModel):
     memory_limit_bytes: int | None
 
 
-class PreferencesPatch(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class PreferencesPatch(Fields):
     preview: Flag | None = None
     default_model: ModelName | None = None

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from pydantic_core import PydanticCustomError
+
 
 class Fault(NamedTuple):
     """One field that cannot be used."""
@@ -37,6 +39,25 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 )
 # what helps beside the bounds
 _REMEDIES = {"seed": "Leave it out for a random one.", "prompt": "Describe the picture in a few words."}
+_INSTEAD = {  # what other programs call a field here
+    "n": "count",
+    "batch_size": "count",
+    "num_images": "count",
+    "num_images_per_prompt": "count",
+    "num_inference_steps": "steps",
+    "random_seed": "seed",
+    "model_id": "model",
+    "model_name": "model",
+}
+_NOWHERE = {  # and what has nothing to set here
+    "negative_prompt": "The model follows no negative prompt: leave it out, and say what is to be seen.",
+    "cfg_scale": "The model has no guidance to set: leave it out.",
+    "guidance_scale": "The model has no guidance to set: leave it out.",
+    "sampler": "There is one sampler: leave it out.",
+    "sampler_name": "There is one sampler: leave it out.",
+    "scheduler": "There is one schedule: leave it out.",
+    "size": "Use width and height.",
+}
 
 Words = Callable[[str, Mapping[str, Any], Any], str]
 
@@ -68,7 +89,8 @@ def _multiple_of(name: str, context: Mapping[str, Any], value: Any) -> str:
 
 
 def _too_short(name: str, context: Mapping[str, Any], _value: Any) -> str:
-    return f"{name} is empty." if context["min_length"] == 1 else f"{name} is too short."
+    least = context["min_length"]
+    return f"{name} is empty." if least == 1 else f"{name} has to have at least {least} characters."
 
 
 def _pattern(name: str, _context: Mapping[str, Any], value: Any) -> str:
@@ -136,7 +158,25 @@ def explain(error: Mapping[str, Any]) -> Fault:
     subject = "The prompt" if field == "prompt" else field or "The body"
     words = _WORDS.get(error["type"])
     message = words(subject, context, error.get("input")) if words else f"{subject} has a value that cannot be used."
-    return Fault(field, message, context.get("remedy") or _REMEDIES.get(field or ""))
+    remedy = context.get("remedy") or (None if error["type"] == "string_too_long" else _REMEDIES.get(field or ""))
+    return Fault(field, message, remedy)
+
+
+def refused(message: str, **more: str) -> PydanticCustomError:
+    """An error for validators to raise, in our own words; `field` and `remedy` beside them."""
+    return PydanticCustomError("refused", "{message}", {"message": message, **more})
+
+
+def unknown_field(name: str, known: Collection[str]) -> PydanticCustomError:
+    """For a field that a body does not have: what to use instead."""
+    shown = json.dumps(name[:60])
+    meant = _INSTEAD.get(name)
+    meant = meant if meant in known else closest(name[:60], known)
+    if name in _NOWHERE:
+        remedy = _NOWHERE[name]
+    else:
+        remedy = f"Did you mean {meant}?" if meant else f"There are {', '.join(known)}."
+    return refused(f"There is no field {shown} here.", field=name[:60], remedy=remedy)
 
 
 def closest(name: str, known: Collection[str]) -> str | None:

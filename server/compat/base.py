@@ -274,6 +274,41 @@ async def picture(studio: Studio, job: Job) -> Picture:
 
 # failing
 
+_ABSENT = {  # what programs look for that another kind of server has, by a word of the path
+    "chat": "chat",
+    "completions": "chat",
+    "responses": "chat",
+    "messages": "chat",
+    "embed": "embedding of texts",
+    "embeddings": "embedding of texts",
+    "audio": "speech",
+    "moderations": "moderation",
+    "videos": "video",
+    "edits": "drawing from pictures",
+    "variations": "drawing from pictures",
+    "img2img": "drawing from pictures",
+    "interrogate": "describing of pictures",
+    "extra-single-image": "enlarging of pictures",
+    "extra-batch-images": "enlarging of pictures",
+    "pull": "downloading of models: that is done on the page Models, or with `bonsai-mlx download`",
+    "push": "uploading of models",
+    "create": "making of models",
+    "copy": "copying of models",
+    "delete": "deleting of models: that is done on the page Models",
+    "files": "storage of files",
+    "batches": "storage of files",
+    "fine_tuning": "training",
+    "train": "training",
+}
+
+
+def absent(draws_at: str, path: str) -> str:
+    """What to say of a path that leads nowhere, below an interface that draws at `draws_at`."""
+    missing = next((_ABSENT[part] for part in path.split("/") if part in _ABSENT), None)
+    if missing is None:
+        return f"There is nothing at this address; this server draws pictures, with POST {draws_at}."
+    return f"There is no {missing} here; this server draws pictures, with POST {draws_at}."
+
 
 def json_answer(content: Any, status: int = 200) -> Response:
     """JSON in plain ASCII, which can hold whatever a client has sent, half characters included."""

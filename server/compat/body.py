@@ -13,13 +13,12 @@ import re
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
-from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS, MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 from ..errors import ApiError
-from ..validation import explain, unreadable
+from ..validation import explain, refused, unreadable
 
 Json = dict[str, Any]
 # The parser makes 30 MB of objects of a megabyte of "[],", and keeps everybody waiting for as long as it takes. Bodies
@@ -38,10 +37,6 @@ def bad_field(field: str, message: str, remedy: str | None = None) -> ApiError:
 
 
 # fields
-
-
-def refused(message: str) -> PydanticCustomError:
-    return PydanticCustomError("refused", "{message}", {"message": message})
 
 
 def _text(value: object) -> object:

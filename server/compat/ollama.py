@@ -23,6 +23,7 @@ from ..routes.common import StudioDep, failures, json_body
 from ..schemas import Job, Model
 from ..store import timestamp
 from ..studio import Studio
+from ..validation import refused
 from .base import (
     Asked,
     Picture,
@@ -42,7 +43,7 @@ from .base import (
     steps_done,
     submit,
 )
-from .body import Body, PictureBody, PromptOrNothing, Switch, Text, read_body, refused
+from .body import Body, PictureBody, PromptOrNothing, Switch, Text, read_body
 
 _NS = 1_000_000_000
 

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bonsai_mlx.images.scan import MAX_FILE_BYTES
 
-from ..errors import ErrorDetail, error_response
+from ..errors import ErrorDetail, refusal
 from ..hosts import address_in, in_url, own_names, parse_host
 from ..settings import Settings
 from .request_log import LoggedRequest, RequestLog
@@ -151,7 +151,7 @@ class FetchMetadata:
             await self.app(scope, receive, send)
             return
         detail = ErrorDetail(code="forbidden", message="Requests from other websites are not accepted.")
-        await error_response(403, detail)(scope, receive, send)
+        await refusal(scope, 403, detail)(scope, receive, send)
 
 
 def allowed_by_metadata(method: str, path: str, headers: Headers) -> bool:
@@ -220,7 +220,7 @@ class TokenGate:
             text = "<!doctype html><title>Bonsai</title><p>Open the link that the server printed when it started."
             return HTMLResponse(text, status_code=401)
         remedy = "Send it as `Authorization: Bearer <token>`, or open the link that the server printed at its start."
-        response = error_response(401, ErrorDetail(code="unauthorized", message="A token is needed.", remedy=remedy))
+        response = refusal(scope, 401, ErrorDetail(code="unauthorized", message="A token is needed.", remedy=remedy))
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
 
@@ -259,7 +259,7 @@ class BodyLimit:
         limit = self.larger.get(scope["path"], self.max_bytes)
         if _declared_length(Headers(scope=scope)) > limit:
             message = f"The body is larger than the {limit} bytes that this address accepts."
-            response = error_response(413, ErrorDetail(code="too_large", message=message))
+            response = refusal(scope, 413, ErrorDetail(code="too_large", message=message))
             await _discard(receive)
             response.headers["Connection"] = "close"
             await response(scope, receive, send)

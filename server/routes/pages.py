@@ -32,7 +32,6 @@ def _page(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
     return HTMLResponse(render(_TEMPLATES[page], common | context), headers={"Cache-Control": "private, no-cache"})
 
 
-@router.head("/")
 @router.get("/")
 async def home(studio: StudioDep) -> HTMLResponse:
     recent = await studio.gallery.page(limit=RECENT)

@@ -1,11 +1,18 @@
 import contextlib
+import gzip
 import json
+import re
+import socket
 import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import httpx
 import pytest
 from huggingface_hub import constants
+from pydantic import BaseModel, ValidationError
 
 from bonsai_mlx.errors import (
     BonsaiError,
@@ -19,8 +26,12 @@ from bonsai_mlx.errors import (
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.hub.store import cache_store
 from server.compat.base import as_api_error
+from server.compat.openai import ImagesRequest
+from server.compat.sdapi import Txt2Img
 from server.errors import Code, ErrorDetail, error_response, from_bonsai, from_index
+from server.schemas import CompareRequest, GenerateRequest, ImagePatch, JobRequest, PreferencesPatch
 from server.store import NAME
+from server.validation import explain
 from tests.server.conftest import LiveServer
 
 
@@ -97,14 +108,15 @@ def test_retry_after_is_at_least_a_second() -> None:
 
 def test_a_wrong_method_is_told_the_right_ones(shared: LiveServer) -> None:
     for path, methods in {
-        "/jobs": "DELETE, GET, POST",
-        f"/images/{'0' * 32}": "DELETE, GET, PATCH",
-        f"/images/{'0' * 32}.png": "GET",
+        "/jobs": "DELETE, GET, HEAD, POST",
+        f"/images/{'0' * 32}": "DELETE, GET, HEAD, PATCH",
+        f"/images/{'0' * 32}.png": "GET, HEAD",
         "/gallery": "GET, HEAD",
     }.items():
         response = shared.client.request("PUT", path)
         assert (response.status_code, response.headers["allow"]) == (405, methods)
         assert response.json()["error"]["code"] == "bad_request"
+        assert response.json()["error"]["message"] == f"This address answers to {methods}."
 
 
 @pytest.mark.parametrize("path", ["/generate", "/jobs"])
@@ -149,3 +161,226 @@ def test_a_checkpoint_that_another_program_downloads_is_not_deleted(
     assert (error["code"], error["remedy"]) == ("conflict", "Wait until it has finished, then try again.")
     assert str(tmp_path) not in response.text
     assert shared.client.delete("/models/ternary").status_code == 200
+
+
+# in the language of the caller
+
+
+OPENAI, A1111, OLLAMA, NATIVE = "OpenAI", "A1111", "Ollama", "native"
+
+
+def told(response: httpx.Response, language: str) -> str:
+    """The words of an error, which has to have the shape of that interface."""
+    body = response.json()
+    if language == A1111:
+        assert body.keys() == {"error", "detail", "body", "errors"}
+        return str(body["detail"])
+    if language == OLLAMA:
+        assert [type(value) for value in body.values()] == [str]
+        return str(body["error"])
+    keys = {OPENAI: {"message", "type", "param", "code"}}.get(language, set(ErrorDetail.model_fields))
+    assert body["error"].keys() == keys
+    if language == OPENAI:
+        assert response.headers["x-should-retry"] == "false"  # another attempt would only repeat it
+    return str(body["error"]["message"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "language", "words"),
+    [
+        ("POST", "/v1/chat/completions", OPENAI, "There is no chat here; this server draws pictures"),
+        ("POST", "/v1/responses", OPENAI, "There is no chat here"),
+        ("POST", "/v1/embeddings", OPENAI, "There is no embedding of texts here"),
+        ("POST", "/v1/audio/speech", OPENAI, "There is no speech here"),
+        ("POST", "/v1/images/edits", OPENAI, "There is no drawing from pictures here"),
+        ("POST", "/v1/images/variations", OPENAI, "There is no drawing from pictures here"),
+        ("GET", "/v1", OPENAI, "POST /v1/images/generations"),
+        ("GET", "/v1/nothing", OPENAI, "There is nothing at this address"),
+        ("POST", "/api/v1/chat/completions", OPENAI, "POST /api/v1/images/generations"),
+        ("GET", "/v1/images/generations", OPENAI, "This address answers to OPTIONS, POST."),
+        ("POST", "/api/chat", OLLAMA, "There is no chat here; this server draws pictures, with POST /api/generate."),
+        ("POST", "/api/embed", OLLAMA, "There is no embedding of texts here"),
+        ("POST", "/api/pull", OLLAMA, "`bonsai-mlx download`"),
+        ("DELETE", "/api/delete", OLLAMA, "page Models"),
+        ("GET", "/api/nothing", OLLAMA, "There is nothing at this address"),
+        ("PUT", "/api/generate", OLLAMA, "This address answers to POST."),
+        ("POST", "/sdapi/v1/img2img", A1111, "There is no drawing from pictures here"),
+        ("POST", "/sdapi/v1/extra-single-image", A1111, "There is no enlarging of pictures here"),
+        ("GET", "/sdapi/v1/nothing", A1111, "POST /sdapi/v1/txt2img"),
+        ("GET", "/sdapi/v1/txt2img", A1111, "This address answers to POST."),
+        ("POST", "/sdapi/v1/samplers", A1111, "This address answers to GET, HEAD."),
+        ("GET", "/v1x/chat", NATIVE, "There is nothing at this address."),
+        ("GET", "/nothing", NATIVE, "There is nothing at this address."),
+    ],
+)
+def test_an_address_that_leads_nowhere_says_so_in_the_language_of_its_interface(
+    shared: LiveServer, method: str, path: str, language: str, words: str
+) -> None:
+    response = shared.client.request(method, path, json={"model": "x"} if method == "POST" else None)
+    assert response.status_code == (405 if "answers to" in words else 404)
+    assert words in told(response, language)
+
+
+BELOW = {
+    "/v1/images/generations": OPENAI,
+    "/v1/models/none": OPENAI,
+    "/api/v1/chat/completions": OPENAI,
+    "/sdapi/v1/txt2img": A1111,
+    "/sdapi/nothing": A1111,
+    "/api/generate": OLLAMA,
+    "/api/nothing": OLLAMA,
+    "/jobs": NATIVE,
+}
+
+
+def test_the_door_refuses_in_the_language_of_the_interface(serve: Callable[..., LiveServer]) -> None:
+    live = serve(token="a-long-secret-of-16", max_body_bytes=1_000, body_timeout_s=0.2)  # noqa: S106
+    own = {"Authorization": "Bearer a-long-secret-of-16"}
+    for path, language in BELOW.items():
+        bare = live.client.post(path, json={})
+        assert (bare.status_code, bare.headers["www-authenticate"]) == (401, "Bearer"), path
+        assert "token is needed" in told(bare, language)
+        foreign = live.client.post(path, json={}, headers=own | {"Origin": "https://evil.example"})
+        assert (foreign.status_code, "other websites" in told(foreign, language)) == (403, True), path
+        large = live.client.post(path, content=b"x" * 2_000, headers=own)
+        assert (large.status_code, "1000 bytes" in told(large, language)) == (413, True), path
+
+
+def test_a_body_that_does_not_arrive_is_told_so_in_the_language_of_the_interface(
+    serve: Callable[..., LiveServer],
+) -> None:
+    live = serve(body_timeout_s=0.2)
+    for path, language in {**BELOW, "/generate": NATIVE}.items():
+        if "nothing" in path or "chat" in path or "none" in path:
+            continue  # whose bodies nobody waits for
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", live.port)) as connection:
+            connection.sendall(head.encode())
+            answer = b"".join(iter(lambda c=connection: c.recv(4_096), b""))
+        top, _, body = answer.partition(b"\r\n\r\n")
+        assert b" 408 " in top.splitlines()[0], path
+        headers = {"x-should-retry": "false"} if b"x-should-retry: false" in top else {}
+        assert "did not arrive" in told(httpx.Response(408, headers=headers, content=body), language)
+
+
+def test_what_goes_wrong_inside_is_told_in_the_language_of_the_interface(
+    serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = serve()
+
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(live.studio.models, "default", broken)
+    for path, language in {"/v1/models": OPENAI, "/sdapi/v1/options": A1111, "/api/tags": OLLAMA}.items():
+        response = live.client.get(path)
+        assert response.status_code == 500
+        assert "inside the server" in told(response, language)
+        assert "secret" not in response.text
+
+
+PARSERS = {"/v1/images/generations": OPENAI, "/sdapi/v1/txt2img": A1111, "/api/generate": OLLAMA, "/jobs": NATIVE}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "words"),
+    [
+        ('{"prompt": "café"}'.encode("latin-1"), {}, None, "The body is not UTF-8: byte 0xe9 at 15"),
+        ('{"prompt": "café"}'.encode("latin-1"), {"Content-Type": "application/json; charset=latin-1"}, None, "UTF-8"),
+        (gzip.compress(b'{"prompt": "a"}'), {"Content-Encoding": "gzip"}, 415, "The body is compressed (gzip)"),
+        (gzip.compress(b'{"prompt": "a"}'), {}, 415, "The body is compressed (gzip)"),
+        (gzip.compress(b'{"prompt": "a"}'), {"Content-Type": "text/plain"}, 415, "The body is compressed (gzip)"),
+        (zlib.compress(b'{"prompt": "a"}'), {"Content-Encoding": "deflate"}, 415, "compressed (deflate)"),
+        (b'{"prompt": }', {}, None, "The body is not valid JSON."),
+        (b"[" * 100_000, {}, None, "The body is nested too deeply."),
+    ],
+)
+def test_bodies_that_cannot_be_read_are_told_why(
+    shared: LiveServer, content: bytes, headers: dict[str, str], status: int | None, words: str
+) -> None:
+    for path, language in PARSERS.items():
+        response = shared.client.post(path, content=content, headers={"Content-Type": "application/json"} | headers)
+        assert response.status_code == status or (status is None and response.status_code in (400, 422))
+        assert words in told(response, language)
+
+
+# in our words
+
+
+FOREIGN: list[Any] = [None, True, 7, -1, 0, 7.5, 2**70, "", " ", "x", "\ud800", [], [1], {}, {"a": 1}, "x" * 40_000]
+SHAPES = (JobRequest, GenerateRequest, CompareRequest, PreferencesPatch, ImagePatch, ImagesRequest, Txt2Img)
+
+
+def faults(shape: type[BaseModel]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """What the library says of every field with every value that may be wrong."""
+    fine = {"prompt": "a"} if "prompt" in shape.model_fields else {}
+    for body in [{}, *(fine | {name: value} for name in (*shape.model_fields, "unknown") for value in FOREIGN)]:
+        try:
+            shape.model_validate(body)
+        except ValidationError as error:
+            yield from ((body, one) for one in error.errors(include_url=False))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_text_of_the_validation_library_reaches_anybody(shape: type[BaseModel]) -> None:
+    found = list(faults(shape))
+    assert len(found) > 10
+    for body, error in found:
+        fault = explain(error)
+        own = error["type"] == "refused"  # then the library repeats our own words
+        assert own or error["msg"] not in fault.message, body
+        assert not re.search(r"\b(Input|Extra inputs|String|List|Value error)\b", fault.message), fault
+        assert fault.message.endswith((".", "?")), fault
+        assert fault.field, body
+
+
+def test_nor_does_what_it_says_of_an_address(shared: LiveServer) -> None:
+    for query in ("limit=x", "limit=0", "limit=201", "status=odd", "cursor=!", "favourite=perhaps", "group=1"):
+        answers = [shared.client.get(f"{path}?{query}") for path in ("/jobs", "/images")]
+        errors = [answer.json()["error"] for answer in answers if answer.status_code == 422]
+        assert errors, query
+        for error in errors:
+            assert error["field"] == query.partition("=")[0]
+            assert error["message"].startswith((f"{error['field']} has to be", f"{error['field']} is not of the right"))
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message", "remedy"),
+    [
+        ({"seed": -1}, "seed", "seed has to be at least 0, not -1.", "Leave it out for a random one."),
+        ({"prompt": ["a"]}, "prompt", "The prompt has to be text, not a list.", "Describe the picture"),
+        ({"prompt": 7}, "prompt", "The prompt has to be text, not a number.", "Describe the picture"),
+        ({"prompt": " "}, "prompt", "The prompt is empty.", "Describe the picture"),
+        ({"prompt": ...}, "prompt", "The prompt is missing.", "Describe the picture"),
+        ({"width": 100}, "width", "width 100 is not a multiple of 16; 96 and 112 are.", ""),
+        ({"width": "64"}, "width", 'width has to be a whole number, not "64".', ""),
+        ({"stpes": 4}, "stpes", 'There is no field "stpes" here.', "Did you mean steps?"),
+        ({"Seed": 4}, "Seed", 'There is no field "Seed" here.', "Did you mean seed?"),
+        ({"num_inference_steps": 4}, "num_inference_steps", "There is no field", "Did you mean steps?"),
+        ({"n": 2}, "n", 'There is no field "n" here.', "Did you mean count?"),
+        ({"negative_prompt": "x"}, "negative_prompt", "There is no field", "The model follows no negative prompt"),
+        ({"size": "64x64"}, "size", "There is no field", "Use width and height."),
+        ({"zzz": 1}, "zzz", "There is no field", "There are prompt, seed, steps, width"),
+        ({"compare": True, "count": 2}, "count", "A comparison is one pair; leave count out.", ""),
+    ],
+)
+def test_a_wrong_field_is_told_what_to_do_instead(
+    shared: LiveServer, body: dict[str, Any], field: str, message: str, remedy: str
+) -> None:
+    sent = {name: value for name, value in ({"prompt": "a"} | body).items() if value is not ...}
+    response = shared.client.post("/jobs", json=sent)
+    error = response.json()["error"]
+    assert (response.status_code, error["field"]) == (422, field)
+    assert error["message"].startswith(message)
+    assert (error["remedy"] or "").startswith(remedy)
+
+
+def test_a_word_for_every_kind_of_error_that_a_body_can_have() -> None:
+    """Also for those of a later version: what has no words of its own is told in general ones."""
+    for kind in ("string_type", "a kind that does not exist yet"):
+        fault = explain({"type": kind, "loc": ("body", "x"), "msg": "the library's own", "input": 1})
+        assert fault.field == "x"
+        assert "the library's own" not in fault.message

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from server.__main__ import read_settings
 from server.settings import Settings
 
 
@@ -110,3 +111,23 @@ def test_blanks_around_a_value_mean_nothing(monkeypatch: pytest.MonkeyPatch, tmp
     assert (settings.port, settings.output, settings.token) == (8123, tmp_path, given["TOKEN"])
     assert not settings.preview
     assert Settings(token="0123456789abcdef\n").token == given["TOKEN"]  # noqa: S106
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("port", "70000", "--port: port has to be at most 65535, not"),
+        ("port", "x", '--port: port has to be a whole number, not "x".'),
+        ("keep_alive", -1, "--keep-alive: keep_alive has to be at least 0, not -1."),
+        ("variant", "full", "--variant: variant has to be 'ternary' or 'binary', not"),
+        ("token", "short", "--token: token has to have at least 8 characters."),
+    ],
+)
+def test_a_bad_option_is_told_in_our_words(
+    name: str, value: object, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_settings({name: value})
+    line = capsys.readouterr().err
+    assert words in line
+    assert "should" not in line
