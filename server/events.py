@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
 from .errors import ApiError
 
 PING_S = 15.0
@@ -22,9 +24,9 @@ _BACKLOG = 1_024  # events a listener may lag behind before it is dropped; it re
 
 
 def encode(event: str, data: Any, event_id: int | None = None) -> bytes:
-    """One event in the wire format; JSON never holds a raw line break, so one `data:` line is enough."""
-    head = f"id: {event_id}\n" if event_id is not None else ""
-    return f"{head}event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+    """One event in the wire format."""
+    number = None if event_id is None else str(event_id)
+    return format_sse_event(event=event, data_str=json.dumps(data, separators=(",", ":")), id=number)
 
 
 @dataclass(eq=False)
@@ -40,7 +42,7 @@ class Listener:
                 async with asyncio.timeout(PING_S):
                     chunk = await self.queue.get()
             except TimeoutError:
-                chunk = b": ping\n\n"
+                chunk = KEEPALIVE_COMMENT
             if chunk is None:
                 return
             yield chunk

@@ -1,32 +1,43 @@
-"""One connection of HTTP/1.1: uvicorn's own, but whatever nobody reads has to arrive in a bounded time.
+"""One connection of HTTP/1.1: uvicorn's own, with a deadline for what nobody reads, on either side.
 
-That is the head of a request, and what is left of a body after its answer, such as that to a wrong token. Otherwise a
-few hundred connections that say next to nothing take every place there is, for as long as they like. Bodies that
+uvicorn has settings for an idle connection (`timeout_keep_alive`) and for the length of a head, and none for how long
+a head, the rest of a refused body, or an answer may take. Without such deadlines a few hundred callers that say next to
+nothing, or that never read, take every place there is, for as long as they like and without the token. So this class
+overrides the callbacks of asyncio's protocol, and needs of uvicorn's internals the two states of h11 alone. Bodies that
 are read have a deadline of their own (security.py). Knows nothing of the application.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 UNREAD_TIMEOUT_S = 10.0
+LEAVING_TIMEOUT_S, LEAVING_BYTES = 30.0, 16 << 10  # so much of an answer has to leave in so much time, or all of it
 READ_BYTES = 4 << 10
+SENT_BYTES = 128 << 10  # what the system keeps of what was sent: of its megabytes nobody would see a part leave
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(H11Protocol):
-    """Ends when a head has not arrived completely `UNREAD_TIMEOUT_S` after the connection or its first byte, or when an
-    answered body has not `UNREAD_TIMEOUT_S` after the answer."""
+    """Ends when a head has not arrived completely `UNREAD_TIMEOUT_S` after the connection or its first byte, when an
+    answered body has not `UNREAD_TIMEOUT_S` after the answer, or when the caller does not take its answers.
+
+    Holds one piece of one answer at most: the next is asked for when that has left.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
+    _leaving: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         # of asyncio's 256 KiB at a time: h11 takes a second for that much in chunks of one byte, and others wait
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
+        transport.set_write_buffer_limits(high=0)  # writing pauses as soon as anything waits, which is what is watched
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -40,7 +51,32 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._arrived()
+        self._left()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_leaving()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._left()
+
+    def _watch_leaving(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._leaving = self.loop.call_later(LEAVING_TIMEOUT_S, self._check_leaving, waiting)
+
+    def _check_leaving(self, before: int) -> None:
+        """Also of a connection that is being closed, which otherwise waits for its caller to take the rest."""
+        if self.transport.get_write_buffer_size() > before - LEAVING_BYTES:
+            self.transport.abort()
+        else:
+            self._watch_leaving()
+
+    def _left(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
 
     @property
     def _answered(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header
+from fastapi.sse import EventSourceResponse
 from starlette.responses import StreamingResponse
 
 from bonsai_mlx.version import __version__
@@ -40,7 +41,7 @@ async def _stream(hub: EventHub, listener: Listener) -> AsyncIterator[bytes]:
 async def events(
     studio: StudioDep,
     last_event_id: Annotated[str | None, Header(max_length=40, description="Where to go on after a break")] = None,
-) -> StreamingResponse:
+) -> EventSourceResponse:
     """Begins with `hello`; then `job`, `preview`, `image`, `image_deleted`, `memory`, `model` and `worker`.
 
     With Last-Event-ID what was missed follows first, or `reset` when that is too long ago.
@@ -54,7 +55,7 @@ async def events(
         else 0
     )
     listener = studio.events.subscribe(studio.hello(), last)
-    return StreamingResponse(_stream(studio.events, listener), media_type="text/event-stream")
+    return EventSourceResponse(_stream(studio.events, listener))
 
 
 @router.get("/memory", summary="The memory figures of this moment")

@@ -116,6 +116,7 @@ def test_listeners_are_bounded_and_closing_ends_them() -> None:
 
 def test_the_wire_format_survives_line_breaks_in_data() -> None:
     chunk = encode("job", {"prompt": "one\ntwo\r\nthree\u2028four"}, 7).decode()
-    assert chunk.startswith("id: 7\nevent: job\ndata: ")
+    assert chunk.startswith("event: job\ndata: ")
+    assert chunk.endswith("\nid: 7\n\n")
     assert chunk.count("\n") == 4
     assert "\r" not in chunk

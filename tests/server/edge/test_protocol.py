@@ -1,7 +1,8 @@
-"""Connections that say nothing, or not enough, are not kept."""
+"""Connections that say nothing, or not enough, or that never read, are not kept."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -109,3 +110,65 @@ def test_more_connections_than_places_do_not_lock_others_out(impatient: LiveServ
     finally:
         for connection in crowd:
             connection.close()
+
+
+# what leaves
+
+
+ASKING = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+def unread(port: int, request: bytes, count: int) -> socket.socket:
+    """A connection whose caller asks for much, with all of its requests in a row, and has taken nothing yet."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    connection.connect(("127.0.0.1", port))
+    connection.settimeout(0.2)
+    with contextlib.suppress(TimeoutError):
+        connection.sendall(request * count)
+    return connection
+
+
+def places(live: LiveServer) -> list[protocol.Connection]:
+    """The connections that the server keeps, beside that of the test's own client."""
+    live.client.close()
+    return [*live._server.server_state.connections]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("token", [None, "a token of some length"])
+@pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"])
+def test_a_caller_that_never_reads_keeps_no_place(
+    serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch, token: str | None, head: bytes
+) -> None:
+    """With the token or without, whether or not the connection was to end with the answer."""
+    monkeypatch.setattr(protocol, "LEAVING_TIMEOUT_S", 0.3)
+    live = serve(token=token)
+    request = ASKING.replace(b"\r\n\r\n", b"\r\n" + head + b"\r\n")
+    with unread(live.port, request, 20_000):
+        eventually(lambda: not places(live))
+
+
+def test_one_answer_waits_for_a_caller_that_does_not_read(live: LiveServer) -> None:
+    size = len(live.client.get("/openapi.json").content)
+    assert size > 50_000
+    with unread(live.port, ASKING, 1_000):
+        [held] = eventually(lambda: [c for c in places(live) if c.transport.get_write_buffer_size()])
+        assert held.transport.get_write_buffer_size() <= size + 2_000
+
+
+def test_a_caller_that_reads_slowly_gets_everything(
+    serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes several times as long as nothing at all may leave."""
+    monkeypatch.setattr(protocol, "LEAVING_TIMEOUT_S", 0.8)
+    live = serve()
+    size = len(live.client.get("/openapi.json").content)
+    answers = 1_600_000 // size
+    with unread(live.port, ASKING, answers) as connection:
+        connection.settimeout(20)
+        received, started = 0, time.monotonic()
+        while received < answers * size:
+            time.sleep(max(0.0, started + received / 600_000 - time.monotonic()))
+            part = connection.recv(16_384)
+            assert part, received
+            received += len(part)
