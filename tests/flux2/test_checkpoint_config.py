@@ -54,7 +54,6 @@ BAD_INTEGERS = [None, "32", 32.0, True, 0, -1, 2**18 + 1, 10**30, [32], {}, floa
 BAD_FLOATS = [None, "1e-6", 0, -1.0, True, float("nan"), float("inf"), 10**400, []]
 
 
-@pytest.mark.parametrize("value", BAD_INTEGERS, ids=str)
 @pytest.mark.parametrize(
     ("component", "key"),
     [
@@ -65,23 +64,24 @@ BAD_FLOATS = [None, "1e-6", 0, -1.0, True, float("nan"), float("inf"), 10**400, 
         (VAE, "layers_per_block"),
     ],
 )
-def test_an_impossible_integer_is_named(folder: Path, component: str, key: str, value: Any) -> None:
+def test_an_impossible_integer_is_named(folder: Path, component: str, key: str) -> None:
     path = folder / CONFIGS[component]
-    change_json(path, **{key: value})
-    message = refused(folder)
-    assert f"{path}: {key} must be a whole number" in message
-    assert REPAIR in message
+    for value in BAD_INTEGERS:
+        change_json(path, **{key: value})
+        message = refused(folder)
+        assert f"{path}: {key} must be a whole number" in message, value
+        assert REPAIR in message
 
 
-@pytest.mark.parametrize("value", BAD_FLOATS, ids=lambda value: str(value)[:9])
 @pytest.mark.parametrize(
     ("component", "key"),
     [(TRANSFORMER, "eps"), (TRANSFORMER, "mlp_ratio"), (TEXT_ENCODER, "rope_theta"), (VAE, "batch_norm_eps")],
 )
-def test_an_impossible_float_is_named(folder: Path, component: str, key: str, value: Any) -> None:
+def test_an_impossible_float_is_named(folder: Path, component: str, key: str) -> None:
     path = folder / CONFIGS[component]
-    change_json(path, **{key: value})
-    assert f"{path}: {key} must be a finite number above 0" in refused(folder)
+    for value in BAD_FLOATS:
+        change_json(path, **{key: value})
+        assert f"{path}: {key} must be a finite number above 0" in refused(folder), str(value)[:9]
 
 
 @pytest.mark.parametrize("value", [None, 8, "8888", [], [8, 8, 8, "8"], [8] * 17, [8, 8, 8, -8], {"a": 8}], ids=str)

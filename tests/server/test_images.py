@@ -112,12 +112,12 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("form", ["/images/{}", "/images/{}.png", "/images/{}/thumbnail", "/i/{}"])
-def test_nothing_but_ids_is_understood(shared: LiveServer, canary: Path, form: str, name: str) -> None:
-    response = shared.client.get(form.format(name))
-    assert response.status_code in (404, 422)
-    assert b"canary" not in response.content
+def test_nothing_but_ids_is_understood(shared: LiveServer, canary: Path, form: str) -> None:
+    for name in HOSTILE:
+        response = shared.client.get(form.format(name))
+        assert response.status_code in (404, 422), name
+        assert b"canary" not in response.content, name
 
 
 @settings(max_examples=40)
@@ -127,7 +127,7 @@ def test_no_text_is_taken_for_an_id(shared: LiveServer, canary: Path, name: str)
     assert response.status_code in (404, 405, 422) or set(name) <= set(string.hexdigits)
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=300)
 @given(st.text(max_size=40) | st.from_regex(r"[0-9a-fA-F./%\n]{30,34}", fullmatch=True))
 def test_ids_are_exactly_32_hexadecimal_digits(text: str) -> None:
     try:

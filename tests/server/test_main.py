@@ -199,14 +199,13 @@ def test_bad_options_are_one_line(
 
 
 @pytest.mark.parametrize("value", ["[", "nan", "1e999", "1e999 GB", "", "\udcff"])
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_no_variable_ends_in_a_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
-) -> None:
-    monkeypatch.setenv(f"BONSAI_{name.upper()}", value)
-    with contextlib.suppress(SystemExit):
-        read_settings({})
-    assert re.fullmatch(rf"(bonsai: BONSAI_{name.upper()}: .*\n)?", capsys.readouterr().err)
+def test_no_variable_ends_in_a_traceback(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    for name in Settings.model_fields:
+        variable = f"BONSAI_{name.upper()}"
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit):
+            patch.setenv(variable, value)
+            read_settings({})
+        assert re.fullmatch(rf"(bonsai: {variable}: .*\n)?", capsys.readouterr().err), variable
 
 
 def test_an_unknown_option_and_variant_end_with_status_2() -> None:

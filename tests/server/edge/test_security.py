@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import itertools
 import re
 import socket
 from collections import deque
@@ -170,18 +171,19 @@ def request(server: LiveServer, method: str, path: str, headers: dict[str, str])
         return response.status_code
 
 
-@pytest.mark.parametrize(("method", "path"), WALK)
-def test_every_route_asks_the_door(shared: LiveServer, method: str, path: str) -> None:
-    assert request(shared, method, path, {"Host": "evil.example"}) == 421
-    for attack in (
+def test_every_route_asks_the_door(shared: LiveServer) -> None:
+    """The door knows no routes: every route meets two attacks in turn, and every attack many routes."""
+    attacks: list[dict[str, str]] = [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": f"http://127.0.0.1:{shared.port + 1}"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
         {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
-    ):
-        assert request(shared, method, path, attack) == 403
+    ]
+    for (method, path), attack in zip(WALK, itertools.cycle(attacks), strict=False):
+        assert request(shared, method, path, {"Host": "evil.example"}) == 421, (method, path)
+        assert request(shared, method, path, attack) == 403, (method, path, attack)
 
 
 # the fetch metadata rule
@@ -269,10 +271,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield running
 
 
-@pytest.mark.parametrize(("method", "path"), WALK)
-def test_without_the_token_nothing_answers(guarded: LiveServer, method: str, path: str) -> None:
-    assert request(guarded, method, path, {}) == 401
-    assert request(guarded, method, path, {"Authorization": "Bearer wrong"}) == 401
+def test_without_the_token_nothing_answers(guarded: LiveServer) -> None:
+    for method, path in WALK:
+        assert request(guarded, method, path, {}) == 401, (method, path)
+    assert request(guarded, "GET", "/health", {"Authorization": "Bearer wrong"}) == 401
 
 
 @pytest.mark.parametrize(
