@@ -1,0 +1,61 @@
+"""The application put together: which interface a path belongs to, what is cached, what starts and ends with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from server.app import COMPATIBILITY, INTERFACES, create_app
+from server.errors import interface_of
+from server.gallery.files import FolderInUseError, lock_folder
+from server.settings import Settings
+from server.templating import version_of
+from tests.server.conftest import QUICK, LiveServer
+from tests.server.walk import walk
+
+
+def test_unsafe_options_are_refused_before_anything_is_served() -> None:
+    with pytest.raises(ValueError, match="set a token"):
+        create_app(Settings(host="0.0.0.0"))  # noqa: S104
+
+
+def test_every_path_of_another_program_belongs_to_its_interface() -> None:
+    app = create_app(Settings())
+    modules = {f"{prefix}{router.prefix}": router for prefix, router in COMPATIBILITY}
+    for _, path in walk(app):
+        foreign = any(path.startswith(f"{prefix}/") for prefix in modules)
+        found = interface_of({"type": "http", "app": app, "path": path})
+        assert (found is not None) == foreign, path
+    renders = {prefix: interface_of({"app": app, "path": f"{prefix}/x"}) for prefix in modules}
+    assert renders["/v1"] is not None
+    assert renders["/api/v1"] is not None
+    assert renders["/v1"].render is renders["/api/v1"].render
+    assert len({one.render for one in INTERFACES}) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [("/v1", "/v1"), ("/v1/x", "/v1"), ("/v1x", None), ("/api/v1/x", "/api/v1"), ("/api/v12", "/api"), ("/", None)],
+)
+def test_a_prefix_ends_at_a_slash(path: str, prefix: str | None) -> None:
+    found = interface_of({"app": create_app(Settings()), "path": path})
+    assert (found.prefix if found else None) == prefix
+
+
+def test_a_shipped_file_is_kept_for_ever_under_the_address_of_its_content(shared: LiveServer) -> None:
+    name = "favicon.svg"
+    current = shared.client.get(f"/static/{name}?v={version_of(name)}")
+    assert current.headers["cache-control"] == "public, max-age=31536000, immutable"
+    for query in ("", "?v=", "?v=older", "?v=..%2f"):
+        assert shared.client.get(f"/static/{name}{query}").headers["cache-control"] == "no-cache", query
+
+
+def test_the_parts_start_and_end_with_the_application(tmp_path: Path) -> None:
+    with LiveServer(Settings(**(QUICK | {"output": tmp_path / "out"}))) as live:
+        assert live.client.get("/health").status_code == 200
+        with pytest.raises(FolderInUseError):
+            lock_folder(tmp_path / "out")
+    os.close(lock_folder(tmp_path / "out"))
+    assert live.studio.worker.pid is None
