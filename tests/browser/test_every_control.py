@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from server.fits import ASPECTS
 
 from bonsai_mlx.images import metadata
+from server.jobs.fits import ASPECTS
 from tests.browser.controls import controls_of
 from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, drag_slider
 
