@@ -321,7 +321,7 @@ class _Run:
         sigmas = scheduler.sigmas(rows * columns, self.steps)
         modulation = pipe.modulation(sigmas, rows * columns)
         transformer = pipe.transformer(streamed=self.plan.streamed)
-        rope = rotary_embedding(pipe.checkpoint.transformer, context.shape[1], rows, columns)
+        rope = rotary_embedding(pipe.checkpoint.transformer, context.shape[1], [(0, rows, columns)])
         yield self._event("load", parts + 1, parts + 1)
         self._enter("denoise")
         yield self._event("denoise", 0, self.steps)

@@ -65,7 +65,7 @@ def _ours(folder: Path, size: int, repeats: int) -> list[float]:
     rows, text = size // 16, pipe.checkpoint.max_sequence_length
     transformer = pipe.transformer(streamed=False)
     (modulation,) = pipe.modulation([1.0, 0.0], rows * rows)
-    rope = rotary_embedding(config, text, rows, rows)
+    rope = rotary_embedding(config, text, [(0, rows, rows)])
     latents = mx.random.normal((1, rows * rows, config.in_channels))
     context = mx.random.normal((1, text, config.dim)).astype(pipe.dtype)
     mx.eval(latents, context, rope)

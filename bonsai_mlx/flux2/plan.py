@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import OutOfMemory
+from ..nn.limits import BLOCK_BYTES, SCORES_LIMIT_BYTES, SMALL_STRIP_VALUES, STRIP_VALUES, share_count
 from ..runtime import blas
 from ..weights.spec import tensor_bytes
 from .checkpoint import Checkpoint
@@ -19,15 +20,6 @@ from .config import TransformerConfig
 
 Level = Literal["default", "drop", "stream"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
-BLOCK_BYTES = 16 << 20  # of a packed linear's values that a CPU expands at a time
-# Channels of the stream in a share of a CPU's work on a block (see `cores`): with fewer in each it takes longer, with
-# more it needs more memory. A model as small as the seedling is done whole.
-LEAST_SHARE = 256
-SCORES_LIMIT_BYTES = 16 << 20  # for attention scores, where a device has no fused kernel
-# Values (rows x columns x channels) in a VAE strip. MLX's CPU convolution unrolls 9 copies of one, which stay in cache
-# if they are few (1.6 times faster than four times as many); a GPU's unrolls none, see `winograd`.
-STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 19}
-SMALL_STRIP_VALUES = 1 << 20
 PREVIEW_SIDE_PX = 128  # of the pictures that previews are fitted to, see `preview`
 
 
@@ -172,22 +164,12 @@ def _shares_moment(config: TransformerConfig, tokens: int, stream: int, projecte
     the share's part of all that is computed from the input (`widths`), pieces of packed weights, and the larger of an
     expanded block of the first projection (`projected`) and scores.
     """
-    shares = shares_of(config)
+    shares = share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.group_size)
     workers = min(shares, blas.threads())
     expanded = _expanded_block(config.dim, int(projected * config.dim) // shares)
     scores = min(SCORES_LIMIT_BYTES, config.num_attention_heads // shares * tokens**2 * 4)
     scratch = expanded / 2 + max(expanded, scores)
     return int((2 if shares > 1 else 3) * stream + workers * (stream * (3 + widths / shares) + scratch))
-
-
-def shares_of(config: TransformerConfig) -> int:
-    """Into how many shares of whole heads and whole groups a CPU cuts the work of a block; see `cores`."""
-
-    def fits(count: int) -> bool:
-        aligned = all(size % (count * config.group_size) == 0 for size in (config.dim, config.mlp_dim))
-        return aligned and config.num_attention_heads % count == 0
-
-    return max(count for count in range(1, max(2, config.dim // LEAST_SHARE + 1)) if fits(count))
 
 
 def _expanded_block(columns: int, rows: int) -> int:

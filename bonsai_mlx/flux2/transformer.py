@@ -14,34 +14,22 @@ positions take part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
 
-from ..nn.activations import swiglu
-from ..nn.attention import attend
-from ..nn.linear import PackedLinear, dense, stacked
-from ..nn.shards import Share, shares, summed
-from ..runtime import device
+from ..nn.layers import read, take
+from ..nn.linear import DenseLinear, dense
+from .blocks import AdaNorm, DoubleStreamBlock, JointAttention, Rope, SingleStreamBlock
 from .checkpoint import TRANSFORMER, Checkpoint
 from .config import TransformerConfig
+from .sharding import shard, shares
 
-Rope = tuple[mx.array, mx.array]  # cosines and sines, float32 [tokens, head_dim / 2]
-
-
-@dataclass(frozen=True, slots=True)
-class AdaNorm:
-    """LayerNorm whose scale and shift come from the timestep: vectors [dim], with the gate of what follows it."""
-
-    scale: mx.array  # already 1 + scale
-    shift: mx.array
-    gate: mx.array
-
-    def __call__(self, x: mx.array, eps: float) -> mx.array:
-        return mx.fast.layer_norm(x, self.scale, self.shift, eps)
+Grid = tuple[int, int, int]  # (t, rows, columns) of tokens
+Positions = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +42,74 @@ class StepModulation:
     out: AdaNorm  # its gate is unused
 
 
+class Blocks(Protocol):
+    """Where a step takes its blocks from, by their place."""
+
+    def double(self, index: int) -> DoubleStreamBlock:
+        """Double-stream block `index`."""
+        ...
+
+    def single(self, index: int) -> SingleStreamBlock:
+        """Single-stream block `index`."""
+        ...
+
+
+class StoredBlocks:
+    """Blocks that are read from the checkpoint's file when they are asked for, each once."""
+
+    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype) -> None:
+        self._config, self._dtype = checkpoint.transformer, dtype
+        self._tensors = checkpoint.load(TRANSFORMER)
+
+    def double(self, index: int) -> DoubleStreamBlock:
+        """See Blocks."""
+        block = DoubleStreamBlock(self._config)
+        self._load(block, f"transformer_blocks.{index}.")
+        return block
+
+    def single(self, index: int) -> SingleStreamBlock:
+        """See Blocks."""
+        block = SingleStreamBlock(self._config)
+        self._load(block, f"single_transformer_blocks.{index}.")
+        return block
+
+    def replace_linears(self, block: DoubleStreamBlock | SingleStreamBlock, prefix: str) -> None:
+        """Called with each block, whole and still on the disk, and the prefix of its names: for others than stored."""
+
+    def _load(self, block: DoubleStreamBlock | SingleStreamBlock, prefix: str) -> None:
+        """Move the tensors under `prefix` into `block` (strictly), read them from disk, cut and fuse.
+
+        Nothing else holds them, so that what is cut up is freed as it is read. On a GPU, which cuts nothing, they are
+        read before anything is made of them: it stops work that waits for some seconds, as for a slow disk.
+        """
+        tensors, count = take(self._tensors, prefix), shares(self._config)
+        if count == 1:
+            mx.eval(tensors)
+        block.load_weights([(n, t.astype(self._dtype) if "norm_" in n else t) for n, t in tensors.items()], strict=True)
+        del tensors
+        self.replace_linears(block, prefix)
+        shard(block, count)
+        if isinstance(block.attn, JointAttention):
+            block.attn.fuse_projections()
+        read(block)
+
+
+class ResidentBlocks:
+    """Blocks that stay in memory."""
+
+    def __init__(self, stored: StoredBlocks, config: TransformerConfig) -> None:
+        self._doubles = [stored.double(index) for index in range(config.num_layers)]
+        self._singles = [stored.single(index) for index in range(config.num_single_layers)]
+
+    def double(self, index: int) -> DoubleStreamBlock:
+        """See Blocks."""
+        return self._doubles[index]
+
+    def single(self, index: int) -> SingleStreamBlock:
+        """See Blocks."""
+        return self._singles[index]
+
+
 class Transformer:
     """The resident part: packed blocks, x_embedder and proj_out.
 
@@ -63,197 +119,69 @@ class Transformer:
 
     def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype, *, streamed: bool = False) -> None:
         """Load the weights, or with `streamed` only the small ones: blocks are then read anew in every step."""
-        self.config = checkpoint.transformer
-        self.dtype = dtype
-        self.streamed = streamed
+        self.config = config = checkpoint.transformer
+        self.dtype, self.streamed = dtype, streamed
         self._checkpoint = checkpoint
         tensors = checkpoint.load(TRANSFORMER)
-        self.x_embedder = tensors["x_embedder.weight"]
-        self.proj_out = tensors["proj_out.weight"]
-        mx.eval(self.x_embedder, self.proj_out)
-        self._resident = None if streamed else list(self._load_blocks(tensors))
+        self.x_embedder = DenseLinear(config.in_channels, config.dim)
+        self.proj_out = DenseLinear(config.dim, config.in_channels)
+        for name, linear in (("x_embedder", self.x_embedder), ("proj_out", self.proj_out)):
+            linear.load_weights(list(take(tensors, f"{name}.").items()), strict=True)
+            read(linear)
+        del tensors
+        self._resident = None if streamed else ResidentBlocks(self.stored_blocks(), config)
 
     def __call__(self, latents: mx.array, context: mx.array, modulation: StepModulation, rope: Rope) -> mx.array:
         """Velocity [1, image, channels] float32 at the modulation's timestep, for latents of the same shape."""
-        image, text = dense(latents.astype(self.dtype), self.x_embedder), context
-        joined = None
-        for block in self.blocks():
-            if isinstance(block, DoubleStreamBlock):
-                image, text = block(image, text, modulation.image, modulation.text, rope)
-                self._settle(image, text)
-            else:
-                joined = mx.concatenate([text, image], axis=1) if joined is None else joined
-                joined = block(joined, modulation.single, rope)
-                self._settle(joined)
-            del block  # before the next is loaded: where blocks are streamed, there is room for one
-        if joined is not None:
-            image = joined[:, context.shape[1] :]
-        return dense(modulation.out(image, self.config.eps), self.proj_out).astype(mx.float32)
+        blocks = self.blocks()
+        image, text = self.x_embedder(latents.astype(self.dtype)), context
+        for index in range(self.config.num_layers):  # no name for a block: a streamed one is freed before the next
+            image, text = blocks.double(index)(image, text, modulation.image, modulation.text, rope)
+            self._settle(image, text)
+        joined = mx.concatenate([text, image], axis=1)
+        del image, text
+        for index in range(self.config.num_single_layers):
+            joined = blocks.single(index)(joined, modulation.single, rope)
+            self._settle(joined)
+        image = joined[:, context.shape[1] :]
+        return self.proj_out(modulation.out(image, self.config.eps)).astype(mx.float32)
 
-    def blocks(self) -> Iterator[DoubleStreamBlock | SingleStreamBlock]:
-        """The blocks in the order they run."""
-        if self._resident is not None:
-            yield from self._resident
-        else:
-            yield from self._load_blocks(self._checkpoint.load(TRANSFORMER))
+    def blocks(self) -> Blocks:
+        """The blocks: those in memory, or what reads them."""
+        return self._resident or self.stored_blocks()
+
+    def stored_blocks(self) -> StoredBlocks:
+        """What reads blocks from the checkpoint."""
+        return StoredBlocks(self._checkpoint, self.dtype)
 
     def _settle(self, *arrays: mx.array) -> None:
         """Compute now if the block's weights are about to be dropped; otherwise a step is one evaluation."""
-        if self._resident is None:
+        if self.streamed:
             mx.eval(*arrays)
 
-    def _load_blocks(self, tensors: dict[str, mx.array]) -> Iterator[DoubleStreamBlock | SingleStreamBlock]:
-        """Blocks in the order they run, each read from disk when it is reached, its tensors taken out of `tensors`."""
-        for index in range(self.config.num_layers):
-            double = DoubleStreamBlock(self.config)
-            _load(double, tensors, f"transformer_blocks.{index}.", self.dtype)
-            yield double
-            del double
-        for index in range(self.config.num_single_layers):
-            single = SingleStreamBlock(self.config)
-            _load(single, tensors, f"single_transformer_blocks.{index}.", self.dtype)
-            yield single
-            del single
 
+def rotary_embedding(config: TransformerConfig, text_tokens: int, grids: Sequence[Grid]) -> Rope:
+    """Cosines and sines for `text_tokens` positions (0, 0, 0, i), then those of each grid (t, row, column, 0).
 
-class DoubleStreamBlock(nn.Module):
-    """Image and text tokens, each with weights of their own, in one attention. Streams are [1, tokens, dim]."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.eps = config.eps
-        self.attn = JointAttention(config)
-        self.ff = FeedForward(config)
-        self.ff_context = FeedForward(config)
-
-    def __call__(
-        self,
-        image: mx.array,
-        text: mx.array,
-        image_modulation: tuple[AdaNorm, AdaNorm],
-        text_modulation: tuple[AdaNorm, AdaNorm],
-        rope: Rope,
-    ) -> tuple[mx.array, mx.array]:
-        (image_attn, image_mlp), (text_attn, text_mlp) = image_modulation, text_modulation
-        image_out, text_out = self.attn(image_attn(image, self.eps), text_attn(text, self.eps), rope)
-        image = _add_gated(image, image_attn.gate, image_out)
-        image = _add_gated(image, image_mlp.gate, self.ff(image_mlp(image, self.eps)))
-        text = _add_gated(text, text_attn.gate, text_out)
-        text = _add_gated(text, text_mlp.gate, self.ff_context(text_mlp(text, self.eps)))
-        return image, text
-
-
-class SingleStreamBlock(nn.Module):
-    """Attention and MLP in parallel, over text and image tokens together [1, tokens, dim]."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.eps = config.eps
-        self.attn = ParallelAttention(config)
-
-    def __call__(self, x: mx.array, modulation: AdaNorm, rope: Rope) -> mx.array:
-        return _add_gated(x, modulation.gate, self.attn(modulation(x, self.eps), rope))
-
-
-class JointAttention(nn.Module):
-    """Attention over text and image tokens that are projected separately."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.dim = d = config.dim
-        self.head_dim, self.shares = config.attention_head_dim, shares(config)
-        for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
-            self[name] = PackedLinear(d, d, config.bits, config.group_size)
-        self.to_out = [PackedLinear(d, d, config.bits, config.group_size)]
-        for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
-            self[name] = nn.RMSNorm(self.head_dim, eps=config.eps)
-
-    def fuse(self) -> None:
-        """Stack q, k and v, which the checkpoint stores apart, so that each stream's projection is one product."""
-        self.to_qkv = stacked([self.pop(name) for name in ("to_q", "to_k", "to_v")])
-        self.add_qkv = stacked([self.pop(name) for name in ("add_q_proj", "add_k_proj", "add_v_proj")])
-
-    def __call__(self, image: mx.array, text: mx.array, rope: Rope) -> tuple[mx.array, mx.array]:
-        image_out, text_out = summed(
-            lambda share: self._share(image, text, rope, share), self.shares, [image, text, *rope]
-        )
-        return image_out, text_out
-
-    def _share(self, image: mx.array, text: mx.array, rope: Rope, share: Share) -> tuple[mx.array, mx.array]:
-        """What some of the heads add to the image stream and to the text stream."""
-        parts = (self.dim,) * 3
-        q, k, v = _heads(self.to_qkv.rows(share, *parts)(image), self.head_dim)
-        text_q, text_k, text_v = _heads(self.add_qkv.rows(share, *parts)(text), self.head_dim)
-        q = mx.concatenate([self.norm_added_q(text_q), self.norm_q(q)], axis=2)
-        k = mx.concatenate([self.norm_added_k(text_k), self.norm_k(k)], axis=2)
-        v = mx.concatenate([text_v, v], axis=2)
-        out = _merge_heads(attend(_rotate(q, *rope), _rotate(k, *rope), v, self.head_dim**-0.5))
-        text_out, image_out = mx.split(out, [text.shape[1]], axis=1)
-        to_image, to_text = self.to_out[0].columns(share, self.dim), self.to_add_out.columns(share, self.dim)
-        return to_image(image_out), to_text(text_out)
-
-
-class ParallelAttention(nn.Module):
-    """Attention and gated MLP from one projection into one projection."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.dim, self.mlp_dim, self.head_dim = config.dim, config.mlp_dim, config.attention_head_dim
-        self.shares = shares(config)
-        packing = config.bits, config.group_size
-        self.to_qkv_mlp_proj = PackedLinear(self.dim, 3 * self.dim + 2 * config.mlp_dim, *packing)
-        self.to_out = PackedLinear(self.dim + config.mlp_dim, self.dim, *packing)
-        self.norm_q = nn.RMSNorm(self.head_dim, eps=config.eps)
-        self.norm_k = nn.RMSNorm(self.head_dim, eps=config.eps)
-
-    def __call__(self, x: mx.array, rope: Rope) -> mx.array:
-        return summed(lambda share: [self._share(x, rope, share)], self.shares, [x, *rope])[0]
-
-    def _share(self, x: mx.array, rope: Rope, share: Share) -> mx.array:
-        """What some of the heads and some of the MLP's channels add to the output."""
-        dim, mlp_dim = self.dim, self.mlp_dim
-        projection = self.to_qkv_mlp_proj.rows(share, dim, dim, dim, mlp_dim, mlp_dim)(x)
-        ends = [3 * dim // share.count, (3 * dim + mlp_dim) // share.count]
-        qkv, gate, value = mx.split(projection, ends, axis=-1)
-        q, k, v = _heads(qkv, self.head_dim)
-        q, k = _rotate(self.norm_q(q), *rope), _rotate(self.norm_k(k), *rope)
-        out = _merge_heads(attend(q, k, v, self.head_dim**-0.5))
-        return self.to_out.columns(share, dim, mlp_dim)(mx.concatenate([out, swiglu(gate, value)], axis=-1))
-
-
-class FeedForward(nn.Module):
-    """Gated MLP."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.mlp_dim, self.shares = config.mlp_dim, shares(config)
-        self.linear_in = PackedLinear(config.dim, 2 * config.mlp_dim, config.bits, config.group_size)
-        self.linear_out = PackedLinear(config.mlp_dim, config.dim, config.bits, config.group_size)
-
-    def __call__(self, x: mx.array) -> mx.array:
-        return summed(lambda share: [self._share(x, share)], self.shares, [x])[0]
-
-    def _share(self, x: mx.array, share: Share) -> mx.array:
-        """What some of the hidden channels add to the output."""
-        gate_and_value = self.linear_in.rows(share, self.mlp_dim, self.mlp_dim)(x)
-        return self.linear_out.columns(share, self.mlp_dim)(swiglu(*mx.split(gate_and_value, 2, axis=-1)))
-
-
-def rotary_embedding(config: TransformerConfig, text_tokens: int, rows: int, columns: int) -> Rope:
-    """Cosines and sines for `text_tokens` positions (0,0,0,i), then a rows x columns image at (0,row,column,0).
-
-    Computed in float64, as the reference does.
+    A grid is (t, rows, columns), row by row: the picture that is drawn has t = 0, a picture that it looks at has a t of
+    its own. Computed in float64, as the reference does.
     """
-    positions = np.zeros((text_tokens + rows * columns, 4))
-    positions[:text_tokens, 3] = np.arange(text_tokens)
-    grid = np.indices((rows, columns)).reshape(2, -1)
-    positions[text_tokens:, 1], positions[text_tokens:, 2] = grid
+    text = np.zeros((text_tokens, 4))
+    text[:, 3] = np.arange(text_tokens)
+    positions = np.concatenate([text, *(_grid_positions(*grid) for grid in grids)])
     angles = [
         np.outer(positions[:, axis], config.rope_theta ** -(np.arange(0, width, 2) / width))
         for axis, width in enumerate(config.axes_dims_rope)
     ]
     joined = np.concatenate(angles, axis=1)
     return mx.array(np.cos(joined), dtype=mx.float32), mx.array(np.sin(joined), dtype=mx.float32)
+
+
+def _grid_positions(t: int, rows: int, columns: int) -> Positions:
+    positions = np.zeros((rows * columns, 4))
+    positions[:, 0] = t
+    positions[:, 1], positions[:, 2] = np.indices((rows, columns)).reshape(2, -1)
+    return positions
 
 
 def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtype: mx.Dtype) -> list[StepModulation]:
@@ -266,7 +194,7 @@ def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtyp
 
     def linear(name: str, x: mx.array) -> mx.array:
         weight = tensors.pop(f"{name}.weight")
-        mx.eval(weight)  # read first, see `_load`
+        mx.eval(weight)  # read first, see `StoredBlocks`
         y = dense(x, weight)
         mx.eval(y)
         return y
@@ -313,43 +241,3 @@ def _sinusoids(timesteps: Sequence[float], channels: int) -> mx.array:
     frequencies = np.exp(-np.log(10000.0) * np.arange(half, dtype=np.float32) / half)
     angles = np.asarray(timesteps, dtype=np.float32)[:, None] * frequencies[None]
     return mx.array(np.concatenate([np.cos(angles), np.sin(angles)], axis=-1), dtype=mx.float32)
-
-
-def _load(block: nn.Module, tensors: dict[str, mx.array], prefix: str, dtype: mx.Dtype) -> None:
-    """Move the tensors under `prefix` into `block` (strictly), read them from disk, and fuse.
-
-    They are read before anything is made of them: a GPU stops work that waits for some seconds, as for a slow disk.
-    """
-    read = {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
-    mx.eval(read)
-    weights = [(name, tensor.astype(dtype) if "norm_" in name else tensor) for name, tensor in read.items()]
-    block.load_weights(weights, strict=True)
-    if isinstance(block, DoubleStreamBlock):
-        block.attn.fuse()
-    mx.eval(block.parameters())
-
-
-def _heads(qkv: mx.array, head_dim: int) -> list[mx.array]:
-    """[1, tokens, 3 * dim] -> q, k, v, each [1, heads, tokens, head_dim]."""
-    batch, tokens, _ = qkv.shape
-    split = qkv.reshape(batch, tokens, 3, -1, head_dim).transpose(2, 0, 3, 1, 4)
-    return [split[0], split[1], split[2]]
-
-
-def _merge_heads(x: mx.array) -> mx.array:
-    batch, heads, tokens, head_dim = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * head_dim)
-
-
-@device.compiled
-def _rotate(x: mx.array, cosines: mx.array, sines: mx.array) -> mx.array:
-    """Rotate neighbouring channel pairs of [1, heads, tokens, head_dim], in float32."""
-    pairs = x.astype(mx.float32).reshape(*x.shape[:-1], -1, 2)
-    even, odd = pairs[..., 0], pairs[..., 1]
-    rotated = mx.stack([even * cosines - odd * sines, odd * cosines + even * sines], axis=-1)
-    return rotated.reshape(x.shape).astype(x.dtype)
-
-
-@device.compiled
-def _add_gated(x: mx.array, gate: mx.array, y: mx.array) -> mx.array:
-    return x + gate * y

@@ -16,11 +16,11 @@ import mlx.nn as nn
 import numpy as np
 
 from ..nn.attention import attend
-from ..nn.layers import Convolution, Linear, read
+from ..nn.layers import Convolution, LinearWithBias, read
+from ..nn.limits import STRIP_VALUES
 from ..runtime import device
 from .checkpoint import VAE, Checkpoint
 from .config import VaeConfig
-from .plan import STRIP_VALUES
 from .strips import FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled
 
 Image8 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]
@@ -246,8 +246,8 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.group_norm = nn.GroupNorm(groups, width, eps=GROUP_NORM_EPS)
         for name in ("to_q", "to_k", "to_v"):
-            self[name] = Linear(width, width)
-        self.to_out = [Linear(width, width)]
+            self[name] = LinearWithBias(width, width)
+        self.to_out = [LinearWithBias(width, width)]
 
     def between(self, x: FeatureMap, strip_values: int) -> Kept:
         """The same for a map in strips, which is put together for it and cut again. Uses up `x`."""

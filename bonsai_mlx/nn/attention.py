@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from ..flux2.plan import SCORES_LIMIT_BYTES
 from ..runtime import device
 from .activations import softmax
+from .limits import SCORES_LIMIT_BYTES
 
 
 def attend(queries: mx.array, keys: mx.array, values: mx.array, scale: float, mask: mx.array | None = None) -> mx.array:

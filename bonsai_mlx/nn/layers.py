@@ -15,6 +15,11 @@ def read(layer: nn.Module) -> None:
     mx.eval(layer.parameters())
 
 
+def take(tensors: dict[str, mx.array], prefix: str) -> dict[str, mx.array]:
+    """Move the tensors whose names begin with `prefix` out of `tensors`; their names lose it."""
+    return {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
+
+
 class Convolution(nn.Module):
     """Weight [after, kernel, kernel, before] and bias [after] of a 2-D convolution."""
 
@@ -24,7 +29,7 @@ class Convolution(nn.Module):
         self.bias = mx.zeros((after,))
 
 
-class Linear(nn.Module):
+class LinearWithBias(nn.Module):
     """x @ weight.T + bias over the last axis, weight [after, before]."""
 
     def __init__(self, before: int, after: int) -> None:

@@ -1,4 +1,4 @@
-"""Linear layers whose weights stay packed: 1, 2 or 4 bits a value, with a scale and a bias for each group of inputs.
+"""Linear layers, however their weights are stored: packed (1, 2 or 4 bits a value) or dense.
 
 A packed linear [out, in] is three tensors, named as in the checkpoint (MLX's "affine" quantisation):
 `weight` uint32 [out, in * bits / 32], least significant bits first; `scales` and `biases` bfloat16 [out, in / group].
@@ -11,21 +11,112 @@ to float32 and multiplied, so that the weights stay packed and the scratch memor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, Self
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from ..flux2.plan import BLOCK_BYTES
 from ..runtime import device
 from .expand import Scratch
-from .shards import Share
+from .limits import BLOCK_BYTES
 
 GROUP_SIZE = 128
 
 
-class PackedLinear(nn.Module):
-    """`y = x @ W.T` with a packed W. x: [..., in_features] -> [..., out_features], in x's dtype."""
+class Linear(Protocol):
+    """`y = x @ W.T` for some W [out, in]. x: [..., in_features] -> [..., out_features], in x's dtype."""
+
+    @property
+    def in_features(self) -> int:
+        """Channels of x."""
+        ...
+
+    @property
+    def out_features(self) -> int:
+        """Channels of y."""
+        ...
+
+    def __call__(self, x: mx.array, /) -> mx.array: ...
+
+    def rows(self, pieces: Sequence[slice], /) -> Linear:
+        """The linear of some outputs, one piece after the other. Every slice has a start and a stop."""
+        ...
+
+    def columns(self, pieces: Sequence[slice], /) -> Linear:
+        """The linear of some inputs. Over pieces that cover all inputs once, the outputs add up to the whole's."""
+        ...
+
+
+MakeLinear = Callable[[int, int], Linear]  # of in_features and out_features
+
+
+class StoredLinear(nn.Module):
+    """What kinds of linear share whose tensors have a row for each output and columns of so many inputs each."""
+
+    def inputs_in_column(self) -> Mapping[str, int]:
+        """Names of the tensors, and how many inputs a column of each is for."""
+        raise NotImplementedError
+
+    def alike(self, tensors: Mapping[str, mx.array]) -> Self:
+        """A linear of the same kind with other tensors."""
+        raise NotImplementedError
+
+    def rows(self, pieces: Sequence[slice]) -> Self:
+        """See Linear. One piece is a view, several are a copy."""
+        return self.alike({name: mx.concatenate([self[name][p] for p in pieces]) for name in self.inputs_in_column()})
+
+    def columns(self, pieces: Sequence[slice]) -> Self:
+        """See Linear. A copy; pieces begin and end where columns do."""
+        cut = {}
+        for name, inputs in self.inputs_in_column().items():
+            if any(piece.start % inputs or piece.stop % inputs for piece in pieces):
+                raise ValueError(f"{pieces} do not begin and end at multiples of {inputs} inputs")
+            parts = [self[name][:, piece.start // inputs : piece.stop // inputs] for piece in pieces]
+            cut[name] = mx.contiguous(mx.concatenate(parts, axis=1))
+        return self.alike(cut)
+
+    def stacked(self, others: Sequence[StoredLinear]) -> Self:
+        """One linear of the outputs of this one and of `others`, which are of the same kind and have the same input."""
+        names = self.inputs_in_column()
+        if any(type(other) is not type(self) or other.inputs_in_column() != names for other in others):
+            raise ValueError("linears of different kinds or packings do not make one")
+        return self.alike({name: mx.concatenate([self[name], *(other[name] for other in others)]) for name in names})
+
+
+class DenseLinear(StoredLinear):
+    """Weight [out, in], not packed."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = mx.zeros((out_features, in_features), dtype=mx.bfloat16)
+
+    @property
+    def in_features(self) -> int:
+        """See Linear."""
+        return int(self.weight.shape[1])
+
+    @property
+    def out_features(self) -> int:
+        """See Linear."""
+        return int(self.weight.shape[0])
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return dense(x, self.weight)
+
+    def inputs_in_column(self) -> Mapping[str, int]:
+        """See StoredLinear."""
+        return {"weight": 1}
+
+    def alike(self, tensors: Mapping[str, mx.array]) -> DenseLinear:
+        """See StoredLinear."""
+        linear = DenseLinear(1, 1)
+        linear.weight = tensors["weight"]
+        return linear
+
+
+class PackedLinear(StoredLinear):
+    """Packed weights, as the module's text says."""
 
     def __init__(self, in_features: int, out_features: int, bits: int, group_size: int = GROUP_SIZE) -> None:
         super().__init__()
@@ -37,11 +128,31 @@ class PackedLinear(nn.Module):
         self.scales = mx.zeros((out_features, in_features // group_size), dtype=mx.bfloat16)
         self.biases = mx.zeros((out_features, in_features // group_size), dtype=mx.bfloat16)
 
+    @property
+    def in_features(self) -> int:
+        """See Linear."""
+        return int(self.scales.shape[1]) * self.group_size
+
+    @property
+    def out_features(self) -> int:
+        """See Linear."""
+        return int(self.weight.shape[0])
+
     def __call__(self, x: mx.array) -> mx.array:
         if device.has_quantized_kernel(self.bits, self.group_size):
             packed = self.weight, self.scales, self.biases  # in float16 they would make float32 of a bfloat16 x
             return mx.quantized_matmul(x, *packed, group_size=self.group_size, bits=self.bits).astype(x.dtype)
         return self.blockwise(x)
+
+    def inputs_in_column(self) -> Mapping[str, int]:
+        """See StoredLinear."""
+        return {"weight": 32 // self.bits, "scales": self.group_size, "biases": self.group_size}
+
+    def alike(self, tensors: Mapping[str, mx.array]) -> PackedLinear:
+        """See StoredLinear."""
+        linear = PackedLinear(self.group_size, 1, self.bits, self.group_size)
+        linear.weight, linear.scales, linear.biases = tensors["weight"], tensors["scales"], tensors["biases"]
+        return linear
 
     def blockwise(self, x: mx.array) -> mx.array:
         """The same product, BLOCK_BYTES of weights at a time: exact in float32, and eager, so scratch is one block."""
@@ -67,33 +178,6 @@ class PackedLinear(nn.Module):
 
         return expanded
 
-    def rows(self, share: Share, *sizes: int) -> PackedLinear:
-        """The linear of a share of the outputs, which are made of parts of these `sizes`: its piece of each part."""
-        if share.count == 1:
-            return self
-        return self._cut(lambda name, _: mx.concatenate([self[name][piece] for piece in share.pieces(*sizes)]))
-
-    def columns(self, share: Share, *sizes: int) -> PackedLinear:
-        """The same for the inputs, pieces joined: what it gives, added up over all shares, is the whole's output.
-
-        Pieces begin and end where groups do.
-        """
-        if share.count == 1:
-            return self
-        pieces = share.pieces(*sizes)
-
-        def cut(name: str, values: int) -> mx.array:
-            return mx.concatenate([self[name][:, p.start // values : p.stop // values] for p in pieces], axis=1)
-
-        return self._cut(cut)
-
-    def _cut(self, cut: Callable[[str, int], mx.array]) -> PackedLinear:
-        """A linear of tensors that `cut` takes, by name and by values to an entry, from this one's."""
-        part = PackedLinear(self.group_size, 1, self.bits, self.group_size)
-        part.weight = cut("weight", 32 // self.bits)
-        part.scales, part.biases = cut("scales", self.group_size), cut("biases", self.group_size)
-        return part
-
     def dequantized(self, start: int = 0, stop: int | None = None) -> mx.array:
         """Rows start to stop as float32 [rows, in_features], equal to the format's definition bit for bit.
 
@@ -116,18 +200,8 @@ def _codes(words: mx.array, bits: int) -> mx.array:
     return (words[..., None] >> shifts) & mx.array((1 << bits) - 1, dtype=mx.uint32)
 
 
-def stacked(layers: Sequence[PackedLinear]) -> PackedLinear:
-    """One linear that computes all of `layers` (same input) at once, outputs concatenated."""
-    first = layers[0]
-    rows = sum(layer.weight.shape[0] for layer in layers)
-    whole = PackedLinear(first.scales.shape[1] * first.group_size, rows, first.bits, first.group_size)
-    for name in ("weight", "scales", "biases"):
-        whole[name] = mx.concatenate([layer[name] for layer in layers])
-    return whole
-
-
 def dense(x: mx.array, weight: mx.array) -> mx.array:
-    """`x @ weight.T` for an unpacked bfloat16 weight [out, in], in x's dtype.
+    """`x @ weight.T` for an unpacked weight [out, in], in x's dtype.
 
     A float32 x would make MLX widen the whole weight; it is widened a block of rows at a time instead.
     """

@@ -1,10 +1,11 @@
 """All cores of a CPU at work on one block.
 
 MLX computes on a CPU with one core; only the products, in the BLAS, use more, and between them the others wait. So on
-a CPU a block's work is cut into shares that need nothing of each other: some attention heads and some channels of the
-MLP, from the projection of the input to what they add to the output, as tensor parallelism cuts it for several GPUs
-(Megatron-LM, arXiv:1909.08053). Each core takes shares, with a stream of its own and a BLAS that keeps to one thread,
-and adds up what it gets. The widest activations, never whole, take a fraction of the memory too. A GPU has one share.
+a CPU a block is cut, once, when it is loaded, into ordinary blocks that need nothing of each other: some attention
+heads and some channels of the MLP, from the projection of the input to what they add to the output, as tensor
+parallelism cuts it for several GPUs (Megatron-LM, arXiv:1909.08053). Each core takes some of them, with a stream of its
+own and a BLAS that keeps to one thread, and adds up what it gets. The widest activations, never whole, take a fraction
+of the memory too. On a GPU a block stays whole.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
+from typing import Any, TypeVar
 
 import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
 
-from ..flux2.config import TransformerConfig
-from ..flux2.plan import shares_of
-from ..runtime import blas, device
+from ..runtime import blas
 
 _thread = threading.local()
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +45,47 @@ class Share:
         return [self.of(size, stop - size) for size, stop in zip(sizes, accumulate(sizes), strict=True)]
 
 
-WHOLE = Share(0, 1)
-Term = Callable[[Share], Sequence[mx.array]]
+class Sharded(nn.Module):
+    """Ordinary modules of fewer channels, whose outputs add up to those of the module that they are cut from."""
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = list(parts)
+
+    def __call__(self, *inputs: Any) -> Any:
+        """What the whole module gives for these inputs (arrays, and tuples of arrays): an array, or a tuple of them."""
+        single = []
+
+        def term(index: int) -> Sequence[mx.array]:
+            out = self.parts[index](*inputs)
+            single.append(isinstance(out, mx.array))
+            return [out] if isinstance(out, mx.array) else out
+
+        sums = summed(term, len(self.parts), inputs)
+        return sums[0] if single[0] else tuple(sums)
+
+    def read(self) -> None:
+        """Have all weights in memory, a tensor of all parts at a time, so that what they are cut from is freed."""
+        for tensors in zip(*(tree_flatten(part.parameters()) for part in self.parts), strict=True):
+            mx.eval([tensor for _, tensor in tensors])
 
 
-def shares(config: TransformerConfig) -> int:
-    """Into how many shares this device cuts a block."""
-    return shares_of(config) if device.backend() == "cpu" else 1
+def cut(whole: M, count: int, part: Callable[[M, Share], M]) -> M | Sharded:
+    """`whole` in `count` parts, as `part` makes each; itself if there is but one.
 
-
-def summed(term: Term, count: int, inputs: Sequence[mx.array]) -> list[mx.array]:
-    """The sums, over `count` shares, of the arrays that `term` gives for each.
-
-    `inputs` are what the terms share: they are computed first, because no two threads may compute the same array.
+    Nothing is read or copied yet: see `Sharded.read`, and drop the whole before.
     """
-    if count == 1:
-        return list(term(WHOLE))
+    return whole if count == 1 else Sharded([part(whole, Share(index, count)) for index in range(count)])
+
+
+def summed(term: Callable[[int], Sequence[mx.array]], count: int, inputs: Any) -> list[mx.array]:
+    """The sums, over `count` terms, of the arrays that `term` gives for each.
+
+    `inputs` are what the terms have in common, computed first because no two threads may compute the same array.
+    """
     mx.eval(inputs)
     workers = min(count, blas.threads())
-    parts = [[Share(index, count) for index in range(worker, count, workers)] for worker in range(workers)]
+    parts = [range(worker, count, workers) for worker in range(workers)]
     if workers == 1:
         return _added(term, parts[0])
     pool = _pool(workers)
@@ -69,19 +94,19 @@ def summed(term: Term, count: int, inputs: Sequence[mx.array]) -> list[mx.array]
     return [_total(column) for column in zip(*sums, strict=True)]
 
 
-def _on_own_stream(term: Term, part: Sequence[Share]) -> list[mx.array]:
+def _on_own_stream(term: Callable[[int], Sequence[mx.array]], part: Sequence[int]) -> list[mx.array]:
     if not hasattr(_thread, "stream"):
         _thread.stream = mx.new_stream(mx.cpu)
     with mx.stream(_thread.stream):
         return _added(term, part)
 
 
-def _added(term: Term, part: Sequence[Share]) -> list[mx.array]:
-    """One share at a time, so that only one's scratch is alive."""
+def _added(term: Callable[[int], Sequence[mx.array]], part: Sequence[int]) -> list[mx.array]:
+    """One term at a time, so that only one's scratch is alive."""
     sums = list(term(part[0]))
     mx.eval(sums)
-    for share in part[1:]:
-        sums = [total + array for total, array in zip(sums, term(share), strict=True)]
+    for index in part[1:]:
+        sums = [total + array for total, array in zip(sums, term(index), strict=True)]
         mx.eval(sums)
     return sums
 

@@ -11,7 +11,7 @@ import pytest
 
 from bonsai_mlx.flux2.checkpoint import TRANSFORMER, Checkpoint
 from bonsai_mlx.nn import linear as packed_module
-from bonsai_mlx.nn.linear import PackedLinear, dense, stacked
+from bonsai_mlx.nn.linear import DenseLinear, PackedLinear, dense
 from bonsai_mlx.nn.shards import Share
 from bonsai_mlx.runtime import device
 
@@ -153,23 +153,14 @@ def test_inputs_must_fill_whole_groups() -> None:
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_stacked_layers_are_their_outputs_side_by_side(bits: int) -> None:
-    layers = [packed(bits, outputs, 256, seed)[0] for seed, outputs in enumerate((8, 3, 40))]
-    x = mx.random.normal((2, 5, 256), key=mx.random.key(1))
-    together = stacked(layers)(x)
-    apart = mx.concatenate([layer(x) for layer in layers], axis=-1)
-    assert together.shape == (2, 5, 51)
-    assert mx.allclose(together, apart, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_shares_of_the_rows_are_pieces_of_each_part(count: int, bits: int) -> None:
     layer, values = packed(bits, 8 + 8 + 24, 256)
     q, k, v = np.split(values, [8, 16])
     for index in range(count):
         pieces = [np.split(part, count)[index] for part in (q, k, v)]
-        cut = layer.rows(Share(index, count), 8, 8, 24)
+        cut = layer.rows(Share(index, count).pieces(8, 8, 24))
+        assert (cut.in_features, cut.out_features) == (256, 40 // count)
         assert np.array_equal(np.array(cut.dequantized()), np.concatenate(pieces))
 
 
@@ -180,8 +171,25 @@ def test_shares_of_the_columns_are_pieces_of_each_part(count: int, bits: int) ->
     first, second = np.split(values, [512], axis=1)
     for index in range(count):
         pieces = [np.split(part, count, axis=1)[index] for part in (first, second)]
-        cut = layer.columns(Share(index, count), 512, 1024)
+        cut = layer.columns(Share(index, count).pieces(512, 1024))
+        assert (cut.in_features, cut.out_features) == (1536 // count, 5)
         assert np.array_equal(np.array(cut.dequantized()), np.concatenate(pieces, axis=1))
+
+
+def test_pieces_of_the_columns_end_where_groups_do() -> None:
+    with pytest.raises(ValueError, match="multiples of"):
+        packed(2, 5, 512)[0].columns([slice(0, 192)])
+
+
+def test_shares_of_a_dense_linear_make_the_whole() -> None:
+    hidden, inner, sizes = 256, 768, (256, 512)
+    x = mx.random.normal((5, hidden), key=mx.random.key(0))
+    into, out_of = DenseLinear(hidden, inner), DenseLinear(inner, hidden)
+    for key, layer in enumerate((into, out_of)):
+        layer.weight = mx.random.normal(layer.weight.shape, key=mx.random.key(key))
+    shares = [Share(index, 2) for index in range(2)]
+    terms = [out_of.columns(share.pieces(*sizes))(into.rows(share.pieces(*sizes))(x)) for share in shares]
+    assert np.allclose(np.array(sum(terms)), np.array(out_of(into(x))), rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("bits", BITS)

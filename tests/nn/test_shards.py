@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
 
 from bonsai_mlx import Pipeline
-from bonsai_mlx.flux2.plan import shares_of
-from bonsai_mlx.nn.shards import WHOLE, Share, summed
+from bonsai_mlx.flux2.sharding import shares
+from bonsai_mlx.nn.limits import share_count
+from bonsai_mlx.nn.shards import Sharded, Share, summed
 from bonsai_mlx.runtime import blas, device
 
 
@@ -28,7 +29,7 @@ def test_the_sum_is_over_all_shares(count: int, threads: int, monkeypatch: pytes
     monkeypatch.setattr(blas, "threads", lambda: threads)
     monkeypatch.setattr(blas, "single_threaded", nullcontext)
     x = mx.arange(4) * 1.0  # not computed yet: the threads may not do it
-    y, z = summed(lambda share: [x * (share.index + 1), x + share.count], count, [x])
+    y, z = summed(lambda index: [x * (index + 1), x + count], count, [x])
     assert np.array_equal(np.array(y), np.arange(4) * sum(range(count + 1)))
     assert np.array_equal(np.array(z), count * (np.arange(4) + count))
 
@@ -38,7 +39,7 @@ def test_shares_are_computed_at_the_same_time_by_a_blas_of_one_thread() -> None:
     both = threading.Barrier(2, timeout=30)
     seen = []
 
-    def term(share: Share) -> list[mx.array]:
+    def term(index: int) -> list[mx.array]:
         both.wait()  # passes only if two shares are under way
         seen.append(blas.threads())
         return [mx.ones(1)]
@@ -51,29 +52,47 @@ def test_shares_are_computed_at_the_same_time_by_a_blas_of_one_thread() -> None:
 def test_a_failure_in_a_share_is_the_caller_s() -> None:
     before = blas.threads()
 
-    def term(share: Share) -> list[mx.array]:
-        raise MemoryError(f"share {share.index}")
+    def term(index: int) -> list[mx.array]:
+        raise MemoryError(f"share {index}")
 
     with pytest.raises(MemoryError, match="share 0"):
         summed(term, 4, [])
     assert blas.threads() == before
 
 
+@pytest.mark.parametrize("given", [1, 2])
+def test_parts_add_up_to_an_array_or_to_several(given: int) -> None:
+    class Part(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = mx.array(factor)
+
+        def __call__(self, x: mx.array, pair: tuple[mx.array, mx.array]) -> mx.array | tuple[mx.array, mx.array]:
+            out = x * self.factor + pair[0], x * self.factor - pair[1]
+            return out if given == 2 else out[0]
+
+    whole = Sharded([Part(1.0), Part(2.0), Part(4.0)])
+    whole.read()
+    found = whole(mx.array([1.0, 2.0]), (mx.array(1.0), mx.array(10.0)))
+    if given == 1:
+        assert found.tolist() == [10, 17]
+    else:
+        assert [array.tolist() for array in found] == [[10, 17], [-23, -16]]
+
+
 def test_the_4b_model_s_blocks_are_cut_between_heads_and_groups() -> None:
-    full = SimpleNamespace(dim=3072, mlp_dim=9216, num_attention_heads=24, group_size=128)
-    assert shares_of(full) == 12
-    uneven = SimpleNamespace(dim=1920, mlp_dim=5760, num_attention_heads=15, group_size=128)
-    assert shares_of(uneven) == 5  # seven would be wide enough
+    assert share_count(3072, 9216, 24, 128) == 12
+    assert share_count(1920, 5760, 15, 128) == 5  # seven would be wide enough
 
 
 def test_a_small_model_s_blocks_are_not_cut(seedling) -> None:
-    assert shares_of(Pipeline.from_pretrained(seedling).checkpoint.transformer) == WHOLE.count
+    assert shares(Pipeline.from_pretrained(seedling).checkpoint.transformer) == 1
 
 
 @pytest.mark.skipif(device.backend() != "cpu", reason="a GPU's blocks are not cut")
 def test_a_picture_is_the_same_in_any_number_of_shares(seedling, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = []
-    for count in (2, WHOLE.count):
+    for count in (2, 1):
         monkeypatch.setattr("bonsai_mlx.flux2.transformer.shares", lambda config, count=count: count)
         image = Pipeline.from_pretrained(seedling).generate("a red circle", seed=1, steps=2).image
         pictures.append(np.asarray(image, dtype=int))

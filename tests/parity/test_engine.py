@@ -5,11 +5,12 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import pytest
+import torch
 
 from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.flux2 import scheduler, vae
 from bonsai_mlx.flux2.checkpoint import Checkpoint
-from bonsai_mlx.flux2.transformer import DoubleStreamBlock, modulation_schedule, project_context, rotary_embedding
+from bonsai_mlx.flux2.transformer import modulation_schedule, project_context, rotary_embedding
 
 from .reference import (
     captured_blocks,
@@ -86,21 +87,32 @@ def test_every_block(width, height, variant, reference, tiny_checkpoint, noise):
     sigmas = scheduler.sigmas(width * height // 256, 1)
     modulation = modulation_schedule(pipe.checkpoint, [1000 * sigmas[0]], mx.float32)[0]
     text = project_context(pipe.checkpoint, _embeddings(pipe, PROMPTS[0]), mx.float32)
-    rope = rotary_embedding(config, text.shape[1], height // 16, width // 16)
+    rope = rotary_embedding(config, text.shape[1], [(0, height // 16, width // 16)])
     transformer = pipe.transformer(streamed=False)
-    image = mx.array(latents.reshape(1, config.in_channels, -1).transpose(0, 2, 1)) @ transformer.x_embedder.T
-    joined, doubles, singles = None, 0, 0
-    for block in transformer.blocks():
-        if isinstance(block, DoubleStreamBlock):
-            image, text = block(image, text, modulation.image, modulation.text, rope)
-            found, name = mx.concatenate([text, image], axis=1), f"transformer_blocks.{doubles}"
-            doubles += 1
-        else:
-            joined = block(mx.concatenate([text, image], axis=1) if joined is None else joined, modulation.single, rope)
-            found, name = joined, f"single_transformer_blocks.{singles}"
-            singles += 1
-        assert relative_error(found, expected[name][0]) <= RELATIVE_ERROR, name
-    assert (doubles, singles) == (config.num_layers, config.num_single_layers)
+    image = transformer.x_embedder(mx.array(latents.reshape(1, config.in_channels, -1).transpose(0, 2, 1)))
+    blocks, found = transformer.blocks(), {}
+    for index in range(config.num_layers):
+        image, text = blocks.double(index)(image, text, modulation.image, modulation.text, rope)
+        joined = found[f"transformer_blocks.{index}"] = mx.concatenate([text, image], axis=1)
+    for index in range(config.num_single_layers):
+        joined = found[f"single_transformer_blocks.{index}"] = blocks.single(index)(joined, modulation.single, rope)
+    assert found.keys() == expected.keys()
+    for name, states in found.items():
+        assert relative_error(states, expected[name][0]) <= RELATIVE_ERROR, name
+
+
+def test_positions_of_a_picture_and_of_the_pictures_it_looks_at(reference, tiny_checkpoint):
+    """Ours as cosines and sines of what the reference numbers, by its own rotary embedding."""
+    folder = tiny_checkpoint("ternary")
+    theirs, config = reference(folder), Checkpoint.open(folder).transformer
+    text, drawn, references = torch.zeros(1, 7, 1), torch.zeros(1, 1, 4, 6), [(3, 5), (2, 2), (4, 1)]
+    ids = [theirs._prepare_text_ids(text)[0], theirs._prepare_latent_ids(drawn)[0]]
+    ids.append(theirs._prepare_image_ids([torch.zeros(1, 1, *sides) for sides in references])[0])
+    cosines, sines = theirs.transformer.pos_embed(torch.cat(ids))
+    grids = [(0, 4, 6), *((10 * (place + 1), *sides) for place, sides in enumerate(references))]
+    for found, expected in zip(rotary_embedding(config, 7, grids), (cosines, sines), strict=True):
+        assert found.shape[0] == 7 + 24 + 15 + 4 + 4
+        np.testing.assert_allclose(np.array(found), expected[:, ::2].numpy(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 8])

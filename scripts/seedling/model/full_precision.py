@@ -6,21 +6,19 @@ checkpoint in the published layout (the student's, rounded), and only the produc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_map_with_path
 
+from bonsai_mlx.flux2.blocks import DoubleStreamBlock, SingleStreamBlock
 from bonsai_mlx.flux2.checkpoint import Checkpoint
-from bonsai_mlx.flux2.transformer import DoubleStreamBlock, SingleStreamBlock, Transformer
-from bonsai_mlx.nn.linear import dense
-from bonsai_mlx.nn.shards import Share
+from bonsai_mlx.flux2.transformer import StoredBlocks, Transformer
+from bonsai_mlx.nn.linear import DenseLinear, PackedLinear
 from bonsai_mlx.pipeline import Pipeline
 
 Weights = dict[str, mx.array]
-_FUSED = {"to_qkv": ("to_q", "to_k", "to_v"), "add_qkv": ("add_q_proj", "add_k_proj", "add_v_proj")}
 
 
 class FullPrecisionPipeline(Pipeline):
@@ -43,46 +41,23 @@ class _FullPrecisionTransformer(Transformer):
         self._weights = {name: value.astype(dtype) for name, value in weights.items()}
         super().__init__(checkpoint, dtype)
 
-    def _load_blocks(self, tensors: Weights) -> Iterator[DoubleStreamBlock | SingleStreamBlock]:
-        doubles = singles = 0
-        for block in super()._load_blocks(tensors):
-            if isinstance(block, DoubleStreamBlock):
-                _unpack_double(block, self._weights, f"transformer_blocks.{doubles}.")
-                doubles += 1
-            else:
-                prefix = f"single_transformer_blocks.{singles}.attn."
-                block.attn.to_qkv_mlp_proj = Unpacked(self._weights[f"{prefix}to_qkv_mlp_proj.weight"])
-                block.attn.to_out = Unpacked(self._weights[f"{prefix}to_out.weight"])
-                singles += 1
-            mx.eval(block.parameters())  # by now: no thread but this one may compute them
-            yield block
+    def stored_blocks(self) -> StoredBlocks:
+        return _FullPrecisionBlocks(self._checkpoint, self.dtype, self._weights)
 
 
-def _unpack_double(block: Any, weights: Weights, prefix: str) -> None:
-    for fused, names in _FUSED.items():
-        parts = [weights[f"{prefix}attn.{name}.weight"] for name in names]
-        setattr(block.attn, fused, Unpacked(mx.concatenate(parts)))
-    block.attn.to_out = [Unpacked(weights[f"{prefix}attn.to_out.0.weight"])]
-    block.attn.to_add_out = Unpacked(weights[f"{prefix}attn.to_add_out.weight"])
-    for part in ("ff", "ff_context"):
-        for name in ("linear_in", "linear_out"):
-            setattr(block[part], name, Unpacked(weights[f"{prefix}{part}.{name}.weight"]))
+class _FullPrecisionBlocks(StoredBlocks):
+    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype, weights: Weights) -> None:
+        super().__init__(checkpoint, dtype)
+        self._weights = weights
 
+    def replace_linears(self, block: DoubleStreamBlock | SingleStreamBlock, prefix: str) -> None:
+        """Every packed linear by an unpacked one of the same name."""
 
-class Unpacked(nn.Module):
-    """An unpacked linear, which takes shares as `PackedLinear` does."""
+        def unpacked(name: str, module: nn.Module) -> nn.Module:
+            if not isinstance(module, PackedLinear):
+                return module
+            linear = DenseLinear(module.in_features, module.out_features)
+            linear.weight = self._weights[f"{prefix}{name}.weight"]
+            return linear
 
-    def __init__(self, weight: mx.array) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def __call__(self, x: mx.array) -> mx.array:
-        return dense(x, self.weight)
-
-    def rows(self, share: Share, *sizes: int) -> Unpacked:
-        """The linear of a share of the outputs."""
-        return Unpacked(mx.concatenate([self.weight[piece] for piece in share.pieces(*sizes)]))
-
-    def columns(self, share: Share, *sizes: int) -> Unpacked:
-        """The linear of a share of the inputs."""
-        return Unpacked(mx.concatenate([self.weight[:, piece] for piece in share.pieces(*sizes)], axis=1))
+        block.update_modules(tree_map_with_path(unpacked, block.leaf_modules(), is_leaf=nn.Module.is_module))

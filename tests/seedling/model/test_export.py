@@ -13,11 +13,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-import mlx.core as mx  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from bonsai_mlx.flux2.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
-from bonsai_mlx.nn.shards import Share  # noqa: E402
 from seedling import install as install_module  # noqa: E402
 from seedling.install import install  # noqa: E402
 from seedling.judge import drawing  # noqa: E402
@@ -25,7 +23,6 @@ from seedling.judge.drawing import EngineDrawer, TorchDrawer, load_generator  # 
 from seedling.judge.evaluate import noise  # noqa: E402
 from seedling.judge.report import CARD, PAGE, PICTURES, REPORT  # noqa: E402
 from seedling.model.export import COMMON, export_rounded  # noqa: E402
-from seedling.model.full_precision import Unpacked  # noqa: E402
 from seedling.model.quantise import BITS, Variant, block_linears, quantised, unpacked  # noqa: E402
 from seedling.model.run import EXPORT, Run  # noqa: E402
 from seedling.model.text import PromptTokenizer  # noqa: E402
@@ -55,15 +52,6 @@ def test_the_engine_draws_what_torch_draws(trained: Any, model: str) -> None:
         difference = np.abs(np.asarray(one).astype(int) - np.asarray(other))
         assert difference.max() <= 1
         assert np.asarray(one).std() > 1  # a picture, not a blank
-
-
-def test_shares_of_an_unpacked_linear_make_the_whole() -> None:
-    hidden, inner, sizes = 256, 768, (256, 512)
-    x = mx.random.normal((5, hidden))
-    into, out_of = (Unpacked(mx.random.normal(shape)) for shape in ((inner, hidden), (hidden, inner)))
-    shares = [Share(index, 2) for index in range(2)]
-    terms = [out_of.columns(share, *sizes)(into.rows(share, *sizes)(x)) for share in shares]
-    np.testing.assert_allclose(sum(terms), out_of(into(x)), rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("variant", ["ternary", "binary"])
