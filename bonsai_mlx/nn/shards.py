@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -25,7 +25,6 @@ from mlx.utils import tree_flatten
 from ..runtime import blas
 
 _thread = threading.local()
-M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Sharded(nn.Module):
             mx.eval([tensor for _, tensor in tensors])
 
 
-def cut(whole: M, count: int, part: Callable[[M, Share], M]) -> M | Sharded:
+def cut(whole: Any, count: int, part: Callable[[Any, Share], nn.Module]) -> Any:
     """`whole` in `count` parts, as `part` makes each; itself if there is but one.
 
     Nothing is read or copied yet: see `Sharded.read`, and drop the whole before.
