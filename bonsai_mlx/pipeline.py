@@ -27,7 +27,6 @@ from .flux2 import preview, scheduler, text_encoder, vae
 from .flux2.checkpoint import SCHEDULER_CLASS, TOKENIZER, Checkpoint
 from .flux2.plan import CACHED_CONTEXTS, Plan, choose
 from .flux2.text_encoder import EmbeddingCache
-from .flux2.tokenizer import TokenizedPrompt, Tokenizer
 from .flux2.transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding
 from .hub import api as hub
 from .hub.catalog import Entry, resolve
@@ -36,6 +35,7 @@ from .request import Event, GenerationRequest, GenerationResult, Phase
 from .runtime import device
 from .runtime.memory import RunMemory
 from .runtime.startup import prepare
+from .text.tokenizer import TokenizedPrompt, Tokenizer
 from .version import __version__
 
 

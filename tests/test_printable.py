@@ -56,8 +56,8 @@ def test_the_text_of_an_error_is_safe_wherever_it_goes(kind: type[BonsaiError]) 
 
 
 def test_a_chat_template_cannot_talk_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from bonsai_mlx.flux2.tokenizer import Tokenizer
     from bonsai_mlx.hub.catalog import lookup
+    from bonsai_mlx.text.tokenizer import Tokenizer
 
     folder = lookup("seedling").embedded_folder
     assert folder

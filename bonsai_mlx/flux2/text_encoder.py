@@ -17,9 +17,9 @@ import mlx.nn as nn
 from ..nn.activations import swiglu
 from ..nn.attention import attend
 from ..nn.linear import PackedLinear
+from ..text.tokenizer import TokenizedPrompt
 from .checkpoint import TEXT_ENCODER, Checkpoint
 from .config import TextEncoderConfig
-from .tokenizer import TokenizedPrompt
 
 CACHED_EMBEDDINGS = 1  # 8 MB in the 4B model: what a picture by the other variant is made from
 

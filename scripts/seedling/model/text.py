@@ -76,7 +76,7 @@ def _tokenizer_config() -> dict[str, Any]:
 
 
 class PromptTokenizer:
-    """Prompts as padded ids, many at a time; the ids are those of `bonsai_mlx.flux2.tokenizer`."""
+    """Prompts as padded ids, many at a time; the ids are those of `bonsai_mlx.text.tokenizer`."""
 
     def __init__(self, folder: Path, length: int) -> None:
         self._backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bonsai_mlx.flux2.tokenizer import Tokenizer  # noqa: E402
+from bonsai_mlx.text.tokenizer import Tokenizer  # noqa: E402
 from seedling.model.text import PromptTokenizer, TextEncoder, train_tokenizer  # noqa: E402
 from seedling.options import OUT_LAYERS, preset  # noqa: E402
 

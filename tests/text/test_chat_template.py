@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.flux2 import chat_template
-from bonsai_mlx.flux2.chat_template import ChatTemplate
 from bonsai_mlx.hub.catalog import lookup
+from bonsai_mlx.text import chat_template
+from bonsai_mlx.text.chat_template import ChatTemplate
 
 SOURCE = Path("tokenizer/chat_template.jinja")
 TOKENS = {"eos_token": "<|im_end|>"}

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from bonsai_mlx.errors import CheckpointError, RequestError
-from bonsai_mlx.flux2 import chat_template
-from bonsai_mlx.flux2.tokenizer import Tokenizer
+from bonsai_mlx.text import chat_template
+from bonsai_mlx.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[2]
 SEEDLING = ROOT / "bonsai_mlx/seedling/common/tokenizer"
@@ -166,7 +166,7 @@ def test_half_a_surrogate_pair_is_a_bad_request() -> None:
 
 def test_importing_is_light() -> None:
     heavy = "{'transformers', 'torch', 'mlx', 'mlx.core', 'numpy'}"
-    code = f"import sys, bonsai_mlx.flux2.tokenizer; print(*sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, bonsai_mlx.text.tokenizer; print(*sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
 
 
