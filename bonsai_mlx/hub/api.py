@@ -22,7 +22,7 @@ from typing import Literal
 from ..errors import CheckpointError, DownloadError
 from ..runtime.environment import hub_constants, token_fault
 from ..units import user_path
-from . import catalog
+from . import catalog, life, session
 from .catalog import CheckpointFile, Entry
 from .progress import DownloadProgress, Progress, finished
 from .store import Manifest, Store, cache_store, cached_commits, commit_of, file_size, folder_store, linked_files
@@ -226,7 +226,7 @@ def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> i
     manifest = Manifest.read(store.manifest_path)
     files = manifest.files if manifest and manifest.repo == repo else entry.files
     try:
-        return sum(store.bytes_to_store(file) for file in files)
+        return sum(life.bytes_to_store(store, file) for file in files)
     except OSError:  # what cannot be looked at cannot be used either
         return sum(file.size for file in files)
 
@@ -250,14 +250,14 @@ def download(
     if entry.embedded or _is_settled(entry, local, revision):
         yield finished(local.path, local.bytes_total)
         return
-    from . import session as hub_download  # brings the HTTP client, which nothing else needs
+    from . import listing  # brings the HTTP client, which nothing else needs
 
     if hub_constants().is_offline_mode():
         then = _what_to_do(entry, local, place, revision)
         raise DownloadError(f"offline mode is on (HF_HUB_OFFLINE); unset it, then: {then}")
     try:
-        commit, files = hub_download.list_files(entry, revision, token)
-    except hub_download.HubUnreachableError:
+        commit, files = listing.list_files(entry, revision, token)
+    except listing.HubUnreachableError:
         if local.state != "ready" or revision:
             raise
         yield finished(local.path, local.bytes_total)  # complete, though there may be a newer revision
@@ -268,7 +268,7 @@ def download(
     if previous and previous.repo != entry.repo:
         raise DownloadError(f"{store.root} holds {previous.repo}; choose another folder for {entry.repo}")
     command = remedy(entry, place, revision)
-    yield from hub_download.Session(store, manifest, previous, remedy=command, token=token).download()
+    yield from session.Session(store, manifest, previous, remedy=command, token=token).download()
 
 
 def _token(given: str | None) -> str | None:
@@ -308,8 +308,6 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
     if entry.embedded:
         yield finished(local.path, local.bytes_total)
         return
-    from . import session as hub_download
-
     store = folder_store(place) if place else cache_store(entry.repo or "", local.commit or "")
     previous = Manifest.read(store.manifest_path)
     if previous is None and local.state != "ready":
@@ -318,17 +316,17 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
         command = remedy(entry, place, revision)
         raise CheckpointError(f"{store.root}: other files than those of {entry.title}; get those with: {command}")
     manifest = previous or _manifest_of_unknown_origin(entry, store, local)
-    yield from hub_download.Session(store, manifest, previous, remedy=remedy(entry, place, revision)).verify()
+    yield from session.Session(store, manifest, previous, remedy=remedy(entry, place, revision)).verify()
 
 
 def _manifest_of_unknown_origin(entry: Entry, store: Store, local: LocalStatus) -> Manifest:
     """What files that bonsai-mlx did not download should be: by the cache's own names, the catalog, else the Hub."""
-    from . import session as hub_download
+    from . import listing
 
     known = {file.path: file for file in _expected_files(entry, store) if file.digest} | linked_files(store)
     commit, files = local.commit or entry.revision, tuple(known.values())
     if catalog.missing_files(known):
-        commit, files = hub_download.list_files(entry, local.commit, None)
+        commit, files = listing.list_files(entry, local.commit, None)
     return Manifest(entry.repo or "", entry.revision, commit, files)
 
 

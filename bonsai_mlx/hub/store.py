@@ -7,7 +7,6 @@ network.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -20,11 +19,10 @@ from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import CheckpointInUse, DownloadError
-from ..fileio import open_regular, read_bounded, write_atomic
+from ..fileio import read_bounded, write_atomic
 from ..runtime.environment import hub_constants
 from .catalog import CheckpointFile, is_commit, is_digest, is_needed, is_repository, missing_files
 
-_CHUNK_BYTES = 8 << 20
 _MAX_MANIFEST_BYTES = 64 << 10  # a published checkpoint's has 4 KB
 _MAX_REFERENCE_BYTES = 1 << 10  # a commit's 40 digits
 _PRIVATE = Path(".cache") / "bonsai-mlx"  # beside the Hub client's own .cache/huggingface in a plain folder
@@ -133,42 +131,12 @@ class Store:
         """True if a manifest was written here, whether or not it can still be read."""
         return os.path.lexists(self.manifest_path)
 
-    def existing(self, file: CheckpointFile) -> Path | None:
-        """The complete file, wherever it is; in the cache it may be there without its link."""
-        blob = self.blobs / file.digest if self.blobs and file.digest else None
-        return next((place for place in (self.file(file.path), blob) if place and place.is_file()), None)
-
     def partial(self, digest: str) -> Path:
         """Where a file grows while it is downloaded. It carries its digest, so any later download can go on with it."""
         return self.private / f"{digest}.incomplete"
 
-    def install(self, source: Path, file: CheckpointFile) -> None:
-        """Move a complete, hashed file to its final place in one step; it never exists half-written there."""
-        final = self.blobs / file.digest if self.blobs else self.file(file.path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if source != final:
-            source.replace(final)
-        if self.blobs:
-            _link(final, self.file(file.path))
-
-    def discard(self, file: CheckpointFile) -> None:
-        """Delete a damaged file, and in the cache the link to it."""
-        self.file(file.path).unlink(missing_ok=True)
-        if self.blobs and file.digest:
-            (self.blobs / file.digest).unlink(missing_ok=True)
-
-    def donors(self, file: CheckpointFile) -> Iterator[Path]:
-        """Files elsewhere that should be the same one: in other cached repositories and in neighbouring folders."""
-        places = cache_folder().glob(f"models--*/blobs/{file.digest}")
-        for place in (*places, *self._neighbours(file.digest)):
-            if (
-                os.access(place, os.R_OK)  # another user's may be closed to this one
-                and file_size(place) == file.size
-                and place.resolve() != self.file(file.path).resolve()
-            ):
-                yield place.resolve()
-
-    def _neighbours(self, digest: str) -> Iterator[Path]:
+    def neighbours(self) -> Iterator[tuple[Path, Manifest]]:
+        """The folders beside a plain folder that hold checkpoints too, with what they consist of."""
         if self.blobs:
             return
         try:
@@ -177,31 +145,12 @@ class Store:
             return
         for folder in folders:
             manifest = Manifest.read(folder / _PRIVATE / "manifest.json")
-            for file in manifest.files if manifest else ():
-                if file.digest == digest:
-                    yield folder / file.path
+            if manifest:
+                yield folder, manifest
 
-    def share(self, donor: Path, digest: str) -> Path:
-        """A second name for `donor` on this store's disk, or a copy where that cannot be; not yet checked."""
-        self.private.mkdir(parents=True, exist_ok=True)
-        shared = self.private / f"{digest}.shared"
-        shared.unlink(missing_ok=True)
-        try:
-            os.link(donor, shared)
-        except OSError:  # another disk, or a file system without hard links
-            shutil.copyfile(donor, shared)
-        return shared
-
-    def bytes_to_store(self, file: CheckpointFile) -> int:
-        """How much of the disk having `file` is going to take: nothing if it is here or can be shared."""
-        existing = self.existing(file)
-        if existing and file_size(existing) == file.size:
-            return 0
-        device = _existing_parent(self.root).stat().st_dev
-        donors = (file_stat(donor) for donor in self.donors(file))
-        if any(donor and donor.st_dev == device for donor in donors):
-            return 0
-        return max(0, file.size - (file_size(self.partial(file.digest)) or 0))
+    def device(self) -> int:
+        """The disk that it is on, or is going to be."""
+        return _existing_parent(self.root).stat().st_dev
 
     def remove_leftovers(self) -> None:
         """Delete partial and shared files that no download is going to finish."""
@@ -313,44 +262,3 @@ def remember_revision(repo: str, revision: str, commit: str) -> None:
         path = repository_folder(repo) / "refs" / revision
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(commit, "utf-8")
-
-
-class Hasher:
-    """Hashes a file the way its digest was made: sha256, or git's blob id for 40 digits."""
-
-    def __init__(self, digest: str, size: int) -> None:
-        self._hash = hashlib.sha256() if len(digest) == 64 else hashlib.sha1(usedforsecurity=False)
-        if len(digest) == 40:
-            self._hash.update(b"blob %d\0" % size)
-        self._expected = digest
-
-    def feed(self, path: Path) -> Iterator[int]:
-        """Hash a whole file; yields the number of bytes done so far."""
-        done = 0
-        with open_regular(path, follow_symlinks=True) as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                self._hash.update(chunk)
-                done += len(chunk)
-                yield done
-
-    @property
-    def matches(self) -> bool:
-        """True if what was fed is what the digest says."""
-        return self._hash.hexdigest() == self._expected
-
-
-def _link(blob: Path, pointer: Path) -> None:
-    """Make `pointer` lead to `blob`: a relative link as in the Hub's cache, else a hard link, else a copy."""
-    if pointer.exists() and pointer.samefile(blob):
-        return
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    pointer.unlink(missing_ok=True)
-    try:
-        if hub_constants().HF_HUB_DISABLE_SYMLINKS:
-            raise OSError("symbolic links are switched off")
-        pointer.symlink_to(os.path.relpath(blob, pointer.parent))
-    except OSError:
-        try:
-            pointer.hardlink_to(blob)
-        except OSError:
-            shutil.copyfile(blob, pointer)

@@ -19,8 +19,7 @@ from huggingface_hub import constants, snapshot_download
 
 from bonsai_mlx.errors import CheckpointError, DownloadError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub import session as hub_download
+from bonsai_mlx.hub import catalog, listing, session, transfer
 from bonsai_mlx.hub.catalog import Entry
 
 from ..fake_hub import FakeHub, Fault
@@ -215,9 +214,9 @@ def test_a_saved_token_that_has_expired_is_named_as_the_cause(server: FakeHub) -
 def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     server: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enough = size(server.repos[TERNARY]) + hub_download.SPARE_BYTES
+    enough = size(server.repos[TERNARY]) + session.SPARE_BYTES
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=enough - 1))
-    with pytest.raises(hub_download.NotEnoughSpaceError, match=r"needs 0\.26 GB, but only 0\.26 GB") as caught:
+    with pytest.raises(session.NotEnoughSpaceError, match=r"needs 0\.26 GB, but only 0\.26 GB") as caught:
         run(TERNARY)
     assert (caught.value.needed_bytes, caught.value.free_bytes) == (enough, enough - 1)
     assert server.bytes_served == 0
@@ -226,7 +225,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     run(TERNARY)
     # The second variant shares most files, so less is enough for it; a finished download needs nothing.
     own = 200_000 + 20
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=own + hub_download.SPARE_BYTES))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=own + session.SPARE_BYTES))
     run(BINARY)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     run(BINARY)
@@ -271,7 +270,7 @@ def test_a_disk_that_fills_up_on_the_way_is_explained(server: FakeHub, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(hub_download, "transfer", full)
+        patch.setattr(transfer, "transfer", full)
         with pytest.raises(DownloadError, match=r"disk is full; make room.*bonsai-mlx download"):
             run(TERNARY)
     run(TERNARY)
@@ -328,7 +327,7 @@ def test_behind_a_firewall_what_is_complete_can_be_used(
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.05)
     server.api_silence_s = silence_s
     assert [event.done for event in run(TERNARY)] == [True]
-    with pytest.raises(hub_download.HubUnreachableError, match=r"did not answer in time|the connection broke"):
+    with pytest.raises(listing.HubUnreachableError, match=r"did not answer in time|the connection broke"):
         run(BINARY)
 
 

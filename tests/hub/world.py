@@ -15,8 +15,7 @@ import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub import session as hub_download
+from bonsai_mlx.hub import catalog, listing
 from bonsai_mlx.hub import transfer as hub_transfer
 from bonsai_mlx.hub.catalog import CheckpointFile, Entry
 from bonsai_mlx.hub.progress import DownloadProgress
@@ -65,7 +64,7 @@ def hub_with_checkpoints(folder: Path) -> Iterator[FakeHub]:
         patch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
         patch.delenv("HF_TOKEN", raising=False)
         patch.setattr(hub_transfer, "RETRY_WAITS_S", (0.0, 0.0))
-        patch.setattr(hub_download, "RETRY_WAITS_S", (0.0, 0.0))
+        patch.setattr(listing, "RETRY_WAITS_S", (0.0, 0.0))
         yield running
 
 

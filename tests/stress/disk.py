@@ -16,7 +16,7 @@ import httpx
 
 from bonsai_mlx.errors import DownloadError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import session as hub_download
+from bonsai_mlx.hub import session
 from tests.fake_hub import Fault
 from tests.hub.world import TERNARY, hub_with_checkpoints, needed
 from tests.server.conftest import ROOT, ServerProcess
@@ -98,7 +98,7 @@ def _start_is_refused(output: Path) -> bool:
 
 
 def _download(disk: SmallDisk, rng: random.Random, sums: dict[str, int]) -> None:
-    spare, hub_download.SPARE_BYTES = hub_download.SPARE_BYTES, 0  # what keeps this from happening: not in the way here
+    spare, session.SPARE_BYTES = session.SPARE_BYTES, 0  # what keeps this from happening: not in the way here
     try:
         with hub_with_checkpoints(disk.folder) as server:
             right = needed(server.repos[TERNARY])
@@ -120,7 +120,7 @@ def _download(disk: SmallDisk, rng: random.Random, sums: dict[str, int]) -> None
             folder = hub.find(TERNARY)
             sums["download_not_recovered"] += any((folder / path).read_bytes() != right[path] for path in right)
     finally:
-        hub_download.SPARE_BYTES = spare
+        session.SPARE_BYTES = spare
 
 
 CASE = Case(
