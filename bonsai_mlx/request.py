@@ -1,5 +1,8 @@
 """What goes into a generation and what comes out of it, as plain data.
 
+A request is one of several operations; today there is `Draw`. It is made once, where a caller's words are read, and
+goes unchanged through the queue, its row in the index and the engine into the picture's recipe: a new parameter is a
+field here, and is used where it matters. `Request` may leave things open, `ResolvedRequest` leaves nothing open.
 Nothing here imports MLX: a web server validates requests and reads events without loading a tensor library.
 """
 
@@ -8,15 +11,16 @@ from __future__ import annotations
 import operator
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast, get_args, get_type_hints
 
 from .errors import RequestError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+VERSION = 1  # of the JSON form; goes up when a field changes its meaning
 SIZE_MULTIPLE_PX = 16  # one token covers 16x16 pixels: 8 by the VAE, 2 by patching
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
 MAX_STEPS = 100
@@ -29,64 +33,164 @@ Phase = Literal["load", "encode", "denoise", "decode", "done"]
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationRequest:
-    """One picture to make. `None` stands for the checkpoint's own recommendation, and for a seed, for a random one."""
+class Whole:
+    """Marks a field that holds a whole number from `low` to `high`."""
 
-    prompt: str
-    seed: int | None = None
-    steps: int | None = None
-    width: int | None = None
-    height: int | None = None
-    latents: Any = None  # float array [1, in_channels, height/16, width/16] that replaces the seeded noise
-    preview: bool = False  # also decode a small approximate picture after every step
+    low: int
+    high: int
+    multiple_of: int = 1
 
-    def __post_init__(self) -> None:
-        for name in ("seed", "steps", "width", "height"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                with suppress(TypeError):  # what is no integer stays as it is, for `validate` to name
-                    object.__setattr__(self, name, operator.index(value))
-
-    def resolved(self, *, steps: int, size: tuple[int, int]) -> GenerationRequest:
-        """The request with nothing left open, or RequestError for the first field that is out of bounds."""
-        filled = replace(
-            self,
-            seed=secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed,
-            steps=steps if self.steps is None else self.steps,
-            width=size[0] if self.width is None else self.width,
-            height=size[1] if self.height is None else self.height,
-        )
-        filled.validate()
-        return filled
-
-    def validate(self) -> None:
-        """Raise RequestError for the first field that is out of bounds; open fields (None) are fine."""
-        if not isinstance(self.prompt, str):
-            raise RequestError(
-                "prompt", f"is not text but {type(self.prompt).__name__}; describe the picture in a few words"
-            )
-        if not self.prompt.strip():
-            raise RequestError("prompt", "is empty; describe the picture in a few words")
-        if len(self.prompt) > MAX_PROMPT_CHARS:
-            raise RequestError("prompt", f"has {len(self.prompt)} characters; at most {MAX_PROMPT_CHARS} are accepted")
-        _check_integer("seed", self.seed, 0, MAX_SEED)
-        _check_integer("steps", self.steps, 1, MAX_STEPS)
-        for name, value in (("width", self.width), ("height", self.height)):
-            _check_integer(name, value, MIN_SIZE_PX, MAX_SIZE_PX)
-            if value is not None and value % SIZE_MULTIPLE_PX:
-                below = value - value % SIZE_MULTIPLE_PX
-                raise RequestError(
-                    name, f"{value} is not a multiple of {SIZE_MULTIPLE_PX}; {below} and {below + SIZE_MULTIPLE_PX} are"
-                )
+    def checked(self, name: str, value: object) -> int:
+        """`value` as Python's own int, also from NumPy's; RequestError naming the field if it is none, or outside."""
+        try:
+            number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            number = None
+        if number is None:
+            raise RequestError(name, f"{value!r} is not a whole number")
+        if not self.low <= number <= self.high:
+            raise RequestError(name, f"{number} is out of range; give a whole number from {self.low} to {self.high}")
+        if number % self.multiple_of:
+            below = number - number % self.multiple_of
+            near = f"{below} and {below + self.multiple_of} are"
+            raise RequestError(name, f"{number} is not a multiple of {self.multiple_of}; {near}")
+        return number
 
 
-def _check_integer(name: str, value: object, low: int, high: int) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):  # NumPy's and others' integers have become int
-        raise RequestError(name, f"{value!r} is not a whole number")
-    if not low <= value <= high:
-        raise RequestError(name, f"{value} is out of range; give a whole number from {low} to {high}")
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Marks a field that holds text with something in it."""
+
+    max_chars: int
+
+    def checked(self, name: str, value: object) -> str:
+        """`value`; RequestError naming the field if it is no text, empty or too long."""
+        if not isinstance(value, str):
+            raise RequestError(name, f"is not text but {type(value).__name__}; describe the picture in a few words")
+        if not value.strip():
+            raise RequestError(name, "is empty; describe the picture in a few words")
+        if len(value) > self.max_chars:
+            raise RequestError(name, f"has {len(value)} characters; at most {self.max_chars} are accepted")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe:
+    """Bounds of a field that may be left open."""
+
+    bounds: Whole | Words
+
+    def checked(self, name: str, value: object) -> object:
+        """None, or what the bounds say of `value`."""
+        return None if value is None else self.bounds.checked(name, value)
+
+
+Bounds: TypeAlias = Whole | Words | Maybe
+Prompt = Annotated[str, Words(MAX_PROMPT_CHARS)]
+Seed = Annotated[int, Whole(0, MAX_SEED)]
+Steps = Annotated[int, Whole(1, MAX_STEPS)]
+Side = Annotated[int, Whole(MIN_SIZE_PX, MAX_SIZE_PX, SIZE_MULTIPLE_PX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A picture from words. `None` stands for the checkpoint's own recommendation, and for a seed, for a random one."""
+
+    prompt: Prompt
+    seed: Seed | None = None
+    steps: Steps | None = None
+    width: Side | None = None  # pixels
+    height: Side | None = None
+
+    def resolved(self, *, steps: int, size: tuple[int, int]) -> ResolvedDraw:
+        """The request with nothing left open, or RequestError for the first field that is out of bounds.
+
+        `steps` and `size`, (width, height) in pixels, are the checkpoint's recommendations.
+        """
+        recommended = {"seed": random_seed(), "steps": steps, "width": size[0], "height": size[1]}
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        values: dict[str, Any] = {
+            name: recommended.get(name, value) if value is None else value for name, value in given.items()
+        }
+        return ResolvedDraw(**values).validated()
+
+    def validated(self) -> Self:
+        """The request with numbers as Python's own, or RequestError for the first field that is out of bounds."""
+        checked: dict[str, Any] = {
+            name: bounds.checked(name, getattr(self, name)) for name, bounds in _bounds(cast(Any, type(self))).items()
+        }
+        return replace(self, **checked)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedDraw(Draw):
+    """A picture from words with nothing left open: the same picture on the same machine, every time."""
+
+    seed: Seed
+    steps: Steps
+    width: Side
+    height: Side
+
+
+Request: TypeAlias = Draw
+ResolvedRequest: TypeAlias = ResolvedDraw
+GenerationRequest = Draw  # the name under which a Python program makes one
+OPERATIONS: Mapping[str, type[ResolvedRequest]] = {"draw": ResolvedDraw}
+
+
+def as_json(request: ResolvedRequest) -> dict[str, Any]:
+    """The request as a JSON object that names its operation and the version of this form."""
+    (operation,) = (name for name, kind in OPERATIONS.items() if isinstance(request, kind))
+    values = {item.name: getattr(request, item.name) for item in fields(request)}
+    return {"operation": operation, "version": VERSION, **values}
+
+
+def from_json(values: Mapping[str, Any]) -> ResolvedRequest:
+    """The request that `as_json` wrote. RequestError for one of a later version, or out of bounds.
+
+    Fields that an earlier version did not have get their defaults.
+    """
+    version, operation = values.get("version"), values.get("operation")
+    if not isinstance(version, int) or version > VERSION:
+        raise RequestError("version", f"{version!r} is not known to this version of the program; update it")
+    if not isinstance(operation, str) or operation not in OPERATIONS:
+        raise RequestError("operation", f"{operation!r} is not known; known are {', '.join(OPERATIONS)}")
+    kind = OPERATIONS[operation]
+    known = {item.name for item in fields(kind)}
+    if unknown := sorted(values.keys() - known - {"operation", "version"}):
+        raise RequestError(unknown[0], "is no field of this operation")
+    try:
+        made = kind(**{name: value for name, value in values.items() if name in known})
+    except TypeError as error:  # Python's message names what is missing
+        raise RequestError("request", f"is incomplete ({error})") from error
+    return made.validated()
+
+
+def random_seed() -> int:
+    """Any seed, each as likely as the others."""
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+def batch(request: ResolvedRequest, count: int) -> Iterator[ResolvedRequest]:
+    """The same picture with `count` consecutive seeds; after the largest comes 0."""
+    return (replace(request, seed=seed) for seed in consecutive_seeds(request.seed, count))
+
+
+@cache
+def _bounds(kind: Any) -> dict[str, Bounds]:
+    """The bounds of each field that has some."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: bounds for name, hint in hints.items() if (bounds := bounds_of(hint)) is not None}
+
+
+def bounds_of(hint: Any) -> Bounds | None:
+    """The bounds that an annotation carries."""
+    marks = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Whole | Words)]
+    if marks:
+        return marks[0]
+    parts = get_args(hint)
+    found = [bounds for part in parts if isinstance(bounds := bounds_of(part), Whole | Words)]
+    return Maybe(found[0]) if found and type(None) in parts else None
 
 
 def consecutive_seeds(first: int, count: int) -> Iterator[int]:
@@ -112,9 +216,17 @@ class GenerationResult:
     """A finished picture and how it came about."""
 
     image: Image  # RGB, width x height
-    seed: int
-    steps: int
-    request: GenerationRequest  # resolved: nothing left open
-    truncated: bool = False  # as the events told
+    request: ResolvedRequest
+    truncated: bool = False
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase, and "total"
     memory: Mapping[str, Any] = field(default_factory=dict)  # see memory.RunMemory.summary()
+
+    @property
+    def seed(self) -> int:
+        """The seed that was used."""
+        return self.request.seed
+
+    @property
+    def steps(self) -> int:
+        """The steps that were taken."""
+        return self.request.steps

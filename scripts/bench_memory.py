@@ -21,6 +21,7 @@ import numpy as np
 from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.flux2 import plan
 from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.model import Flux2
 from bonsai_mlx.runtime import device
 
 TOLERANCE = 0.10
@@ -59,17 +60,19 @@ def _print(row: dict[str, Any]) -> None:
 
 def _measured(name: str, size: int, level: plan.Level) -> tuple[dict[str, Any], Pixels]:
     pipe = Pipeline.from_pretrained(name)
-    expected = _plan_of_level(pipe.checkpoint, size, level, device.backend(), pipe.dtype.size)
+    model = pipe.model
+    assert isinstance(model, Flux2)
+    expected = _plan_of_level(model.checkpoint, size, level, device.backend(), model.dtype.size)
     pipe.memory_limit_bytes = expected.peak_bytes
     if expected.level == "default":
-        pipe.transformer(streamed=False)  # as it stays after a first picture: the plan describes the ones that follow
+        model.transformer(streamed=False)  # as it stays after a first picture: the plan describes the ones that follow
     result = pipe.generate("a tree by the sea", seed=2, steps=1, width=size, height=size)
-    used = pipe.plan(GenerationRequest("x", width=size, height=size))
+    used = model.plan(model.resolve(GenerationRequest("x", width=size, height=size)), pipe.memory_limit_bytes)
     phases = {phase: value for phase, value in result.memory["phases"].items() if phase in used.phases}
     phase = max(phases, key=lambda item: phases[item])
     pipe.unload()
     row = {
-        "checkpoint": f"{pipe.checkpoint.variant} ({pipe.name})",
+        "checkpoint": f"{model.checkpoint.variant} ({pipe.name})",
         "size": size,
         "level": used.level,
         "phase": phase,
@@ -78,7 +81,7 @@ def _measured(name: str, size: int, level: plan.Level) -> tuple[dict[str, Any], 
         "error": used.peak_bytes / result.memory["peak_bytes"] - 1,
         "phases": phases,
         "predicted_phases": dict(used.phases),
-        "gpu_predicted": _plan_of_level(pipe.checkpoint, size, level, "metal", 2).peak_bytes,
+        "gpu_predicted": _plan_of_level(model.checkpoint, size, level, "metal", 2).peak_bytes,
     }
     return row, np.asarray(result.image, dtype=np.int16)
 

@@ -57,17 +57,17 @@ def _contender(name: str) -> Callable[[Path, int, int], list[float]]:
 def _ours(folder: Path, size: int, repeats: int) -> list[float]:
     import mlx.core as mx
 
+    from bonsai_mlx.flux2.model import open_model
     from bonsai_mlx.flux2.transformer import rotary_embedding
-    from bonsai_mlx.pipeline import Pipeline
 
-    pipe = Pipeline.from_pretrained(folder)
-    config = pipe.checkpoint.transformer
-    rows, text = size // 16, pipe.checkpoint.max_sequence_length
-    transformer = pipe.transformer(streamed=False)
-    (modulation,) = pipe.modulation([1.0, 0.0], rows * rows)
+    model = open_model(folder)
+    config = model.checkpoint.transformer
+    rows, text = size // 16, model.checkpoint.max_sequence_length
+    transformer = model.transformer(streamed=False)
+    (modulation,) = model.modulation([1.0, 0.0], rows * rows)
     rope = rotary_embedding(config, text, [(0, rows, rows)])
     latents = mx.random.normal((1, rows * rows, config.in_channels))
-    context = mx.random.normal((1, text, config.dim)).astype(pipe.dtype)
+    context = mx.random.normal((1, text, config.dim)).astype(model.dtype)
     mx.eval(latents, context, rope)
     return _timed(lambda: mx.eval(transformer(latents, context, modulation, rope)), repeats)
 

@@ -22,9 +22,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bonsai_mlx import GenerationRequest, Pipeline
+from bonsai_mlx import Pipeline
+from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.model import Flux2
 from bonsai_mlx.flux2.plan import Plan, levels
 from bonsai_mlx.flux2.synthesis import make_checkpoint
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.request import ResolvedRequest
 from bonsai_mlx.runtime import device
 
 PROMPTS = ("maple bonsai in autumn", "three green stars", "a lake under a full moon")
@@ -39,14 +43,14 @@ SHAPES = {"seedling": ((256, 256, 4), (320, 176, 1)), "wide": ((128, 128, 2), (1
 PLANS = {"default": 0, "recompute": 2, "stream": 3}  # by their place in the list of levels
 
 
-class Planned(Pipeline):
-    """A pipeline that follows one plan, whatever the limit."""
+class Planned(Flux2):
+    """A model that follows one plan, whatever the limit."""
 
     place = 0
 
-    def plan(self, request: GenerationRequest) -> Plan:
-        width, height = request.width or 0, request.height or 0
-        return list(levels(self.checkpoint, width, height, device.backend(), self.dtype.size))[self.place]
+    def plan(self, request: ResolvedRequest, *_: object, **__: object) -> Plan:
+        plans = levels(self.checkpoint, request.width, request.height, device.backend(), self.dtype.size)
+        return list(plans)[self.place]
 
 
 def pictures(checkpoints: Path) -> Iterator[tuple[str, Image.Image]]:
@@ -54,9 +58,10 @@ def pictures(checkpoints: Path) -> Iterator[tuple[str, Image.Image]]:
     models = [(model, *shape) for model, shapes in SHAPES.items() for shape in shapes]
     combinations = itertools.product(models, ("ternary", "binary"), PLANS)
     for seed, ((model, width, height, steps), variant, plan) in enumerate(combinations):
-        folder = _wide(checkpoints, variant) if model == "wide" else f"seedling-{variant}"
-        pipe = Planned.from_pretrained(folder)
-        pipe.place = PLANS[plan]  # type: ignore[attr-defined]  # from_pretrained makes a Planned
+        folder = _wide(checkpoints, variant) if model == "wide" else hub.find(f"seedling-{variant}")
+        planned = Planned(Checkpoint.open(folder))
+        planned.place = PLANS[plan]
+        pipe = Pipeline(planned, name=model)
         prompt = PROMPTS[seed % len(PROMPTS)]
         image = pipe.generate(prompt, seed=seed, steps=steps, width=width, height=height).image
         yield f"{model}-{variant}-{width}x{height}-{steps}-{plan}-{seed}", image

@@ -14,6 +14,7 @@ from bonsai_mlx import Event, GenerationRequest, Pipeline
 from bonsai_mlx.errors import CheckpointError, DeviceError, OutOfMemory, RequestError
 from bonsai_mlx.flux2 import text_encoder
 from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.model import Flux2
 from bonsai_mlx.flux2.plan import CACHED_CONTEXTS
 from bonsai_mlx.flux2.text_encoder import EmbeddingCache
 from bonsai_mlx.hub.catalog import lookup
@@ -65,20 +66,20 @@ def test_it_draws_what_it_is_told(seedling: Path) -> None:
     pipe = Pipeline.from_pretrained(seedling)
     for prompt, colour in (("a red circle", (214, 40, 40)), ("a blue square", (40, 90, 210))):
         image = np.asarray(pipe.generate(prompt, seed=1).image, dtype=float)
-        width, height = pipe.checkpoint.recommended_size
+        width, height = pipe.model.checkpoint.recommended_size
         assert image.shape == (height, width, 3)
         assert np.abs(image[height * 2 // 5 : height * 3 // 5, width * 2 // 5 : width * 3 // 5] - colour).mean() < 40
 
 
 def test_noise_is_that_of_the_published_studio(tiny: Pipeline) -> None:
     request = GenerationRequest("a fox", **SMALL)
-    channels = tiny.checkpoint.transformer.in_channels
+    channels = tiny.model.checkpoint.transformer.in_channels
     noise = mx.random.normal((1, channels, 5, 4), key=mx.random.key(7)).astype(mx.bfloat16).astype(mx.float32)
-    assert mx.array_equal(tiny._initial_latents(request), noise)
+    assert mx.array_equal(tiny.model._noise(request), noise)
 
 
 def test_latents_can_be_given(tiny: Pipeline) -> None:
-    noise = tiny._initial_latents(GenerationRequest("a fox", **SMALL))
+    noise = tiny.model._noise(GenerationRequest("a fox", **SMALL))
     seeded = pixels(tiny)
     assert np.array_equal(seeded, pixels(tiny, seed=99, latents=np.array(noise)))
     assert np.array_equal(seeded, pixels(tiny, seed=99, latents=noise))
@@ -136,13 +137,13 @@ def test_the_result_says_how_it_came_about(tiny: Pipeline) -> None:
 
 def test_what_is_left_open_is_the_checkpoint_s_choice(pipe: Pipeline) -> None:
     first, second = pipe.generate("a red house"), pipe.generate("a red house")
-    wished = pipe.checkpoint
+    wished = pipe.model.checkpoint
     assert (first.image.size, first.steps) == (wished.recommended_size, wished.recommended_steps)
     assert first.seed != second.seed
 
 
 def test_previews_come_with_every_step(pipe: Pipeline) -> None:
-    events = list(pipe.run(GenerationRequest("a red house", **SMALL, preview=True)))
+    events = list(pipe.run(GenerationRequest("a red house", **SMALL), preview=True))
     previews = {(event.phase, event.step): event.preview for event in events if event.preview}
     assert list(previews) == [("denoise", 1), ("denoise", 2)]
     assert {preview.size for preview in previews.values()} == {(8, 10)}
@@ -152,23 +153,23 @@ def test_previews_come_with_every_step(pipe: Pipeline) -> None:
 
 
 def test_previews_change_nothing(pipe: Pipeline) -> None:
-    *_, last = pipe.run(GenerationRequest("a red house", **SMALL, preview=True))
+    *_, last = pipe.run(GenerationRequest("a red house", **SMALL), preview=True)
     assert last.result
     assert np.array_equal(np.asarray(last.result.image), pixels(pipe))
 
 
 def test_a_first_preview_is_prepared_in_events_and_can_be_stopped(tiny: Pipeline) -> None:
-    request = GenerationRequest("a red house", **SMALL, preview=True)
-    loads = [(event.step, event.steps) for event in tiny.run(request) if event.phase == "load"]
+    request = GenerationRequest("a red house", **SMALL)
+    loads = [(event.step, event.steps) for event in tiny.run(request, preview=True) if event.phase == "load"]
     total = loads[-1][1]
     assert loads == [(0, 1), *((done, total) for done in range(1, total + 1))]
     assert total > 10
-    again = [(event.step, event.steps) for event in tiny.run(request) if event.phase == "load"]
+    again = [(event.step, event.steps) for event in tiny.run(request, preview=True) if event.phase == "load"]
     assert again == [(0, 1), (1, 1)]
 
 
 def stopped_after(pipe: Pipeline, events: int, prompt: str) -> Event:
-    running = pipe.run(GenerationRequest(prompt, **SMALL, preview=True))
+    running = pipe.run(GenerationRequest(prompt, **SMALL), preview=True)
     for _ in range(events):
         event = next(running)
     running.close()
@@ -181,8 +182,8 @@ def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
     for events in (9, 15):  # while previews are prepared
         assert stopped_after(tiny, events, "a red house").phase == "load"
         assert active() == idle
-    list(tiny.run(GenerationRequest("a red house", **SMALL, preview=True)))
-    count = len(list(tiny.run(GenerationRequest("a red house", **SMALL, preview=True))))
+    list(tiny.run(GenerationRequest("a red house", **SMALL), preview=True))
+    count = len(list(tiny.run(GenerationRequest("a red house", **SMALL), preview=True)))
     idle = active()
     for events in range(1, count + 1):
         stopped_after(tiny, events, "a red house")
@@ -195,8 +196,8 @@ def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
 def test_mlx_aims_at_the_plan_s_peak_while_it_draws(tiny_checkpoint: Callable[..., Path], limited: bool) -> None:
     request = GenerationRequest("a red house", **SMALL)
     checkpoint = Checkpoint.open(tiny_checkpoint())
-    peak = Pipeline(checkpoint).plan(request).peak_bytes
-    pipe = Pipeline(checkpoint, memory_limit_bytes=peak if limited else None)
+    peak = Pipeline(Flux2(checkpoint), name="tiny").plan(request).peak_bytes
+    pipe = Pipeline(Flux2(checkpoint), name="tiny", memory_limit_bytes=peak if limited else None)
     cache = device.SMALL_CACHE_LIMIT_BYTES if limited else device.CACHE_LIMIT_BYTES
     before, others = memory_goal(), active()
     running = pipe.run(request)
@@ -247,12 +248,16 @@ def memory_goal() -> int:
 
 def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint: Callable[..., Path]) -> None:
     checkpoint = Checkpoint.open(tiny_checkpoint())
-    expected = pixels(Pipeline(checkpoint))
-    list(Pipeline(checkpoint).run(GenerationRequest("a red house", **SMALL, preview=True)))  # fits the previews
-    count = len(list(Pipeline(checkpoint).run(GenerationRequest("a red house", **SMALL, preview=True))))
+    expected = pixels(Pipeline(Flux2(checkpoint), name="tiny"))
+    list(
+        Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SMALL), preview=True)
+    )  # fits the previews
+    count = len(
+        list(Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SMALL), preview=True))
+    )
     before = active()
     for events in range(1, count + 1, 3):
-        pipe = Pipeline(checkpoint)
+        pipe = Pipeline(Flux2(checkpoint), name="tiny")
         resident = pipe.plan(GenerationRequest("a red house", **SMALL)).resident_bytes
         phase = stopped_after(pipe, events, "a red house").phase
         kept = active() - before
@@ -289,7 +294,7 @@ def test_a_run_that_fails_frees_what_it_took(
 
 
 def test_a_prompt_that_is_cut_is_told(tiny: Pipeline) -> None:
-    for prompt, cut in (("a red house", False), ("a red house " * tiny.checkpoint.max_sequence_length, True)) * 2:
+    for prompt, cut in (("a red house", False), ("a red house " * tiny.model.checkpoint.max_sequence_length, True)) * 2:
         *events, last = tiny.run(GenerationRequest(prompt, **SMALL))  # the second time nothing is encoded
         assert all(event.truncated is cut for event in events)
         assert last.result
@@ -309,7 +314,7 @@ def test_unloading_frees_every_weight(tiny: Pipeline) -> None:
     expected = pixels(tiny)
     loaded = active() - before
     tiny.unload()
-    embeddings = tiny.checkpoint.max_sequence_length * tiny.checkpoint.transformer.joint_attention_dim * 4
+    embeddings = tiny.model.checkpoint.max_sequence_length * tiny.model.checkpoint.transformer.joint_attention_dim * 4
     assert loaded > 2 * embeddings
     assert active() - before <= embeddings + 4096
     assert np.array_equal(expected, pixels(tiny))
@@ -336,8 +341,8 @@ def test_few_prompts_are_kept(tiny: Pipeline) -> None:
     first = active()
     for number in range(2 * CACHED_CONTEXTS):
         pixels(tiny, f"picture {number}")
-    config = tiny.checkpoint.transformer
-    context_bytes = tiny.checkpoint.max_sequence_length * config.dim * tiny.dtype.size
+    config = tiny.model.checkpoint.transformer
+    context_bytes = tiny.model.checkpoint.max_sequence_length * config.dim * tiny.dtype.size
     assert active() - first == (CACHED_CONTEXTS - 1) * context_bytes
 
 
@@ -356,7 +361,7 @@ def test_every_plan_draws_the_same_picture(tiny_checkpoint: Callable[..., Path])
         assert last.result
         drawn.append(np.asarray(last.result.image).astype(int))
         levels.append(plan.level)
-        assert (pipe._transformer is None) == plan.drops_transformer
+        assert (pipe.model._transformer is None) == plan.drops_transformer
         limit = plan.peak_bytes - 1
     assert len(levels) >= 2
     for image in drawn[1:]:
@@ -365,7 +370,7 @@ def test_every_plan_draws_the_same_picture(tiny_checkpoint: Callable[..., Path])
 
 def test_models_are_found_by_name(variant: str) -> None:
     pipe = Pipeline.from_pretrained(f"seedling-{variant}")
-    assert (pipe.name, pipe.entry, pipe.checkpoint.variant) == (f"seedling-{variant}", lookup(pipe.name), variant)
+    assert (pipe.name, pipe.entry, pipe.model.checkpoint.variant) == (f"seedling-{variant}", lookup(pipe.name), variant)
 
 
 def test_a_folder_here_does_not_hide_a_model_of_its_name(

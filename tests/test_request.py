@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -11,13 +12,22 @@ import numpy as np
 import pytest
 
 from bonsai_mlx.errors import RequestError
-from bonsai_mlx.request import MAX_PROMPT_CHARS, MAX_SEED, GenerationRequest
+from bonsai_mlx.request import (
+    MAX_PROMPT_CHARS,
+    MAX_SEED,
+    VERSION,
+    GenerationRequest,
+    ResolvedDraw,
+    as_json,
+    batch,
+    from_json,
+)
 
 
 def fault(**changes: Any) -> RequestError:
     fields: dict[str, Any] = {"prompt": "a fox"} | changes
     with pytest.raises(RequestError) as caught:
-        GenerationRequest(**fields).validate()
+        GenerationRequest(**fields).validated()
     return caught.value
 
 
@@ -34,7 +44,7 @@ def test_a_prompt_is_text(prompt: Any) -> None:
 
 
 def test_a_prompt_has_a_longest_length() -> None:
-    GenerationRequest("x" * MAX_PROMPT_CHARS).validate()
+    GenerationRequest("x" * MAX_PROMPT_CHARS).validated()
     assert fault(prompt="x" * (MAX_PROMPT_CHARS + 1)).field == "prompt"
 
 
@@ -43,7 +53,7 @@ def test_a_prompt_has_a_longest_length() -> None:
 )
 def test_bounds(field: str, low: int, high: int) -> None:
     for value in (low, high):
-        GenerationRequest("a fox", **{field: value}).validate()
+        GenerationRequest("a fox", **{field: value}).validated()
     step = 16 if field in ("width", "height") else 1
     for value in (low - step, high + step, -1, 10**30):
         error = fault(**{field: value})
@@ -81,10 +91,57 @@ def test_resolving_fills_what_was_left_open() -> None:
 
 
 def test_resolving_keeps_what_was_given_and_checks_it() -> None:
-    request = GenerationRequest("a fox", seed=0, steps=1, width=64, height=64, preview=True)
-    assert request.resolved(steps=4, size=(512, 512)) == request
+    request = GenerationRequest("a fox", seed=0, steps=1, width=64, height=64)
+    assert request.resolved(steps=4, size=(512, 512)) == ResolvedDraw("a fox", 0, 1, 64, 64)
     with pytest.raises(RequestError, match="steps"):
         GenerationRequest("a fox", steps=0).resolved(steps=4, size=(512, 512))
+
+
+def test_a_resolved_request_has_nothing_open() -> None:
+    with pytest.raises(RequestError, match="seed: None is not a whole number"):
+        ResolvedDraw("a fox", None, 1, 64, 64).validated()  # type: ignore[arg-type]
+
+
+def test_seeds_of_a_batch_count_up_and_begin_again() -> None:
+    last = ResolvedDraw("a fox", MAX_SEED - 1, 1, 64, 64)
+    assert [request.seed for request in batch(last, 3)] == [MAX_SEED - 1, MAX_SEED, 0]
+
+
+RESOLVED = ResolvedDraw("a fox", 7, 4, 512, 384)
+WRITTEN: dict[str, Any] = {"operation": "draw", "version": 1, "prompt": "a fox", "seed": 7, "steps": 4} | {
+    "width": 512,
+    "height": 384,
+}
+
+
+def test_a_request_is_read_as_it_was_written() -> None:
+    assert as_json(RESOLVED) == WRITTEN
+    assert from_json(json.loads(json.dumps(WRITTEN))) == RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": VERSION + 1}, "version: 2 is not known to this version of the program; update it"),
+        ({"version": None}, "version: None is not known"),
+        ({"operation": "sculpt"}, "operation: 'sculpt' is not known; known are draw"),
+        ({"operation": []}, "operation: [] is not known"),
+        ({"flavour": 1}, "flavour: is no field of this operation"),
+        ({"steps": 0}, "steps: 0 is out of range"),
+        ({"seed": None}, "seed: None is not a whole number"),
+        ({"prompt": ["a", "fox"]}, "prompt: is not text but list"),
+    ],
+)
+def test_a_damaged_request_is_told_by_its_field(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        from_json(WRITTEN | changes)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("field", ["prompt", "seed", "height"])
+def test_a_request_without_a_field_is_incomplete(field: str) -> None:
+    with pytest.raises(RequestError, match=f"incomplete.*{field}"):
+        from_json({name: value for name, value in WRITTEN.items() if name != field})
 
 
 def test_open_seeds_differ() -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -20,7 +20,7 @@ from ..hub import api as hub
 from ..hub.catalog import lookup
 from ..images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_picture
 from ..printable import printable
-from ..request import TRUNCATED, Event, GenerationRequest, GenerationResult, consecutive_seeds
+from ..request import TRUNCATED, Event, GenerationRequest, GenerationResult, consecutive_seeds, random_seed
 from ..runtime.environment import is_terminal
 from .download import format_bytes
 
@@ -69,14 +69,12 @@ def generate_command(order: Order) -> int:
 
 
 def _requests(order: Order) -> list[GenerationRequest]:
-    """One for each picture, all checked, with seeds that count up."""
+    """One for each picture, all checked, with seeds that count up; after the largest comes 0."""
     first = GenerationRequest(
         order.prompt, seed=order.seed, steps=order.steps, width=order.width, height=order.height
-    ).resolved(steps=4, size=(512, 512))  # only to check what was given, and to choose the seed
-    return [
-        GenerationRequest(order.prompt, seed=seed, steps=order.steps, width=order.width, height=order.height)
-        for seed in consecutive_seeds(first.seed or 0, order.count)
-    ]
+    ).validated()
+    seed = random_seed() if first.seed is None else first.seed
+    return [replace(first, seed=each) for each in consecutive_seeds(seed, order.count)]
 
 
 def check_output(output: Path | None) -> None:
@@ -121,7 +119,7 @@ def _word(state: str) -> str:
 
 def _settings(pipe: Pipeline, request: GenerationRequest) -> str:
     """What will be drawn, with the model's own choices filled in."""
-    filled = request.resolved(steps=pipe.checkpoint.recommended_steps, size=pipe.checkpoint.recommended_size)
+    filled = pipe.model.resolve(request)
     steps = "1 step" if filled.steps == 1 else f"{filled.steps} steps"
     return f"seed {filled.seed}, {steps}, {filled.width}x{filled.height}"
 

@@ -47,9 +47,9 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class EnginePipeline(Protocol):
     """What is needed of a loaded model; `bonsai_mlx.Pipeline` is one."""
 
-    embeddings: Any
-
-    def run(self, request: GenerationRequest) -> Generator[Event, None, None]: ...
+    @property
+    def embeddings(self) -> Any: ...
+    def run(self, request: GenerationRequest, *, preview: bool = False) -> Generator[Event, None, None]: ...
     def unload(self) -> None: ...
     def recipe(self, result: GenerationResult) -> Recipe: ...
 
@@ -167,7 +167,9 @@ class Engine:
         self._channel.send("progress", job=job, phase="load", step=0, steps=1)
         pipeline = self._ensure_loaded(command["path"], command["memory_limit_bytes"])
         loaded_s = time.perf_counter() - started
-        with contextlib.closing(pipeline.run(GenerationRequest(**command["request"]))) as events:
+        with contextlib.closing(
+            pipeline.run(GenerationRequest(**command["request"]), preview=command["preview"])
+        ) as events:
             for event in events:
                 if event.result is not None:
                     saved = self._save(job, command, pipeline.recipe(event.result), event.result, loaded_s)

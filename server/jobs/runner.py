@@ -113,7 +113,8 @@ class Runner:
             "memory_limit_bytes": self._settings.memory_limit,
             "output": str(self._gallery.folder.resolve()),
             "file_mode": self._gallery.file_mode,
-            "request": request | {"preview": self._preview()},
+            "request": request,
+            "preview": self._preview(),
         }
 
     def _allowed_silence(self, active: Active) -> Callable[[Message | None], float]:

@@ -6,7 +6,6 @@ import functools
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +85,9 @@ def test_a_limit_chooses_the_fastest_plan_that_fits():
 
 def follow(pipe: Pipeline, width: int, height: int, level: str, *, fits_preview: bool = False) -> plan.Plan:
     """Has the pipeline use the smallest plan of this level, also where another would need less."""
-    plans = plan.levels(pipe.checkpoint, width, height, device.backend(), 4, fits_preview=fits_preview)
+    plans = plan.levels(pipe.model.checkpoint, width, height, device.backend(), 4, fits_preview=fits_preview)
     followed = [p for p in plans if p.level == level][-1]
-    pipe.plan = lambda _: followed
+    pipe.model.plan = lambda *_, **__: followed
     return followed
 
 
@@ -107,7 +106,9 @@ def test_prediction_is_within_a_tenth_of_what_is_measured(width, height, level, 
     pipe.generate("a red circle", seed=1, steps=2, width=width, height=height)
     result = pipe.generate("a blue boat", seed=1, steps=1, width=width, height=height)
     assert result.memory["peak_bytes"] == pytest.approx(followed.peak_bytes, rel=0.10)
-    assert phases_are_as_predicted(pipe.checkpoint, result.memory["phases"], followed.phases), result.memory["phases"]
+    assert phases_are_as_predicted(pipe.model.checkpoint, result.memory["phases"], followed.phases), result.memory[
+        "phases"
+    ]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -115,14 +116,14 @@ def test_prediction_is_within_a_tenth_of_what_is_measured(width, height, level, 
 def test_a_first_preview_is_in_the_plan(level, made_before, seedling, tmp_path, monkeypatch):
     monkeypatch.setenv("BONSAI_CACHE", str(tmp_path))
     pipe = Pipeline.from_pretrained(seedling)
-    request = GenerationRequest("a red circle", seed=1, steps=1, width=64, height=64, preview=True)
+    request = GenerationRequest("a red circle", seed=1, steps=1, width=64, height=64)
     without = follow(pipe, 64, 64, level)
     if made_before:
         pipe.generate("a blue boat", seed=1, steps=1, width=64, height=64)
     followed = follow(pipe, 64, 64, level, fits_preview=True)
-    *_, last = pipe.run(request)
+    *_, last = pipe.run(request, preview=True)
     measured = last.result.memory["phases"]
-    assert phases_are_as_predicted(pipe.checkpoint, measured, followed.phases), measured
+    assert phases_are_as_predicted(pipe.model.checkpoint, measured, followed.phases), measured
     assert measured["load"] == pytest.approx(followed.phases["load"], rel=0.15)
     assert followed.phases["load"] > without.phases["load"]
 
@@ -131,10 +132,10 @@ def test_only_a_first_preview_counts(seedling, tmp_path, monkeypatch):
     monkeypatch.setenv("BONSAI_CACHE", str(tmp_path))
     pipe = Pipeline.from_pretrained(seedling)
     request = GenerationRequest("a red circle", seed=1, steps=1, width=64, height=64)
-    first, plain = (pipe.plan(replace(request, preview=wanted)).peak_bytes for wanted in (True, False))
-    *_, _last = pipe.run(replace(request, preview=True))
+    first, plain = (pipe.plan(request, preview=wanted).peak_bytes for wanted in (True, False))
+    *_, _last = pipe.run(request, preview=True)
     for opened in (pipe, Pipeline.from_pretrained(seedling)):
-        assert opened.plan(replace(request, preview=True)).peak_bytes == plain < first
+        assert opened.plan(request, preview=True).peak_bytes == plain < first
 
 
 @pytest.mark.parametrize(("first", "second"), [("default", "stream"), ("stream", "default")])
@@ -143,14 +144,16 @@ def test_nothing_is_there_that_another_plan_has_left(first, second, seedling):
     for level in (first, second):
         followed = follow(pipe, 64, 64, level)
         result = pipe.generate(level, seed=1, steps=1, width=64, height=64)
-    assert phases_are_as_predicted(pipe.checkpoint, result.memory["phases"], followed.phases), result.memory["phases"]
+    assert phases_are_as_predicted(pipe.model.checkpoint, result.memory["phases"], followed.phases), result.memory[
+        "phases"
+    ]
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_plan_makes_the_same_picture(level, seedling):
     expected = np.asarray(Pipeline.from_pretrained(seedling).generate("a red circle", seed=1).image, dtype=int)
     pipe = Pipeline.from_pretrained(seedling)
-    follow(pipe, *pipe.checkpoint.recommended_size, level)
+    follow(pipe, *pipe.model.checkpoint.recommended_size, level)
     found = np.asarray(pipe.generate("a red circle", seed=1).image, dtype=int)
     assert np.abs(found - expected).max() <= 1
 

@@ -71,7 +71,7 @@ def test_sigmas(tokens, steps, reference, tiny_checkpoint):
 def test_tokens_and_prompt_embeddings(prompt, variant, reference, tiny_checkpoint):
     folder = tiny_checkpoint(variant)
     pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
-    assert pipe.tokenize(prompt).ids == reference_tokens(theirs, prompt).tolist()
+    assert pipe.model.tokenize(prompt).ids == reference_tokens(theirs, prompt).tolist()
     assert relative_error(_embeddings(pipe, prompt), reference_prompt_embeds(theirs, prompt)) <= RELATIVE_ERROR
 
 
@@ -79,16 +79,16 @@ def test_tokens_and_prompt_embeddings(prompt, variant, reference, tiny_checkpoin
 def test_every_block(width, height, variant, reference, tiny_checkpoint, noise):
     folder = tiny_checkpoint(variant)
     pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
-    config = pipe.checkpoint.transformer
+    config = pipe.model.checkpoint.transformer
     latents = noise(config.in_channels, width, height)
     with captured_blocks(theirs) as expected:
         reference_run(theirs, PROMPTS[0], latents, steps=1)
 
     sigmas = scheduler.sigmas(width * height // 256, 1)
-    modulation = modulation_schedule(pipe.checkpoint, [1000 * sigmas[0]], mx.float32)[0]
-    text = project_context(pipe.checkpoint, _embeddings(pipe, PROMPTS[0]), mx.float32)
+    modulation = modulation_schedule(pipe.model.checkpoint, [1000 * sigmas[0]], mx.float32)[0]
+    text = project_context(pipe.model.checkpoint, _embeddings(pipe, PROMPTS[0]), mx.float32)
     rope = rotary_embedding(config, text.shape[1], [(0, height // 16, width // 16)])
-    transformer = pipe.transformer(streamed=False)
+    transformer = pipe.model.transformer(streamed=False)
     image = transformer.x_embedder(mx.array(latents.reshape(1, config.in_channels, -1).transpose(0, 2, 1)))
     blocks, found = transformer.blocks(), {}
     for index in range(config.num_layers):
@@ -120,7 +120,7 @@ def test_positions_of_a_picture_and_of_the_pictures_it_looks_at(reference, tiny_
 def test_whole_run(width, height, steps, variant, reference, tiny_checkpoint, noise):
     folder = tiny_checkpoint(variant)
     pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
-    latents = noise(pipe.checkpoint.transformer.in_channels, width, height, seed=steps)
+    latents = noise(pipe.model.checkpoint.transformer.in_channels, width, height, seed=steps)
     prompt = PROMPTS[steps % len(PROMPTS)]
     expected = reference_run(theirs, prompt, latents, steps=steps)
     final, pixels = engine_run(pipe, prompt, latents, steps)
@@ -132,7 +132,7 @@ def test_whole_run(width, height, steps, variant, reference, tiny_checkpoint, no
 def test_whole_run_of_every_prompt(prompt, variant, reference, tiny_checkpoint, noise):
     folder = tiny_checkpoint(variant)
     pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
-    latents = noise(pipe.checkpoint.transformer.in_channels, 64, 96)
+    latents = noise(pipe.model.checkpoint.transformer.in_channels, 64, 96)
     expected = reference_run(theirs, prompt, latents, steps=2)
     final, pixels = engine_run(pipe, prompt, latents, 2)
     assert relative_error(final, expected["latents"]) <= RELATIVE_ERROR
@@ -142,8 +142,8 @@ def test_whole_run_of_every_prompt(prompt, variant, reference, tiny_checkpoint, 
 @pytest.mark.parametrize("prompt", ["a red circle", "three green stars", "a bonsai tree at sunset", "an owl"])
 def test_seedlings_draw_the_reference_pictures(prompt, seedling, reference, noise):
     pipe, theirs = Pipeline.from_pretrained(seedling), reference(seedling)
-    width, height = pipe.checkpoint.recommended_size
-    latents = noise(pipe.checkpoint.transformer.in_channels, width, height, seed=len(prompt))
+    width, height = pipe.model.checkpoint.recommended_size
+    latents = noise(pipe.model.checkpoint.transformer.in_channels, width, height, seed=len(prompt))
     expected = reference_run(theirs, prompt, latents, steps=4)
     final, pixels = engine_run(pipe, prompt, latents, 4)
     assert relative_error(final, expected["latents"]) <= RELATIVE_ERROR
@@ -169,7 +169,7 @@ def test_vae_encoder(variant, reference, tiny_checkpoint):
 
 
 def _embeddings(pipe: Pipeline, prompt: str) -> mx.array:
-    encoding = pipe.prompt_embeddings(prompt)
+    encoding = pipe.model.prompt_embeddings(prompt)
     while True:
         try:
             next(encoding)
@@ -180,5 +180,5 @@ def _embeddings(pipe: Pipeline, prompt: str) -> mx.array:
 def test_request_defaults_are_the_checkpoints(seedling):
     pipe = Pipeline.from_pretrained(seedling)
     *_, last = pipe.run(GenerationRequest("a red circle", seed=1))
-    assert last.result.image.size == pipe.checkpoint.recommended_size
-    assert last.result.steps == pipe.checkpoint.recommended_steps
+    assert last.result.image.size == pipe.model.checkpoint.recommended_size
+    assert last.result.steps == pipe.model.checkpoint.recommended_steps

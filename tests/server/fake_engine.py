@@ -36,7 +36,7 @@ class FakePipeline:
         self.embeddings = {} if embeddings is None else embeddings
         _loaded_bytes[path] = 3_000_000_000 if "large" in path else 0
 
-    def run(self, request: GenerationRequest) -> Generator[Event, None, None]:
+    def run(self, request: GenerationRequest, *, preview: bool = False) -> Generator[Event, None, None]:
         steps, width, height = request.steps or 1, request.width or 64, request.height or 64
         words = request.prompt.split()
         started = time.perf_counter()
@@ -52,9 +52,9 @@ class FakePipeline:
                 time.sleep(0.05)
             if "hold" not in words or not Path(os.environ.get(GATE, "-")).exists():
                 step += 1
-            preview = Image.new("RGB", (width // 8, height // 8), (step % 256, 0, 0)) if request.preview else None
+            shown = Image.new("RGB", (width // 8, height // 8), (step % 256, 0, 0)) if preview else None
             seconds = time.perf_counter() - started
-            yield Event("denoise", step, steps, seconds, truncated="cut" in words, preview=preview)
+            yield Event("denoise", step, steps, seconds, truncated="cut" in words, preview=shown)
         yield Event("decode", 1, 1, time.perf_counter() - started)
         colour = ((request.seed or 0) % 256, len(self.path) % 256, 128)
         yield Event(
@@ -64,9 +64,7 @@ class FakePipeline:
             0.0,
             result=GenerationResult(
                 image=Image.new("RGB", (width, height), colour),
-                seed=request.seed or 0,
-                steps=steps,
-                request=request,
+                request=request.resolved(steps=steps, size=(width, height)),
                 truncated="cut" in words,
                 timings={"load": 0.001, "encode": 0.001, "denoise": 0.001 * steps, "decode": 0.001, "total": 0.01},
                 memory={"peak_bytes": 123_000_000, "mean_active_bytes": 50_000_000, "integral_gb_s": 0.1},

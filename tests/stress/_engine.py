@@ -31,10 +31,10 @@ def notes(path: Path) -> list[Note]:
 
 
 class _NotingPipeline(FakePipeline):
-    def run(self, request: GenerationRequest) -> Generator[Event, None, None]:
+    def run(self, request: GenerationRequest, *, preview: bool = False) -> Generator[Event, None, None]:
         self._note("begin", request)
         try:
-            for event in super().run(request):
+            for event in super().run(request, preview=preview):
                 if event.result is not None and Path(os.environ.get(FULL, "-")).exists():
                     limit_files(PICTURE_TOO_LARGE_BYTES)
                 yield event

@@ -52,9 +52,11 @@ class EngineDrawer:
         gc.freeze()  # the engine collects after every picture, and torch's modules are many objects
         self.pipeline: Any
         if model == "full":
-            from ..model.full_precision import FullPrecisionPipeline
+            from ..model.full_precision import FullPrecision
 
-            self.pipeline = FullPrecisionPipeline(Checkpoint.open(_rounded(run, "ternary")), run.weights("student"))
+            self.pipeline = Pipeline(
+                FullPrecision(Checkpoint.open(_rounded(run, "ternary")), run.weights("student")), name="full precision"
+            )
         else:
             variant = variant_of(model)
             folder = _rounded(run, variant) if model.startswith("rounded") else run.folder / EXPORT / variant

@@ -14,18 +14,18 @@ from mlx.utils import tree_map_with_path
 
 from bonsai_mlx.flux2.blocks import DoubleStreamBlock, SingleStreamBlock
 from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.model import Flux2
 from bonsai_mlx.flux2.transformer import StoredBlocks, Transformer
 from bonsai_mlx.nn.linear import DenseLinear, PackedLinear
-from bonsai_mlx.pipeline import Pipeline
 
 Weights = dict[str, mx.array]
 
 
-class FullPrecisionPipeline(Pipeline):
-    """A pipeline whose transformer has the unpacked block weights of a safetensors file."""
+class FullPrecision(Flux2):
+    """A model whose transformer has the unpacked block weights of a safetensors file."""
 
     def __init__(self, checkpoint: Checkpoint, weights: Path) -> None:
-        super().__init__(checkpoint, name="full precision")
+        super().__init__(checkpoint)
         self._weights: Weights = mx.load(str(weights))  # type: ignore[assignment]
         self._unpacked: Transformer | None = None
 

@@ -18,8 +18,10 @@ from tests.server.fake_engine import FakeBackend
 JOB = "0123456789abcdef" * 2
 
 
-def command(output: Path, prompt: str = "plain", path: str = "/models/ternary", **request: Any) -> dict[str, Any]:
-    values = {"prompt": prompt, "seed": 7, "steps": 3, "width": 64, "height": 64, "preview": False} | request
+def command(
+    output: Path, prompt: str = "plain", path: str = "/models/ternary", preview: bool = False, **request: Any
+) -> dict[str, Any]:
+    values = {"prompt": prompt, "seed": 7, "steps": 3, "width": 64, "height": 64} | request
     (output / ".thumbnails").mkdir(parents=True, exist_ok=True)
     return {
         "job": JOB,
@@ -29,6 +31,7 @@ def command(output: Path, prompt: str = "plain", path: str = "/models/ternary", 
         "output": str(output),
         "file_mode": 0o666,
         "request": values,
+        "preview": preview,
     }
 
 
