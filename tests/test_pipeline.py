@@ -342,7 +342,7 @@ def test_few_prompts_are_kept(tiny: Pipeline) -> None:
     for number in range(2 * CACHED_CONTEXTS):
         pixels(tiny, f"picture {number}")
     config = tiny.model.checkpoint.transformer
-    context_bytes = tiny.model.checkpoint.max_sequence_length * config.dim * tiny.dtype.size
+    context_bytes = tiny.model.checkpoint.max_sequence_length * config.dim * tiny.model.dtype.size
     assert active() - first == (CACHED_CONTEXTS - 1) * context_bytes
 
 
