@@ -32,6 +32,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what other programs write; no pixels",
     "bonsai_mlx.hub": "checkpoints on disk and on the Hub: catalog, downloads, verification; no tensor",
     "bonsai_mlx.text": "from words to token ids: tokenizers, and chat templates that are not trusted",
+    "bonsai_mlx.families": "what a pipeline needs of a model, and which family opens which folder",
     "bonsai_mlx.flux2": "FLUX.2 [klein]: transformer, text encoder, VAE, memory plan; no server, no command line",
     "bonsai_mlx.pipeline": "from a request to a picture, an event at a time",
     "bonsai_mlx.cli": "the command line",
