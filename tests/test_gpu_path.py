@@ -1,0 +1,186 @@
+"""What a GPU computes, computed on the CPU: packed products, fused operations, one evaluation a step, bfloat16.
+
+Where the code asks the device it is told "metal"; MLX has every operation on the CPU too, so that what is drawn can be
+compared with what the CPU's own path draws. What only a Mac can show is its speed and its kernels' own rounding.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+import bonsai_mlx
+from bonsai_mlx import GenerationRequest, Pipeline
+from bonsai_mlx.flux2 import plan, vae
+from bonsai_mlx.runtime import device
+
+PACKAGE = Path(bonsai_mlx.__file__).parent
+SMALL: dict[str, Any] = {"seed": 7, "steps": 1, "width": 64, "height": 64}  # bfloat16 is slow on a CPU
+QUESTIONS = ("backend", "activation_dtype", "has_quantized_kernel", "has_fused_attention", "has_vector_exp")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if MLX computed on a GPU."""
+    with monkeypatch.context() as patch:
+        device.has_quantized_kernel.cache_clear()
+        patch.setattr(device, "backend", lambda: "metal")
+        yield
+    device.has_quantized_kernel.cache_clear()
+
+
+def picture(pipe: Pipeline, level: str = "default", **changes: Any) -> np.ndarray[Any, Any]:
+    """The picture by the smallest plan of this level."""
+    levels = plan.levels(pipe.checkpoint, 64, 64, device.backend(), pipe.dtype.size)
+    chosen = [candidate for candidate in levels if candidate.level == level][-1]
+    pipe.plan = lambda _: chosen  # type: ignore[method-assign]
+    *_, last = pipe.run(GenerationRequest("a red house", **SMALL | changes))
+    assert last.result
+    return np.asarray(last.result.image, dtype=float)
+
+
+@pytest.mark.skipif(device.backend() != "cpu", reason="compares with the CPU's own path")
+class TestOnTheCpu:
+    @pytest.fixture
+    def expected(self, seedling: Path) -> np.ndarray[Any, Any]:
+        """What the CPU's own path draws, in float32."""
+        return picture(Pipeline.from_pretrained(seedling))
+
+    def test_in_float32_it_draws_the_same(self, seedling: Path, expected: np.ndarray[Any, Any], gpu: None) -> None:
+        assert np.abs(picture(Pipeline.from_pretrained(seedling, dtype=mx.float32)) - expected).max() <= 1
+
+    @pytest.mark.parametrize("level", ["default", "stream"])
+    def test_in_bfloat16_it_draws_nearly_the_same(
+        self, seedling: Path, level: str, expected: np.ndarray[Any, Any], gpu: None
+    ) -> None:
+        pipe = Pipeline.from_pretrained(seedling)
+        assert pipe.dtype == mx.bfloat16
+        assert np.abs(picture(pipe, level) - expected).mean() < MEAN_DIFFERENCE
+
+    def test_previews_come_too(self, gpu: None) -> None:
+        pipe = Pipeline.from_pretrained("seedling")
+        previews = [event.preview for event in pipe.run(GenerationRequest("a red house", **SMALL, preview=True))]
+        assert sum(preview is not None for preview in previews) == 1
+
+    def test_a_step_is_one_evaluation_of_packed_products(
+        self, seedling: Path, gpu: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        called = counted(monkeypatch, mx, "eval", "quantized_matmul") | counted(
+            monkeypatch, mx.fast, "scaled_dot_product_attention"
+        )
+        pipe = Pipeline.from_pretrained(seedling)
+        device.has_quantized_kernel(pipe.checkpoint.transformer.bits, 128)  # the probe is asked once
+        for event in pipe.run(GenerationRequest("a red house", **SMALL | {"steps": 2})):
+            if event.phase == "denoise":
+                if event.step:
+                    assert len(called["eval"]) == 1
+                    config = pipe.checkpoint.transformer
+                    blocks = config.num_layers + config.num_single_layers
+                    assert len(called["scaled_dot_product_attention"]) == blocks
+                    # q, k and v of both streams, two outputs, two MLPs of two; or in and out
+                    assert len(called["quantized_matmul"]) == 8 * config.num_layers + 2 * config.num_single_layers
+                for calls in called.values():
+                    calls.clear()
+
+    def test_each_answer_of_the_device_is_followed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every place that asks is reached with every answer, so that no branch waits for a Mac to be run."""
+        asked: dict[tuple[str, str], set[str]] = defaultdict(set)
+        with monkeypatch.context() as patch:
+            note_who_asks(patch, asked)
+            draw_and_decode()
+        for absent in (None, 2):  # bits for which the GPU has no kernel
+            with monkeypatch.context() as patch:
+                patch.setattr(device, "backend", lambda: "metal")
+                patch.setattr(device, "has_quantized_kernel", lambda bits, _, absent=absent: bits != absent)
+                patch.setattr(device, "has_vector_exp", lambda: True)
+                note_who_asks(patch, asked)
+                draw_and_decode()
+        alike = {place: answers for place, answers in asked.items() if place in places() and len(answers) < 2}
+        assert alike == {}
+        assert places() - asked.keys() == set()
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: Any, *names: str) -> dict[str, list[int]]:
+    """The calls of these functions, as lists that grow."""
+    calls: dict[str, list[int]] = {name: [] for name in names}
+    for name in names:
+        original = getattr(module, name)
+
+        def call(*arguments: Any, name: str = name, called: Callable[..., Any] = original, **named: Any) -> Any:
+            calls[name].append(1)
+            return called(*arguments, **named)
+
+        monkeypatch.setattr(module, name, call)
+    return calls
+
+
+def draw_and_decode() -> None:
+    """A picture, and latents by themselves, in strips of the device's size."""
+    pipe = Pipeline.from_pretrained("seedling-ternary")
+    pipe.generate("a red house", **SMALL)
+    latents = mx.zeros((1, pipe.checkpoint.transformer.in_channels, 4, 4))
+    assert len(list(vae.decode(pipe.checkpoint, latents, pipe.dtype))) > 1
+
+
+def note_who_asks(monkeypatch: pytest.MonkeyPatch, asked: dict[tuple[str, str], set[str]]) -> None:
+    for name in QUESTIONS:
+        original = getattr(device, name)
+
+        def answer(*arguments: Any, question: Callable[..., Any] = original) -> Any:
+            given = question(*arguments)
+            asker = sys._getframe(1).f_code
+            asked[Path(asker.co_filename).name, asker.co_name].add(str(given))
+            return given
+
+        monkeypatch.setattr(device, name, answer)
+
+
+def places() -> set[tuple[str, str]]:
+    """File and function of everything in the engine that asks the device; found in the sources."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name == "cli" or path.name == "device.py":
+            continue
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef) and any(asks(node) for node in ast.walk(function)):
+                found.add((path.name, function.name))
+    return found
+
+
+def asks(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and (node.func.value.id, node.func.attr) in {("device", question) for question in QUESTIONS}
+    )
+
+
+def test_the_places_that_ask_are_known() -> None:
+    """A new one is a new branch: the test above must reach it with every answer."""
+    assert places() == {
+        ("activations.py", "_by_numpy"),  # exponentials by NumPy, in place
+        ("attention.py", "attend"),  # fused, or rows of scores at a time
+        ("linear.py", "__call__"),  # packed product, or expanded block by block
+        ("linear.py", "blockwise"),  # expanded by a table, or by MLX
+        ("pipeline.py", "__init__"),  # type of the activations
+        ("pipeline.py", "plan"),  # memory
+        ("shards.py", "shares"),  # all cores of a CPU
+        ("vae.py", "decode"),  # size of a strip
+    }
+
+
+MEAN_DIFFERENCE = 3.0  # of 255; 2.4 and 1.9 as measured
