@@ -178,7 +178,7 @@ def test_the_places_that_ask_are_known() -> None:
         ("linear.py", "blockwise"),  # expanded by a table, or by MLX
         ("pipeline.py", "__init__"),  # type of the activations
         ("pipeline.py", "plan"),  # memory
-        ("shards.py", "shares"),  # all cores of a CPU
+        ("sharding.py", "shares"),  # all cores of a CPU
         ("vae.py", "decode"),  # size of a strip
     }
 
