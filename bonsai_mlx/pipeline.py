@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .families import MemoryPlan, Model, open_model
 from .hub import api as hub
 from .hub.catalog import Entry, resolve
-from .images.recipe import Recipe
+from .images.recipe import Recipe, timestamp
 from .request import Event, GenerationRequest, GenerationResult, Request
 from .runtime import device
 from .runtime.memory import RunMemory
@@ -141,4 +141,5 @@ class Pipeline:
             mlx=device.mlx_version(),
             timings=result.timings,
             peak_memory_bytes=int(result.memory["peak_bytes"]),
+            created_at=timestamp(),
         )

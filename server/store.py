@@ -16,9 +16,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from bonsai_mlx.images.recipe import timestamp as timestamp
 
 from .index.migrations import bring_up_to_date, is_damage, refuse_newer
 
@@ -28,12 +29,6 @@ NAME = ".bonsai.sqlite3"
 _SALVAGED = "salvaged_favourites"
 _PATIENCE_MS = 100  # with another program that writes; meanwhile the event loop does nothing else
 _IN_ORDER = "checkpoint_fullfsync=1"  # on macOS fsync alone does not keep the order of what is written
-
-
-def timestamp(at: float | None = None) -> str:
-    """ISO-8601 in UTC with microseconds, so that texts sort as times do. `at` is unix time, default now."""
-    moment = datetime.fromtimestamp(time.time() if at is None else at, UTC)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Store:

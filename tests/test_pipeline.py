@@ -18,6 +18,7 @@ from bonsai_mlx.flux2.model import Flux2
 from bonsai_mlx.flux2.plan import CACHED_CONTEXTS
 from bonsai_mlx.flux2.text_encoder import EmbeddingCache
 from bonsai_mlx.hub.catalog import lookup
+from bonsai_mlx.images.recipe import timestamp
 from bonsai_mlx.runtime import device
 
 SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}
@@ -131,7 +132,8 @@ def test_the_result_says_how_it_came_about(tiny: Pipeline) -> None:
         sum(seconds for name, seconds in result.timings.items() if name != "total"), abs=0.01
     )
     assert result.memory["peak_bytes"] == max(result.memory["phases"].values())
-    recipe = tiny.recipe(result)
+    before, recipe = timestamp(), tiny.recipe(result)
+    assert before <= str(recipe.created_at) <= timestamp()
     assert (recipe.prompt, recipe.seed, recipe.steps, recipe.variant) == ("a fox", result.seed, 1, "ternary")
 
 

@@ -6,14 +6,22 @@ Owns the canonical JSON of a recipe. Knows nothing of image files (containers.py
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from ..version import __version__
 
 SCHEMA = 1
 APP = "bonsai-mlx"
+
+
+def timestamp(at: float | None = None) -> str:
+    """ISO 8601 in UTC with microseconds, so that texts sort as times do. `at` is unix time, default now."""
+    moment = datetime.fromtimestamp(time.time() if at is None else at, UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Recipe:
     mlx: str | None = None  # the version of MLX
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase
     peak_memory_bytes: int | None = None
+    created_at: str | None = None  # when the picture was finished: ISO 8601 in UTC, as `timestamp` writes it
     schema: int = SCHEMA
 
     @property

@@ -212,12 +212,13 @@ class Engine:
     ) -> dict[str, Any]:
         """Write the picture and its thumbnail; returns what the gallery's index wants to know."""
         from bonsai_mlx.images.metadata import encode_png, save_picture
+        from bonsai_mlx.images.recipe import timestamp
 
         from ..gallery.convert import thumbnail_webp
         from ..gallery.files import write_disposable
 
         # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
-        recipe = replace(recipe, **command["checkpoint"])
+        recipe = replace(recipe, created_at=timestamp(), **command["checkpoint"])
         png, output, mode = encode_png(result.image, recipe), Path(command["output"]), command["file_mode"]
         # The thumbnail first: whoever hears of the image finds it. Without room for it, the image still counts.
         with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ gallery's.
 from __future__ import annotations
 
 import logging
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,16 @@ from .decoder import Decoder
 
 log = logging.getLogger("bonsai.gallery")
 
+MAX_SEARCHED_CHARS = 64_000  # of a prompt; one character can become eighteen
 
-def _fold(text: str) -> str:
-    """How prompts and search words are compared: without regard to case."""
-    return text.casefold()
+
+def fold(text: str) -> str:
+    """How prompts and search words are compared: without regard to case, width and how accents are written.
+
+    A letter's case can be undone into what is composed differently, hence twice.
+    """
+    once = unicodedata.normalize("NFKC", text[:MAX_SEARCHED_CHARS]).casefold()
+    return unicodedata.normalize("NFKC", once)[:MAX_SEARCHED_CHARS]
 
 
 def image_from_file(decoder: Decoder, path: Path, image_id: str) -> Image | None:
@@ -35,7 +42,8 @@ def image_from_file(decoder: Decoder, path: Path, image_id: str) -> Image | None
         log.warning("%s is not a readable picture and is left out of the gallery", path.name)
         return None
     del fields["format"]
-    return make_image(image_id, created_at=timestamp(status.st_mtime), size_bytes=status.st_size, **fields)
+    created_at = fields.pop("created_at") or timestamp(status.st_mtime)
+    return make_image(image_id, created_at=created_at, size_bytes=status.st_size, **fields)
 
 
 def make_image(image_id: str, *, size_bytes: int, **fields: Any) -> Image:
@@ -47,7 +55,7 @@ def make_image(image_id: str, *, size_bytes: int, **fields: Any) -> Image:
 def row_of(image: Image, deleted_at: float | None = None) -> tuple[Any, ...]:
     """The columns id, created_at, search, favourite, group_id, deleted_at and data."""
     data = image.model_dump_json(exclude={"favourite"})
-    return image.id, image.created_at, _fold(image.prompt), image.favourite, image.group, deleted_at, data
+    return image.id, image.created_at, fold(image.prompt), image.favourite, image.group, deleted_at, data
 
 
 def image_of_row(image_id: str, data: object, favourite: object) -> Image | None:
@@ -74,7 +82,7 @@ def filters(q: str, favourite: bool | None, group: str | None) -> tuple[str, lis
     """A WHERE clause for images that are not deleted and have all words of `q` in their prompts, and its values."""
     clauses = ["deleted_at IS NULL"]
     values: list[Any] = []
-    for word in _fold(q).split():
+    for word in fold(q).split():
         clauses.append("instr(search, ?) > 0")
         values.append(word)
     if favourite is not None:

@@ -24,7 +24,7 @@ from ..schemas import Deleted, Image, ImageDetails, ImagePage, Relative
 from ..store import Store, timestamp
 from .convert import Thumbnail
 from .decoder import Decoder
-from .entries import filters, image_from_file, image_of_row, is_entry, row_of
+from .entries import MAX_SEARCHED_CHARS, filters, fold, image_from_file, image_of_row, is_entry, row_of
 from .files import ID, ids_in, is_file, make_folder, make_private, move, read_file, sweep, write_disposable
 
 log = logging.getLogger("bonsai.gallery")
@@ -40,6 +40,8 @@ _DELETED = "SELECT id, deleted_at FROM images WHERE typeof(deleted_at) = 'real'"
 _ENTRIES = """SELECT id, created_at, deleted_at, favourite, data FROM images WHERE id > ? ORDER BY id LIMIT 100"""
 _RELATIVES = """SELECT other.id, role FROM image_parents JOIN images AS other ON other.id = image_parents.{0}
                 WHERE image_parents.{1} = ? AND other.deleted_at IS NULL ORDER BY other.created_at, other.id, role"""
+_PROMPTS = """SELECT id, substr(json_extract(data, '$.prompt'), 1, ?) FROM images WHERE id > ? ORDER BY id LIMIT 50"""
+_FOLDED, _FOLDING = "search_folding", "NFKC"  # the preference that tells how the words in the index are folded
 _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
                 ORDER BY created_at {1}, id {1} LIMIT 1"""
 
@@ -275,6 +277,7 @@ class Gallery:
 
         An entry that cannot be read is made anew from its file.
         """
+        await self._fold_again()
         files = dict(await asyncio.to_thread(_listing, self.folder))
         trashed = dict(await asyncio.to_thread(_listing, self.trash))
         known = {row[0]: row[1] for row in await self._store.read("SELECT id, deleted_at FROM images")}
@@ -314,6 +317,17 @@ class Gallery:
                     self._store.execute(_INSERT, row)
                 mended += 1
         return mended
+
+    async def _fold_again(self) -> None:
+        """Words of an index that was made when they were compared otherwise."""
+        last = "" if self._store.preference(_FOLDED) != _FOLDING else None
+        while last is not None:
+            prompts = self._store.execute(_PROMPTS, (MAX_SEARCHED_CHARS, last))
+            rows = [(fold(prompt), image_id) for image_id, prompt in prompts]
+            self._store.execute_many("UPDATE images SET search = ? WHERE id = ?", rows)
+            last = rows[-1][1] if rows else None
+            await asyncio.sleep(0)  # others have their turn
+        self._store.set_preference(_FOLDED, _FOLDING)
 
     async def rebuild(self) -> int:
         """Make the index anew from the files alone, but for favourites and times of deletion; returns how many.

@@ -6,15 +6,19 @@ Texts are bounded here, where they enter, in bytes: a file of a kilobyte can hol
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime
 from typing import Any
 
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.containers import png_chunks
+from bonsai_mlx.images.recipe import timestamp
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 
 MAX_PROMPT_BYTES = 4 * MAX_PROMPT_CHARS  # the longest prompt that this program takes, in the widest script
 MAX_RECIPE_BYTES = MAX_PROMPT_BYTES + 16_384
 MAX_NAME_BYTES = 256  # of a model
+_CLOCKS_DIFFER_S = 86_400
 
 
 def inspect(data: bytes, kind: str, width: int, height: int) -> dict[str, Any]:
@@ -43,8 +47,18 @@ def inspect(data: bytes, kind: str, width: int, height: int) -> dict[str, Any]:
         "peak_memory_bytes": recipe.peak_memory_bytes if recipe else None,
         "truncated": bool(recipe and recipe.truncated),
         "recipe": written,
+        "created_at": moment(recipe.created_at) if recipe and recipe.created_at else None,
     }
     return {name: whole_characters(value) for name, value in fields.items()}
+
+
+def moment(text: str) -> str | None:
+    """A recipe's date as the index sorts it; None for what is no date, and for one that has not come yet."""
+    try:
+        at = datetime.fromisoformat(text[:40]).timestamp()
+        return timestamp(at) if 0 <= at <= time.time() + _CLOCKS_DIFFER_S else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def shortened(text: str, limit_bytes: int) -> str:

@@ -182,7 +182,7 @@ def image_of(job: Job, message: Message) -> Image:
     return make_image(
         job.id,
         size_bytes=message["bytes"],
-        created_at=timestamp(),
+        created_at=message["recipe"].get("created_at") or timestamp(),
         variant=message["recipe"].get("variant"),
         peak_memory_bytes=int(message["memory"]["peak_bytes"]) if "peak_bytes" in message["memory"] else None,
         timings=message["timings"],

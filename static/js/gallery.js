@@ -166,10 +166,12 @@ async function onClick(event) {
 
 /** Every word occurs, as the server searches. @param {string} text */
 const holdsWords = (text) =>
-  filter.q
-    .toLowerCase()
+  folded(filter.q)
     .split(/\s+/)
-    .every((word) => text.toLowerCase().includes(word));
+    .every((word) => folded(text).includes(word));
+
+/** As the server compares: without regard to case, width and how accents are written. @param {string} text */
+const folded = (text) => text.normalize("NFKC").toLowerCase().normalize("NFKC");
 
 /** @param {Picture} image */
 const matches = (image) => (!filter.favourite || image.favourite) && holdsWords(image.prompt);

@@ -492,3 +492,50 @@ def test_pictures_of_other_programs_have_no_mark_of_ours(gallery: Gallery) -> No
         asyncio.run(gallery.png(new_id(1), "mark"))
     assert (refused.value.status, refused.value.detail.field) == (422, "metadata")
     assert b"parameters" not in asyncio.run(gallery.png(new_id(1), "none"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("caf\u00e9 noir", "cafe\u0301"),
+        ("cafe\u0301 noir", "CAF\u00c9"),
+        ("\uff26\uff2f\uff38 in full width", "fox"),
+        ("a fox, \u2460 of \ufb01ve", "1 FIVE"),
+        ("Stra\u00dfe", "STRASSE"),
+        ("\u1e9e \u03a3\u03c2", "ss \u03c3\u03c3"),
+        ("\uac00\ub098", "\u1100\u1161\u1102\u1161"),
+        ("\u0345\u0391", "\u03b9\u03b1"),
+    ],
+)
+def test_words_are_found_however_they_are_written(gallery: Gallery, prompt: str, words: str) -> None:
+    add(gallery, new_id(1), prompt)
+    add(gallery, new_id(2), "something else")
+    assert ids(gallery, q=words) == [1]
+    assert ids(gallery, q=prompt) == [1]
+
+
+def test_an_older_index_is_searched_in_the_same_way(gallery: Gallery) -> None:
+    add(gallery, new_id(1), "cafe\u0301")
+    gallery._store.execute("UPDATE images SET search = ?", ("cafe\u0301",))
+    asyncio.run(gallery.reconcile())
+    assert ids(gallery, q="caf\u00e9") == [1]
+
+
+def test_a_copied_folder_keeps_its_order(gallery: Gallery) -> None:
+    """Copying gives every file a time of its own; the recipe says when the picture was drawn."""
+    for number, drawn in ((1, "2026-03-01T10:00:00.000000Z"), (2, "2026-02-01T10:00:00+02:00"), (3, None)):
+        png = encode_png(Pillow.new("RGB", (8, 8)), replace(recipe("x"), created_at=drawn))
+        save_png(gallery.file(new_id(number)), png)
+        os.utime(gallery.file(new_id(number)), (1_767_225_600 + number,) * 2)  # the first days of 2026
+    asyncio.run(gallery.reconcile())
+    assert ids(gallery) == [1, 2, 3]
+    dates = [gallery.get(new_id(number)).created_at for number in (1, 2, 3)]
+    assert dates == ["2026-03-01T10:00:00.000000Z", "2026-02-01T08:00:00.000000Z", "2026-01-01T00:00:03.000000Z"]
+
+
+@pytest.mark.parametrize("drawn", ["", "yesterday", "2999-01-01T00:00:00Z", "0001-01-01T00:00:00", "1" * 10_000])
+def test_what_is_no_date_falls_back_on_the_files(gallery: Gallery, drawn: str) -> None:
+    save_png(gallery.file(new_id(1)), encode_png(Pillow.new("RGB", (8, 8)), replace(recipe("x"), created_at=drawn)))
+    os.utime(gallery.file(new_id(1)), (1_000, 1_000))
+    asyncio.run(gallery.reconcile())
+    assert gallery.get(new_id(1)).created_at == timestamp(1_000)

@@ -33,6 +33,7 @@ def test_a_job_from_request_to_image(live: LiveServer) -> None:
     assert (image["prompt"], image["seed"], image["steps"], image["width"], image["height"]) == ("a fox", 5, 3, 64, 96)
     assert image["peak_memory_bytes"] == 123_000_000
     assert image["recipe"]["model"] == "seedling-ternary"
+    assert image["recipe"]["created_at"] == image["created_at"]
     assert live.client.get(image["url"]).content.startswith(b"\x89PNG")
     assert live.client.get(image["thumbnail_url"]).headers["content-type"] == "image/webp"
 
