@@ -12,6 +12,7 @@ import errno
 import os
 import secrets
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,7 +56,7 @@ class FileTooLargeError(OSError):
         return f"{self.filename}: {self.strerror}"
 
 
-def open_regular(path: Path | str, *, follow_symlinks: bool = False) -> BinaryIO:
+def open_regular(path: Path | str, *, follow_symlinks: bool = False) -> BufferedReader:
     """A regular file, opened for reading without ever waiting for another program.
 
     NotARegularFileError for pipes, devices, sockets and folders; OSError (ELOOP) for a symbolic link unless

@@ -180,6 +180,8 @@ class Image(BaseModel):
     created_at: str
     favourite: bool = False
     bytes: int
+    format: Literal["png", "jpeg", "webp"] = "png"
+    name: str | None = Field(None, description="The file's own name, if it is not named by its id")
     timings: dict[str, float] = {}
     peak_memory_bytes: int | None = None
     truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")

@@ -110,7 +110,9 @@ class Studio:
         self.events.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(self.worker.stop(), self.models.close(), *self._tasks, return_exceptions=True)
+        await asyncio.gather(
+            self.worker.stop(), self.models.close(), self.gallery.close(), *self._tasks, return_exceptions=True
+        )
         await asyncio.to_thread(self.decoder.close)
         self.store.close()
         os.close(self._lock)

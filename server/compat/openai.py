@@ -291,7 +291,7 @@ async def image(
 ) -> Response:
     if format_ not in FORMATS:
         raise not_found("image")
-    data = await _converted(studio.decoder, await studio.gallery.png(image_id), format_, output_compression)
+    data = await studio.gallery.encoded(image_id, format_, quality=output_compression)
     return Response(data, media_type=f"image/{format_}")
 
 

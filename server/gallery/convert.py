@@ -12,7 +12,14 @@ import math
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, get_args
 
-from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format, encode_with_texts
+from bonsai_mlx.images.metadata import (
+    DEFAULT_QUALITY,
+    Format,
+    MetadataMode,
+    encode,
+    encode_with_texts,
+    found_in_texts,
+)
 from bonsai_mlx.images.scan import read_texts
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ MAX_PIXELS = 40 << 20  # of a picture that is decoded, whoever made it: 160 MiB,
 
 _PILLOW_FORMATS = tuple(name.upper() for name in FORMATS)
 _SCALED_AS_THEY_ARE = ("RGB", "RGBA", "L")
+_RED_GREEN_BLUE = ("RGB", "RGBA", "P")
 _ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 
 
@@ -36,11 +44,11 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True)
 class Convert:
-    """The picture in another format, opaque, with the metadata that the format can hold or with none."""
+    """The picture in another format, opaque, with as much of its metadata as is wanted and the format can hold."""
 
     format: Format
     quality: int = DEFAULT_QUALITY
-    keep_metadata: bool = True
+    metadata: MetadataMode = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +93,8 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
             return _inspect(file)
         case Thumbnail(side):
             return thumbnail_webp(_open(file), side)
-        case Convert(to, quality, keep):
-            return _convert(file, to, quality, keep_metadata=keep)
+        case Convert(to, quality, mode):
+            return _convert(file, to, quality, mode)
         case Enlarge(width, height, to, quality):
             return _enlarge(_open(file), width, height, to, quality)
         case Normalise(side):
@@ -125,16 +133,27 @@ def _plain(picture: Image) -> Image:
     return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 
-def _opaque(picture: Image) -> Image:
-    """In RGB, upright, on white where it is transparent."""
-    from PIL import Image, ImageOps
+def _upright(picture: Image) -> Image:
+    from PIL import ImageOps
 
-    upright = ImageOps.exif_transpose(picture)
-    if not upright.has_transparency_data:
-        return upright.convert("RGB")
-    ground = Image.new("RGB", upright.size, "white")
-    ground.paste(upright, mask=upright.convert("RGBA").getchannel("A"))
-    return ground
+    return ImageOps.exif_transpose(picture)
+
+
+def _opaque(upright: Image) -> Image:
+    """In RGB, on white where it is transparent, with nothing beside its pixels that an encoder would keep.
+
+    But for the profile of its colours, unless that is of colours other than red, green and blue.
+    """
+    from PIL import Image
+
+    if upright.has_transparency_data:
+        opaque = Image.new("RGB", upright.size, "white")
+        opaque.paste(upright, mask=upright.convert("RGBA").getchannel("A"))
+    else:
+        opaque = upright.convert("RGB")
+    profile = upright.info.get("icc_profile") if upright.mode in _RED_GREEN_BLUE else None
+    opaque.info = {"icc_profile": profile} if profile else {}
+    return opaque
 
 
 def _inspect(file: IO[bytes]) -> bytes:
@@ -152,10 +171,16 @@ def _inspect(file: IO[bytes]) -> bytes:
     return json.dumps(inspect(file.read(), kind, width, height)).encode()
 
 
-def _convert(file: IO[bytes], to: Format, quality: int, *, keep_metadata: bool) -> bytes:
-    picture = _opaque(_open(file))
+def _convert(file: IO[bytes], to: Format, quality: int, mode: MetadataMode) -> bytes:
+    picture = _opaque(_upright(_open(file)))
     file.seek(0)
-    return encode_with_texts(picture, read_texts(file.read()) if keep_metadata else {}, to, quality)
+    texts = read_texts(file.read()) if mode != "none" else {}
+    if mode == "full":
+        return encode_with_texts(picture, texts, to, quality)
+    found = found_in_texts(texts)
+    if found is None or found.recipe is None:
+        return encode_with_texts(picture, {}, to, quality)
+    return encode(picture, found.recipe, mode, to, quality)
 
 
 def _enlarge(small: Image, width: int, height: int, to: Format, quality: int) -> bytes:
@@ -165,6 +190,6 @@ def _enlarge(small: Image, width: int, height: int, to: Format, quality: int) ->
 
 
 def _normalise(picture: Image, max_side_px: int) -> bytes:
-    plain = _opaque(picture)
+    plain = _opaque(_upright(picture))
     plain.thumbnail((max_side_px, max_side_px))  # changes nothing that is small enough
     return encode_with_texts(plain, {}, "png")

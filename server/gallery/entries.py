@@ -6,20 +6,19 @@ gallery's.
 
 from __future__ import annotations
 
-import logging
+import os
 import unicodedata
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from bonsai_mlx.errors import PictureError
+from bonsai_mlx.images.metadata import Format
 
 from ..schemas import Image
 from ..store import timestamp
 from .decoder import Decoder
-
-log = logging.getLogger("bonsai.gallery")
+from .folder import SUFFIXES, named_by_id
 
 MAX_SEARCHED_CHARS = 64_000  # of a prompt; one character can become eighteen
 
@@ -33,23 +32,30 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", once)[:MAX_SEARCHED_CHARS]
 
 
-def image_from_file(decoder: Decoder, path: Path, image_id: str) -> Image | None:
-    """What a file says of itself, for a lost index; None when it is no readable picture. Blocks."""
-    try:
-        status = path.lstat()
-        fields = decoder.inspect(path)
-    except (OSError, PictureError):
-        log.warning("%s is not a readable picture and is left out of the gallery", path.name)
-        return None
-    del fields["format"]
+def image_from_file(decoder: Decoder, path: Path, image_id: str) -> Image:
+    """What a file says of itself. Blocks. PictureError for what is no readable picture, OSError for what is no file."""
+    status = path.lstat()
+    fields = decoder.inspect(path)
     created_at = fields.pop("created_at") or timestamp(status.st_mtime)
-    return make_image(image_id, created_at=created_at, size_bytes=status.st_size, **fields)
+    return make_image(image_id, created_at=created_at, size_bytes=status.st_size, name=shown_name(path.name), **fields)
 
 
-def make_image(image_id: str, *, size_bytes: int, **fields: Any) -> Image:
+def shown_name(name: str) -> str | None:
+    """A file's own name as text, whatever its bytes are; None for one that is named by an id."""
+    return None if named_by_id(name) else os.fsencode(name).decode("utf-8", "replace")
+
+
+def make_image(image_id: str, *, size_bytes: int, format: Format = "png", **fields: Any) -> Image:
     """An Image with its addresses filled in."""
     url = f"/images/{image_id}"
-    return Image(id=image_id, bytes=size_bytes, url=f"{url}.png", thumbnail_url=f"{url}/thumbnail", **fields)
+    return Image(
+        id=image_id,
+        bytes=size_bytes,
+        format=format,
+        url=url + SUFFIXES[format],
+        thumbnail_url=f"{url}/thumbnail",
+        **fields,
+    )
 
 
 def row_of(image: Image, deleted_at: float | None = None) -> tuple[Any, ...]:

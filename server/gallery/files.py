@@ -1,4 +1,4 @@
-"""Files in the output folder: named by ids alone, written as a whole or not at all, symbolic links never followed."""
+"""Files in the output folder: written as a whole or not at all, symbolic links never followed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from bonsai_mlx.fileio import (
@@ -24,9 +23,12 @@ from bonsai_mlx.fileio import (
     temporary_name,
     write_atomic,
 )
+from bonsai_mlx.images.metadata import Format
 from bonsai_mlx.images.scan import MAX_FILE_BYTES
 
-ID = re.compile(r"[0-9a-f]{32}")
+from .folder import ID, SUFFIXES, File
+
+TRASH, THUMBNAILS = ".trash", ".thumbnails"
 HIDDEN = ".bonsai."  # what the names of the lock and of the index begin with
 LOCK = f"{HIDDEN}lock"
 _OURS = re.compile(rf"{re.escape(HIDDEN)}|{ID.pattern}\.")
@@ -51,9 +53,8 @@ def write_disposable(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
 
 
 def make_folder(folder: Path, *, private: bool) -> None:
-    """A folder of ours. NotADirectoryError for a link in its place: what is deleted there would be somebody else's."""
-    if folder.is_symlink():
-        raise NotADirectoryError(errno.ENOTDIR, f"{folder.name} in it is a symbolic link", str(folder))
+    """A folder of ours; NotADirectoryError for a link in its place."""
+    _refuse_link(folder)
     folder.mkdir(mode=PRIVATE_FOLDER_MODE if private else FOLDER_MODE, exist_ok=True)
 
 
@@ -82,8 +83,22 @@ def move(source: Path, target: Path) -> None:
     try:
         source.replace(target)
     except FileNotFoundError:
-        if not target.exists():
+        if not is_file(target):
             raise
+
+
+def bring_back(trash: Path, folder: Path, image_id: str, kind: Format, name: str | None) -> File:
+    """Move a deleted picture where it was, under its id if its own name is somebody else's by now.
+
+    FileNotFoundError when it is gone.
+    """
+    suffix = SUFFIXES[kind]
+    source, target = trash / f"{image_id}{suffix}", folder / (name or f"{image_id}{suffix}")
+    if source.exists() and (target.parent != folder or os.path.lexists(target)):
+        target = folder / f"{image_id}{suffix}"
+    move(source, target)
+    status = target.lstat()
+    return File(target.name, image_id, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 class FolderInUseError(Exception):
@@ -109,19 +124,17 @@ def lock_folder(folder: Path) -> int:
 
 
 def _refuse_planted(folder: Path) -> None:
-    """SQLite would follow a link, and wait for a pipe."""
+    """SQLite would follow a link, and wait for a pipe; what is deleted would be somebody else's."""
+    for name in (TRASH, THUMBNAILS):
+        _refuse_link(folder / name)
     for path in folder.glob(f"{HIDDEN}*"):
         if not is_file(path):
             raise NotARegularFileError(path, path.lstat().st_mode)
 
 
-def ids_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """The id and status of every regular `<id>.png` in a folder."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            stem = entry.name.removesuffix(".png")
-            if stem != entry.name and ID.fullmatch(stem) and entry.is_file(follow_symlinks=False):
-                yield stem, entry.stat(follow_symlinks=False)
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder.name} in it is a symbolic link", str(folder))
 
 
 def sweep(folder: Path, prefixes: tuple[str, ...] = (TEMPORARY_PREFIX,)) -> int:

@@ -1,47 +1,53 @@
-"""Every image ever made: plain `<id>.png` files with their recipe inside, and an index that can be rebuilt from them.
+"""Every image: the pictures in one folder, each with its recipe inside, and an index that can be made from them.
 
 Owns the output folder: the files, `.trash/` (deleted images, until they are too old to be wanted back) and
-`.thumbnails/` (disposable). The child process writes new images; everything else about them happens here. The files
-are the truth: what the index says and no file confirms is dropped. Never looks inside a picture but for thumbnails.
+`.thumbnails/` (disposable). The child process writes new images as `<id>.png`; pictures from elsewhere belong there as
+well, under names of their own (folder.py). What the index says and no file confirms is dropped (reconcile.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
+from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import FILE_MODE, PRIVATE_FILE_MODE
 
 from ..errors import ApiError, not_found
 from ..events import EventHub
 from ..schemas import Deleted, Image, ImageDetails, ImagePage, Relative
 from ..store import Store, timestamp
-from .convert import Thumbnail
+from .convert import Convert, Thumbnail
 from .decoder import Decoder
-from .entries import MAX_SEARCHED_CHARS, filters, fold, image_from_file, image_of_row, is_entry, row_of
-from .files import ID, ids_in, is_file, make_folder, make_private, move, read_file, sweep, write_disposable
+from .entries import filters, image_from_file, image_of_row, row_of
+from .file_table import FileTable
+from .files import THUMBNAILS, TRASH, bring_back, make_folder, make_private, move, read_file, sweep, write_disposable
+from .folder import ID, SUFFIXES, scan_trash
+from .reconcile import DELETED, INSERT, Reconciler
+
+if TYPE_CHECKING:
+    from bonsai_mlx.images.metadata import Format, MetadataMode
 
 log = logging.getLogger("bonsai.gallery")
 
 PAGE_BYTES = 1_000_000  # of entries, on one page: sixty with the longest prompts would be 15 MB
 CURSOR = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{32}$"  # created_at~id: where a page ended
-_INSERT = """INSERT OR REPLACE INTO images (id, created_at, search, favourite, group_id, deleted_at, data)
-             VALUES (?, ?, ?, ?, ?, ?, ?)"""
-_INSERT_UNKNOWN = _INSERT.replace("REPLACE", "IGNORE")
-_PAGE = """SELECT id, data, favourite, created_at FROM images WHERE {0} ORDER BY created_at DESC, id DESC LIMIT ?"""
-_SIZES = """SELECT length(CAST(data AS BLOB)) FROM images WHERE {0} ORDER BY created_at DESC, id DESC LIMIT ?"""
-_DELETED = "SELECT id, deleted_at FROM images WHERE typeof(deleted_at) = 'real'"
-_ENTRIES = """SELECT id, created_at, deleted_at, favourite, data FROM images WHERE id > ? ORDER BY id LIMIT 100"""
+NOTICED_WITHIN_S = 0.5  # a page waits no longer for pictures that were put into the folder
+ALMOST_LOSSLESS = 95  # quality of what is encoded again for the sake of its metadata
+_PAGE = """WITH page AS (
+    SELECT id, created_at, length(CAST(data AS BLOB)) AS size FROM images WHERE {0}
+    ORDER BY created_at DESC, id DESC LIMIT ?
+), summed AS (
+    SELECT id AS chosen, count(*) OVER () AS found, row_number() OVER before AS place, sum(size) OVER before AS bytes
+    FROM page WINDOW before AS (ORDER BY created_at DESC, id DESC ROWS UNBOUNDED PRECEDING)
+) SELECT id, data, favourite, created_at, found FROM summed JOIN images ON id = chosen
+  WHERE place = 1 OR (bytes <= ? AND place <= ?) ORDER BY created_at DESC, id DESC"""
 _RELATIVES = """SELECT other.id, role FROM image_parents JOIN images AS other ON other.id = image_parents.{0}
                 WHERE image_parents.{1} = ? AND other.deleted_at IS NULL ORDER BY other.created_at, other.id, role"""
-_PROMPTS = """SELECT id, substr(json_extract(data, '$.prompt'), 1, ?) FROM images WHERE id > ? ORDER BY id LIMIT 50"""
-_FOLDED, _FOLDING = "search_folding", "NFKC"  # the preference that tells how the words in the index are folded
 _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
                 ORDER BY created_at {1}, id {1} LIMIT 1"""
 
@@ -60,14 +66,17 @@ class Gallery:
         private: bool = False,
     ) -> None:
         self.folder = folder
-        self.trash = folder / ".trash"
-        self.thumbnails = folder / ".thumbnails"
+        self.trash = folder / TRASH
+        self.thumbnails = folder / THUMBNAILS
         self._store = store
         self._events = events
         self._decoder = decoder
         self._trash_days = trash_days
         self._private = private
         self.file_mode = PRIVATE_FILE_MODE if private else FILE_MODE
+        self._table = FileTable(store)
+        self._reconciler = Reconciler(folder, self.trash, store, self._table, decoder, events, self._forget)
+        self._noticing: asyncio.Task[int] | None = None
         self._moving = asyncio.Lock()  # a file and its entry change together, for one caller after the other
 
     def prepare(self) -> None:
@@ -90,12 +99,15 @@ class Gallery:
 
     def add(self, image: Image) -> None:
         """Enter a new image, whose file is already there, and tell the pages."""
-        self._store.execute(_INSERT, row_of(image))
+        self._store.execute(INSERT, row_of(image))
         self._events.publish("image", image.model_dump())
 
     def recover(self, image_id: str) -> Image | None:
-        """A picture that was saved while nobody lived to note it, read from its file. Blocks."""
-        return image_from_file(self._decoder, self.file(image_id), image_id)
+        """A picture that was saved while nobody lived to note it, read from its file; None for no whole one. Blocks."""
+        try:
+            return image_from_file(self._decoder, self.file(image_id), image_id)
+        except (OSError, PictureError):
+            return None
 
     def get(self, image_id: str) -> Image:
         """The image, or ApiError 404 for an unknown or deleted one."""
@@ -131,16 +143,16 @@ class Gallery:
 
         At most `limit` images, and as few as fit into PAGE_BYTES, but one.
         """
+        if cursor is None:
+            await self._notice_changes()
         where, values = filters(q, favourite, group)
         total = (await self._store.read(f"SELECT count(*) FROM images WHERE {where}", values))[0][0]  # noqa: S608
         if cursor is not None:
             where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, *cursor.split("~")]
-        sizes = await self._store.read(_SIZES.format(where), [*values, limit + 1])
-        count = _within(sizes, limit)
-        rows = await self._store.read(_PAGE.format(where), [*values, count])
-        found = [image_of_row(image_id, data, starred) for image_id, data, starred, _ in rows]
-        images = [image for image in found if image is not None]
-        following = f"{rows[-1][3]}~{rows[-1][0]}" if rows and len(sizes) > len(rows) else None
+        rows = await self._store.read(_PAGE.format(where), [*values, limit + 1, PAGE_BYTES, limit])
+        read = [image_of_row(image_id, data, starred) for image_id, data, starred, *_ in rows]
+        images = [image for image in read if image is not None]
+        following = f"{rows[-1][3]}~{rows[-1][0]}" if rows and rows[-1][4] > len(rows) else None
         return ImagePage(images=images, next_cursor=following, total=total)
 
     async def neighbours(self, image: Image) -> tuple[str | None, str | None]:
@@ -175,34 +187,32 @@ class Gallery:
             raise ApiError(507, "disk_full", message, remedy=remedy) from None
 
     def file(self, image_id: str) -> Path:
-        return self.folder / f"{image_id}.png"
-
-    def _trashed_file(self, image_id: str) -> Path:
-        return self.trash / f"{image_id}.png"
+        """The picture's file, under its own name if it has one."""
+        return self.folder / self._table.name_of(image_id)
 
     def _thumbnail_file(self, image_id: str) -> Path:
         return self.thumbnails / f"{image_id}.webp"
 
-    async def png(self, image_id: str, metadata: Literal["full", "mark", "none"] = "full") -> bytes:
-        """The image's file with as much of its recipe as asked for."""
-        self.get(image_id)
-        return await asyncio.to_thread(self._read_png, image_id, metadata)
+    async def png(self, image_id: str, metadata: MetadataMode = "full") -> bytes:
+        """The image as PNG with as much of its recipe as asked for."""
+        return await self.encoded(image_id, "png", metadata)
 
-    def _read_png(self, image_id: str, metadata: Literal["full", "mark", "none"]) -> bytes:
-        from bonsai_mlx.images.metadata import rewrite_png  # here: most requests want the file as it is
-
+    async def encoded(
+        self, image_id: str, to: Format, metadata: MetadataMode = "full", quality: int = ALMOST_LOSSLESS
+    ) -> bytes:
+        """The image in a format; byte for byte its file where that has this format and nothing else is asked for."""
+        image = self.get(image_id)
+        path = self.file(image_id)
         try:
-            png = read_file(self.file(image_id))
+            if to == image.format and metadata == "full":
+                return await asyncio.to_thread(read_file, path)
+            if to == image.format == "png":
+                return await asyncio.to_thread(_rewritten, path, metadata)
+            if metadata == "mark" and not image.recipe:
+                raise _unmarked()
+            return await self._decoder.decode(path, Convert(to, quality, metadata))
         except OSError:
             raise not_found("image") from None
-        if metadata == "full":
-            return png
-        try:
-            return rewrite_png(png, metadata)
-        except ValueError as error:
-            remedy = "Ask for all of its metadata, or for none." if metadata == "mark" else None
-            message = f"That cannot be done with this picture: {error}."
-            raise ApiError(422, "bad_field", message, field="metadata", remedy=remedy) from None
 
     async def thumbnail(self, image_id: str) -> bytes:
         """WebP of at most 384 px, made from the image when there is none."""
@@ -228,27 +238,34 @@ class Gallery:
     async def delete(self, image_id: str) -> Deleted:
         """Move the file to the trash, from where `restore` brings it back."""
         async with self._moving:
-            self.get(image_id)
+            image = self.get(image_id)
+            source = self.file(image_id)
             try:
-                await asyncio.to_thread(move, self.file(image_id), self._trashed_file(image_id))
+                await asyncio.to_thread(move, source, self.trash / f"{image_id}{SUFFIXES[image.format]}")
             except FileNotFoundError:
                 self._forget(image_id)
                 raise not_found("image") from None
             now = time.time()
             self._store.execute("UPDATE images SET deleted_at = ? WHERE id = ?", (now, image_id))
+            self._table.update((), [source.name])
         self._events.publish("image_deleted", {"id": image_id})
         return Deleted(id=image_id, undo_until=timestamp(now + self._trash_days * 86_400))
 
     async def restore(self, image_id: str) -> Image:
         """Undo `delete`. 404 when it was never deleted or is gone for good."""
         async with self._moving:
-            if not self._store.execute("SELECT 1 FROM images WHERE id = ? AND deleted_at IS NOT NULL", (image_id,)):
+            rows = self._store.execute(
+                "SELECT id, data, favourite FROM images WHERE id = ? AND deleted_at IS NOT NULL", (image_id,)
+            )
+            image = image_of_row(*rows[0]) if rows else None
+            if image is None:
                 raise not_found("deleted image")
             try:
-                await asyncio.to_thread(move, self._trashed_file(image_id), self.file(image_id))
+                file = await asyncio.to_thread(bring_back, self.trash, self.folder, image_id, image.format, image.name)
             except FileNotFoundError:
                 self._forget(image_id)
                 raise not_found("deleted image") from None
+            self._table.update([file])
             self._store.execute("UPDATE images SET deleted_at = NULL WHERE id = ?", (image_id,))
         image = self.get(image_id)
         self._events.publish("image", image.model_dump())
@@ -262,123 +279,68 @@ class Gallery:
         """
         limit = time.time() - self._trash_days * 86_400
         async with self._moving:
-            known = dict(self._store.execute(_DELETED))
-            trashed = await asyncio.to_thread(_listing, self.trash)
-            old = [image_id for image_id, status in trashed if known.get(image_id, status.st_ctime) < limit]
+            known = dict(self._store.execute(DELETED))
+            trashed = await asyncio.to_thread(scan_trash, self.trash)
+            old = [image_id for image_id, path in trashed.items() if known.get(image_id, _moved_at(path)) < limit]
             for image_id in old:
-                await asyncio.to_thread(self._trashed_file(image_id).unlink, missing_ok=True)
-                self._forget(image_id)
+                await asyncio.to_thread(trashed[image_id].unlink, missing_ok=True)
+                if image_id in known:
+                    self._forget(image_id)
         return len(old)
 
     # the index and the files agree
 
     async def reconcile(self) -> int:
-        """Enter files that the index does not know, drop entries without a file; returns how many changed.
-
-        An entry that cannot be read is made anew from its file.
-        """
-        await self._fold_again()
-        files = dict(await asyncio.to_thread(_listing, self.folder))
-        trashed = dict(await asyncio.to_thread(_listing, self.trash))
-        known = {row[0]: row[1] for row in await self._store.read("SELECT id, deleted_at FROM images")}
-        gone = [i for i, deleted in known.items() if i not in (files if deleted is None else trashed)]
-        new = sorted((files.keys() | trashed.keys()) - (known.keys() - set(gone)))
-        for image_id in gone:
-            if not is_file(self.file(image_id)) and not is_file(self._trashed_file(image_id)):
-                self._forget(image_id)
-        starred = self._store.salvaged_favourites()
-        for image_id in new:
-            deleted_at = None if image_id in files else time.time()
-            row = await self._row_of_file(image_id, deleted_at, favourite=image_id in starred)
-            if row is not None:  # a picture that was finished meanwhile has an entry, which says more than its file
-                self._store.execute(_INSERT if image_id in known else _INSERT_UNKNOWN, row)
-        if starred:
-            self._store.forget_salvaged()
-        mended = await self._mend_entries()
-        if new or gone or mended:
-            text = "the gallery's index was brought up to date: %d entered, %d dropped, %d made anew"
-            log.info(text, len(new), len(gone), mended)
-        return len(new) + len(gone) + mended
-
-    async def _mend_entries(self) -> int:
-        """Make entries that cannot be read anew from their files; returns how many. Others are not touched."""
-        mended, after = 0, ""
-        while rows := await self._store.read(_ENTRIES, (after,)):
-            after = rows[-1][0]
-            for image_id, _, deleted_at, favourite, _ in await asyncio.to_thread(_unreadable, rows):
-                log.warning("the entry of image %.40r cannot be read; it is made anew from its file", image_id)
-                since = deleted_at if isinstance(deleted_at, float) else None
-                if since is None and not is_file(self.file(image_id)):
-                    since = time.time()
-                row = await self._row_of_file(image_id, since, favourite=bool(favourite))
-                if row is None:
-                    self._forget(image_id)
-                else:
-                    self._store.execute(_INSERT, row)
-                mended += 1
-        return mended
-
-    async def _fold_again(self) -> None:
-        """Words of an index that was made when they were compared otherwise."""
-        last = "" if self._store.preference(_FOLDED) != _FOLDING else None
-        while last is not None:
-            prompts = self._store.execute(_PROMPTS, (MAX_SEARCHED_CHARS, last))
-            rows = [(fold(prompt), image_id) for image_id, prompt in prompts]
-            self._store.execute_many("UPDATE images SET search = ? WHERE id = ?", rows)
-            last = rows[-1][1] if rows else None
-            await asyncio.sleep(0)  # others have their turn
-        self._store.set_preference(_FOLDED, _FOLDING)
+        """Enter files that the index does not know, drop entries without one, mend others; returns how many."""
+        return await self._reconciler.reconcile()
 
     async def rebuild(self) -> int:
-        """Make the index anew from the files alone, but for favourites and times of deletion; returns how many.
+        """Make the index anew from the files alone, but for favourites and times of deletion; returns how many."""
+        return await self._reconciler.rebuild()
 
-        All files are read before the old index goes, in one transaction: an interrupted rebuild has changed nothing.
-        """
-        files = dict(await asyncio.to_thread(_listing, self.folder))
-        trashed = dict(await asyncio.to_thread(_listing, self.trash))
-        since = dict(self._store.execute(_DELETED))
-        times = dict.fromkeys(trashed, time.time()) | since
-        found = [
-            await self._row_of_file(image_id, None if image_id in files else times[image_id])
-            for image_id in sorted(files.keys() | trashed.keys())
-        ]
-        rows = [row for row in found if row is not None]
-        with self._store.transaction():
-            starred = self._store.execute("SELECT id FROM images WHERE favourite = 1")
-            self._store.execute("DELETE FROM images")
-            for row in rows:
-                self._store.execute(_INSERT, row)
-            for image_id in {row[0] for row in starred} | self._store.salvaged_favourites():
-                self._store.execute("UPDATE images SET favourite = 1 WHERE id = ?", (image_id,))
-            self._store.forget_salvaged()
-        return len(rows)
+    async def _notice_changes(self) -> None:
+        """Files that came or went are in the index after this, or, if there are many, some time later."""
+        if self._noticing is None or self._noticing.done():
+            if not self._reconciler.has_changed():
+                return
+            self._noticing = asyncio.create_task(self.reconcile())
+            self._noticing.add_done_callback(_tell_of_failure)
+        await asyncio.wait({self._noticing}, timeout=NOTICED_WITHIN_S)
 
-    async def _row_of_file(
-        self, image_id: str, deleted_at: float | None, *, favourite: bool = False
-    ) -> tuple[Any, ...] | None:
-        """What a file is entered as; None for one that cannot be, which must not keep the others out."""
-        path = self.file(image_id) if deleted_at is None else self._trashed_file(image_id)
-        try:
-            image = await asyncio.to_thread(image_from_file, self._decoder, path, image_id)
-            if image is None:
-                return None
-            image.favourite = favourite
-            return row_of(image, deleted_at)
-        except Exception as error:  # by its name alone: the message may hold the prompt, which stays out of logs
-            log.warning("%s is left out of the gallery: %s", path.name, type(error).__name__)
-            return None
+    async def close(self) -> None:
+        """Look at files no more."""
+        if self._noticing is not None:
+            self._noticing.cancel()
+            await asyncio.wait({self._noticing})
 
 
-def _within(sizes: list[tuple[int]], limit: int) -> int:
-    """How many of the first `limit` entries fit on a page; one at least, for there to be a next page."""
-    sums = itertools.accumulate(size for (size,) in sizes[:limit])
-    return max(1, sum(total <= PAGE_BYTES for total in sums))
+def _rewritten(path: Path, metadata: MetadataMode) -> bytes:
+    from bonsai_mlx.images.metadata import rewrite_png  # here: most requests want the file as it is
+
+    try:
+        return rewrite_png(read_file(path), metadata)
+    except ValueError as error:
+        if metadata == "mark":
+            raise _unmarked() from None
+        raise PictureError("unreadable", f"the picture's metadata cannot be taken out: {error}") from None
 
 
-def _unreadable(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows of `_ENTRIES` that do not hold an entry of ours."""
-    return [row for row in rows if not is_entry(*row)]
+def _unmarked() -> ApiError:
+    message = "This picture carries no recipe of this program, which therefore cannot mark it as its own."
+    remedy = "Ask for all of its metadata, or for none."
+    return ApiError(422, "bad_field", message, field="metadata", remedy=remedy)
 
 
-def _listing(folder: Path) -> list[tuple[str, os.stat_result]]:
-    return list(ids_in(folder))
+def _moved_at(path: Path) -> float:
+    """When a file was deleted that the index does not know; of one that is gone, now."""
+    try:
+        return path.lstat().st_ctime
+    except FileNotFoundError:
+        return time.time()
+
+
+def _tell_of_failure(task: asyncio.Task[int]) -> None:
+    """A page shows what the index knows, whatever the folder is like."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.warning("the folder of the images could not be looked at: %s", type(error).__name__)

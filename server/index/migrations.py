@@ -70,6 +70,17 @@ STEPS = (
             FROM jobs
         ) WHERE image IS NOT NULL;
     """,
+    # Pictures may have names of their own; what is no picture is not looked at again until it changes.
+    """
+    CREATE TABLE files (
+        name BLOB PRIMARY KEY,
+        id TEXT,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        inode BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX files_id ON files (id);
+    """,
 )
 VERSION = len(STEPS)
 _HEADER_BYTES = 64

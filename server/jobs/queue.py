@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from ..engine.worker import Message, Worker
 from ..errors import ApiError, not_found
 from ..events import EventHub
-from ..gallery.files import ID
+from ..gallery.folder import ID
 from ..gallery.gallery import Gallery
 from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
 from ..settings import Settings

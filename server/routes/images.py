@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from bonsai_mlx.images.metadata import Format
+
+from ..gallery.convert import FORMATS
 from ..schemas import Deleted, Id, Image, ImageDetails, ImagePage, ImagePatch
 from .common import Cursor, IdPath, StudioDep, binary, errors
 
@@ -29,20 +34,30 @@ async def images(
 
 
 @router.get(
-    "/images/{image_id:id}.png",
-    summary="The picture's file",
+    "/images/{image_id:id}.{suffix}",
+    summary="The picture's file; in another format than its own, it is converted",
     response_class=Response,
-    responses=binary("image/png") | errors(404),
+    responses=binary(*(f"image/{name}" for name in FORMATS)) | errors(404),
 )
-async def png(
+async def file(
     studio: StudioDep,
     image_id: IdPath,
+    suffix: Literal["png", "jpg", "jpeg", "webp"],
     metadata: Annotated[Literal["full", "mark", "none"], Query(description="How much of the recipe to keep")] = "full",
     download: bool = False,
 ) -> Response:
-    data = await studio.gallery.png(image_id, metadata)
-    name = {"Content-Disposition": f'attachment; filename="bonsai-{image_id}.png"'} if download else {}
-    return Response(data, media_type="image/png", headers=_FOREVER | name)
+    to: Format = "jpeg" if suffix == "jpg" else suffix
+    data = await studio.gallery.encoded(image_id, to, metadata)
+    name = _attachment(studio.gallery.get(image_id), suffix) if download else {}
+    return Response(data, media_type=f"image/{to}", headers=_FOREVER | name)
+
+
+def _attachment(found: Image, suffix: str) -> dict[str, str]:
+    """The name under which a browser keeps it: the file's own, which may hold anything, percent-encoded."""
+    own = f"{PurePath(found.name).stem}.{suffix}" if found.name else f"bonsai-{found.id}.{suffix}"
+    plain = f'filename="bonsai-{found.id}.{suffix}"'
+    extended = f"; filename*=UTF-8''{quote(own, safe='')}" if found.name else ""
+    return {"Content-Disposition": f"attachment; {plain}{extended}"}
 
 
 @router.get(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import psutil
 from PIL import Image
 
-from server.gallery.files import ids_in
+from server.gallery.folder import named_by_id
 from tests.server.conftest import ServerProcess
 
 REAL_ENGINE = "server.engine.child:mlx_backend"
@@ -130,7 +130,7 @@ def is_picture(path: Path) -> bool:
 
 def pictures(output: Path) -> list[Path]:
     """The pictures' own files; what an interrupted write left behind (`temporary_files`) is none."""
-    return sorted(output / f"{image_id}.png" for image_id, _ in ids_in(output))
+    return sorted(path for path in output.glob("*.png") if named_by_id(path.name))
 
 
 def temporary_files(output: Path) -> list[Path]:

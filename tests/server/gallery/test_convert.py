@@ -102,4 +102,4 @@ def test_converting_keeps_the_recipe_whatever_the_prompts_length(to: Format, pro
     with Image.open(io.BytesIO(converted)) as picture:  # what other programs read
         comment = picture.getexif().get_ifd(0x8769)[0x9286]
     assert b"Steps: 4" in comment.replace(b"\0", b"")
-    assert read(perform(io.BytesIO(data), Convert(to, keep_metadata=False))) is None
+    assert read(perform(io.BytesIO(data), Convert(to, metadata="none"))) is None

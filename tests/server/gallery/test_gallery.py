@@ -61,10 +61,10 @@ def new_id(number: int) -> str:
 class Parts:
     """A gallery with its store and events."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, decoder: Decoder = DECODER) -> None:
         self.events = EventHub(100, 4)
         self.store = Store(folder)
-        self.gallery = Gallery(folder, self.store, self.events, DECODER, trash_days=7)
+        self.gallery = Gallery(folder, self.store, self.events, decoder, trash_days=7)
         self.gallery.prepare()
 
 
@@ -271,7 +271,9 @@ def test_the_index_is_rebuilt_from_the_files_alone(tmp_path: Path) -> None:
 
     second = Parts(tmp_path)
     asyncio.run(second.gallery.reconcile())
-    assert ids(second.gallery) == [3, 2, 1, 0]
+    holiday = asyncio.run(second.gallery.page()).images[0]
+    assert (holiday.name, holiday.prompt) == ("holiday.png", "mine")
+    assert ids(second.gallery)[1:] == [3, 2, 1, 0]
     image = second.gallery.get(new_id(3))
     assert (image.prompt, image.seed, image.steps, image.width, image.height) == ("picture 3", 1, 4, 64, 32)
     assert (image.model, image.variant, image.created_at) == ("ternary", "ternary", timestamp(1_003))
@@ -299,7 +301,7 @@ def test_an_interrupted_rebuild_changes_nothing(gallery: Gallery, monkeypatch: p
     add(gallery, new_id(1), "one")
     add(gallery, new_id(2), "two")
     gallery.set_favourite(new_id(1), True)
-    monkeypatch.setattr("server.gallery.gallery.image_from_file", interrupted)
+    monkeypatch.setattr("server.gallery.reconcile.image_from_file", interrupted)
     with pytest.raises(InterruptedRebuild):
         asyncio.run(gallery.rebuild())
     assert ids(gallery) == [2, 1]
@@ -320,10 +322,10 @@ def test_favourites_of_a_damaged_index_outlast_an_interruption(
     for number in (1, 2):
         add(first.gallery, new_id(number), "x")
     first.gallery.set_favourite(new_id(2), True)
-    first.store.execute("PRAGMA user_version = 99")
+    first.store.execute("ALTER TABLE jobs DROP COLUMN attached")
     first.store.close()
     with monkeypatch.context() as patch:
-        patch.setattr("server.gallery.gallery.image_from_file", kill)
+        patch.setattr("server.gallery.reconcile.image_from_file", kill)
         second = Parts(tmp_path)
         with pytest.raises(Killed):
             asyncio.run(getattr(second.gallery, enter)())
@@ -488,7 +490,7 @@ def test_what_is_no_file_is_left_out_and_never_waited_for(gallery: Gallery) -> N
 def test_pictures_of_other_programs_have_no_mark_of_ours(gallery: Gallery) -> None:
     gallery.file(new_id(1)).write_bytes(plain_png(8, 8, deflated_text("parameters", b"a fox\nSteps: 4, Seed: 1")))
     asyncio.run(gallery.reconcile())
-    with pytest.raises(ApiError, match="neither a recipe nor a mark") as refused:
+    with pytest.raises(ApiError, match="carries no recipe") as refused:
         asyncio.run(gallery.png(new_id(1), "mark"))
     assert (refused.value.status, refused.value.detail.field) == (422, "metadata")
     assert b"parameters" not in asyncio.run(gallery.png(new_id(1), "none"))
@@ -525,7 +527,7 @@ def test_a_copied_folder_keeps_its_order(gallery: Gallery) -> None:
     """Copying gives every file a time of its own; the recipe says when the picture was drawn."""
     for number, drawn in ((1, "2026-03-01T10:00:00.000000Z"), (2, "2026-02-01T10:00:00+02:00"), (3, None)):
         png = encode_png(Pillow.new("RGB", (8, 8)), replace(recipe("x"), created_at=drawn))
-        save_png(gallery.file(new_id(number)), png)
+        save_picture(gallery.file(new_id(number)), png)
         os.utime(gallery.file(new_id(number)), (1_767_225_600 + number,) * 2)  # the first days of 2026
     asyncio.run(gallery.reconcile())
     assert ids(gallery) == [1, 2, 3]
@@ -535,7 +537,7 @@ def test_a_copied_folder_keeps_its_order(gallery: Gallery) -> None:
 
 @pytest.mark.parametrize("drawn", ["", "yesterday", "2999-01-01T00:00:00Z", "0001-01-01T00:00:00", "1" * 10_000])
 def test_what_is_no_date_falls_back_on_the_files(gallery: Gallery, drawn: str) -> None:
-    save_png(gallery.file(new_id(1)), encode_png(Pillow.new("RGB", (8, 8)), replace(recipe("x"), created_at=drawn)))
+    save_picture(gallery.file(new_id(1)), encode_png(Pillow.new("RGB", (8, 8)), replace(recipe("x"), created_at=drawn)))
     os.utime(gallery.file(new_id(1)), (1_000, 1_000))
     asyncio.run(gallery.reconcile())
     assert gallery.get(new_id(1)).created_at == timestamp(1_000)
