@@ -31,9 +31,8 @@ def inspect(data: bytes, kind: str, width: int, height: int) -> dict[str, Any]:
             pass
     found = metadata.read(data)
     recipe = found.recipe if found else None
-    written = json.loads(recipe.to_json()) if recipe else {}
-    if len(json.dumps(written)) > MAX_RECIPE_BYTES * 3:  # \uXXXX: at most three times as long as UTF-8
-        written = {}
+    text = recipe.to_json() if recipe else b"{}"
+    written = json.loads(text) if len(text) <= MAX_RECIPE_BYTES else {}
     fields = {
         "format": kind,
         "prompt": shortened(found.prompt, MAX_PROMPT_BYTES) if found else "",

@@ -342,3 +342,14 @@ def test_a_link_planted_for_the_start_is_not_followed(spawn: Spawn, tmp_path: Pa
         (tmp_path / "out" / f".tmp-{pid}").symlink_to(precious)
     spawn()
     assert precious.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", [".trash", ".thumbnails"])
+def test_a_link_in_the_place_of_a_folder_of_ours_is_named(tmp_path: Path, name: str) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / name).symlink_to(tmp_path)
+    ended = run("--port", "0", "--output", str(output), "--no-browser")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"bonsai: cannot write to {output}: {name} in it is a symbolic link; ")
+    assert ended.stderr.count("\n") == 1
