@@ -447,12 +447,15 @@ def test_what_a_file_says_is_bounded_in_bytes(gallery: Gallery) -> None:
     save_picture(gallery.file(new_id(2)), encode_png(Pillow.new("RGB", (8, 8)), recipe("\U0001f98a" * 32_000)))
     long = encode_png(Pillow.new("RGB", (8, 8)), replace(recipe("x" * 500_000), scheduler="y" * 200_000))
     save_picture(gallery.file(new_id(3)), long)
+    wordy = replace(recipe("a fox"), timings={f"phase {number}": 1.0 for number in range(30_000)})
+    save_picture(gallery.file(new_id(4)), encode_png(Pillow.new("RGB", (8, 8)), wordy))
     asyncio.run(gallery.reconcile())
-    shortened, whole, both = (gallery.get(new_id(number)) for number in (1, 2, 3))
+    shortened, whole, both, many = (gallery.get(new_id(number)) for number in (1, 2, 3, 4))
     assert len(shortened.prompt.encode()) <= MAX_PROMPT_BYTES
     assert shortened.prompt.endswith("a\u2026")
     assert whole.prompt == whole.recipe["prompt"] == "\U0001f98a" * 32_000, "as long as any that is drawn here"
-    assert len(both.model_dump_json()) < 2 * MAX_PROMPT_BYTES
+    assert len(both.model_dump_json()) < MAX_PROMPT_BYTES + 1_000
+    assert (many.prompt, many.timings, len(many.model_dump_json()) < 1_000) == ("a fox", {}, True)
     for number in (1, 2, 3):
         assert asyncio.run(gallery.png(new_id(number))) == gallery.file(new_id(number)).read_bytes(), "as it is"
 
