@@ -79,6 +79,13 @@ def _limit(processor_s: float | None) -> None:
     signal.setitimer(signal.ITIMER_PROF, processor_s or 0.0)
 
 
+def _load_decoders() -> None:
+    """Before the first picture, whose own time is measured. Here, because the server imports this module as well."""
+    from PIL import ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
+
+    from . import inspection  # noqa: F401
+
+
 def _prepare() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server decides what ends
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -93,6 +100,7 @@ def main() -> None:
     """`python -m server.gallery.decoder_child PROCESSOR_S IDLE_S`, started by the server only."""
     processor_s, idle_s = float(sys.argv[1]), float(sys.argv[2])
     _prepare()
+    _load_decoders()
     connection = socket.socket(fileno=0)
     while True:
         connection.settimeout(idle_s)

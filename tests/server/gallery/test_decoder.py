@@ -122,7 +122,7 @@ def test_a_child_that_is_lost_is_replaced(decoder: Decoder) -> None:
 
 
 def test_a_picture_that_takes_too_long_is_given_up_and_not_tried_again(tmp_path: Path) -> None:
-    decoder = Decoder(processor_s=0.05)
+    decoder = Decoder(processor_s=0.2)
     path = tmp_path / "slow.png"
     path.write_bytes(plain_png(6_000, 6_000))
     try:
