@@ -21,6 +21,7 @@ from .errors import ApiError
 
 PING_S = 15.0
 _BACKLOG = 1_024  # events a listener may lag behind before it is dropped; it reconnects and replays
+_BACKLOG_BYTES = 8 << 20  # of these events, beside its hello
 
 
 def encode(event: str, data: Any, event_id: int | None = None) -> bytes:
@@ -34,6 +35,25 @@ class Listener:
     """One open connection. `None` in the queue ends it."""
 
     queue: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_BACKLOG))
+    waiting_bytes: int = 0  # of what has been offered and not taken
+
+    def offer(self, chunk: bytes | None) -> bool:
+        """Whether there was room for it."""
+        size = len(chunk or b"")
+        if self.waiting_bytes and self.waiting_bytes + size > _BACKLOG_BYTES:
+            return False
+        try:
+            self.queue.put_nowait(chunk)
+        except asyncio.QueueFull:
+            return False
+        self.waiting_bytes += size
+        return True
+
+    def end(self) -> None:
+        """Take back everything that waits, and end the stream."""
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        self.queue.put_nowait(None)
 
     async def stream(self) -> AsyncIterator[bytes]:
         """What to send, a comment when nothing happened for a while; ends when the hub says so."""
@@ -41,6 +61,7 @@ class Listener:
             try:
                 async with asyncio.timeout(PING_S):
                     chunk = await self.queue.get()
+                    self.waiting_bytes -= len(chunk or b"")
             except TimeoutError:
                 chunk = KEEPALIVE_COMMENT
             if chunk is None:
@@ -51,10 +72,11 @@ class Listener:
 class EventHub:
     """Publish from the event loop only; any number of times a second, to a bounded number of listeners."""
 
-    def __init__(self, history: int, max_listeners: int) -> None:
+    def __init__(self, history: int, max_listeners: int, history_bytes: int = 4 << 20) -> None:
         self._last_id = int(time.time() * 1_000)
         self._first_id = self._last_id + 1  # ids before this one belong to an earlier life of the server
-        self._history: deque[tuple[int, bytes]] = deque(maxlen=history)
+        self._history: deque[tuple[int, bytes]] = deque()
+        self._most, self._most_bytes, self._bytes = history, history_bytes, 0
         self._listeners: set[Listener] = set()
         self._max_listeners = max_listeners
         self._closed = False
@@ -72,20 +94,22 @@ class EventHub:
         self._last_id += 1
         chunk = encode(event, data, self._last_id)
         if replay:
-            if len(self._history) == self._history.maxlen:
-                self._first_id = self._history[0][0] + 1
-            self._history.append((self._last_id, chunk))
+            self._remember(chunk)
         for listener in tuple(self._listeners):
             self._offer(listener, chunk)
 
+    def _remember(self, chunk: bytes) -> None:
+        self._history.append((self._last_id, chunk))
+        self._bytes += len(chunk)
+        while len(self._history) > self._most or self._bytes > self._most_bytes:
+            event_id, forgotten = self._history.popleft()
+            self._bytes -= len(forgotten)
+            self._first_id = event_id + 1
+
     def _offer(self, listener: Listener, chunk: bytes | None) -> None:
-        try:
-            listener.queue.put_nowait(chunk)
-        except asyncio.QueueFull:
+        if not listener.offer(chunk):
             self._listeners.discard(listener)
-            while not listener.queue.empty():
-                listener.queue.get_nowait()
-            listener.queue.put_nowait(None)
+            listener.end()
 
     def subscribe(self, hello: Any, last_event_id: int | None) -> Listener:
         """A listener that first gets `hello`, then what it missed since `last_event_id` (or `reset`), then the rest.

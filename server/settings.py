@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     max_listeners: int = 16
     max_log_lines: int = 200  # recent requests kept in memory
     event_history: int = 2_048
+    event_history_bytes: int = 4 << 20  # of the events that are kept for pages that come back
     min_free_bytes: int = 500_000_000
     trash_days: float = 7.0
     tidy_s: float = 3_600.0  # how often what is past its time is deleted: images in the trash, jobs long ended

@@ -28,6 +28,9 @@ log = logging.getLogger("bonsai.store")
 NAME = ".bonsai.sqlite3"
 _SALVAGED = "salvaged_favourites"
 _PATIENCE_MS = 100  # with another program that writes; meanwhile the event loop does nothing else
+_CHECKPOINT_BYTES = 4 << 20  # the log's size at which it is moved into the file
+_LOG_KEPT = f"journal_size_limit={1 << 20}"  # what the log is cut to once it has been moved
+_FREE_BYTES = 16 << 20  # unused room in the file that is worth making it anew at a start
 _IN_ORDER = "checkpoint_fullfsync=1"  # on macOS fsync alone does not keep the order of what is written
 
 
@@ -39,6 +42,8 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+        self._log = folder / f"{NAME}-wal"
+        self._log_is_long = asyncio.Event()
         refuse_newer(self.path)
         try:
             self._connection = self._open()
@@ -59,12 +64,13 @@ class Store:
         connection.text_factory = _text
         try:
             # automatic checkpoints would wait for the disk inside a request
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", _IN_ORDER):
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", _LOG_KEPT, _IN_ORDER):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("the file is damaged")
             connection.execute("PRAGMA foreign_keys=ON")
             bring_up_to_date(connection, self.path)
+            _give_room_back(connection)
             connection.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}").fetchall()
         except BaseException:
             connection.close()
@@ -80,7 +86,9 @@ class Store:
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
-        return self._connection.execute(sql, parameters).fetchall()
+        rows = self._connection.execute(sql, parameters).fetchall()
+        self._look_at_log()
+        return rows
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for every row, all or none."""
@@ -98,6 +106,26 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+        self._look_at_log()
+
+    @property
+    def log_bytes(self) -> int:
+        """Of the write-ahead log: what has been written and is not in the file yet."""
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _look_at_log(self) -> None:
+        if not self._connection.in_transaction and self.log_bytes > _CHECKPOINT_BYTES:
+            self._log_is_long.set()
+
+    async def checkpoint_forever(self) -> None:
+        """Keep the log short, also while a picture is drawn."""
+        while True:
+            await self._log_is_long.wait()
+            self._log_is_long.clear()
+            await self.checkpoint()
 
     async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """A query that may take a while: it runs in a thread and sees everything written before."""
@@ -144,6 +172,14 @@ class Store:
 def _text(stored: bytes) -> str:
     """A column's text. One that is no UTF-8 spoils its own row, not the whole answer, as SQLite's own reading does."""
     return stored.decode("utf-8", "replace")
+
+
+def _give_room_back(connection: sqlite3.Connection) -> None:
+    """What was deleted leaves room in the file for what comes; more than that is returned to the disk."""
+    pages, page_bytes = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    if pages * page_bytes > _FREE_BYTES:
+        with contextlib.suppress(sqlite3.OperationalError):  # it needs as much room beside it for a moment
+            connection.execute("VACUUM")
 
 
 def _salvage(path: Path) -> list[str]:

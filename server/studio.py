@@ -58,7 +58,7 @@ class Studio:
         settings = self.settings
         settings.output.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(settings.output)
-        self.events = EventHub(settings.event_history, settings.max_listeners)
+        self.events = EventHub(settings.event_history, settings.max_listeners, settings.event_history_bytes)
         self.store = Store(settings.output)
         self.decoder = Decoder()
         self.gallery = Gallery(
@@ -93,6 +93,7 @@ class Studio:
         works = (
             self.gallery.reconcile(),
             runner.run_forever(),
+            self.store.checkpoint_forever(),
             self.memory.publish_forever(),
             self._end_idle_worker(),
             self._tidy_forever(),

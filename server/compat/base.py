@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
@@ -354,6 +355,8 @@ def errors_as(render: Render) -> type[APIRoute]:
                 except Exception as error:
                     mapped = as_api_error(error)
                     response = render(mapped.status, mapped.detail)
+                    if mapped.detail.retry_after_s is not None:  # the header is every client's; the shapes differ
+                        response.headers["Retry-After"] = str(max(1, math.ceil(mapped.detail.retry_after_s)))
                     if isinstance(error, HTTPException):  # such as that the connection ends: its body was not read
                         response.headers.update(error.headers or {})
                     return response

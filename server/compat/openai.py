@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 
 from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format
 
-from ..errors import ErrorDetail, error_response, not_found
+from ..errors import ErrorDetail, not_found
 from ..gallery.convert import FORMATS, Convert, Enlarge
 from ..gallery.decoder import Decoder
 from ..routes.common import IdPath, StudioDep, binary, failures, json_body
@@ -83,11 +83,8 @@ def error_body(status: int, detail: ErrorDetail) -> dict[str, Any]:
 def render_error(status: int, detail: ErrorDetail) -> Response:
     """Without `x-should-retry: false`, OpenAI's libraries ask twice more, and every time a picture would be drawn."""
     status = _STATUS.get(detail.code, status)
-    headers = dict(error_response(status, detail).headers) if detail.retry_after_s is not None else {}
-    kept = {"retry-after": headers["retry-after"]} if "retry-after" in headers else {}
-    if detail.code not in _WORTH_RETRYING:
-        kept["x-should-retry"] = "false"
-    return JSONResponse(error_body(status, detail), status_code=status, headers=kept)
+    headers = {} if detail.code in _WORTH_RETRYING else {"x-should-retry": "false"}
+    return JSONResponse(error_body(status, detail), status_code=status, headers=headers)
 
 
 router = APIRouter(tags=["openai"], route_class=errors_as(render_error), responses=failures(OpenAIFailure))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import secrets
 import sqlite3
@@ -18,26 +17,23 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from ..engine.worker import Message, Worker
 from ..errors import ApiError, not_found
 from ..events import EventHub
-from ..gallery.folder import ID
 from ..gallery.gallery import Gallery
 from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
 from ..settings import Settings
 from ..store import Store, timestamp
 from .durations import Durations, Plan
 from .order import Order
+from .previews import Previews
+from .rate import Undrawn
+from .records import JobRecords
 
 log = logging.getLogger("bonsai.jobs")
 
-_KEPT_JOBS = 1_000  # finished ones; their images are in the gallery for ever
-_KEPT_PREVIEWS = 8
-_SELECT = """SELECT id, data, (SELECT json_group_array(CAST(image AS TEXT)) FROM (
-                 SELECT image FROM job_images WHERE job = jobs.id ORDER BY position)), attached FROM jobs {0}"""
-_UNREADABLE = "unreadable"  # in a row's column, and no `JobStatus`: nobody is shown such a job
+_QUEUE_BYTES = 16 << 20  # of waiting jobs: a hundred with the longest prompts
+_LOG_BYTES = 32 << 20  # of the index's log, where its checkpoints do not keep up
 _STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
 
 
@@ -52,6 +48,11 @@ class Active:
     started: float = 0.0  # time.monotonic()
     cancelling: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # a fresh one after every change
+
+    @property
+    def most_bytes(self) -> int:
+        """What it can take where it is noted: its prompt in the widest script, and the rest."""
+        return 4 * len(self.job.prompt) + 1_024
 
     def tell(self) -> None:
         """Wake whoever follows the job."""
@@ -74,7 +75,9 @@ class Jobs:
         self._waiting: deque[Active] = deque()
         self._running: Active | None = None
         self._arrived = asyncio.Event()
-        self._previews: dict[str, bytes] = {}
+        self._previews = Previews()
+        self._records = JobRecords(store)
+        self._undrawn = Undrawn(settings.queue_size)
         self._unnoted: dict[str, Job] = {}  # what the store has not taken
         self._closing = False
 
@@ -84,13 +87,14 @@ class Jobs:
         """Queue all of these pictures or none. ApiError: too many, queue full, disk full, shutting down."""
         self._check_room(len(orders))
         group = secrets.token_hex(16) if group_kind else None
-        created = [Active(self._new_job(order, group, group_kind), attached) for order in orders]
-        rows = [(a.job.id, a.job.status, group, attached, _written(a.job)) for a in created]
-        self._store.execute_many("INSERT INTO jobs (id, status, group_id, attached, data) VALUES (?, ?, ?, ?, ?)", rows)
+        jobs = [self._new_job(order, group, group_kind) for order in orders]
+        created = [Active(job, attached) for job in jobs]
+        size = sum(active.most_bytes for active in created)
+        self._check_bytes(size)
+        self._undrawn.take(len(created), size)
+        self._records.add(jobs, attached=attached)
         self._waiting.extend(created)
-        self._number()
-        for active in created:
-            self._publish(active)
+        self._number()  # which tells the pages of each, since it has a place now
         self._arrived.set()
         return [active.job.model_copy() for active in created]
 
@@ -106,11 +110,22 @@ class Jobs:
         if len(self.active) + count > self._settings.queue_size + 1:
             message = f"The queue is full: {len(self._waiting)} pictures are waiting already."
             raise ApiError(429, "queue_full", message, retry_after_s=self._next_free_s())
+        if len(self._unnoted) > self._settings.queue_size:
+            message = "The ends of too many pictures could not be noted, most likely because the disk is full."
+            raise ApiError(507, "disk_full", message, remedy="Free some space.")
         if self._gallery.free_bytes() < self._settings.min_free_bytes:
             message = "There is hardly any space left in the folder of the images."
             kept = f"Images deleted in the last {self._settings.trash_days:g} days are still in its folder .trash."
             remedy = f"Free some space, or start the server with --output on another disk. {kept}"
             raise ApiError(507, "disk_full", message, remedy=remedy)
+
+    def _check_bytes(self, size: int) -> None:
+        if self._waiting and sum(active.most_bytes for active in self._waiting) + size > _QUEUE_BYTES:
+            message = "The prompts that are waiting already fill the queue."
+            raise ApiError(429, "queue_full", message, retry_after_s=self._next_free_s())
+        if self._store.log_bytes > _LOG_BYTES:
+            message = "The gallery's index is still being written."
+            raise ApiError(429, "queue_full", message, remedy="Wait a little.", retry_after_s=1.0)
 
     def _next_free_s(self) -> float:
         """When a place in the queue becomes free, as far as that is known."""
@@ -143,26 +158,16 @@ class Jobs:
             return self._refreshed(active)
         if job_id in self._unnoted:
             return self._unnoted[job_id].model_copy()
-        rows = self._store.execute(_SELECT.format("WHERE id = ?"), (job_id,))
-        if not rows:
-            raise not_found("job")
-        job = _read(*rows[0][:3])
-        if job is None:
-            raise ApiError(404, "not_found", "What was noted of this job cannot be read any more.")
-        return job
+        return self._records.find(job_id)
 
     def snapshot(self) -> list[Job]:
         """The running and waiting jobs as they are now."""
         return [self._refreshed(active) for active in self.active]
 
     def recent(self, status: JobStatus | None, limit: int) -> list[Job]:
-        """The latest jobs, newest first, of one status or of all."""
-        where, values = ("WHERE status = ?", [status]) if status else ("", [])
-        sql = _SELECT.format(f"{where} ORDER BY seq DESC LIMIT ?")
+        """The latest jobs, newest first, of one status or of all, as many as fit into one answer."""
         live = {job.id: job for job in (*self._unnoted.values(), *self.snapshot())}
-        rows = self._store.execute(sql, [*values, limit])
-        found = [live[job_id] if job_id in live else _read(job_id, data, images) for job_id, data, images, _ in rows]
-        return [job for job in found if job is not None]
+        return self._records.recent(status, limit, live)
 
     def queue(self) -> Queue:
         return Queue(
@@ -171,9 +176,10 @@ class Jobs:
 
     def preview_png(self, job_id: str) -> bytes:
         """The latest preview, also for a while after the end; ApiError 404 without one."""
-        if job_id not in self._previews:
+        png = self._previews.get(job_id)
+        if png is None:
             raise not_found("preview")
-        return self._previews[job_id]
+        return png
 
     async def wait(self, job_id: str) -> Job:
         """The job once it has ended. Cancelling this wait does not cancel the job."""
@@ -243,16 +249,10 @@ class Jobs:
         where = (message["phase"], job.step, job.steps_total)
         job.progress, job.eta_s = max(job.progress, round(plan.progress(*where), 4)), plan.eta_s(*where)
         if "preview" in message:
-            self._keep_preview(job, base64.b64decode(message["preview"]))
+            self._previews.keep(job.id, base64.b64decode(message["preview"]))
+            job.preview_seq += 1
+            self._events.publish("preview", {"job_id": job.id, "seq": job.preview_seq}, replay=False)
         self._publish(active)
-
-    def _keep_preview(self, job: Job, png: bytes) -> None:
-        self._previews.pop(job.id, None)
-        self._previews[job.id] = png
-        while len(self._previews) > _KEPT_PREVIEWS:
-            self._previews.pop(next(iter(self._previews)))
-        job.preview_seq += 1
-        self._events.publish("preview", {"job_id": job.id, "seq": job.preview_seq}, replay=False)
 
     def fail(self, active: Active, code: str, message: str, remedy: str | None = None) -> None:
         """The job ends without a picture, for the reason that `message` gives to people."""
@@ -262,6 +262,7 @@ class Jobs:
     def succeed(self, active: Active) -> None:
         """The picture is saved and in the gallery; both go by the job's id."""
         active.job.image_id, active.job.image_ids, active.job.progress = active.job.id, [active.job.id], 1.0
+        self._undrawn.drawn(active.most_bytes)
         self.end(active, "done")
 
     def end(self, active: Active, status: JobStatus) -> None:
@@ -299,18 +300,10 @@ class Jobs:
         self._unnoted[active.job.id] = active.job
         try:
             for job in tuple(self._unnoted.values()):
-                self._note(job)
+                self._records.note(job)
                 del self._unnoted[job.id]
         except sqlite3.Error as error:
             log.warning("%d jobs could not be noted yet: %s", len(self._unnoted), error)
-
-    def _note(self, job: Job) -> None:
-        with self._store.transaction():
-            self._store.execute(
-                "UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, _written(job), job.id)
-            )
-            for position, image in enumerate(job.image_ids):
-                self._store.execute("INSERT OR REPLACE INTO job_images VALUES (?, ?, ?)", (job.id, position, image))
 
     def _number(self) -> None:
         """Give everybody a place and a time; tell the pages where one has changed."""
@@ -327,26 +320,14 @@ class Jobs:
 
     def forget_old(self) -> None:
         """Of the jobs that have ended, only the latest are kept."""
-        self._store.execute(
-            """DELETE FROM jobs WHERE status NOT IN ('queued', 'running')
-               AND seq <= (SELECT max(seq) FROM jobs) - ?""",
-            (_KEPT_JOBS,),
-        )
+        self._records.forget_old()
 
     # starting and stopping with the server
 
     def restore(self) -> None:
-        """After a start: waiting jobs wait again; what was running was interrupted, unless its image is there.
-
-        A job that cannot be read is left out, and told in the log once; forgetting old jobs deletes its row in time.
-        """
-        rows = self._store.execute(_SELECT.format("WHERE status IN ('queued', 'running') ORDER BY seq"))
-        for job_id, data, images, attached in rows:
-            job = _read(job_id, data, images)
-            if job is None:
-                self._store.execute("UPDATE jobs SET status = ? WHERE id = ?", (_UNREADABLE, job_id))
-                continue
-            active = Active(job, bool(attached))
+        """After a start: waiting jobs wait again; what was running was interrupted, unless its image is there."""
+        for job, attached in self._records.unfinished():
+            active = Active(job, attached)
             if active.job.status == "queued" and not active.attached:
                 self._waiting.append(active)
             elif not self._recover(active):
@@ -376,24 +357,3 @@ class Jobs:
             if active is self._running or active.attached:
                 self._interrupt(active)
         self._waiting.clear()
-
-
-def _written(job: Job) -> str:
-    """The column `data`; which pictures there are is in a table of their own."""
-    return job.model_dump_json(exclude={"image_ids"})
-
-
-def _read(job_id: object, data: object, images: str) -> Job | None:
-    """The job of a row, or None, told in the log, where this program cannot read it.
-
-    The row is of a file: it may hold anything, and its prompt stays out of the log.
-    """
-    try:
-        job = Job.model_validate_json(data) if isinstance(data, str) else None
-    except ValidationError:
-        job = None
-    if job is None or job.id != job_id:
-        log.warning("job %.40r cannot be read and is left out", job_id)
-        return None
-    job.image_ids = [image for image in json.loads(images) if isinstance(image, str) and ID.fullmatch(image)]
-    return job

@@ -120,3 +120,54 @@ def test_the_wire_format_survives_line_breaks_in_data() -> None:
     assert chunk.endswith("\nid: 7\n\n")
     assert chunk.count("\n") == 4
     assert "\r" not in chunk
+
+
+def test_the_history_is_bounded_in_bytes() -> None:
+    async def test() -> None:
+        hub = EventHub(history=1_000, max_listeners=2, history_bytes=10_000)
+        before = hub.last_id
+        for n in range(100):
+            hub.publish("job", {"n": n, "prompt": "x" * 900})
+        assert [event["event"] for event in drain(hub.subscribe({}, before))] == ["hello", "reset"]
+        missed = drain(hub.subscribe({}, hub.last_id - 9))[1:]
+        assert [event["data"]["n"] for event in missed] == list(range(91, 100))
+        assert sum(len(chunk) for _, chunk in hub._history) <= 10_000
+
+    run(test)
+
+
+def test_an_event_larger_than_the_history_is_sent_and_not_kept() -> None:
+    async def test() -> None:
+        hub = EventHub(history=10, max_listeners=2, history_bytes=1_000)
+        before, listener = hub.last_id, hub.subscribe({}, None)
+        hub.publish("job", {"prompt": "x" * 5_000})
+        assert [event["event"] for event in drain(listener)] == ["hello", "job"]
+        assert [event["event"] for event in drain(hub.subscribe({}, before))] == ["hello", "reset"]
+
+    run(test)
+
+
+def test_a_listener_that_stops_reading_is_bounded_in_bytes() -> None:
+    async def test() -> None:
+        hub = EventHub(history=10, max_listeners=2)
+        listener = hub.subscribe({"large": "x" * 10_000_000}, None)
+        for _ in range(100):
+            hub.publish("job", {"prompt": "x" * 400_000})
+            assert listener.waiting_bytes <= 8 << 20
+        assert hub.listeners == 0
+        assert drain(listener) == [{"end": True}]
+
+    run(test)
+
+
+def test_a_listener_that_reads_is_sent_any_number_of_bytes() -> None:
+    async def test() -> None:
+        hub = EventHub(history=10, max_listeners=2)
+        listener = hub.subscribe({}, None)
+        stream = listener.stream()
+        for _ in range(100):
+            hub.publish("job", {"prompt": "x" * 400_000})
+            assert await anext(stream)
+        assert hub.listeners == 1
+
+    run(test)

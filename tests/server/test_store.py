@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import re
 import resource
 import sqlite3
@@ -100,3 +101,34 @@ def test_a_full_disk_is_no_damage(tmp_path: Path) -> None:
     again = Store(tmp_path)
     assert again.preference("preview") == "off"
     again.close()
+
+
+def test_the_log_is_kept_short_while_it_is_written_to(tmp_path: Path) -> None:
+    """As while a picture is drawn: nobody asks for a checkpoint."""
+
+    async def write() -> int:
+        longest = 0
+        with contextlib.closing(Store(tmp_path)) as store:
+            keeping = asyncio.create_task(store.checkpoint_forever())
+            for n in range(300):
+                store.set_preference("large", str(n) * 100_000)
+                longest = max(longest, store.log_bytes)
+                for _ in range(200):  # other requests have their turns
+                    await asyncio.sleep(0.001)
+                    if store.log_bytes < 4 << 20 or not store._log_is_long.is_set():
+                        break
+            keeping.cancel()
+        return longest
+
+    assert asyncio.run(write()) < 16 << 20
+
+
+def test_room_that_is_not_needed_any_more_is_given_back(tmp_path: Path) -> None:
+    with contextlib.closing(Store(tmp_path)) as store:
+        rows = [(str(n), "x" * 100_000) for n in range(400)]
+        store.execute_many("INSERT INTO preferences VALUES (?, ?)", rows)
+        store.execute("DELETE FROM preferences WHERE name != '7'")
+    assert (tmp_path / NAME).stat().st_size > 30_000_000
+    with contextlib.closing(Store(tmp_path)) as store:
+        assert store.preference("7") == "x" * 100_000
+    assert (tmp_path / NAME).stat().st_size < 1_000_000

@@ -351,3 +351,67 @@ def test_nothing_is_leaked_by_many_jobs(live: LiveServer) -> None:
     after = (process.num_fds(), process.num_threads())
     assert after[0] - before[0] <= 2
     assert after[1] - before[1] <= 2
+
+
+def flood(live: LiveServer, prompt: str, count: int) -> httpx.Response:
+    """Ask and give up until that is refused; the refusal."""
+    for _ in range(1_000):
+        answer = live.client.post("/jobs", json={"prompt": prompt, "count": count, "width": 64, "height": 64})
+        if answer.status_code != 202:
+            return answer
+        for job in reversed(answer.json()["jobs"]):
+            live.client.delete(f"/jobs/{job['id']}").raise_for_status()
+    pytest.fail("it was never refused")
+
+
+@pytest.mark.parametrize(("prompt", "count"), [("x", 8), ("x" * 30_000, 8), ("\N{FOX FACE}" * 30_000, 1)])
+def test_what_is_asked_for_and_given_up_is_slowed_down(gate: Path, live: LiveServer, prompt: str, count: int) -> None:
+    live.running(live.post_job("hold")["id"])
+    refused = flood(live, prompt, count)
+    assert refused.status_code == 429
+    assert refused.json()["error"]["message"].startswith("Too many pictures were asked for and given up")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert live.client.get("/jobs").json()["queue"]["waiting"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/generate", {}),
+        ("/v1/images/generations", {}),
+        ("/sdapi/v1/txt2img", {}),
+        ("/api/generate", {"model": "bonsai", "stream": False}),
+    ],
+)
+def test_other_programs_are_slowed_down_in_their_own_words(
+    gate: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("server.jobs.rate._JOBS_PER_S", 0.001)  # on a busy machine the next one comes late
+    live = serve()
+    live.running(live.post_job("hold")["id"])
+    flood(live, "x", 8)
+    flood(live, "x", 1)  # what is left of eight
+    refused = live.client.post(path, json={"prompt": "x", **body})
+    assert refused.status_code == 429, refused.text
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert "asked for and given up" in refused.text
+
+
+def test_what_is_drawn_is_never_slowed_down(live: LiveServer) -> None:
+    """Ten times as many bytes as may be given up at once."""
+    for _ in range(20):
+        jobs = live.client.post(
+            "/jobs", json={"prompt": "x" * 30_000, "count": 8, "steps": 1, "width": 64, "height": 64}
+        )
+        assert jobs.status_code == 202, jobs.text
+        for job in jobs.json()["jobs"]:
+            assert live.finished(job["id"])["status"] == "done"
+
+
+def test_a_queue_of_long_prompts_is_bounded_in_bytes(gate: Path, serve: Serve) -> None:
+    live = serve(queue_size=1_000)
+    live.running(live.post_job("hold")["id"])
+    answers = [live.client.post("/jobs", json={"prompt": "x" * 30_000, "count": 8}) for _ in range(20)]
+    refused = next(answer for answer in answers if answer.status_code != 202)
+    assert refused.status_code == 429
+    assert sum(4 * len(job["prompt"]) for job in live.client.get("/jobs").json()["jobs"]) <= 16 << 20
