@@ -32,6 +32,7 @@ from bonsai_mlx.errors import (
 )
 from bonsai_mlx.version import __version__
 
+from .index.damage import is_damage
 from .templating import render
 from .validation import Unreadable, explain, unreadable
 
@@ -179,7 +180,7 @@ DAMAGED_INDEX = ErrorDetail(
 
 def from_index(error: Exception) -> ApiError | None:
     """Why the gallery's index, an SQLite file, did not do what was asked; None when the mistake is our own."""
-    damaged = type(error) is sqlite3.DatabaseError  # which is what a file that SQLite cannot understand raises
+    damaged = is_damage(error)
     if not damaged and not isinstance(error, sqlite3.OperationalError):
         return None
     log.error("the gallery's index: %s", error)

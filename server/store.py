@@ -2,8 +2,8 @@
 
 Calls from the event loop are short and write without waiting for the disk (write-ahead log, `synchronous=NORMAL`: safe
 against every crash of the process); checkpoints and long reads run in a thread with a connection of their own. A
-damaged file is moved aside and a fresh one begun: everything but the favourites can be rebuilt from the PNG files, and
-those are saved when they can still be read. Knows no meaning of what it stores.
+damaged file is moved aside and a fresh one begun, with whatever can still be read: the gallery's part is rebuilt from
+the pictures' files, but for the favourites, which are saved as well. Knows no meaning of what it stores.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from typing import Any
 
 from bonsai_mlx.images.recipe import timestamp as timestamp
 
-from .index.migrations import bring_up_to_date, is_damage, refuse_newer
+from .index.damage import is_damage, readable_rows, save
+from .index.migrations import bring_up_to_date, refuse_newer
 
 log = logging.getLogger("bonsai.store")
 
 NAME = ".bonsai.sqlite3"
+_FAVOURITES = "SELECT id FROM images WHERE favourite = 1"
 _SALVAGED = "salvaged_favourites"
 _PATIENCE_MS = 100  # with another program that writes; meanwhile the event loop does nothing else
 _CHECKPOINT_BYTES = 4 << 20  # the log's size at which it is moved into the file
@@ -50,10 +52,13 @@ class Store:
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
-            favourites = _salvage(self.path)
-            self._set_aside()
+            aside = self._set_aside()
             self._connection = self._open()
-            self.set_preference(_SALVAGED, json.dumps(favourites))
+            with self.transaction():
+                saved = save(aside, self._connection)
+                favourites = [str(row[0]) for row in readable_rows(aside, _FAVOURITES)]
+                self.set_preference(_SALVAGED, json.dumps(favourites))
+            log.warning("%d rows and %d favourites of it could still be read", saved, len(favourites))
         self._reader = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
         self._reader.text_factory = _text
         self._reader.execute(f"PRAGMA {_IN_ORDER}").fetchall()
@@ -77,12 +82,15 @@ class Store:
             raise
         return connection
 
-    def _set_aside(self) -> None:
+    def _set_aside(self) -> Path:
+        """Give the file, and the log without which it cannot be read, another name."""
         aside = self.path.with_name(f"{NAME}.damaged-{int(time.time())}")
         self.path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(NAME + suffix).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._log.rename(aside.with_name(f"{aside.name}-wal"))
+        self.path.with_name(f"{NAME}-shm").unlink(missing_ok=True)
         log.warning("the gallery's index was damaged; it is kept as %s and rebuilt from the images", aside.name)
+        return aside
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
@@ -180,12 +188,3 @@ def _give_room_back(connection: sqlite3.Connection) -> None:
     if pages * page_bytes > _FREE_BYTES:
         with contextlib.suppress(sqlite3.OperationalError):  # it needs as much room beside it for a moment
             connection.execute("VACUUM")
-
-
-def _salvage(path: Path) -> list[str]:
-    """The ids of the favourites, as far as a damaged file still tells them."""
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            return [str(row[0]) for row in connection.execute("SELECT id FROM images WHERE favourite = 1")]
-    except sqlite3.DatabaseError:
-        return []

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bonsai_mlx.fileio import create_exclusive
 
+from .damage import is_damage
+
 log = logging.getLogger("bonsai.store")
 
 STEPS = (
@@ -198,16 +200,6 @@ def complete(connection: sqlite3.Connection, version: int) -> None:
             lacking = _columns(reference, name) - _columns(connection, name)
             if lacking:
                 raise sqlite3.DatabaseError(f"{name} in the index lacks {', '.join(sorted(lacking))}")
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether the file is not what it should be; a full disk, a lock or a missing permission says nothing about it.
-
-    IntegrityError, ProgrammingError and their like are mistakes of the caller.
-    """
-    if isinstance(error, sqlite3.OperationalError):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # such as a missing table
-    return type(error) is sqlite3.DatabaseError  # of what SQLite cannot understand
 
 
 def _objects(connection: sqlite3.Connection) -> dict[str, str]:

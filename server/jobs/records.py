@@ -13,7 +13,7 @@ from itertools import accumulate
 from pydantic import ValidationError
 
 from ..errors import ApiError, not_found
-from ..gallery.files import ID
+from ..gallery.folder import ID
 from ..schemas import Job, JobStatus
 from ..store import Store
 

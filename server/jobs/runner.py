@@ -19,6 +19,7 @@ from ..engine.worker import Message, Worker, WorkerLostError
 from ..errors import DAMAGED_INDEX
 from ..gallery.entries import make_image
 from ..gallery.gallery import Gallery
+from ..index.damage import is_damage
 from ..schemas import Image, Job
 from ..settings import Settings
 from ..store import Store, timestamp
@@ -73,7 +74,7 @@ class Runner:
         if active.finished.is_set():
             return
         text, remedy = "Something went wrong inside the server; its log has the details.", None
-        if _is_damage(error):
+        if is_damage(error):
             text, remedy = DAMAGED_INDEX.message, DAMAGED_INDEX.remedy
         try:
             self._jobs.fail(active, "failed", text, remedy)
@@ -145,7 +146,7 @@ class Runner:
             self._durations.learn(job.model, job.width, job.height, job.steps, message["timings"])
             self._gallery.add(image_of(job, message))
         except sqlite3.Error as error:
-            if _is_damage(error):
+            if is_damage(error):
                 self._jobs.fail(
                     active, "failed", f"The picture is saved. {DAMAGED_INDEX.message}", DAMAGED_INDEX.remedy
                 )
@@ -170,11 +171,6 @@ def patience_s(settings: Settings, learned: Sequence[float | None], *, cancellin
     if cancelling:
         return max(settings.cancel_floor_s, _PATIENCE_CANCELLED * max(known))
     return max(settings.progress_floor_s, _PATIENCE * max(known))
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether the index is broken; otherwise it only takes nothing at the moment, most likely for want of space."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 
 def image_of(job: Job, message: Message) -> Image:

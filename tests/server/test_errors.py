@@ -59,6 +59,7 @@ def sqlite_error(kind: type[sqlite3.Error], code: int) -> sqlite3.Error:
         (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_FULL), 507, "disk_full", "disk is full"),
         (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_IOERR_WRITE), 507, "disk_full", "disk is full"),
         (sqlite_error(sqlite3.DatabaseError, sqlite3.SQLITE_CORRUPT_INDEX), 500, "failed", "is damaged"),
+        (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_ERROR), 500, "failed", "is damaged"),
     ],
 )
 def test_failures_of_the_index_have_one_reason_everywhere(
