@@ -4,7 +4,7 @@
 
     pipe = Pipeline.from_pretrained("ternary")  # a catalog name, a Hub id, or a folder in the published layout
     result = pipe.generate("a red fox, ink wash", seed=7)
-    result.image.save("fox.png")
+    result.save("fox.png")  # or .jpg, .webp; with its recipe inside
 
     for event in pipe.run(GenerationRequest("a red fox, ink wash", seed=7)):
         print(event.phase, event.step, "of", event.steps)  # stop iterating to cancel
@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .request import Event, GenerationRequest, GenerationResult
+from .request import GenerationRequest
+from .result import Event, GenerationResult
 from .runtime.startup import prepare
 from .version import __version__
 

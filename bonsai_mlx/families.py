@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .fileio import read_bounded
-from .request import Event, Request, ResolvedRequest
+from .request import Request, ResolvedRequest
+from .result import Event
 
 if TYPE_CHECKING:
     import mlx.core as mx

@@ -12,7 +12,8 @@ Everything here belongs to the thread that uses it first: MLX arrays cannot cros
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ from .families import MemoryPlan, Model, open_model
 from .hub import api as hub
 from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe, timestamp
-from .request import Event, GenerationRequest, GenerationResult, Request
+from .request import GenerationRequest, Request
+from .result import Event, GenerationResult
 from .runtime import device
 from .runtime.memory import RunMemory
 from .runtime.startup import prepare
@@ -101,13 +103,23 @@ class Pipeline:
             small_cache=self.memory_limit_bytes is not None,
         )
         try:
-            with goal, nullcontext(memory) if memory else RunMemory() as meter:
-                yield from self.model.run(resolved, plan, meter, latents=latents, preview=preview)
+            with (
+                goal,
+                nullcontext(memory) if memory else RunMemory() as meter,
+                closing(self.model.run(resolved, plan, meter, latents=latents, preview=preview)) as events,
+            ):
+                for event in events:
+                    yield self._with_recipe(event)
         except (RuntimeError, MemoryError) as error:
             device.raise_failure(error, f"{resolved.width}x{resolved.height}")
             raise
         finally:
             device.release_cache()
+
+    def _with_recipe(self, event: Event) -> Event:
+        if event.result is None:
+            return event
+        return replace(event, result=replace(event.result, recipe=self.recipe(event.result)))
 
     def plan(self, request: Request, *, preview: bool = False) -> MemoryPlan:
         """How this request will use memory under the pipeline's limit; OutOfMemory if no way fits."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 import operator
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, cast, get_args, get_type_hints
 
 from .errors import RequestError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 VERSION = 1  # of the JSON form; goes up when a field changes its meaning
 SIZE_MULTIPLE_PX = 16  # one token covers 16x16 pixels: 8 by the VAE, 2 by patching
@@ -26,10 +26,6 @@ MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
 MAX_STEPS = 100
 MAX_SEED = 2**32 - 1
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client
-
-TRUNCATED = "The prompt is longer than the model can read, and its end was left out. Put what matters most first."
-
-Phase = Literal["load", "encode", "denoise", "decode", "done"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,37 +192,3 @@ def bounds_of(hint: Any) -> Bounds | None:
 def consecutive_seeds(first: int, count: int) -> Iterator[int]:
     """`count` seeds from `first` on; after the largest comes 0."""
     return ((first + offset) % (MAX_SEED + 1) for offset in range(count))
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Where a generation stands. Work happens between two events; `step` of `steps` within `phase` is finished."""
-
-    phase: Phase
-    step: int
-    steps: int
-    elapsed_s: float
-    truncated: bool = False  # the prompt is longer than the model reads, and its end is left out; see TRUNCATED
-    preview: Image | None = None  # after a denoising step, if asked for: about width/8 x height/8 pixels
-    result: GenerationResult | None = None  # on the last event ("done") only
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationResult:
-    """A finished picture and how it came about."""
-
-    image: Image  # RGB, width x height
-    request: ResolvedRequest
-    truncated: bool = False
-    timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase, and "total"
-    memory: Mapping[str, Any] = field(default_factory=dict)  # see memory.RunMemory.summary()
-
-    @property
-    def seed(self) -> int:
-        """The seed that was used."""
-        return self.request.seed
-
-    @property
-    def steps(self) -> int:
-        """The steps that were taken."""
-        return self.request.steps

@@ -30,6 +30,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.weights": "tensors in files: what a file must hold, safetensors, random weights; no network layer",
     "bonsai_mlx.nn": "layers of any model: linears, attention, activations, shards of a block on a CPU's cores",
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what other programs write; no pixels",
+    "bonsai_mlx.result": "what comes out of a generation: events, the picture and its recipe",
     "bonsai_mlx.hub": "checkpoints on disk and on the Hub: catalog, downloads, verification; no tensor",
     "bonsai_mlx.text": "from words to token ids: tokenizers, and chat templates that are not trusted",
     "bonsai_mlx.families": "what a pipeline needs of a model, and which family opens which folder",

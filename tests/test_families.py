@@ -13,7 +13,8 @@ from PIL import Image
 
 from bonsai_mlx import Pipeline, families
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.request import Event, GenerationResult, Request, ResolvedRequest
+from bonsai_mlx.request import Request, ResolvedRequest
+from bonsai_mlx.result import Event, GenerationResult
 from bonsai_mlx.runtime.memory import RunMemory
 
 

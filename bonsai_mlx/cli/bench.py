@@ -21,7 +21,8 @@ import mlx.core as mx
 
 from ..errors import BonsaiError
 from ..pipeline import Pipeline
-from ..request import Event, GenerationRequest
+from ..request import GenerationRequest
+from ..result import Event
 from ..runtime import device
 from ..runtime.footprint import process_bytes_read, process_footprint
 from ..runtime.memory import RunMemory, Sample

@@ -1,4 +1,4 @@
-"""`bonsai-mlx generate` on a terminal: which model, where to, the progress line, and what is said at the end.
+"""`bonsai-mlx generate` on a terminal: what is drawn, by which model, and what is said at the end.
 
 Everything that can be refused is refused before anything is drawn. stdout carries the result, stderr the progress and
 the notes, so that `file=$(bonsai-mlx generate ... --quiet)` works. MLX is imported once all that is checked.
@@ -6,95 +6,103 @@ the notes, so that `file=$(bonsai-mlx generate ... --quiet)` works. MLX is impor
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal
 
+from ..errors import RequestError
 from ..hub import api as hub
 from ..hub.catalog import lookup
-from ..images.metadata import TEMPORARY_PREFIX, MetadataMode, SaveError, encode_png, save_picture
+from ..images.metadata import DEFAULT_QUALITY, Format, MetadataMode, encode
 from ..printable import printable
-from ..request import TRUNCATED, Event, GenerationRequest, GenerationResult, consecutive_seeds, random_seed
-from ..runtime.environment import is_terminal
+from ..request import MAX_PROMPT_CHARS, GenerationRequest, consecutive_seeds, random_seed
+from ..result import TRUNCATED, Event, GenerationResult
 from .download import format_bytes
+from .like import settings_like
+from .output import Output
+from .progress import ProgressLine, suppress_progress
 
 if TYPE_CHECKING:
     from ..pipeline import Pipeline
 
-_PHASES = {"load": "Loading", "encode": "Reading the prompt", "denoise": "Drawing", "decode": "Developing"}
-_BAR_CHARS = 24
-
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class GenerateOptions:
     """What the command line asks for; None leaves the choice to the checkpoint, or to chance for the seed."""
 
-    prompt: str
+    prompt: str | None  # "-": what comes on standard input; None: that of the picture `like`
+    like: Path | None = None  # a picture whose settings hold where nothing else is said
     model: str | None = None  # a folder, a Hub repository or a catalog name; overrides `variant`
-    variant: str = "ternary"
+    variant: str | None = None
     seed: int | None = None
     steps: int | None = None
     width: int | None = None
     height: int | None = None
-    output: Path | None = None
+    output: Path | Literal["-"] | None = None
+    format: Format | None = None  # what the name of the output says, else PNG
+    quality: int = DEFAULT_QUALITY
     count: int = 1
     memory_limit_bytes: int | None = None
     metadata: MetadataMode = "full"
     quiet: bool = False
 
 
-def generate_command(order: Order) -> int:
-    """Draw and save `order.count` pictures. Returns 0, or raises the BonsaiError that says why it cannot."""
-    requests = _requests(order)
-    check_output(order.output)
-    model = _ready_or_seedling(order.variant) if order.model is None else order.model
+def generate_command(options: GenerateOptions) -> int:
+    """Draw and save `options.count` pictures. Returns 0, or raises the BonsaiError that says why it cannot."""
+    options = _completed(options)
+    requests = _requests(options)
+    output = Output.choose(options.output, options.format, options.count)
+    output.check()
+    model = options.model or _ready_or_seedling(options.variant or "ternary")
 
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
-    pipe = Pipeline.from_pretrained(model, memory_limit_bytes=order.memory_limit_bytes)
+    pipe = Pipeline.from_pretrained(model, memory_limit_bytes=options.memory_limit_bytes)
     for request in requests:
-        _say(order, f"{pipe.name}, {_settings(pipe, request)}")
-        result = _follow(pipe.run(request), order.quiet)
+        _say(options, f"{pipe.name}, {_settings(pipe, request)}")
+        result = _follow(pipe.run(request), options.quiet)
         if result.truncated:
-            _say(order, TRUNCATED)
-        path = _save(pipe, result, order)
-        _report(order, result, path)
+            _say(options, TRUNCATED)
+        data = encode(result.image, pipe.recipe(result), options.metadata, output.format, options.quality)
+        _report(options, result, output.save(data, result.seed))
     return 0
 
 
-def _requests(order: Order) -> list[GenerationRequest]:
-    """One for each picture, all checked, with seeds that count up; after the largest comes 0."""
-    first = GenerationRequest(
-        order.prompt, seed=order.seed, steps=order.steps, width=order.width, height=order.height
-    ).validated()
-    seed = random_seed() if first.seed is None else first.seed
-    return [replace(first, seed=each) for each in consecutive_seeds(seed, order.count)]
+def _completed(options: GenerateOptions) -> GenerateOptions:
+    """With the prompt from standard input, and the settings of the picture that is to be followed."""
+    if options.prompt == "-":
+        options = replace(options, prompt=_prompt_from_input())
+    if options.like is None:
+        return options
+    found, notes = settings_like(options.like)
+    for note in notes:
+        _say(options, note)
+    given = {name for name in found if getattr(options, name) is not None}
+    if options.variant or options.model:
+        given |= {"model"}
+    if options.width or options.height:
+        given |= {"width", "height"}
+    return replace(options, **{name: value for name, value in found.items() if name not in given})
 
 
-def check_output(output: Path | None) -> None:
-    """Raise SaveError unless a picture can be written to `output`: a .png file, a folder, or None for here."""
-    folder = _folder(output)
-    if output and not output.is_dir() and output.suffix.lower() != ".png":
-        raise SaveError(f"cannot save {output}: only PNG files are written; name it {output.stem or 'picture'}.png")
-    if not folder.is_dir():
-        raise SaveError(f"cannot save into {folder}: there is no such folder")
+def _prompt_from_input() -> str:
+    """All of standard input, without the line break that ends it."""
+    data = sys.stdin.buffer.read(4 * MAX_PROMPT_CHARS + 3)
     try:
-        with tempfile.TemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder):
-            pass
-    except OSError as error:
-        raise SaveError(f"cannot save into {folder}: {error.strerror}; choose another folder with -o") from error
+        return data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise RequestError("prompt", "what comes on standard input is no text in UTF-8") from None
 
 
-def _folder(output: Path | None) -> Path:
-    if output is None:
-        return Path()
-    return output if output.is_dir() else output.parent
+def _requests(options: GenerateOptions) -> list[GenerationRequest]:
+    """One for each picture, all checked, with seeds that count up, and on from 0 after the last."""
+    request = GenerationRequest(
+        options.prompt or "", seed=options.seed, steps=options.steps, width=options.width, height=options.height
+    ).validated()
+    first = random_seed() if request.seed is None else request.seed
+    return [replace(request, seed=seed) for seed in consecutive_seeds(first, options.count)]
 
 
 def _ready_or_seedling(variant: str) -> str:
@@ -135,93 +143,15 @@ def _follow(events: Iterable[Event], quiet: bool) -> GenerationResult:
     return result
 
 
-class ProgressLine:
-    """On a terminal one line that is kept up to date; in a log a line for each phase that is over."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
-        self._terminal = stream is not None and is_terminal(stream)
-        self._seen_s = self._phase_s = 0.0
-
-    def __enter__(self) -> ProgressLine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._terminal and self._stream:
-            self._stream.write("\r\x1b[K")
-
-    def show(self, event: Event) -> None:
-        """Tell of one event. An event comes after its work, so the time before it is its phase's."""
-        if self._stream is None:
-            return
-        self._phase_s += event.elapsed_s - self._seen_s
-        self._seen_s = event.elapsed_s
-        if self._terminal:
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write(f"\r{progress_text(event)[:width]}\x1b[K")
-        if event.step == event.steps:
-            if not self._terminal and event.phase != "done":
-                self._stream.write(f"{_PHASES[event.phase]}: {self._phase_s:.1f} s\n")
-            self._phase_s = 0.0
-        self._stream.flush()
-
-
-def suppress_progress() -> ProgressLine:
-    """A progress line that shows nothing."""
-    return ProgressLine(None)
-
-
-def progress_text(event: Event) -> str:
-    """ "Drawing  [############............] 2/4  1.3 s"."""
-    if event.phase == "done":
-        return ""
-    share = event.step / event.steps if event.steps else 0.0
-    bar = ("#" * int(share * _BAR_CHARS)).ljust(_BAR_CHARS, ".")
-    return f"{_PHASES[event.phase]:<18} [{bar}] {event.step}/{event.steps}  {event.elapsed_s:.1f} s"
-
-
-def _save(pipe: Pipeline, result: GenerationResult, order: Order) -> Path:
-    png = encode_png(result.image, pipe.recipe(result), order.metadata)
-    if order.output is None or order.output.is_dir():
-        path = free_name(_folder(order.output), result.seed)
-    elif order.count > 1:
-        path = order.output.with_name(f"{order.output.stem}-{result.seed}{order.output.suffix}")
-    else:
-        path = order.output
-    try:
-        save_picture(path, png)
-    except SaveError:
-        with suppress(FileNotFoundError):  # a name that was claimed and stays empty
-            if path.stat().st_size == 0 and path != order.output:
-                path.unlink()
-        raise
-    return path
-
-
-def free_name(folder: Path, seed: int) -> Path:
-    """bonsai-<seed>.png, or bonsai-<seed>-2.png and so on: a name that is nobody else's, claimed with an empty file."""
-    number = 1
-    while True:
-        path = folder / (f"bonsai-{seed}.png" if number == 1 else f"bonsai-{seed}-{number}.png")
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise SaveError(f"cannot save {path}: {error.strerror}") from error
-        else:
-            return path
-
-
-def _report(order: Order, result: GenerationResult, path: Path) -> None:
-    if order.quiet:
-        sys.stdout.write(f"{path}\n")
-    else:
-        sys.stdout.write(
-            f"seed {result.seed}   {_times(result.timings)}   peak memory {format_bytes(result.memory['peak_bytes'])}\n"
-            f"Saved {printable(path)}\n"
-        )
-    sys.stdout.flush()
+def _report(options: GenerateOptions, result: GenerationResult, path: Path | None) -> None:
+    """`path`: None for a picture that went to standard output, which then carries nothing else."""
+    stream = sys.stdout if path else sys.stderr
+    if not options.quiet:
+        memory = format_bytes(result.memory["peak_bytes"])
+        stream.write(f"seed {result.seed}   {_times(result.timings)}   peak memory {memory}\n")
+    if path:
+        stream.write(f"{path}\n" if options.quiet else f"Saved {printable(path)}\n")
+    stream.flush()
 
 
 def _times(timings: Mapping[str, float]) -> str:
@@ -229,7 +159,7 @@ def _times(timings: Mapping[str, float]) -> str:
     return f"{', '.join(parts)}, in all {timings['total']:.1f} s"
 
 
-def _say(order: Order, text: str) -> None:
-    if not order.quiet:
+def _say(options: GenerateOptions, text: str) -> None:
+    if not options.quiet:
         sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()

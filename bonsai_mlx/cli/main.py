@@ -1,4 +1,4 @@
-"""The command line: `bonsai-mlx generate | models | download | delete | doctor | bench | serve | mcp`.
+"""The command line: `bonsai-mlx generate | show | models | download | delete | doctor | bench | serve | mcp`.
 
 Owns the options and the exit status: 0 done, 1 it cannot be done (one line says why and what to do), 2 wrong usage, 130
 interrupted. Starts light: a command imports what it needs when it runs, so that help and mistakes answer at once.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import BonsaiError
 from ..hub.catalog import CATALOG, Entry, resolve
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words and words[0] in _FORWARDED:
             return _FORWARDED[words[0]](words[1:])
-        arguments = build_parser().parse_args(words)
+        arguments = _parse(words)
         run: Command = arguments.run
         return run(arguments)
     except BonsaiError as error:
@@ -58,6 +59,21 @@ def _fail(message: str) -> int:
     return 1
 
 
+def _parse(words: list[str]) -> argparse.Namespace:
+    """The options of a command; ends the process, with status 2, for wrong usage."""
+    parser = build_parser()
+    arguments, left = parser.parse_known_args(words)
+    drawing = arguments.run is _generate
+    if drawing and left and not any(word.startswith("-") for word in left):
+        whole = shlex.join([" ".join([arguments.prompt, *left])])
+        parser.error(f"the prompt is several words; put it in quotes: {PROGRAM} generate {whole}")
+    if left:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    if drawing and arguments.prompt is None and arguments.like is None:
+        parser.error(f'say what to draw, in quotes: {PROGRAM} generate "a red fox"')
+    return arguments
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     parser = argparse.ArgumentParser(
@@ -66,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_generate(commands)
+    _add_show(commands)
     _add_models(commands)
     _add_download(commands)
     _add_delete(commands)
@@ -77,10 +94,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_generate(commands: Any) -> None:
-    command = commands.add_parser("generate", help="draw a picture into a PNG file", description="Draw a picture.")
-    command.add_argument("prompt", metavar="PROMPT", help="what to draw")
+    command = commands.add_parser("generate", help="draw a picture into a file", description="Draw a picture.")
+    command.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to draw, in quotes; - reads standard input")
+    command.add_argument(
+        "--like", type=user_path, metavar="FILE", help="a picture: its settings, where no others are given here"
+    )
     which = command.add_mutually_exclusive_group()
-    which.add_argument("--variant", choices=("ternary", "binary"), default="ternary", help="default: ternary")
+    which.add_argument("--variant", choices=("ternary", "binary"), help="default: ternary")
     which.add_argument(
         "--model",
         metavar="NAME|REPO|PATH",
@@ -89,9 +109,19 @@ def _add_generate(commands: Any) -> None:
     command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
     command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
     command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
-    command.add_argument("-o", "--output", type=user_path, metavar="FILE", help="a .png file, or a folder for it")
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
     command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
+    _add_output(command)
+    command.set_defaults(run=_generate)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    """What becomes of the picture."""
+    command.add_argument(
+        "-o", "--output", type=_output, metavar="FILE", help="a .png, .jpg or .webp file, a folder, or - for stdout"
+    )
+    command.add_argument("--format", choices=("png", "jpeg", "webp"), help="default: what the file's name says, or png")
+    command.add_argument("--quality", type=_quality, default=90, metavar="N", help="of JPEG and WebP, 1 to 100")
     command.add_argument(
         "--metadata",
         choices=("full", "mark", "none"),
@@ -99,7 +129,13 @@ def _add_generate(commands: Any) -> None:
         help="in the file: how to make it again (full), only that a model made it (mark), or nothing",
     )
     command.add_argument("--quiet", action="store_true", help="print the file's name and nothing else")
-    command.set_defaults(run=_generate)
+
+
+def _add_show(commands: Any) -> None:
+    command = commands.add_parser("show", help="print how a picture was made, by this program or another")
+    command.add_argument("file", metavar="FILE", type=user_path, help="a PNG, JPEG or WebP file")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_show)
 
 
 def _add_models(commands: Any) -> None:
@@ -141,11 +177,12 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from .generate import Order, generate_command
+    from .generate import GenerateOptions, generate_command
 
     width, height = arguments.size or (None, None)
-    order = Order(
-        prompt=environment.as_typed(arguments.prompt),
+    options = GenerateOptions(
+        prompt=arguments.prompt and environment.as_typed(arguments.prompt),
+        like=arguments.like,
         model=arguments.model,
         variant=arguments.variant,
         seed=arguments.seed,
@@ -153,12 +190,20 @@ def _generate(arguments: argparse.Namespace) -> int:
         width=width,
         height=height,
         output=arguments.output,
+        format=arguments.format,
+        quality=arguments.quality,
         count=arguments.count,
         memory_limit_bytes=arguments.memory_limit,
         metadata=arguments.metadata,
         quiet=arguments.quiet,
     )
-    return generate_command(order)
+    return generate_command(options)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from .show import show_command
+
+    return show_command(arguments.file, as_json=arguments.json)
 
 
 def _models(arguments: argparse.Namespace) -> int:
@@ -273,6 +318,16 @@ def _size(text: str) -> tuple[int, int]:
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 512x512")
     return int(width), int(height)
+
+
+def _output(text: str) -> Path | Literal["-"]:
+    return "-" if text == "-" else user_path(text)
+
+
+def _quality(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100")
+    return int(text)
 
 
 def _positive(text: str) -> int:

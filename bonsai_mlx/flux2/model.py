@@ -21,7 +21,8 @@ from PIL import Image
 
 from ..errors import RequestError
 from ..families import Description
-from ..request import Event, GenerationResult, Phase, Request, ResolvedRequest
+from ..request import Request, ResolvedRequest
+from ..result import Event, GenerationResult, Phase
 from ..runtime import device
 from ..runtime.memory import RunMemory
 from ..text.tokenizer import TokenizedPrompt, Tokenizer

@@ -38,6 +38,7 @@ __all__ = [
     "encode",
     "encode_png",
     "encode_with_texts",
+    "format_of",
     "found_in_texts",
     "read",
     "rewrite_png",
@@ -210,15 +211,32 @@ def _recipe(text: str) -> Recipe | None:
 # files
 
 
-def save_picture(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
-    """Write the file whole or not at all, whenever the process or the machine stops; SaveError says why it cannot."""
+SUFFIXES: dict[str, Format] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name asks for; SaveError for one that is not written."""
+    found = SUFFIXES.get(path.suffix.lower())
+    if found is None:
+        name = path.with_suffix(".png").name if path.stem else "picture.png"
+        raise SaveError(f"cannot save {path}: PNG, JPEG and WebP files are written; name it {name}, .jpg or .webp")
+    return found
+
+
+def save_picture(path: Path, data: bytes, *, mode: int = FILE_MODE, follow_symlinks: bool = False) -> None:
+    """Write the file whole or not at all, whenever the process or the machine stops; SaveError says why it cannot.
+
+    `follow_symlinks`: for a name that its user has chosen. Otherwise a link there is replaced.
+    """
     try:
-        write_atomic(path, data, mode=mode)
-    except OSError as error:
+        write_atomic(path.resolve() if follow_symlinks and path.is_symlink() else path, data, mode=mode)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise SaveError(f"cannot save {path}: {_reason(error)}") from error
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | RuntimeError) -> str:
+    if not isinstance(error, OSError):
+        return "its symbolic links lead in a circle"
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return "no space is left there; free some, or choose another folder"

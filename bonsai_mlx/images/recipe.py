@@ -135,6 +135,23 @@ class FoundMetadata:
             return "Forge"
         return _PROGRAMS.get(self.source, self.source)
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON. The seed also as text: 64 bits are more than some readers' numbers hold."""
+        return {
+            "source": self.source,
+            "program": self.program,
+            "prompt": self.prompt,
+            "negative": self.negative,
+            "seed": self.seed,
+            "seed_text": None if self.seed is None else str(self.seed),
+            "steps": self.steps,
+            "width": self.width,
+            "height": self.height,
+            "model": self.model,
+            "extra": dict(self.extra),
+            "recipe": json.loads(self.recipe.to_json()) if self.recipe else None,
+        }
+
 
 _PROGRAMS = {
     "bonsai": APP,

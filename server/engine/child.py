@@ -33,7 +33,8 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 from bonsai_mlx import prepare
 from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, OutOfMemory, RequestError
-from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
+from bonsai_mlx.request import GenerationRequest
+from bonsai_mlx.result import Event, GenerationResult
 
 if TYPE_CHECKING:
     from bonsai_mlx.images.metadata import Recipe

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 from fastapi import APIRouter, Request
 
-from bonsai_mlx.images.metadata import FoundMetadata, found_in_texts
+from bonsai_mlx.images.metadata import found_in_texts
 from bonsai_mlx.images.scan import MAX_FILE_BYTES, Scanner
 
 from ..errors import ApiError
@@ -59,28 +58,10 @@ def _settings(scanner: Scanner, problem: str) -> PictureMetadata:
     found = found_in_texts(texts.texts)
     if found is None and texts.left_out:
         raise _refusal(f"Its settings cannot be read: {texts.left_out[0]}.")
-    return PictureMetadata(settings=_described(found) if found else None)
+    return PictureMetadata(settings=PictureSettings(**whole_characters(found.as_dict())) if found else None)
 
 
 def _refusal(message: str) -> ApiError:
     return ApiError(
         422, "bad_picture", message, remedy=f"Send a whole PNG, JPEG or WebP file, up to {MAX_FILE_BYTES >> 20} MiB."
     )
-
-
-def _described(found: FoundMetadata) -> PictureSettings:
-    fields = {
-        "source": found.source,
-        "program": found.program,
-        "prompt": found.prompt,
-        "negative": found.negative,
-        "seed": found.seed,
-        "seed_text": None if found.seed is None else str(found.seed),
-        "steps": found.steps,
-        "width": found.width,
-        "height": found.height,
-        "model": found.model,
-        "extra": dict(found.extra),
-        "recipe": json.loads(found.recipe.to_json()) if found.recipe else None,
-    }
-    return PictureSettings(**whole_characters(fields))

@@ -12,49 +12,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 from PIL import Image
 
 from bonsai_mlx.cli import generate as generate_terminal
 from bonsai_mlx.cli import main as cli
-from bonsai_mlx.cli.generate import ProgressLine
+from bonsai_mlx.cli.progress import ProgressLine
 from bonsai_mlx.images import metadata
-from bonsai_mlx.request import TRUNCATED, Event
+from bonsai_mlx.result import TRUNCATED, Event
 from bonsai_mlx.version import __version__
+
+pytestmark = pytest.mark.usefixtures("nothing_downloaded")
 
 SMALL = ("--size", "64x64", "--steps", "1")
 CLI = [sys.executable, "-m", "bonsai_mlx.cli.main"]
-
-
-@pytest.fixture(autouse=True)
-def nothing_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty Hugging Face cache, and a folder of one's own to be in."""
-    cache, here = tmp_path / "hub", tmp_path / "here"
-    here.mkdir()
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
-    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(here)
-    return here
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a command here; gives its exit status, stdout and stderr."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        try:
-            status = cli.main(words)
-        except SystemExit as end:  # argparse: help, version, wrong usage
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
-    return run
 
 
 def test_a_prompt_that_is_cut_is_told(run: Any) -> None:
@@ -149,12 +123,9 @@ def test_several_pictures_have_seeds_that_count_up(run: Any, nothing_downloaded:
     assert first != second
 
 
-@pytest.mark.parametrize("seed", [None, 2**32 - 1])
-def test_after_the_last_seed_comes_the_first(seed: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with the interfaces of the server."""
-    monkeypatch.setattr("secrets.randbelow", lambda bound: bound - 1)
-    requests = generate_terminal._requests(generate_terminal.Order("a fox", seed=seed, count=3))
-    assert [request.seed for request in requests] == [2**32 - 1, 0, 1]
+def test_seeds_go_on_from_zero_after_the_last(run: Any) -> None:
+    _, out, _ = run("generate", "a red house", "--seed", "4294967295", "--count", "3", "--quiet", *SMALL)
+    assert out.split() == ["bonsai-4294967295.png", "bonsai-0.png", "bonsai-1.png"]
 
 
 def test_a_file_named_on_purpose_is_replaced(run: Any, nothing_downloaded: Path) -> None:
@@ -195,8 +166,12 @@ REFUSED = [
     (["a fox", "--seed", "-1"], "seed: -1 is out of range; give a whole number from 0 to 4294967295"),
     (["a fox", "--seed", "4294967296"], "seed: 4294967296 is out of range"),
     (["a fox", "--seed", "9" * 40], "is out of range"),
-    (["a fox", "-o", "fox.jpg"], "only PNG files are written; name it fox.png"),
-    (["a fox", "-o", "fox"], "only PNG files are written; name it fox.png"),
+    (["a fox", "-o", "fox.gif"], "PNG, JPEG and WebP files are written; name it fox.png, .jpg or .webp"),
+    (["a fox", "-o", "fox.png.tiff"], "PNG, JPEG and WebP files are written; name it fox.png.png, .jpg or .webp"),
+    (["a fox", "-o", "fox"], "PNG, JPEG and WebP files are written; name it fox.png, .jpg or .webp"),
+    (["a fox", "-o", "fox.png", "--format", "webp"], "its name says png, --format says webp; leave one of them out"),
+    (["a fox", "-o", "-", "--count", "2"], "standard output takes one picture, not 2; give a folder with -o"),
+    (["a fox", "--like", "nowhere.png"], "nowhere.png: No such file or directory"),
     (["a fox", "-o", "nowhere/fox.png"], "cannot save into nowhere: there is no such folder"),
     (["a fox", "--model", "nope"], "there is no checkpoint called 'nope'; known are ternary, binary"),
     (["a fox", "--model", "owner/nope"], "bonsai-mlx download owner/nope"),
@@ -437,7 +412,7 @@ def test_other_errors_of_the_system_are_one_line(run: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["generate", "--help"], ["models"], ["generate", "a fox", "-o", "x.jpg"]]
+    "words", [["--help"], ["generate", "--help"], ["models"], ["generate", "a fox", "-o", "x.gif"]]
 )
 def test_starts_without_mlx(words: list[str]) -> None:
     code = (

@@ -21,7 +21,8 @@ from PIL import Image
 
 from bonsai_mlx.errors import DeviceError, OutOfMemory
 from bonsai_mlx.images.metadata import Recipe, SaveError
-from bonsai_mlx.request import Event, GenerationRequest, GenerationResult
+from bonsai_mlx.request import GenerationRequest
+from bonsai_mlx.result import Event, GenerationResult
 
 GATE = "BONSAI_TEST_GATE"  # names a file; while it exists, `hold` holds
 _hoard: list[bytearray] = []

@@ -8,7 +8,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bonsai_mlx.request import Event, GenerationRequest
+from bonsai_mlx.request import GenerationRequest
+from bonsai_mlx.result import Event
 from tests.server.fake_engine import FakeBackend, FakePipeline
 
 from ._small_disk import FULL, limit_files
