@@ -10,20 +10,22 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
+from pydantic import AfterValidator
 from safetensors import SafetensorError, safe_open
 
+from ..decoding import decode
 from ..errors import CheckpointError
 from ..fileio import open_regular, read_bounded
 from ..program import command
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 from ..units import user_path
-from ..weights.spec import TensorSpec, whole_number, whole_numbers
+from ..weights.spec import Dimensions, Pair, TensorSpec, up_to
 from .config import TextEncoderConfig, TransformerConfig, VaeConfig
 
 if TYPE_CHECKING:
@@ -174,26 +176,21 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def _drawable(size: tuple[int, int]) -> tuple[int, int]:
+    width, height = size
+    if any(not MIN_SIZE_PX <= side <= MAX_SIZE_PX or side % SIZE_MULTIPLE_PX for side in size):
+        raise ValueError(f"{width}x{height} is no size that can be drawn")
+    return size
+
+
 @dataclass(frozen=True, slots=True)
 class _Recommendations:
     """What model_index.json may say about using the model; the defaults are the 4B model's."""
 
-    prompt_layers: tuple[int, ...]
-    max_sequence_length: int
-    steps: int
-    size: tuple[int, int]
-
-    @classmethod
-    def from_index(cls, index: Mapping[str, Any]) -> _Recommendations:
-        width, height = whole_numbers("recommended_size", index.get("recommended_size", (512, 512)), 2, MAX_SIZE_PX)
-        if any(side < MIN_SIZE_PX or side % SIZE_MULTIPLE_PX for side in (width, height)):
-            raise ValueError(f"recommended_size {width}x{height} is no size that can be drawn")
-        return cls(
-            whole_numbers("text_encoder_out_layers", index.get("text_encoder_out_layers", (9, 18, 27))),
-            whole_number("max_sequence_length", index.get("max_sequence_length", 512), 1 << 14),
-            whole_number("recommended_steps", index.get("recommended_steps", 4), MAX_STEPS),
-            (width, height),
-        )
+    text_encoder_out_layers: Dimensions = (9, 18, 27)
+    max_sequence_length: Annotated[int, up_to(1 << 14)] = 512
+    recommended_steps: Annotated[int, up_to(MAX_STEPS)] = 4
+    recommended_size: Annotated[Pair, AfterValidator(_drawable)] = (512, 512)
 
 
 class _Reader:
@@ -211,16 +208,16 @@ class _Reader:
                 "this program runs Bonsai Image checkpoints only"
             )
         folders = self._folders(index)
-        recommended = self._config(self.root / "model_index.json", _Recommendations.from_index)
+        recommended = self._config(self.root / "model_index.json", _Recommendations)
         checkpoint = Checkpoint(
             root=self.root,
             transformer=self._transformer(folders[TRANSFORMER]),
             text_encoder=self._text_encoder(folders[TEXT_ENCODER]),
-            vae=self._config(folders[VAE] / "config.json", VaeConfig.from_json),
-            prompt_layers=recommended.prompt_layers,
+            vae=self._config(folders[VAE] / "config.json", VaeConfig),
+            prompt_layers=recommended.text_encoder_out_layers,
             max_sequence_length=recommended.max_sequence_length,
-            recommended_steps=recommended.steps,
-            recommended_size=recommended.size,
+            recommended_steps=recommended.recommended_steps,
+            recommended_size=recommended.recommended_size,
             folders=folders,
         )
         self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json")
@@ -255,7 +252,7 @@ class _Reader:
                 )
 
     def _transformer(self, folder: Path) -> TransformerConfig:
-        config = self._config(folder / "config.json", TransformerConfig.from_json)
+        config = self._config(folder / "config.json", TransformerConfig)
         packing = self._json(folder / "quantization_config.json")
         bits, group_size = packing.get("bits"), packing.get("group_size")
         if type(bits) is not int or bits not in _VARIANTS or group_size != 128:
@@ -271,7 +268,7 @@ class _Reader:
         packing = values.get("quantization") or values.get("quantization_config")
         if not isinstance(packing, dict) or packing.get("bits") != 4 or packing.get("group_size") not in (32, 64, 128):
             raise CheckpointError(f"{path}: the text encoder must be quantised to 4 bits, not {packing!r}")
-        config = self._config(path, TextEncoderConfig.from_json)
+        config = self._config(path, TextEncoderConfig)
         return replace(config, bits=int(packing["bits"]), group_size=int(packing["group_size"]))
 
     def _check_scheduler(self, path: Path) -> None:
@@ -314,11 +311,9 @@ class _Reader:
             if not ok:
                 raise CheckpointError(f"{self.root}: {what} do not agree; {self.repair}")
 
-    def _config(self, path: Path, build: Callable[[Mapping[str, Any]], C]) -> C:
+    def _config(self, path: Path, kind: type[C]) -> C:
         try:
-            return build(self._json(path))
-        except KeyError as error:
-            raise CheckpointError(f"{path}: the key {error} is missing; {self.repair}") from None
+            return decode(kind, self._json(path))
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}; {self.repair}") from None
 

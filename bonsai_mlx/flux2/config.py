@@ -10,26 +10,37 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..weights.spec import HALF, FromJson, Tensors, TensorSpec, packed_tensors, prefixed
+from ..weights.spec import (
+    HALF,
+    Dimension,
+    Dimensions,
+    LayerCount,
+    Pair,
+    Positive,
+    Tensors,
+    TensorSpec,
+    packed_tensors,
+    prefixed,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class TransformerConfig(FromJson):
+class TransformerConfig:
     """`transformer-packed-mflux/config.json`, and how its block linears are packed."""
 
-    in_channels: int
-    num_layers: int
-    num_single_layers: int
-    attention_head_dim: int
-    num_attention_heads: int
-    joint_attention_dim: int
-    axes_dims_rope: tuple[int, ...]
-    timestep_guidance_channels: int = 256
-    mlp_ratio: float = 3.0
-    rope_theta: float = 2000.0
-    eps: float = 1e-6
-    bits: int = 2
-    group_size: int = 128
+    in_channels: Dimension
+    num_layers: LayerCount
+    num_single_layers: LayerCount
+    attention_head_dim: Dimension
+    num_attention_heads: Dimension
+    joint_attention_dim: Dimension
+    axes_dims_rope: Dimensions
+    timestep_guidance_channels: Dimension = 256
+    mlp_ratio: Positive = 3.0
+    rope_theta: Positive = 2000.0
+    eps: Positive = 1e-6
+    bits: Dimension = 2
+    group_size: Dimension = 128
 
     @property
     def dim(self) -> int:
@@ -90,21 +101,21 @@ class TransformerConfig(FromJson):
 
 
 @dataclass(frozen=True, slots=True)
-class TextEncoderConfig(FromJson):
+class TextEncoderConfig:
     """`text_encoder-mlx-4bit/config.json`: Qwen3 as `mlx-lm` stores it, every matrix quantised."""
 
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    rms_norm_eps: float = 1e-6
-    rope_theta: float = 1e6
-    max_position_embeddings: int = 40960
-    bits: int = 4
-    group_size: int = 64
+    vocab_size: Dimension
+    hidden_size: Dimension
+    intermediate_size: Dimension
+    num_hidden_layers: LayerCount
+    num_attention_heads: Dimension
+    num_key_value_heads: Dimension
+    head_dim: Dimension
+    rms_norm_eps: Positive = 1e-6
+    rope_theta: Positive = 1e6
+    max_position_embeddings: Dimension = 40960
+    bits: Dimension = 4
+    group_size: Dimension = 64
 
     def tensors(self) -> Tensors:
         """Every tensor of the text encoder's file (tied embeddings: there is no head)."""
@@ -140,17 +151,17 @@ class TextEncoderConfig(FromJson):
 
 
 @dataclass(frozen=True, slots=True)
-class VaeConfig(FromJson):
+class VaeConfig:
     """`vae/config.json` of AutoencoderKLFlux2."""
 
-    block_out_channels: tuple[int, ...]
-    layers_per_block: int
-    latent_channels: int
-    norm_num_groups: int
-    in_channels: int = 3
-    out_channels: int = 3
-    batch_norm_eps: float = 1e-4
-    patch_size: tuple[int, int] = (2, 2)
+    block_out_channels: Dimensions
+    layers_per_block: LayerCount
+    latent_channels: Dimension
+    norm_num_groups: Dimension
+    in_channels: Dimension = 3
+    out_channels: Dimension = 3
+    batch_norm_eps: Positive = 1e-4
+    patch_size: Pair = (2, 2)
 
     @property
     def scale_factor(self) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..decoding import decode
 from ..weights.random import write_random_weights
 from ..weights.spec import Tensors, tensor_bytes
 from .checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
@@ -252,7 +253,7 @@ def _write_common(out: Path, parts: Preset, seed: int, tokenizer: Path) -> None:
     _write_json(out / SCHEDULER / "scheduler_config.json", SCHEDULER_CONFIG)
     _write_text_encoder(out / TEXT_ENCODER, parts.text_encoder, seed)
     _write_json(out / VAE / "config.json", parts.vae)
-    tensors = VaeConfig.from_json(parts.vae).tensors()
+    tensors = decode(VaeConfig, parts.vae).tensors()
     write_random_weights(out / VAE / _WEIGHTS, tensors, bits=None, seed=seed, writer="pt")
 
 
@@ -260,12 +261,12 @@ def _write_transformer(folder: Path, parts: Preset, bits: int, seed: int) -> Non
     _write_json(folder / "config.json", parts.transformer)
     quantization = {"bits": bits, "group_size": _PACKED_GROUP, "skip_patterns": _UNPACKED}
     _write_json(folder / "quantization_config.json", quantization)
-    tensors = TransformerConfig.from_json({**parts.transformer, **quantization}).tensors()
+    tensors = decode(TransformerConfig, {**parts.transformer, **quantization}).tensors()
     write_random_weights(folder / _WEIGHTS, tensors, bits=bits, seed=seed, writer=None)
 
 
 def _write_text_encoder(folder: Path, config: Mapping[str, Any], seed: int) -> None:
-    tensors = TextEncoderConfig.from_json({**config, **_QUANTIZATION}).tensors()
+    tensors = decode(TextEncoderConfig, {**config, **_QUANTIZATION}).tensors()
     _write_json(folder / "config.json", config, indent=4, end="")
     _write_json(folder / "model.safetensors.index.json", _shard_index(tensors), indent=4, end="")
     write_random_weights(folder / "model.safetensors", tensors, bits=_TEXT_BITS, seed=seed, writer="mlx")

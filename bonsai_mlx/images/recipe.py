@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from ..decoding import Flag, Number, Text, Whole, decode
 from ..version import __version__
 
 SCHEMA = 1
@@ -31,25 +32,25 @@ class Recipe:
     The fields are written to the file in this order; those that are None are left out.
     """
 
-    prompt: str
-    seed: int
-    steps: int
-    width: int  # pixels
-    height: int
-    variant: str  # "ternary" or "binary"
-    model: str  # the catalog's name of the checkpoint
-    repo: str | None = None  # its Hub repository, unless it is a folder of the user's
-    revision: str | None = None
-    scheduler: str | None = None
-    shift: float | None = None  # mu, as it was used for this size and number of steps
-    truncated: bool | None = None  # True: the model has not read the prompt's end
-    app: str = APP
-    app_version: str = __version__
-    mlx: str | None = None  # the version of MLX
-    timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase
-    peak_memory_bytes: int | None = None
-    created_at: str | None = None  # when the picture was finished: ISO 8601 in UTC, as `timestamp` writes it
-    schema: int = SCHEMA
+    prompt: Text
+    seed: Whole
+    steps: Whole
+    width: Whole  # pixels
+    height: Whole
+    variant: Text  # "ternary" or "binary"
+    model: Text  # the catalog's name of the checkpoint
+    repo: Text | None = None  # its Hub repository, unless it is a folder of the user's
+    revision: Text | None = None
+    scheduler: Text | None = None
+    shift: Number | None = None  # mu, as it was used for this size and number of steps
+    truncated: Flag | None = None  # True: the model has not read the prompt's end
+    app: Text = APP
+    app_version: Text = __version__
+    mlx: Text | None = None  # the version of MLX
+    timings: Mapping[str, Number] = field(default_factory=dict)  # seconds per phase
+    peak_memory_bytes: Whole | None = None
+    created_at: Text | None = None  # when the picture was finished: ISO 8601 in UTC, as `timestamp` writes it
+    schema: Whole = SCHEMA
 
     @property
     def model_title(self) -> str:
@@ -73,34 +74,10 @@ class Recipe:
             raise ValueError("the recipe is not a JSON object")
         if data.get("schema") != SCHEMA:
             raise ValueError(f"the recipe has schema {data.get('schema')!r}; this version reads schema {SCHEMA}")
-        known = {f.name: str(f.type) for f in fields(cls)}
-        checked = {name: _checked(name, known[name], value) for name, value in data.items() if name in known}
         try:
-            return cls(**checked)
-        except TypeError as error:  # a field without a default is missing; Python's message names it
-            raise ValueError(f"the recipe is incomplete: {error}") from error
-
-
-def _checked(name: str, kind: str, value: object) -> Any:
-    """`value` if it is what the annotation `kind` says, else ValueError."""
-    if value is None and kind.endswith("| None"):
-        return None
-    expected = kind.removesuffix(" | None")
-    fits = {
-        "str": isinstance(value, str),
-        "bool": isinstance(value, bool),
-        "int": isinstance(value, int) and _is_number(value),
-        "float": _is_number(value),
-        "Mapping[str, float]": isinstance(value, dict) and all(map(_is_number, value.values())),
-    }
-    if not fits[expected]:
-        raise ValueError(f"the recipe's {name} is not of type {expected}")
-    return value
-
-
-def _is_number(value: object) -> bool:
-    """A finite number that also fits where such numbers go next: a database column, a float."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+            return decode(cls, data)
+        except ValueError as error:
+            raise ValueError(f"the recipe is not whole: {error}") from None
 
 
 def parse_json_object(text: str | bytes) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
-"""What a file of tensors must hold, and typed configs from a checkpoint's JSON.
+"""What a file of tensors must hold, and what the fields of a checkpoint's configs may be.
 
-Owns how a tensor is described and how a JSON value becomes a bounded field. Which tensors a model has is said by the
+Owns how a tensor is described and the bounds of dimensions. Which tensors a model has is said by the
 model's own config. Nothing here imports MLX.
 """
 
@@ -8,15 +8,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
 
 HALF = ("BF16", "F16")  # the floating types a checkpoint may store; computing in another type is the engine's choice
 PACKED = ("U32",)
 # Far beyond any checkpoint, and small enough that what is derived from them stays computable.
 MAX_DIMENSION, MAX_LAYERS, MAX_LIST, MAX_FLOAT = 1 << 18, 1024, 16, 1e12
 _ITEM_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "I64": 8}
-_LAYER_COUNTS = ("num_layers", "num_single_layers", "num_hidden_layers", "layers_per_block")
+
+
+def up_to(limit: int) -> FieldInfo:
+    """For the annotation of a whole number from 1 to `limit`."""
+    description = f"a whole number from 1 to {limit}"
+    return Field(strict=True, ge=1, le=limit, description=description)
+
+
+# What a field of a config may be, for `decoding.decode`.
+Dimension = Annotated[int, up_to(MAX_DIMENSION)]
+LayerCount = Annotated[int, up_to(MAX_LAYERS)]
+Positive = Annotated[float, Field(strict=True, gt=0, le=MAX_FLOAT, description="a finite number above 0")]
+Dimensions = Annotated[
+    tuple[Dimension, ...], Field(min_length=1, max_length=MAX_LIST, description="a list of some whole numbers")
+]
+Pair = Annotated[tuple[Dimension, Dimension], Field(description="a list of 2 whole numbers")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,63 +46,6 @@ class TensorSpec:
 
 
 Tensors: TypeAlias = dict[str, TensorSpec]
-
-
-class FromJson:
-    """Build a config from a JSON object. Unknown keys are ignored and lists become tuples.
-
-    Raises KeyError for a missing key, ValueError naming the key for a value of the wrong type or out of bounds.
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        known = {}
-        for item in fields(cls):  # type: ignore[arg-type]
-            if item.name in values:
-                known[item.name] = _value(item.name, str(item.type), values[item.name])
-            elif item.default is MISSING:
-                raise KeyError(item.name)
-        return cls(**known)
-
-
-def _value(name: str, kind: str, value: object) -> Any:
-    """A JSON value as what the field's annotation `kind` says."""
-    if kind == "float":
-        return positive_number(name, value)
-    limit = MAX_LAYERS if name in _LAYER_COUNTS else MAX_DIMENSION
-    if kind == "int":
-        return whole_number(name, value, limit)
-    length = kind.count("int") if "..." not in kind else None
-    return whole_numbers(name, value, length, limit)
-
-
-def whole_number(name: str, value: object, limit: int = MAX_DIMENSION) -> int:
-    """`value` if it is an integer from 1 to `limit`; ValueError otherwise. JSON's true is none."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit:
-        raise ValueError(f"{name} must be a whole number from 1 to {limit}, not {_shown(value)}")
-    return value
-
-
-def whole_numbers(name: str, value: object, length: int | None = None, limit: int = MAX_DIMENSION) -> tuple[int, ...]:
-    """A JSON list of integers from 1 to `limit` as a tuple, `length` of them if that is given; ValueError otherwise."""
-    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_LIST or length not in (None, len(value)):
-        count = "some" if length is None else str(length)
-        raise ValueError(f"{name} must be a list of {count} whole numbers, not {_shown(value)}")
-    return tuple(whole_number(name, item, limit) for item in value)
-
-
-def positive_number(name: str, value: object) -> float:
-    """`value` as a finite float above zero; ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_FLOAT:
-        raise ValueError(f"{name} must be a finite number above 0, not {_shown(value)}")
-    return float(value)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def prefixed(prefix: str, tensors: Tensors) -> Tensors:
