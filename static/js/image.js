@@ -59,14 +59,20 @@ async function openCompare(shown) {
   dialog.showModal();
 }
 
+/** Nothing can be done with a picture that was deleted. @param {boolean} gone */
+function setGone(gone) {
+  byId("main").classList.toggle("gone", gone);
+  byId("gone-note").hidden = !gone;
+  byId("delete").hidden = gone;
+  for (const part of document.querySelectorAll("[data-needs-picture]")) part.toggleAttribute("inert", gone);
+}
+
 async function onDelete() {
   const next = /** @type {HTMLAnchorElement | null} */ (
     document.getElementById("older") ?? document.getElementById("newer")
   );
   if (!(await removeWithUndo(id))) return;
-  byId("figure").inert = true;
-  byId("figure").classList.add("gone");
-  byId("delete").hidden = true;
+  setGone(true);
   (next ?? document.querySelector(".image-nav a"))?.focus();
 }
 
@@ -96,8 +102,6 @@ subscribe("image", ({ image: changed }) => {
   if (changed.id !== id) return;
   image = changed;
   byId("favourite").setAttribute("aria-pressed", String(changed.favourite));
-  byId("figure").inert = false;
-  byId("figure").classList.remove("gone");
-  byId("delete").hidden = false;
+  setGone(false);
 });
 loaded().then((shown) => state.images.set(shown.id, shown), toastError);

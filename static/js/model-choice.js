@@ -18,6 +18,15 @@ const SEEDLING_WORDS =
   ", a tiny demonstration model inside this program: twenty kinds of things from stars to bonsai trees in ten " +
   "colours, and landscapes. Real pictures need Bonsai Image 4B:";
 
+/** @type {Record<string, string>} */
+const SUBTITLES = {
+  paused: "download paused",
+  partial: "partly downloaded",
+  verifying: "being checked",
+  failed: "download failed",
+  damaged: "damaged",
+};
+
 let seedlingWanted = remembered("seedling", false);
 /** @type {() => void} */
 let changed = () => {};
@@ -65,10 +74,22 @@ function subtitle(model) {
   if (model.state === "downloading" && model.download) {
     return `${Math.floor((100 * model.download.bytes_done) / Math.max(1, model.download.bytes_total))} % of ${size}`;
   }
-  return (
-    { absent: `${size}, not here`, paused: "download paused", verifying: "being checked" }[String(model.state)] ??
-    "see Models"
-  );
+  return SUBTITLES[model.state] ?? `${size}, not here`;
+}
+
+/** @type {Record<string, string>} */
+const VERBS = { partial: "Resume", failed: "Try again:", damaged: "Repair" };
+
+/** Why a model that was asked for is not here, in the server's words. @param {Model} model */
+function failureOf(model) {
+  if (model.state === "failed") return model.download?.error ?? "The download failed.";
+  return model.state === "damaged" ? (model.problems[0] ?? "Its files are damaged.") : "";
+}
+
+/** @param {Model} model */
+function failureLine(model) {
+  const text = failureOf(model);
+  return text && el("p", { class: "notice", data: { tone: "bad" }, role: "alert" }, `${model.title}: ${text}`);
 }
 
 /** @param {Model} model */
@@ -76,11 +97,11 @@ function downloadButton(model) {
   if (["downloading", "paused", "verifying"].includes(model.state)) {
     return el("a", { class: "button small", href: "/model-manager" }, `${model.variant}: ${subtitle(model)}`);
   }
-  const action = model.state === "partial" ? "resume" : "download";
+  const action = model.state === "partial" || model.state === "failed" ? "resume" : "download";
   const start = () => modelAction(model.name, action).then(putModel, toastError);
   return button(
     { class: "button small", icon: "download", on: { click: start } },
-    `${model.variant}, ${formatBytes(model.bytes_total)}`,
+    `${VERBS[model.state] ?? "Download"} ${model.variant}, ${formatBytes(model.bytes_total)}`,
   );
 }
 
@@ -92,6 +113,7 @@ function seedlingNote() {
   const switchBack = button({ class: "button small", on: { click: () => setSeedling(false) } }, `Use ${variant()} 4B`);
   return [
     el("p", {}, el("strong", {}, "Drawing with the seedling"), SEEDLING_WORDS),
+    ...absent.map(failureLine),
     el("div", { class: "button-row" }, available && switchBack, ...absent.map(downloadButton)),
   ];
 }
@@ -113,7 +135,8 @@ function show() {
   byId("binary-sub").textContent = subtitles[1] || "\u00a0";
   const note = byId("model-note");
   note.hidden = !state.models.size;
-  const signature = [chosenModel(), isReady(variant()), ...subtitles].join();
+  const failures = [...state.models.values()].map(failureOf);
+  const signature = [chosenModel(), isReady(variant()), ...subtitles, ...failures].join();
   if (signature === shownNote) return; // a button must not be replaced while it is pressed
   shownNote = signature;
   refill(note, byId("variants"), ...(chosenModel().startsWith("seedling") ? seedlingNote() : bonsaiNote()));

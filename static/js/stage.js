@@ -1,7 +1,7 @@
 // The large area: what is being drawn, or the picture last looked at. Shows one request (one job, a batch, a pair)
 // or one image; follows the store until something else is shown.
 
-import { ApiError, cancelJob, getImage } from "./api.js";
+import { ApiError, cancelJob, getImage, getJob } from "./api.js";
 import { compareView } from "./compare.js";
 import { byId, button, el, fill, refill } from "./dom.js";
 import { predictedPeak } from "./sizes.js";
@@ -52,9 +52,31 @@ export function showNothing() {
   look({ jobs: [], image: null });
 }
 
+/**
+ * What this entry of the history showed, when one comes back to it or loads it anew. What is gone meanwhile stays away.
+ */
+export async function restoreView() {
+  const { jobs = [], image = null } = history.state ?? {};
+  const found = await Promise.all([...jobs.map(getJob), ...(image ? [getImage(image)] : [])].map(unlessGone));
+  if (chosen || found.includes(null) || !found.length) return;
+  if (image) showImage(found[0]);
+  else showJobs(found);
+}
+
+/** @template T @param {Promise<T>} asked @returns {Promise<T | null>} */
+async function unlessGone(asked) {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}
+
 /** @param {typeof view} next */
 function look(next) {
   view = next;
+  if (chosen) history.replaceState(view, "");
   layout = "";
   render();
   publish("view");

@@ -10,7 +10,7 @@ import { startQueue } from "./queue.js";
 import { refreshRecent, startRecent } from "./recent.js";
 import { chooseSmaller } from "./sizes.js";
 import { again } from "./stage-states.js";
-import { cancelShown, isChosen, showImage, showJobs, showsJob, startStage } from "./stage.js";
+import { cancelShown, isChosen, restoreView, showImage, showJobs, showsJob, startStage } from "./stage.js";
 import { takeHandover } from "./storage.js";
 import { isActive, subscribe } from "./store.js";
 import { toast, toastError } from "./toast.js";
@@ -58,6 +58,7 @@ async function takeRequestedRecipe() {
   const from = new URLSearchParams(location.search).get("from");
   if (recipe) applyRecipe(recipe);
   if (jobs) showJobs(await Promise.all(jobs.map(getJob)));
+  if (!from && !recipe && !jobs) await restoreView();
   if (!from) return;
   history.replaceState(null, "", "/");
   const image = await getImage(from);
@@ -80,6 +81,8 @@ function tellFailure(job) {
 /** @param {KeyboardEvent} event */
 function onEscape(event) {
   if (event.key !== "Escape" || isComposing(event) || event.defaultPrevented) return;
+  // there it closes suggestions or the spelling; nobody means to lose a minute's work with it
+  if (/** @type {Element} */ (event.target).closest("input, textarea, select")) return;
   if (!document.querySelector("dialog[open]") && cancelShown()) event.preventDefault();
 }
 
@@ -114,5 +117,4 @@ subscribe("smaller-size", (recipe) => {
   );
 });
 
-takeRequestedRecipe().catch(toastError);
-showNewest().catch(toastError);
+takeRequestedRecipe().catch(toastError).then(showNewest).catch(toastError);

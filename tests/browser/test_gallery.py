@@ -217,5 +217,13 @@ def test_delete_on_the_picture_page_can_be_undone(site: Site, open_page: Callabl
     page = open_page(f"{site.url}/i/{picture}")
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("Picture deleted.")).to_be_visible()
+    expect(page.locator("#gone-note")).to_be_visible()
+    expect(page.locator(".image-full")).to_be_hidden()
+    for name in ("Use these settings", "Variations", "Favourite", "Download", "Without the prompt", "Copy prompt"):
+        control = page.locator(".image-side a, .image-side button").filter(has_text=re.compile(f"^ *{name}$"))
+        assert control.evaluate("control => Boolean(control.closest('[inert]'))"), name
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("button", name="Delete")).to_be_visible()
+    expect(page.locator(".image-full")).to_be_visible()
+    page.get_by_role("link", name="Use these settings").click()
+    expect(page.get_by_label("Describe the picture")).to_have_value("to be deleted")

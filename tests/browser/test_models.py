@@ -103,6 +103,25 @@ def test_a_full_disk_and_damaged_files_are_said(site: Site, open_page: Callable[
     expect(card.locator(".notice")).to_contain_text("only 1.00 GB are free")
 
 
+@pytest.mark.parametrize(
+    ("said", "words", "verb"),
+    [
+        ({"state": "failed", "download": DOWNLOAD | {"error": "No Hub is reached."}}, "No Hub is reached", "Try again"),
+        ({"state": "damaged", "problems": ["vae/x has the wrong digest"]}, "vae/x has the wrong digest", "Repair"),
+    ],
+)  # fmt: skip
+def test_the_studio_says_why_a_model_is_not_here(
+    site: Site, open_page: Callable[..., Page], said: dict[str, Any], words: str, verb: str
+) -> None:
+    """A button that was pressed and stands there again would be all there is to see."""
+    page = open_page("about:blank")
+    with_state(page, site, **said)
+    page.goto(site.url)
+    expect(page.locator("#model-note").get_by_role("alert")).to_contain_text(words)
+    expect(page.get_by_role("button", name=re.compile(f"{verb}.* ternary, "))).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("Download binary, "))).to_be_visible()
+
+
 def test_the_studio_uses_a_model_that_is_here(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
     with_state(page, site, state="ready")
