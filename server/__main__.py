@@ -21,7 +21,6 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI
@@ -35,6 +34,7 @@ from bonsai_mlx.runtime.environment import text
 from bonsai_mlx.version import __version__
 
 from .app import create_app
+from .edge.access import TICKET
 from .edge.protocol import Connection
 from .events import EventHub
 from .gallery.decoder import Decoder
@@ -99,9 +99,14 @@ def read_settings(options: dict[str, Any]) -> Settings:
         _refuse(f"{origin}: {explain(first).message}")
     except NoHomeError:
         _refuse("this user has no home folder (HOME); choose where images are kept with --output or BONSAI_OUTPUT")
-    if not settings.loopback and settings.token is None:
-        settings = settings.model_copy(update={"token": secrets.token_urlsafe(24)})
     return settings
+
+
+def with_token(settings: Settings) -> Settings:
+    """With a token of its own if others can reach the server and none was given."""
+    if settings.loopback or settings.token is not None:
+        return settings
+    return settings.model_copy(update={"token": secrets.token_urlsafe(24)})
 
 
 def check_output(folder: Path) -> None:
@@ -155,13 +160,12 @@ def _somebody_answers(address: Any) -> bool:
     return False
 
 
-def address_of(settings: Settings, port: int) -> str:
+def address_of(settings: Settings, port: int, ticket: str | None = None) -> str:
     """What to open in a browser on this computer, or, where others may come in, on theirs."""
     host = settings.host
     if host in _ANY:
         host = _address_in_network()
-    token = f"/?token={quote(settings.token, safe='')}" if settings.token else ""
-    return f"http://{in_url(host)}:{port}{token}"
+    return f"http://{in_url(host)}:{port}" + (f"/?{TICKET}={ticket}" if ticket else "")
 
 
 def _address_in_network() -> str:
@@ -211,16 +215,21 @@ def allow_open_files(count: int = 4_096) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def serve(settings: Settings) -> None:
-    """Run until SIGINT or SIGTERM."""
+def serve(settings: Settings, *, made_token: bool) -> None:
+    """Run until SIGINT or SIGTERM. A token that was made for this run is shown."""
     check_output(settings.output)
     allow_open_files()
     listener = listen(settings.host, settings.port)
     app = create_app(settings)
-    address = address_of(settings, listener.getsockname()[1])
+    port, tickets = listener.getsockname()[1], app.access.tickets if app.access else None
+    address = address_of(settings, port, tickets.issue() if tickets else None)
     print(f"Bonsai is ready: {address}  (images: {printable(settings.output)})", flush=True)  # noqa: T201
+    if made_token:
+        print(f"That link works once. Other devices and programs need the token: {settings.token}", flush=True)  # noqa: T201
     if settings.browser:
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        # one of its own: other users of this computer can read the arguments of its browser
+        opened = address_of(settings, port, tickets.issue() if tickets else None)
+        threading.Thread(target=webbrowser.open, args=(opened,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, after the shutdown that it caused
         Server(configure(app), app.state.studio).run(sockets=[listener])
 
@@ -249,11 +258,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     log_to_stderr(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every malformed request
     logging.getLogger("bonsai.access").setLevel(logging.WARNING if not text("BONSAI_ACCESS_LOG") else logging.INFO)
-    settings = read_settings(options)
+    given = read_settings(options)
+    settings = with_token(given)
     if options["command"] == "reindex":
         reindex(settings)
     else:
-        serve(settings)
+        serve(settings, made_token=settings.token != given.token)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`create_app(settings)`: the application, its parts started and stopped with it, behind the door of `security`."""
+"""`create_app(settings)`: the application, its parts started and stopped with it, behind `edge.security`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from bonsai_mlx.version import __version__
 from . import errors
 from .compat import connect, ollama, openai, sdapi, sdapi_lists
 from .compat.base import absent
-from .edge.concurrency import Turnstile
+from .edge.access import Access
+from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet
 from .edge.request_log import LoggedRequest
-from .edge.security import door
+from .edge.security import security_stack
 from .routes import generate, images, jobs, metadata, models, pages, system
 from .settings import Settings
 from .studio import Studio
@@ -61,17 +62,18 @@ class Assets(StaticFiles):
 
 
 class Application(FastAPI):
-    """FastAPI with the door around everything, including its own answers to unexpected errors."""
+    """FastAPI with the security stack around everything, including its own answers to unexpected errors."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
         self.settings = settings
         self.recent_requests: deque[LoggedRequest] = deque(maxlen=settings.max_log_lines)
-        door(_nothing, settings, self.recent_requests)  # refuse unsafe options now, not at the first request
+        self.access = Access(settings.token) if settings.token else None
+        security_stack(_nothing, settings, self.recent_requests)  # refuse unsafe options now, not at the first request
 
     def build_middleware_stack(self) -> ASGIApp:
-        app = HeadAsGet(Turnstile(super().build_middleware_stack(), _CROWDED))
-        return door(app, self.settings, self.recent_requests)
+        app = HeadAsGet(ConcurrencyLimit(super().build_middleware_stack(), _CROWDED))
+        return security_stack(app, self.settings, self.recent_requests, self.access)
 
 
 async def _nothing(*_arguments: Any) -> None:

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     variant: Literal["ternary", "binary"] = "ternary"
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
     memory_limit: Bytes | None = Field(default=None, ge=10**8)
-    token: str | None = Field(default=None, min_length=8, max_length=256)
+    token: str | None = Field(default=None, min_length=16, max_length=256)
     private: bool | None = None  # pictures, prompts and index for their owner's eyes alone; None: if there is a token
     allowed_host: Names = ()
     queue_size: int = Field(default=32, ge=1, le=1_000)

@@ -1,4 +1,4 @@
-"""A crowd goes in a few at a time, so that it keeps nobody else waiting.
+"""A limit of concurrent requests: a crowd is worked on a few at a time, so that it keeps nobody else waiting.
 
 One event loop does everything, in the order in which it arrives: hundreds of requests for pictures in the same moment
 would all be worked on before the page that is opened a little later. Here they wait until the ones before them have
@@ -13,7 +13,7 @@ from collections.abc import Collection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Turnstile:
+class ConcurrencyLimit:
     """At most `at_once` POSTs to these paths are worked on; for paths whose answers wait for nothing.
 
     Nobody is worked on while his body is still to come: a caller that sends slowly takes no place from others.

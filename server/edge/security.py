@@ -1,4 +1,4 @@
-"""The door: which requests reach the application at all. Pure ASGI, no state but the options it was built with.
+"""Which requests reach the application at all. Pure ASGI, no state but the options it was built with.
 
 Outermost first: log, security headers, Host allowlist, fetch metadata and Origin, token, body limits. Decisions look
 at `scope["path"]` and raw headers only, never at a URL rebuilt from the Host header.
@@ -11,19 +11,12 @@ at `scope["path"]` and raw headers only, never at a URL rebuilt from the Host he
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import logging
-import re
-import secrets
-import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bonsai_mlx.images.scan import MAX_FILE_BYTES
@@ -31,16 +24,15 @@ from bonsai_mlx.images.scan import MAX_FILE_BYTES
 from ..errors import ErrorDetail, refusal
 from ..hosts import address_in, in_url, own_names, parse_host
 from ..settings import Settings
+from .access import Access, TokenGate
+from .limits import BodyLimit
+from .pages import is_page
 from .request_log import LoggedRequest, RequestLog
 
 log = logging.getLogger("bonsai.server")
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _TOLD_HOSTS = 20
-COOKIE = "bonsai_token"
-PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/docs"})
-IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
-_DISCARDED_BYTES, _DISCARD_S = 16 << 20, 0.5
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -65,11 +57,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-
-
-def is_page(path: str) -> bool:
-    """Whether a link from another site may lead to this path."""
-    return path in PAGES or IMAGE_PAGE.fullmatch(path) is not None
 
 
 class SecurityHeaders:
@@ -176,146 +163,19 @@ def _same_origin(origin: str, host: str) -> bool:
     return authority.removesuffix(default) == host.lower().removesuffix(default)
 
 
-class TokenGate:
-    """Nothing without the token: as a cookie, as a bearer or Basic password, or once in the address of a page.
+def security_stack(
+    app: ASGIApp, settings: Settings, recent: deque[LoggedRequest], access: Access | None = None
+) -> ASGIApp:
+    """`app` behind all of the above; ValueError when others could reach it without a token.
 
-    The token in an address is exchanged for a cookie and redirected away, so that it stays out of bookmarks and the
-    Referer header.
+    `access` is for who has a use for its tickets; there is one for every token.
     """
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self.app = app
-        self.token = token
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._presented(Headers(scope=scope)):
-            await self.app(scope, receive, send)
-            return
-        response = self._exchange(scope) or self._refusal(scope)
-        await response(scope, receive, send)
-
-    def _matches(self, candidate: str) -> bool:
-        return secrets.compare_digest(candidate.encode(), self.token.encode())
-
-    def _presented(self, headers: Headers) -> bool:
-        return any(self._matches(candidate) for candidate in (*_from_cookies(headers), *_from_authorization(headers)))
-
-    def _exchange(self, scope: Scope) -> Response | None:
-        if scope["method"] != "GET" or not is_page(scope["path"]):
-            return None
-        try:
-            query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=20)
-        except ValueError:  # more fields than any link of ours has
-            return None
-        if not any(self._matches(value) for name, value in query if name == "token"):
-            return None
-        rest = urlencode([(name, value) for name, value in query if name != "token"])
-        response = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), status_code=303)
-        # escaped: a cookie has no room for "=", spaces and much else that a token may contain
-        response.set_cookie(COOKIE, quote(self.token, safe=""), httponly=True, samesite="strict", max_age=365 * 86_400)
-        return response
-
-    def _refusal(self, scope: Scope) -> Response:
-        if is_page(scope["path"]) and "text/html" in Headers(scope=scope).get("accept", ""):
-            text = "<!doctype html><title>Bonsai</title><p>Open the link that the server printed when it started."
-            return HTMLResponse(text, status_code=401)
-        remedy = "Send it as `Authorization: Bearer <token>`, or open the link that the server printed at its start."
-        response = refusal(scope, 401, ErrorDetail(code="unauthorized", message="A token is needed.", remedy=remedy))
-        response.headers["WWW-Authenticate"] = "Bearer"
-        return response
-
-
-def _from_cookies(headers: Headers) -> list[str]:
-    """By hand: one odd cookie of another program on this host makes http.cookies refuse them all."""
-    pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
-    return [unquote(value) for name, _, value in pairs if name == COOKIE]
-
-
-def _from_authorization(headers: Headers) -> list[str]:
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return [value.strip().encode("latin-1").decode(errors="replace")]  # sent as UTF-8, but read as Latin-1
-    if scheme.lower() != "basic":
-        return []
-    try:
-        return [base64.b64decode(value, validate=True).decode().partition(":")[2]]
-    except ValueError:  # no base64, or no UTF-8 in it
-        return []
-
-
-class BodyLimit:
-    """A bounded body that arrives in a bounded time; `larger` maps the few paths that accept more to their limit."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float, larger: Mapping[str, int] | None = None) -> None:
-        self.app = app
-        self.max_bytes = max_bytes
-        self.timeout_s = timeout_s
-        self.larger = larger or {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        limit = self.larger.get(scope["path"], self.max_bytes)
-        if _declared_length(Headers(scope=scope)) > limit:
-            message = f"The body is larger than the {limit} bytes that this address accepts."
-            response = refusal(scope, 413, ErrorDetail(code="too_large", message=message))
-            await _discard(receive)
-            response.headers["Connection"] = "close"
-            await response(scope, receive, send)
-            return
-        await self.app(scope, self._bounded(receive, limit), send)
-
-    def _bounded(self, receive: Receive, limit: int) -> Receive:
-        deadline, received, complete = time.monotonic() + self.timeout_s, 0, False
-
-        async def receive_within_limits() -> Message:
-            nonlocal received, complete
-            if complete:  # from here on only the end of the connection is waited for
-                return await receive()
-            try:
-                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(408, headers={"Connection": "close"}) from None
-            received += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if received > limit:
-                if not complete:
-                    await _discard(receive)
-                raise HTTPException(413, headers={"Connection": "close"})
-            return message
-
-        return receive_within_limits
-
-
-async def _discard(receive: Receive) -> None:
-    """Read on for a moment without keeping anything: an answer to a caller that still sends would often be lost."""
-    left = _DISCARDED_BYTES
-    try:
-        async with asyncio.timeout(_DISCARD_S):
-            while left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return
-    except TimeoutError:
-        return
-
-
-def _declared_length(headers: Headers) -> int:
-    value = headers.get("content-length", "0")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
-
-
-def door(app: ASGIApp, settings: Settings, recent: deque[LoggedRequest]) -> ASGIApp:
-    """`app` behind all of the above; ValueError when others could reach it without a token."""
     if not settings.loopback and settings.token is None:
         raise ValueError(f"{settings.host} can be reached by others: set a token (--token or BONSAI_TOKEN)")
     uploads = {"/sdapi/v1/png-info": settings.max_upload_bytes, "/metadata": MAX_FILE_BYTES}
     app = BodyLimit(app, settings.max_body_bytes, settings.body_timeout_s, uploads)
     if settings.token is not None:
-        app = TokenGate(app, settings.token)
+        app = TokenGate(app, access or Access(settings.token))
     app = FetchMetadata(app)
     name = parse_host(in_url(settings.host))  # what is given as --host is something to be called by
     own = {name} if name and not _is_unspecified(name) else set()

@@ -208,6 +208,11 @@ class ServerProcess:
         self.client = httpx.Client(base_url=f"http://{self.url}", timeout=_PATIENCE_S)
         eventually(self._answers)
 
+    def next_line(self) -> str:
+        """What it says after its address."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
     def _answers(self) -> bool:
         try:
             return self.client.get("/health").status_code in (200, 401)

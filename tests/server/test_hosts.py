@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from server.edge.security import door
+from server.edge.security import security_stack
 from server.hosts import in_url, is_loopback, own_names, parse_host, plain_host
 from server.settings import Settings
 
@@ -99,7 +99,7 @@ def test_own_names_reach_a_server_for_others(
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("nobody comes this far")
 
-    client = TestClient(door(app, settings, deque()))
+    client = TestClient(security_stack(app, settings, deque()))
     answers = [client.get("/health", headers={"Host": name}) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {status}
     hints = [record.getMessage() for record in caplog.records if "--allowed-host" in record.getMessage()]

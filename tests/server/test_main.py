@@ -220,23 +220,23 @@ def test_every_option_is_a_setting() -> None:
 
 def test_others_get_a_token_that_is_shown_once(spawn: Spawn) -> None:
     server = spawn("--host", "0.0.0.0")  # noqa: S104
-    token = server.first_line.split("?token=")[1].split()[0]
+    ticket = server.first_line.split("?ticket=")[1].split()[0]
+    token = server.next_line().split()[-1]
     assert len(token) >= 32
     port = re.search(r":(\d+)/", server.first_line)
     assert port
     base = f"http://127.0.0.1:{port[1]}"
     assert httpx.get(f"{base}/health").status_code == 401
     assert httpx.get(f"{base}/health", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert [httpx.get(f"{base}/?ticket={ticket}").status_code for _ in range(2)] == [303, 401]
     assert token not in server.end()
 
 
 def test_the_address_that_is_shown() -> None:
     assert address_of(Settings(), 8123) == "http://127.0.0.1:8123"
     assert address_of(Settings(host="::1"), 80) == "http://[::1]:80"
-    named = Settings(host="studio.local", token="0123456789")  # noqa: S106
-    assert address_of(named, 80) == "http://studio.local:80/?token=0123456789"
-    odd = Settings(token="a/b+c=?&#@ d")  # noqa: S106
-    assert address_of(odd, 80) == "http://127.0.0.1:80/?token=a%2Fb%2Bc%3D%3F%26%23%40%20d"
+    named = Settings(host="studio.local", token="0123456789abcdef")  # noqa: S106
+    assert address_of(named, 80, "a-ticket") == "http://studio.local:80/?ticket=a-ticket"
 
 
 def test_the_index_can_be_rebuilt_by_command(spawn: Spawn) -> None:

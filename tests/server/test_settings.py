@@ -23,7 +23,7 @@ def test_variables_set_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "VARIANT": "binary",
         "KEEP_ALIVE": "2.5",
         "MEMORY_LIMIT": "6GB",
-        "TOKEN": "a long secret",
+        "TOKEN": "a long secret of 16",
         "QUEUE_SIZE": "4",
         "PREVIEW": "false",
     }
@@ -34,7 +34,7 @@ def test_variables_set_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert settings.output == tmp_path
     assert settings.models_dir == tmp_path / "models"
     assert (settings.port, settings.variant, settings.keep_alive) == (9000, "binary", 2.5)
-    assert (settings.memory_limit, settings.token, settings.queue_size) == (6 * 10**9, "a long secret", 4)
+    assert (settings.memory_limit, settings.token, settings.queue_size) == (6 * 10**9, "a long secret of 16", 4)
     assert settings.preview is False
     assert not settings.loopback
 
@@ -73,7 +73,7 @@ def test_sizes_may_have_units(text: object, count: int) -> None:
         {"queue_size": 0},
         {"keep_alive": -1},
         {"memory_idle_s": 10},
-        {"token": "short"},
+        {"token": "fifteen letters"},
         {"allowed_host": ("studio.local:8000",)},
     ],
 )
@@ -120,7 +120,7 @@ def test_blanks_around_a_value_mean_nothing(monkeypatch: pytest.MonkeyPatch, tmp
         ("port", "x", '--port: port has to be a whole number, not "x".'),
         ("keep_alive", -1, "--keep-alive: keep_alive has to be at least 0, not -1."),
         ("variant", "full", "--variant: variant has to be 'ternary' or 'binary', not"),
-        ("token", "short", "--token: token has to have at least 8 characters."),
+        ("token", "short", "--token: token has to have at least 16 characters."),
     ],
 )
 def test_a_bad_option_is_told_in_our_words(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from server.edge.concurrency import Turnstile
+from server.edge.concurrency import ConcurrencyLimit
 
 AT_ONCE = 2
 
@@ -62,8 +62,8 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 def test_a_crowd_goes_in_a_few_at_a_time() -> None:
     async def test() -> None:
         works = Works()
-        turnstile = Turnstile(works, {"/jobs"}, AT_ONCE)
-        await asyncio.gather(*(ask(turnstile) for _ in range(50)))
+        limit = ConcurrencyLimit(works, {"/jobs"}, AT_ONCE)
+        await asyncio.gather(*(ask(limit) for _ in range(50)))
         assert (works.done, works.most) == (50, AT_ONCE)
 
     run(test)
@@ -73,8 +73,8 @@ def test_a_crowd_goes_in_a_few_at_a_time() -> None:
 def test_others_pass_by(method: str, path: str) -> None:
     async def test() -> None:
         works = Works()
-        turnstile = Turnstile(works, {"/jobs"}, AT_ONCE)
-        await asyncio.gather(*(ask(turnstile, method=method, path=path) for _ in range(20)))
+        limit = ConcurrencyLimit(works, {"/jobs"}, AT_ONCE)
+        await asyncio.gather(*(ask(limit, method=method, path=path) for _ in range(20)))
         assert works.most == 20
 
     run(test)
@@ -83,15 +83,15 @@ def test_others_pass_by(method: str, path: str) -> None:
 def test_who_sends_slowly_takes_no_place() -> None:
     async def test() -> None:
         works = Works()
-        turnstile = Turnstile(works, {"/jobs"}, AT_ONCE)
-        slow = [asyncio.ensure_future(ask(turnstile, never)) for _ in range(10)]
+        limit = ConcurrencyLimit(works, {"/jobs"}, AT_ONCE)
+        slow = [asyncio.ensure_future(ask(limit, never)) for _ in range(10)]
         await asyncio.sleep(0)
-        await asyncio.gather(*(ask(turnstile) for _ in range(10)))
+        await asyncio.gather(*(ask(limit) for _ in range(10)))
         assert works.done == 10
         for task in slow:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
-        await asyncio.gather(*(ask(turnstile) for _ in range(10)))
+        await asyncio.gather(*(ask(limit) for _ in range(10)))
         assert (works.done, works.most) == (20, AT_ONCE)
 
     run(test)
@@ -101,10 +101,10 @@ def test_who_sends_slowly_takes_no_place() -> None:
 def test_a_failure_gives_the_place_back_once(receive: Receive) -> None:
     async def test() -> None:
         failing = Works(fail=True)
-        turnstile = Turnstile(failing, {"/jobs"}, AT_ONCE)
-        await asyncio.gather(*(ask(turnstile, receive) for _ in range(10)), return_exceptions=True)
-        turnstile.app = works = Works()
-        await asyncio.gather(*(ask(turnstile) for _ in range(20)))
+        limit = ConcurrencyLimit(failing, {"/jobs"}, AT_ONCE)
+        await asyncio.gather(*(ask(limit, receive) for _ in range(10)), return_exceptions=True)
+        limit.app = works = Works()
+        await asyncio.gather(*(ask(limit) for _ in range(20)))
         assert (works.done, works.most) == (20, AT_ONCE)
 
     run(test)
@@ -113,13 +113,13 @@ def test_a_failure_gives_the_place_back_once(receive: Receive) -> None:
 def test_a_caller_that_leaves_while_waiting_takes_no_place_along() -> None:
     async def test() -> None:
         works = Works()
-        turnstile = Turnstile(works, {"/jobs"}, 1)
-        crowd = [asyncio.ensure_future(ask(turnstile)) for _ in range(10)]
+        limit = ConcurrencyLimit(works, {"/jobs"}, 1)
+        crowd = [asyncio.ensure_future(ask(limit)) for _ in range(10)]
         await asyncio.sleep(0)
         for task in crowd[1::2]:
             task.cancel()
         await asyncio.gather(*crowd, return_exceptions=True)
-        await ask(turnstile)
+        await ask(limit)
         assert (works.done, works.most) == (6, 1)
 
     run(test)
