@@ -36,7 +36,7 @@ log = logging.getLogger("bonsai.gallery")
 
 PAGE_BYTES = 1_000_000  # of entries, on one page: sixty with the longest prompts would be 15 MB
 CURSOR = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{32}$"  # created_at~id: where a page ended
-NOTICED_WITHIN_S = 0.5  # a page waits no longer for pictures that were put into the folder
+NOTICED_WITHIN_S = 2.0  # a page waits no longer for pictures that were put into the folder
 ALMOST_LOSSLESS = 95  # quality of what is encoded again for the sake of its metadata
 _PAGE = """WITH page AS (
     SELECT id, created_at, length(CAST(data AS BLOB)) AS size FROM images WHERE {0}

@@ -169,6 +169,7 @@ def test_a_deleted_picture_that_is_copied_in_again_is_there(parts: Parts) -> Non
     [image] = named(parts).values()
     asyncio.run(parts.gallery.delete(image.id))
     path.write_bytes(encoded("PNG"))
+    asyncio.run(parts.gallery.reconcile())
     assert list(named(parts)) == ["fox.png"]
     asyncio.run(parts.gallery.delete(image.id))
     assert named(parts) == {}
@@ -220,7 +221,7 @@ def output(tmp_path: Path) -> Path:
 def test_pictures_appear_while_the_server_runs(live: LiveServer, output: Path) -> None:
     assert live.client.get("/images").json()["total"] == 0
     (output / "fox \u72d0.jpg").write_bytes(encoded("JPEG"))
-    [image] = live.client.get("/images").json()["images"]
+    [image] = eventually(lambda: live.client.get("/images").json()["images"])
     assert (image["name"], image["url"]) == ("fox \u72d0.jpg", f"/images/{image['id']}.jpg")
     assert image["id"] in live.client.get("/gallery").text
     served = live.client.get(image["url"])
@@ -235,7 +236,7 @@ def test_pictures_appear_while_the_server_runs(live: LiveServer, output: Path) -
     assert live.client.get(f"/i/{image['id']}").status_code == 200
     assert live.client.get(f"/v1/images/{image['id']}.png").headers["content-type"] == "image/png"
     (output / "fox \u72d0.jpg").unlink()
-    assert live.client.get("/images").json()["total"] == 0
+    eventually(lambda: live.client.get("/images").json()["total"] == 0)
     assert live.client.get(image["url"]).status_code == 404
 
 
