@@ -90,7 +90,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await studio.stop()
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> Application:
     """The application for these options (default: from `BONSAI_*`). ValueError: reachable by others without a token."""
     settings = settings or Settings()
     app = Application(
