@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator
 from safetensors import SafetensorError, safe_open
 
-from ..decoding import decode
+from ..decoding import Check, decode
 from ..errors import CheckpointError
 from ..fileio import open_regular, read_bounded
 from ..program import command
@@ -176,11 +175,10 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _drawable(size: tuple[int, int]) -> tuple[int, int]:
+def _drawable(size: tuple[int, int]) -> None:
     width, height = size
     if any(not MIN_SIZE_PX <= side <= MAX_SIZE_PX or side % SIZE_MULTIPLE_PX for side in size):
         raise ValueError(f"{width}x{height} is no size that can be drawn")
-    return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +188,7 @@ class _Recommendations:
     text_encoder_out_layers: Dimensions = (9, 18, 27)
     max_sequence_length: Annotated[int, up_to(1 << 14)] = 512
     recommended_steps: Annotated[int, up_to(MAX_STEPS)] = 4
-    recommended_size: Annotated[Pair, AfterValidator(_drawable)] = (512, 512)
+    recommended_size: Annotated[Pair, Check(_drawable)] = (512, 512)
 
 
 class _Reader:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
+import msgspec
 from filelock import FileLock, Timeout
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from msgspec import Meta
 
 from ..errors import CheckpointInUse, DownloadError
 from ..fileio import read_bounded, write_atomic
@@ -61,8 +62,8 @@ class Manifest:
     def read(cls, path: Path) -> Manifest | None:
         """The manifest at `path`, or None if there is none that can be trusted; then files are hashed again."""
         try:
-            stored = _StoredManifest.model_validate_json(read_bounded(path, _MAX_MANIFEST_BYTES))
-        except (OSError, ValidationError):
+            stored = msgspec.json.decode(read_bounded(path, _MAX_MANIFEST_BYTES), type=_StoredManifest)
+        except (OSError, msgspec.MsgspecError, RecursionError):
             return None
         files = tuple(CheckpointFile(file.path, file.size, file.digest) for file in stored.files)
         return cls(stored.repo, stored.revision, stored.commit, files, stored.verified)
@@ -70,47 +71,38 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Replace the manifest at `path` in one step, so that a reader, or a power cut, never sees half of it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        stored = _StoredManifest.model_validate({"format": 1, **asdict(self)})
-        write_atomic(path, stored.model_dump_json(indent=1).encode())
+        stored = msgspec.convert({"format": 1, **asdict(self)}, _StoredManifest)
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(stored), indent=1))
 
 
-def _need(accepts: Callable[[str], bool]) -> AfterValidator:
-    def check(text: str) -> str:
-        if not accepts(text):
-            raise ValueError("not what a manifest has there")
-        return text
-
-    return AfterValidator(check)
-
-
-class _StoredFile(BaseModel):
+class _StoredFile(msgspec.Struct, forbid_unknown_fields=True):
     """A file of a manifest as JSON has it."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    path: str
+    size: Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exactly
+    digest: str
 
-    path: Annotated[str, _need(is_needed)]
-    size: int = Field(ge=0, lt=2**53)  # what every reader of JSON keeps exactly
-    digest: Annotated[str, _need(is_digest)]
+    def __post_init__(self) -> None:
+        if not (is_needed(self.path) and is_digest(self.digest)):
+            raise ValueError("not what a manifest has there")
 
 
-class _StoredManifest(BaseModel):
+class _StoredManifest(msgspec.Struct, forbid_unknown_fields=True):
     """A manifest as JSON has it. Anybody may have written it: nothing but what `Manifest.write` writes is accepted."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
-
     format: Literal[1]
-    repo: Annotated[str, _need(is_repository)]
-    revision: str = Field(min_length=1, max_length=256)
-    commit: Annotated[str, _need(is_commit)]
-    files: Annotated[tuple[_StoredFile, ...], Field(max_length=256)]
+    repo: str
+    revision: Annotated[str, Meta(min_length=1, max_length=256)]
+    commit: str
+    files: Annotated[tuple[_StoredFile, ...], Meta(max_length=256)]
     verified: dict[str, int]
 
-    @model_validator(mode="after")
-    def _is_a_checkpoint(self) -> Self:
+    def __post_init__(self) -> None:
+        if not (is_repository(self.repo) and is_commit(self.commit)):
+            raise ValueError("not what a manifest has there")
         paths = [file.path for file in self.files]
         if missing_files(paths) or len(paths) != len(set(paths)):
             raise ValueError("the files are not those of one checkpoint")
-        return self
 
 
 @dataclass(frozen=True, slots=True)

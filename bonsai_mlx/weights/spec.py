@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from pydantic import Field
-from pydantic.fields import FieldInfo
+from msgspec import Meta
 
 HALF = ("BF16", "F16")  # the floating types a checkpoint may store; computing in another type is the engine's choice
 PACKED = ("U32",)
@@ -21,20 +20,20 @@ MAX_DIMENSION, MAX_LAYERS, MAX_LIST, MAX_FLOAT = 1 << 18, 1024, 16, 1e12
 _ITEM_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "I64": 8}
 
 
-def up_to(limit: int) -> FieldInfo:
+def up_to(limit: int) -> Meta:
     """For the annotation of a whole number from 1 to `limit`."""
     description = f"a whole number from 1 to {limit}"
-    return Field(strict=True, ge=1, le=limit, description=description)
+    return Meta(ge=1, le=limit, description=description)
 
 
 # What a field of a config may be, for `decoding.decode`.
 Dimension = Annotated[int, up_to(MAX_DIMENSION)]
 LayerCount = Annotated[int, up_to(MAX_LAYERS)]
-Positive = Annotated[float, Field(strict=True, gt=0, le=MAX_FLOAT, description="a finite number above 0")]
+Positive = Annotated[float, Meta(gt=0, le=MAX_FLOAT, description="a finite number above 0")]
 Dimensions = Annotated[
-    tuple[Dimension, ...], Field(min_length=1, max_length=MAX_LIST, description="a list of some whole numbers")
+    tuple[Dimension, ...], Meta(min_length=1, max_length=MAX_LIST, description="a list of some whole numbers")
 ]
-Pair = Annotated[tuple[Dimension, Dimension], Field(description="a list of 2 whole numbers")]
+Pair = Annotated[tuple[Dimension, Dimension], Meta(description="a list of 2 whole numbers")]
 
 
 @dataclass(frozen=True, slots=True)
