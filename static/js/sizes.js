@@ -134,11 +134,12 @@ async function askForVerdict(size) {
 
 /** @param {Fit} fit */
 function verdictWords({ verdict, peak_bytes: peak, seconds }) {
-  const { words, tone, long } = VERDICTS[verdict];
-  const time = seconds ? ` It takes about ${formatSeconds(seconds)} here.` : "";
+  const { words, tone } = VERDICTS[verdict];
+  const time = seconds ? `, about ${formatSeconds(seconds)} here` : "";
+  const remedy = verdict === "fits" ? "" : verdict === "tight" ? "; close other programs" : "; choose a smaller size";
   return [
     el("span", { class: "mark", data: { tone } }, words),
-    ` Needs ${formatBytes(peak)} at its peak and ${long}.${time}`,
+    `: ${formatBytes(peak)} at its peak${time}${remedy}`,
   ];
 }
 

@@ -45,12 +45,20 @@ PAGES = (
 )
 
 
+@pytest.mark.parametrize("size", [(1280, 680), (390, 844)], ids=["laptop", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(
-    site: Site, picture: str, open_page: Callable[..., Page], watch: Watch, axe: str, theme: str
+    site: Site,
+    picture: str,
+    open_page: Callable[..., Page],
+    watch: Watch,
+    axe: str,
+    theme: str,
+    size: tuple[int, int],
 ) -> None:
+    """And no page says anything on the console."""
     watch.expected = ["status of 404"]
-    page = open_page("about:blank", color_scheme=theme)
+    page = open_page("about:blank", color_scheme=theme, viewport={"width": size[0], "height": size[1]})
     for path in PAGES:
         page.goto(site.url + path.format(id=picture))
         page.wait_for_load_state("load")
