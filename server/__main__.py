@@ -13,13 +13,15 @@ import logging
 import os
 import resource
 import secrets
+import signal
 import socket
 import sqlite3
 import sys
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import uvicorn
@@ -49,6 +51,7 @@ from .studio import Studio
 from .validation import explain
 
 _ANY = ("0.0.0.0", "::")  # noqa: S104
+_ENDING = (signal.SIGHUP, signal.SIGQUIT)  # beside SIGINT and SIGTERM, which uvicorn knows
 _ROOM_BYTES = 256 * 1024  # without room for the index's own files there is no point in starting
 GRACEFUL_S = 1  # for answers that are being sent when the server is asked to end
 
@@ -185,6 +188,22 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._studio = studio
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A closed terminal and Ctrl-\\ end the server as SIGTERM does; whoever ignores them (nohup) goes on to."""
+        main_thread = threading.current_thread() is threading.main_thread()  # nobody else may ask for signals
+        heard = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+        with super().capture_signals():
+            before = {number: signal.signal(number, self._end) for number in heard} if main_thread else {}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def _end(self, _number: int, frame: FrameType | None) -> None:
+        self.handle_exit(signal.SIGTERM, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._studio.stop()
         await super().shutdown(sockets)
@@ -216,7 +235,7 @@ def allow_open_files(count: int = 4_096) -> None:
 
 
 def serve(settings: Settings, *, made_token: bool) -> None:
-    """Run until SIGINT or SIGTERM. A token that was made for this run is shown."""
+    """Run until SIGINT, SIGTERM, SIGHUP or SIGQUIT. A token that was made for this run is shown."""
     check_output(settings.output)
     allow_open_files()
     listener = listen(settings.host, settings.port)

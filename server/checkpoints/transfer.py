@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.hub import api as hub
 
 from ..engine.child import die_with_parent, end_process
+from ..engine.process import leave_signals_to_server
 
 
 def _end_with_input() -> None:
@@ -31,7 +31,7 @@ def _say(**fields: object) -> None:
 
 def main(arguments: list[str]) -> int:
     """Exit status 0: complete and right; 1: not, with the reason on stdout."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server decides what ends
+    leave_signals_to_server()
     action, name, *rest = arguments
     die_with_parent()
     threading.Thread(target=_end_with_input, daemon=True).start()

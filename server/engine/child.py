@@ -36,6 +36,8 @@ from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, OutOfMe
 from bonsai_mlx.request import GenerationRequest
 from bonsai_mlx.result import Event, GenerationResult
 
+from .process import leave_signals_to_server
+
 if TYPE_CHECKING:
     from bonsai_mlx.images.metadata import Recipe
 
@@ -288,7 +290,7 @@ def _be_considerate() -> None:
 
 def main() -> None:
     """`python -m server.engine.child MODULE:CALLABLE`, started by the server only."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server decides what ends
+    leave_signals_to_server()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # an abort with gigabytes loaded must not fill the disk
     die_with_parent()
     _be_considerate()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
+# What a terminal sends to everything that runs in it: Ctrl-C, its window closed, Ctrl-\.
+FROM_TERMINALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,3 +24,9 @@ def environment(**variables: str) -> dict[str, str]:
     """
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, inherited)])} | variables
+
+
+def leave_signals_to_server() -> None:
+    """In a child: what a terminal sends goes to the whole group, and the server decides what ends."""
+    for number in FROM_TERMINALS:
+        signal.signal(number, signal.SIG_IGN)

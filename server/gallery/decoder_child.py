@@ -20,6 +20,7 @@ import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
+from ..engine.process import leave_signals_to_server
 from .convert import OPERATIONS, TooManyPixelsError, perform
 
 HEAD = struct.Struct(">II")  # bytes of the JSON, bytes of what follows it
@@ -87,7 +88,7 @@ def _load_decoders() -> None:
 
 
 def _prepare() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server decides what ends
+    leave_signals_to_server()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with contextlib.suppress(OSError, ValueError):

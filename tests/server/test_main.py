@@ -70,7 +70,7 @@ print([name for name in sys.modules if name.split('.')[0] in {heavy} or name in 
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_number: int) -> None:
     gate = tmp_path / "gate"
     gate.touch()
@@ -79,13 +79,28 @@ def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_
     eventually(lambda: server.client.get(f"/jobs/{jobs[0]}").json()["phase"] == "denoise")
     children = server.children()
     assert children
+    if signal_number != signal.SIGTERM:  # a terminal sends it to everything that runs in it
+        for child in children:
+            child.send_signal(signal_number)
+        assert server.client.get(f"/jobs/{jobs[0]}").json()["status"] == "running"
     server.end(signal_number)  # while the picture would never be finished
-    assert server.process.returncode in (0, -signal_number)
+    assert server.process.returncode in (0, -signal.SIGTERM, -signal.SIGINT)
     eventually(lambda: not any(child.is_running() for child in children), 2)
     gate.unlink()
     again = spawn()
     assert again.client.get(f"/jobs/{jobs[0]}").json()["status"] == "interrupted"
     eventually(lambda: again.client.get(f"/jobs/{jobs[1]}").json()["status"] == "done")
+
+
+def test_a_server_that_was_started_to_outlive_its_terminal_does(spawn: Spawn) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does it
+    try:
+        server = spawn()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    server.process.send_signal(signal.SIGHUP)
+    job = server.client.post("/jobs", json={"prompt": "plain"}).json()["jobs"][0]["id"]
+    eventually(lambda: server.client.get(f"/jobs/{job}").json()["status"] == "done")
 
 
 @pytest.mark.parametrize("prompt", ["hold", "stop"])

@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and kill -9 while a picture is drawn: a quick end, nothing left running, and the queue comes back."""
+"""Ctrl-C, a closed terminal, SIGTERM, kill -9 and their like while a picture is drawn.
+
+A quick end, nothing left running, and the queue comes back.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from tests.server.conftest import ServerProcess
 from ._world import REAL_ENGINE, SEEDLING, job, orphans, post_job, server_process, temporary_files, within
 from .case import Case, Figures
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+_TERMINAL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_SIGNALS = (*_TERMINAL, signal.SIGTERM, signal.SIGKILL)
 _WAITING = 2
 _STEPS = 60  # a quarter of a minute and more: it is still drawn when the signal comes
 _LATEST_S = 2.5  # after the job has begun; starting the engine and loading the checkpoint is in it
@@ -44,14 +48,15 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
 def _end(server: ServerProcess, number: signal.Signals, sums: dict[str, int]) -> float:
     """Send the signal as a terminal or the system does; the seconds until the process is gone."""
     children = server.children()
-    if number == signal.SIGINT:  # Ctrl-C goes to everybody in the terminal
+    if number in _TERMINAL:  # Ctrl-C and its like go to everybody in the terminal
         for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.send_signal(number)
     started = time.monotonic()
     server.end(number)
     seconds = time.monotonic() - started
-    sums["wrong_exits"] += server.process.returncode not in (-number, *([] if number == signal.SIGKILL else [0]))
+    right = (-number,) if number == signal.SIGKILL else (0, -signal.SIGINT, -signal.SIGTERM)
+    sums["wrong_exits"] += server.process.returncode not in right
     sums["orphans"] += orphans(children)
     return seconds
 
@@ -68,7 +73,7 @@ def _look_back(server: ServerProcess, jobs: list[str], sums: dict[str, int]) -> 
 
 CASE = Case(
     name="shutdown",
-    what="Ctrl-C, SIGTERM and kill -9 while a picture is drawn and others wait",
+    what="Ctrl-C, a closed terminal, SIGTERM, kill -9 and their like while a picture is drawn and others wait",
     rounds=20,
     reduced=len(_SIGNALS),
     bars={
