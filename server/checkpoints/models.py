@@ -13,6 +13,7 @@ import json
 import logging
 import sqlite3
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -277,18 +278,23 @@ class Models:
         """Tell the pages how it goes, until the process ends."""
         assert transfer.process.stdout is not None  # noqa: S101
         error: str | None = None
-        async for line in transfer.process.stdout:
-            event: dict[str, Any] = json.loads(line)
-            error = event.get("error")
+        async for line in _lines(transfer.process.stdout):
+            try:
+                event: dict[str, Any] = json.loads(line)
+                error = event.get("error")
+                if error is None:
+                    transfer.progress = _progress(event)
+            except (ValueError, KeyError, TypeError, AttributeError) as problem:  # a library that prints, for one
+                log.warning("a line of the %s of %s cannot be read: %s", transfer.action, name, type(problem).__name__)
+                continue
             if error is None:
-                transfer.progress = _progress(event)
                 self._events.publish("model", self.get(name).model_dump(), replay=False)
         code = await transfer.process.wait()
         if self._transfers.get(name) is not transfer:  # ended on purpose
             return
         del self._transfers[name]
         if code != 0:
-            self._failures[name] = error or "The download ended unexpectedly; it can be resumed."
+            self._failures[name] = str(error or "The download ended unexpectedly; it can be resumed.")
             log.warning("%s of %s ended with status %d", transfer.action, name, code)
         self._drop_wish(name)
         self._publish(name)
@@ -345,6 +351,21 @@ def _entry(name: str) -> Entry:
         return catalog.lookup(name)
     except CheckpointError:
         raise ApiError(404, "not_found", "There is no such model.") from None
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a child's output; one that is longer than the stream's limit is passed over, in parts."""
+    while True:
+        try:
+            line = await stream.readuntil(b"\n")
+        except asyncio.LimitOverrunError as overrun:
+            await stream.readexactly(max(1, overrun.consumed))
+            continue
+        except asyncio.IncompleteReadError as rest:
+            if rest.partial:
+                yield rest.partial
+            return
+        yield line
 
 
 def _progress(event: dict[str, Any]) -> Download:

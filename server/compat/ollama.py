@@ -19,7 +19,7 @@ from bonsai_mlx.version import __version__
 
 from ..checkpoints.models import Ready
 from ..errors import ApiError, ErrorDetail
-from ..routes.common import StudioDep, failures, json_body
+from ..routes.common import StudioDep, failures, json_body, streamed
 from ..schemas import Job, Model
 from ..store import timestamp
 from ..studio import Studio
@@ -29,6 +29,7 @@ from .base import (
     Picture,
     as_api_error,
     asked_of,
+    cancelling,
     choose_model,
     drawn,
     errors_as,
@@ -215,8 +216,9 @@ async def generate(studio: StudioDep, request: Request) -> Response:
     asked = await asked_of(studio, ready, body.picture(), body.prompt, notes=notes)
     unloading = ready if body.keep_alive is False else None
     if body.stream:
-        lines = _stream(studio, submit(studio, asked.orders), called, asked, unloading)
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        jobs = submit(studio, asked.orders)
+        lines = _stream(studio, jobs, called, asked, unloading)
+        return streamed(StreamingResponse, lines, cancelling(studio, jobs), media_type="application/x-ndjson")
     [made] = await drawn(studio, request, asked.orders)
     await _unload_after(studio, unloading)
     return json_answer(_last_line(called, made, asked))

@@ -24,7 +24,7 @@ from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format
 from ..errors import ErrorDetail, not_found
 from ..gallery.convert import FORMATS, Convert, Enlarge
 from ..gallery.decoder import Decoder
-from ..routes.common import IdPath, StudioDep, binary, failures, json_body
+from ..routes.common import IdPath, StudioDep, binary, failures, json_body, streamed
 from ..schemas import Job, Model
 from ..studio import Studio
 from .base import (
@@ -33,6 +33,7 @@ from .base import (
     Picture,
     as_api_error,
     asked_of,
+    cancelling,
     choose_model,
     drawn,
     errors_as,
@@ -187,7 +188,9 @@ async def generations(studio: StudioDep, request: Request) -> Response:
     asked = await asked_of(studio, ready, body, body.prompt, body.n, size=body.size, steps=steps, notes=notes)
     output = Output.of(body, request)
     if body.stream:
-        return EventSourceResponse(_stream(studio, submit(studio, asked.orders), asked, output, body.partial_images))
+        jobs = submit(studio, asked.orders)
+        parts = _stream(studio, jobs, asked, output, body.partial_images)
+        return streamed(EventSourceResponse, parts, cancelling(studio, jobs))
     pictures = await drawn(studio, request, asked.orders)
     return JSONResponse(
         {

@@ -26,6 +26,8 @@ from . import process as children
 log = logging.getLogger("bonsai.worker")
 
 Message = dict[str, Any]
+_EVENTS = ("progress", "done", "error", "cancelled")  # of a run
+_NONSENSE = "The drawing process said what this server does not understand. The next picture starts a fresh one."
 _BACKOFF_S = (0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # before a start, by the losses since the last success
 _LINE_LIMIT = 8 << 20  # bytes of one event; previews are the longest
 _TICK_S = 0.1  # how often silence is looked at
@@ -122,7 +124,7 @@ class Worker:
     async def _wait_until_ready(self) -> None:
         message = await self._next_message(lambda: self._settings.start_s)
         if message["event"] != "ready":
-            raise RuntimeError(f"the engine's first event was {message['event']}")
+            raise WorkerLostError(_NONSENSE)
         self.device = message["device"]
         self._become("idle")
 
@@ -132,18 +134,23 @@ class Worker:
         with contextlib.suppress(ValueError, ConnectionError):  # ValueError: a line beyond the limit; treated as lost
             async for line in process.stdout:
                 self._heard_at = time.monotonic()
-                message: Message = json.loads(line)
-                if message["event"] == "memory":
-                    self._note_memory(message)
-                else:
-                    messages.put_nowait(message)
+                try:
+                    message: Message = json.loads(line)
+                    if message["event"] == "memory":
+                        self._note_memory(message)
+                        continue
+                except (ValueError, KeyError, TypeError):
+                    message = {"event": "unreadable"}
+                messages.put_nowait(message)
         messages.put_nowait(None)
         if process is self._process and self.state == "idle":  # nobody waits for an event that would tell
             self.memory, self.model = {}, None
             self._become("stopped")
 
     def _note_memory(self, message: Message) -> None:
-        self.memory = {name: value for name, value in message.items() if name.endswith("_bytes")}
+        self.memory = {
+            name: value for name, value in message.items() if name.endswith("_bytes") and isinstance(value, int)
+        }
         if model := message.get("settled"):  # after a run, with everything freed that is going to be
             held = message["process_bytes"]
             least, _ = self._settled_bytes.get(model, (held, held))
@@ -194,13 +201,20 @@ class Worker:
             last: Message | None = None
             while last is None or last["event"] == "progress":
                 message = await self._next_message(partial(allowed_silence_s, last))
-                if message["job"] == command["job"]:
+                if message["event"] not in _EVENTS:  # of a program that is not ours, or of another version
+                    raise WorkerLostError(_NONSENSE)
+                if message.get("job") == command["job"]:
                     last, self.phase = message, message.get("phase")
                     yield message
         except WorkerLostError as loss:
             self._losses += 1
             log.warning("the drawing process was lost: %s", loss)
             await self.stop()
+            raise
+        except GeneratorExit:  # whoever follows the run cannot go on
+            if last is not None and last["event"] == "progress":
+                self.cancel(command["job"])
+            self._become("idle")
             raise
         self._losses, self._cancelled = 0, None
         if last.get("device_lost"):  # macOS may refuse all further work of a process whose work the GPU gave up

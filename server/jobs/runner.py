@@ -97,6 +97,8 @@ class Runner:
                     self._apply(active, message)
         except WorkerLostError as loss:
             self._lost(active, loss)
+        if not active.finished.is_set():  # a run that is over is one, whatever was said of it
+            self._jobs.fail(active, "failed", "The drawing process ended the picture without a word about it.")
 
     def _find_ready(self, model: str) -> Ready | None:
         """The checkpoint, unless it is incomplete or, for a job of another version, not known here."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ..errors import ErrorBody
 from ..gallery.gallery import CURSOR
@@ -65,6 +69,22 @@ def _inlined(schema: Any, inner: Schema) -> Any:
     return {
         name: _inlined(part, inner) for name, part in schema.items() if name != "title" or not isinstance(part, str)
     }
+
+
+def streamed(
+    kind: type[StreamingResponse], content: AsyncIterator[bytes], during: AbstractContextManager[None], **options: Any
+) -> StreamingResponse:
+    """An answer in parts, inside of the block `during`, which ends however the answer ends.
+
+    What an iterator holds in a block of its own is never let go of if it is never begun: its caller may be gone before.
+    """
+
+    class _Streamed(kind):  # type: ignore[misc, valid-type]
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            with during:
+                await super().__call__(scope, receive, send)
+
+    return _Streamed(content, **options)
 
 
 def binary(*media_types: str) -> Responses:

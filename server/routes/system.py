@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Header
@@ -13,7 +14,7 @@ from bonsai_mlx.version import __version__
 
 from ..events import EventHub, Listener
 from ..schemas import Health, Memory, Preferences, PreferencesPatch
-from .common import StudioDep, errors
+from .common import StudioDep, errors, streamed
 
 router = APIRouter(tags=["system"])
 
@@ -24,10 +25,10 @@ _EVENT = {
 }
 
 
-async def _stream(hub: EventHub, listener: Listener) -> AsyncIterator[bytes]:
+@contextmanager
+def _subscribed(hub: EventHub, listener: Listener) -> Iterator[None]:
     try:
-        async for chunk in listener.stream():
-            yield chunk
+        yield
     finally:
         hub.unsubscribe(listener)
 
@@ -55,7 +56,8 @@ async def events(
         else 0
     )
     listener = studio.events.subscribe(studio.hello(), last)
-    return EventSourceResponse(_stream(studio.events, listener))
+    subscribed = _subscribed(studio.events, listener)
+    return streamed(EventSourceResponse, listener.stream(), subscribed)
 
 
 @router.get("/memory", summary="The memory figures of this moment")

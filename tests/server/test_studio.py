@@ -98,7 +98,7 @@ def test_old_trash_makes_room_before_anybody_is_refused(
 
 
 def test_jobs_long_ended_are_forgotten(gate: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.jobs.queue._KEPT_JOBS", 3)
+    monkeypatch.setattr("server.jobs.records.KEPT_JOBS", 3)
     live = serve(tidy_s=0.02)
     held = live.post_job("hold")["id"]
     ended = [live.post_job("a")["id"] for _ in range(5)]

@@ -29,7 +29,7 @@ from tests.server.conftest import LiveServer, eventually
 Serve = Callable[..., LiveServer]
 
 # Writes a byte count into `progress` beside itself every 20 ms, up to 20. Beside it, `held` keeps it at 10 while it
-# exists, so that no test has to be quicker than it, and `failing` ends it there.
+# exists, so that no test has to be quicker than it, and `failing` ends it there. What `noise` holds is printed at 5.
 SCRIPT = """
     import json, pathlib, sys, time
     here = pathlib.Path(__file__).parent
@@ -45,6 +45,9 @@ SCRIPT = """
         event = {"file": "model.safetensors", "bytes_done": done, "bytes_total": 20}
         event |= {"speed_bytes_s": 50.0, "eta_s": 1.0}
         print(json.dumps(event), flush=True)
+        if done == 5 and (here / "noise").exists():
+            sys.stdout.buffer.write((here / "noise").read_bytes())
+            sys.stdout.flush()
         if done == 10 and (here / "failing").exists():
             print(json.dumps({"error": "the network went away"}), flush=True)
             sys.exit(1)
@@ -130,6 +133,33 @@ def test_a_failure_is_shown_and_can_be_resumed(serve: Serve, downloader: Path, t
     live.client.post("/models/binary/resume")
     eventually(lambda: state(live, "binary") == "absent")
     assert (downloader / "progress").read_text() == "20"
+
+
+@pytest.mark.parametrize("end", ["failing", "none"])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"a library that prints\n",
+        b"{}\n",
+        b"[]\n",
+        b'"text"\n',
+        b'{"bytes_done": "many", "bytes_total": null, "speed_bytes_s": 1, "eta_s": 1, "file": 1}\n',
+        b"\xff\xfe\n",
+        b"x" * 300_000 + b"\n",
+        b"\n\n",
+    ],
+)
+def test_a_line_that_cannot_be_read_is_passed_over(
+    serve: Serve, downloader: Path, tmp_path: Path, noise: bytes, end: str
+) -> None:
+    """The page learns of what comes after it, and of the end."""
+    live = serve(models_dir=tmp_path / "models")
+    (downloader / "noise").write_bytes(noise)
+    (downloader / end).touch()
+    live.client.post("/models/binary/download")
+    eventually(lambda: state(live, "binary") == ("failed" if end == "failing" else "absent"))
+    if end == "failing":
+        assert live.client.get("/models/binary").json()["download"]["error"] == "the network went away"
 
 
 def test_a_download_goes_on_after_a_restart(serve: Serve, downloader: Path, tmp_path: Path) -> None:

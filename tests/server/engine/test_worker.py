@@ -2,6 +2,7 @@ import asyncio
 import io
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -439,6 +440,64 @@ def test_a_cancel_ends_the_pause_before_a_start(
         await asyncio.sleep(0.1)
         assert worker.pid is None, "a cancel is no success"
         again.cancel()
+
+    with_worker(test)
+
+
+STRANGER = """
+import json, sys, time
+said = sys.argv[1]
+say = lambda text: print(text, flush=True)
+ready = json.dumps({"event": "ready", "device": "cpu"})
+say(said if said == "first" else ready)
+for line in sys.stdin:
+    command = json.loads(line)
+    if command["command"] == "run":
+        say(said.replace("JOB", command["job"]))
+        time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"event": "painted", "job": "JOB"}',
+        '{"event": "painted"}',
+        '{"event": 7, "job": "JOB"}',
+        '{"event": ["done"], "job": "JOB"}',
+        '{"job": "JOB"}',
+        '{"event": "memory", "settled": "m"}',
+        "[]",
+        "no JSON",
+        "first",
+    ],
+)
+def test_what_is_not_understood_ends_the_run_and_the_child(
+    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """Without waiting for a child that may go on for ever."""
+    script = tmp_path / "stranger.py"
+    script.write_text(STRANGER)
+    monkeypatch.setattr("server.engine.worker.children.command", lambda _module: (sys.executable, str(script)))
+
+    async def test(worker: Worker, states: list[str]) -> None:
+        with pytest.raises(WorkerLostError, match="does not understand"):
+            await collect(worker, command(tmp_path))
+        assert (worker.pid, states[-1]) == (None, "stopped")
+
+    with_worker(test, engine=said)
+
+
+def test_a_run_that_nobody_follows_any_more_is_cancelled(with_worker: Callable[..., None], tmp_path: Path) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        run = worker.run(command(tmp_path, "slow", steps=10_000), lambda _last: 60.0)
+        while (await anext(run)).get("phase") != "denoise":
+            pass
+        await run.aclose()
+        assert worker.state == "idle"
+        pid = worker.pid
+        assert (await collect(worker, command(tmp_path) | {"job": "f" * 32}))[-1]["event"] == "done"
+        assert worker.pid == pid
 
     with_worker(test)
 
