@@ -1,7 +1,362 @@
+"""The runner between the real queue, gallery and index, and an engine that says what each test has it say."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from server.jobs.runner import patience_s
+from server.checkpoints.models import Models
+from server.engine.worker import Message, Worker, WorkerLostError
+from server.events import EventHub
+from server.gallery.decoder import Decoder
+from server.gallery.gallery import Gallery
+from server.jobs.durations import Durations
+from server.jobs.memory import MemoryMonitor
+from server.jobs.order import Order
+from server.jobs.queue import Jobs
+from server.jobs.runner import Runner, patience_s
+from server.schemas import Job
 from server.settings import Settings
+from server.store import Store
+from tests.server.conftest import QUICK
+
+PNG = b"\x89PNG preview"
+ORDER = Order("seedling-ternary", "a fox", 7, 4, 64, 96)
+PROGRESS = {"event": "progress", "phase": "denoise", "step": 2, "steps": 4}
+DONE = {
+    "event": "done",
+    "bytes": 1_234,
+    "width": 64,
+    "height": 96,
+    "timings": {"load": 1.0, "encode": 0.5, "denoise": 8.0, "decode": 2.0},
+    "memory": {"peak_bytes": 5_000_000},
+    "recipe": {"variant": "ternary", "truncated": True, "created_at": "2026-01-02T03:04:05.000000Z"},
+}
+ERROR = {"event": "error", "code": "out_of_memory", "message": "It does not fit.", "remedy": "Choose a smaller size."}
+
+Said = dict[str, Any] | Exception | Callable[[], Any]
+
+
+class ScriptedWorker(Worker):
+    """Says what is in `script`, run by run; an exception in it is raised, a function called."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, lambda _state, _message: None)
+        self.scripts: list[list[Said]] = []
+        self.commands: list[Message] = []
+        self.silences: list[float] = []
+        self.told_to_cancel: list[str] = []
+
+    async def run(
+        self, command: Message, allowed_silence_s: Callable[[Message | None], float]
+    ) -> AsyncGenerator[Message, None]:
+        self.commands.append(command)
+        last: Message | None = None
+        for said in self.scripts.pop(0):
+            self.silences.append(allowed_silence_s(last))
+            if isinstance(said, Exception):
+                raise said
+            if callable(said):
+                result = said()
+                if asyncio.iscoroutine(result):
+                    await result
+                continue
+            last = said | {"job": command["job"]}
+            yield last
+
+    def cancel(self, job: str) -> None:
+        self.told_to_cancel.append(job)
+
+
+@dataclass
+class World:
+    settings: Settings
+    store: Store
+    events: EventHub
+    gallery: Gallery
+    worker: ScriptedWorker
+    durations: Durations
+    jobs: Jobs
+    runner: Runner
+    preview: bool = True
+
+    async def drawn(self, *scripts: list[Said], order: Order = ORDER) -> list[Job]:
+        """The jobs as they are after these runs, one for each script."""
+        self.worker.scripts += scripts
+        created = [self.jobs.submit([order])[0] for _ in scripts]
+        return [await self.jobs.wait(job.id) for job in created]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Callable[[Callable[[World], Awaitable[None]]], None]]:
+    """Run an async test with the parts put together and the runner at work."""
+    decoder = Decoder()
+
+    async def main(test: Callable[[World], Awaitable[None]]) -> None:
+        settings = Settings(**(QUICK | {"output": tmp_path}))
+        with contextlib.closing(Store(tmp_path)) as store:
+            events = EventHub(100, 4)
+            gallery = Gallery(tmp_path, store, events, decoder, 7)
+            gallery.prepare()
+            models, worker, durations = Models(settings, store, events), ScriptedWorker(settings), Durations(store)
+            jobs = Jobs(settings, store, events, gallery, worker, durations)
+            memory = MemoryMonitor(settings, events, worker)
+            found = World(settings, store, events, gallery, worker, durations, jobs, None)  # type: ignore[arg-type]
+            found.runner = Runner(
+                settings, store, gallery, models, worker, memory, durations, jobs, lambda: found.preview
+            )
+            running = asyncio.create_task(found.runner.run_forever())
+            try:
+                async with asyncio.timeout(60):
+                    await test(found)
+                assert not running.done(), "no failure ends the loop"
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    yield lambda test: asyncio.run(main(test))
+    decoder.close()
+
+
+Run = Callable[[Callable[[World], Awaitable[None]]], None]
+
+
+def test_the_engine_is_told_everything_it_needs(world: Run, tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        [job] = await world.drawn([DONE])
+        world.preview = False
+        await world.drawn([DONE])
+        [command, other] = world.worker.commands
+        assert command["job"] == job.id
+        assert command["checkpoint"]["model"] == "seedling-ternary"
+        assert Path(command["path"]).is_dir()
+        assert (command["output"], command["memory_limit_bytes"]) == (str(tmp_path.resolve()), None)
+        wanted = {"prompt": "a fox", "seed": 7, "steps": 4, "width": 64, "height": 96}
+        assert wanted.items() <= command["request"].items()
+        assert (command["preview"], other["preview"]) == (True, False)
+
+    world(test)
+
+
+def test_progress_is_noted_and_previews_are_kept(world: Run) -> None:
+    async def test(world: World) -> None:
+        seen: list[Job] = []
+        preview = PROGRESS | {"preview": base64.b64encode(PNG).decode(), "truncated": True}
+        [job] = await world.drawn([preview, lambda: seen.extend(world.jobs.snapshot()), PROGRESS | {"step": 3}, DONE])
+        [then] = seen
+        assert (then.status, then.phase, then.step, then.steps_total) == ("running", "denoise", 2, 4)
+        assert (then.preview_seq, then.truncated) == (1, True)
+        assert 0 < then.progress < 1
+        assert (job.status, job.progress, job.preview_seq, job.truncated) == ("done", 1.0, 1, True)
+        assert world.jobs.preview_png(job.id) == PNG
+
+    world(test)
+
+
+def test_done_enters_the_picture_and_teaches_the_durations(world: Run) -> None:
+    async def test(world: World) -> None:
+        [job] = await world.drawn([PROGRESS, DONE])
+        assert (job.status, job.image_id, job.image_ids, job.error) == ("done", job.id, [job.id], None)
+        image = world.gallery.get(job.id)
+        assert (image.prompt, image.seed, image.width, image.height, image.bytes) == ("a fox", 7, 64, 96, 1_234)
+        assert (image.peak_memory_bytes, image.variant, image.truncated) == (5_000_000, "ternary", True)
+        assert image.created_at == "2026-01-02T03:04:05.000000Z"
+        assert world.durations.plan("seedling-ternary", 64, 96, 4, loaded=False).total_s == 11.5
+
+    world(test)
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code", "words"),
+    [
+        ([ERROR], "failed", "out_of_memory", "It does not fit."),
+        ([PROGRESS, ERROR | {"code": "disk_full"}], "failed", "disk_full", "It does not fit."),
+        ([{"event": "cancelled"}], "cancelled", None, None),
+        ([WorkerLostError("It crashed.")], "failed", "failed", "It crashed."),
+        ([PROGRESS, WorkerLostError("It crashed.")], "failed", "failed", "It crashed."),
+        ([WorkerLostError("Memory.", out_of_memory=True)], "failed", "out_of_memory", "Memory."),
+        ([{"event": "painted"}], "failed", "failed", "without a word"),
+        ([], "failed", "failed", "without a word"),
+        ([{"event": "progress"}], "failed", "failed", "went wrong inside the server"),
+        ([{"event": "error"}], "failed", "failed", "went wrong inside the server"),
+        ([{"event": "done"}], "failed", "failed", "went wrong inside the server"),
+        ([RuntimeError("secret")], "failed", "failed", "went wrong inside the server"),
+    ],
+)
+def test_every_run_ends_its_job_and_the_next_one_is_drawn(
+    world: Run, script: list[Said], status: str, code: str | None, words: str | None
+) -> None:
+    async def test(world: World) -> None:
+        job, following = await world.drawn(script, [DONE])
+        assert (job.status, job.image_ids) == (status, [])
+        assert (job.error.code if job.error else None) == code
+        assert words is None or (job.error and words in job.error.message)
+        assert following.status == "done"
+        assert world.jobs.active == []
+        assert [found.status for found in world.jobs.recent(None, 2)] == ["done", status], "noted as well"
+
+    world(test)
+
+
+def test_the_engines_remedy_reaches_the_job(world: Run) -> None:
+    async def test(world: World) -> None:
+        [job] = await world.drawn([ERROR])
+        assert job.error is not None
+        assert job.error.remedy == "Choose a smaller size."
+
+    world(test)
+
+
+def test_a_loss_after_a_cancel_is_a_cancel(world: Run) -> None:
+    async def test(world: World) -> None:
+        def cancel() -> None:
+            world.jobs.cancel(world.worker.commands[0]["job"])
+
+        [job] = await world.drawn([PROGRESS, cancel, WorkerLostError("It did not respond.")])
+        assert (job.status, job.error) == ("cancelled", None)
+        assert world.worker.told_to_cancel == [job.id]
+
+    world(test)
+
+
+def test_a_cancel_while_the_engine_starts(world: Run) -> None:
+    """Nothing has been said of the run yet; the worker is told all the same."""
+
+    async def test(world: World) -> None:
+        def cancel() -> None:
+            world.jobs.cancel(world.worker.commands[0]["job"])
+
+        job, following = await world.drawn([cancel, {"event": "cancelled"}], [DONE])
+        assert (job.status, world.worker.told_to_cancel) == ("cancelled", [job.id])
+        assert following.status == "done"
+
+    world(test)
+
+
+def test_a_job_that_waits_while_another_runs_is_never_begun(world: Run) -> None:
+    async def test(world: World) -> None:
+        waiting: list[str] = []
+
+        def cancel_the_other() -> None:
+            waiting.extend(active.job.id for active in world.jobs.active[1:])
+            world.jobs.cancel(waiting[0])
+
+        world.worker.scripts.append([PROGRESS, cancel_the_other, DONE])
+        first, second = world.jobs.submit([ORDER, ORDER], "batch")
+        assert (await world.jobs.wait(first.id)).status == "done"
+        assert (await world.jobs.wait(second.id)).status == "cancelled"
+        assert [command["job"] for command in world.worker.commands] == [first.id]
+
+    world(test)
+
+
+def test_a_picture_that_is_done_after_its_cancel_is_kept(world: Run) -> None:
+    async def test(world: World) -> None:
+        def cancel() -> None:
+            world.jobs.cancel(world.worker.commands[0]["job"])
+
+        [job] = await world.drawn([PROGRESS, cancel, DONE])
+        assert job.status == "done"
+        assert world.gallery.get(job.id).prompt == "a fox"
+
+    world(test)
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "words"),
+    [
+        ("PRAGMA max_page_count = 1", "disk_full", "The picture is saved, but there is no space left"),
+        ("DROP TABLE images", "failed", "The picture is saved. The gallery's index is damaged."),
+        ("DROP TABLE durations", "failed", "The picture is saved. The gallery's index is damaged."),
+    ],
+)
+def test_an_index_that_takes_nothing_when_the_picture_is_saved(
+    world: Run, statement: str, code: str, words: str
+) -> None:
+    async def test(world: World) -> None:
+        def break_index() -> None:
+            world.store.execute(statement)
+
+        long = DONE | {"recipe": {"prompt": "x" * 30_000}}
+        [job] = await world.drawn([PROGRESS, break_index, long])
+        assert (job.status, job.error and job.error.code) == ("failed", code)
+        assert job.error is not None
+        assert job.error.message.startswith(words)
+
+    world(test)
+
+
+def test_an_end_that_the_index_does_not_take_is_told_and_noted_later(
+    world: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(world: World) -> None:
+        def full(*_arguments: Any) -> Any:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        with monkeypatch.context() as patch:
+            [job] = await world.drawn([PROGRESS, lambda: patch.setattr(Store, "transaction", full), ERROR])
+            assert (job.status, job.error and job.error.code) == ("failed", "out_of_memory")
+            statuses = world.store.execute("SELECT status FROM jobs WHERE id = ?", (job.id,))
+            assert statuses == [("running",)]
+        await world.drawn([DONE])
+        assert world.store.execute("SELECT status FROM jobs WHERE id = ?", (job.id,)) == [("failed",)]
+
+    world(test)
+
+
+@pytest.mark.parametrize("model", ["ternary", "no-such-model"])
+def test_a_checkpoint_that_is_not_there(world: Run, model: str) -> None:
+    async def test(world: World) -> None:
+        [job] = await world.drawn([], order=Order(model, "a fox", 7, 4, 64, 96))
+        assert (job.status, job.error and job.error.code) == ("failed", "model_missing")
+        assert world.worker.commands == []
+
+    world(test)
+
+
+def test_an_end_that_cannot_be_told_stops_no_queue(world: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(world: World) -> None:
+        def broken(*_arguments: Any) -> None:
+            raise RuntimeError("nobody thought of it")
+
+        with monkeypatch.context() as patch:
+            world.worker.scripts.append([lambda: patch.setattr(Jobs, "fail", broken), ERROR])
+            [untold] = world.jobs.submit([ORDER])
+            while world.jobs.active or not world.worker.commands:
+                await asyncio.sleep(0.01)
+        [following] = await world.drawn([DONE])
+        assert (world.worker.commands[0]["job"], following.status) == (untold.id, "done")
+
+    world(test)
+
+
+def test_the_watchdog_is_as_patient_as_was_learned(world: Run) -> None:
+    async def test(world: World) -> None:
+        first = [PROGRESS | {"phase": "encode"}, PROGRESS, DONE]
+        await world.drawn(first)
+        assert world.worker.silences == [world.settings.progress_unknown_s] * 3
+        world.worker.silences.clear()
+        slow = DONE["timings"] | {"denoise": 400.0}
+        await world.drawn([DONE | {"timings": slow}], [PROGRESS, DONE])
+        step_s = 0.6 * 2.0 + 0.4 * 100.0  # the running average of a step
+        assert world.worker.silences[-1] == pytest.approx(10 * step_s)
+
+        def cancel() -> None:
+            world.jobs.cancel(world.worker.commands[-1]["job"])
+
+        await world.drawn([PROGRESS, cancel, {"event": "cancelled"}])
+        step_s = 0.6 * step_s + 0.4 * 2.0  # of the picture after that
+        assert world.worker.silences[-1] == pytest.approx(3 * step_s)
+
+    world(test)
 
 
 @pytest.mark.parametrize(
