@@ -13,7 +13,6 @@ import json
 import logging
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +29,7 @@ from ..events import EventHub
 from ..schemas import Download, Model, ModelState
 from ..settings import Settings
 from ..store import Store
+from .lines import lines_of
 
 log = logging.getLogger("bonsai.models")
 
@@ -278,7 +278,7 @@ class Models:
         """Tell the pages how it goes, until the process ends."""
         assert transfer.process.stdout is not None  # noqa: S101
         error: str | None = None
-        async for line in _lines(transfer.process.stdout):
+        async for line in lines_of(transfer.process.stdout):
             try:
                 event: dict[str, Any] = json.loads(line)
                 error = event.get("error")
@@ -351,21 +351,6 @@ def _entry(name: str) -> Entry:
         return catalog.lookup(name)
     except CheckpointError:
         raise ApiError(404, "not_found", "There is no such model.") from None
-
-
-async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """The lines of a child's output; one that is longer than the stream's limit is passed over, in parts."""
-    while True:
-        try:
-            line = await stream.readuntil(b"\n")
-        except asyncio.LimitOverrunError as overrun:
-            await stream.readexactly(max(1, overrun.consumed))
-            continue
-        except asyncio.IncompleteReadError as rest:
-            if rest.partial:
-                yield rest.partial
-            return
-        yield line
 
 
 def _progress(event: dict[str, Any]) -> Download:

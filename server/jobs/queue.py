@@ -15,7 +15,6 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 
 from ..engine.worker import Message, Worker
 from ..errors import ApiError, not_found
@@ -24,6 +23,7 @@ from ..gallery.gallery import Gallery
 from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
 from ..settings import Settings
 from ..store import Store, timestamp
+from .active import Active
 from .durations import Durations, Plan
 from .order import Order
 from .previews import Previews
@@ -35,29 +35,6 @@ log = logging.getLogger("bonsai.jobs")
 _QUEUE_BYTES = 16 << 20  # of waiting jobs: a hundred with the longest prompts
 _LOG_BYTES = 32 << 20  # of the index's log, where its checkpoints do not keep up
 _STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
-
-
-@dataclass(eq=False)
-class Active:
-    """A job that waits or runs."""
-
-    job: Job
-    attached: bool
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
-    plan: Plan | None = None
-    started: float = 0.0  # time.monotonic()
-    cancelling: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)  # a fresh one after every change
-
-    @property
-    def most_bytes(self) -> int:
-        """What it can take where it is noted: its prompt in the widest script, and the rest."""
-        return 4 * len(self.job.prompt) + 1_024
-
-    def tell(self) -> None:
-        """Wake whoever follows the job."""
-        self.changed.set()
-        self.changed = asyncio.Event()
 
 
 class Jobs:

@@ -23,9 +23,10 @@ from ..index.damage import is_damage
 from ..schemas import Image, Job
 from ..settings import Settings
 from ..store import Store, timestamp
+from .active import Active
 from .durations import PHASES, Durations
 from .memory import MemoryMonitor
-from .queue import Active, Jobs
+from .queue import Jobs
 
 log = logging.getLogger("bonsai.runner")
 

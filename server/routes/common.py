@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel
@@ -41,6 +41,7 @@ class IdConvertor(Convertor[str]):
 
 register_url_convertor("id", IdConvertor())
 
+Parts = TypeVar("Parts", bound=StreamingResponse)
 Responses = dict[int | str, dict[str, Any]]
 Cursor = Annotated[str, Query(pattern=CURSOR, description="`next_cursor` of the page before")]
 IdPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
@@ -72,8 +73,8 @@ def _inlined(schema: Any, inner: Schema) -> Any:
 
 
 def streamed(
-    kind: type[StreamingResponse], content: AsyncIterator[bytes], during: AbstractContextManager[None], **options: Any
-) -> StreamingResponse:
+    kind: type[Parts], content: AsyncIterator[bytes], during: AbstractContextManager[None], **options: Any
+) -> Parts:
     """An answer in parts, inside of the block `during`, which ends however the answer ends.
 
     What an iterator holds in a block of its own is never let go of if it is never begun: its caller may be gone before.
@@ -84,7 +85,8 @@ def streamed(
             with during:
                 await super().__call__(scope, receive, send)
 
-    return _Streamed(content, **options)
+    response: Parts = _Streamed(content, **options)
+    return response
 
 
 def binary(*media_types: str) -> Responses:

@@ -1,0 +1,32 @@
+"""A job that waits or runs, and how whoever follows it is woken."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from ..schemas import Job
+from .durations import Plan
+
+
+@dataclass(eq=False)
+class Active:
+    """A job that waits or runs."""
+
+    job: Job
+    attached: bool
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    plan: Plan | None = None
+    started: float = 0.0  # time.monotonic()
+    cancelling: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)  # a fresh one after every change
+
+    @property
+    def most_bytes(self) -> int:
+        """What it can take where it is noted: its prompt in the widest script, and the rest."""
+        return 4 * len(self.job.prompt) + 1_024
+
+    def tell(self) -> None:
+        """Wake whoever follows the job."""
+        self.changed.set()
+        self.changed = asyncio.Event()
