@@ -267,6 +267,7 @@ class Models:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=children.environment(),
+            start_new_session=True,
         )
         done = model.bytes_present if action == "download" else 0
         transfer = Transfer(action, process, Download(bytes_done=done, bytes_total=model.bytes_total))

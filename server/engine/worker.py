@@ -115,6 +115,7 @@ class Worker:
                 # the engine loads what is there; only the downloader talks to the Hub
                 env=children.environment(HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1"),
                 limit=_LINE_LIMIT,
+                start_new_session=True,  # what a terminal sends does not reach it, however early in its start
             )
             self._messages = asyncio.Queue()
             self._heard_at = time.monotonic()

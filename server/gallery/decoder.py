@@ -142,6 +142,7 @@ class _Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # what a library says of a file is the file's own text
                 env=environment(BONSAI_BLAS="none", MALLOC_MMAP_THRESHOLD_=_GIVEN_BACK),
+                start_new_session=True,
             )
 
     def ask(self, request: dict[str, Any], body: bytes, file: IO[bytes] | None) -> tuple[dict[str, Any], bytes]:

@@ -6,6 +6,7 @@ A quick end, nothing left running, and the queue comes back.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import time
@@ -50,8 +51,9 @@ def _end(server: ServerProcess, number: signal.Signals, sums: dict[str, int]) ->
     children = server.children()
     if number in _TERMINAL:  # Ctrl-C and its like go to everybody in the terminal
         for child in children:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.send_signal(number)
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if os.getsid(child.pid) == os.getsid(server.process.pid):
+                    child.send_signal(number)
     started = time.monotonic()
     server.end(number)
     seconds = time.monotonic() - started
