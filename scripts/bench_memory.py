@@ -72,7 +72,7 @@ def _measured(name: str, size: int, level: plan.Level) -> tuple[dict[str, Any], 
     phase = max(phases, key=lambda item: phases[item])
     pipe.unload()
     row = {
-        "checkpoint": f"{model.checkpoint.variant} ({pipe.name})",
+        "checkpoint": f"{model.checkpoint.precision} ({pipe.name})",
         "size": size,
         "level": used.level,
         "phase": phase,

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bonsai_mlx import prepare
+from bonsai_mlx.weights.layout import PACKED, TRANSFORMER
 
 CONTENDERS = ("bonsai-mlx", "diffusers-float32", "diffusers-bfloat16")
 
@@ -76,7 +77,7 @@ def _diffusers(dtype_name: str, folder: Path, size: int, repeats: int) -> list[f
     import torch
     from diffusers import Flux2Transformer2DModel
 
-    config = json.loads((folder / "transformer-packed-mflux" / "config.json").read_text())
+    config = json.loads((folder / PACKED.folder(TRANSFORMER) / "config.json").read_text())
     torch.set_default_dtype(getattr(torch, dtype_name))
     with torch.device("meta"):
         model = Flux2Transformer2DModel.from_config(config)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from bonsai_mlx.flux2.synthesis import PRESETS, make_checkpoint
+from bonsai_mlx.weights.spec import PRECISIONS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = make_checkpoint(
             options.out,
             options.preset,
-            options.variant,
+            options.precision,
             options.seed,
             tokenizer=options.tokenizer,
             common=options.common,
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"make_checkpoint: {error}", file=sys.stderr)
         return 2
     total_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"{folder}: {options.variant} {options.preset}, {total_bytes / 1e9:.2f} GB", end=" ")
+    print(f"{folder}: {options.precision} {options.preset}, {total_bytes / 1e9:.2f} GB", end=" ")
     print(f"in {time.monotonic() - started:.1f} s")
     return 0
 
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=tuple(PRESETS), default="tiny", help="tiny (default) or the real size")
-    parser.add_argument("--variant", choices=("ternary", "binary"), default="ternary")
+    parser.add_argument("--precision", "--variant", choices=PRECISIONS, default="ternary")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
     parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="a tokenizer to copy instead of the embedded one")

@@ -30,6 +30,7 @@ from pydantic import ValidationError
 
 from bonsai_mlx import prepare
 from bonsai_mlx.fileio import NotARegularFileError
+from bonsai_mlx.hub import catalog
 from bonsai_mlx.printable import log_to_stderr, printable
 from bonsai_mlx.runtime import environment
 from bonsai_mlx.runtime.environment import text
@@ -64,7 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="default 8000; 0: any free one")
     parser.add_argument("--output", metavar="FOLDER", help="where images are kept")
     parser.add_argument("--models-dir", metavar="FOLDER", help="checkpoints; default: Hugging Face cache")
-    parser.add_argument("--variant", choices=("ternary", "binary"), help="the default model; default ternary")
+    published = catalog.published_names()
+    parser.add_argument("--variant", choices=published, help=f"the default model; default {published[0]}")
     parser.add_argument(
         "--keep-alive", type=float, metavar="MINUTES", help="unload an idle engine; default 10, 0: never"
     )

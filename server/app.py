@@ -97,7 +97,7 @@ def create_app(settings: Settings | None = None) -> Application:
         settings,
         title="Bonsai",
         version=__version__,
-        description="A local image server for ternary and binary Bonsai Image 4B.",
+        description="A local image server for Bonsai Image 4B.",
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,

@@ -33,9 +33,7 @@ Side = Annotated[
     int, Field(strict=True, ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZE_MULTIPLE_PX), BeforeValidator(_whole)
 ]
 # The schema names what is known; matching is kinder (any case, the demo's Linux names) and unknown ones are explained.
-KNOWN_MODELS: list[str] = [
-    name for entry in CATALOG for name in (entry.name, *entry.aliases, *([entry.repo] if entry.repo else []))
-]
+KNOWN_MODELS: list[str] = [name for entry in CATALOG for name in entry.names]
 Tokens = Annotated[int, Field(strict=True, ge=1, le=4_096), BeforeValidator(_whole)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"enum": [*KNOWN_MODELS]})]
 
@@ -83,7 +81,7 @@ class GenerateRequest(PictureFields):
 
 
 class CompareRequest(PictureFields):
-    """The same picture with the ternary and the binary checkpoint."""
+    """The same picture with two checkpoints."""
 
     guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
     backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)
@@ -98,7 +96,7 @@ _COUNTED_COMPARISON: JsonDict = {
 
 
 class JobRequest(PictureFields):
-    """One to eight pictures with consecutive seeds, or one seed with both variants."""
+    """One to eight pictures with consecutive seeds, or one seed with both models of a comparison."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"not": _COUNTED_COMPARISON})
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bonsai_mlx.hub import catalog
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 from bonsai_mlx.units import parse_bytes, user_path
 
@@ -39,6 +41,14 @@ def _names(value: object) -> object:
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
+def _published(name: str) -> str:
+    """The name of a checkpoint that can be downloaded."""
+    if name not in catalog.published_names():
+        expected = " or ".join(map(repr, catalog.published_names()))
+        raise PydanticCustomError("enum", "no such checkpoint", {"expected": expected})
+    return name
+
+
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 UserPath = Annotated[Path, AfterValidator(user_path)]
 Host = Annotated[str, AfterValidator(plain_host)]
@@ -54,7 +64,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     output: UserPath = Field(default_factory=default_output)
     models_dir: UserPath | None = None
-    variant: Literal["ternary", "binary"] = "ternary"
+    variant: Annotated[str, AfterValidator(_published)] = catalog.published_names()[0]  # the default model
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
     memory_limit: Bytes | None = Field(default=None, ge=10**8)
     token: str | None = Field(default=None, min_length=16, max_length=256)

@@ -170,7 +170,7 @@ class Studio:
         return await self._order(fields, ready, random_seed() if fields.seed is None else fields.seed)
 
     async def compare_orders(self, fields: PictureFields, models: list[str] | None = None) -> list[Order]:
-        """The same picture for both variants, sizes and steps those of the first."""
+        """The same picture by both models, sizes and steps those of the first."""
         pair = [self.models.resolve(name) for name in models] if models else list(self.models.pair())
         first = await self.order(fields, pair[0])
         ready = self.models.require_ready(pair[1])

@@ -226,7 +226,8 @@ def _model_row(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "title": entry.title,
-        "variant": entry.variant,
+        "variant": entry.precision,
+        "family": entry.family,
         "repo": entry.repo,
         "embedded": entry.embedded,
         "state": local.state,

@@ -24,23 +24,16 @@ from ..fileio import open_regular, read_bounded
 from ..program import command
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 from ..units import user_path
-from ..weights.spec import Dimensions, Pair, TensorSpec, up_to
+from ..weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TRANSFORMER, VAE, Layout
+from ..weights.spec import Dimensions, Packing, Pair, TensorSpec, precision_of, up_to
 from .config import TextEncoderConfig, TransformerConfig, VaeConfig
 
 if TYPE_CHECKING:
     import mlx.core as mx
 
-TRANSFORMER, TEXT_ENCODER, VAE = "transformer-packed-mflux", "text_encoder-mlx-4bit", "vae"
-TOKENIZER, SCHEDULER = "tokenizer", "scheduler"
 SCHEDULER_CLASS = "FlowMatchEulerDiscreteScheduler"  # of diffusers
-_WEIGHTS = {
-    TRANSFORMER: "diffusion_pytorch_model.safetensors",
-    TEXT_ENCODER: "model.safetensors",
-    VAE: "diffusion_pytorch_model.safetensors",
-}
 # Formats that can run code when they are read, or that no check here covers.
 _REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz", ".gguf"}
-_VARIANTS = {1: "binary", 2: "ternary"}
 # A server reads these beside everything else, so what is no such file must not be parsed: the published ones have 5 KB
 # and less, and headers 0.2 MB.
 _MAX_JSON_BYTES, _MAX_HEADER_BYTES = 64 << 10, 1 << 20
@@ -61,24 +54,25 @@ class Checkpoint:
     recommended_steps: int
     recommended_size: tuple[int, int]  # pixels, width x height
     folders: Mapping[str, Path]  # component -> the folder that holds it
+    layout: Layout
 
     @property
-    def variant(self) -> str:
-        """ "ternary" or "binary"."""
-        return _VARIANTS[self.transformer.bits]
+    def precision(self) -> str:
+        """What the transformer's blocks are packed to: "ternary", "binary", "4-bit"."""
+        return precision_of(self.transformer.bits)
 
     @classmethod
-    def open(cls, root: Path | str, *, repair: str | None = None) -> Checkpoint:
+    def open(cls, root: Path | str, *, repair: str | None = None, layout: Layout = PACKED) -> Checkpoint:
         """Open and verify `root`. Raises CheckpointError; `repair` is the command to suggest for damaged files."""
         root = user_path(root)
-        reader = _Reader(root, repair or f"get the checkpoint again ({command()} download --help)")
+        reader = _Reader(root, layout, repair or f"get the checkpoint again ({command()} download --help)")
         if not root.is_dir():
             raise CheckpointError(f"{root}: there is no such checkpoint folder; {reader.repair}")
         return reader.read()
 
     def weights_file(self, component: str) -> Path:
         """The safetensors file of a component."""
-        return self.folders[component] / _WEIGHTS[component]
+        return self.folders[component] / self.layout.component(component).weights
 
     def expected(self, component: str) -> dict[str, TensorSpec]:
         """Every tensor of a component's file."""
@@ -95,7 +89,7 @@ class Checkpoint:
         return mx.load(str(path))  # type: ignore[return-value]
 
     def text_encoder_id(self) -> tuple[int, int, int, int]:
-        """What tells two text encoder files apart; equal for hard links, so that variants can share embeddings."""
+        """What tells two text encoder files apart; equal for hard links, so that checkpoints can share embeddings."""
         stat = self.weights_file(TEXT_ENCODER).stat()
         return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
@@ -194,8 +188,9 @@ class _Recommendations:
 class _Reader:
     """Reads one folder; keeps what every error message needs."""
 
-    def __init__(self, root: Path, repair: str) -> None:
+    def __init__(self, root: Path, layout: Layout, repair: str) -> None:
         self.root = root
+        self.layout = layout
         self.repair = repair
 
     def read(self) -> Checkpoint:
@@ -217,15 +212,16 @@ class _Reader:
             recommended_steps=recommended.recommended_steps,
             recommended_size=recommended.recommended_size,
             folders=folders,
+            layout=self.layout,
         )
         self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json")
         self._check_agreement(checkpoint)
-        for component in _WEIGHTS:
+        for component in (TRANSFORMER, TEXT_ENCODER, VAE):
             verify_weights(checkpoint.weights_file(component), checkpoint.expected(component), self.repair)
         return checkpoint
 
     def _folders(self, index: Mapping[str, Any]) -> dict[str, Path]:
-        """Where each component is: in the folder itself, or in a neighbouring folder that several variants share."""
+        """Where each component is: in the folder itself, or in a neighbouring folder that several checkpoints share."""
         roots = [self.root]
         if common := index.get("_common_folder"):
             shared = (self.root / str(common)).resolve()
@@ -233,11 +229,11 @@ class _Reader:
                 raise CheckpointError(f"{self.root}: _common_folder {common!r} is not a neighbour of this folder")
             roots.append(shared)
         folders = {}
-        for component in (TRANSFORMER, TEXT_ENCODER, VAE, TOKENIZER, SCHEDULER):
-            found = [root / component for root in roots if (root / component).is_dir()]
+        for component in self.layout.components:
+            found = [root / component.folder for root in roots if (root / component.folder).is_dir()]
             if not found:
-                raise CheckpointError(f"{self.root}: the folder {component} is missing; {self.repair}")
-            folders[component] = found[0]
+                raise CheckpointError(f"{self.root}: the folder {component.folder} is missing; {self.repair}")
+            folders[component.name] = found[0]
             self._refuse_unsafe_files(found[0])
         return folders
 
@@ -251,23 +247,18 @@ class _Reader:
 
     def _transformer(self, folder: Path) -> TransformerConfig:
         config = self._config(folder / "config.json", TransformerConfig)
-        packing = self._json(folder / "quantization_config.json")
-        bits, group_size = packing.get("bits"), packing.get("group_size")
-        if type(bits) is not int or bits not in _VARIANTS or group_size != 128:
-            raise CheckpointError(
-                f"{folder}: packed with {bits} bits in groups of {group_size}; only 1 bit (binary) and 2 bits "
-                "(ternary) in groups of 128 are run"
-            )
-        return replace(config, bits=bits, group_size=int(group_size))
+        packing = self._config(folder / "quantization_config.json", Packing)
+        return replace(config, bits=packing.bits, group_size=packing.group_size)
 
     def _text_encoder(self, folder: Path) -> TextEncoderConfig:
         path = folder / "config.json"
         values = self._json(path)
-        packing = values.get("quantization") or values.get("quantization_config")
-        if not isinstance(packing, dict) or packing.get("bits") != 4 or packing.get("group_size") not in (32, 64, 128):
-            raise CheckpointError(f"{path}: the text encoder must be quantised to 4 bits, not {packing!r}")
-        config = self._config(path, TextEncoderConfig)
-        return replace(config, bits=int(packing["bits"]), group_size=int(packing["group_size"]))
+        stored = values.get("quantization") or values.get("quantization_config")
+        if not isinstance(stored, dict):
+            raise CheckpointError(f"{path}: quantization must say how the text encoder is packed; {self.repair}")
+        packing = self._decoded(path, Packing, stored)
+        config = self._decoded(path, TextEncoderConfig, values)
+        return replace(config, bits=packing.bits, group_size=packing.group_size)
 
     def _check_scheduler(self, path: Path) -> None:
         """There is one schedule here, see `scheduler`; a model that was made for another would draw badly."""
@@ -310,8 +301,11 @@ class _Reader:
                 raise CheckpointError(f"{self.root}: {what} do not agree; {self.repair}")
 
     def _config(self, path: Path, kind: type[C]) -> C:
+        return self._decoded(path, kind, self._json(path))
+
+    def _decoded(self, path: Path, kind: type[C], values: Mapping[str, Any]) -> C:
         try:
-            return decode(kind, self._json(path))
+            return decode(kind, values)
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}; {self.repair}") from None
 

@@ -26,9 +26,10 @@ from ..result import Event, GenerationResult, Phase
 from ..runtime import device
 from ..runtime.memory import RunMemory
 from ..text.tokenizer import TokenizedPrompt, Tokenizer
+from ..weights.layout import TOKENIZER
 from . import preview as previews
 from . import scheduler, text_encoder, vae
-from .checkpoint import SCHEDULER_CLASS, TOKENIZER, Checkpoint
+from .checkpoint import SCHEDULER_CLASS, Checkpoint
 from .plan import CACHED_CONTEXTS, Plan, choose
 from .text_encoder import EmbeddingCache
 from .transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding
@@ -62,7 +63,7 @@ class Flux2:
     def describe(self) -> Description:
         """See Model."""
         checkpoint = self.checkpoint
-        return Description("flux2", checkpoint.variant, checkpoint.recommended_steps, checkpoint.recommended_size)
+        return Description("flux2", checkpoint.precision, checkpoint.recommended_steps, checkpoint.recommended_size)
 
     def sampler(self, request: ResolvedRequest) -> dict[str, Any]:
         """See Model: the scheduler, and the shift of its sigmas at this size."""

@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from ..runtime import environment
 from ..units import user_path
+from ..weights.layout import VAE
 from . import vae
-from .checkpoint import VAE, Checkpoint
+from .checkpoint import Checkpoint
 from .plan import PREVIEW_SIDE_PX
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]

@@ -17,20 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from ..decoding import decode
+from ..weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
 from ..weights.random import write_random_weights
-from ..weights.spec import Tensors, tensor_bytes
-from .checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
+from ..weights.spec import Tensors, bits_of, tensor_bytes
 from .config import TextEncoderConfig, TransformerConfig, VaeConfig
 
-VARIANT_BITS = {"ternary": 2, "binary": 1}
-COMMON_COMPONENTS = (TEXT_ENCODER, TOKENIZER, VAE, SCHEDULER)  # the same in both variants
+COMMON_COMPONENTS = (TEXT_ENCODER, TOKENIZER, VAE, SCHEDULER)  # the same whatever the precision
 
 DIFFUSERS_VERSION = "0.37.0.dev0"  # as in the published files
-_SEEDLING_TOKENIZER = Path(__file__).parents[1] / "seedling" / "common" / TOKENIZER
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
+_SEEDLING_TOKENIZER = Path(__file__).parents[1] / "seedling" / "common" / PACKED.folder(TOKENIZER)
 _UNPACKED = ("x_embedder", "context_embedder", "time_guidance_embed", "norm_out", "proj_out", "modulation")
-_PACKED_GROUP, _TEXT_GROUP, _TEXT_BITS = 128, 64, 4
-_QUANTIZATION = {"group_size": _TEXT_GROUP, "bits": _TEXT_BITS}
+_PACKED_GROUP, _TEXT_GROUP = 128, 64
+_QUANTIZATION = {"group_size": _TEXT_GROUP, "bits": 4}
 
 _TRANSFORMER_4B: dict[str, Any] = {
     "_class_name": "Flux2Transformer2DModel",
@@ -213,7 +211,7 @@ PRESETS = {
 def make_checkpoint(
     out: Path | str,
     preset: str = "tiny",
-    variant: str = "ternary",
+    precision: str = "ternary",
     seed: int = 0,
     *,
     tokenizer: Path | str | None = None,
@@ -222,6 +220,7 @@ def make_checkpoint(
 ) -> Path:
     """Write a checkpoint with random weights into the new or empty folder `out`, and return that folder.
 
+    `precision` is that of the transformer's blocks: "ternary", "binary", "4-bit" or "8-bit".
     `tokenizer` is a folder to copy instead of the embedded tokenizer. `common` is another made checkpoint whose text
     encoder, VAE, tokenizer and scheduler are hard-linked instead of written again. `overrides` change single fields of
     a component: `transformer={"num_layers": 3}`, `text_encoder=...`, `vae=...`, `model_index=...`. The same arguments
@@ -230,12 +229,11 @@ def make_checkpoint(
     """
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    if variant not in VARIANT_BITS:
-        raise ValueError(f"unknown variant {variant!r}; choose one of {', '.join(VARIANT_BITS)}")
+    bits = bits_of(precision)
     if tokenizer is not None and common is not None:
         raise ValueError("give a tokenizer or a common checkpoint, which brings its own, not both")
     out = Path(out)
-    source = Path(tokenizer or _SEEDLING_TOKENIZER) if common is None else Path(common) / TOKENIZER
+    source = Path(tokenizer or _SEEDLING_TOKENIZER) if common is None else Path(common) / PACKED.folder(TOKENIZER)
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(errno.EEXIST, "is not empty; give a new folder", str(out))
     parts = PRESETS[preset].resolved(overrides, source)
@@ -243,33 +241,36 @@ def make_checkpoint(
         _write_common(out, parts, seed, source)
     else:
         _link_common(out, parts, Path(common))
-    _write_transformer(out / TRANSFORMER, parts, VARIANT_BITS[variant], seed)
+    _write_transformer(out, parts, bits, seed)
     _write_json(out / "model_index.json", parts.model_index)  # last: a folder without it is not a checkpoint
     return out
 
 
 def _write_common(out: Path, parts: Preset, seed: int, tokenizer: Path) -> None:
-    shutil.copytree(tokenizer, out / TOKENIZER)
-    _write_json(out / SCHEDULER / "scheduler_config.json", SCHEDULER_CONFIG)
-    _write_text_encoder(out / TEXT_ENCODER, parts.text_encoder, seed)
-    _write_json(out / VAE / "config.json", parts.vae)
+    shutil.copytree(tokenizer, out / PACKED.folder(TOKENIZER))
+    _write_json(out / PACKED.folder(SCHEDULER) / "scheduler_config.json", SCHEDULER_CONFIG)
+    _write_text_encoder(out, parts.text_encoder, seed)
+    _write_json(out / PACKED.folder(VAE) / "config.json", parts.vae)
     tensors = decode(VaeConfig, parts.vae).tensors()
-    write_random_weights(out / VAE / _WEIGHTS, tensors, bits=None, seed=seed, writer="pt")
+    write_random_weights(out / PACKED.weights(VAE), tensors, bits=None, seed=seed, writer="pt")
 
 
-def _write_transformer(folder: Path, parts: Preset, bits: int, seed: int) -> None:
+def _write_transformer(out: Path, parts: Preset, bits: int, seed: int) -> None:
+    folder = out / PACKED.folder(TRANSFORMER)
     _write_json(folder / "config.json", parts.transformer)
     quantization = {"bits": bits, "group_size": _PACKED_GROUP, "skip_patterns": _UNPACKED}
     _write_json(folder / "quantization_config.json", quantization)
     tensors = decode(TransformerConfig, {**parts.transformer, **quantization}).tensors()
-    write_random_weights(folder / _WEIGHTS, tensors, bits=bits, seed=seed, writer=None)
+    write_random_weights(out / PACKED.weights(TRANSFORMER), tensors, bits=bits, seed=seed, writer=None)
 
 
-def _write_text_encoder(folder: Path, config: Mapping[str, Any], seed: int) -> None:
-    tensors = decode(TextEncoderConfig, {**config, **_QUANTIZATION}).tensors()
+def _write_text_encoder(out: Path, config: Mapping[str, Any], seed: int) -> None:
+    folder = out / PACKED.folder(TEXT_ENCODER)
+    packing = config["quantization"]
+    tensors = decode(TextEncoderConfig, {**config, **packing}).tensors()
     _write_json(folder / "config.json", config, indent=4, end="")
     _write_json(folder / "model.safetensors.index.json", _shard_index(tensors), indent=4, end="")
-    write_random_weights(folder / "model.safetensors", tensors, bits=_TEXT_BITS, seed=seed, writer="mlx")
+    write_random_weights(out / PACKED.weights(TEXT_ENCODER), tensors, bits=packing["bits"], seed=seed, writer="mlx")
 
 
 def _shard_index(tensors: Tensors) -> dict[str, Any]:
@@ -281,11 +282,12 @@ def _shard_index(tensors: Tensors) -> dict[str, Any]:
 
 def _link_common(out: Path, parts: Preset, common: Path) -> None:
     for component, expected in ((TEXT_ENCODER, parts.text_encoder), (VAE, parts.vae)):
-        path = common / component / "config.json"
+        path = common / PACKED.folder(component) / "config.json"
         if json.loads(path.read_text()) != expected:
             raise ValueError(f"{path} differs from what this checkpoint needs; leave out `common` to write it anew")
     for component in COMMON_COMPONENTS:
-        shutil.copytree(common / component, out / component, copy_function=_link_or_copy)
+        folder = PACKED.folder(component)
+        shutil.copytree(common / folder, out / folder, copy_function=_link_or_copy)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -18,7 +18,8 @@ from ..nn.activations import swiglu
 from ..nn.attention import attend
 from ..nn.linear import PackedLinear
 from ..text.tokenizer import TokenizedPrompt
-from .checkpoint import TEXT_ENCODER, Checkpoint
+from ..weights.layout import TEXT_ENCODER
+from .checkpoint import Checkpoint
 from .config import TextEncoderConfig
 
 CACHED_EMBEDDINGS = 1  # 8 MB in the 4B model: what a picture by the other variant is made from

@@ -23,8 +23,9 @@ import numpy as np
 
 from ..nn.layers import read, take
 from ..nn.linear import DenseLinear, dense
+from ..weights.layout import TRANSFORMER
 from .blocks import AdaNorm, DoubleStreamBlock, JointAttention, Rope, SingleStreamBlock
-from .checkpoint import TRANSFORMER, Checkpoint
+from .checkpoint import Checkpoint
 from .config import TransformerConfig
 from .sharding import shard, shares
 

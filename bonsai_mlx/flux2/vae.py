@@ -19,7 +19,8 @@ from ..nn.attention import attend
 from ..nn.layers import Convolution, LinearWithBias, read
 from ..nn.limits import STRIP_VALUES
 from ..runtime import device
-from .checkpoint import VAE, Checkpoint
+from ..weights.layout import VAE
+from .checkpoint import Checkpoint
 from .config import VaeConfig
 from .strips import FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled
 

@@ -22,6 +22,7 @@ from typing import Literal
 from ..errors import CheckpointError, DownloadError
 from ..runtime.environment import hub_constants, token_fault
 from ..units import user_path
+from ..weights.layout import Layout
 from . import catalog, life, session
 from .catalog import CheckpointFile, Entry
 from .progress import DownloadProgress, Progress, finished
@@ -124,7 +125,7 @@ def status(entry: Entry | str, folder: Path | str | None = None, revision: str |
     entry = _entry(entry)
     _check_revision(revision)
     if entry.embedded_folder:
-        return _embedded_status(entry.embedded_folder)
+        return _embedded_status(entry.layout, entry.embedded_folder)
     if folder:
         stores = [folder_store(user_path(folder))]
     else:
@@ -166,7 +167,7 @@ def _status_of(entry: Entry, store: Store, pins: tuple[CheckpointFile, ...]) -> 
     problems += [f"{store.file(file.path)} is missing" for file in missing]
     state: State = "damaged" if wrong else "ready" if not missing else "partial" if present else "absent"
     hashed = manifest is not None and all(manifest.is_verified(file, store) for file in files)
-    content = _content_of(pins, manifest, hashed=hashed)
+    content = _content_of(entry, pins, manifest, hashed=hashed)
     if content == "unknown":
         problems.append(f"{store.root} holds unknown files: others than the ones that {entry.title} is known to have")
     if manifest is None and store.has_notes():
@@ -183,23 +184,23 @@ def _status_of(entry: Entry, store: Store, pins: tuple[CheckpointFile, ...]) -> 
     )
 
 
-def _content_of(pins: tuple[CheckpointFile, ...], manifest: Manifest | None, *, hashed: bool) -> Content:
+def _content_of(entry: Entry, pins: tuple[CheckpointFile, ...], manifest: Manifest | None, *, hashed: bool) -> Content:
     """How far the files are known. A manifest is only a note beside them, which anybody can write."""
     if manifest and not manifest.agrees_with(pins):
         return "unknown"
     if manifest is None or not hashed:
         return "unchecked"
     pinned = {file.path for file in pins if file.digest}
-    return "pinned" if pinned.issuperset(catalog.REQUIRED_FILES) else "listed"
+    return "pinned" if pinned.issuperset(entry.layout.required_files) else "listed"
 
 
 def _expected_files(entry: Entry, store: Store) -> tuple[CheckpointFile, ...]:
     """What should be there, for want of a manifest: another program, or a person, put the files there."""
     known = entry.files if store.blobs is None or store.root.name == entry.revision else ()
-    return known or tuple(CheckpointFile(path, 0) for path in catalog.REQUIRED_FILES)
+    return known or tuple(CheckpointFile(path, 0) for path in entry.layout.required_files)
 
 
-def _embedded_status(folder: Path) -> LocalStatus:
+def _embedded_status(layout: Layout, folder: Path) -> LocalStatus:
     places = (folder, folder.parent / "common")  # what both embedded checkpoints share is stored once
     sizes = {
         path.relative_to(place).as_posix(): path.stat().st_size
@@ -207,7 +208,7 @@ def _embedded_status(folder: Path) -> LocalStatus:
         for path in place.rglob("*")
         if path.is_file()
     }
-    total, missing = sum(sizes.values()), catalog.missing_files(sizes)
+    total, missing = sum(sizes.values()), layout.missing(sizes)
     problems = tuple(f"{folder / path} is missing" for path in missing)
     state: State = "partial" if missing else "ready"
     content: Content = "unchecked" if missing else "pinned"  # the package's own files
@@ -325,7 +326,7 @@ def _manifest_of_unknown_origin(entry: Entry, store: Store, local: LocalStatus) 
 
     known = {file.path: file for file in _expected_files(entry, store) if file.digest} | linked_files(store)
     commit, files = local.commit or entry.revision, tuple(known.values())
-    if catalog.missing_files(known):
+    if entry.layout.missing(known):
         commit, files = listing.list_files(entry, local.commit, None)
     return Manifest(entry.repo or "", entry.revision, commit, files)
 

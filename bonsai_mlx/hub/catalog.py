@@ -8,49 +8,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Any
 from urllib.parse import quote, unquote
 
 from ..errors import CheckpointError
 from ..program import command
+from ..weights import layout
+from ..weights.layout import SAFE_NAME as _NAME
+from ..weights.layout import Layout
 
-Variant = Literal["ternary", "binary"]
-
-# What the published layout consists of. Only these are ever downloaded: no pickle, no code, no other weights.
-ALLOW_PATTERNS = (
-    "model_index.json",
-    "LICENSE",
-    "NOTICE.md",
-    "scheduler/*.json",
-    "text_encoder-mlx-4bit/config.json",  # its tokenizer files repeat those of tokenizer/
-    "text_encoder-mlx-4bit/*.safetensors",
-    "text_encoder-mlx-4bit/*.safetensors.index.json",
-    "tokenizer/*.json",
-    "tokenizer/*.jinja",
-    "tokenizer/*.txt",
-    "transformer-packed-mflux/*.json",
-    "transformer-packed-mflux/*.safetensors",
-    "vae/*.json",
-    "vae/*.safetensors",
-)
-REQUIRED_FILES = (
-    "model_index.json",
-    "scheduler/scheduler_config.json",
-    "text_encoder-mlx-4bit/config.json",
-    "text_encoder-mlx-4bit/model.safetensors",
-    "tokenizer/tokenizer.json",
-    "transformer-packed-mflux/config.json",
-    "transformer-packed-mflux/quantization_config.json",
-    "transformer-packed-mflux/diffusion_pytorch_model.safetensors",
-    "vae/config.json",
-    "vae/diffusion_pytorch_model.safetensors",
-)
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no leading dot, so no "..", and nothing a shell or a browser would interpret
-_SAFE_PATH = re.compile(rf"(?:{_NAME}/)?{_NAME}")
 _REPOSITORY = re.compile(rf"{_NAME}/{_NAME}")
 # What a browser's address bar, or another program, has of a repository: with or without a scheme, a place in it, and
 # what follows "?" or "#".
@@ -81,16 +49,34 @@ class Entry:
 
     name: str
     title: str
-    variant: Variant | None  # None: a repository that is not in the catalog, so only its config can tell
     note: str  # one honest sentence for the person who chooses
+    precision: str | None = None  # None: a repository that is not in the catalog, so only its config can tell
     repo: str | None = None  # Hub repository; None for an embedded checkpoint
     revision: str = "main"  # a commit where a good one is known
-    files: tuple[CheckpointFile, ...] = ()  # known in advance; the Hub may list more that match ALLOW_PATTERNS
+    files: tuple[CheckpointFile, ...] = ()  # known in advance; the Hub may list more that the layout allows
     aliases: tuple[str, ...] = ()
     embedded_folder: Path | None = None  # shipped with the package
     recommended_steps: int = STEPS
     recommended_size: tuple[int, int] = SIZE  # pixels, width x height
     resident_bytes: int = 0  # what stays in memory between two pictures, about; 0: unknown
+    family: str = "flux2"  # of `families`
+    layout: Layout = layout.PACKED
+    label: str = ""  # a short title for people; by default `title`
+    public_name: str = ""  # in the interfaces of other programs; by default `name`
+    demo_name: str = ""  # among the backends of the Bonsai demo; by default `name`
+    compared_with: str | None = None  # the model that a comparison sets beside this one
+    stands_in_for: str | None = None  # the model in whose place this one draws while that is not here
+
+    def __post_init__(self) -> None:
+        for field, value in (("label", self.title), ("public_name", self.name), ("demo_name", self.name)):
+            if not getattr(self, field):
+                object.__setattr__(self, field, value)  # as the dataclass itself does where it is frozen
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that it can be asked for by, each once."""
+        own = (self.name, self.public_name, self.demo_name, *self.aliases, *([self.repo] if self.repo else []))
+        return tuple(dict.fromkeys(own))
 
     @property
     def embedded(self) -> bool:
@@ -127,8 +113,7 @@ def is_known(name: str) -> bool:
 def _known(name: str) -> Entry | None:
     repo, revision = from_address(name)
     wanted = repo.strip().lower()
-    names = ((entry, (entry.name, *entry.aliases, (entry.repo or "").lower())) for entry in CATALOG)
-    found = next((entry for entry, own in names if wanted and wanted in own), None)
+    found = next((entry for entry in CATALOG if wanted in (name.lower() for name in entry.names)), None)
     return found if found and revision in (None, "main", found.revision) else None
 
 
@@ -149,6 +134,22 @@ def known_names() -> tuple[str, ...]:
     return tuple(entry.name for entry in CATALOG)
 
 
+def published_names() -> tuple[str, ...]:
+    """The names of what can be downloaded, the one to choose by default first."""
+    return tuple(entry.name for entry in CATALOG if not entry.embedded)
+
+
+def stand_in(name: str) -> Entry:
+    """The embedded checkpoint that draws in place of `name` while that is not on the machine; else `name`'s own."""
+    own = lookup(name).name
+    return next((entry for entry in CATALOG if entry.stands_in_for == own), lookup(own))
+
+
+def comparisons() -> tuple[tuple[str, str], ...]:
+    """The pairs of models that are compared, the most wanted first; the last needs no download."""
+    return tuple((entry.name, entry.compared_with) for entry in CATALOG if entry.compared_with)
+
+
 def resolve(name: str) -> Entry:
     """Like `lookup`, and for a Hub repository that is not in the catalog, an entry made up for it.
 
@@ -159,9 +160,9 @@ def resolve(name: str) -> Entry:
         return lookup(name)
     note = "A repository outside the catalog: nothing is known about it in advance."
     if revision in (None, "main"):
-        return Entry(name=repo, title=repo, variant=None, note=note, repo=repo)
+        return Entry(name=repo, title=repo, note=note, repo=repo)
     address = f"https://huggingface.co/{repo}/tree/{quote(revision or '', safe='')}"
-    return Entry(address, f"{repo} at {revision}", None, note, repo, revision or "main")
+    return Entry(address, f"{repo} at {revision}", note, repo=repo, revision=revision or "main")
 
 
 def is_repository(name: str) -> bool:
@@ -184,20 +185,11 @@ def is_digest(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
 
 
-def is_needed(path: str) -> bool:
-    """True if a repository's file belongs to the published layout and has a harmless name."""
-    return _SAFE_PATH.fullmatch(path) is not None and any(fnmatchcase(path, pattern) for pattern in ALLOW_PATTERNS)
-
-
-def missing_files(paths: Iterable[str]) -> list[str]:
-    """The files without which a folder holding `paths` is no checkpoint in the published layout."""
-    present = set(paths)
-    return [path for path in REQUIRED_FILES if path not in present]
-
-
+_TEXT_ENCODER, _TRANSFORMER = layout.PACKED.folder(layout.TEXT_ENCODER), layout.PACKED.folder(layout.TRANSFORMER)
+_WEIGHTS = layout.PACKED.weights(layout.TRANSFORMER)
 _SHARED_WEIGHTS = (  # the same files in both repositories
     CheckpointFile(
-        "text_encoder-mlx-4bit/model.safetensors",
+        f"{_TEXT_ENCODER}/model.safetensors",
         2_263_022_529,
         "e240c0bdc0ebb0681bf0da0f98d9719fd6ebe269a3633f81542c13e81345651d",
     ),
@@ -215,43 +207,40 @@ _TERNARY_SMALL = (
     CheckpointFile("NOTICE.md", 623, "ef55b08ef826c87f883a2ac4e7e3a96fe8b694c5"),
     CheckpointFile("model_index.json", 81, "23fc54204818a55722be53d2a8e6e40c21d878b2"),
     CheckpointFile("scheduler/scheduler_config.json", 486, "7e53605e2643440b310fa554f087641893883c5f"),
-    CheckpointFile("text_encoder-mlx-4bit/config.json", 937, "032ad326a0daaaeeec00f2a585262acf5f692861"),
-    CheckpointFile(
-        "text_encoder-mlx-4bit/model.safetensors.index.json", 63_924, "07e230a328dd17a09d96ee045d49b27596656aff"
-    ),
+    CheckpointFile(f"{_TEXT_ENCODER}/config.json", 937, "032ad326a0daaaeeec00f2a585262acf5f692861"),
+    CheckpointFile(f"{_TEXT_ENCODER}/model.safetensors.index.json", 63_924, "07e230a328dd17a09d96ee045d49b27596656aff"),
     CheckpointFile("tokenizer/chat_template.jinja", 4_168, "01be9b307daa2d425f7c168c9fb145a286e0afb4"),
     CheckpointFile("tokenizer/tokenizer_config.json", 5_404, "ddaf69808214a44fdd26d3785b66c1367c78277a"),
-    CheckpointFile("transformer-packed-mflux/config.json", 619, "b8badc8006699c24e8851f1929e44190bb5b2074"),
-    CheckpointFile(
-        "transformer-packed-mflux/quantization_config.json", 5_054, "07ffa32da5666f3f643892595c6e9f578afeab9b"
-    ),
+    CheckpointFile(f"{_TRANSFORMER}/config.json", 619, "b8badc8006699c24e8851f1929e44190bb5b2074"),
+    CheckpointFile(f"{_TRANSFORMER}/quantization_config.json", 5_054, "07ffa32da5666f3f643892595c6e9f578afeab9b"),
     CheckpointFile("vae/config.json", 821, "c3f38eb4c188a96a462519159356bd0fcc28cd14"),
 )
 # Small files of a branch may be edited any day, so for the binary repository only the big shared ones are held to the
 # ternary one's digests.
 _BINARY_SMALL = tuple(replace(file, digest="") for file in _TERNARY_SMALL)
-_TRANSFORMER = "transformer-packed-mflux/diffusion_pytorch_model.safetensors"
 
 
-def _seedling(variant: Variant, aliases: tuple[str, ...] = ()) -> Entry:
-    """The embedded checkpoint of a variant; what it was made for is in its own index."""
-    folder = Path(__file__).parents[1] / "seedling" / variant
+def _seedling(precision: str, resident_bytes: int, **more: Any) -> Entry:
+    """The embedded checkpoint of a precision; what it was made for is in its own index."""
+    folder = Path(__file__).parents[1] / "seedling" / precision
     try:
         index = json.loads((folder / "model_index.json").read_text("utf-8"))
         (width, height), steps = index["recommended_size"], index["recommended_steps"]
     except (OSError, ValueError, KeyError, TypeError):  # what is wrong with it is for Checkpoint.open to say
         (width, height), steps = SIZE, STEPS
     return Entry(
-        name=f"seedling-{variant}",
-        title=f"Seedling {variant}",
-        variant=variant,
+        name=f"seedling-{precision}",
+        title=f"Seedling {precision}",
+        label=f"Seedling {precision}",
+        precision=precision,
         note="A tiny model that ships with the program and needs no download: it draws simple things and scenes at "
         f"{width}x{height} pixels, to try everything out, and knows nothing else.",
-        aliases=aliases,
         embedded_folder=folder,
         recommended_steps=steps,
         recommended_size=(width, height),
-        resident_bytes={"ternary": 3_300_000, "binary": 2_000_000}[variant],
+        resident_bytes=resident_bytes,
+        stands_in_for=precision,
+        **more,
     )
 
 
@@ -259,7 +248,8 @@ CATALOG = (
     Entry(
         name="ternary",
         title="Bonsai Image 4B ternary",
-        variant="ternary",
+        label="Ternary",
+        precision="ternary",
         note="The better of the two: by the published benchmarks it keeps 94 % of FLUX.2 klein 4B's quality, for a "
         "3.9 GB download.",
         repo="prism-ml/bonsai-image-ternary-4B-mlx-2bit",
@@ -267,24 +257,26 @@ CATALOG = (
         files=(
             *_TERNARY_SMALL,
             *_SHARED_WEIGHTS,
-            CheckpointFile(
-                _TRANSFORMER, 1_425_271_472, "b21737bdf02690b7d662907781c4dc8b8bf22a2c98b823b1ca3336f48371a84f"
-            ),
+            CheckpointFile(_WEIGHTS, 1_425_271_472, "b21737bdf02690b7d662907781c4dc8b8bf22a2c98b823b1ca3336f48371a84f"),
         ),
-        aliases=("bonsai-ternary", "bonsai-ternary-mlx"),
+        public_name="bonsai-ternary",
+        demo_name="bonsai-ternary-mlx",
         resident_bytes=1_060_000_000,
+        compared_with="binary",
     ),
     Entry(
         name="binary",
         title="Bonsai Image 4B binary",
-        variant="binary",
+        label="Binary",
+        precision="binary",
         note="The smaller of the two: it needs about half a gigabyte less memory and keeps 88 % of FLUX.2 klein 4B's "
         "quality by the published benchmarks; beside the ternary one it downloads only 1 GB.",
         repo="prism-ml/bonsai-image-binary-4B-mlx-1bit",
-        files=(*_BINARY_SMALL, *_SHARED_WEIGHTS, CheckpointFile(_TRANSFORMER, 965_208_752)),
-        aliases=("bonsai-binary", "bonsai-binary-mlx"),
+        files=(*_BINARY_SMALL, *_SHARED_WEIGHTS, CheckpointFile(_WEIGHTS, 965_208_752)),
+        public_name="bonsai-binary",
+        demo_name="bonsai-binary-mlx",
         resident_bytes=600_000_000,
     ),
-    _seedling("ternary", aliases=("seedling",)),
-    _seedling("binary"),
+    _seedling("ternary", 3_300_000, aliases=("seedling",), compared_with="seedling-binary"),
+    _seedling("binary", 2_000_000),
 )

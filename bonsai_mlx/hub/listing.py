@@ -14,7 +14,7 @@ from huggingface_hub.errors import OIDCError
 
 from ..errors import DownloadError
 from ..runtime.environment import check_network, hub_constants
-from .catalog import CheckpointFile, Entry, is_commit, is_digest, is_needed, missing_files
+from .catalog import CheckpointFile, Entry, is_commit, is_digest
 from .transfer import NO_ANSWER, RETRY_WAITS_S, explain, is_temporary
 
 
@@ -48,7 +48,7 @@ def list_files(entry: Entry, revision: str | None, token: str | None) -> tuple[s
         time.sleep(wait)
     if not is_commit(commit) or not all(is_digest(file.digest) for file in files):
         raise DownloadError(f"{entry.repo}: the Hub's answer lacks the files' digests; is HF_ENDPOINT right?")
-    if missing := missing_files(file.path for file in files):
+    if missing := entry.layout.missing(file.path for file in files):
         raise DownloadError(f"{entry.repo}: not a checkpoint in the published layout: it has no {missing[0]}")
     if revision in (None, entry.revision):
         _hold_against_catalog(entry, files)
@@ -68,7 +68,7 @@ def _ask(entry: Entry, revision: str, token: str | None) -> tuple[str, list[Chec
     files = [
         CheckpointFile(item.rfilename, item.size or 0, (item.lfs.sha256 if item.lfs else item.blob_id) or "")
         for item in info.siblings or ()
-        if is_needed(item.rfilename)
+        if entry.layout.allows(item.rfilename)
     ]
     return info.sha or "", files
 

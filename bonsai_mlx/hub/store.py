@@ -22,7 +22,8 @@ from msgspec import Meta
 from ..errors import CheckpointInUse, DownloadError
 from ..fileio import read_bounded, write_atomic
 from ..runtime.environment import hub_constants
-from .catalog import CheckpointFile, is_commit, is_digest, is_needed, is_repository, missing_files
+from ..weights.layout import is_part, is_whole
+from .catalog import CheckpointFile, is_commit, is_digest, is_repository
 
 _MAX_MANIFEST_BYTES = 64 << 10  # a published checkpoint's has 4 KB
 _MAX_REFERENCE_BYTES = 1 << 10  # a commit's 40 digits
@@ -83,7 +84,7 @@ class _StoredFile(msgspec.Struct, forbid_unknown_fields=True):
     digest: str
 
     def __post_init__(self) -> None:
-        if not (is_needed(self.path) and is_digest(self.digest)):
+        if not (is_part(self.path) and is_digest(self.digest)):
             raise ValueError("not what a manifest has there")
 
 
@@ -101,7 +102,7 @@ class _StoredManifest(msgspec.Struct, forbid_unknown_fields=True):
         if not (is_repository(self.repo) and is_commit(self.commit)):
             raise ValueError("not what a manifest has there")
         paths = [file.path for file in self.files]
-        if missing_files(paths) or len(paths) != len(set(paths)):
+        if not is_whole(paths) or len(paths) != len(set(paths)):
             raise ValueError("the files are not those of one checkpoint")
 
 
@@ -242,7 +243,7 @@ def linked_files(store: Store) -> dict[str, CheckpointFile]:
     found = {}
     for link in store.root.rglob("*") if store.blobs else ():
         path, digest = link.relative_to(store.root).as_posix(), link.readlink().name if link.is_symlink() else ""
-        size = file_size(link) if is_needed(path) and is_digest(digest) else None
+        size = file_size(link) if is_part(path) and is_digest(digest) else None
         if size is not None:
             found[path] = CheckpointFile(path, size, digest)
     return found

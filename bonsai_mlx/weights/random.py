@@ -29,8 +29,8 @@ _CHUNK_VALUES = 8_000_000
 _MODULATION_GAIN = 2.5  # makes gates, scales and shifts about 0.5: too large to be mistaken for zero
 _IMAGE_GAIN = 0.6  # keeps nearly all pixels inside the range, so that clipping hides nothing
 # Per bits: (unit for a standard deviation of 1, scale in units, bias in units), where value = code * scale + bias.
-# {-s, +s}; {-s, 0, +s}; sixteen levels around zero, 4.61 of them to the standard deviation.
-_QUANTIZED = {1: (1.0, 2.0, -1.0), 2: (math.sqrt(1.5), 1.0, -1.0), 4: (1 / 4.61, 1.0, -7.5)}
+# {-s, +s}; {-s, 0, +s}; levels around zero, 4.61 of 16 and 73.9 of 256 to the standard deviation.
+_QUANTIZED = {1: (1.0, 2.0, -1.0), 2: (math.sqrt(1.5), 1.0, -1.0), 4: (1 / 4.61, 1.0, -7.5), 8: (1 / 73.9, 1.0, -127.5)}
 # The 81 bytes whose four 2-bit codes are all 0, 1 or 2, spread over 256 entries: random bytes become ternary codes.
 _TERNARY_BYTES = np.resize(
     np.array([b for b in range(256) if all(b >> shift & 3 != 3 for shift in (0, 2, 4, 6))], dtype=np.uint8), 256

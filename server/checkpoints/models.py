@@ -91,7 +91,7 @@ class Models:
         return Model(
             name=entry.name,
             title=entry.title,
-            variant=entry.variant or "",
+            variant=entry.precision or "",
             embedded=entry.embedded,
             repo=entry.repo,
             revision=entry.revision if entry.repo else None,
@@ -138,7 +138,7 @@ class Models:
         if name is None:
             return self.default()
         try:
-            # the Bonsai demo calls its backends bonsai-ternary-mlx, and -gemlite on Linux
+            # the Bonsai demo's names end in -mlx, and in -gemlite on Linux
             return catalog.lookup(name.strip().removesuffix("-gemlite")).name
         except CheckpointError:
             known = ", ".join(self.names())
@@ -146,17 +146,18 @@ class Models:
             raise ApiError(422, "bad_field", message, field="model") from None
 
     def default(self) -> str:
-        """The chosen model if it is complete, else the configured variant, else its seedling."""
-        chosen, variant = self._store.preference("default_model"), self._settings.variant
-        for name in (chosen, variant):
+        """The chosen model if it is complete, else the configured one, else what stands in for that."""
+        chosen, configured = self._store.preference("default_model"), self._settings.variant
+        for name in (chosen, configured):
             if name is not None and name in self.names() and self.find_ready(name) is not None:
                 return name
-        return f"seedling-{variant}"
+        return catalog.stand_in(configured).name
 
     def pair(self) -> tuple[str, str]:
-        """What is compared: ternary and binary if both are complete, else their seedlings."""
-        both = all(self.find_ready(name) is not None for name in ("ternary", "binary"))
-        return ("ternary", "binary") if both else ("seedling-ternary", "seedling-binary")
+        """What is compared: the first pair of the catalog of which both are complete."""
+        *wanted, embedded = catalog.comparisons()
+        ready = (pair for pair in wanted if all(self.find_ready(name) is not None for name in pair))
+        return next(ready, embedded)
 
     def find_ready(self, name: str) -> Ready | None:
         """The checkpoint if it is complete."""

@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from bonsai_mlx.errors import BonsaiError
+from bonsai_mlx.hub import catalog
 from bonsai_mlx.request import MAX_SEED
 
 from ..checkpoints.models import Ready
@@ -55,8 +56,8 @@ class Picture:
 
 
 def public_name(name: str) -> str:
-    """What a model is called in other programs: "ternary" -> "bonsai-ternary"; `Models.resolve` knows both."""
-    return f"bonsai-{name}" if name in ("ternary", "binary") else name
+    """What a model is called in other programs; `Models.resolve` knows that name too."""
+    return catalog.lookup(name).public_name
 
 
 def known_model(studio: Studio, name: str | None) -> str | None:

@@ -24,7 +24,7 @@ from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format
 from ..errors import ErrorDetail, not_found
 from ..gallery.convert import FORMATS, Convert, Enlarge
 from ..gallery.decoder import Decoder
-from ..routes.common import IdPath, StudioDep, binary, failures, json_body, streamed
+from ..routes.common import IdPath, StudioDep, failures, file_of, json_body, streamed
 from ..schemas import Job, Model
 from ..studio import Studio
 from .base import (
@@ -281,7 +281,7 @@ async def ping() -> Response:
     "/images/{image_id:id}.{format_}",
     summary="A picture that an answer gave the address of",
     response_class=Response,
-    responses=binary(*(f"image/{name}" for name in FORMATS)),
+    responses=file_of(*(f"image/{name}" for name in FORMATS)),
 )
 async def image(
     studio: StudioDep,

@@ -69,7 +69,7 @@ class _MlxBackend:
     def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> EnginePipeline:
         from bonsai_mlx import Pipeline
 
-        # as a Path: with --models-dir . the folder's path is "ternary", which as text is the catalog's entry
+        # as a Path: with --models-dir . the folder's path is a name of the catalog, and as text would mean that
         return Pipeline.from_pretrained(Path(path), memory_limit_bytes=memory_limit_bytes, embeddings=embeddings)
 
     def snapshot(self) -> Mapping[str, int]:

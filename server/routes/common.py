@@ -89,7 +89,7 @@ def streamed(
     return response
 
 
-def binary(*media_types: str) -> Responses:
+def file_of(*media_types: str) -> Responses:
     """The document's words for a file as the answer."""
     return {200: {"content": {name: {"schema": {"type": "string", "format": "binary"}} for name in media_types}}}
 

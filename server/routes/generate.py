@@ -9,6 +9,8 @@ import contextlib
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from bonsai_mlx.hub import catalog
+
 from ..errors import ApiError, Code
 from ..jobs.order import Order
 from ..schemas import (
@@ -132,7 +134,7 @@ async def generate(studio: StudioDep, request: Request, body: GenerateRequest) -
 
 @router.post(
     "/generate/compare",
-    summary="Draw one picture with the ternary and the binary checkpoint",
+    summary="Draw one picture with two checkpoints",
     responses=errors(409, 429, 500, 503, 507),
 )
 async def compare(studio: StudioDep, request: Request, body: CompareRequest) -> Compared:
@@ -154,8 +156,8 @@ async def compare(studio: StudioDep, request: Request, body: CompareRequest) -> 
 
 
 def backend_of(model: str) -> str:
-    """The Bonsai demo's name of a model: "ternary" -> "bonsai-ternary-mlx"."""
-    return f"bonsai-{model}-mlx" if model in ("ternary", "binary") else model
+    """The Bonsai demo's name of a model."""
+    return catalog.lookup(model).demo_name
 
 
 @router.get("/backends", summary="What can draw, in the words of the Bonsai demo")
@@ -175,7 +177,8 @@ async def backends(studio: StudioDep) -> Backends:
 
 
 def _family(model: str) -> str:
-    return f"bonsai-{model.removeprefix('seedling-')}"
+    """The demo's family of a model: one that stands in for another counts with it."""
+    return catalog.lookup(catalog.lookup(model).stands_in_for or model).public_name
 
 
 def _backend(studio: Studio, name: str) -> Backend:

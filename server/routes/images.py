@@ -13,7 +13,7 @@ from bonsai_mlx.images.metadata import Format
 
 from ..gallery.convert import FORMATS
 from ..schemas import Deleted, Id, Image, ImageDetails, ImagePage, ImagePatch
-from .common import Cursor, IdPath, StudioDep, binary, errors
+from .common import Cursor, IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["images"])
 
@@ -37,7 +37,7 @@ async def images(
     "/images/{image_id:id}.{suffix}",
     summary="The picture's file; in another format than its own, it is converted",
     response_class=Response,
-    responses=binary(*(f"image/{name}" for name in FORMATS)) | errors(404),
+    responses=file_of(*(f"image/{name}" for name in FORMATS)) | errors(404),
 )
 async def file(
     studio: StudioDep,
@@ -64,7 +64,7 @@ def _attachment(found: Image, suffix: str) -> dict[str, str]:
     "/images/{image_id:id}/thumbnail",
     summary="A small picture, at most 384 pixels on its long side",
     response_class=Response,
-    responses=binary("image/webp") | errors(404),
+    responses=file_of("image/webp") | errors(404),
 )
 async def thumbnail(studio: StudioDep, image_id: IdPath) -> Response:
     return Response(await studio.gallery.thumbnail(image_id), media_type="image/webp", headers=_FOREVER)

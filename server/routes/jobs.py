@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ..jobs.order import batch
 from ..schemas import GroupKind, Id, Job, JobList, JobRequest, JobsCancelled, JobsCreated, JobStatus
-from .common import IdPath, StudioDep, binary, errors
+from .common import IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["jobs"])
 
@@ -58,7 +58,7 @@ async def cancel(studio: StudioDep, job_id: IdPath) -> Job:
     "/jobs/{job_id:id}/preview",
     summary="The latest preview of a running job",
     response_class=Response,
-    responses=binary("image/png") | errors(404),
+    responses=file_of("image/png") | errors(404),
 )
 async def preview(studio: StudioDep, job_id: IdPath) -> Response:
     return Response(studio.jobs.preview_png(job_id), media_type="image/png")

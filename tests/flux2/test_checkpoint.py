@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bonsai_mlx import Pipeline
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.flux2.checkpoint import TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint, verify_weights
+from bonsai_mlx.flux2.checkpoint import Checkpoint, verify_weights
+from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Layout
 from bonsai_mlx.weights.spec import TensorSpec, tensor_bytes
 from tests.damaged import REPAIR, change_json, refused
 
-WEIGHTS = {
-    TRANSFORMER: "diffusion_pytorch_model.safetensors",
-    TEXT_ENCODER: "model.safetensors",
-    VAE: "diffusion_pytorch_model.safetensors",
-}
+WEIGHTS = {component: PACKED.weights(component) for component in (TRANSFORMER, TEXT_ENCODER, VAE)}
 
 
 def header_of(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -43,7 +42,7 @@ def write_header(path: Path, header: str, data: bytes, length: int | None = None
 
 def test_reads_every_dimension_from_the_files(seedling: Path, variant: str) -> None:
     checkpoint = Checkpoint.open(seedling)
-    assert checkpoint.variant == variant
+    assert checkpoint.precision == variant
     assert checkpoint.transformer.bits == {"ternary": 2, "binary": 1}[variant]
     index = json.loads((seedling / "model_index.json").read_text())
     assert list(checkpoint.prompt_layers) == index["text_encoder_out_layers"]
@@ -63,6 +62,29 @@ def test_defaults_are_those_of_the_4b_model(tiny_checkpoint: Callable[..., Path]
     checkpoint = Checkpoint.open(folder)
     assert (checkpoint.prompt_layers, checkpoint.max_sequence_length) == ((9, 18, 27), 512)
     assert (checkpoint.recommended_steps, checkpoint.recommended_size) == (4, (512, 512))
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("4-bit", 4), ("8-bit", 8)])
+def test_more_bits_than_two_open_and_draw(tiny_checkpoint: Callable[..., Path], precision: str, bits: int) -> None:
+    packing = {"bits": bits, "group_size": 64}
+    folder = tiny_checkpoint(precision, text_encoder={"quantization": packing, "quantization_config": packing})
+    checkpoint = Checkpoint.open(folder)
+    assert (checkpoint.precision, checkpoint.transformer.bits, checkpoint.text_encoder.bits) == (precision, bits, bits)
+    pipe = Pipeline.from_pretrained(folder)
+    result = pipe.generate("a fox", seed=1, steps=1, width=64, height=64)
+    assert len(result.image.getcolors(64 * 64) or []) > 100
+    assert pipe.recipe(result).variant == precision
+
+
+def test_another_layout_is_opened_by_its_own_folders(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "other"))
+    (folder / PACKED.folder(TRANSFORMER)).rename(folder / "transformer")
+    (folder / PACKED.folder(TEXT_ENCODER)).rename(folder / "text_encoder")
+    other = Layout(tuple(replace(part, folder=part.name) for part in PACKED.components))
+    assert Checkpoint.open(folder, layout=other).weights_file(TRANSFORMER).parent == folder / "transformer"
+    assert other.missing(path.relative_to(folder).as_posix() for path in folder.rglob("*")) == []
+    with pytest.raises(CheckpointError, match="the folder text_encoder-mlx-4bit is missing"):
+        Checkpoint.open(folder)
 
 
 def test_opening_needs_no_mlx(seedling: Path) -> None:
@@ -120,10 +142,10 @@ def test_a_model_made_for_another_schedule_is_refused(folder: Path) -> None:
         "model_index.json",
         "scheduler/scheduler_config.json",
         "vae/config.json",
-        f"{TRANSFORMER}/config.json",
-        f"{TRANSFORMER}/quantization_config.json",
-        f"{TEXT_ENCODER}/config.json",
-        *(f"{component}/{name}" for component, name in WEIGHTS.items()),
+        f"{PACKED.folder(TRANSFORMER)}/config.json",
+        f"{PACKED.folder(TRANSFORMER)}/quantization_config.json",
+        f"{PACKED.folder(TEXT_ENCODER)}/config.json",
+        *WEIGHTS.values(),
     ],
 )
 def test_a_missing_file_is_named(folder: Path, path: str) -> None:
@@ -135,14 +157,14 @@ def test_a_missing_file_is_named(folder: Path, path: str) -> None:
 
 
 def test_a_missing_folder_is_named(folder: Path) -> None:
-    shutil.rmtree(folder / TOKENIZER)
+    shutil.rmtree(folder / PACKED.folder(TOKENIZER))
     assert "the folder tokenizer is missing" in refused(folder)
 
 
 @pytest.mark.parametrize("component", WEIGHTS)
 @pytest.mark.parametrize("keep", [0, 7, 8, 100, -1])
 def test_a_truncated_file_is_named(folder: Path, component: str, keep: int) -> None:
-    path = folder / component / WEIGHTS[component]
+    path = folder / WEIGHTS[component]
     os.truncate(path, keep if keep >= 0 else path.stat().st_size - 1)
     message = refused(folder)
     assert str(path) in message
@@ -159,7 +181,7 @@ def test_a_file_that_changes_after_opening_is_refused_when_loaded(folder: Path) 
 
 @pytest.mark.parametrize("component", WEIGHTS)
 def test_trailing_bytes_are_refused(folder: Path, component: str) -> None:
-    path = folder / component / WEIGHTS[component]
+    path = folder / WEIGHTS[component]
     with path.open("ab") as file:
         file.write(b"\0" * 16)
     assert str(path) in refused(folder)
@@ -173,7 +195,7 @@ def edited(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
 
 
 def test_a_wrong_dtype_is_named(folder: Path) -> None:
-    path = folder / VAE / WEIGHTS[VAE]
+    path = folder / PACKED.weights(VAE)
     edited(path, lambda header: header["decoder.conv_in.bias"].update(dtype="I16"))
     message = refused(folder)
     assert "tensor decoder.conv_in.bias is I16 [32], expected BF16 or F16 [32]" in message
@@ -181,13 +203,13 @@ def test_a_wrong_dtype_is_named(folder: Path) -> None:
 
 
 def test_a_wrong_shape_is_named(folder: Path) -> None:
-    path = folder / TEXT_ENCODER / WEIGHTS[TEXT_ENCODER]
+    path = folder / PACKED.weights(TEXT_ENCODER)
     edited(path, lambda header: header["model.norm.weight"].update(shape=[8, 8]))
     assert "tensor model.norm.weight is BF16 [8, 8], expected BF16 or F16 [64]" in refused(folder)
 
 
 def test_an_extra_tensor_is_named(folder: Path) -> None:
-    path = folder / VAE / WEIGHTS[VAE]
+    path = folder / PACKED.weights(VAE)
     header, data = header_of(path)
     header["backdoor"] = {"dtype": "U8", "shape": [4], "data_offsets": [len(data), len(data) + 4]}
     write_header(path, json.dumps(header), data + b"\0" * 4)
@@ -195,26 +217,26 @@ def test_an_extra_tensor_is_named(folder: Path) -> None:
 
 
 def test_a_missing_tensor_is_named(folder: Path) -> None:
-    path = folder / TRANSFORMER / WEIGHTS[TRANSFORMER]
+    path = folder / PACKED.weights(TRANSFORMER)
     edited(path, lambda header: header.update({"spare": header.pop("proj_out.weight")}))
     assert "tensor proj_out.weight is missing (1 in all)" in refused(folder)
 
 
 def test_a_swapped_component_is_refused(folder: Path) -> None:
-    shutil.copy(folder / VAE / WEIGHTS[VAE], folder / TRANSFORMER / WEIGHTS[TRANSFORMER])
+    shutil.copy(folder / PACKED.weights(VAE), folder / PACKED.weights(TRANSFORMER))
     message = refused(folder)
     assert TRANSFORMER in message
     assert "is missing" in message
 
 
 def test_the_other_variant_s_weights_are_refused(folder: Path, tiny_checkpoint: Callable[..., Path]) -> None:
-    other = tiny_checkpoint("binary") / TRANSFORMER / WEIGHTS[TRANSFORMER]
-    shutil.copy(other, folder / TRANSFORMER / WEIGHTS[TRANSFORMER])
+    other = tiny_checkpoint("binary") / PACKED.weights(TRANSFORMER)
+    shutil.copy(other, folder / PACKED.weights(TRANSFORMER))
     assert "expected U32" in refused(folder)
 
 
 @pytest.mark.parametrize("name", ["model.bin", "weights.pt", "x.ckpt", "data.PKL", "modeling.py", "a.npy", "m.gguf"])
-@pytest.mark.parametrize("component", [TRANSFORMER, TOKENIZER])
+@pytest.mark.parametrize("component", [PACKED.folder(TRANSFORMER), PACKED.folder(TOKENIZER)])
 def test_files_that_can_carry_code_are_refused(folder: Path, component: str, name: str) -> None:
     (folder / component / name).write_bytes(b"\x80\x04.")
     message = refused(folder)
@@ -231,9 +253,9 @@ def test_code_beside_the_components_is_never_opened(folder: Path) -> None:
 
 JSON_FILES = (
     "model_index.json",
-    f"{TRANSFORMER}/config.json",
-    f"{TRANSFORMER}/quantization_config.json",
-    f"{TEXT_ENCODER}/config.json",
+    f"{PACKED.folder(TRANSFORMER)}/config.json",
+    f"{PACKED.folder(TRANSFORMER)}/quantization_config.json",
+    f"{PACKED.folder(TEXT_ENCODER)}/config.json",
     f"{VAE}/config.json",
     "scheduler/scheduler_config.json",
 )
@@ -256,7 +278,7 @@ def _holes(path: Path) -> None:
         file.truncate(10**12)
 
 
-@pytest.mark.parametrize("path", [*JSON_FILES, *(f"{component}/{name}" for component, name in WEIGHTS.items())])
+@pytest.mark.parametrize("path", [*JSON_FILES, *WEIGHTS.values()])
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -277,14 +299,14 @@ def test_what_is_no_file_of_its_kind_is_not_read(
 
 
 def test_a_header_has_a_bound(folder: Path) -> None:
-    path = folder / VAE / WEIGHTS[VAE]
+    path = folder / PACKED.weights(VAE)
     header, data = header_of(path)
     write_header(path, json.dumps(header) + " " * (1 << 20), data)
     assert "header's length is impossible" in refused(folder)
 
 
 def test_a_tensor_named_twice_is_refused(folder: Path) -> None:
-    path = folder / VAE / WEIGHTS[VAE]
+    path = folder / PACKED.weights(VAE)
     header, data = header_of(path)
     entry = json.dumps(header["decoder.conv_in.bias"])
     write_header(path, json.dumps(header)[:-1] + f', "decoder.conv_in.bias": {entry}}}', data)
@@ -293,7 +315,7 @@ def test_a_tensor_named_twice_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 2**31, 2**63, 2**64 - 1])
 def test_a_header_length_that_lies_is_refused(folder: Path, length: int) -> None:
-    path = folder / VAE / WEIGHTS[VAE]
+    path = folder / PACKED.weights(VAE)
     header, data = header_of(path)
     write_header(path, json.dumps(header), data, length)
     assert "header's length is impossible" in refused(folder)
@@ -301,14 +323,14 @@ def test_a_header_length_that_lies_is_refused(folder: Path, length: int) -> None
 
 @pytest.mark.parametrize("header", ["[]", "{}", "null", '{"a": 1}', "[" * 100_000, '{"a": {"dtype": "BF16"}}', "\xff"])
 def test_a_nonsensical_header_is_refused(folder: Path, header: str) -> None:
-    path = folder / VAE / WEIGHTS[VAE]
+    path = folder / PACKED.weights(VAE)
     write_header(path, header, b"")
     assert str(path) in refused(folder)
 
 
 @pytest.mark.parametrize("shape", [[2**62 + 1], [-32], [32.0], [2**32 + 32], ["32"], [[32]]])
 def test_shapes_that_crash_mlx_never_reach_it(folder: Path, shape: list[Any]) -> None:
-    path = folder / VAE / WEIGHTS[VAE]
+    path = folder / PACKED.weights(VAE)
     edited(path, lambda header: header["decoder.conv_in.bias"].update(shape=shape))
     assert str(path) in refused(folder)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bonsai_mlx.flux2.checkpoint import TEXT_ENCODER, TRANSFORMER, VAE
+from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, TRANSFORMER, VAE
 from tests.damaged import REPAIR, change_json, refused
 
 
@@ -26,8 +26,8 @@ def test_json_that_is_none_is_refused(folder: Path, path: str, text: str) -> Non
 
 
 CONFIGS = {
-    TRANSFORMER: f"{TRANSFORMER}/config.json",
-    TEXT_ENCODER: f"{TEXT_ENCODER}/config.json",
+    TRANSFORMER: f"{PACKED.folder(TRANSFORMER)}/config.json",
+    TEXT_ENCODER: f"{PACKED.folder(TEXT_ENCODER)}/config.json",
     VAE: "vae/config.json",
 }
 REQUIRED = [
@@ -130,16 +130,27 @@ def test_impossible_recommendations_are_named(folder: Path, key: str, value: Any
     assert key in message
 
 
-@pytest.mark.parametrize("packing", [{"bits": 3}, {"bits": True}, {"bits": [2]}, {"bits": None}, {"group_size": 64}])
-def test_an_unknown_packing_is_refused(folder: Path, packing: dict[str, Any]) -> None:
-    change_json(folder / TRANSFORMER / "quantization_config.json", **packing)
-    assert "only 1 bit (binary) and 2 bits (ternary)" in refused(folder)
+UNKNOWN = [
+    ({"bits": 3, "group_size": 64}, "bits must be 1, 2, 4 or 8, not 3"),
+    ({"bits": True, "group_size": 64}, "bits must be 1, 2, 4 or 8, not True"),
+    ({"bits": [2], "group_size": 64}, "bits must be 1, 2, 4 or 8, not [2]"),
+    ({"bits": 2, "group_size": 48}, "group_size must be 32, 64 or 128, not 48"),
+    ({"bits": 2, "group_size": None}, "group_size must be 32, 64 or 128, not None"),
+]
 
 
-@pytest.mark.parametrize("packing", [None, 4, {"bits": 8, "group_size": 64}, {"bits": 4, "group_size": 48}])
-def test_an_unknown_packing_of_the_text_encoder_is_refused(folder: Path, packing: Any) -> None:
+@pytest.mark.parametrize(("packing", "words"), UNKNOWN)
+def test_an_unknown_packing_is_refused(folder: Path, packing: dict[str, Any], words: str) -> None:
+    change_json(folder / PACKED.folder(TRANSFORMER) / "quantization_config.json", **packing)
+    assert words in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("packing", "words"), [*UNKNOWN, (None, "quantization must say"), (4, "quantization must say")]
+)
+def test_an_unknown_packing_of_the_text_encoder_is_refused(folder: Path, packing: Any, words: str) -> None:
     change_json(folder / CONFIGS[TEXT_ENCODER], quantization=packing, quantization_config=packing)
-    assert "must be quantised to 4 bits" in refused(folder)
+    assert words in refused(folder)
 
 
 @pytest.mark.parametrize(

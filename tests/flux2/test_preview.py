@@ -11,8 +11,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from bonsai_mlx.flux2 import preview, vae
-from bonsai_mlx.flux2.checkpoint import VAE, Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.preview import LatentPreview
+from bonsai_mlx.weights.layout import VAE
 
 
 @pytest.fixture(autouse=True)

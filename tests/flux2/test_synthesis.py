@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx.flux2.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.weights import random as random_weights
+from bonsai_mlx.weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_checkpoint.py"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 # Git blob ids of the published files.
 PUBLISHED = {
     "model_index.json": "23fc54204818a55722be53d2a8e6e40c21d878b2",
-    f"{SCHEDULER}/scheduler_config.json": "7e53605e2643440b310fa554f087641893883c5f",
-    f"{TEXT_ENCODER}/config.json": "032ad326a0daaaeeec00f2a585262acf5f692861",
-    f"{TEXT_ENCODER}/model.safetensors.index.json": "07e230a328dd17a09d96ee045d49b27596656aff",
+    f"{PACKED.folder(SCHEDULER)}/scheduler_config.json": "7e53605e2643440b310fa554f087641893883c5f",
+    f"{PACKED.folder(TEXT_ENCODER)}/config.json": "032ad326a0daaaeeec00f2a585262acf5f692861",
+    f"{PACKED.folder(TEXT_ENCODER)}/model.safetensors.index.json": "07e230a328dd17a09d96ee045d49b27596656aff",
 }
 
 
@@ -50,12 +51,12 @@ def header_and_tensor_bytes(path: Path) -> tuple[int, int]:
 
 def test_full_size_files_have_the_published_sizes(full_size: Callable[[str], Path]) -> None:
     ternary, binary = full_size("ternary"), full_size("binary")
-    header, tensors = header_and_tensor_bytes(ternary / TRANSFORMER / WEIGHTS)
+    header, tensors = header_and_tensor_bytes(ternary / PACKED.weights(TRANSFORMER))
     assert tensors == 1_425_226_752
     assert header + tensors == 1_425_271_472
-    assert sum(header_and_tensor_bytes(ternary / VAE / WEIGHTS)) == 168_120_878
-    assert sum(header_and_tensor_bytes(binary / TRANSFORMER / WEIGHTS)) == pytest.approx(965.2e6, rel=1e-4)
-    header, tensors = header_and_tensor_bytes(ternary / TEXT_ENCODER / "model.safetensors")
+    assert sum(header_and_tensor_bytes(ternary / PACKED.weights(VAE))) == 168_120_878
+    assert sum(header_and_tensor_bytes(binary / PACKED.weights(TRANSFORMER))) == pytest.approx(965.2e6, rel=1e-4)
+    header, tensors = header_and_tensor_bytes(ternary / PACKED.weights(TEXT_ENCODER))
     assert header + tensors == pytest.approx(2_263_022_529, rel=1e-6)
     assert header % 2  # tensors start at an odd byte, as published
 
@@ -77,7 +78,7 @@ def test_a_tiny_checkpoint_opens(tiny_checkpoint: Callable[..., Path], variant: 
 def test_the_quantization_is_described_as_in_a_published_checkpoint(
     tiny_checkpoint: Callable[..., Path], variant: str, seedling: Path
 ) -> None:
-    name = f"{TRANSFORMER}/quantization_config.json"
+    name = f"{PACKED.folder(TRANSFORMER)}/quantization_config.json"
     assert json.loads((tiny_checkpoint(variant) / name).read_text()) == json.loads((seedling / name).read_text())
 
 
@@ -90,17 +91,17 @@ def test_equal_arguments_give_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_variants_of_one_seed_differ_in_the_transformer_alone(tmp_path: Path) -> None:
-    ternary, binary = (files(make_checkpoint(tmp_path / v, variant=v)) for v in ("ternary", "binary"))
+    ternary, binary = (files(make_checkpoint(tmp_path / v, precision=v)) for v in ("ternary", "binary"))
     assert ternary.keys() == binary.keys()
-    assert {name.split("/")[0] for name in ternary if ternary[name] != binary[name]} == {TRANSFORMER}
+    assert {name.split("/")[0] for name in ternary if ternary[name] != binary[name]} == {PACKED.folder(TRANSFORMER)}
 
 
 def test_the_common_files_of_a_second_variant_are_linked(tmp_path: Path) -> None:
-    first = make_checkpoint(tmp_path / "ternary", variant="ternary", seed=9)
-    second = make_checkpoint(tmp_path / "binary", variant="binary", seed=9, common=first)
-    assert files(second) == files(make_checkpoint(tmp_path / "alone", variant="binary", seed=9))
+    first = make_checkpoint(tmp_path / "ternary", precision="ternary", seed=9)
+    second = make_checkpoint(tmp_path / "binary", precision="binary", seed=9, common=first)
+    assert files(second) == files(make_checkpoint(tmp_path / "alone", precision="binary", seed=9))
     for name in files(second):
-        linked = not name.startswith(TRANSFORMER) and name != "model_index.json"
+        linked = not name.startswith(PACKED.folder(TRANSFORMER)) and name != "model_index.json"
         assert (first / name).samefile(second / name) == linked
 
 
@@ -111,7 +112,7 @@ def test_common_files_of_another_shape_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         make_checkpoint(tmp_path / "third", common=tmp_path / "nowhere")
     with pytest.raises(ValueError, match="not both"):
-        make_checkpoint(tmp_path / "fourth", common=first, tokenizer=first / TOKENIZER)
+        make_checkpoint(tmp_path / "fourth", common=first, tokenizer=first / PACKED.folder(TOKENIZER))
 
 
 def test_overrides_change_a_component_and_what_follows_from_it(tmp_path: Path) -> None:
@@ -130,8 +131,8 @@ def test_overrides_change_a_component_and_what_follows_from_it(tmp_path: Path) -
 
 def test_the_embedding_has_a_row_for_every_token(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "made", tokenizer=tokenizer_with(tmp_path / "tokenizer", tokens=1001))
-    assert (folder / TOKENIZER / "tokenizer.json").exists()
-    assert json.loads((folder / TEXT_ENCODER / "config.json").read_text())["vocab_size"] == 1024
+    assert (folder / PACKED.folder(TOKENIZER) / "tokenizer.json").exists()
+    assert json.loads((folder / PACKED.folder(TEXT_ENCODER) / "config.json").read_text())["vocab_size"] == 1024
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--variant", "binary", "--seed", "2", "--out", str(tmp_path / "made")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{tmp_path / 'made'}: binary tiny" in done.stdout
-    assert files(tmp_path / "made") == files(make_checkpoint(tmp_path / "same", variant="binary", seed=2))
+    assert files(tmp_path / "made") == files(make_checkpoint(tmp_path / "same", precision="binary", seed=2))
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert "not empty" in again.stderr

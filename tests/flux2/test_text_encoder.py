@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from bonsai_mlx.flux2 import text_encoder
-from bonsai_mlx.flux2.checkpoint import TEXT_ENCODER, TOKENIZER, Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.text_encoder import EmbeddingCache
 from bonsai_mlx.text.tokenizer import TokenizedPrompt, Tokenizer
+from bonsai_mlx.weights.layout import TEXT_ENCODER, TOKENIZER
 
 
 def finish(encoding: Generator[tuple[int, int], None, mx.array]) -> tuple[list[tuple[int, int]], mx.array]:

@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx.flux2.checkpoint import TRANSFORMER, Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.transformer import (
     StoredBlocks,
     Transformer,
@@ -21,6 +21,7 @@ from bonsai_mlx.flux2.transformer import (
 )
 from bonsai_mlx.nn.shards import Sharded
 from bonsai_mlx.runtime import device
+from bonsai_mlx.weights.layout import TRANSFORMER
 from bonsai_mlx.weights.spec import tensor_bytes
 
 ROWS, COLUMNS = 4, 6

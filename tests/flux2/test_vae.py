@@ -12,8 +12,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from bonsai_mlx.flux2 import vae
-from bonsai_mlx.flux2.checkpoint import VAE, Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.vae import Image8
+from bonsai_mlx.weights.layout import VAE
 
 CHANNELS = 8  # of every feature map here: what is tested is the cutting, not the widths
 WHOLE = 1 << 40  # values: never cut

@@ -152,7 +152,7 @@ def test_embedded_checkpoints_need_no_download(server: FakeHub) -> None:
 def test_the_catalog_does_not_take_the_hubs_word(server: FakeHub) -> None:
     entry = pinned_entry(server)
     server.repos[TERNARY][TEXT_ENCODER] = b"swapped" * 1000
-    moved = Entry(entry.name, entry.title, None, entry.note, entry.repo, "main", entry.files)
+    moved = Entry(entry.name, entry.title, entry.note, None, entry.repo, "main", entry.files)
     with pytest.raises(DownloadError, match=f"lists another {TEXT_ENCODER}"):
         run(moved)
     assert TEXT_ENCODER not in server.served

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.families import open_model
 from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub.catalog import CATALOG, is_commit, is_needed, lookup, missing_files, resolve
+from bonsai_mlx.hub.catalog import CATALOG, is_commit, lookup, resolve
+from bonsai_mlx.weights.layout import PACKED
 
 from ..fake_hub import blob_id
 
@@ -43,9 +45,29 @@ def test_unknown_names_are_answered_with_the_known_ones(name: str) -> None:
         lookup(name)
 
 
+@pytest.mark.parametrize("entry", EMBEDDED, ids=lambda entry: entry.name)
+def test_an_entry_says_of_a_checkpoint_what_the_checkpoint_says_of_itself(entry: catalog.Entry) -> None:
+    assert entry.embedded_folder
+    described = open_model(entry.embedded_folder).describe()
+    assert (entry.family, entry.precision) == (described.family, described.precision)
+    assert (entry.recommended_steps, entry.recommended_size) == (
+        described.recommended_steps,
+        described.recommended_size,
+    )
+
+
+def test_names_that_entries_have_for_each_other_are_names_of_the_catalog() -> None:
+    for entry in CATALOG:
+        assert entry.compared_with in (None, *catalog.known_names())
+        assert entry.stands_in_for in (None, *catalog.published_names())
+    assert len({name for entry in CATALOG for name in entry.names}) == sum(len(entry.names) for entry in CATALOG)
+    assert catalog.comparisons() == (("ternary", "binary"), ("seedling-ternary", "seedling-binary"))
+    assert catalog.stand_in("bonsai-binary").name == catalog.stand_in("seedling-binary").name == "seedling-binary"
+
+
 def test_any_repository_resolves() -> None:
     entry = resolve("acme/tiny.model_2")
-    assert (entry.repo, entry.variant, entry.files) == ("acme/tiny.model_2", None, ())
+    assert (entry.repo, entry.precision, entry.files) == ("acme/tiny.model_2", None, ())
     assert entry.remedy == "bonsai-mlx download acme/tiny.model_2"
 
 
@@ -58,8 +80,8 @@ def test_what_is_no_repository_does_not_resolve(name: str) -> None:
 @pytest.mark.parametrize("entry", FULL_SIZE, ids=lambda entry: entry.name)
 def test_full_size_entries_are_complete_and_allowed(entry: catalog.Entry) -> None:
     paths = [file.path for file in entry.files]
-    assert missing_files(paths) == []
-    assert all(is_needed(path) for path in paths)
+    assert PACKED.missing(paths) == []
+    assert all(PACKED.allows(path) for path in paths)
     assert len(set(paths)) == len(paths)
     assert all(catalog.is_digest(file.digest) for file in entry.files if file.digest)
 
@@ -91,7 +113,7 @@ def test_the_digest_of_the_model_index_is_that_of_its_known_text() -> None:
 def test_a_damaged_index_is_not_the_catalog_s_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("", "[]", "{}", '{"recommended_size": 3, "recommended_steps": 4}'):
         monkeypatch.setattr(Path, "read_text", lambda *_, text=text: text)
-        assert catalog._seedling("binary").recommended_size == catalog.SIZE
+        assert catalog._seedling("binary", 1).recommended_size == catalog.SIZE
 
 
 @pytest.mark.parametrize("entry", EMBEDDED, ids=lambda entry: entry.name)
@@ -126,7 +148,7 @@ def test_embedded_entries_lead_to_shipped_folders(entry: catalog.Entry) -> None:
     ],
 )
 def test_nothing_else_is_ever_downloaded(path: str) -> None:
-    assert not is_needed(path)
+    assert not PACKED.allows(path)
 
 
 @pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)

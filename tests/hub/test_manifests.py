@@ -13,6 +13,7 @@ from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.hub.store import folder_store
+from bonsai_mlx.weights.layout import PACKED
 
 from ..fake_hub import FakeHub, digest
 from .world import TERNARY, TEXT_ENCODER, TRANSFORMER, content, needed, pinned_entry, run
@@ -22,7 +23,7 @@ GOOD = {
     "repo": TERNARY,
     "revision": "main",
     "commit": "a" * 40,
-    "files": [{"path": path, "size": 3, "digest": "b" * 64} for path in catalog.REQUIRED_FILES],
+    "files": [{"path": path, "size": 3, "digest": "b" * 64} for path in PACKED.required_files],
     "verified": {},
 }
 FILE = GOOD["files"][0]  # type: ignore[index]
@@ -77,7 +78,7 @@ def test_a_manifest_that_nobody_can_read_is_no_manifest(server: FakeHub, tmp_pat
 def test_the_good_one_is_read(tmp_path: Path) -> None:
     """What the table above spoils is right in everything else."""
     plant(tmp_path / "m", json.dumps(GOOD))
-    assert hub.status(TERNARY, tmp_path / "m").bytes_total == 3 * len(catalog.REQUIRED_FILES)
+    assert hub.status(TERNARY, tmp_path / "m").bytes_total == 3 * len(PACKED.required_files)
 
 
 def _pipe(path: Path) -> None:
@@ -118,7 +119,7 @@ def test_a_folder_that_is_closed_is_told_as_such(tmp_path: Path, monkeypatch: py
     local = hub.status(TERNARY, tmp_path / "m")
     assert local.state == "damaged"
     assert "cannot be read: Permission denied" in local.problems[0]
-    assert hub.bytes_to_download(TERNARY, tmp_path / "m") == 3 * len(catalog.REQUIRED_FILES)
+    assert hub.bytes_to_download(TERNARY, tmp_path / "m") == 3 * len(PACKED.required_files)
 
 
 def own_weights(server: FakeHub, folder: Path) -> catalog.Entry:
@@ -156,7 +157,7 @@ def test_the_hub_s_word_is_called_that(server: FakeHub) -> None:
     """Where the catalog knows some files and not all, nothing is verified against it."""
     whole = pinned_entry(server)
     partly = tuple(file for file in whole.files if file.path == TEXT_ENCODER)
-    entry = catalog.Entry("tiny", "Tiny", None, "A test.", TERNARY, "main", partly)
+    entry = catalog.Entry("tiny", "Tiny", "A test.", None, TERNARY, "main", partly)
     run(entry)
     assert (hub.status(entry).content, hub.status(entry).verified) == ("listed", False)
     assert (hub.status(TERNARY).content, hub.status(TERNARY).verified) == ("listed", True)

@@ -15,10 +15,11 @@ import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog, listing
+from bonsai_mlx.hub import listing
 from bonsai_mlx.hub import transfer as hub_transfer
 from bonsai_mlx.hub.catalog import CheckpointFile, Entry
 from bonsai_mlx.hub.progress import DownloadProgress
+from bonsai_mlx.weights.layout import PACKED
 
 from ..fake_hub import FakeHub, digest, fake_hub
 
@@ -69,7 +70,7 @@ def hub_with_checkpoints(folder: Path) -> Iterator[FakeHub]:
 
 
 def needed(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {path: data for path, data in files.items() if catalog.is_needed(path)}
+    return {path: data for path, data in files.items() if PACKED.allows(path)}
 
 
 def size(files: dict[str, bytes]) -> int:
@@ -91,7 +92,7 @@ def pinned_entry(server: FakeHub, repo: str = TERNARY) -> Entry:
     files = tuple(
         CheckpointFile(path, len(data), digest(path, data)) for path, data in needed(server.repos[repo]).items()
     )
-    return Entry("tiny", "Tiny", "ternary", "A test.", repo, server.commit(repo), files)
+    return Entry("tiny", "Tiny", "A test.", "ternary", repo, server.commit(repo), files)
 
 
 def stop_within(events: Iterator[DownloadProgress], file: str) -> None:

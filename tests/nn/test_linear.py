@@ -9,11 +9,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx.flux2.checkpoint import TRANSFORMER, Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.nn import linear as packed_module
 from bonsai_mlx.nn.linear import DenseLinear, PackedLinear, dense
 from bonsai_mlx.nn.shards import Share
 from bonsai_mlx.runtime import device
+from bonsai_mlx.weights.layout import TRANSFORMER
 
 SHAPES = [(1, 128), (3, 256), (17, 384), (69, 128), (128, 640)]  # outputs, inputs
 BITS = (1, 2, 4)

@@ -14,9 +14,9 @@ from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3
 
-from bonsai_mlx.flux2.checkpoint import TEXT_ENCODER, TRANSFORMER, VAE
 from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
 from bonsai_mlx.flux2.synthesis import PRESETS
+from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, TRANSFORMER, VAE
 
 GROUP = 128
 FULL_SIZE = {"joint_attention_dim": 7680, "in_channels": 128}
@@ -72,16 +72,18 @@ def test_a_made_checkpoint_holds_exactly_the_names_and_types_of_its_models(
     folder = tiny_checkpoint(variant)
     bits = {"ternary": 2, "binary": 1}[variant]
     transformer = shapes(
-        Flux2Transformer2DModel.from_config(json.loads((folder / TRANSFORMER / "config.json").read_text()))
+        Flux2Transformer2DModel.from_config(
+            json.loads((folder / PACKED.folder(TRANSFORMER) / "config.json").read_text())
+        )
     )
-    vae = shapes(AutoencoderKLFlux2.from_config(json.loads((folder / VAE / "config.json").read_text())))
+    vae = shapes(AutoencoderKLFlux2.from_config(json.loads((folder / PACKED.folder(VAE) / "config.json").read_text())))
     for component, expected in ((TRANSFORMER, packed(transformer, bits)), (VAE, vae)):
-        tensors = mx.load(str(folder / component / "diffusion_pytorch_model.safetensors"))
+        tensors = mx.load(str(folder / PACKED.weights(component)))
         assert {name: tensor.shape for name, tensor in tensors.items()} == expected
         for name, tensor in tensors.items():
             layer, _, kind = name.rpartition(".")
             integer = kind == "weight" and f"{layer}.scales" in tensors
             counter = name == "bn.num_batches_tracked"
             assert tensor.dtype == (mx.uint32 if integer else mx.int64 if counter else mx.bfloat16), name
-    text = mx.load(str(folder / TEXT_ENCODER / "model.safetensors"))
+    text = mx.load(str(folder / PACKED.weights(TEXT_ENCODER)))
     assert {tensor.dtype for tensor in text.values()} == {mx.uint32, mx.bfloat16}

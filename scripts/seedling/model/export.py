@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bonsai_mlx.flux2.checkpoint import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Checkpoint
+from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.synthesis import DIFFUSERS_VERSION, SCHEDULER_CONFIG
+from bonsai_mlx.weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
 
 from ..options import BLOCK_GROUP, OUT_LAYERS, TEXT_LAYERS, VARIANTS, Options
 from .distil import TEXT_FILE, pack_transformer
@@ -25,7 +26,6 @@ from .quantise import BITS, Variant
 from .run import EXPORT, Run
 
 COMMON = "common"
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _UNPACKED = ("x_embedder", "context_embedder", "time_guidance_embed", "norm_out", "proj_out", "modulation")
 
 
@@ -51,12 +51,12 @@ def export_rounded(run: Run, variant: Variant, folder: Path) -> None:
 
 def write_variant(options: Options, folder: Path, tensors: dict[str, Tensor], variant: str) -> None:
     """A variant's own files: the index and the packed transformer."""
-    target = folder / TRANSFORMER
+    target = folder / PACKED.folder(TRANSFORMER)
     config = options.transformer_config() | {"_diffusers_version": DIFFUSERS_VERSION}
     packing = {"bits": BITS[_variant(variant)], "group_size": BLOCK_GROUP, "skip_patterns": list(_UNPACKED)}
     _write_json(target / "config.json", config)
     _write_json(target / "quantization_config.json", packing)
-    save_file(tensors, target / _WEIGHTS)
+    save_file(tensors, folder / PACKED.weights(TRANSFORMER))
     _write_json(
         folder / "model_index.json",
         {
@@ -77,14 +77,17 @@ def total_bytes(folder: Path) -> int:
 
 
 def _write_common(run: Run, folder: Path) -> None:
-    shutil.copytree(run.folder / "tokenizer", folder / TOKENIZER)
-    _write_json(folder / SCHEDULER / "scheduler_config.json", SCHEDULER_CONFIG)
-    _write_json(folder / VAE / "config.json", run.options.vae_config() | {"_diffusers_version": DIFFUSERS_VERSION})
+    shutil.copytree(run.folder / "tokenizer", folder / PACKED.folder(TOKENIZER))
+    _write_json(folder / PACKED.folder(SCHEDULER) / "scheduler_config.json", SCHEDULER_CONFIG)
+    _write_json(
+        folder / PACKED.folder(VAE) / "config.json",
+        run.options.vae_config() | {"_diffusers_version": DIFFUSERS_VERSION},
+    )
     vae = build_vae(run.options)
     run.restore("vae", vae)
     kept = {name: _half(value).contiguous() for name, value in vae.state_dict().items()}
-    save_file(kept, folder / VAE / _WEIGHTS, metadata={"format": "pt"})
-    _write_text_encoder(run, folder / TEXT_ENCODER)
+    save_file(kept, folder / PACKED.weights(VAE), metadata={"format": "pt"})
+    _write_text_encoder(run, folder / PACKED.folder(TEXT_ENCODER))
 
 
 def _write_text_encoder(run: Run, folder: Path) -> None:

@@ -15,7 +15,8 @@ pytest.importorskip("diffusers")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from bonsai_mlx.flux2.checkpoint import TRANSFORMER, Checkpoint  # noqa: E402
+from bonsai_mlx.flux2.checkpoint import Checkpoint  # noqa: E402
+from bonsai_mlx.weights.layout import TRANSFORMER  # noqa: E402
 from seedling import install as install_module  # noqa: E402
 from seedling.install import install  # noqa: E402
 from seedling.judge import drawing  # noqa: E402

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from bonsai_mlx.hub.catalog import REQUIRED_FILES
+from bonsai_mlx.weights.layout import PACKED, TRANSFORMER
 from tests.fake_hub import FakeHub, Fault, digest, fake_hub
 from tests.server.conftest import ROOT, eventually
 
 REPO = "someone/a-checkpoint"
-BIG = "transformer-packed-mflux/diffusion_pytorch_model.safetensors"
+BIG = PACKED.weights(TRANSFORMER)
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -28,7 +28,7 @@ def hub() -> Iterator[FakeHub]:
     """A Hub with one repository in the published layout, of random bytes."""
     noise = random.Random(7)
     with fake_hub() as running:
-        running.repos[REPO] = {path: noise.randbytes(400_000 if path == BIG else 500) for path in REQUIRED_FILES}
+        running.repos[REPO] = {path: noise.randbytes(400_000 if path == BIG else 500) for path in PACKED.required_files}
         yield running
 
 

@@ -1,0 +1,112 @@
+"""Where the parts of a checkpoint lie: the folder of each component, and the files that make it whole.
+
+What is downloaded, what is opened and what is written all follow one `Layout`. Components are called by what they do
+("transformer", "vae"), which is also how diffusers names them; the folder that holds one is the layout's choice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+INDEX = "model_index.json"  # a folder without it is no checkpoint
+TRANSFORMER, TEXT_ENCODER, VAE = "transformer", "text_encoder", "vae"
+TOKENIZER, SCHEDULER = "tokenizer", "scheduler"
+SAFE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no leading dot, so no "..", and nothing a shell or a browser interprets
+_SAFE_PATH = re.compile(rf"(?:{SAFE_NAME}/)?{SAFE_NAME}")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part of a checkpoint: its folder, and names of files in there."""
+
+    name: str
+    folder: str
+    required: tuple[str, ...]
+    allowed: tuple[str, ...]  # patterns of what is ever downloaded: no pickle, no code, no other weights
+    weights: str = ""  # the file with its tensors, one of `required`; empty where it has none
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The components of a checkpoint, in the order in which missing files are named."""
+
+    components: tuple[Component, ...]
+    documents: tuple[str, ...] = ("LICENSE", "NOTICE.md")  # taken along if they are there
+
+    def component(self, name: str) -> Component:
+        """The component of that name; KeyError if there is none."""
+        found = {component.name: component for component in self.components}
+        return found[name]
+
+    def folder(self, name: str) -> str:
+        """The folder of a component, relative to the checkpoint's."""
+        return self.component(name).folder
+
+    def weights(self, name: str) -> str:
+        """The file with a component's tensors, relative to the checkpoint's folder, with forward slashes."""
+        component = self.component(name)
+        return f"{component.folder}/{component.weights}"
+
+    @property
+    def required_files(self) -> tuple[str, ...]:
+        """The files without which a checkpoint is incomplete, relative to its folder, with forward slashes."""
+        return (INDEX, *(f"{part.folder}/{name}" for part in self.components for name in part.required))
+
+    @property
+    def allow_patterns(self) -> tuple[str, ...]:
+        """Patterns of the only files that are ever downloaded."""
+        parts = (f"{part.folder}/{pattern}" for part in self.components for pattern in part.allowed)
+        return (INDEX, *self.documents, *parts)
+
+    def allows(self, path: str) -> bool:
+        """True if a repository's file belongs to the layout and has a harmless name."""
+        return _SAFE_PATH.fullmatch(path) is not None and any(fnmatchcase(path, each) for each in self.allow_patterns)
+
+    def missing(self, paths: Iterable[str]) -> list[str]:
+        """The required files that are not among `paths`."""
+        present = set(paths)
+        return [path for path in self.required_files if path not in present]
+
+
+PACKED = Layout(  # of the published Bonsai Image checkpoints
+    (
+        Component(SCHEDULER, "scheduler", ("scheduler_config.json",), ("*.json",)),
+        Component(
+            TEXT_ENCODER,
+            "text_encoder-mlx-4bit",
+            ("config.json", "model.safetensors"),
+            ("config.json", "*.safetensors", "*.safetensors.index.json"),  # its tokenizer files repeat tokenizer/
+            "model.safetensors",
+        ),
+        Component(TOKENIZER, "tokenizer", ("tokenizer.json",), ("*.json", "*.jinja", "*.txt")),
+        Component(
+            TRANSFORMER,
+            "transformer-packed-mflux",
+            ("config.json", "quantization_config.json", "diffusion_pytorch_model.safetensors"),
+            ("*.json", "*.safetensors"),
+            "diffusion_pytorch_model.safetensors",
+        ),
+        Component(
+            VAE,
+            "vae",
+            ("config.json", "diffusion_pytorch_model.safetensors"),
+            ("*.json", "*.safetensors"),
+            "diffusion_pytorch_model.safetensors",
+        ),
+    )
+)
+LAYOUTS = (PACKED,)
+
+
+def is_part(path: str) -> bool:
+    """True if a file of that name belongs to some layout."""
+    return any(layout.allows(path) for layout in LAYOUTS)
+
+
+def is_whole(paths: Iterable[str]) -> bool:
+    """True if files of these names make a checkpoint in some layout."""
+    present = set(paths)
+    return not all(layout.missing(present) for layout in LAYOUTS)
