@@ -18,13 +18,12 @@ from typing import TextIO
 
 from ..errors import BonsaiError, CheckpointError
 from ..hub import api as hub
-from ..hub.catalog import Entry, resolve
+from ..hub.catalog import Entry, published_names, resolve
 from ..hub.progress import DownloadProgress
 from ..printable import printable
 from ..program import command
 from ..runtime.environment import is_terminal
 
-BOTH = ("ternary", "binary")
 _EVERY_S = {True: 0.2, False: 5.0}  # between two updates, on a terminal and in a log
 _BAR_CHARS = 24
 Show = Callable[[Iterable[DownloadProgress]], None]
@@ -100,14 +99,14 @@ def download_command(
     verify: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Download "ternary", "binary", "both" or a Hub repository, telling the terminal. Returns the exit status.
+    """Download a checkpoint of the catalog, "both" published ones or a Hub repository, telling the terminal. Returns the exit status.
 
     0: everything is there and right; 1: it is not, with the reason on stderr (and as JSON, if asked for); 2: there is
     no checkpoint of that name; 130: interrupted. `verify` hashes again what was there already. `both` makes a folder
-    for each variant in `folder`.
+    for each in `folder`.
     """
     try:
-        entries = [resolve(name) for name in (BOTH if which == "both" else (which,))]
+        entries = [resolve(name) for name in (published_names() if which == "both" else (which,))]
     except CheckpointError as error:
         return _fail(error, 2, as_json=as_json)
     for entry in entries:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import RequestError
 from ..hub import api as hub
-from ..hub.catalog import lookup
+from ..hub.catalog import lookup, published_names, stand_in
 from ..images.metadata import DEFAULT_QUALITY, Format, MetadataMode, encode
 from ..printable import printable
 from ..request import MAX_PROMPT_CHARS, GenerationRequest, consecutive_seeds, random_seed
@@ -55,7 +55,7 @@ def generate_command(options: GenerateOptions) -> int:
     requests = _requests(options)
     output = Output.choose(options.output, options.format, options.count)
     output.check()
-    model = options.model or _ready_or_seedling(options.variant or "ternary")
+    model = options.model or _ready_or_seedling(options.variant or published_names()[0])
 
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
@@ -107,7 +107,7 @@ def _requests(options: GenerateOptions) -> list[GenerationRequest]:
 
 def _ready_or_seedling(variant: str) -> str:
     """The variant's checkpoint if it is complete, else the embedded one, which is then announced for what it is."""
-    entry, seedling = lookup(variant), lookup(f"seedling-{variant}")
+    entry, seedling = lookup(variant), stand_in(variant)
     local = hub.status(entry)
     if local.state == "ready":
         return entry.name

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import BonsaiError
-from ..hub.catalog import CATALOG, Entry, resolve
+from ..hub.catalog import CATALOG, Entry, published_names, resolve
 from ..printable import printable
 from ..program import command
 from ..runtime import environment
@@ -25,6 +25,7 @@ from ..units import byte_size, user_path
 from ..version import __version__
 
 PROGRAM = "bonsai-mlx"
+PUBLISHED = published_names()
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -100,7 +101,7 @@ def _add_generate(commands: Any) -> None:
         "--like", type=user_path, metavar="FILE", help="a picture: its settings, where no others are given here"
     )
     which = command.add_mutually_exclusive_group()
-    which.add_argument("--variant", choices=("ternary", "binary"), help="default: ternary")
+    which.add_argument("--variant", choices=PUBLISHED, help=f"default: {PUBLISHED[0]}")
     which.add_argument(
         "--model",
         metavar="NAME|REPO|PATH",
@@ -151,7 +152,7 @@ def _add_download(commands: Any) -> None:
         epilog="Interrupted? The same command goes on from there.",
     )
     command.add_argument(
-        "which", metavar="NAME", help="ternary, binary, both, or a Hub repository (owner/name, or its address)"
+        "which", metavar="NAME", help=f"{', '.join(PUBLISHED)}, both, or a Hub repository (owner/name, or its address)"
     )
     command.add_argument("--dir", type=Path, metavar="FOLDER", help="default: the Hugging Face cache")
     command.add_argument("--revision", help="another branch, tag or commit than the known good one")
@@ -164,7 +165,7 @@ def _add_download(commands: Any) -> None:
 def _add_delete(commands: Any) -> None:
     command = commands.add_parser("delete", help="remove a downloaded checkpoint from the disk")
     command.add_argument(
-        "name", metavar="NAME", help="ternary, binary, or a Hub repository (owner/name, or its address)"
+        "name", metavar="NAME", help=f"{', '.join(PUBLISHED)}, or a Hub repository (owner/name, or its address)"
     )
     command.add_argument("--dir", type=Path, metavar="FOLDER", help="the folder it was downloaded into")
     command.set_defaults(run=_delete)
@@ -215,7 +216,8 @@ def _models(arguments: argparse.Namespace) -> int:
         print(f"{row['name']:<17} {_state_words(row):<34} {printable(row['path'] or row['repo'])}")
     if all(row["state"] == "ready" for row in rows):
         return 0
-    print(f"\nGet one with: {command()} download ternary    (or binary, or both)")
+    first, *others = PUBLISHED
+    print(f"\nGet one with: {command()} download {first}    (or {', '.join(others)}, or both)")
     return 0
 
 

@@ -82,7 +82,7 @@ def test_interrupting_the_script_says_that_it_can_go_on(server: FakeHub, tmp_pat
 
 
 def test_both_variants_get_a_folder_each(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_terminal, "BOTH", (TERNARY, BINARY))
+    monkeypatch.setattr(hub_terminal, "published_names", lambda: (TERNARY, BINARY))
     assert hub_terminal.download_command("both", folder=tmp_path / "m") == 0
     for repo in (TERNARY, BINARY):
         assert content(tmp_path / "m" / repo) == needed(server.repos[repo])

@@ -15,7 +15,6 @@ from bonsai_mlx.weights import random as random_weights
 from bonsai_mlx.weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_checkpoint.py"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 # Git blob ids of the published files.
 PUBLISHED = {
     "model_index.json": "23fc54204818a55722be53d2a8e6e40c21d878b2",
@@ -70,7 +69,7 @@ def test_full_size_json_files_are_the_published_ones(full_size: Callable[[str], 
 
 def test_a_tiny_checkpoint_opens(tiny_checkpoint: Callable[..., Path], variant: str) -> None:
     checkpoint = Checkpoint.open(tiny_checkpoint(variant))
-    assert checkpoint.variant == variant
+    assert checkpoint.precision == variant
     assert checkpoint.prompt_layers == (2, 4, 6)
     assert checkpoint.max_sequence_length == 64
 
@@ -86,8 +85,8 @@ def test_equal_arguments_give_equal_bytes(tmp_path: Path) -> None:
     one, two, other = (make_checkpoint(tmp_path / name, seed=seed) for name, seed in (("1", 3), ("2", 3), ("3", 4)))
     assert files(one) == files(two)
     assert files(one).keys() == files(other).keys()
-    for component, weights in ((TRANSFORMER, WEIGHTS), (VAE, WEIGHTS), (TEXT_ENCODER, "model.safetensors")):
-        assert files(one)[f"{component}/{weights}"] != files(other)[f"{component}/{weights}"]
+    for component in (TRANSFORMER, VAE, TEXT_ENCODER):
+        assert files(one)[PACKED.weights(component)] != files(other)[PACKED.weights(component)]
 
 
 def test_variants_of_one_seed_differ_in_the_transformer_alone(tmp_path: Path) -> None:
@@ -139,7 +138,7 @@ def test_the_embedding_has_a_row_for_every_token(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"preset": "huge"}, "unknown preset 'huge'; choose one of bonsai-4b, tiny"),
-        ({"variant": "quaternary"}, "unknown variant 'quaternary'; choose one of ternary, binary"),
+        ({"precision": "quaternary"}, "unknown precision 'quaternary'; choose one of binary, ternary, 4-bit, 8-bit"),
         ({"decoder": {}}, "unknown component 'decoder'"),
         ({"transformer": {"num_attention_heads": 3}}, "is 96; it must be a multiple of 128"),
         ({"transformer": {"mlp_ratio": 2.5}}, "is 320; it must be a multiple of 128"),
