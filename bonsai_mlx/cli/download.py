@@ -99,9 +99,9 @@ def download_command(
     verify: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Download a checkpoint of the catalog, "both" published ones or a Hub repository, telling the terminal. Returns the exit status.
+    """Download a checkpoint of the catalog, "both" published ones or a Hub repository, telling the terminal.
 
-    0: everything is there and right; 1: it is not, with the reason on stderr (and as JSON, if asked for); 2: there is
+    Returns the exit status. 0: everything is there and right; 1: it is not, with the reason on stderr (and as JSON, if asked for); 2: there is
     no checkpoint of that name; 130: interrupted. `verify` hashes again what was there already. `both` makes a folder
     for each in `folder`.
     """

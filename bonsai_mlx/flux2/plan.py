@@ -7,7 +7,7 @@ measured. Nothing here imports MLX.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,7 +16,7 @@ from ..nn.limits import BLOCK_BYTES, SCORES_LIMIT_BYTES, SMALL_STRIP_VALUES, STR
 from ..runtime import blas
 from ..weights.spec import tensor_bytes
 from .checkpoint import Checkpoint
-from .config import TransformerConfig
+from .config import TransformerConfig, VaeConfig
 
 Level = Literal["default", "drop", "stream"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
@@ -31,7 +31,7 @@ class Plan:
     strip_values: int
     recompute: bool  # maps of the decoder anew each time they are needed, instead of keeping them
     resident_bytes: int  # between two pictures
-    phases: Mapping[str, int]  # "encode", "load", "denoise", "decode"
+    phases: Mapping[str, int]  # "encode", "encode image" if pictures go in, "load", "denoise", "decode"
 
     @property
     def peak_bytes(self) -> int:
@@ -58,13 +58,15 @@ def choose(
     item_bytes: int = 2,
     limit_bytes: int | None = None,
     fits_preview: bool = False,
+    pictures: Sequence[tuple[int, int]] = (),
 ) -> Plan:
     """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met.
 
-    `fits_preview` counts in what previews need once for each VAE.
+    `fits_preview` counts in what previews need once for each VAE, `pictures` the encoding of pictures of these sizes
+    (pixels, width x height).
     """
     smallest = None
-    for plan in levels(checkpoint, width, height, device, item_bytes, fits_preview=fits_preview):
+    for plan in levels(checkpoint, width, height, device, item_bytes, fits_preview=fits_preview, pictures=pictures):
         if limit_bytes is None or plan.peak_bytes <= limit_bytes:
             return plan
         smallest = plan.peak_bytes if smallest is None else min(smallest, plan.peak_bytes)
@@ -75,14 +77,29 @@ def choose(
 
 
 def levels(
-    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, *, fits_preview: bool = False
+    checkpoint: Checkpoint,
+    width: int,
+    height: int,
+    device: str,
+    item: int,
+    *,
+    fits_preview: bool = False,
+    pictures: Sequence[tuple[int, int]] = (),
 ) -> Iterator[Plan]:
-    """Every plan for one picture, from the fastest to the smallest."""
+    """Every plan for one picture, from the fastest to the smallest; the options are those of `choose`."""
     kinds: tuple[tuple[Level, bool], ...] = (("default", False), ("drop", False), ("drop", True), ("stream", True))
     for level, recompute in kinds:
         plan = _predicted(checkpoint, width, height, device, item, level, recompute=recompute)
-        fitting = plan.resident_bytes + _fitting_preview(checkpoint, device, item) if fits_preview else 0
-        yield replace(plan, phases={**plan.phases, "load": max(plan.phases["load"], fitting)})
+        phases = dict(plan.phases)
+        if fits_preview:
+            phases["load"] = max(phases["load"], plan.resident_bytes + _fitting_preview(checkpoint, device, item))
+        if pictures:
+            encoded = [
+                encoding_image(checkpoint.vae, *size, device, item, plan.strip_values, recompute=recompute)
+                for size in pictures
+            ]
+            phases["encode image"] = plan.resident_bytes + max(encoded)
+        yield replace(plan, phases=phases)
 
 
 def _predicted(
@@ -195,16 +212,34 @@ def _decoding(
     return max(moments)
 
 
+def encoding_image(
+    config: VaeConfig, width: int, height: int, device: str, item: int, strip_values: int, *, recompute: bool = False
+) -> int:
+    """The widest moment of the encoder for a picture of this size, as in `_decoding`.
+
+    Where maps are recomputed, the one before it was halved is there while a block is computed, with the strips that
+    halving waits for (four, and their window) and those that both convolutions work on.
+    """
+    pixels, before = width * height, config.block_out_channels[0]
+    block = _recomputed_block_values if recompute else _block_values
+    moments = []
+    for index, after in enumerate(config.block_out_channels):
+        moments.append(block(pixels, before, after, device, strip_values))
+        if recompute and index > 0:
+            source, strips = 4 * pixels * before, 26 if device == "cpu" else 17
+            weights = 9 * (before + after) * after
+            moments.append(max(source, pixels * after) + weights + strips * min(strip_values, pixels * before))
+        pixels, before = pixels // 4, after
+    moments.append((8 * pixels * 4 + 4 * before) * before)  # attention, at the last block's resolution
+    return max(moments) * item
+
+
 def _fitting_preview(checkpoint: Checkpoint, device: str, item: int) -> int:
-    """The VAE's encoder, and the widest moment of what it makes of a picture, each map in one piece."""
+    """All weights of the VAE's encoder, which are held for some pictures, and what it makes of one of them."""
     config = checkpoint.vae
     weights = sum(math.prod(spec.shape) for spec in config.encoder_tensors().values())
-    pixels, before = PREVIEW_SIDE_PX**2, config.block_out_channels[0]
-    moments = []
-    for after in config.block_out_channels:
-        moments.append(_block_values(pixels, before, after, device, strip_values=pixels * before))
-        pixels, before = pixels // 4, after
-    return (weights + max(moments)) * item
+    side, strip_values = PREVIEW_SIDE_PX, STRIP_VALUES[device]
+    return weights * item + encoding_image(config, side, side, device, item, strip_values)
 
 
 def _block_values(
@@ -221,8 +256,8 @@ def _block_values(
     The input shrinks while the first result and what is added at the end grow; then both are whole while the second
     convolution starts.
     """
-    weights = 9 * max(before, after) * before
-    strip = min(pixels, max(1, strip_values // before))  # positions
+    weights = 9 * (before * before if after <= before else (before + after) * after)
+    strip = min(pixels, max(1, strip_values // max(before, after)))  # positions
     copies = 3 + (9 if device == "cpu" else 0)  # normalised, result and sum; unrolled on a CPU
     if strip < pixels:
         copies += 2  # rows borrowed from the neighbours
@@ -240,6 +275,6 @@ def _recomputed_block_values(
     """
     weights = 9 * ((before + after) * after + before * max(before, after) + (before * before if upsampled else 0))
     source = pixels * before // (4 if upsampled else 1)
-    strip = min(pixels, max(1, strip_values // before))
+    strip = min(pixels, max(1, strip_values // max(before, after)))
     copies = 4 + (9 if device == "cpu" else 0) + (4 if strip < pixels else 0)  # the strips that are waited for
     return weights + max(source, pixels * after) + copies * strip * before

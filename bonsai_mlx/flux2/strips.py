@@ -1,4 +1,4 @@
-"""Feature maps in row strips: convolution, normalisation and doubling that never hold more of a map than they must.
+"""Feature maps in row strips: what convolves, normalises, doubles and halves a map holds no more of it than it must.
 
 A map is strips [1, rows, width, channels] that lie under each other. A convolution borrows one row from each
 neighbour, and GroupNorm uses the statistics of the whole image, so strips give what one piece gives: no seams and no
@@ -10,6 +10,7 @@ through, as activations are in training (Chen et al., arXiv:1604.06174), with th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import mlx.core as mx
@@ -64,6 +65,19 @@ class Recomputed:
     def taken(self) -> Strips:
         """See FeatureMap."""
         return self._compute(self._source.taken())
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How maps are held on their way through the layers."""
+
+    strip_values: int  # the most in a strip, at every resolution
+    recompute: bool = False  # whether maps between two layers are computed anew instead of kept
+
+    def made(self, source: FeatureMap, compute: Callable[[Strips], Strips]) -> FeatureMap:
+        """What `compute` makes of `source`, which is used up: for one layer alone, so it need not be kept."""
+        anew = Recomputed(source, compute)
+        return anew if self.recompute else Kept(anew.taken())
 
 
 class Normalise:
@@ -144,6 +158,34 @@ def doubled(strips: Strips, strip_values: int) -> Strips:
     """Nearest neighbour, twice the rows and columns, in strips of at most `strip_values`, and at least two rows."""
     for piece in cut(strips, strip_values // 4):
         yield mx.repeat(mx.repeat(piece, 2, axis=1), 2, axis=2)
+
+
+def halved(strips: Strips, conv: Convolution, strip_values: int) -> Strips:
+    """A 3x3 convolution of every second row and column, in strips of about `strip_values` where there are as many.
+
+    As the reference does, zeros are added on the right and below only, so row r is made of rows 2r, 2r + 1 and 2r + 2:
+    the last rows of a strip wait for the next one.
+    """
+    read(conv)
+    waiting: list[mx.array] = []
+    strip = next(strips, None)
+    while strip is not None:
+        waiting.append(strip)
+        strip = next(strips, None)
+        if strip is not None and sum(piece.size for piece in waiting) < 4 * strip_values:
+            continue
+        window = mx.concatenate(waiting, axis=1)
+        waiting.clear()
+        window = mx.pad(window, [(0, 0), (0, int(strip is None)), (0, 1), (0, 0)])
+        used = 2 * ((window.shape[1] - 1) // 2)
+        if strip is not None:
+            waiting.append(mx.contiguous(window[:, used:, :-1]))
+        if used:
+            y = mx.conv2d(window, conv.weight, stride=2) + conv.bias
+            mx.eval(y, waiting)
+            del window
+            yield y
+            del y
 
 
 def cut(strips: Iterable[mx.array], strip_values: int) -> Strips:

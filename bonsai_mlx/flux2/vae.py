@@ -1,32 +1,43 @@
-"""AutoencoderKLFlux2: latents to pixels in row strips, and pixels to latents.
+"""AutoencoderKLFlux2: latents to pixels and pixels to latents, in row strips.
 
 Reference: `diffusers.AutoencoderKLFlux2`, whose parameter names these are. Feature maps are cut into row strips, see
-`strips`, which give the picture that one piece gives in a fraction of the memory.
+`strips`, which give what one piece gives in a fraction of the memory. A layer's weights are loaded when it is reached
+and dropped when it is done.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from typing import Protocol, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
 from ..nn.attention import attend
-from ..nn.layers import Convolution, LinearWithBias, read
+from ..nn.layers import Convolution, LinearWithBias, read, take
 from ..nn.limits import STRIP_VALUES
 from ..runtime import device
 from ..weights.layout import VAE
 from .checkpoint import Checkpoint
 from .config import VaeConfig
-from .strips import FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled
+from .strips import Cutting, FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled, halved
 
 Image8 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]
+M = TypeVar("M", bound=nn.Module)
 
 GROUP_NORM_EPS = 1e-6
+
+
+class Layer(Protocol):
+    """What both ways are made of: uses up the map that it is given."""
+
+    def __call__(self, x: FeatureMap, cutting: Cutting, /) -> FeatureMap: ...
+
+
+LayerOf = tuple[str, Callable[[], Layer]]  # the layer's name in the checkpoint, and what makes it without weights
 
 
 def decode(
@@ -39,43 +50,158 @@ def decode(
 ) -> Generator[tuple[int, int], None, Image8]:
     """Packed latents [1, in_channels, height/16, width/16] -> pixels [height, width, 3], uint8.
 
-    A generator, so that it can be watched and stopped: yields (layers done, layers in all), returns the pixels. The
-    weights are loaded for this call only. `strip_values` bounds a strip at every resolution; None suits the device.
-    With `recompute` maps between two layers are computed anew instead of kept: half the memory, more time.
+    A generator, so that it can be watched and stopped: yields (layers done, layers in all), returns the pixels.
+    `strip_values` bounds a strip at every resolution; None suits the device. With `recompute` maps between two layers
+    are computed anew instead of kept: half the memory, more time.
     """
-    tensors = checkpoint.load(VAE)
-    decoder = Decoder(checkpoint.vae)
-    _load(decoder, tensors, "decoder.", dtype)
-    post_quant_conv = _conv_weights(tensors, "post_quant_conv", dtype)
-    limit = strip_values or STRIP_VALUES[device.backend()]
-    z = unpack_latents(latents.astype(mx.float32), *batch_norm(tensors, checkpoint.vae)).astype(dtype)
-    z = mx.conv2d(z, post_quant_conv[0]) + post_quant_conv[1]
-    return (yield from decoder(Kept(cut([z], limit)), limit, recompute=recompute))
+    config, cutting = checkpoint.vae, _cutting(strip_values, recompute=recompute)
+    weights = _Weights(checkpoint, dtype)
+    z = unpack_latents(latents.astype(mx.float32), weights.mean, weights.std).astype(dtype)
+    z = weights.pointwise("post_quant_conv", config.latent_channels)(z)
+    x: FeatureMap = Kept(cut([z], cutting.strip_values))
+    layers = list(_decoder_layers(config))
+    for done, (name, make) in enumerate(layers, 1):
+        x = weights.layer(f"decoder.{name}", make)(x, cutting)
+        yield done, len(layers) + 1
+    pixels = [_to_uint8(strip) for strip in weights.head("decoder", x, config.block_out_channels[0], 3)]
+    yield len(layers) + 1, len(layers) + 1
+    return np.concatenate(pixels)
+
+
+def encode(
+    checkpoint: Checkpoint,
+    pixels: Image8,
+    dtype: mx.Dtype,
+    *,
+    strip_values: int | None = None,
+    recompute: bool = False,
+) -> Generator[tuple[int, int], None, mx.array]:
+    """Pixels [height, width, 3], sides multiples of 16 -> packed latents [1, in_channels, height/16, width/16].
+
+    The mode of the posterior, normalised as the transformer expects it; float32. A generator with the options of
+    `decode`.
+    """
+    return (yield from _encoded(_Weights(checkpoint, dtype), pixels, _cutting(strip_values, recompute=recompute)))
 
 
 class PixelEncoder:
-    """Pixels [height, width, 3], sides multiples of 16 -> packed latents [1, in_channels, height/16, width/16].
-
-    The mode of the posterior, normalised as the transformer expects it; float32. Reads the encoder's weights once, and
-    holds them.
-    """
+    """`encode` for many small pictures: reads the encoder's weights once, and holds them."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype) -> None:
-        tensors = checkpoint.load(VAE)
-        self._dtype = dtype
-        self._encoder = Encoder(checkpoint.vae)
-        _load(self._encoder, tensors, "encoder.", dtype)
-        read(self._encoder)
-        self._quant_conv = _conv_weights(tensors, "quant_conv", dtype)
-        self.mean, self.std = batch_norm(tensors, checkpoint.vae)
+        self._weights = _Weights(checkpoint, dtype, held=True)
+        self.mean, self.std = self._weights.mean, self._weights.std
 
     def __call__(self, pixels: Image8) -> mx.array:
-        weight, bias = self._quant_conv
-        x = mx.array(pixels)[None].astype(self._dtype) / 127.5 - 1
-        moments = mx.conv2d(self._encoder(x), weight) + bias
-        packed = (pack_latents(mx.split(moments, 2, axis=-1)[0].astype(mx.float32)) - self.mean) / self.std
-        mx.eval(packed)
-        return packed
+        encoding = _encoded(self._weights, pixels, _cutting(None, recompute=False))
+        while True:
+            try:
+                next(encoding)
+            except StopIteration as stop:
+                latents: mx.array = stop.value
+                return latents
+
+
+def _encoded(weights: _Weights, pixels: Image8, cutting: Cutting) -> Generator[tuple[int, int], None, mx.array]:
+    config = weights.config
+    channels = config.block_out_channels
+    x: FeatureMap = _Pixels(pixels, max(1, cutting.strip_values // (pixels.shape[1] * channels[0])), weights.dtype)
+    layers = list(_encoder_layers(config))
+    for done, (name, make) in enumerate(layers, 1):
+        x = weights.layer(f"encoder.{name}", make)(x, cutting)
+        yield done, len(layers) + 1
+    moments = list(weights.head("encoder", x, channels[-1], 2 * config.latent_channels))
+    quant_conv = weights.pointwise("quant_conv", 2 * config.latent_channels)
+    mean, _ = mx.split(quant_conv(mx.concatenate(moments, axis=1)), 2, axis=-1)
+    packed = (pack_latents(mean.astype(mx.float32)) - weights.mean) / weights.std
+    mx.eval(packed)
+    yield len(layers) + 1, len(layers) + 1
+    return packed
+
+
+def _cutting(strip_values: int | None, *, recompute: bool) -> Cutting:
+    return Cutting(strip_values or STRIP_VALUES[device.backend()], recompute)
+
+
+def _decoder_layers(config: VaeConfig) -> Iterator[LayerOf]:
+    """The decoder's layers in order, without its head."""
+    channels, groups = config.block_out_channels[::-1], config.norm_num_groups
+    before = channels[0]
+    yield "conv_in", partial(FirstConvolution, config.latent_channels, before, 3)
+    yield from _mid_block(before, groups)
+    for index, after in enumerate(channels):
+        for number in range(config.layers_per_block + 1):
+            yield f"up_blocks.{index}.resnets.{number}", partial(ResnetBlock, before, after, groups)
+            before = after
+        if index < len(channels) - 1:
+            yield f"up_blocks.{index}.upsamplers.0.conv", partial(Upsample, after, after, 3)
+
+
+def _encoder_layers(config: VaeConfig) -> Iterator[LayerOf]:
+    """The encoder's layers in order, without its head."""
+    channels, groups = config.block_out_channels, config.norm_num_groups
+    before = channels[0]
+    yield "conv_in", partial(FirstConvolution, config.in_channels, before, 3)
+    for index, after in enumerate(channels):
+        for number in range(config.layers_per_block):
+            yield f"down_blocks.{index}.resnets.{number}", partial(ResnetBlock, before, after, groups)
+            before = after
+        if index < len(channels) - 1:
+            yield f"down_blocks.{index}.downsamplers.0.conv", partial(Downsample, after, after, 3)
+    yield from _mid_block(before, groups)
+
+
+def _mid_block(width: int, groups: int) -> Iterator[LayerOf]:
+    """Attention over all positions between two residual blocks, at the latents' own resolution."""
+    yield "mid_block.resnets.0", partial(ResnetBlock, width, width, groups)
+    yield "mid_block.attentions.0", partial(SpatialAttention, width, groups)
+    yield "mid_block.resnets.1", partial(ResnetBlock, width, width, groups)
+
+
+class _Weights:
+    """The VAE's file: gives layers their weights, still on the disk."""
+
+    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype, *, held: bool = False) -> None:
+        """With `held` a layer that was given once is kept and given again; otherwise nothing of it stays."""
+        self.config, self.dtype = checkpoint.vae, dtype
+        self._tensors = checkpoint.load(VAE)
+        self._held: dict[str, nn.Module] | None = {} if held else None
+        self.mean, self.std = batch_norm(self._tensors, checkpoint.vae)
+
+    def layer(self, name: str, make: Callable[[], M]) -> M:
+        """What `make` makes, with the tensors under `name` (strictly), in MLX's channels-last order."""
+        if self._held is not None and name in self._held:
+            return self._held[name]
+        layer, tensors = make(), take(self._tensors, f"{name}.")
+        layer.load_weights([(n, _channels_last(t).astype(self.dtype)) for n, t in tensors.items()], strict=True)
+        if self._held is not None:
+            self._held[name] = layer
+        return layer
+
+    def pointwise(self, name: str, width: int) -> Callable[[mx.array], mx.array]:
+        """A 1x1 convolution."""
+        conv = self.layer(name, partial(Convolution, width, width, 1))
+        read(conv)
+        return lambda x: mx.conv2d(x, conv.weight) + conv.bias
+
+    def head(self, side: str, x: FeatureMap, before: int, after: int) -> Strips:
+        """The last normalisation and convolution of a side; uses up `x`."""
+        norm = self.layer(f"{side}.conv_norm_out", partial(_group_norm, self.config.norm_num_groups, before))
+        conv = self.layer(f"{side}.conv_out", partial(Convolution, before, after, 3))
+        return convolved(x.taken(), conv, Normalise(x.strips(), norm))
+
+
+class _Pixels:
+    """A picture as a map in strips of some rows: [1, rows, width, 3], values from -1 to 1."""
+
+    def __init__(self, pixels: Image8, rows: int, dtype: mx.Dtype) -> None:
+        self._pixels, self._rows, self._dtype = pixels, rows, dtype
+
+    def strips(self) -> Strips:
+        """See FeatureMap."""
+        for start in range(0, len(self._pixels), self._rows):
+            yield mx.array(self._pixels[start : start + self._rows])[None].astype(self._dtype) / 127.5 - 1
+
+    taken = strips
 
 
 def batch_norm(tensors: dict[str, mx.array], config: VaeConfig) -> tuple[mx.array, mx.array]:
@@ -100,80 +226,29 @@ def pack_latents(latents: mx.array) -> mx.array:
     return x.transpose(0, 5, 2, 4, 1, 3).reshape(batch, 4 * channels, height // 2, width // 2)
 
 
-class Decoder(nn.Module):
-    """Latents to pixels."""
-
-    def __init__(self, config: VaeConfig) -> None:
-        super().__init__()
-        channels = config.block_out_channels[::-1]
-        self.groups = config.norm_num_groups
-        self.conv_in = Convolution(config.latent_channels, channels[0], 3)
-        self.mid_block = MidBlock(channels[0], self.groups)
-        inputs = (channels[0], *channels[:-1])
-        self.up_blocks = [
-            UpBlock(before, after, config.layers_per_block + 1, self.groups, upsample=index < len(channels) - 1)
-            for index, (before, after) in enumerate(zip(inputs, channels, strict=True))
-        ]
-        self.conv_norm_out = nn.GroupNorm(self.groups, channels[-1], eps=GROUP_NORM_EPS)
-        self.conv_out = Convolution(channels[-1], config.out_channels, 3)
-
-    def __call__(
-        self, x: FeatureMap, strip_values: int, *, recompute: bool
-    ) -> Generator[tuple[int, int], None, Image8]:
-        """Decode once: weights are read from disk when a layer is reached and dropped when it is done."""
-        total = 2 + sum(len(block.resnets) + len(block.upsamplers) for block in self.up_blocks)
-        x = Kept(cut(convolved(x.taken(), self.pop("conv_in")), strip_values))
-        middle = self.pop("mid_block").layers(strip_values, recompute=recompute)
-        while middle:
-            x = middle.pop(0)(x)
-        done = 1
-        yield done, total
-        blocks = self.pop("up_blocks")
-        while blocks:
-            block = blocks.pop(0)
-            while block.resnets:
-                x = block.resnets.pop(0)(x, recompute=recompute)
-                done += 1
-                yield done, total
-            for upsampler in block.upsamplers:
-                x = Recomputed(x, partial(upsampler, strip_values=strip_values))
-                x = x if recompute else Kept(x.taken())
-                done += 1
-                yield done, total
-        norm = Normalise(x.strips(), self.conv_norm_out)
-        pixels = [_to_uint8(strip) for strip in convolved(x.taken(), self.conv_out, norm)]
-        yield total, total
-        return np.concatenate(pixels)
+def _group_norm(groups: int, width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, width, eps=GROUP_NORM_EPS)
 
 
-class Encoder(nn.Module):
-    """Pixels to latent moments, in one piece: it is used on small pictures."""
+class FirstConvolution(Convolution):
+    """From the channels of latents or pixels to those of the first block."""
 
-    def __init__(self, config: VaeConfig) -> None:
-        super().__init__()
-        channels = config.block_out_channels
-        groups = config.norm_num_groups
-        self.conv_in = Convolution(config.in_channels, channels[0], 3)
-        inputs = (channels[0], *channels[:-1])
-        self.down_blocks = [
-            DownBlock(before, after, config.layers_per_block, groups, downsample=index < len(channels) - 1)
-            for index, (before, after) in enumerate(zip(inputs, channels, strict=True))
-        ]
-        self.mid_block = MidBlock(channels[-1], groups)
-        self.conv_norm_out = nn.GroupNorm(groups, channels[-1], eps=GROUP_NORM_EPS)
-        self.conv_out = Convolution(channels[-1], 2 * config.latent_channels, 3)
+    def __call__(self, x: FeatureMap, cutting: Cutting) -> FeatureMap:
+        return cutting.made(x, lambda strips: cut(convolved(strips, self), cutting.strip_values))
 
-    def __call__(self, image: mx.array) -> mx.array:
-        x = Kept(convolved(iter([image]), self.conv_in))
-        for block in self.down_blocks:
-            for layer in block.resnets:
-                x = layer(x)
-            for downsampler in block.downsamplers:
-                x = Kept(downsampler.halved(strip) for strip in x.taken())
-        for part in self.mid_block.layers(sys.maxsize):
-            x = part(x)
-        norm = Normalise(x.strips(), self.conv_norm_out)
-        return next(convolved(x.taken(), self.conv_out, norm))
+
+class Upsample(Convolution):
+    """Twice the resolution."""
+
+    def __call__(self, x: FeatureMap, cutting: Cutting) -> FeatureMap:
+        return cutting.made(x, lambda strips: convolved(doubled(strips, cutting.strip_values), self))
+
+
+class Downsample(Convolution):
+    """Half the resolution."""
+
+    def __call__(self, x: FeatureMap, cutting: Cutting) -> FeatureMap:
+        return cutting.made(x, lambda strips: halved(strips, self, cutting.strip_values))
 
 
 class ResnetBlock(nn.Module):
@@ -181,24 +256,27 @@ class ResnetBlock(nn.Module):
 
     def __init__(self, before: int, after: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, before, eps=GROUP_NORM_EPS)
+        self.wider = after // before
+        self.norm1 = _group_norm(groups, before)
         self.conv1 = Convolution(before, after, 3)
-        self.norm2 = nn.GroupNorm(groups, after, eps=GROUP_NORM_EPS)
+        self.norm2 = _group_norm(groups, after)
         self.conv2 = Convolution(after, after, 3)
         if before != after:
             self.conv_shortcut = Convolution(before, after, 1)
 
-    def __call__(self, x: FeatureMap, *, recompute: bool = False) -> Kept:
+    def __call__(self, x: FeatureMap, cutting: Cutting) -> Kept:
         """Uses up `x`: its strips are dropped as the result grows, and kept narrow where the result is narrower.
 
         With `recompute` what lies between the two convolutions is computed once for its statistics and once more.
         """
+        if self.wider > 1:  # strips are bounded by what they become
+            x = Recomputed(x, partial(cut, strip_values=cutting.strip_values // self.wider))
         norm1 = Normalise(x.strips(), self.norm1)
-        if recompute:
+        if cutting.recompute:
             norm2 = Normalise(convolved(x.strips(), self.conv1, norm1), self.norm2)
         shortcuts: deque[mx.array] = deque()
         hidden = convolved(self._passed(x.taken(), shortcuts), self.conv1, norm1)
-        if not recompute:
+        if not cutting.recompute:
             kept = Kept(hidden)
             norm2, hidden = Normalise(kept.strips(), self.norm2), kept.taken()
         return Kept(self._added(convolved(hidden, self.conv2, norm2), shortcuts))
@@ -226,35 +304,22 @@ class ResnetBlock(nn.Module):
         return strip
 
 
-class MidBlock(nn.Module):
-    """Two residual blocks with attention over all positions between them, at the latents' own resolution."""
-
-    def __init__(self, width: int, groups: int) -> None:
-        super().__init__()
-        self.resnets = [ResnetBlock(width, width, groups), ResnetBlock(width, width, groups)]
-        self.attentions = [SpatialAttention(width, groups)]
-
-    def layers(self, strip_values: int, *, recompute: bool = False) -> list[Callable[[FeatureMap], Kept]]:
-        """What a map goes through, in order; each uses up the map that it is given."""
-        before, after = (partial(resnet, recompute=recompute) for resnet in self.resnets)
-        return [before, partial(self.attentions[0].between, strip_values=strip_values), after]
-
-
 class SpatialAttention(nn.Module):
     """Self-attention with one head over the positions of a feature map [1, height, width, channels]."""
 
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
-        self.group_norm = nn.GroupNorm(groups, width, eps=GROUP_NORM_EPS)
-        for name in ("to_q", "to_k", "to_v"):
-            self[name] = LinearWithBias(width, width)
+        self.group_norm = _group_norm(groups, width)
+        self.to_q, self.to_k = LinearWithBias(width, width), LinearWithBias(width, width)
+        self.to_v = LinearWithBias(width, width)
         self.to_out = [LinearWithBias(width, width)]
 
-    def between(self, x: FeatureMap, strip_values: int) -> Kept:
-        """The same for a map in strips, which is put together for it and cut again. Uses up `x`."""
-        return Kept(cut([self(mx.concatenate(list(x.taken()), axis=1))], strip_values))
+    def __call__(self, x: FeatureMap, cutting: Cutting) -> Kept:
+        """The map is put together for it and cut again."""
+        return Kept(cut([self.whole(mx.concatenate(list(x.taken()), axis=1))], cutting.strip_values))
 
-    def __call__(self, x: mx.array) -> mx.array:
+    def whole(self, x: mx.array) -> mx.array:
+        """The same for a map in one piece."""
         read(self)
         batch, height, width, channels = x.shape
         hidden = Normalise(iter([x]), self.group_norm).affine(x).reshape(batch, 1, height * width, channels)
@@ -264,57 +329,9 @@ class SpatialAttention(nn.Module):
         return x
 
 
-class UpBlock(nn.Module):
-    """Residual blocks, then twice the resolution."""
-
-    def __init__(self, before: int, after: int, layers: int, groups: int, *, upsample: bool) -> None:
-        super().__init__()
-        self.resnets = [ResnetBlock(before if index == 0 else after, after, groups) for index in range(layers)]
-        self.upsamplers = [_Resample(after)] if upsample else []
-
-
-class DownBlock(nn.Module):
-    """Residual blocks, then half the resolution."""
-
-    def __init__(self, before: int, after: int, layers: int, groups: int, *, downsample: bool) -> None:
-        super().__init__()
-        self.resnets = [ResnetBlock(before if index == 0 else after, after, groups) for index in range(layers)]
-        self.downsamplers = [_Resample(after)] if downsample else []
-
-
-class _Resample(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = Convolution(width, width, 3)
-
-    def __call__(self, x: Strips, strip_values: int) -> Strips:
-        """Twice the resolution."""
-        return convolved(doubled(x, strip_values), self.conv)
-
-    def halved(self, x: mx.array) -> mx.array:
-        """Half the resolution of a whole map. The reference pads on the right and below only."""
-        read(self)
-        padded = mx.pad(x, [(0, 0), (0, 1), (0, 1), (0, 0)])
-        return mx.conv2d(padded, self.conv.weight, stride=2) + self.conv.bias
-
-
 def _to_uint8(strip: mx.array) -> Image8:
     pixels = mx.clip(strip[0].astype(mx.float32) / 2 + 0.5, 0, 1) * 255
     return np.array(mx.round(pixels).astype(mx.uint8))
-
-
-def _load(module: nn.Module, tensors: dict[str, mx.array], prefix: str, dtype: mx.Dtype) -> None:
-    """Move the tensors under `prefix` into `module` (strictly), still lazy, in MLX's channels-last order."""
-    weights = []
-    for name in [name for name in tensors if name.startswith(prefix)]:
-        weights.append((name.removeprefix(prefix), _channels_last(tensors.pop(name)).astype(dtype)))
-    module.load_weights(weights, strict=True)
-
-
-def _conv_weights(tensors: dict[str, mx.array], name: str, dtype: mx.Dtype) -> tuple[mx.array, mx.array]:
-    weight, bias = _channels_last(tensors[f"{name}.weight"]).astype(dtype), tensors[f"{name}.bias"].astype(dtype)
-    mx.eval(weight, bias)  # see `layers.read`
-    return weight, bias
 
 
 def _channels_last(tensor: mx.array) -> mx.array:

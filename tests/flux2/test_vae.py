@@ -13,7 +13,9 @@ from PIL import Image, ImageDraw
 
 from bonsai_mlx.flux2 import vae
 from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.plan import encoding_image
 from bonsai_mlx.flux2.vae import Image8
+from bonsai_mlx.runtime import device
 from bonsai_mlx.weights.layout import VAE
 
 CHANNELS = 8  # of every feature map here: what is tested is the cutting, not the widths
@@ -132,7 +134,7 @@ def test_no_product_waits_for_the_disk(
     """A GPU stops work that waits some seconds, as for weights that are read when it comes to them."""
     checkpoint = Checkpoint.open(seedling)
     finish(vae.decode(checkpoint, noise(checkpoint, 4, 4), mx.float32, strip_values=20_000, recompute=recompute))
-    vae.PixelEncoder(checkpoint, mx.float32)(np.zeros((64, 32, 3), dtype=np.uint8))
+    finish(vae.encode(checkpoint, picture(64, 32), mx.float32, strip_values=20_000, recompute=recompute))
     assert products() > 100
 
 
@@ -192,6 +194,70 @@ def test_a_picture_is_encoded_whole_however_wide_the_encoder(tiny_checkpoint: Ca
     wide = Checkpoint.open(tiny_checkpoint(vae={"block_out_channels": [8, 8, 8, 256], "norm_num_groups": 4}))
     latents = vae.PixelEncoder(wide, mx.float32)(np.zeros((64, 32, 3), dtype=np.uint8))
     assert latents.shape == (1, wide.transformer.in_channels, 4, 2)
+
+
+def picture(rows: int, columns: int) -> Image8:
+    return np.random.default_rng(4).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+
+
+def encoded(
+    checkpoint: Checkpoint, pixels: Image8, strip_values: int, *, recompute: bool = False
+) -> tuple[mx.array, int]:
+    """The latents, and the bytes of MLX's peak above what was held before."""
+    gc.collect()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    _, latents = finish(vae.encode(checkpoint, pixels, mx.float32, strip_values=strip_values, recompute=recompute))
+    return latents, mx.get_peak_memory() - before
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize(("rows", "columns"), [(64, 80), (80, 48), (16, 16)])
+def test_strips_of_any_height_give_the_latents_of_the_whole_picture(
+    seedling: Path, rows: int, columns: int, recompute: bool
+) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    expected, _ = encoded(checkpoint, picture(rows, columns), WHOLE)
+    assert expected.shape == (1, checkpoint.transformer.in_channels, rows // 16, columns // 16)
+    row = checkpoint.vae.block_out_channels[0] * columns
+    for strip_values in (1, 3 * row, 5 * row):
+        found, _ = encoded(checkpoint, picture(rows, columns), strip_values, recompute=recompute)
+        assert float(mx.abs(found - expected).max()) <= 1e-4 * float(mx.abs(expected).max())
+
+
+@pytest.mark.parametrize(("recompute", "most"), [(False, 0.5), (True, 0.3)])
+def test_a_picture_is_encoded_in_strips_in_less_memory(narrow: Checkpoint, recompute: bool, most: float) -> None:
+    pixels = picture(512, 512)
+    expected, whole_peak = encoded(narrow, pixels, WHOLE)
+    found, peak = encoded(narrow, pixels, 16 * 512 * CHANNELS, recompute=recompute)
+    assert float(mx.abs(found - expected).max()) <= 1e-4 * float(mx.abs(expected).max())
+    assert peak < most * whole_peak
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_encoding_a_picture_takes_what_the_plan_says(tiny_checkpoint: Callable[..., Path], recompute: bool) -> None:
+    checkpoint = Checkpoint.open(tiny_checkpoint(vae={"block_out_channels": [16, 32, 32, 32], "norm_num_groups": 4}))
+    strip_values = 8 * 512 * 16
+    _, measured = encoded(checkpoint, picture(384, 512), strip_values, recompute=recompute)
+    predicted = encoding_image(checkpoint.vae, 512, 384, device.backend(), 4, strip_values, recompute=recompute)
+    assert predicted == pytest.approx(measured, rel=0.1)
+
+
+def test_encoding_counts_up_to_its_total_and_frees_what_it_took_when_stopped(seedling: Path) -> None:
+    checkpoint = Checkpoint.open(seedling)
+    events = finish(vae.encode(checkpoint, picture(32, 32), mx.float32))[0]
+    total = events[0][1]
+    assert events == [(done, total) for done in range(1, total + 1)]
+    gc.collect()
+    before = mx.get_active_memory()
+    for stop in (1, 4, 9):
+        encoding = vae.encode(checkpoint, picture(32, 32), mx.float32)
+        for _ in range(stop):
+            next(encoding)
+        assert mx.get_active_memory() > before
+        encoding.close()
+        gc.collect()
+        assert mx.get_active_memory() == before
 
 
 def test_a_picture_survives_encoding_and_decoding(seedling: Path) -> None:
