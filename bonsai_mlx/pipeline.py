@@ -17,10 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .families import MemoryPlan, Model, open_model
+from .families import open_model
 from .hub import api as hub
 from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe, timestamp
+from .model import MemoryPlan, Model
 from .request import GenerationRequest, Request
 from .result import Event, GenerationResult
 from .runtime import device

@@ -13,6 +13,7 @@ from PIL import Image
 
 from bonsai_mlx import Pipeline, families
 from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.model import Description
 from bonsai_mlx.request import Request, ResolvedRequest
 from bonsai_mlx.result import Event, GenerationResult
 from bonsai_mlx.runtime.memory import RunMemory
@@ -34,8 +35,8 @@ class Colours:
         self.folder = folder
         self.loaded = False
 
-    def describe(self) -> families.Description:
-        return families.Description("colours", "8-bit", 1, (64, 64))
+    def describe(self) -> Description:
+        return Description("colours", "8-bit", 1, (64, 64))
 
     def sampler(self, request: ResolvedRequest) -> Mapping[str, Any]:
         return {"scheduler": "Constant"}

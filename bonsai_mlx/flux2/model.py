@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import RequestError
-from ..families import Description
+from ..model import Description
 from ..request import Request, ResolvedRequest
 from ..result import Event, GenerationResult, Phase
 from ..runtime import device
@@ -45,7 +45,7 @@ def open_model(
 
 
 class Flux2:
-    """One checkpoint; see `families.Model` for what a pipeline asks of it."""
+    """One checkpoint; see `bonsai_mlx.model.Model` for what a pipeline asks of it."""
 
     def __init__(
         self, checkpoint: Checkpoint, *, embeddings: EmbeddingCache | None = None, dtype: mx.Dtype | None = None

@@ -110,7 +110,7 @@ def test_a_block_that_is_cut_computes_what_the_whole_does(
     checkpoint = Checkpoint.open(tiny_checkpoint(transformer=WIDE))
     cut = Transformer(checkpoint, mx.float32)
     assert isinstance(cut.blocks().single(0).attn, Sharded)
-    monkeypatch.setattr("bonsai_mlx.flux2.transformer.shares", lambda _: 1)
+    monkeypatch.setattr("bonsai_mlx.flux2.loading.shares", lambda _: 1)
     whole = Transformer(checkpoint, mx.float32)
     assert not isinstance(whole.blocks().single(0).attn, Sharded)
     assert mx.allclose(velocity(cut, checkpoint), velocity(whole, checkpoint), rtol=1e-4, atol=1e-5)

@@ -93,7 +93,7 @@ def test_a_small_model_s_blocks_are_not_cut(seedling) -> None:
 def test_a_picture_is_the_same_in_any_number_of_shares(seedling, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = []
     for count in (2, 1):
-        monkeypatch.setattr("bonsai_mlx.flux2.transformer.shares", lambda config, count=count: count)
+        monkeypatch.setattr("bonsai_mlx.flux2.loading.shares", lambda config, count=count: count)
         image = Pipeline.from_pretrained(seedling).generate("a red circle", seed=1, steps=2).image
         pictures.append(np.asarray(image, dtype=int))
     assert np.abs(pictures[0] - pictures[1]).max() <= 1

@@ -14,8 +14,9 @@ from mlx.utils import tree_map_with_path
 
 from bonsai_mlx.flux2.blocks import DoubleStreamBlock, SingleStreamBlock
 from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.loading import StoredBlocks
 from bonsai_mlx.flux2.model import Flux2
-from bonsai_mlx.flux2.transformer import StoredBlocks, Transformer
+from bonsai_mlx.flux2.transformer import Transformer
 from bonsai_mlx.nn.linear import DenseLinear, PackedLinear
 
 Weights = dict[str, mx.array]

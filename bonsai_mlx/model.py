@@ -1,0 +1,71 @@
+"""What a pipeline needs of a model, whatever its family."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .request import Request, ResolvedRequest
+from .result import Event
+from .runtime.memory import RunMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a model is, for people, recipes and the choice of what to ask of it."""
+
+    family: str
+    precision: str  # "ternary", "binary", or the bits of a weight
+    recommended_steps: int
+    recommended_size: tuple[int, int]  # pixels, width x height
+
+
+class MemoryPlan(Protocol):
+    """How one run will use memory; a family has more to say in its own."""
+
+    @property
+    def peak_bytes(self) -> int: ...
+    @property
+    def resident_bytes(self) -> int: ...
+    @property
+    def phases(self) -> Mapping[str, int]: ...
+
+
+class Model(Protocol):
+    """A checkpoint that can be drawn with. It belongs to the thread that uses it first.
+
+    `embeddings` are its encoded prompts, which another model with the same text encoder may use.
+    """
+
+    embeddings: Any
+
+    def describe(self) -> Description:
+        """What it is."""
+        ...
+
+    def sampler(self, request: ResolvedRequest) -> Mapping[str, Any]:
+        """What a recipe says of the steps: `scheduler`, its name, and `shift` where it has one."""
+        ...
+
+    def resolve(self, request: Request) -> ResolvedRequest:
+        """The request with nothing left open; RequestError for what this model cannot do."""
+        ...
+
+    def plan(self, request: ResolvedRequest, limit_bytes: int | None, *, preview: bool = False) -> MemoryPlan:
+        """How a run will use memory; OutOfMemory if no way fits the limit."""
+        ...
+
+    def prepare(self, plan: Any) -> int:
+        """Drop what the plan has no room for; returns the bytes that stay and that the plan counts."""
+        ...
+
+    def run(
+        self, request: ResolvedRequest, plan: Any, memory: RunMemory, *, latents: Any = None, preview: bool = False
+    ) -> Generator[Event, None, None]:
+        """Make one picture, an event at a time; closing the generator frees what the run took."""
+        ...
+
+    def unload(self) -> None:
+        """Drop every weight; the next run loads them again."""
+        ...
