@@ -14,6 +14,7 @@ from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3
 
+from bonsai_mlx.decoding import decode
 from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
 from bonsai_mlx.flux2.synthesis import PRESETS
 from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, TRANSFORMER, VAE
@@ -45,7 +46,7 @@ def test_the_full_size_transformer_has_the_names_and_shapes_of_diffusers(bits: i
     with torch.device("meta"):
         expected = shapes(Flux2Transformer2DModel.from_config(config))
     assert sum(len(shape) == 2 and "transformer_blocks." in name for name, shape in expected.items()) == 100
-    tensors = TransformerConfig.from_json({**config, "bits": bits, "group_size": GROUP}).tensors()
+    tensors = decode(TransformerConfig, {**config, "bits": bits, "group_size": GROUP}).tensors()
     assert {name: spec.shape for name, spec in tensors.items()} == packed(expected, bits)
 
 
@@ -54,7 +55,7 @@ def test_the_full_size_vae_has_the_names_and_shapes_of_diffusers() -> None:
     with torch.device("meta"):
         expected = shapes(AutoencoderKLFlux2.from_config(dict(config)))
     assert len(expected) == 251
-    assert {name: spec.shape for name, spec in VaeConfig.from_json(config).tensors().items()} == expected
+    assert {name: spec.shape for name, spec in decode(VaeConfig, config).tensors().items()} == expected
 
 
 def test_the_full_size_text_encoder_has_the_names_and_shapes_of_mlx_lm() -> None:
@@ -62,7 +63,7 @@ def test_the_full_size_text_encoder_has_the_names_and_shapes_of_mlx_lm() -> None
     model = qwen3.Model(qwen3.ModelArgs.from_dict(dict(config)))
     mlx.nn.quantize(model, group_size=64, bits=4)  # nothing is evaluated: only shapes are read
     expected = {name: tuple(value.shape) for name, value in tree_flatten(model.parameters())}
-    tensors = TextEncoderConfig.from_json(config).tensors()
+    tensors = decode(TextEncoderConfig, config).tensors()
     assert {name: spec.shape for name, spec in tensors.items()} == expected
 
 
