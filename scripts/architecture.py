@@ -27,7 +27,7 @@ MOST_FILES = 14  # of a room, beside its __init__.py: what a reader takes in at 
 ROOMS: Mapping[str, str] = {
     "bonsai_mlx": "requests, errors, words for people, files that survive a crash; no tensor, no picture, no network",
     "bonsai_mlx.runtime": "the machine and the process: device, BLAS, memory, environment",
-    "bonsai_mlx.weights": "tensors in files: what a file must hold, safetensors, random weights; no network layer",
+    "bonsai_mlx.weights": "checkpoints as files: layouts, what a file of tensors must hold, random weights; no layer",
     "bonsai_mlx.nn": "layers of any model: linears, attention, activations, shards of a block on a CPU's cores",
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what other programs write; no pixels",
     "bonsai_mlx.result": "what comes out of a generation: events, the picture and its recipe",

@@ -99,11 +99,11 @@ def download_command(
     verify: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Download a checkpoint of the catalog, "both" published ones or a Hub repository, telling the terminal.
+    """Download a checkpoint, "both" published ones or a Hub repository, telling the terminal; returns the exit status.
 
-    Returns the exit status. 0: everything is there and right; 1: it is not, with the reason on stderr (and as JSON,
-    if asked for); 2: there is no checkpoint of that name; 130: interrupted. `verify` hashes again what was there
-    already. `both` makes a folder for each in `folder`.
+    0: everything is there and right; 1: it is not, with the reason on stderr (and as JSON, if asked for); 2: there is
+    no checkpoint of that name; 130: interrupted. `verify` hashes again what was there already. `both` makes a folder
+    for each in `folder`.
     """
     try:
         entries = [resolve(name) for name in (published_names() if which == "both" else (which,))]

@@ -9,17 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from msgspec import Meta
-
-from ..decoding import Check
 
 HALF = ("BF16", "F16")  # the floating types a checkpoint may store; computing in another type is the engine's choice
 PACKED = ("U32",)
 # Far beyond any checkpoint, and small enough that what is derived from them stays computable.
 MAX_DIMENSION, MAX_LAYERS, MAX_LIST, MAX_FLOAT = 1 << 18, 1024, 16, 1e12
-BITS, GROUP_SIZES = (1, 2, 4, 8), (32, 64, 128)  # of packed values: what fills a word, and what MLX's kernels take
+Bits = Literal[1, 2, 4, 8]  # of a packed value: as many as fill a word
 _PRECISIONS = {1: "binary", 2: "ternary"}  # what so few bits are trained to be
 _ITEM_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "I64": 8}
 
@@ -40,23 +38,12 @@ Dimensions = Annotated[
 Pair = Annotated[tuple[Dimension, Dimension], Meta(description="a list of 2 whole numbers")]
 
 
-def one_of(choices: tuple[int, ...]) -> tuple[Meta, Check]:
-    """For the annotation of a whole number that is one of `choices`."""
-    words = f"{', '.join(map(str, choices[:-1]))} or {choices[-1]}"
-
-    def check(value: int) -> None:
-        if value not in choices:
-            raise ValueError(f"must be {words}, not {value}")
-
-    return Meta(description=words), Check(check)
-
-
 @dataclass(frozen=True, slots=True)
 class Packing:
     """How matrices are packed, as a config's JSON says it."""
 
-    bits: Annotated[int, *one_of(BITS)]
-    group_size: Annotated[int, *one_of(GROUP_SIZES)]
+    bits: Annotated[Bits, Meta(description="1, 2, 4 or 8")]
+    group_size: Annotated[Literal[32, 64, 128], Meta(description="32, 64 or 128")]  # what MLX's kernels take
 
 
 def precision_of(bits: int) -> str:
@@ -64,14 +51,14 @@ def precision_of(bits: int) -> str:
     return _PRECISIONS.get(bits, f"{bits}-bit")
 
 
-PRECISIONS: tuple[str, ...] = tuple(precision_of(bits) for bits in BITS)
+PRECISIONS: tuple[str, ...] = tuple(precision_of(bits) for bits in get_args(Bits))
 
 
 def bits_of(precision: str) -> int:
     """The bits of "binary", "ternary", "4-bit" or "8-bit"; ValueError for anything else."""
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    return BITS[PRECISIONS.index(precision)]
+    return get_args(Bits)[PRECISIONS.index(precision)]
 
 
 @dataclass(frozen=True, slots=True)
