@@ -27,7 +27,7 @@ MOST_FILES = 14  # of a room, beside its __init__.py: what a reader takes in at 
 ROOMS: Mapping[str, str] = {
     "bonsai_mlx": "requests, errors, words for people, files that survive a crash; no tensor, no picture, no network",
     "bonsai_mlx.runtime": "the machine and the process: device, BLAS, memory, environment",
-    "bonsai_mlx.weights": "checkpoints as files: layouts, what a file of tensors must hold, random weights; no layer",
+    "bonsai_mlx.weights": "checkpoints as files: layouts, what tensors a file must hold, random weights; no layer",
     "bonsai_mlx.nn": "layers of any model: linears, attention, activations, shards of a block on a CPU's cores",
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what other programs write; no pixels",
     "bonsai_mlx.result": "what comes out of a generation: events, the picture and its recipe",
@@ -56,7 +56,7 @@ ABOVE: Mapping[str, str] = {
     "server.__main__": "server.app",
     "server.mcp": "server.app",
 }
-ENTRANCES = {"bonsai_mlx"}  # packages whose __init__ offers names from above, on demand
+ENTRANCES = {"bonsai_mlx", "bonsai_mlx.hub"}  # packages whose __init__ offers names from above, on demand
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ CLIENTS = {
 }
 NETWORK = {  # who may call other computers: the downloads, their library's settings, and the MCP server's own client
     "bonsai_mlx/runtime/environment.py",
-    "bonsai_mlx/hub/delete.py",
+    "bonsai_mlx/hub/removal.py",
     "bonsai_mlx/hub/life.py",
     "bonsai_mlx/hub/listing.py",
     "bonsai_mlx/hub/transfer.py",

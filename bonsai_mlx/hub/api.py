@@ -1,14 +1,8 @@
 """Find, download, verify and delete checkpoints, in the Hugging Face cache or in a folder of one's own.
 
-    from bonsai_mlx import hub
-
-    for progress in hub.download("ternary"):  # stop iterating to pause; the same call goes on from there
-        print(progress.file, progress.bytes_done, progress.bytes_total)
-    folder = hub.find("ternary")
-
-Every function takes a catalog entry, its name, or a Hub repository written owner/name. This module answers from sizes
-and notes alone, in milliseconds; the `hub_*` modules beside it do the work. HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and
-HF_TOKEN mean what they mean to every program that uses the Hub. Nothing here imports MLX.
+This module answers from sizes and notes alone, in milliseconds; the modules beside it do the work. HF_HOME,
+HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean to every program that uses the Hub. Nothing here imports
+MLX.
 """
 
 from __future__ import annotations
@@ -339,11 +333,11 @@ def delete(entry: Entry | str, folder: Path | str | None = None) -> int:
     entry = _entry(entry)
     if entry.embedded:
         raise CheckpointError(f"{entry.title} ships with bonsai-mlx and cannot be deleted")
-    from . import delete as hub_delete
+    from . import removal
 
     if folder:
-        return hub_delete.delete_folder(folder_store(user_path(folder)))
-    return hub_delete.delete_cached(entry.repo or "")
+        return removal.delete_folder(folder_store(user_path(folder)))
+    return removal.delete_cached(entry.repo or "")
 
 
 def _entry(entry: Entry | str) -> Entry:
