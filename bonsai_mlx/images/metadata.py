@@ -49,10 +49,15 @@ MetadataMode = Literal["full", "mark", "none"]  # everything; only "made by a mo
 Format = Literal["png", "jpeg", "webp"]
 DEFAULT_QUALITY = 90  # of JPEG and WebP, 1 to 100
 RECIPE = "bonsai"  # the keyword of our own text
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class SaveError(BonsaiError):
     """A picture could not be written. What the file held before is untouched, and nothing half-written is left."""
+
+    @property
+    def is_for_want_of_space(self) -> bool:
+        return isinstance(self.__cause__, OSError) and self.__cause__.errno in _NO_SPACE
 
 
 # writing
@@ -238,7 +243,7 @@ def _reason(error: OSError | RuntimeError) -> str:
     if not isinstance(error, OSError):
         return "its symbolic links lead in a circle"
     match error.errno:
-        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+        case number if number in _NO_SPACE:
             return "no space is left there; free some, or choose another folder"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return "writing is not permitted there; choose another folder"

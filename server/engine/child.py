@@ -1,19 +1,18 @@
 """The child process that draws: reads commands, runs the engine, writes events. The only place where MLX is imported.
 
-One line of JSON each way. Commands on stdin: `run`, `cancel`; its end means that the server is gone, and then this
-process ends at once. Events on stdout: `ready`, `memory` (also the heartbeat), `progress`, `done`, `error`,
-`cancelled`. All tensor work happens on the main thread, because MLX's arrays and streams belong to the thread that made
-them; a second thread reads commands, so that a cancel is seen between two steps, and a third one reports memory.
+Commands come on stdin, whose end means that the server is gone, and then this process ends at once; events go to stdout
+(protocol.py). All tensor work happens on the main thread, because MLX's arrays and streams belong to the thread that
+made them; a second thread reads commands, so that a cancel is seen between two steps, and a third one reports memory,
+which is also the heartbeat.
 
-Finished pictures are encoded, saved and given a thumbnail here, so that the server never waits for any of it.
+Finished pictures are encoded here, with their recipes and thumbnails, and go to the server as bytes: this process needs
+no disk but the one with the checkpoints.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ctypes
-import errno
 import importlib
 import io
 import json
@@ -31,20 +30,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
+import msgspec
+
 from bonsai_mlx import prepare
 from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, OutOfMemory, RequestError
-from bonsai_mlx.request import GenerationRequest
+from bonsai_mlx.images.metadata import encode_png
+from bonsai_mlx.images.recipe import timestamp
+from bonsai_mlx.images.thumbnail import thumbnail_webp
+from bonsai_mlx.printable import printable
+from bonsai_mlx.request import Request, from_json
 from bonsai_mlx.result import Event, GenerationResult
 
 from .process import leave_signals_to_server
+from .protocol import Cancel, Cancelled, Done, Failed, Memory, Picture, Progress, Ready, Run, framed, next_command
+from .protocol import Event as Message
 
 if TYPE_CHECKING:
-    from bonsai_mlx.images.metadata import Recipe
+    from PIL.Image import Image
+
+    from bonsai_mlx.images.recipe import Recipe
 
 SAMPLE_BUSY_S = 0.2
 LAYER_PERIOD_S = 0.05  # between two reports of layers; each costs the server a moment of a core that draws
 SAMPLE_IDLE_S = 1.0
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class EnginePipeline(Protocol):
@@ -52,7 +60,7 @@ class EnginePipeline(Protocol):
 
     @property
     def embeddings(self) -> Any: ...
-    def run(self, request: GenerationRequest, *, preview: bool = False) -> Generator[Event, None, None]: ...
+    def run(self, request: Request, *, preview: bool = False) -> Generator[Event, None, None]: ...
     def unload(self) -> None: ...
     def recipe(self, result: GenerationResult) -> Recipe: ...
 
@@ -91,16 +99,17 @@ def mlx_backend() -> EngineBackend:
 
 
 class Channel:
-    """Events out, whole lines only, from any thread."""
+    """Events out, whole ones only, from any thread."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def send(self, event: str, **fields: Any) -> None:
-        line = json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n"
+    def send(self, message: Message) -> None:
+        """ProtocolError for one that is too long."""
+        data = framed(message)
         with self._lock:
-            self._stream.write(line)
+            self._stream.write(data)
             self._stream.flush()
 
 
@@ -109,20 +118,21 @@ class Inbox:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._runs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
 
     def read_forever(self) -> None:
-        """Ends the whole process when the server is gone, even in the middle of a step."""
-        for line in self._stream:
-            command = json.loads(line)
-            if command["command"] == "cancel":
-                self._cancelled.add(command["job"])
-            else:
-                self._runs.put(command)
-        os._exit(0)
+        """Ends the whole process when the server is gone or not understood, even in the middle of a step."""
+        try:
+            while command := next_command(self._stream):
+                if isinstance(command, Cancel):
+                    self._cancelled.add(command.job)
+                else:
+                    self._runs.put(command)
+        finally:
+            end_process(0)
 
-    def next_run(self) -> dict[str, Any]:
+    def next_run(self) -> Run:
         return self._runs.get()
 
     def cancelled(self, job: str) -> bool:
@@ -145,38 +155,38 @@ class Engine:
         self._reported: tuple[str, float] = ("", 0.0)  # phase and time of the last report
         self.busy = threading.Event()
 
-    def run(self, command: dict[str, Any]) -> None:
-        """Draw one picture and report how it went, whatever happens."""
-        job = command["job"]
+    def run(self, command: Run) -> None:
+        """Carry out one request and report how it went, whatever happens."""
+        job = command.job
         self.busy.set()
         try:
-            if not self._draw(job, command):
-                self._channel.send("cancelled", job=job)
+            if not self._draw(command):
+                self._channel.send(Cancelled(job))
         except Exception as error:
             traceback.print_exc()  # to the server's log; the client gets words of ours
-            # what was under way when Metal failed may be half written: nothing that this process holds is used again
-            lost = isinstance(error, DeviceError) or str(error.__cause__).startswith("[METAL]")
-            self._channel.send("error", job=job, device_lost=lost, **describe(error))
+            self._channel.send(describe(job, error))
         finally:
             self._inbox.forget(job)
             self.busy.clear()
-        self._channel.send("memory", settled=command["checkpoint"]["model"], **self._backend.snapshot())
+        self._channel.send(Memory(**self._backend.snapshot(), settled=command.checkpoint.model))
 
-    def _draw(self, job: str, command: dict[str, Any]) -> bool:
-        """True once the picture is saved and told; False if it was cancelled."""
-        started = time.perf_counter()
+    def _draw(self, command: Run) -> bool:
+        """True once the picture is sent and told to be all; False if the run was cancelled."""
+        started, job = time.perf_counter(), command.job
         if self._inbox.cancelled(job):
             return False
-        self._channel.send("progress", job=job, phase="load", step=0, steps=1)
-        pipeline = self._ensure_loaded(command["path"], command["memory_limit_bytes"])
+        self._channel.send(Progress(job, "load", 0, 1))
+        request = from_json(command.request)
+        pipeline = self._ensure_loaded(os.fsdecode(command.path), command.memory_limit_bytes)
         loaded_s = time.perf_counter() - started
-        with contextlib.closing(
-            pipeline.run(GenerationRequest(**command["request"]), preview=command["preview"])
-        ) as events:
+        with contextlib.closing(pipeline.run(request, preview=command.preview)) as events:
             for event in events:
                 if event.result is not None:
-                    saved = self._save(job, command, pipeline.recipe(event.result), event.result, loaded_s)
-                    self._channel.send("done", job=job, **saved)  # closing frees memory, which nobody has to wait for
+                    # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
+                    names = msgspec.structs.asdict(command.checkpoint)
+                    recipe = replace(pipeline.recipe(event.result), created_at=timestamp(), **names)
+                    self._channel.send(finished_picture(job, recipe, event.result, loaded_s))
+                    self._channel.send(Done(job))  # closing frees memory, which nobody has to wait for
                     return True
                 if self._inbox.cancelled(job):
                     break
@@ -201,67 +211,58 @@ class Engine:
         if event.phase == phase != "denoise" and now - at < LAYER_PERIOD_S:
             return
         self._reported = event.phase, now
-        fields: dict[str, Any] = {"phase": event.phase, "step": event.step, "steps": event.steps}
-        if event.truncated:
-            fields["truncated"] = True
-        if event.preview is not None:
-            buffer = io.BytesIO()
-            event.preview.save(buffer, "PNG", compress_level=1)
-            fields["preview"] = base64.b64encode(buffer.getvalue()).decode()
-        self._channel.send("progress", job=job, **fields)
-
-    def _save(
-        self, job: str, command: dict[str, Any], recipe: Recipe, result: GenerationResult, loaded_s: float
-    ) -> dict[str, Any]:
-        """Write the picture and its thumbnail; returns what the gallery's index wants to know."""
-        from bonsai_mlx.images.metadata import encode_png, save_picture
-        from bonsai_mlx.images.recipe import timestamp
-
-        from ..gallery.convert import thumbnail_webp
-        from ..gallery.files import write_disposable
-
-        # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
-        recipe = replace(recipe, created_at=timestamp(), **command["checkpoint"])
-        png, output, mode = encode_png(result.image, recipe), Path(command["output"]), command["file_mode"]
-        # The thumbnail first: whoever hears of the image finds it. Without room for it, the image still counts.
-        with contextlib.suppress(OSError):
-            write_disposable(output / ".thumbnails" / f"{job}.webp", thumbnail_webp(result.image), mode=mode)
-        save_picture(output / f"{job}.png", png, mode=mode)
-        timings = dict(result.timings)
-        for name in ("load", "total"):
-            timings[name] = timings.get(name, 0.0) + loaded_s
-        return {
-            "bytes": len(png),
-            "width": result.image.width,
-            "height": result.image.height,
-            "timings": timings,
-            "memory": {name: value for name, value in result.memory.items() if isinstance(value, int | float)},
-            "recipe": json.loads(recipe.to_json()),
-        }
+        if event.phase != "done":
+            preview = _quick_png(event.preview) if event.preview else None
+            self._channel.send(Progress(job, event.phase, event.step, event.steps, event.truncated, preview))
 
 
-def describe(error: Exception) -> dict[str, str | None]:
-    """The error in the server's words: code, message, remedy. Only messages written for people are passed on."""
+def _quick_png(image: Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def finished_picture(job: str, recipe: Recipe, result: GenerationResult, loaded_s: float) -> Picture:
+    """The picture as its file is going to be; `loaded_s` were spent before the run."""
+    timings = dict(result.timings)
+    for name in ("load", "total"):
+        timings[name] = timings.get(name, 0.0) + loaded_s
+    peak = result.memory.get("peak_bytes")
+    return Picture(
+        job,
+        encode_png(result.image, recipe),
+        thumbnail_webp(result.image),
+        result.image.width,
+        result.image.height,
+        json.loads(recipe.to_json()),
+        timings,
+        None if peak is None else int(peak),
+    )
+
+
+def describe(job: str, error: Exception) -> Failed:
+    """The error in the server's words. Only messages written for people are passed on."""
+    # what was under way when Metal failed may be half written: nothing that this process holds is used again
+    lost = isinstance(error, DeviceError) or str(error.__cause__).startswith("[METAL]")
+    code, remedy, message = "failed", None, str(error)
     if isinstance(error, OutOfMemory | MemoryError):
-        message = str(error) or "There was not enough memory for this picture."
-        return {"code": "out_of_memory", "message": message, "remedy": "Try a smaller size."}
-    if isinstance(error, RequestError):
-        return {"code": "bad_field", "message": str(error), "remedy": None}
-    if isinstance(error, CheckpointError):
-        return {"code": "model_missing", "message": str(error), "remedy": None}
-    if isinstance(error, BonsaiError):
-        full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SPACE
-        return {"code": "disk_full" if full else "failed", "message": str(error), "remedy": None}
-    error_id = secrets.token_hex(4)
-    print(f"engine error {error_id}: {type(error).__name__}", file=sys.stderr)  # noqa: T201
-    message = f"The engine failed unexpectedly; the server's log has the details under {error_id}."
-    return {"code": "failed", "message": message, "remedy": None}
+        code, remedy = "out_of_memory", "Try a smaller size."
+        message = message or "There was not enough memory for this picture."
+    elif isinstance(error, RequestError):
+        code = "bad_field"
+    elif isinstance(error, CheckpointError):
+        code = "model_missing"
+    elif not isinstance(error, BonsaiError):
+        error_id = secrets.token_hex(4)
+        print(f"engine error {error_id}: {type(error).__name__}", file=sys.stderr)  # noqa: T201
+        message = f"The engine failed unexpectedly; the server's log has the details under {error_id}."
+    return Failed(job, code, printable(message), remedy, lost)
 
 
 def report_memory(engine: Engine, backend: EngineBackend, channel: Channel) -> None:
     """Send the figures for ever: often while drawing, now and then otherwise."""
     while True:
-        channel.send("memory", **backend.snapshot())
+        channel.send(Memory(settled=None, **backend.snapshot()))
         if engine.busy.is_set():
             time.sleep(SAMPLE_BUSY_S)
         else:
@@ -300,7 +301,7 @@ def main() -> None:
     module, _, name = sys.argv[1].partition(":")
     backend: EngineBackend = getattr(importlib.import_module(module), name)()
     engine = Engine(backend, channel, inbox)
-    channel.send("ready", device=backend.device())
+    channel.send(Ready(backend.device()))
     threading.Thread(target=report_memory, args=(engine, backend, channel), daemon=True).start()
     while True:
         engine.run(inbox.next_run())

@@ -1,35 +1,51 @@
 """The engine's child process, seen from the server: started when needed, watched, ended, restarted when it dies.
 
-Owns the process and the two pipes to it. One run at a time: `run` yields the child's events and raises
-`WorkerLostError` when the process died or had to be ended. A process that stays silent is suspicious in two ways: no
-heartbeat (stopped, or swapped out beyond hope), or heartbeats without progress (a hung device); both have a limit.
-After a loss the next start waits a little longer each time, until a run succeeds; a cancel ends that waiting. Knows
-nothing of queues, galleries or HTTP.
+Owns the process and the two pipes to it (protocol.py). One run at a time: `run` yields the child's events and raises
+`WorkerLostError` when the process died, had to be ended, or said what is not understood. A process that stays silent is
+suspicious in two ways: no heartbeat (stopped, or swapped out beyond hope), or heartbeats without progress (a hung
+device); both have a limit. After a loss the next start waits a little longer each time, until a run succeeds; a cancel
+ends that waiting. Knows nothing of queues, galleries or HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
 import time
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
-from ..schemas import JobPhase, WorkerState
+from ..schemas import WorkerState
 from ..settings import Settings
 from . import process as children
+from .protocol import (
+    Cancel,
+    Cancelled,
+    Command,
+    Done,
+    Event,
+    Failed,
+    Memory,
+    Phase,
+    Progress,
+    ProtocolError,
+    Ready,
+    Run,
+    RunEvent,
+    framed,
+    next_event,
+)
 
 log = logging.getLogger("bonsai.worker")
 
-Message = dict[str, Any]
-_EVENTS = ("progress", "done", "error", "cancelled")  # of a run
+_Events: TypeAlias = asyncio.Queue[Event | ProtocolError | None]
+
 _NONSENSE = "The drawing process said what this server does not understand. The next picture starts a fresh one."
 _BACKOFF_S = (0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # before a start, by the losses since the last success
-_LINE_LIMIT = 8 << 20  # bytes of one event; previews are the longest
+_ENDS = (Done, Failed, Cancelled)
 _TICK_S = 0.1  # how often silence is looked at
 _GRACE_S = 0.3  # for the process to end by itself when its input closes
 _LEAK_BYTES = 1_500_000_000  # growth between two pictures of one model after which a fresh process is used
@@ -51,7 +67,7 @@ class Worker:
         self._on_state = on_state
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._events: _Events = asyncio.Queue()
         self._starting = asyncio.Lock()
         self._ending = asyncio.Lock()
         self._losses = 0
@@ -61,9 +77,9 @@ class Worker:
         self._cancelled_at = 0.0  # time.monotonic()
         self._cancel_came = asyncio.Event()
         self.state: WorkerState = "stopped"
-        self.memory: dict[str, int] = {}
+        self.memory = Memory()
         self.model: str | None = None
-        self.phase: JobPhase | None = None
+        self.phase: Phase | None = None
         self.device: str | None = None  # "metal", "cuda" or "cpu", once a child has told
         self._changed_at = time.monotonic()
 
@@ -114,53 +130,54 @@ class Worker:
                 stdout=asyncio.subprocess.PIPE,
                 # the engine loads what is there; only the downloader talks to the Hub
                 env=children.environment(HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1"),
-                limit=_LINE_LIMIT,
                 start_new_session=True,  # what a terminal sends does not reach it, however early in its start
             )
-            self._messages = asyncio.Queue()
+            self._events = asyncio.Queue()
             self._heard_at = time.monotonic()
-            self._reading = asyncio.create_task(self._read(self._process, self._messages))
+            self._reading = asyncio.create_task(self._read(self._process, self._events))
             await self._wait_until_ready()
 
     async def _wait_until_ready(self) -> None:
-        message = await self._next_message(lambda: self._settings.start_s)
-        if message["event"] != "ready":
+        event = await self._next_event(lambda: self._settings.start_s)
+        if not isinstance(event, Ready):
             raise WorkerLostError(_NONSENSE)
-        self.device = message["device"]
+        self.device = event.device
         self._become("idle")
 
-    async def _read(self, process: asyncio.subprocess.Process, messages: asyncio.Queue[Message | None]) -> None:
+    async def _read(
+        self, process: asyncio.subprocess.Process, events: asyncio.Queue[Event | ProtocolError | None]
+    ) -> None:
         """Sort the child's events until its end: figures are kept, the others wait for `run`."""
         assert process.stdout is not None  # noqa: S101
-        with contextlib.suppress(ValueError, ConnectionError):  # ValueError: a line beyond the limit; treated as lost
-            async for line in process.stdout:
+        try:
+            while event := await next_event(process.stdout):
                 self._heard_at = time.monotonic()
-                try:
-                    message: Message = json.loads(line)
-                    if message["event"] == "memory":
-                        self._note_memory(message)
-                        continue
-                except (ValueError, KeyError, TypeError):
-                    message = {"event": "unreadable"}
-                messages.put_nowait(message)
-        messages.put_nowait(None)
+                if isinstance(event, Memory):
+                    self._note_memory(event)
+                else:
+                    events.put_nowait(event)
+        except ProtocolError as error:
+            log.warning("the drawing process is ended: %s", error)
+            events.put_nowait(error)
+            _kill(process)
+        except ConnectionError:
+            pass  # of a process that is being ended
+        events.put_nowait(None)
         if process is self._process and self.state == "idle":  # nobody waits for an event that would tell
-            self.memory, self.model = {}, None
+            self.memory, self.model = Memory(), None
             self._become("stopped")
 
-    def _note_memory(self, message: Message) -> None:
-        self.memory = {
-            name: value for name, value in message.items() if name.endswith("_bytes") and isinstance(value, int)
-        }
-        if model := message.get("settled"):  # after a run, with everything freed that is going to be
-            held = message["process_bytes"]
-            least, _ = self._settled_bytes.get(model, (held, held))
-            self._settled_bytes[model] = min(least, held), held
+    def _note_memory(self, memory: Memory) -> None:
+        self.memory = memory
+        if memory.settled is not None:
+            held = memory.process_bytes
+            least, _ = self._settled_bytes.get(memory.settled, (held, held))
+            self._settled_bytes[memory.settled] = min(least, held), held
 
-    def _send(self, command: str, **fields: Any) -> None:
+    def _send(self, command: Command) -> None:
         if self._process is None or self._process.stdin is None:
             raise WorkerLostError("The drawing process is not running.")
-        self._process.stdin.write(json.dumps({"command": command, **fields}).encode() + b"\n")
+        self._process.stdin.write(framed(command))
 
     async def stop(self) -> None:
         """End the child, whatever it is doing; all its memory returns to the system."""
@@ -172,56 +189,64 @@ class Worker:
                 await _end(process)
             if reading is not None:
                 reading.cancel()
-                self._messages.put_nowait(None)  # whoever waits for an event learns that none will come
-                self.memory, self.model, self.phase, self._settled_bytes = {}, None, None, {}
+                self._events.put_nowait(None)  # whoever waits for an event learns that none will come
+                self.memory, self.model, self.phase, self._settled_bytes = Memory(), None, None, {}
                 self._become("stopped")
 
     # one run
 
     async def run(
-        self, command: Message, allowed_silence_s: Callable[[Message | None], float]
-    ) -> AsyncGenerator[Message, None]:
-        """Yield the events of one run; the last is `done`, `error` or `cancelled`. Raises WorkerLostError.
+        self, command: Run, allowed_silence_s: Callable[[Progress | None], float]
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Yield the events of one run; the last is `Done`, `Failed` or `Cancelled`. Raises WorkerLostError.
 
-        `allowed_silence_s` says, given the last event, how long the next one may take; it is asked again after a
-        cancel, and its answer then counts from that moment.
+        `allowed_silence_s` says, given the last progress, how long the next event may take; it is asked again after a
+        cancel, and its answer then counts from that moment. Leaving early cancels the run.
         """
         if self._leaks:
-            log.warning("the drawing process has grown to %d bytes and is replaced", self.memory["process_bytes"])
+            log.warning("the drawing process has grown to %d bytes and is replaced", self.memory.process_bytes)
             await self.stop()
-        if await self._cancelled_before_a_start(command["job"]):
-            yield {"event": "cancelled", "job": command["job"]}
+        if await self._cancelled_before_a_start(command.job):
+            yield Cancelled(command.job)
             return
+        last: RunEvent | None = None
         try:
             await self.start()
             self._become("busy")
-            self.model = command["checkpoint"]["model"]
-            if self._cancelled == command["job"]:  # while the process was not ready to be told
-                self._send("cancel", job=command["job"])
-            self._send("run", **command)
-            last: Message | None = None
-            while last is None or last["event"] == "progress":
-                message = await self._next_message(partial(allowed_silence_s, last))
-                if message["event"] not in _EVENTS:  # of a program that is not ours, or of another version
-                    raise WorkerLostError(_NONSENSE)
-                if message.get("job") == command["job"]:
-                    last, self.phase = message, message.get("phase")
-                    yield message
+            self.model = command.checkpoint.model
+            if self._cancelled == command.job:  # while the process was not ready to be told
+                self._send(Cancel(command.job))
+            self._send(command)
+            progress: Progress | None = None
+            while not isinstance(last, _ENDS):
+                last = await self._next_of(command.job, partial(allowed_silence_s, progress))
+                progress = last if isinstance(last, Progress) else progress
+                self.phase = last.phase if isinstance(last, Progress) else None
+                yield last
         except WorkerLostError as loss:
             self._losses += 1
             log.warning("the drawing process was lost: %s", loss)
             await self.stop()
             raise
         except GeneratorExit:  # whoever follows the run cannot go on
-            if last is not None and last["event"] == "progress":
-                self.cancel(command["job"])
+            if not isinstance(last, _ENDS):
+                self.cancel(command.job)
             self._become("idle")
             raise
         self._losses, self._cancelled = 0, None
-        if last.get("device_lost"):  # macOS may refuse all further work of a process whose work the GPU gave up
+        if isinstance(last, Failed) and last.device_lost:  # macOS may refuse all further work of such a process
             await self.stop()
         else:
             self._become("idle")
+
+    async def _next_of(self, job: str, allowed_silence_s: Callable[[], float]) -> RunEvent:
+        """The next event of this run; those of one before, which nobody followed to its end, are passed over."""
+        while True:
+            event = await self._next_event(allowed_silence_s)
+            if isinstance(event, Ready | Memory):
+                raise WorkerLostError(_NONSENSE)
+            if event.job == job:
+                return event
 
     async def _cancelled_before_a_start(self, job: str) -> bool:
         """Whether no process is needed, because the run was cancelled; after losses in a row, this waits a while."""
@@ -245,22 +270,24 @@ class Worker:
             self._cancelled, self._cancelled_at = job, time.monotonic()
         self._cancel_came.set()
         with contextlib.suppress(WorkerLostError):
-            self._send("cancel", job=job)
+            self._send(Cancel(job))
 
-    async def _next_message(self, allowed_silence_s: Callable[[], float]) -> Message:
+    async def _next_event(self, allowed_silence_s: Callable[[], float]) -> Event:
         asked = time.monotonic()
         deadline = asked + allowed_silence_s()
         while True:
             try:
                 async with asyncio.timeout(_TICK_S):
-                    message = await self._messages.get()
+                    event = await self._events.get()
             except TimeoutError:
                 since = max(asked, self._cancelled_at)  # a cancel may only shorten the wait
                 self._look_at_silence(min(deadline, since + allowed_silence_s()))
                 continue
-            if message is None:
+            if isinstance(event, ProtocolError):
+                raise WorkerLostError(_NONSENSE)
+            if event is None:
                 raise await self._explain_end()
-            return message
+            return event
 
     def _look_at_silence(self, deadline: float) -> None:
         silent_s = time.monotonic() - self._heard_at

@@ -1,12 +1,11 @@
 """What is done with the pixels of pictures, each kind of work as a value: made small, converted, looked at.
 
-The values are plain data that travel to the decoder's child (decoder.py), which performs them; only there, and in the
-engine for the picture that it has just drawn, is Pillow imported.
+The values are plain data that travel to the decoder's child (decoder.py), which performs them; only there is Pillow
+imported.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from dataclasses import dataclass
@@ -21,16 +20,15 @@ from bonsai_mlx.images.metadata import (
     found_in_texts,
 )
 from bonsai_mlx.images.scan import read_texts
+from bonsai_mlx.images.thumbnail import THUMBNAIL_PX, thumbnail_webp
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-THUMBNAIL_PX = 384  # the long side
 MAX_PIXELS = 40 << 20  # of a picture that is decoded, whoever made it: 160 MiB, and as much again for its conversion
 
 _PILLOW_FORMATS = tuple(name.upper() for name in FORMATS)
-_SCALED_AS_THEY_ARE = ("RGB", "RGBA", "L")
 _RED_GREEN_BLUE = ("RGB", "RGBA", "P")
 _ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 
@@ -101,20 +99,6 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
             return _normalise(_open(file), side)
 
 
-def thumbnail_webp(picture: Image, long_side_px: int = THUMBNAIL_PX) -> bytes:
-    """A PIL image, which stays as it is, at most `long_side_px` on its long side, as WebP."""
-    from PIL import Image, ImageOps
-
-    picture.draft("RGB", (long_side_px, long_side_px))  # of a JPEG, no more is decoded than is needed
-    whole = picture if picture.mode in _SCALED_AS_THEY_ARE else _plain(picture)
-    scale = min(1.0, long_side_px / max(whole.size))
-    width, height = (max(1, round(side * scale)) for side in whole.size)
-    small = whole.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    buffer = io.BytesIO()
-    _plain(ImageOps.exif_transpose(small)).save(buffer, "WEBP", quality=82, method=2)
-    return buffer.getvalue()
-
-
 def _open(file: IO[bytes], max_pixels: float = MAX_PIXELS) -> Image:
     """The picture, its pixels not decoded yet. Of several frames only the first is ever looked at."""
     from PIL import Image
@@ -126,11 +110,6 @@ def _open(file: IO[bytes], max_pixels: float = MAX_PIXELS) -> Image:
     if picture.width * picture.height > max_pixels:
         raise TooManyPixelsError(*picture.size)
     return picture
-
-
-def _plain(picture: Image) -> Image:
-    """In RGB, or RGBA where something is transparent."""
-    return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 
 def _upright(picture: Image) -> Image:

@@ -1,13 +1,14 @@
 """Every image: the pictures in one folder, each with its recipe inside, and an index that can be made from them.
 
 Owns the output folder: the files, `.trash/` (deleted images, until they are too old to be wanted back) and
-`.thumbnails/` (disposable). The child process writes new images as `<id>.png`; pictures from elsewhere belong there as
-well, under names of their own (folder.py). What the index says and no file confirms is dropped (reconcile.py).
+`.thumbnails/` (disposable). New images are saved as `<id>.png`; pictures from elsewhere belong there as well, under
+names of their own (folder.py). What the index says and no file confirms is dropped (reconcile.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import time
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import FILE_MODE, PRIVATE_FILE_MODE
+from bonsai_mlx.images.metadata import save_picture
 
 from ..errors import ApiError, not_found
 from ..events import EventHub
@@ -94,6 +96,16 @@ class Gallery:
             make_private(folder)
         except OSError as error:
             log.warning("%s cannot be kept from other users of this computer: %s", folder, error.strerror)
+
+    async def save(self, image_id: str, png: bytes, thumbnail: bytes) -> None:
+        """Write a new picture's file; it is on the disk after this. SaveError, with words for people."""
+        await asyncio.to_thread(self._save, image_id, png, thumbnail)
+
+    def _save(self, image_id: str, png: bytes, thumbnail: bytes) -> None:
+        # The thumbnail first: whoever hears of the image finds it. Without room for it, the image still counts.
+        with contextlib.suppress(OSError):
+            write_disposable(self._thumbnail_file(image_id), thumbnail, mode=self.file_mode)
+        save_picture(self.folder / f"{image_id}.png", png, mode=self.file_mode)
 
     # the index
 

@@ -1,12 +1,18 @@
-"""A job that waits or runs, and how whoever follows it is woken."""
+"""A job that waits or runs, how whoever follows it is woken, and the ids of its pictures."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 
 from ..schemas import Job
 from .durations import Plan
+
+
+def picture_id(job_id: str, position: int) -> str:
+    """The id of a job's picture, known before it is drawn: after a crash, what was saved is found by its name."""
+    return hashlib.sha256(f"{job_id}/{position}".encode()).hexdigest()[:32] if position else job_id
 
 
 @dataclass(eq=False)

@@ -72,7 +72,7 @@ class Fits:
         except OutOfMemory:
             peak, verdict = self._settings.memory_limit or 0, "swaps"
         else:
-            free = psutil.virtual_memory().available + self._worker.memory.get("process_bytes", 0)
+            free = psutil.virtual_memory().available + self._worker.memory.process_bytes
             verdict = "fits" if peak <= _COMFORTABLE * free else "tight" if peak <= free else "swaps"
         return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=plan.total_s)
 

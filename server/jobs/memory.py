@@ -42,10 +42,10 @@ class MemoryMonitor:
         system, swap = psutil.virtual_memory(), psutil.swap_memory().used
         engine = self._worker.memory
         return Memory(
-            mlx_active_bytes=engine.get("mlx_active_bytes", 0),
-            mlx_peak_bytes=engine.get("mlx_peak_bytes", 0),
-            mlx_cache_bytes=engine.get("mlx_cache_bytes", 0),
-            process_bytes=engine.get("process_bytes", 0),
+            mlx_active_bytes=engine.mlx_active_bytes,
+            mlx_peak_bytes=engine.mlx_peak_bytes,
+            mlx_cache_bytes=engine.mlx_cache_bytes,
+            process_bytes=engine.process_bytes,
             server_bytes=self._process.memory_info().rss,
             system_total_bytes=system.total,
             system_available_bytes=system.available,

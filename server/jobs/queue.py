@@ -8,7 +8,7 @@ change goes to the pages as an event. Knows nothing of HTTP, and of drawing only
 from __future__ import annotations
 
 import asyncio
-import base64
+import itertools
 import logging
 import secrets
 import sqlite3
@@ -16,14 +16,15 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
-from ..engine.worker import Message, Worker
+from ..engine.protocol import Progress
+from ..engine.worker import Worker
 from ..errors import ApiError, not_found
 from ..events import EventHub
 from ..gallery.gallery import Gallery
 from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
 from ..settings import Settings
 from ..store import Store, timestamp
-from .active import Active
+from .active import Active, picture_id
 from .durations import Durations, Plan
 from .order import Order
 from .previews import Previews
@@ -217,19 +218,24 @@ class Jobs:
         self._number()
         self._publish(active)
 
-    def progressed(self, active: Active, message: Message) -> None:
+    def progressed(self, active: Active, event: Progress) -> None:
         """The engine has finished a step, and may have sent a preview."""
         job, plan = active.job, active.plan
         assert plan is not None  # noqa: S101
-        job.phase, job.step, job.steps_total = message["phase"], message["step"], message["steps"]
-        job.truncated = job.truncated or message.get("truncated", False)
-        where = (message["phase"], job.step, job.steps_total)
+        job.phase, job.step, job.steps_total = event.phase, event.step, event.steps
+        job.truncated = job.truncated or event.truncated
+        where = (event.phase, event.step, event.steps)
         job.progress, job.eta_s = max(job.progress, round(plan.progress(*where), 4)), plan.eta_s(*where)
-        if "preview" in message:
-            self._previews.keep(job.id, base64.b64decode(message["preview"]))
+        if event.preview is not None:
+            self._previews.keep(job.id, event.preview)
             job.preview_seq += 1
             self._events.publish("preview", {"job_id": job.id, "seq": job.preview_seq}, replay=False)
         self._publish(active)
+
+    def made(self, active: Active, image_id: str) -> None:
+        """A picture of the job is saved and in the gallery."""
+        active.job.image_ids.append(image_id)
+        active.job.image_id = active.job.image_ids[0]
 
     def fail(self, active: Active, code: str, message: str, remedy: str | None = None) -> None:
         """The job ends without a picture, for the reason that `message` gives to people."""
@@ -237,8 +243,8 @@ class Jobs:
         self.end(active, "failed")
 
     def succeed(self, active: Active) -> None:
-        """The picture is saved and in the gallery; both go by the job's id."""
-        active.job.image_id, active.job.image_ids, active.job.progress = active.job.id, [active.job.id], 1.0
+        """Every picture of the job is saved and in the gallery."""
+        active.job.progress = 1.0
         self._undrawn.drawn(active.most_bytes)
         self.end(active, "done")
 
@@ -313,13 +319,19 @@ class Jobs:
         self._arrived.set()
 
     def _recover(self, active: Active) -> bool:
-        """The picture was saved, but the server did not live to note it."""
-        saved = active.job.status == "running" and self._gallery.file(active.job.id).exists()
-        image = self._gallery.recover(active.job.id) if saved else None
-        if image is None:
+        """Pictures were saved, but the server did not live to note it."""
+        if active.job.status != "running":
             return False
-        image.group, image.group_kind = active.job.group, active.job.group_kind
-        self._gallery.add(image)
+        for position in itertools.count(len(active.job.image_ids)):
+            image_id = picture_id(active.job.id, position)
+            image = self._gallery.recover(image_id) if self._gallery.file(image_id).exists() else None
+            if image is None:
+                break
+            image.group, image.group_kind = active.job.group, active.job.group_kind
+            self._gallery.add(image)
+            self.made(active, image_id)
+        if not active.job.image_ids:
+            return False
         self.succeed(active)
         return True
 

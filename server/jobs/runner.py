@@ -1,4 +1,4 @@
-"""Makes one picture after the other: takes the next job, has the worker draw it, enters the result everywhere.
+"""Makes one picture after the other: takes the next job, has the worker draw it, saves it and enters it everywhere.
 
 Owns the order of things and the watchdog's patience. Keeps no state of its own: jobs, images and durations belong to
 the modules of their names.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.images.metadata import SaveError
+from bonsai_mlx.request import ResolvedDraw, as_json
 
 from ..checkpoints.models import Models, Ready
-from ..engine.worker import Message, Worker, WorkerLostError
+from ..engine.protocol import Cancelled, Checkpoint, Done, Failed, Picture, Progress, Run, RunEvent
+from ..engine.worker import Worker, WorkerLostError
 from ..errors import DAMAGED_INDEX
 from ..gallery.entries import make_image
 from ..gallery.gallery import Gallery
@@ -23,7 +26,7 @@ from ..index.damage import is_damage
 from ..schemas import Image, Job
 from ..settings import Settings
 from ..store import Store, timestamp
-from .active import Active
+from .active import Active, picture_id
 from .durations import PHASES, Durations
 from .memory import MemoryMonitor
 from .queue import Jobs
@@ -91,13 +94,17 @@ class Runner:
         loaded = self._worker.model == job.model
         self._memory.run_begins()
         self._jobs.begin(active, self._durations.plan(job.model, job.width, job.height, job.steps, loaded=loaded))
+        run = self._worker.run(self._command(job, ready), self._allowed_silence(active))
         try:
-            run = self._worker.run(self._command(job, ready), self._allowed_silence(active))
-            async with contextlib.aclosing(run) as messages:
-                async for message in messages:
-                    self._apply(active, message)
+            async with contextlib.aclosing(run) as events:
+                async for event in events:
+                    await self._apply(active, event)
         except WorkerLostError as loss:
             self._lost(active, loss)
+        except SaveError as error:
+            self._jobs.fail(active, "disk_full" if error.is_for_want_of_space else "failed", str(error))
+        except sqlite3.Error as error:
+            self._not_entered(active, error)
         if not active.finished.is_set():  # a run that is over is one, whatever was said of it
             self._jobs.fail(active, "failed", "The drawing process ended the picture without a word about it.")
 
@@ -108,56 +115,55 @@ class Runner:
         except CheckpointError:
             return None
 
-    def _command(self, job: Job, ready: Ready) -> dict[str, Any]:
-        request = {name: getattr(job, name) for name in ("prompt", "seed", "steps", "width", "height")}
-        return {
-            "job": job.id,
-            "path": str(ready.path),
-            "checkpoint": {"model": job.model, "repo": ready.repo, "revision": ready.revision},
-            "memory_limit_bytes": self._settings.memory_limit,
-            "output": str(self._gallery.folder.resolve()),
-            "file_mode": self._gallery.file_mode,
-            "request": request,
-            "preview": self._preview(),
-        }
+    def _command(self, job: Job, ready: Ready) -> Run:
+        return Run(
+            job=job.id,
+            path=os.fsencode(ready.path),
+            checkpoint=Checkpoint(job.model, ready.repo, ready.revision),
+            request=as_json(ResolvedDraw(job.prompt, job.seed, job.steps, job.width, job.height)),
+            preview=self._preview(),
+            memory_limit_bytes=self._settings.memory_limit,
+        )
 
-    def _allowed_silence(self, active: Active) -> Callable[[Message | None], float]:
+    def _allowed_silence(self, active: Active) -> Callable[[Progress | None], float]:
         """The watchdog's patience until the next event, from what was learned about this model and size."""
         job = active.job
 
-        def seconds(last: Message | None) -> float:
-            index = PHASES.index(last["phase"]) if last else 0
+        def seconds(last: Progress | None) -> float:
+            index = PHASES.index(last.phase) if last else 0
             learned = [self._durations.seconds(job.model, job.width, job.height, p) for p in PHASES[index : index + 2]]
             return patience_s(self._settings, learned, cancelling=active.cancelling)
 
         return seconds
 
-    def _apply(self, active: Active, message: Message) -> None:
-        match message["event"]:
-            case "progress":
-                self._jobs.progressed(active, message)
-            case "done":
-                self._done(active, message)
-            case "cancelled":
+    async def _apply(self, active: Active, event: RunEvent) -> None:
+        match event:
+            case Progress():
+                self._jobs.progressed(active, event)
+            case Picture():
+                await self._keep(active, event)
+            case Done():
+                self._jobs.succeed(active)
+            case Cancelled():
                 self._jobs.end(active, "cancelled")
-            case "error":
-                self._jobs.fail(active, message["code"], message["message"], message["remedy"])
+            case Failed():
+                self._jobs.fail(active, event.code, event.message, event.remedy)
 
-    def _done(self, active: Active, message: Message) -> None:
+    async def _keep(self, active: Active, picture: Picture) -> None:
+        """Save a picture and enter it everywhere; the job is not done before. SaveError, sqlite3.Error."""
         job = active.job
-        try:
-            self._durations.learn(job.model, job.width, job.height, job.steps, message["timings"])
-            self._gallery.add(image_of(job, message))
-        except sqlite3.Error as error:
-            if is_damage(error):
-                self._jobs.fail(
-                    active, "failed", f"The picture is saved. {DAMAGED_INDEX.message}", DAMAGED_INDEX.remedy
-                )
-            else:
-                text = "The picture is saved, but there is no space left for the gallery's index."
-                self._jobs.fail(active, "disk_full", text)
+        image_id = picture_id(job.id, len(job.image_ids))
+        await self._gallery.save(image_id, picture.png, picture.thumbnail)
+        self._durations.learn(job.model, job.width, job.height, job.steps, picture.timings)
+        self._gallery.add(image_of(job, image_id, picture))
+        self._jobs.made(active, image_id)
+
+    def _not_entered(self, active: Active, error: sqlite3.Error) -> None:
+        if is_damage(error):
+            self._jobs.fail(active, "failed", f"The picture is saved. {DAMAGED_INDEX.message}", DAMAGED_INDEX.remedy)
         else:
-            self._jobs.succeed(active)
+            text = "The picture is saved, but there is no space left for the gallery's index."
+            self._jobs.fail(active, "disk_full", text)
 
     def _lost(self, active: Active, loss: WorkerLostError) -> None:
         if active.cancelling:
@@ -176,18 +182,19 @@ def patience_s(settings: Settings, learned: Sequence[float | None], *, cancellin
     return max(settings.progress_floor_s, _PATIENCE * max(known))
 
 
-def image_of(job: Job, message: Message) -> Image:
-    """The gallery's entry for a finished job, from the child's last event."""
+def image_of(job: Job, image_id: str, picture: Picture) -> Image:
+    """The gallery's entry for a picture of a job."""
+    recipe = picture.recipe
     return make_image(
-        job.id,
-        size_bytes=message["bytes"],
-        created_at=message["recipe"].get("created_at") or timestamp(),
-        variant=message["recipe"].get("variant"),
-        peak_memory_bytes=int(message["memory"]["peak_bytes"]) if "peak_bytes" in message["memory"] else None,
-        timings=message["timings"],
-        truncated=message["recipe"].get("truncated", False),
-        recipe=message["recipe"],
+        image_id,
+        size_bytes=len(picture.png),
+        created_at=recipe.get("created_at") or timestamp(),
+        variant=recipe.get("variant"),
+        peak_memory_bytes=picture.peak_memory_bytes,
+        timings=picture.timings,
+        truncated=recipe.get("truncated", False),
+        recipe=recipe,
         **{name: getattr(job, name) for name in ("prompt", "seed", "steps", "model", "group", "group_kind")},
-        width=message["width"],
-        height=message["height"],
+        width=picture.width,
+        height=picture.height,
     )

@@ -1,14 +1,13 @@
 """An engine without a model, for the child process: draws a plain square and misbehaves when the prompt says so.
 
 Words in the prompt: `slow` (a step takes 50 ms), `hold` (steps go on until cancelled or until the gate file is gone),
-`abort`, `kill`, `stop`, `hang`, `exit`, `raise`, `oom`, `nospace`, `leak` and `print` (each in the second step).
+`abort`, `kill`, `stop`, `hang`, `exit`, `raise`, `oom`, `leak` and `print` (each in the second step).
 `cut` stands for a prompt that is longer than the model reads.
 A model with `large` in its path takes 3 GB while it is loaded, by this engine's own account.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from bonsai_mlx.errors import DeviceError, OutOfMemory
-from bonsai_mlx.images.metadata import Recipe, SaveError
+from bonsai_mlx.images.metadata import Recipe
 from bonsai_mlx.request import GenerationRequest
 from bonsai_mlx.result import Event, GenerationResult
 
@@ -111,8 +110,6 @@ def misbehave(words: list[str]) -> None:
         )
     if "gpu" in words:
         raise DeviceError("the graphics device stopped the work at 64x64; try again")
-    if "nospace" in words:
-        raise SaveError("cannot save it: no space is left there") from OSError(errno.ENOSPC, "full")
     if "leak" in words:
         _hoard.append(bytearray(1 << 20))
     if "print" in words:

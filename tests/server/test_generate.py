@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -96,12 +98,36 @@ def test_a_comparison_in_both_shapes(shared: LiveServer) -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "status", "code"),
-    [("raise", 500, "failed"), ("oom", 507, "out_of_memory"), ("nospace", 507, "disk_full")],
+    [("raise", 500, "failed"), ("oom", 507, "out_of_memory")],
 )
 def test_failures_are_answers(shared: LiveServer, prompt: str, status: int, code: str) -> None:
     response = shared.client.post("/generate", json={"prompt": prompt})
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert "0x7f" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code", "words"),
+    [(errno.ENOSPC, 507, "disk_full", "no space is left"), (errno.EACCES, 500, "failed", "not permitted")],
+)
+def test_a_picture_that_cannot_be_saved_is_a_failure(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch, number: int, status: int, code: str, words: str
+) -> None:
+    """It is never told to be done, and nothing of it is left."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bonsai_mlx.fileio.to_disk", full)
+        response = live.client.post("/generate", json={"prompt": "plain"})
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert words in response.json()["error"]["message"]
+    [job] = live.client.get("/jobs").json()["jobs"]
+    assert (job["status"], job["image_ids"]) == ("failed", [])
+    assert live.client.get("/images").json()["images"] == []
+    assert list(live.settings.output.glob("*.png")) == []
+    assert live.client.post("/generate", json={"prompt": "plain"}).status_code == 200
 
 
 def leave(live: LiveServer, path: str) -> list[str]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from PIL import Image
 
 from bonsai_mlx.request import GenerationRequest
 from bonsai_mlx.result import Event
 from tests.server.fake_engine import FakeBackend, FakePipeline
 
-from ._small_disk import FULL, limit_files
+from ._small_disk import FULL, TOO_LARGE_BYTES
 
 ENGINE = "tests.stress._engine:backend"
 NOTES = "BONSAI_TEST_NOTES"  # names the file
-PICTURE_TOO_LARGE_BYTES = 512
 
 
 class Note(NamedTuple):
@@ -31,18 +34,23 @@ def notes(path: Path) -> list[Note]:
     return [Note(float(at), what, int(seed)) for at, what, seed in map(str.split, lines)]
 
 
+def _large() -> Image.Image:
+    """A picture whose file is larger than the server may write."""
+    side = math.isqrt(TOO_LARGE_BYTES // 3) + 1
+    return Image.frombytes("RGB", (side, side), os.urandom(3 * side * side))
+
+
 class _NotingPipeline(FakePipeline):
     def run(self, request: GenerationRequest, *, preview: bool = False) -> Generator[Event, None, None]:
         self._note("begin", request)
         try:
             for event in super().run(request, preview=preview):
                 if event.result is not None and Path(os.environ.get(FULL, "-")).exists():
-                    limit_files(PICTURE_TOO_LARGE_BYTES)
+                    event = replace(event, result=replace(event.result, image=_large()))
                 yield event
                 if event.phase in ("encode", "denoise") and event.step <= event.steps:
                     self._note("step", request)  # whoever goes on after an event begins the next step
         finally:
-            limit_files(None)
             self._note("end", request)
 
     def _note(self, what: str, request: GenerationRequest) -> None:

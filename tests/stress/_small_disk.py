@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PAGE_BYTES = 4_096
-FULL = "BONSAI_TEST_FULL"  # names a file; while it exists, the engine of the stress tests cannot save a picture
+FULL = "BONSAI_TEST_FULL"  # names a file; while it exists, the engine of the stress tests draws pictures too large
+TOO_LARGE_BYTES = 2 << 20  # for the server's files where there is no real small disk
 
 
 def limit_files(size_bytes: int | None) -> None:
@@ -23,7 +24,8 @@ def limit_files(size_bytes: int | None) -> None:
 class SmallDisk:
     """`folder` is on it. Made of memory where that is allowed; otherwise the size of files is limited instead.
 
-    `gate` exists while it is full and not `real`, for the engine. With `ours`, this process is limited as well.
+    `gate` exists while it is full and not `real`, for the engine. With `ours`, it is for this process alone; otherwise
+    for those that it starts inside of `limited`.
     """
 
     def __init__(self, folder: Path, gate: Path, *, real: bool, ours: bool) -> None:
@@ -32,6 +34,16 @@ class SmallDisk:
         self.gate = gate
         self._ours = ours
         self._ballast = folder / "ballast"
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """What is started inside writes no file of more than TOO_LARGE_BYTES, unless the disk is `real`."""
+        if not self.real:
+            limit_files(TOO_LARGE_BYTES)
+        try:
+            yield
+        finally:
+            limit_files(None)
 
     def fill(self, left: int = 0) -> None:
         """Leave room for `left` pages at most."""

@@ -1,7 +1,8 @@
 """The disk fills up while pictures are saved and while a checkpoint is downloaded: clear words, and life goes on.
 
 With a real small disk the index, the thumbnails and the server's own start run out of space as well; where none can be
-made, the engine and the download may not write files of more than a page or two.
+made, the server may not write files as large as the engine's pictures, and the download none of more than a page or
+two.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
 def _save(disk: SmallDisk, rng: random.Random, folder: Path, sums: dict[str, int]) -> None:
     output = disk.folder / "out"
     environment = {"BONSAI_ENGINE": ENGINE, NOTES: str(folder / "notes"), FULL: str(disk.gate), **NO_BLAS}
-    with logged_server_process(output, folder / "server.log", **environment) as server:
+    with disk.limited(), logged_server_process(output, folder / "server.log", **environment) as server:
         favourite = post_job(server, "plain")
         ended(server, favourite)
         server.client.patch(f"/images/{favourite}", json={"favourite": True}).raise_for_status()

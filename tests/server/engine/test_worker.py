@@ -1,16 +1,36 @@
 import asyncio
 import io
+import json
 import os
 import signal
+import struct
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
+from PIL import Image
 
+from bonsai_mlx.images.metadata import read
+from bonsai_mlx.images.scan import PNG_SIGNATURE
+from bonsai_mlx.request import ResolvedDraw, as_json
 from server.engine.child import Channel, Engine, Inbox, mlx_backend
+from server.engine.protocol import (
+    MAX_EVENT_BYTES,
+    Cancelled,
+    Checkpoint,
+    Done,
+    Event,
+    Failed,
+    Memory,
+    Picture,
+    Progress,
+    Run,
+    RunEvent,
+)
 from server.engine.worker import Worker, WorkerLostError, explain_exit
 from server.settings import Settings
 from tests.server.conftest import HASTY, QUICK
@@ -20,24 +40,30 @@ JOB = "0123456789abcdef" * 2
 
 
 def command(
-    output: Path, prompt: str = "plain", path: str = "/models/ternary", preview: bool = False, **request: Any
-) -> dict[str, Any]:
-    values = {"prompt": prompt, "seed": 7, "steps": 3, "width": 64, "height": 64} | request
-    (output / ".thumbnails").mkdir(parents=True, exist_ok=True)
-    return {
-        "job": JOB,
-        "path": path,
-        "checkpoint": {"model": "ternary", "repo": None, "revision": None},
-        "memory_limit_bytes": None,
-        "output": str(output),
-        "file_mode": 0o666,
-        "request": values,
-        "preview": preview,
-    }
+    prompt: str = "plain",
+    path: str = "/models/ternary",
+    *,
+    job: str = JOB,
+    model: str = "ternary",
+    preview: bool = False,
+    steps: int = 3,
+) -> Run:
+    request = as_json(ResolvedDraw(prompt, 7, steps, 64, 64))
+    return Run(job, path.encode(), Checkpoint(model), request, preview)
 
 
-async def collect(worker: Worker, message: dict[str, Any], patience_s: float = 60.0) -> list[dict[str, Any]]:
-    return [event async for event in worker.run(message, lambda _last: patience_s)]
+async def collect(worker: Worker, run: Run, patience_s: float = 60.0) -> list[RunEvent]:
+    return [event async for event in worker.run(run, lambda _last: patience_s)]
+
+
+async def draws(worker: Worker, run: Run | None = None) -> bool:
+    """Whether a picture comes of it, and an end."""
+    *_, picture, end = await collect(worker, run or command())
+    return isinstance(picture, Picture) and isinstance(end, Done)
+
+
+def phases(events: list[RunEvent]) -> list[str]:
+    return [event.phase for event in events if isinstance(event, Progress)]
 
 
 async def a_few_turns() -> None:
@@ -66,35 +92,35 @@ def with_worker(tmp_path: Path) -> Callable[..., None]:
 
 def test_a_run_from_start_to_file(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, states: list[str]) -> None:
-        events = await collect(worker, command(tmp_path, preview=True))
-        assert events[-1]["event"] == "done"
-        assert [e["phase"] for e in events[:-1]] == [
-            "load",
-            "load",
-            "encode",
-            "denoise",
-            "denoise",
-            "denoise",
-            "decode",
-        ]
-        assert all("preview" in e for e in events if e.get("phase") == "denoise")
-        assert events[-1]["bytes"] == (tmp_path / f"{JOB}.png").stat().st_size
-        assert events[-1]["recipe"]["model"] == "ternary"
-        assert (tmp_path / ".thumbnails" / f"{JOB}.webp").exists()
+        events = await collect(worker, command(preview=True))
+        *steps, picture, end = events
+        assert phases(events) == ["load", "load", "encode", "denoise", "denoise", "denoise", "decode"]
+        previews = [e.preview for e in steps if isinstance(e, Progress) and e.phase == "denoise"]
+        assert all(preview is not None and preview.startswith(PNG_SIGNATURE) for preview in previews)
+        assert isinstance(picture, Picture)
+        found = read(picture.png)
+        assert found is not None
+        assert found.recipe is not None
+        assert json.loads(found.recipe.to_json()) == picture.recipe
+        assert (picture.recipe["model"], picture.recipe["prompt"], picture.recipe["seed"]) == ("ternary", "plain", 7)
+        assert Image.open(io.BytesIO(picture.png)).size == (picture.width, picture.height) == (64, 64)
+        assert Image.open(io.BytesIO(picture.thumbnail)).format == "WEBP"
+        assert end == Done(JOB)
+        assert list(tmp_path.iterdir()) == [], "the server saves, where it wants"
         assert states == ["starting", "idle", "busy", "idle"]
-        assert (worker.model, worker.device, worker.memory["mlx_active_bytes"]) == ("ternary", "cpu", 1_000)
+        assert (worker.model, worker.device, worker.memory.mlx_active_bytes) == ("ternary", "cpu", 1_000)
         pid = worker.pid
         assert pid
         await worker.stop()
         assert not psutil.pid_exists(pid)
-        assert (worker.state, worker.model, worker.memory) == ("stopped", None, {})
+        assert (worker.state, worker.model, worker.memory) == ("stopped", None, Memory())
 
     with_worker(test)
 
 
 def test_what_libraries_print_does_not_disturb(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
-        assert (await collect(worker, command(tmp_path, "print")))[-1]["event"] == "done"
+        assert await draws(worker, command("print"))
 
     with_worker(test)
 
@@ -115,12 +141,12 @@ def test_a_lost_child_is_explained_and_replaced(
     async def test(worker: Worker, states: list[str]) -> None:
         with pytest.raises(WorkerLostError, match=words):
             async with asyncio.timeout(60):  # a child that hangs would do so for an hour
-                await collect(worker, command(tmp_path, prompt), patience_s=5 if prompt == "hang" else 60)
+                await collect(worker, command(prompt), patience_s=5 if prompt == "hang" else 60)
         assert worker.state == "stopped"
         if prompt == "stop":
             assert "unresponsive" in states
         worker._settings = Settings(**QUICK)
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert await draws(worker)
 
     with_worker(test, **HASTY if prompt == "stop" else {})
 
@@ -132,20 +158,20 @@ def test_a_lost_child_is_explained_and_replaced(
         ("oom", "out_of_memory", "ran out of memory at 64x64"),
         ("gpu", "failed", "the graphics device stopped the work at 64x64; try again"),
         ("gpuoom", "out_of_memory", "ran out of memory at 64x64"),
-        ("nospace", "disk_full", "no space is left"),
     ],
 )
 def test_errors_come_in_words_for_people(
     with_worker: Callable[..., None], tmp_path: Path, prompt: str, code: str, words: str
 ) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
-        error = (await collect(worker, command(tmp_path, prompt)))[-1]
-        assert (error["event"], error["code"]) == ("error", code)
-        assert words in error["message"]
-        assert "0x7f" not in error["message"]
-        assert "site-packages" not in error["message"]
+        error = (await collect(worker, command(prompt)))[-1]
+        assert isinstance(error, Failed)
+        assert error.code == code
+        assert words in error.message
+        assert "0x7f" not in error.message
+        assert "site-packages" not in error.message
         pid = worker.pid
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert await draws(worker)
         lost = prompt.startswith("gpu")  # a device that failed is a reason for a new process, an error is none
         assert (worker.pid == pid) == (not lost)
 
@@ -157,33 +183,57 @@ def test_the_engine_takes_a_folder_for_a_folder(folder: Path, monkeypatch: pytes
     folder.rename(folder.with_name("ternary"))
     monkeypatch.chdir(folder.parent)
     pipeline: Any = mlx_backend().load("ternary", memory_limit_bytes=None, embeddings=None)
-    assert pipeline.checkpoint.root == Path("ternary")
+    assert pipeline.model.checkpoint.root == Path("ternary")
 
 
-def test_a_cancel_that_has_arrived_takes_effect_within_a_step(tmp_path: Path) -> None:
+def test_a_cancel_that_has_arrived_takes_effect_within_a_step() -> None:
     inbox, told = Inbox(io.BytesIO()), []
 
     class Told(Channel):
-        def send(self, event: str, **fields: Any) -> None:
-            told.append((event, fields.get("phase"), fields.get("step")))
-            if told[-1] == ("progress", "denoise", 3):
+        def send(self, message: Event) -> None:
+            told.append(message)
+            if message == Progress(JOB, "denoise", 3, 50):
                 inbox._cancelled.add(JOB)
 
-    Engine(FakeBackend(), Told(io.BytesIO()), inbox).run(command(tmp_path, steps=50))
-    assert told[-3:] == [("progress", "denoise", 3), ("cancelled", None, None), ("memory", None, None)]
+    Engine(FakeBackend(), Told(io.BytesIO()), inbox).run(command(steps=50))
+    assert told[-3:-1] == [Progress(JOB, "denoise", 3, 50), Cancelled(JOB)]
+    assert isinstance(told[-1], Memory)
+    assert told[-1].settled == "ternary"
+
+
+def test_a_request_of_another_version_is_an_error_that_says_so(with_worker: Callable[..., None]) -> None:
+    """The server may have been updated while its queue, or an engine elsewhere, was not."""
+
+    async def test(worker: Worker, _states: list[str]) -> None:
+        run = command()
+        newer = msgspec.structs.replace(run, request=run.request | {"version": 99})
+        (*_, end) = await collect(worker, newer)
+        assert isinstance(end, Failed)
+        assert end.code == "bad_field"
+        assert "update it" in end.message
+        assert await draws(worker)
+
+    with_worker(test)
+
+
+def test_a_folder_whose_name_is_no_text_can_be_loaded_from(with_worker: Callable[..., None]) -> None:
+    async def test(worker: Worker, _states: list[str]) -> None:
+        assert await draws(worker, msgspec.structs.replace(command(), path=b"/models/\xff-large"))
+        assert worker.memory.process_bytes != 0
+
+    with_worker(test)
 
 
 def test_cancelling_takes_effect(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
-        seen: list[dict[str, Any]] = []
-        async for event in worker.run(command(tmp_path, "slow", steps=50), lambda _last: 60.0):
+        seen: list[RunEvent] = []
+        async for event in worker.run(command("slow", steps=50), lambda _last: 60.0):
             seen.append(event)
-            if event.get("phase") == "denoise" and event["step"] == 3:
+            if event == Progress(JOB, "denoise", 3, 50):
                 worker.cancel(JOB)
-        assert seen[-1]["event"] == "cancelled"
-        assert max(e.get("step", 0) for e in seen) <= 4
-        assert not (tmp_path / f"{JOB}.png").exists()
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"  # the cancel is forgotten
+        assert seen[-1] == Cancelled(JOB)
+        assert max(event.step for event in seen if isinstance(event, Progress)) <= 4
+        assert await draws(worker)  # the cancel is forgotten
 
     with_worker(test)
 
@@ -197,8 +247,8 @@ def test_a_cancel_that_does_not_take_effect_ends_the_child(with_worker: Callable
             worker.cancel(JOB)
 
         async def draw() -> None:
-            async for event in worker.run(command(tmp_path, "hang"), lambda _last: patience_s[0]):
-                if event.get("phase") == "denoise":  # the step after this one has no end
+            async for event in worker.run(command("hang"), lambda _last: patience_s[0]):
+                if isinstance(event, Progress) and event.phase == "denoise":  # the step after this one has no end
                     asyncio.get_running_loop().call_later(0.1, cancel)
 
         drawing = asyncio.create_task(draw())
@@ -211,10 +261,10 @@ def test_a_cancel_that_does_not_take_effect_ends_the_child(with_worker: Callable
 
 def test_the_prompt_is_encoded_once_for_two_models(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
-        first = await collect(worker, command(tmp_path, path="/models/ternary"))
-        second = await collect(worker, command(tmp_path, path="/models/binary"))
-        assert "encode" in [e.get("phase") for e in first]
-        assert "encode" not in [e.get("phase") for e in second]
+        first = await collect(worker, command(path="/models/ternary"))
+        second = await collect(worker, command(path="/models/binary"))
+        assert "encode" in phases(first)
+        assert "encode" not in phases(second)
 
     with_worker(test)
 
@@ -223,9 +273,7 @@ def test_a_larger_model_is_no_leak(with_worker: Callable[..., None], tmp_path: P
     async def test(worker: Worker, _states: list[str]) -> None:
         pids = set()
         for model in ("small", "large", "large", "small", "large"):
-            message = command(tmp_path, path=f"/models/{model}")
-            message["checkpoint"]["model"] = model
-            await collect(worker, message)
+            await collect(worker, command(path=f"/models/{model}", model=model))
             pids.add(worker.pid)
             await settled(worker, model)
         assert len(pids) == 1
@@ -237,16 +285,16 @@ async def settled(worker: Worker, model: str) -> None:
     """Until the child has told what it holds after the latest picture."""
     expected = 3_050_000_000 if model == "large" else 50_000_000
     async with asyncio.timeout(60):
-        while worker.memory.get("process_bytes") != expected:
+        while worker.memory.process_bytes != expected:
             await asyncio.sleep(0.01)
 
 
 def test_a_leaking_child_is_replaced(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
-        await collect(worker, command(tmp_path))
+        await collect(worker, command())
         pids = []
         for _ in range(5):
-            assert (await collect(worker, command(tmp_path, "leak")))[-1]["event"] == "done"
+            assert await draws(worker, command("leak"))
             await asyncio.sleep(0.02)  # for the figures after the run
             pids.append(worker.pid)
         assert pids[0] == pids[1]
@@ -257,12 +305,12 @@ def test_a_leaking_child_is_replaced(with_worker: Callable[..., None], tmp_path:
 
 def test_a_child_that_dies_idle_is_noticed(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, states: list[str]) -> None:
-        await collect(worker, command(tmp_path))
+        await collect(worker, command())
         assert worker.pid
         os.kill(worker.pid, signal.SIGKILL)
         while worker.state != "stopped":
             await asyncio.sleep(0.01)
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert await draws(worker)
 
     with_worker(test)
 
@@ -274,14 +322,14 @@ def test_a_child_whose_end_the_system_has_not_told_yet_gets_no_work(
         return worker._process.pid if worker._process else None
 
     async def test(worker: Worker, _states: list[str]) -> None:
-        await collect(worker, command(tmp_path))
+        await collect(worker, command())
         ended = worker.pid
         assert ended
         monkeypatch.setattr(Worker, "pid", property(pid))
         os.kill(ended, signal.SIGKILL)
         while worker.state != "stopped":
             await asyncio.sleep(0.01)
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert await draws(worker)
         assert worker.pid != ended
 
     with_worker(test)
@@ -291,12 +339,12 @@ def test_a_child_that_stopped_idle_is_replaced_before_the_next_run(
     with_worker: Callable[..., None], tmp_path: Path
 ) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
-        await collect(worker, command(tmp_path))
+        await collect(worker, command())
         pid = worker.pid
         assert pid
         os.kill(pid, signal.SIGSTOP)
         worker._heard_at -= 60  # as if that had been a minute ago
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert await draws(worker)
         assert worker.pid != pid
 
     with_worker(test, heartbeat_kill_s=30)
@@ -306,7 +354,7 @@ def test_a_run_that_begins_while_the_child_ends_gets_one_of_its_own(
     with_worker: Callable[..., None], tmp_path: Path
 ) -> None:
     async def test(worker: Worker, states: list[str]) -> None:
-        await collect(worker, command(tmp_path))
+        await collect(worker, command())
         pid = worker.pid
         assert pid
         os.kill(pid, signal.SIGSTOP)  # it does not see its input close, and has to be killed
@@ -314,11 +362,11 @@ def test_a_run_that_begins_while_the_child_ends_gets_one_of_its_own(
             await asyncio.sleep(0.01)
         ending = asyncio.create_task(worker.stop())
         await a_few_turns()  # no time passes: the child is killed after 0.3 s
-        drawing = asyncio.create_task(collect(worker, command(tmp_path)))
+        drawing = asyncio.create_task(collect(worker, command()))
         await a_few_turns()
         assert worker.state != "starting", "two children at once"
         await worker.stop()  # of the child that ends already; the next one stays
-        assert (await drawing)[-1]["event"] == "done"
+        assert (await drawing)[-1] == Done(JOB)
         await ending
         assert not psutil.pid_exists(pid)
         assert worker.pid not in (None, pid)
@@ -330,7 +378,7 @@ def test_a_run_that_begins_while_the_child_ends_gets_one_of_its_own(
 def test_a_cancel_before_there_is_a_process_is_not_lost(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         worker.cancel(JOB)
-        assert [e["event"] for e in await collect(worker, command(tmp_path, "slow", steps=50))] == ["cancelled"]
+        assert await collect(worker, command("slow", steps=50)) == [Cancelled(JOB)]
 
     with_worker(test)
 
@@ -340,12 +388,12 @@ def test_an_end_that_meets_a_message_is_an_end(with_worker: Callable[..., None],
         heard = asyncio.Event()
 
         async def draw() -> None:
-            async for _ in worker.run(command(tmp_path, "slow", steps=1_000), lambda _last: 60.0):
+            async for _ in worker.run(command("hang"), lambda _last: 600.0):
                 heard.set()
 
         drawing = asyncio.create_task(draw())
         await heard.wait()
-        worker._messages.put_nowait({"event": "progress", "job": JOB})
+        worker._events.put_nowait(Progress(JOB, "denoise", 1, 3))
         drawing.cancel()
         done, _ = await asyncio.wait([drawing], timeout=20)  # it would go on for longer
         assert done
@@ -362,7 +410,7 @@ def test_files_of_the_user_are_not_the_engine(
     monkeypatch.chdir(tmp_path)
 
     async def test(worker: Worker, _states: list[str]) -> None:
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert await draws(worker)
 
     with_worker(test)
 
@@ -370,7 +418,7 @@ def test_files_of_the_user_are_not_the_engine(
 def test_an_engine_that_cannot_start(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         with pytest.raises(WorkerLostError, match="status 1"):
-            await collect(worker, command(tmp_path))
+            await collect(worker, command())
         assert worker.state == "stopped"
 
     with_worker(test, engine="tests.server.fake_engine:broken")
@@ -379,7 +427,7 @@ def test_an_engine_that_cannot_start(with_worker: Callable[..., None], tmp_path:
 def test_an_engine_that_never_becomes_ready_is_ended(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, states: list[str]) -> None:
         with pytest.raises(WorkerLostError, match="did not respond"):
-            await collect(worker, command(tmp_path))
+            await collect(worker, command())
         assert (worker.pid, states[-1]) == (None, "stopped")
 
     with_worker(test, engine="tests.server.fake_engine:stuck", start_s=0.5)
@@ -392,7 +440,7 @@ def test_an_interrupt_of_the_terminal_does_not_reach_the_child(
         await worker.start()
         assert worker.pid
         os.kill(worker.pid, signal.SIGINT)
-        assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+        assert await draws(worker)
 
     with_worker(test)
 
@@ -404,19 +452,19 @@ def test_starts_are_delayed_after_losses_in_a_row(
         monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 0.0, 0.0, 600.0))
         for _ in range(3):
             with pytest.raises(WorkerLostError):
-                await collect(worker, command(tmp_path, "abort"))
-        drawing = asyncio.create_task(collect(worker, command(tmp_path)))
+                await collect(worker, command("abort"))
+        drawing = asyncio.create_task(collect(worker, command()))
         done, _ = await asyncio.wait([drawing], timeout=1)
         assert not done
         assert worker.pid is None  # it is not even started
         worker.cancel(JOB)
-        assert (await drawing)[-1]["event"] == "cancelled"
+        assert (await drawing)[-1] == Cancelled(JOB)
         monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0,))
-        assert (await collect(worker, command(tmp_path) | {"job": "another"}))[-1]["event"] == "done"
+        assert await draws(worker, command(job="another"))
         await worker.stop()
         monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 600.0))
         async with asyncio.timeout(60):  # the success has cleared the record
-            assert (await collect(worker, command(tmp_path)))[-1]["event"] == "done"
+            assert await draws(worker)
 
     with_worker(test)
 
@@ -428,15 +476,15 @@ def test_a_cancel_ends_the_pause_before_a_start(
 
     async def test(worker: Worker, states: list[str]) -> None:
         with pytest.raises(WorkerLostError):
-            await collect(worker, command(tmp_path, "abort"))
-        drawing = asyncio.create_task(collect(worker, command(tmp_path)))
+            await collect(worker, command("abort"))
+        drawing = asyncio.create_task(collect(worker, command()))
         while worker.state != "starting":
             await asyncio.sleep(0.01)
         worker.cancel(JOB)
         async with asyncio.timeout(30):
-            assert [event["event"] for event in await drawing] == ["cancelled"]
+            assert await drawing == [Cancelled(JOB)]
         assert (worker.pid, states[-2:]) == (None, ["starting", "stopped"])
-        again = asyncio.create_task(collect(worker, command(tmp_path) | {"job": "f" * 32}))
+        again = asyncio.create_task(collect(worker, command(job="f" * 32)))
         await asyncio.sleep(0.1)
         assert worker.pid is None, "a cancel is no success"
         again.cancel()
@@ -445,35 +493,51 @@ def test_a_cancel_ends_the_pause_before_a_start(
 
 
 STRANGER = """
-import json, sys, time
-said = sys.argv[1]
-say = lambda text: print(text, flush=True)
-ready = json.dumps({"event": "ready", "device": "cpu"})
-say(said if said == "first" else ready)
-for line in sys.stdin:
-    command = json.loads(line)
-    if command["command"] == "run":
-        say(said.replace("JOB", command["job"]))
+import struct, sys, time
+import msgspec
+said = bytes.fromhex(sys.argv[1])
+def say(data):
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+def framed(value):
+    body = msgspec.msgpack.encode(value)
+    return struct.pack(">I", len(body)) + body
+if said.startswith(b"first"):
+    say(said)
+else:
+    say(framed({"type": "ready", "device": "cpu"}))
+while length := sys.stdin.buffer.read(4):
+    command = msgspec.msgpack.decode(sys.stdin.buffer.read(*struct.unpack(">I", length)))
+    if command["type"] == "run":
+        say(said.replace(b"J" * 32, command["job"].encode()))
         time.sleep(3600)
 """
+
+
+def frame(value: Any) -> bytes:
+    body = msgspec.msgpack.encode(value)
+    return struct.pack(">I", len(body)) + body
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        '{"event": "painted", "job": "JOB"}',
-        '{"event": "painted"}',
-        '{"event": 7, "job": "JOB"}',
-        '{"event": ["done"], "job": "JOB"}',
-        '{"job": "JOB"}',
-        '{"event": "memory", "settled": "m"}',
-        "[]",
-        "no JSON",
-        "first",
+        frame({"type": "painted", "job": "J" * 32}),
+        frame({"type": "painted"}),
+        frame({"type": 7, "job": "J" * 32}),
+        frame({"type": ["done"], "job": "J" * 32}),
+        frame({"type": "done"}),
+        frame({"type": "ready", "device": "cpu"}),
+        frame({"type": "progress", "job": "J" * 32, "phase": "dreaming", "step": 1, "steps": 1}),
+        frame({"type": "memory", "process_bytes": "many"}),
+        frame([]),
+        b"a library that prints",
+        b"first of all something else",
+        struct.pack(">I", MAX_EVENT_BYTES + 1),
     ],
 )
 def test_what_is_not_understood_ends_the_run_and_the_child(
-    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     """Without waiting for a child that may go on for ever."""
     script = tmp_path / "stranger.py"
@@ -482,21 +546,22 @@ def test_what_is_not_understood_ends_the_run_and_the_child(
 
     async def test(worker: Worker, states: list[str]) -> None:
         with pytest.raises(WorkerLostError, match="does not understand"):
-            await collect(worker, command(tmp_path))
+            await collect(worker, command())
         assert (worker.pid, states[-1]) == (None, "stopped")
 
-    with_worker(test, engine=said)
+    with_worker(test, engine=said.hex())
 
 
-def test_a_run_that_nobody_follows_any_more_is_cancelled(with_worker: Callable[..., None], tmp_path: Path) -> None:
+def test_a_run_that_nobody_follows_any_more_is_cancelled(gate: Path, with_worker: Callable[..., None]) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
-        run = worker.run(command(tmp_path, "slow", steps=10_000), lambda _last: 60.0)
-        while (await anext(run)).get("phase") != "denoise":
-            pass
+        run = worker.run(command("hold"), lambda _last: 60.0)
+        async for event in run:
+            if isinstance(event, Progress) and event.phase == "denoise":
+                break
         await run.aclose()
         assert worker.state == "idle"
         pid = worker.pid
-        assert (await collect(worker, command(tmp_path) | {"job": "f" * 32}))[-1]["event"] == "done"
+        assert await draws(worker, command(job="f" * 32))
         assert worker.pid == pid
 
     with_worker(test)

@@ -75,7 +75,7 @@ def test_normalising_leaves_pixels_and_nothing_else() -> None:
 
 
 def test_a_thumbnail_leaves_the_picture_as_it_is() -> None:
-    from server.gallery.convert import thumbnail_webp
+    from bonsai_mlx.images.thumbnail import thumbnail_webp
 
     picture = Image.new("RGB", (800, 400), RED)
     thumbnail_webp(picture)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from PIL import Image
 
+from bonsai_mlx.images.metadata import Recipe, encode_png
+from bonsai_mlx.request import ResolvedDraw, from_json
 from server.checkpoints.models import Models
-from server.engine.worker import Message, Worker, WorkerLostError
+from server.engine.protocol import Cancelled, Done, Failed, Picture, Progress, Run, RunEvent
+from server.engine.worker import Worker, WorkerLostError
 from server.events import EventHub
 from server.gallery.decoder import Decoder
 from server.gallery.gallery import Gallery
+from server.jobs.active import picture_id
 from server.jobs.durations import Durations
 from server.jobs.memory import MemoryMonitor
 from server.jobs.order import Order
@@ -30,19 +36,22 @@ from tests.server.conftest import QUICK
 
 PNG = b"\x89PNG preview"
 ORDER = Order("seedling-ternary", "a fox", 7, 4, 64, 96)
-PROGRESS = {"event": "progress", "phase": "denoise", "step": 2, "steps": 4}
-DONE = {
-    "event": "done",
-    "bytes": 1_234,
-    "width": 64,
-    "height": 96,
-    "timings": {"load": 1.0, "encode": 0.5, "denoise": 8.0, "decode": 2.0},
-    "memory": {"peak_bytes": 5_000_000},
-    "recipe": {"variant": "ternary", "truncated": True, "created_at": "2026-01-02T03:04:05.000000Z"},
-}
-ERROR = {"event": "error", "code": "out_of_memory", "message": "It does not fit.", "remedy": "Choose a smaller size."}
+PROGRESS = Progress("", "denoise", 2, 4)
+PICTURE = Picture(
+    "",
+    png=encode_png(Image.new("RGB", (64, 96)), Recipe("a fox", 7, 4, 64, 96, variant="ternary", model="m")),
+    thumbnail=b"RIFF....WEBP",
+    width=64,
+    height=96,
+    recipe={"variant": "ternary", "truncated": True, "created_at": "2026-01-02T03:04:05.000000Z"},
+    timings={"load": 1.0, "encode": 0.5, "denoise": 8.0, "decode": 2.0},
+    peak_memory_bytes=5_000_000,
+)
+DRAWN = PICTURE, Done("")
+FAILED = Failed("", "out_of_memory", "It does not fit.", "Choose a smaller size.")
+CANCELLED = Cancelled("")
 
-Said = dict[str, Any] | Exception | Callable[[], Any]
+Said = RunEvent | Exception | Callable[[], Any]
 
 
 class ScriptedWorker(Worker):
@@ -51,26 +60,25 @@ class ScriptedWorker(Worker):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, lambda _state, _message: None)
         self.scripts: list[list[Said]] = []
-        self.commands: list[Message] = []
+        self.commands: list[Run] = []
         self.silences: list[float] = []
         self.told_to_cancel: list[str] = []
 
     async def run(
-        self, command: Message, allowed_silence_s: Callable[[Message | None], float]
-    ) -> AsyncGenerator[Message, None]:
+        self, command: Run, allowed_silence_s: Callable[[Progress | None], float]
+    ) -> AsyncGenerator[RunEvent, None]:
         self.commands.append(command)
-        last: Message | None = None
+        last: Progress | None = None
         for said in self.scripts.pop(0):
             self.silences.append(allowed_silence_s(last))
             if isinstance(said, Exception):
                 raise said
             if callable(said):
-                result = said()
-                if asyncio.iscoroutine(result):
-                    await result
+                said()
                 continue
-            last = said | {"job": command["job"]}
-            yield last
+            event = replace(said, job=command.job)
+            last = event if isinstance(event, Progress) else last
+            yield event
 
     def cancel(self, job: str) -> None:
         self.told_to_cancel.append(job)
@@ -126,31 +134,32 @@ def world(tmp_path: Path) -> Iterator[Callable[[Callable[[World], Awaitable[None
     decoder.close()
 
 
-Run = Callable[[Callable[[World], Awaitable[None]]], None]
+InWorld = Callable[[Callable[[World], Awaitable[None]]], None]
 
 
-def test_the_engine_is_told_everything_it_needs(world: Run, tmp_path: Path) -> None:
+def test_the_engine_is_told_everything_it_needs(world: InWorld) -> None:
     async def test(world: World) -> None:
-        [job] = await world.drawn([DONE])
+        [job] = await world.drawn([*DRAWN])
         world.preview = False
-        await world.drawn([DONE])
+        await world.drawn([*DRAWN])
         [command, other] = world.worker.commands
-        assert command["job"] == job.id
-        assert command["checkpoint"]["model"] == "seedling-ternary"
-        assert Path(command["path"]).is_dir()
-        assert (command["output"], command["memory_limit_bytes"]) == (str(tmp_path.resolve()), None)
-        wanted = {"prompt": "a fox", "seed": 7, "steps": 4, "width": 64, "height": 96}
-        assert wanted.items() <= command["request"].items()
-        assert (command["preview"], other["preview"]) == (True, False)
+        assert command.job == job.id
+        assert command.checkpoint.model == "seedling-ternary"
+        assert Path(os.fsdecode(command.path)).is_dir()
+        assert command.memory_limit_bytes is None
+        assert from_json(command.request) == ResolvedDraw("a fox", 7, 4, 64, 96)
+        assert (command.preview, other.preview) == (True, False)
 
     world(test)
 
 
-def test_progress_is_noted_and_previews_are_kept(world: Run) -> None:
+def test_progress_is_noted_and_previews_are_kept(world: InWorld) -> None:
     async def test(world: World) -> None:
         seen: list[Job] = []
-        preview = PROGRESS | {"preview": base64.b64encode(PNG).decode(), "truncated": True}
-        [job] = await world.drawn([preview, lambda: seen.extend(world.jobs.snapshot()), PROGRESS | {"step": 3}, DONE])
+        preview = replace(PROGRESS, preview=PNG, truncated=True)
+        [job] = await world.drawn(
+            [preview, lambda: seen.extend(world.jobs.snapshot()), replace(PROGRESS, step=3), *DRAWN]
+        )
         [then] = seen
         assert (then.status, then.phase, then.step, then.steps_total) == ("running", "denoise", 2, 4)
         assert (then.preview_seq, then.truncated) == (1, True)
@@ -161,12 +170,20 @@ def test_progress_is_noted_and_previews_are_kept(world: Run) -> None:
     world(test)
 
 
-def test_done_enters_the_picture_and_teaches_the_durations(world: Run) -> None:
+def test_done_enters_the_picture_and_teaches_the_durations(world: InWorld) -> None:
     async def test(world: World) -> None:
-        [job] = await world.drawn([PROGRESS, DONE])
+        [job] = await world.drawn([PROGRESS, *DRAWN])
         assert (job.status, job.image_id, job.image_ids, job.error) == ("done", job.id, [job.id], None)
         image = world.gallery.get(job.id)
-        assert (image.prompt, image.seed, image.width, image.height, image.bytes) == ("a fox", 7, 64, 96, 1_234)
+        assert (image.prompt, image.seed, image.width, image.height, image.bytes) == (
+            "a fox",
+            7,
+            64,
+            96,
+            len(PICTURE.png),
+        )
+        assert await world.gallery.png(job.id) == PICTURE.png
+        assert await world.gallery.thumbnail(job.id) == PICTURE.thumbnail
         assert (image.peak_memory_bytes, image.variant, image.truncated) == (5_000_000, "ternary", True)
         assert image.created_at == "2026-01-02T03:04:05.000000Z"
         assert world.durations.plan("seedling-ternary", 64, 96, 4, loaded=False).total_s == 11.5
@@ -177,25 +194,21 @@ def test_done_enters_the_picture_and_teaches_the_durations(world: Run) -> None:
 @pytest.mark.parametrize(
     ("script", "status", "code", "words"),
     [
-        ([ERROR], "failed", "out_of_memory", "It does not fit."),
-        ([PROGRESS, ERROR | {"code": "disk_full"}], "failed", "disk_full", "It does not fit."),
-        ([{"event": "cancelled"}], "cancelled", None, None),
+        ([FAILED], "failed", "out_of_memory", "It does not fit."),
+        ([PROGRESS, replace(FAILED, code="disk_full")], "failed", "disk_full", "It does not fit."),
+        ([CANCELLED], "cancelled", None, None),
         ([WorkerLostError("It crashed.")], "failed", "failed", "It crashed."),
         ([PROGRESS, WorkerLostError("It crashed.")], "failed", "failed", "It crashed."),
         ([WorkerLostError("Memory.", out_of_memory=True)], "failed", "out_of_memory", "Memory."),
-        ([{"event": "painted"}], "failed", "failed", "without a word"),
         ([], "failed", "failed", "without a word"),
-        ([{"event": "progress"}], "failed", "failed", "went wrong inside the server"),
-        ([{"event": "error"}], "failed", "failed", "went wrong inside the server"),
-        ([{"event": "done"}], "failed", "failed", "went wrong inside the server"),
         ([RuntimeError("secret")], "failed", "failed", "went wrong inside the server"),
     ],
 )
 def test_every_run_ends_its_job_and_the_next_one_is_drawn(
-    world: Run, script: list[Said], status: str, code: str | None, words: str | None
+    world: InWorld, script: list[Said], status: str, code: str | None, words: str | None
 ) -> None:
     async def test(world: World) -> None:
-        job, following = await world.drawn(script, [DONE])
+        job, following = await world.drawn(script, [*DRAWN])
         assert (job.status, job.image_ids) == (status, [])
         assert (job.error.code if job.error else None) == code
         assert words is None or (job.error and words in job.error.message)
@@ -206,19 +219,19 @@ def test_every_run_ends_its_job_and_the_next_one_is_drawn(
     world(test)
 
 
-def test_the_engines_remedy_reaches_the_job(world: Run) -> None:
+def test_the_engines_remedy_reaches_the_job(world: InWorld) -> None:
     async def test(world: World) -> None:
-        [job] = await world.drawn([ERROR])
+        [job] = await world.drawn([FAILED])
         assert job.error is not None
         assert job.error.remedy == "Choose a smaller size."
 
     world(test)
 
 
-def test_a_loss_after_a_cancel_is_a_cancel(world: Run) -> None:
+def test_a_loss_after_a_cancel_is_a_cancel(world: InWorld) -> None:
     async def test(world: World) -> None:
         def cancel() -> None:
-            world.jobs.cancel(world.worker.commands[0]["job"])
+            world.jobs.cancel(world.worker.commands[0].job)
 
         [job] = await world.drawn([PROGRESS, cancel, WorkerLostError("It did not respond.")])
         assert (job.status, job.error) == ("cancelled", None)
@@ -227,21 +240,21 @@ def test_a_loss_after_a_cancel_is_a_cancel(world: Run) -> None:
     world(test)
 
 
-def test_a_cancel_while_the_engine_starts(world: Run) -> None:
+def test_a_cancel_while_the_engine_starts(world: InWorld) -> None:
     """Nothing has been said of the run yet; the worker is told all the same."""
 
     async def test(world: World) -> None:
         def cancel() -> None:
-            world.jobs.cancel(world.worker.commands[0]["job"])
+            world.jobs.cancel(world.worker.commands[0].job)
 
-        job, following = await world.drawn([cancel, {"event": "cancelled"}], [DONE])
+        job, following = await world.drawn([cancel, CANCELLED], [*DRAWN])
         assert (job.status, world.worker.told_to_cancel) == ("cancelled", [job.id])
         assert following.status == "done"
 
     world(test)
 
 
-def test_a_job_that_waits_while_another_runs_is_never_begun(world: Run) -> None:
+def test_a_job_that_waits_while_another_runs_is_never_begun(world: InWorld) -> None:
     async def test(world: World) -> None:
         waiting: list[str] = []
 
@@ -249,21 +262,64 @@ def test_a_job_that_waits_while_another_runs_is_never_begun(world: Run) -> None:
             waiting.extend(active.job.id for active in world.jobs.active[1:])
             world.jobs.cancel(waiting[0])
 
-        world.worker.scripts.append([PROGRESS, cancel_the_other, DONE])
+        world.worker.scripts.append([PROGRESS, cancel_the_other, *DRAWN])
         first, second = world.jobs.submit([ORDER, ORDER], "batch")
         assert (await world.jobs.wait(first.id)).status == "done"
         assert (await world.jobs.wait(second.id)).status == "cancelled"
-        assert [command["job"] for command in world.worker.commands] == [first.id]
+        assert [command.job for command in world.worker.commands] == [first.id]
 
     world(test)
 
 
-def test_a_picture_that_is_done_after_its_cancel_is_kept(world: Run) -> None:
+def test_a_job_makes_any_number_of_pictures(world: InWorld) -> None:
+    async def test(world: World) -> None:
+        second = replace(PICTURE, recipe={"variant": "binary"})
+        several, none = await world.drawn([PICTURE, PROGRESS, second, Done("")], [Done("")])
+        assert (several.status, several.image_id, len(set(several.image_ids))) == ("done", several.id, 2)
+        assert [world.gallery.get(image_id).variant for image_id in several.image_ids] == ["ternary", "binary"]
+        assert (none.status, none.image_id, none.image_ids) == ("done", None, [])
+        assert world.jobs.get(several.id).image_ids == several.image_ids, "noted as well"
+
+    world(test)
+
+
+def test_what_a_job_has_made_before_it_fails_is_kept(world: InWorld) -> None:
+    async def test(world: World) -> None:
+        [job] = await world.drawn([PICTURE, PROGRESS, FAILED])
+        assert (job.status, job.image_ids) == ("failed", [job.id])
+        assert world.gallery.get(job.id).prompt == "a fox"
+
+    world(test)
+
+
+def test_a_crash_loses_no_picture_that_was_saved(world: InWorld) -> None:
+    """The server ends after the second picture of three: both belong to their job at the next start."""
+
+    async def test(world: World) -> None:
+        ended = asyncio.Event()
+        world.worker.scripts.append([PICTURE, PICTURE, ended.set, WorkerLostError("never told")])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Jobs, "_save", lambda *_: None)
+            [job] = world.jobs.submit([ORDER])
+            world.store.execute("UPDATE jobs SET status = 'running', data = json_set(data, '$.status', 'running')")
+            await ended.wait()
+            await world.jobs.wait(job.id)
+        world.store.execute("DELETE FROM images")
+        again = Jobs(world.settings, world.store, world.events, world.gallery, world.worker, world.durations)
+        again.restore()
+        found = again.get(job.id)
+        assert (found.status, found.image_ids) == ("done", [job.id, picture_id(job.id, 1)])
+        assert all(world.gallery.get(image_id).prompt == "a fox" for image_id in found.image_ids)
+
+    world(test)
+
+
+def test_a_picture_that_is_done_after_its_cancel_is_kept(world: InWorld) -> None:
     async def test(world: World) -> None:
         def cancel() -> None:
-            world.jobs.cancel(world.worker.commands[0]["job"])
+            world.jobs.cancel(world.worker.commands[0].job)
 
-        [job] = await world.drawn([PROGRESS, cancel, DONE])
+        [job] = await world.drawn([PROGRESS, cancel, *DRAWN])
         assert job.status == "done"
         assert world.gallery.get(job.id).prompt == "a fox"
 
@@ -279,14 +335,14 @@ def test_a_picture_that_is_done_after_its_cancel_is_kept(world: Run) -> None:
     ],
 )
 def test_an_index_that_takes_nothing_when_the_picture_is_saved(
-    world: Run, statement: str, code: str, words: str
+    world: InWorld, statement: str, code: str, words: str
 ) -> None:
     async def test(world: World) -> None:
         def break_index() -> None:
             world.store.execute(statement)
 
-        long = DONE | {"recipe": {"prompt": "x" * 30_000}}
-        [job] = await world.drawn([PROGRESS, break_index, long])
+        long = replace(PICTURE, recipe={"prompt": "x" * 30_000})
+        [job] = await world.drawn([PROGRESS, break_index, long, Done("")])
         assert (job.status, job.error and job.error.code) == ("failed", code)
         assert job.error is not None
         assert job.error.message.startswith(words)
@@ -295,25 +351,25 @@ def test_an_index_that_takes_nothing_when_the_picture_is_saved(
 
 
 def test_an_end_that_the_index_does_not_take_is_told_and_noted_later(
-    world: Run, monkeypatch: pytest.MonkeyPatch
+    world: InWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(world: World) -> None:
         def full(*_arguments: Any) -> Any:
             raise sqlite3.OperationalError("database or disk is full")
 
         with monkeypatch.context() as patch:
-            [job] = await world.drawn([PROGRESS, lambda: patch.setattr(Store, "transaction", full), ERROR])
+            [job] = await world.drawn([PROGRESS, lambda: patch.setattr(Store, "transaction", full), FAILED])
             assert (job.status, job.error and job.error.code) == ("failed", "out_of_memory")
             statuses = world.store.execute("SELECT status FROM jobs WHERE id = ?", (job.id,))
             assert statuses == [("running",)]
-        await world.drawn([DONE])
+        await world.drawn([*DRAWN])
         assert world.store.execute("SELECT status FROM jobs WHERE id = ?", (job.id,)) == [("failed",)]
 
     world(test)
 
 
 @pytest.mark.parametrize("model", ["ternary", "no-such-model"])
-def test_a_checkpoint_that_is_not_there(world: Run, model: str) -> None:
+def test_a_checkpoint_that_is_not_there(world: InWorld, model: str) -> None:
     async def test(world: World) -> None:
         [job] = await world.drawn([], order=Order(model, "a fox", 7, 4, 64, 96))
         assert (job.status, job.error and job.error.code) == ("failed", "model_missing")
@@ -322,37 +378,37 @@ def test_a_checkpoint_that_is_not_there(world: Run, model: str) -> None:
     world(test)
 
 
-def test_an_end_that_cannot_be_told_stops_no_queue(world: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_that_cannot_be_told_stops_no_queue(world: InWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(world: World) -> None:
         def broken(*_arguments: Any) -> None:
             raise RuntimeError("nobody thought of it")
 
         with monkeypatch.context() as patch:
-            world.worker.scripts.append([lambda: patch.setattr(Jobs, "fail", broken), ERROR])
+            world.worker.scripts.append([lambda: patch.setattr(Jobs, "fail", broken), FAILED])
             [untold] = world.jobs.submit([ORDER])
             while world.jobs.active or not world.worker.commands:
                 await asyncio.sleep(0.01)
-        [following] = await world.drawn([DONE])
-        assert (world.worker.commands[0]["job"], following.status) == (untold.id, "done")
+        [following] = await world.drawn([*DRAWN])
+        assert (world.worker.commands[0].job, following.status) == (untold.id, "done")
 
     world(test)
 
 
-def test_the_watchdog_is_as_patient_as_was_learned(world: Run) -> None:
+def test_the_watchdog_is_as_patient_as_was_learned(world: InWorld) -> None:
     async def test(world: World) -> None:
-        first = [PROGRESS | {"phase": "encode"}, PROGRESS, DONE]
+        first = [replace(PROGRESS, phase="encode"), PROGRESS, *DRAWN]
         await world.drawn(first)
         assert world.worker.silences == [world.settings.progress_unknown_s] * 3
         world.worker.silences.clear()
-        slow = DONE["timings"] | {"denoise": 400.0}
-        await world.drawn([DONE | {"timings": slow}], [PROGRESS, DONE])
+        slow = replace(PICTURE, timings=PICTURE.timings | {"denoise": 400.0})
+        await world.drawn([slow, Done("")], [PROGRESS, *DRAWN])
         step_s = 0.6 * 2.0 + 0.4 * 100.0  # the running average of a step
         assert world.worker.silences[-1] == pytest.approx(10 * step_s)
 
         def cancel() -> None:
-            world.jobs.cancel(world.worker.commands[-1]["job"])
+            world.jobs.cancel(world.worker.commands[-1].job)
 
-        await world.drawn([PROGRESS, cancel, {"event": "cancelled"}])
+        await world.drawn([PROGRESS, cancel, CANCELLED])
         step_s = 0.6 * step_s + 0.4 * 2.0  # of the picture after that
         assert world.worker.silences[-1] == pytest.approx(3 * step_s)
 
