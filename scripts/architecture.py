@@ -29,7 +29,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.runtime": "the machine and the process: device, BLAS, memory, environment",
     "bonsai_mlx.weights": "checkpoints as files: layouts, what tensors a file must hold, random weights; no layer",
     "bonsai_mlx.nn": "layers of any model: linears, attention, activations, shards of a block on a CPU's cores",
-    "bonsai_mlx.images": "picture files: recipes, metadata, containers, what other programs write; no pixels but a thumbnail's",
+    "bonsai_mlx.images": "picture files: recipes, metadata, containers, what others write; no pixels but thumbnails",
     "bonsai_mlx.result": "what comes out of a generation: events, the picture and its recipe",
     "bonsai_mlx.hub": "checkpoints on disk and on the Hub: catalog, downloads, verification; no tensor",
     "bonsai_mlx.text": "from words to token ids: tokenizers, and chat templates that are not trusted",
