@@ -322,7 +322,8 @@ class Jobs:
         """Pictures were saved, but the server did not live to note it."""
         if active.job.status != "running":
             return False
-        for position in itertools.count(len(active.job.image_ids)):
+        active.job.image_ids = []
+        for position in itertools.count():
             image_id = picture_id(active.job.id, position)
             image = self._gallery.recover(image_id) if self._gallery.file(image_id).exists() else None
             if image is None:
