@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.request import MAX_PROMPT_CHARS
-from bonsai_mlx.units import parse_bytes, user_path
+from bonsai_mlx.wording import parse_bytes, user_path
 
 from .hosts import is_loopback, plain_host
 

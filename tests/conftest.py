@@ -29,7 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What users are told to type does not depend on how the tests were started (see bonsai_mlx.program).
+# What users are told to type does not depend on how the tests were started (see bonsai_mlx.wording).
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 

@@ -26,8 +26,8 @@ from ..result import Event
 from ..runtime import device
 from ..runtime.footprint import process_bytes_read, process_footprint
 from ..runtime.memory import RunMemory, Sample
-from ..units import byte_size, user_path
 from ..version import __version__
+from ..wording import byte_size, user_path
 from .chart import write_chart
 
 PROMPT = "a red fox in the snow, ink wash"

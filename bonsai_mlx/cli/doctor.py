@@ -25,11 +25,10 @@ from ..flux2.checkpoint import Checkpoint
 from ..hub import api as hub
 from ..hub.catalog import CATALOG, Entry
 from ..printable import printable
-from ..program import command
 from ..runtime import blas
 from ..runtime.environment import hub_constants
 from ..version import __version__
-from .download import format_bytes
+from ..wording import command, format_bytes
 
 Level = Literal["ok", "warning", "problem"]
 MINIMUM_MLX = (0, 32, 4)  # the first release with 1-bit kernels

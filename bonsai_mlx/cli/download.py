@@ -21,29 +21,12 @@ from ..hub import api as hub
 from ..hub.catalog import Entry, published_names, resolve
 from ..hub.progress import DownloadProgress
 from ..printable import printable
-from ..program import command
 from ..runtime.environment import is_terminal
+from ..wording import command, format_bytes, format_duration
 
 _EVERY_S = {True: 0.2, False: 5.0}  # between two updates, on a terminal and in a log
 _BAR_CHARS = 24
 Show = Callable[[Iterable[DownloadProgress]], None]
-
-
-def format_bytes(count: float) -> str:
-    """A size as people read it, in powers of 1000: "3.87 GB"."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.2f} {unit}" if unit == "GB" else f"{count / size:.1f} {unit}"
-    return f"{count:.0f} B"
-
-
-def format_duration(seconds: float | None) -> str:
-    """A time left as people read it: "1 min 20 s"; empty if unknown."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def progress_line(title: str, progress: DownloadProgress) -> str:

@@ -19,7 +19,7 @@ from ..images.metadata import DEFAULT_QUALITY, Format, MetadataMode, encode
 from ..printable import printable
 from ..request import MAX_PROMPT_CHARS, GenerationRequest, consecutive_seeds, random_seed
 from ..result import TRUNCATED, Event, GenerationResult
-from .download import format_bytes
+from ..wording import format_bytes
 from .like import settings_like
 from .output import Output
 from .progress import ProgressLine, suppress_progress

@@ -18,11 +18,10 @@ from typing import Any, Literal
 from ..errors import BonsaiError
 from ..hub.catalog import CATALOG, Entry, published_names, resolve
 from ..printable import printable
-from ..program import command
 from ..runtime import environment
 from ..runtime.startup import prepare
-from ..units import byte_size, user_path
 from ..version import __version__
+from ..wording import byte_size, command, user_path
 
 PROGRAM = "bonsai-mlx"
 PUBLISHED = published_names()
@@ -249,7 +248,7 @@ _CONTENT = {"pinned": ", verified", "listed": ", as the Hub lists it", "unknown"
 
 
 def _state_words(row: dict[str, Any]) -> str:
-    from .download import format_bytes
+    from ..wording import format_bytes
 
     total = format_bytes(row["bytes_total"])
     match row["state"]:
@@ -278,7 +277,7 @@ def _download(arguments: argparse.Namespace) -> int:
 
 def _delete(arguments: argparse.Namespace) -> int:
     from ..hub import api as hub
-    from .download import format_bytes
+    from ..wording import format_bytes
 
     entry = resolve(arguments.name)
     if not entry.embedded and hub.status(entry, arguments.dir).state == "absent":

@@ -21,11 +21,10 @@ from safetensors import SafetensorError, safe_open
 from ..decoding import Check, decode
 from ..errors import CheckpointError
 from ..fileio import open_regular, read_bounded
-from ..program import command
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
-from ..units import user_path
 from ..weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TRANSFORMER, VAE, Layout
 from ..weights.spec import Dimensions, Packing, Pair, TensorSpec, precision_of, up_to
+from ..wording import command, user_path
 from .config import TextEncoderConfig, TransformerConfig, VaeConfig
 
 if TYPE_CHECKING:

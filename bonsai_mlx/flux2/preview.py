@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from ..runtime import environment
-from ..units import user_path
 from ..weights.layout import VAE
+from ..wording import user_path
 from . import vae
 from .checkpoint import Checkpoint
 from .plan import PREVIEW_SIDE_PX

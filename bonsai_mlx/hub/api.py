@@ -15,8 +15,8 @@ from typing import Literal
 
 from ..errors import CheckpointError, DownloadError
 from ..runtime.environment import hub_constants, token_fault
-from ..units import user_path
 from ..weights.layout import Layout
+from ..wording import user_path
 from . import catalog, life, session
 from .catalog import CheckpointFile, Entry
 from .progress import DownloadProgress, Progress, finished

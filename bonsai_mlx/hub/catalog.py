@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ..errors import CheckpointError
-from ..program import command
 from ..weights import layout
 from ..weights.layout import SAFE_NAME as _NAME
 from ..weights.layout import Layout
+from ..wording import command
 
 _REPOSITORY = re.compile(rf"{_NAME}/{_NAME}")
 # What a browser's address bar, or another program, has of a repository: with or without a scheme, a place in it, and

@@ -20,7 +20,7 @@ import mlx.core as mx
 import numpy as np
 
 from ..errors import DeviceError, OutOfMemory
-from ..program import command
+from ..wording import command
 
 Backend = Literal["metal", "cuda", "cpu"]
 F = TypeVar("F", bound=Callable[..., Any])

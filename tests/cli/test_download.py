@@ -177,18 +177,3 @@ def test_an_error_starts_on_a_line_of_its_own() -> None:
     with pytest.raises(DownloadError):
         hub_terminal.show_progress(events(), "ternary", screen)
     assert screen.getvalue().endswith("\n")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, ""), (0.2, "0 s"), (59.7, "1 min 0 s"), (80, "1 min 20 s"), (3_700, "1 h 1 min")]
-)
-def test_durations_read_well(seconds: float | None, text: str) -> None:
-    assert hub_terminal.format_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (48_200_000, "48.2 MB"), (3_867_929_824, "3.87 GB")],
-)
-def test_sizes_read_well(count: int, text: str) -> None:
-    assert hub_terminal.format_bytes(count) == text
