@@ -23,7 +23,7 @@ from bonsai_mlx.hub import catalog
 from bonsai_mlx.hub import store as hub_store
 from bonsai_mlx.hub.catalog import Entry
 
-from ..engine import process as children
+from ..engine import child_process
 from ..errors import ApiError
 from ..events import EventHub
 from ..schemas import Download, Model, ModelState
@@ -72,7 +72,7 @@ class Models:
         # by checkpoint: whoever starts or ends a transfer awaits its process, and nobody may come in between
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closing = False
-        self.transfer_command = children.command("server.checkpoints.transfer")
+        self.transfer_command = child_process.command("server.checkpoints.transfer")
 
     # looking
 
@@ -267,7 +267,7 @@ class Models:
             *(*self.transfer_command, action, entry.name, *([str(folder)] if folder else [])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=children.environment(),
+            env=child_process.environment(),
             start_new_session=True,
         )
         done = model.bytes_present if action == "download" else 0

@@ -16,7 +16,7 @@ from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.hub import api as hub
 
 from ..engine.child import die_with_parent, end_process
-from ..engine.process import leave_signals_to_server
+from ..engine.child_process import leave_signals_to_server
 
 
 def _end_with_input() -> None:

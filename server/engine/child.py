@@ -41,7 +41,7 @@ from bonsai_mlx.printable import printable
 from bonsai_mlx.request import Request, from_json
 from bonsai_mlx.result import Event, GenerationResult
 
-from .process import leave_signals_to_server
+from .child_process import leave_signals_to_server
 from .protocol import Cancel, Cancelled, Done, Failed, Memory, Picture, Progress, Ready, Run, framed, next_command
 from .protocol import Event as Message
 

@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from ..schemas import WorkerState
 from ..settings import Settings
-from . import process as children
+from . import child_process
 from .protocol import (
     Cancel,
     Cancelled,
@@ -125,11 +125,11 @@ class Worker:
             await self.stop()
             self._become("starting")
             self._process = await asyncio.create_subprocess_exec(
-                *(*children.command("server.engine.child"), self._settings.engine),
+                *(*child_process.command("server.engine.child"), self._settings.engine),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 # the engine loads what is there; only the downloader talks to the Hub
-                env=children.environment(HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1"),
+                env=child_process.environment(HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1"),
                 start_new_session=True,  # what a terminal sends does not reach it, however early in its start
             )
             self._events = asyncio.Queue()

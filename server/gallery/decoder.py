@@ -23,7 +23,7 @@ from typing import IO, Any
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import open_regular
 
-from ..engine.process import command, environment
+from ..engine.child_process import command, environment
 from .convert import Inspect, Operation
 from .decoder_child import HEAD, MAX_FILE_BYTES, receive, send
 

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
-from ..engine.process import leave_signals_to_server
+from ..engine.child_process import leave_signals_to_server
 from .convert import OPERATIONS, TooManyPixelsError, perform
 
 HEAD = struct.Struct(">II")  # bytes of the JSON, bytes of what follows it

@@ -542,7 +542,7 @@ def test_what_is_not_understood_ends_the_run_and_the_child(
     """Without waiting for a child that may go on for ever."""
     script = tmp_path / "stranger.py"
     script.write_text(STRANGER)
-    monkeypatch.setattr("server.engine.worker.children.command", lambda _module: (sys.executable, str(script)))
+    monkeypatch.setattr("server.engine.worker.child_process.command", lambda _module: (sys.executable, str(script)))
 
     async def test(worker: Worker, states: list[str]) -> None:
         with pytest.raises(WorkerLostError, match="does not understand"):

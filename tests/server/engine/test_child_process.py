@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.engine import process as children
+from server.engine import child_process
 
 
 @pytest.fixture
@@ -24,15 +24,15 @@ def test_files_of_the_user_are_not_imported(crowded: Path, monkeypatch: pytest.M
     monkeypatch.delenv("PYTHONPATH", raising=False)
     if path is not None:
         monkeypatch.setenv("PYTHONPATH", path)
-    command = [*children.command("server.checkpoints.transfer"), "verify", "seedling-ternary"]
+    command = [*child_process.command("server.checkpoints.transfer"), "verify", "seedling-ternary"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # it ends when its input does
-    with subprocess.Popen(command, env=children.environment(), **pipes) as child:
+    with subprocess.Popen(command, env=child_process.environment(), **pipes) as child:
         assert child.stdout is not None
         assert b'"done": true' in child.stdout.read()
 
 
 def test_what_the_user_adds_to_the_path_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/one:/two")
-    variables = children.environment(HF_HUB_OFFLINE="1")
+    variables = child_process.environment(HF_HUB_OFFLINE="1")
     assert variables["PYTHONPATH"].endswith(":/one:/two")
     assert variables["HF_HUB_OFFLINE"] == "1"
