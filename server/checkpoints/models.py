@@ -72,7 +72,7 @@ class Models:
         # by checkpoint: whoever starts or ends a transfer awaits its process, and nobody may come in between
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closing = False
-        self.transfer_command = child_process.command("server.checkpoints.transfer")
+        self.transfer_command = child_process.command("server.checkpoints.transfer_child")
 
     # looking
 

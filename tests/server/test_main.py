@@ -63,7 +63,7 @@ def test_the_web_process_is_small_and_never_imports_mlx(spawn: Spawn) -> None:
 def test_importing_the_server_imports_no_tensor_library() -> None:
     heavy = ("mlx", "torch", "numpy", "PIL", "huggingface_hub.hf_api")
     code = f"""
-import sys, server.__main__, server.app, server.engine.child, server.checkpoints.transfer
+import sys, server.__main__, server.app, server.engine.child, server.checkpoints.transfer_child
 print([name for name in sys.modules if name.split('.')[0] in {heavy} or name in {heavy}])
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

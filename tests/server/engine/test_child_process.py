@@ -24,7 +24,7 @@ def test_files_of_the_user_are_not_imported(crowded: Path, monkeypatch: pytest.M
     monkeypatch.delenv("PYTHONPATH", raising=False)
     if path is not None:
         monkeypatch.setenv("PYTHONPATH", path)
-    command = [*child_process.command("server.checkpoints.transfer"), "verify", "seedling-ternary"]
+    command = [*child_process.command("server.checkpoints.transfer_child"), "verify", "seedling-ternary"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # it ends when its input does
     with subprocess.Popen(command, env=child_process.environment(), **pipes) as child:
         assert child.stdout is not None

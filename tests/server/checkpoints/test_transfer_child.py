@@ -41,7 +41,7 @@ def start(hub: FakeHub, tmp_path: Path) -> Iterator[Start]:
         environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
         children.append(
             subprocess.Popen(
-                [sys.executable, "-m", "server.checkpoints.transfer", action, name, str(tmp_path / "here")],
+                [sys.executable, "-m", "server.checkpoints.transfer_child", action, name, str(tmp_path / "here")],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,

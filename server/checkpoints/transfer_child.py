@@ -1,4 +1,4 @@
-"""The child process behind a download: `python -m server.checkpoints.transfer download|verify NAME [FOLDER]`.
+"""The child process behind a download: `python -m server.checkpoints.transfer_child download|verify NAME [FOLDER]`.
 
 One line of JSON per progress event on stdout, the last with `done` or `error`. Pausing is ending the process: nothing
 is lost, the next run goes on from there. It ends with the server, however that ends.
