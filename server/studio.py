@@ -22,7 +22,7 @@ from .gallery.files import lock_folder
 from .gallery.gallery import Gallery
 from .jobs.durations import Durations
 from .jobs.fits import Fits
-from .jobs.memory import MemoryMonitor
+from .jobs.memory_monitor import MemoryMonitor
 from .jobs.order import Order, random_seed
 from .jobs.queue import Jobs
 from .jobs.runner import Runner

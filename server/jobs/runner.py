@@ -28,7 +28,7 @@ from ..settings import Settings
 from ..store import Store, timestamp
 from .active import Active, picture_id
 from .durations import PHASES, Durations
-from .memory import MemoryMonitor
+from .memory_monitor import MemoryMonitor
 from .queue import Jobs
 
 log = logging.getLogger("bonsai.runner")

@@ -25,7 +25,7 @@ from server.gallery.decoder import Decoder
 from server.gallery.gallery import Gallery
 from server.jobs.active import picture_id
 from server.jobs.durations import Durations
-from server.jobs.memory import MemoryMonitor
+from server.jobs.memory_monitor import MemoryMonitor
 from server.jobs.order import Order
 from server.jobs.queue import Jobs
 from server.jobs.runner import Runner, patience_s
