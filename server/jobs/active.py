@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from ..schemas import Job
-from .durations import Plan
+from .durations import Forecast
 
 
 def picture_id(job_id: str, position: int) -> str:
@@ -22,7 +22,7 @@ class Active:
     job: Job
     attached: bool
     finished: asyncio.Event = field(default_factory=asyncio.Event)
-    plan: Plan | None = None
+    forecast: Forecast | None = None
     started: float = 0.0  # time.monotonic()
     cancelling: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # a fresh one after every change

@@ -51,7 +51,7 @@ class Durations:
         nearest, seconds = min(known, key=lambda entry: abs(entry[0] - pixels))
         return seconds * pixels / nearest
 
-    def plan(self, model: str, width: int, height: int, steps: int, *, loaded: bool) -> Plan:
+    def forecast(self, model: str, width: int, height: int, steps: int, *, loaded: bool) -> Forecast:
         """What the phases of one picture are going to take; without loading if the model is `loaded`."""
         found = {phase: self.seconds(model, width, height, phase) for phase in PHASES}
         known = found["denoise"] is not None and found["decode"] is not None
@@ -59,7 +59,7 @@ class Durations:
         seconds["denoise"] *= steps
         if loaded:
             seconds["load"] = 0.0
-        return Plan(seconds, known)
+        return Forecast(seconds, known)
 
 
 def _is_learned(model: object, width: object, height: object, phase: object, seconds: object) -> bool:
@@ -74,7 +74,7 @@ def _key(model: str, width: int, height: int, phase: str) -> tuple[str, int, int
     return (model, 0, 0, phase) if phase in ("load", "encode") else (model, width, height, phase)
 
 
-class Plan:
+class Forecast:
     """Seconds per phase, in order; `known` if they were learned rather than guessed."""
 
     def __init__(self, seconds: Mapping[Phase, float], known: bool) -> None:

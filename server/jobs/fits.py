@@ -65,7 +65,7 @@ class Fits:
         return await asyncio.to_thread(self._fit, ready, width, height)
 
     def _fit(self, ready: Ready, width: int, height: int) -> Fit:
-        plan = self._durations.plan(ready.name, width, height, ready.recommended_steps, loaded=True)
+        forecast = self._durations.forecast(ready.name, width, height, ready.recommended_steps, loaded=True)
         verdict: Literal["fits", "tight", "swaps"]
         try:
             peak = self._peak_bytes(ready, width, height)
@@ -74,7 +74,7 @@ class Fits:
         else:
             free = psutil.virtual_memory().available + self._worker.memory.process_bytes
             verdict = "fits" if peak <= _COMFORTABLE * free else "tight" if peak <= free else "swaps"
-        return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=plan.total_s)
+        return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=forecast.total_s)
 
     def _peak_bytes(self, ready: Ready, width: int, height: int) -> int:
         device = self._worker.device or ("metal" if sys.platform == "darwin" else "cpu")

@@ -25,7 +25,7 @@ from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
 from ..settings import Settings
 from ..store import Store, timestamp
 from .active import Active, picture_id
-from .durations import Durations, Plan
+from .durations import Durations, Forecast
 from .order import Order
 from .previews import Previews
 from .rate import Undrawn
@@ -209,23 +209,23 @@ class Jobs:
         self._running = self._waiting.popleft()
         return self._running
 
-    def begin(self, active: Active, plan: Plan) -> None:
-        """The engine is about to be asked; `plan` is how long that should take."""
+    def begin(self, active: Active, forecast: Forecast) -> None:
+        """The engine is about to be asked; `forecast` is how long that should take."""
         job = active.job
-        active.plan, active.started = plan, time.monotonic()
-        job.status, job.started_at, job.phase, job.eta_s = "running", timestamp(), "load", plan.total_s
+        active.forecast, active.started = forecast, time.monotonic()
+        job.status, job.started_at, job.phase, job.eta_s = "running", timestamp(), "load", forecast.total_s
         self._save(active)
         self._number()
         self._publish(active)
 
     def progressed(self, active: Active, event: Progress) -> None:
         """The engine has finished a step, and may have sent a preview."""
-        job, plan = active.job, active.plan
-        assert plan is not None  # noqa: S101
+        job, forecast = active.job, active.forecast
+        assert forecast is not None  # noqa: S101
         job.phase, job.step, job.steps_total = event.phase, event.step, event.steps
         job.truncated = job.truncated or event.truncated
         where = (event.phase, event.step, event.steps)
-        job.progress, job.eta_s = max(job.progress, round(plan.progress(*where), 4)), plan.eta_s(*where)
+        job.progress, job.eta_s = max(job.progress, round(forecast.progress(*where), 4)), forecast.eta_s(*where)
         if event.preview is not None:
             self._previews.keep(job.id, event.preview)
             job.preview_seq += 1
@@ -295,7 +295,7 @@ class Jobs:
             self._running.job.position = 0
         for place, active in enumerate(self._waiting, start=1):
             job = active.job
-            own = self._durations.plan(job.model, job.width, job.height, job.steps, loaded=True).total_s
+            own = self._durations.forecast(job.model, job.width, job.height, job.steps, loaded=True).total_s
             eta = None if eta is None or own is None else eta + own
             moved, job.position, job.eta_s = job.position != place, place, eta
             if moved:

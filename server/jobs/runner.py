@@ -93,7 +93,7 @@ class Runner:
             return
         loaded = self._worker.model == job.model
         self._memory.run_begins()
-        self._jobs.begin(active, self._durations.plan(job.model, job.width, job.height, job.steps, loaded=loaded))
+        self._jobs.begin(active, self._durations.forecast(job.model, job.width, job.height, job.steps, loaded=loaded))
         run = self._worker.run(self._command(job, ready), self._allowed_silence(active))
         try:
             async with contextlib.aclosing(run) as events:

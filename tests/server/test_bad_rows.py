@@ -161,8 +161,8 @@ def test_a_duration_that_is_none_is_not_counted_with(tmp_path: Path, row: tuple[
         store.execute("INSERT INTO durations VALUES (?, ?, ?, ?, ?)", row)
         store.execute("INSERT INTO durations VALUES ('n', 64, 64, 'denoise', 2.0), ('n', 64, 64, 'decode', 1.0)")
         durations = Durations(store)
-        assert durations.plan("m", 64, 64, 4, loaded=True).total_s is None
-        assert durations.plan("n", 64, 64, 4, loaded=True).total_s == 9.0
+        assert durations.forecast("m", 64, 64, 4, loaded=True).total_s is None
+        assert durations.forecast("n", 64, 64, 4, loaded=True).total_s == 9.0
 
 
 @pytest.mark.parametrize("value", ["{", "7", json.dumps({"a": 1}), ""])

@@ -56,7 +56,7 @@ def test_of_a_damaged_file_everything_that_can_be_read_is_kept(gate: Path, serve
     assert live.job(kept)["image_ids"] == [kept]
     eventually(lambda: live.client.get("/images").json()["total"] == 2)
     assert live.client.get(f"/images/{kept}").json()["favourite"] is True
-    assert live.studio.fits._durations.plan("seedling-ternary", 64, 64, 4, loaded=True).total_s is not None
+    assert live.studio.fits._durations.forecast("seedling-ternary", 64, 64, 4, loaded=True).total_s is not None
 
 
 def test_a_row_of_a_damaged_file_that_fits_nowhere_is_left_out(tmp_path: Path) -> None:

@@ -14,22 +14,28 @@ def durations(tmp_path: Path) -> Durations:
 
 
 def test_nothing_is_known_at_first(durations: Durations) -> None:
-    plan = durations.plan("ternary", 512, 512, 4, loaded=False)
-    assert plan.total_s is None
-    assert plan.eta_s("denoise", 1, 4) is None
-    assert plan.progress("load", 0, 1) == 0
-    assert 0 < plan.progress("denoise", 1, 4) < plan.progress("denoise", 2, 4) < plan.progress("decode", 1, 2) < 1
-    assert plan.progress("decode", 2, 2) == 1
+    forecast = durations.forecast("ternary", 512, 512, 4, loaded=False)
+    assert forecast.total_s is None
+    assert forecast.eta_s("denoise", 1, 4) is None
+    assert forecast.progress("load", 0, 1) == 0
+    assert (
+        0
+        < forecast.progress("denoise", 1, 4)
+        < forecast.progress("denoise", 2, 4)
+        < forecast.progress("decode", 1, 2)
+        < 1
+    )
+    assert forecast.progress("decode", 2, 2) == 1
 
 
 def test_one_picture_teaches_the_next(durations: Durations) -> None:
     durations.learn("ternary", 512, 512, 4, TIMINGS)
-    plan = durations.plan("ternary", 512, 512, 4, loaded=False)
-    assert plan.total_s == pytest.approx(14)
-    assert plan.eta_s("load", 0, 1) == pytest.approx(14)
-    assert plan.eta_s("denoise", 3, 4) == pytest.approx(3)
-    assert durations.plan("ternary", 512, 512, 8, loaded=True).total_s == pytest.approx(20)
-    assert durations.plan("binary", 512, 512, 4, loaded=False).total_s is None
+    forecast = durations.forecast("ternary", 512, 512, 4, loaded=False)
+    assert forecast.total_s == pytest.approx(14)
+    assert forecast.eta_s("load", 0, 1) == pytest.approx(14)
+    assert forecast.eta_s("denoise", 3, 4) == pytest.approx(3)
+    assert durations.forecast("ternary", 512, 512, 8, loaded=True).total_s == pytest.approx(20)
+    assert durations.forecast("binary", 512, 512, 4, loaded=False).total_s is None
 
 
 def test_other_sizes_are_estimated_by_their_pixels(durations: Durations) -> None:
@@ -52,5 +58,5 @@ def test_cached_phases_teach_nothing_and_others_slowly(durations: Durations) -> 
 def test_what_was_learned_survives(tmp_path: Path) -> None:
     store = Store(tmp_path)
     Durations(store).learn("ternary", 512, 512, 4, TIMINGS)
-    assert Durations(store).plan("ternary", 512, 512, 4, loaded=False).total_s == pytest.approx(14)
+    assert Durations(store).forecast("ternary", 512, 512, 4, loaded=False).total_s == pytest.approx(14)
     store.close()

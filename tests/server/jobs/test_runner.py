@@ -181,7 +181,7 @@ def test_done_enters_the_picture_and_teaches_the_durations(world: InWorld) -> No
         assert await world.gallery.thumbnail(job.id) == PICTURE.thumbnail
         assert (image.peak_memory_bytes, image.variant, image.truncated) == (5_000_000, "ternary", True)
         assert image.created_at == "2026-01-02T03:04:05.000000Z"
-        assert world.durations.plan("seedling-ternary", 64, 96, 4, loaded=False).total_s == 11.5
+        assert world.durations.forecast("seedling-ternary", 64, 96, 4, loaded=False).total_s == 11.5
 
     world(test)
 
