@@ -12,7 +12,7 @@ from typing import Any
 
 from bonsai_mlx.version import __version__
 
-from .checkpoints.models import Models, Ready
+from .checkpoints.models import Models, ReadyModel
 from .edge.request_log import LoggedRequest
 from .engine.worker import Worker
 from .errors import ApiError
@@ -177,7 +177,7 @@ class Studio:
         await self.fits.check(ready, first.width, first.height, force=fields.force)
         return [first, Order(ready.name, first.prompt, first.seed, first.steps, first.width, first.height)]
 
-    async def _order(self, fields: PictureFields, ready: Ready, seed: int) -> Order:
+    async def _order(self, fields: PictureFields, ready: ReadyModel, seed: int) -> Order:
         width = fields.width or ready.recommended_size[0]
         height = fields.height or ready.recommended_size[1]
         await self.fits.check(ready, width, height, force=fields.force)

@@ -38,7 +38,7 @@ _STOP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class ReadyModel:
     """A checkpoint that can draw now."""
 
     name: str
@@ -159,16 +159,16 @@ class Models:
         ready = (pair for pair in wanted if all(self.find_ready(name) is not None for name in pair))
         return next(ready, embedded)
 
-    def find_ready(self, name: str) -> Ready | None:
+    def find_ready(self, name: str) -> ReadyModel | None:
         """The checkpoint if it is complete."""
         entry = catalog.lookup(name)
         local = hub.status(entry, self._folder(entry))
         if local.state != "ready" or local.path is None:
             return None
         revision = local.commit or entry.revision if entry.repo else None
-        return Ready(entry.name, local.path, entry.repo, revision, entry.recommended_steps, entry.recommended_size)
+        return ReadyModel(entry.name, local.path, entry.repo, revision, entry.recommended_steps, entry.recommended_size)
 
-    def require_ready(self, name: str) -> Ready:
+    def require_ready(self, name: str) -> ReadyModel:
         """The checkpoint, or ApiError 409 with the command that fetches it."""
         ready = self.find_ready(name)
         if ready is None:

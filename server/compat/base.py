@@ -27,7 +27,7 @@ from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.request import MAX_SEED
 
-from ..checkpoints.models import Ready
+from ..checkpoints.models import ReadyModel
 from ..errors import ApiError, ErrorDetail, from_bonsai, from_http, from_index
 from ..jobs.order import Order, batch, random_seed
 from ..routes.generate import draw, failure
@@ -70,7 +70,7 @@ def known_model(studio: Studio, name: str | None) -> str | None:
         return None
 
 
-def choose_model(studio: Studio, *names: str | None) -> Ready:
+def choose_model(studio: Studio, *names: str | None) -> ReadyModel:
     """The first name that is one of ours, else the default: clients send `dall-e-2`, or whatever is in their list.
 
     ApiError 409 when it is one of ours that is not complete on this machine.
@@ -86,7 +86,7 @@ def listed_names(model: Model) -> set[str]:
     return titles | ({revision} | {f"{title} [{revision}]" for title in titles} if revision else set())
 
 
-def listed_model(studio: Studio, name: str, field: str) -> Ready:
+def listed_model(studio: Studio, name: str, field: str) -> ReadyModel:
     """The model that our own lists call so. ApiError 422 with what there is, 409 when it is not complete here."""
     wanted = name.strip().casefold()
     models = studio.models.all()
@@ -110,7 +110,7 @@ def ready_models(studio: Studio) -> list[str]:
 # asking
 
 
-def max_steps(studio: Studio, ready: Ready) -> int:
+def max_steps(studio: Studio, ready: ReadyModel) -> int:
     return studio.settings.compat_max_steps or ready.recommended_steps
 
 
@@ -132,7 +132,7 @@ class Asked:
 
 async def asked_of(
     studio: Studio,
-    ready: Ready,
+    ready: ReadyModel,
     body: PictureBody,
     prompt: str,
     count: int = 1,
@@ -159,7 +159,7 @@ async def asked_of(
 
 
 def size_of(
-    ready: Ready, body: PictureBody, size: tuple[int, int] | None, notes: list[str]
+    ready: ReadyModel, body: PictureBody, size: tuple[int, int] | None, notes: list[str]
 ) -> tuple[int | None, int | None]:
     """Width and height that can be drawn; None for both where nothing was said of them."""
     width, height = body.width or (size and size[0]), body.height or (size and size[1])
@@ -182,14 +182,14 @@ def seed_of(body: PictureBody, notes: list[str]) -> int:
     return seed
 
 
-def _steps(studio: Studio, ready: Ready, asked: int | None, notes: list[str]) -> int:
+def _steps(studio: Studio, ready: ReadyModel, asked: int | None, notes: list[str]) -> int:
     steps, most = asked or ready.recommended_steps, max_steps(studio, ready)
     if steps > most:
         notes.append(f"{steps} steps were asked for; {most} were made, which is what the model is for.")
     return min(steps, most)
 
 
-def model_note(ready: Ready, name: str, studio: Studio) -> list[str]:
+def model_note(ready: ReadyModel, name: str, studio: Studio) -> list[str]:
     """That another model draws than the one that was named."""
     if not name or known_model(studio, name) is not None:
         return []

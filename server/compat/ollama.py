@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from bonsai_mlx.version import __version__
 
-from ..checkpoints.models import Ready
+from ..checkpoints.models import ReadyModel
 from ..errors import ApiError, ErrorDetail
 from ..routes.common import StudioDep, failures, json_body, streamed
 from ..schemas import Job, Model
@@ -224,14 +224,14 @@ async def generate(studio: StudioDep, request: Request) -> Response:
     return json_answer(_last_line(called, made, asked))
 
 
-async def _unload(studio: Studio, ready: Ready) -> None:
+async def _unload(studio: Studio, ready: ReadyModel) -> None:
     """Give the memory of this model back. ApiError 409 while pictures are drawn with it."""
     await _released(studio)
     if studio.worker.model == ready.name:
         await studio.unload()
 
 
-async def _unload_after(studio: Studio, ready: Ready | None) -> None:
+async def _unload_after(studio: Studio, ready: ReadyModel | None) -> None:
     """The same after a picture, unless others wait for theirs."""
     if ready is not None:
         await _released(studio)
@@ -267,7 +267,7 @@ def _last_line(model: str, made: Picture, asked: Asked) -> dict[str, Any]:
 
 
 async def _stream(
-    studio: Studio, jobs: list[Job], model: str, asked: Asked, unloading: Ready | None
+    studio: Studio, jobs: list[Job], model: str, asked: Asked, unloading: ReadyModel | None
 ) -> AsyncIterator[bytes]:
     """A line after every step, then one with the picture; closing it cancels the job."""
     shown = -1

@@ -21,7 +21,7 @@ from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
 from bonsai_mlx.version import __version__
 
-from ..checkpoints.models import Ready
+from ..checkpoints.models import ReadyModel
 from ..errors import ErrorDetail
 from ..routes.common import StudioDep, failures, json_body
 from ..routes.generate import failure
@@ -129,7 +129,7 @@ async def txt2img(studio: StudioDep, request: Request) -> Response:
     return json_answer({"images": images, "parameters": echo, "info": json.dumps(told)})
 
 
-def _checkpoint(studio: Studio, body: Txt2Img) -> Ready:
+def _checkpoint(studio: Studio, body: Txt2Img) -> ReadyModel:
     """The model for this call alone, else the one chosen through `options`."""
     name = body.override_settings.sd_model_checkpoint
     if name.strip():
@@ -152,7 +152,7 @@ async def _drawn(studio: Studio, request: Request, jobs: list[Job]) -> list[Pict
     return [await picture(studio, job) for job in done]
 
 
-def info(pictures: list[Picture], body: Txt2Img, ready: Ready, asked: Asked) -> dict[str, Any]:
+def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked) -> dict[str, Any]:
     """What A1111 tells of a call, with the numbers that were really used; clients read `infotexts` and `seed`."""
     jobs, negative = [made.job for made in pictures], body.negative_prompt
     first, infotexts = jobs[0], [_infotext(made) for made in pictures]

@@ -15,7 +15,7 @@ import psutil
 from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.request import SIZE_MULTIPLE_PX
 
-from ..checkpoints.models import Models, Ready
+from ..checkpoints.models import Models, ReadyModel
 from ..engine.worker import Worker
 from ..errors import ApiError
 from ..schemas import Fit
@@ -40,7 +40,7 @@ class Fits:
         self._worker = worker
         self._durations = durations
 
-    async def check(self, ready: Ready, width: int, height: int, *, force: bool) -> None:
+    async def check(self, ready: ReadyModel, width: int, height: int, *, force: bool) -> None:
         """ApiError 422 for a picture that this machine cannot hold; with `force`, only a memory limit is in the way."""
         try:
             peak = await asyncio.to_thread(self._peak_bytes, ready, width, height)
@@ -64,7 +64,7 @@ class Fits:
         ready = self._models.require_ready(name)
         return await asyncio.to_thread(self._fit, ready, width, height)
 
-    def _fit(self, ready: Ready, width: int, height: int) -> Fit:
+    def _fit(self, ready: ReadyModel, width: int, height: int) -> Fit:
         forecast = self._durations.forecast(ready.name, width, height, ready.recommended_steps, loaded=True)
         verdict: Literal["fits", "tight", "swaps"]
         try:
@@ -76,7 +76,7 @@ class Fits:
             verdict = "fits" if peak <= _COMFORTABLE * free else "tight" if peak <= free else "swaps"
         return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=forecast.total_s)
 
-    def _peak_bytes(self, ready: Ready, width: int, height: int) -> int:
+    def _peak_bytes(self, ready: ReadyModel, width: int, height: int) -> int:
         device = self._worker.device or ("metal" if sys.platform == "darwin" else "cpu")
         return _predict(ready.path, width, height, device, self._settings.memory_limit)
 
@@ -99,7 +99,7 @@ def _checkpoint(path: Path) -> Checkpoint:
     return Checkpoint.open(path)
 
 
-def sizes_of(ready: Ready) -> Iterator[tuple[int, int]]:
+def sizes_of(ready: ReadyModel) -> Iterator[tuple[int, int]]:
     """Width and height of every offered size: each aspect at a few numbers of pixels, in multiples of 16."""
     if math.prod(ready.recommended_size) < _SEVERAL_FROM_PX:
         yield ready.recommended_size

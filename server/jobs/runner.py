@@ -16,7 +16,7 @@ from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.images.metadata import SaveError
 from bonsai_mlx.request import ResolvedDraw, as_json
 
-from ..checkpoints.models import Models, Ready
+from ..checkpoints.models import Models, ReadyModel
 from ..engine.protocol import Cancelled, Checkpoint, Done, Failed, Picture, Progress, Run, RunEvent
 from ..engine.worker import Worker, WorkerLostError
 from ..errors import DAMAGED_INDEX
@@ -108,14 +108,14 @@ class Runner:
         if not active.finished.is_set():  # a run that is over is one, whatever was said of it
             self._jobs.fail(active, "failed", "The drawing process ended the picture without a word about it.")
 
-    def _find_ready(self, model: str) -> Ready | None:
+    def _find_ready(self, model: str) -> ReadyModel | None:
         """The checkpoint, unless it is incomplete or, for a job of another version, not known here."""
         try:
             return self._models.find_ready(model)
         except CheckpointError:
             return None
 
-    def _command(self, job: Job, ready: Ready) -> Run:
+    def _command(self, job: Job, ready: ReadyModel) -> Run:
         return Run(
             job=job.id,
             path=os.fsencode(ready.path),

@@ -8,7 +8,7 @@ import pytest
 
 import bonsai_mlx
 from bonsai_mlx.hub.catalog import lookup
-from server.checkpoints.models import Ready
+from server.checkpoints.models import ReadyModel
 from server.errors import ApiError
 from server.jobs import fits
 from server.jobs.durations import Durations
@@ -19,8 +19,8 @@ from server.store import Store
 SEEDLING = Path(bonsai_mlx.__file__).parent / "seedling" / "ternary"
 
 
-def ready(size: tuple[int, int]) -> Ready:
-    return Ready("seedling-ternary", SEEDLING, None, None, 4, size)
+def ready(size: tuple[int, int]) -> ReadyModel:
+    return ReadyModel("seedling-ternary", SEEDLING, None, None, 4, size)
 
 
 def make(tmp_path: Path, **options: Any) -> Fits:
