@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "format": FORMAT,
         "model": str(arguments.model),
         "version": __version__,
-        "device": device.describe(),
+        "device": device.details(),
         "measurements": [asdict(item) for item in measurements],
     }
     for line in table(report["measurements"]):

@@ -171,7 +171,7 @@ def backend() -> Check:
     """Which device computes."""
     from ..runtime import device
 
-    about = device.describe()
+    about = device.details()
     detail = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}[about["backend"]]
     if about["backend"] != "cpu":
         detail += f" on {about['chip']}, activations in bfloat16"

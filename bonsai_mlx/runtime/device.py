@@ -205,7 +205,7 @@ def mlx_version() -> str:
     return version("mlx")
 
 
-def describe() -> dict[str, Any]:
+def details() -> dict[str, Any]:
     """Backend, chip, memory and versions, as plain values."""
     info = mx.device_info() if backend() != "cpu" else {}
     return {

@@ -164,7 +164,7 @@ class Engine:
                 self._channel.send(Cancelled(job))
         except Exception as error:
             traceback.print_exc()  # to the server's log; the client gets words of ours
-            self._channel.send(describe(job, error))
+            self._channel.send(failure(job, error))
         finally:
             self._inbox.forget(job)
             self.busy.clear()
@@ -240,7 +240,7 @@ def finished_picture(job: str, recipe: Recipe, result: GenerationResult, loaded_
     )
 
 
-def describe(job: str, error: Exception) -> Failed:
+def failure(job: str, error: Exception) -> Failed:
     """The error in the server's words. Only messages written for people are passed on."""
     # what was under way when Metal failed may be half written: nothing that this process holds is used again
     lost = isinstance(error, DeviceError) or str(error.__cause__).startswith("[METAL]")

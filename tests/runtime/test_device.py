@@ -98,7 +98,7 @@ def test_the_cache_can_be_given_back() -> None:
 
 
 def test_describes_itself_in_plain_values() -> None:
-    about = device.describe()
+    about = device.details()
     assert about["mlx"] == mx.__version__
     assert about["chip"]
     assert all(value is None or isinstance(value, str | int) for value in about.values())
