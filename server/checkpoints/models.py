@@ -68,7 +68,7 @@ class Models:
         self._events = events
         self._transfers: dict[str, Transfer] = {}
         self._failures: dict[str, str] = {}
-        self._outlived: set[str] = set()  # whose wish is over, which the store has not taken in
+        self._outlived: set[str] = set()  # whose intent is over, which the store has not taken in
         # by checkpoint: whoever starts or ends a transfer awaits its process, and nobody may come in between
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closing = False
@@ -114,7 +114,7 @@ class Models:
             return "verifying" if transfer.action == "verify" else "downloading"
         if local != "ready" and entry.name in self._failures:
             return "failed"
-        return "paused" if local == "partial" and self._wish(entry.name) == "paused" else local
+        return "paused" if local == "partial" and self._intent(entry.name) == "paused" else local
 
     def _failed_download(self, entry: Entry, local: hub.LocalStatus) -> Download | None:
         error = self._failures.get(entry.name)
@@ -179,17 +179,17 @@ class Models:
 
     # getting
 
-    def _wish(self, name: str) -> str | None:
+    def _intent(self, name: str) -> str | None:
         return None if name in self._outlived else self._store.preference(f"download:{name}")
 
-    def _set_wish(self, name: str, wish: Literal["downloading", "paused"] | None) -> None:
-        self._store.set_preference(f"download:{name}", wish)
+    def _set_intent(self, name: str, intent: Literal["downloading", "paused"] | None) -> None:
+        self._store.set_preference(f"download:{name}", intent)
         self._outlived.discard(name)
 
-    def _drop_wish(self, name: str) -> None:
+    def _drop_intent(self, name: str) -> None:
         """Nothing is to go on. What a full disk does not take in is tried again when the server ends."""
         try:
-            self._set_wish(name, None)
+            self._set_intent(name, None)
         except sqlite3.Error as error:
             self._outlived.add(name)
             log.warning("the end of %s's download could not be noted yet: %s", name, error)
@@ -203,7 +203,7 @@ class Models:
                 return model
             self._check_room(entry)
             started = await self._start(entry, "download", model)
-            self._set_wish(entry.name, "downloading")
+            self._set_intent(entry.name, "downloading")
             return started
 
     def _check_room(self, entry: Entry) -> None:
@@ -231,7 +231,7 @@ class Models:
             transfer = self._transfers.get(entry.name)
             if transfer is None or transfer.action != "download":
                 raise ApiError(409, "conflict", f"{entry.title} is not being downloaded.")
-            self._set_wish(entry.name, "paused")
+            self._set_intent(entry.name, "paused")
             await self._stop(entry.name)
             return self._publish(entry.name)
 
@@ -254,7 +254,7 @@ class Models:
 
     async def _forget(self, entry: Entry) -> None:
         """What was going on with a checkpoint, or was to go on."""
-        self._drop_wish(entry.name)
+        self._drop_intent(entry.name)
         self._failures.pop(entry.name, None)
         await self._stop(entry.name)
 
@@ -298,7 +298,7 @@ class Models:
         if code != 0:
             self._failures[name] = str(error or "The download ended unexpectedly; it can be resumed.")
             log.warning("%s of %s ended with status %d", transfer.action, name, code)
-        self._drop_wish(name)
+        self._drop_intent(name)
         self._publish(name)
 
     async def _stop(self, name: str) -> None:
@@ -330,7 +330,7 @@ class Models:
     async def restore(self) -> None:
         """Go on with what was downloading when the server ended."""
         for name in self.names():
-            if self._wish(name) == "downloading":
+            if self._intent(name) == "downloading":
                 try:
                     await self.download(name)
                 except ApiError as error:
@@ -345,7 +345,7 @@ class Models:
         async with self._turns[name]:  # also what is only about to start
             await self._stop(name)
             if name in self._outlived:
-                self._drop_wish(name)
+                self._drop_intent(name)
 
 
 def _entry(name: str) -> Entry:

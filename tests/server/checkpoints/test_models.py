@@ -78,7 +78,7 @@ def state(live: LiveServer, name: str = "ternary") -> str:
     return str(live.client.get(f"/models/{name}").json()["state"])
 
 
-def wish(live: LiveServer) -> str | None:
+def intent(live: LiveServer) -> str | None:
     """What the next start of the server is going to do about the ternary checkpoint."""
     with contextlib.closing(sqlite3.connect(live.settings.output / NAME)) as index:
         row = index.execute("SELECT value FROM preferences WHERE name = 'download:ternary'").fetchone()
@@ -113,7 +113,7 @@ def test_progress_pause_and_resume(serve: Serve, downloader: Path, tmp_path: Pat
     live.client.post("/models/ternary/pause")
     paused_at = int((downloader / "progress").read_text())
     assert state(live) == "absent"  # the script makes no files, so there is nothing partial
-    assert wish(live) == "paused"
+    assert intent(live) == "paused"
     (downloader / "held").unlink()
     live.client.post("/models/ternary/resume")
     eventually(lambda: state(live) != "downloading")
@@ -196,7 +196,7 @@ def test_cancelling_forgets(serve: Serve, downloader: Path, tmp_path: Path) -> N
     live = serve(models_dir=tmp_path / "models")
     live.client.post("/models/ternary/download")
     assert live.client.post("/models/ternary/cancel").json()["state"] == "absent"
-    assert wish(live) is None
+    assert intent(live) is None
 
 
 def damaged_checkpoint(folder: Path) -> Path:
@@ -220,7 +220,7 @@ def test_cancelling_deletes_nothing(serve: Serve, downloader: Path, tmp_path: Pa
         live.client.post(f"/models/ternary/{begun}").raise_for_status()
     assert live.client.post("/models/ternary/cancel").json()["state"] == "damaged"
     assert {path: path.stat().st_size for path in folder.rglob("*")} == before
-    assert wish(live) is None
+    assert intent(live) is None
 
 
 @pytest.mark.parametrize("text", ['{"format": 1, "repo": "prism-', "[" * 200_000, "sizes"])
@@ -375,7 +375,7 @@ def test_a_full_disk_keeps_nobody_from_freeing_it(
         assert (await getattr(models, end)("ternary")).state == "absent"
         assert running(downloader) == []
         await models.download("ternary")  # is wished for again
-        assert models._wish("ternary") == "downloading"
+        assert models._intent("ternary") == "downloading"
 
     alone(test)
 
