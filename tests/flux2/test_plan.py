@@ -17,6 +17,7 @@ from bonsai_mlx.flux2 import plan
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
 from bonsai_mlx.runtime import device
+from bonsai_mlx.weights.layout import PACKED
 
 SIZES = [(128, 128), (256, 256), (512, 256)]
 LEVELS = ["default", "drop", "stream"]
@@ -28,6 +29,7 @@ def full_size(bits: int) -> Checkpoint:
     encoder = TextEncoderConfig(151936, 2560, 9728, 36, 32, 8, 128)
     return Checkpoint(
         root=Path("4b"),
+        layout=PACKED,
         transformer=transformer,
         text_encoder=encoder,
         vae=VaeConfig((128, 256, 512, 512), 2, 32, 32),

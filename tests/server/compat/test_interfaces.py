@@ -330,11 +330,11 @@ def test_brackets_in_a_prompt_are_no_values(shared: LiveServer, path: str) -> No
 
 def test_only_with_a_token(serve: Callable[..., LiveServer]) -> None:
     live = serve(token="a-long-secret-of-16")  # noqa: S106
-    basic = base64.b64encode(b"anybody:a-long-secret").decode()
+    basic = base64.b64encode(b"anybody:a-long-secret-of-16").decode()
     for path in ("/v1/models", "/sdapi/v1/options", "/api/tags", "/requests", "/connect"):
         assert live.client.get(path).status_code == 401
         assert live.client.get(path, headers={"Authorization": "Basic Og=="}).status_code == 401
-        assert live.client.get(path, headers={"Authorization": "Bearer a-long-secret"}).status_code == 200
+        assert live.client.get(path, headers={"Authorization": "Bearer a-long-secret-of-16"}).status_code == 200
         assert live.client.get(path, headers={"Authorization": f"Basic {basic}"}).status_code == 200
     page = live.client.get("/connect", headers={"Authorization": f"Basic {basic}"}).text
     assert "a-long-secret-of-16" not in page
