@@ -19,8 +19,17 @@ from ..weights.layout import Layout
 from ..wording import user_path
 from . import catalog, life, session
 from .catalog import CheckpointFile, Entry
+from .location import (
+    Location,
+    Manifest,
+    cached_commits,
+    cached_location,
+    commit_of,
+    file_size,
+    folder_location,
+    linked_files,
+)
 from .progress import DownloadProgress, Progress, finished
-from .store import Manifest, Store, cache_store, cached_commits, commit_of, file_size, folder_store, linked_files
 
 __all__ = [
     "DownloadProgress",
@@ -121,22 +130,22 @@ def status(entry: Entry | str, folder: Path | str | None = None, revision: str |
     if entry.embedded_folder:
         return _embedded_status(entry.layout, entry.embedded_folder)
     if folder:
-        stores = [folder_store(user_path(folder))]
+        locations = [folder_location(user_path(folder))]
     else:
-        stores = [cache_store(entry.repo or "", commit) for commit in _commits(entry, revision)]
+        locations = [cached_location(entry.repo or "", commit) for commit in _commits(entry, revision)]
     pins = entry.files if revision in (None, entry.revision) else ()  # another one is taken at the Hub's word
-    found = [_readable_status_of(entry, store, pins) for store in stores]
+    found = [_readable_status_of(entry, location, pins) for location in locations]
     nothing = LocalStatus("absent", None, 0, entry.bytes_total)
     return next((local for local in found if local.state == "ready"), found[0] if found else nothing)
 
 
-def _readable_status_of(entry: Entry, store: Store, pins: tuple[CheckpointFile, ...]) -> LocalStatus:
+def _readable_status_of(entry: Entry, location: Location, pins: tuple[CheckpointFile, ...]) -> LocalStatus:
     """As `_status_of`, for a folder that may be closed to us or no folder at all: then that is what is the matter."""
     try:
-        return _status_of(entry, store, pins)
+        return _status_of(entry, location, pins)
     except OSError as error:
-        problem = f"{error.filename or store.root} cannot be read: {error.strerror or error}"
-        return LocalStatus("damaged", store.root, 0, entry.bytes_total, (problem,))
+        problem = f"{error.filename or location.root} cannot be read: {error.strerror or error}"
+        return LocalStatus("damaged", location.root, 0, entry.bytes_total, (problem,))
 
 
 def _commits(entry: Entry, revision: str | None) -> list[str]:
@@ -146,35 +155,39 @@ def _commits(entry: Entry, revision: str | None) -> list[str]:
     return commits if revision is None else [commit for commit in commits if commit == commit_of(repo, revision)]
 
 
-def _status_of(entry: Entry, store: Store, pins: tuple[CheckpointFile, ...]) -> LocalStatus:
-    manifest = Manifest.read(store.manifest_path)
+def _status_of(entry: Entry, location: Location, pins: tuple[CheckpointFile, ...]) -> LocalStatus:
+    manifest = Manifest.read(location.manifest_path)
     if manifest and manifest.repo != entry.repo:
-        other = f"{store.root} holds {manifest.repo}"
+        other = f"{location.root} holds {manifest.repo}"
         return LocalStatus("absent", None, 0, entry.bytes_total, (other,))
-    files = manifest.files if manifest else _expected_files(entry, store)
-    sizes = {file: file_size(store.file(file.path)) for file in files}
+    files = manifest.files if manifest else _expected_files(entry, location)
+    sizes = {file: file_size(location.file(file.path)) for file in files}
     missing = [file for file in files if sizes[file] is None]
     wrong = [file for file in files if sizes[file] == 0 or (file.digest and sizes[file] not in (None, file.size))]
     present = sum(size or 0 for size in sizes.values())
-    present += sum(min(file_size(store.partial(file.digest)) or 0, file.size) for file in missing if file.digest)
-    problems = [f"{store.file(file.path)} has {sizes[file]} bytes instead of {file.size}" for file in wrong]
-    problems += [f"{store.file(file.path)} is missing" for file in missing]
+    present += sum(min(file_size(location.partial(file.digest)) or 0, file.size) for file in missing if file.digest)
+    problems = [f"{location.file(file.path)} has {sizes[file]} bytes instead of {file.size}" for file in wrong]
+    problems += [f"{location.file(file.path)} is missing" for file in missing]
     state: State = "damaged" if wrong else "ready" if not missing else "partial" if present else "absent"
-    hashed = manifest is not None and all(manifest.is_verified(file, store) for file in files)
+    hashed = manifest is not None and all(manifest.is_verified(file, location) for file in files)
     content = _content_of(entry, pins, manifest, hashed=hashed)
     if content == "unknown":
-        problems.append(f"{store.root} holds unknown files: others than the ones that {entry.title} is known to have")
-    if manifest is None and store.has_notes():
-        problems.append(f"{store.manifest_path} is damaged, so nothing is known of what was checked; download it again")
+        problems.append(
+            f"{location.root} holds unknown files: others than the ones that {entry.title} is known to have"
+        )
+    if manifest is None and location.has_notes():
+        problems.append(
+            f"{location.manifest_path} is damaged, so nothing is known of what was checked; download it again"
+        )
     return LocalStatus(
         state=state,
-        path=None if state == "absent" else store.root,
+        path=None if state == "absent" else location.root,
         bytes_present=present,
         bytes_total=manifest.bytes_total if manifest else max(present, entry.bytes_total),
         problems=() if state == "absent" else tuple(problems),  # that files are missing is no news then
         content=content,
         verified=content == "pinned" or (content == "listed" and not pins),
-        commit=manifest.commit if manifest else store.root.name if store.blobs else None,
+        commit=manifest.commit if manifest else location.root.name if location.blobs else None,
     )
 
 
@@ -188,9 +201,9 @@ def _content_of(entry: Entry, pins: tuple[CheckpointFile, ...], manifest: Manife
     return "pinned" if pinned.issuperset(entry.layout.required_files) else "listed"
 
 
-def _expected_files(entry: Entry, store: Store) -> tuple[CheckpointFile, ...]:
+def _expected_files(entry: Entry, location: Location) -> tuple[CheckpointFile, ...]:
     """What should be there, for want of a manifest: another program, or a person, put the files there."""
-    known = entry.files if store.blobs is None or store.root.name == entry.revision else ()
+    known = entry.files if location.blobs is None or location.root.name == entry.revision else ()
     return known or tuple(CheckpointFile(path, 0) for path in entry.layout.required_files)
 
 
@@ -217,11 +230,11 @@ def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> i
     entry = _entry(entry)
     repo = entry.repo or ""
     commit = next(iter(cached_commits(repo, entry.revision)), entry.revision)
-    store = folder_store(user_path(folder)) if folder else cache_store(repo, commit)
-    manifest = Manifest.read(store.manifest_path)
+    location = folder_location(user_path(folder)) if folder else cached_location(repo, commit)
+    manifest = Manifest.read(location.manifest_path)
     files = manifest.files if manifest and manifest.repo == repo else entry.files
     try:
-        return sum(life.bytes_to_store(store, file) for file in files)
+        return sum(life.bytes_to_store(location, file) for file in files)
     except OSError:  # what cannot be looked at cannot be used either
         return sum(file.size for file in files)
 
@@ -257,13 +270,13 @@ def download(
             raise
         yield finished(local.path, local.bytes_total)  # complete, though there may be a newer revision
         return
-    store = folder_store(place) if place else cache_store(entry.repo or "", commit)
+    location = folder_location(place) if place else cached_location(entry.repo or "", commit)
     manifest = Manifest(entry.repo or "", revision or entry.revision, commit, files)
-    previous = Manifest.read(store.manifest_path)
+    previous = Manifest.read(location.manifest_path)
     if previous and previous.repo != entry.repo:
-        raise DownloadError(f"{store.root} holds {previous.repo}; choose another folder for {entry.repo}")
+        raise DownloadError(f"{location.root} holds {previous.repo}; choose another folder for {entry.repo}")
     command = remedy(entry, place, revision)
-    yield from session.Session(store, manifest, previous, remedy=command, token=token).download()
+    yield from session.Session(location, manifest, previous, remedy=command, token=token).download()
 
 
 def _token(given: str | None) -> str | None:
@@ -303,22 +316,22 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
     if entry.embedded:
         yield finished(local.path, local.bytes_total)
         return
-    store = folder_store(place) if place else cache_store(entry.repo or "", local.commit or "")
-    previous = Manifest.read(store.manifest_path)
+    location = folder_location(place) if place else cached_location(entry.repo or "", local.commit or "")
+    previous = Manifest.read(location.manifest_path)
     if previous is None and local.state != "ready":
         raise CheckpointError(_what_to_do(entry, local, place, revision))
     if previous and previous.commit == entry.revision and not previous.agrees_with(entry.files):
         command = remedy(entry, place, revision)
-        raise CheckpointError(f"{store.root}: other files than those of {entry.title}; get those with: {command}")
-    manifest = previous or _manifest_of_unknown_origin(entry, store, local)
-    yield from session.Session(store, manifest, previous, remedy=remedy(entry, place, revision)).verify()
+        raise CheckpointError(f"{location.root}: other files than those of {entry.title}; get those with: {command}")
+    manifest = previous or _manifest_of_unknown_origin(entry, location, local)
+    yield from session.Session(location, manifest, previous, remedy=remedy(entry, place, revision)).verify()
 
 
-def _manifest_of_unknown_origin(entry: Entry, store: Store, local: LocalStatus) -> Manifest:
+def _manifest_of_unknown_origin(entry: Entry, location: Location, local: LocalStatus) -> Manifest:
     """What files that bonsai-mlx did not download should be: by the cache's own names, the catalog, else the Hub."""
     from . import listing
 
-    known = {file.path: file for file in _expected_files(entry, store) if file.digest} | linked_files(store)
+    known = {file.path: file for file in _expected_files(entry, location) if file.digest} | linked_files(location)
     commit, files = local.commit or entry.revision, tuple(known.values())
     if entry.layout.missing(known):
         commit, files = listing.list_files(entry, local.commit, None)
@@ -336,7 +349,7 @@ def delete(entry: Entry | str, folder: Path | str | None = None) -> int:
     from . import removal
 
     if folder:
-        return removal.delete_folder(folder_store(user_path(folder)))
+        return removal.delete_folder(folder_location(user_path(folder)))
     return removal.delete_cached(entry.repo or "")
 
 

@@ -20,8 +20,8 @@ from ..errors import DownloadError
 from ..fileio import open_regular
 from ..runtime.environment import hub_constants
 from .catalog import CheckpointFile
+from .location import Location, Manifest, cache_folder, file_size, file_stat
 from .progress import DownloadProgress, Meter, Progress
-from .store import Manifest, Store, cache_folder, file_size, file_stat
 
 _CHUNK_BYTES = 8 << 20
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Life:
     """One file in one place. `ours`: what lies under its name may be replaced or deleted."""
 
     file: CheckpointFile
-    store: Store
+    location: Location
     manifest: Manifest
     meter: Meter
     ours: bool
@@ -42,7 +42,7 @@ class Life:
     def obtain(self) -> Progress:
         """Make the file present, right and noted. Raises DownloadError; what has arrived stays for the next time."""
         if not (
-            self.manifest.is_verified(self.file, self.store)
+            self.manifest.is_verified(self.file, self.location)
             or (yield from self._is_there())
             or (yield from self._is_shared())
         ):
@@ -53,7 +53,7 @@ class Life:
     def recheck(self) -> Generator[DownloadProgress, None, str]:
         """Hash the file again; returns what is wrong with it, "" if nothing. A wrong one of ours is deleted."""
         self.manifest.verified.pop(self.file.path, None)
-        existing, fault = find(self.store, self.file), ""
+        existing, fault = find(self.location, self.file), ""
         if existing is None:
             fault = f"{self.file.path} is missing"
         elif (yield from self._is_right(existing)):
@@ -61,32 +61,32 @@ class Life:
         else:
             fault = f"{self.file.path} is damaged"
             if self.ours:
-                discard(self.store, self.file)
+                discard(self.location, self.file)
                 fault += " and was deleted"
         self.meter.finish(self.file.size)
         return fault
 
     def _is_there(self) -> Answer:
-        existing = find(self.store, self.file)
+        existing = find(self.location, self.file)
         if existing is None:
             return False
         if existing.stat().st_size == self.file.size and (yield from self._is_right(existing)):
-            if existing != self.store.file(self.file.path):
-                install(self.store, existing, self.file)
+            if existing != self.location.file(self.file.path):
+                install(self.location, existing, self.file)
             return True
         if not self.ours:
             raise DownloadError(
-                f"{self.store.root} holds another file of that name, which bonsai-mlx did not download; choose another "
-                "folder or remove the file"
+                f"{self.location.root} holds another file of that name, which bonsai-mlx did not download; choose "
+                "another folder or remove the file"
             )
-        discard(self.store, self.file)
+        discard(self.location, self.file)
         return False
 
     def _is_shared(self) -> Answer:
-        for donor in donors(self.store, self.file):
-            shared = _second_name(self.store, donor, self.file.digest)
+        for donor in donors(self.location, self.file):
+            shared = _second_name(self.location, donor, self.file.digest)
             if (yield from self._is_right(shared)):
-                install(self.store, shared, self.file)
+                install(self.location, shared, self.file)
                 return True
             shared.unlink()
             _log.warning("%s is damaged and is not used; check the checkpoint it belongs to", donor)
@@ -97,7 +97,7 @@ class Life:
 
         from .transfer import transfer
 
-        partial = self.store.partial(self.file.digest)
+        partial = self.location.partial(self.file.digest)
         url = hf_hub_url(self.manifest.repo, self.file.path, revision=self.manifest.commit)
         for length in transfer(url, partial, self.file.size, self.token):
             if self.meter.advance(self.file.path, length, "downloading"):
@@ -105,7 +105,7 @@ class Life:
         if not (yield from self._is_right(partial, counts=False)):
             partial.unlink()
             raise DownloadError("what arrived is damaged and was deleted")
-        install(self.store, partial, self.file)
+        install(self.location, partial, self.file)
 
     def _is_right(self, path: Path, *, counts: bool = True) -> Answer:
         """True if the content of `path` is that of the file, and on the disk.
@@ -121,21 +121,21 @@ class Life:
         return hasher.matches
 
     def _note(self) -> None:
-        self.manifest.verified[self.file.path] = self.store.file(self.file.path).stat().st_mtime_ns
+        self.manifest.verified[self.file.path] = self.location.file(self.file.path).stat().st_mtime_ns
 
 
-def find(store: Store, file: CheckpointFile) -> Path | None:
+def find(location: Location, file: CheckpointFile) -> Path | None:
     """The complete file, wherever it is; in the cache it may be there without its link."""
-    blob = store.blobs / file.digest if store.blobs and file.digest else None
-    return next((place for place in (store.file(file.path), blob) if place and place.is_file()), None)
+    blob = location.blobs / file.digest if location.blobs and file.digest else None
+    return next((place for place in (location.file(file.path), blob) if place and place.is_file()), None)
 
 
-def donors(store: Store, file: CheckpointFile) -> Iterator[Path]:
+def donors(location: Location, file: CheckpointFile) -> Iterator[Path]:
     """Files elsewhere that should be the same one: in other cached repositories and in neighbouring folders."""
     cached = cache_folder().glob(f"models--*/blobs/{file.digest}")
     beside = (
         folder / other.path
-        for folder, manifest in store.neighbours()
+        for folder, manifest in location.neighbours()
         for other in manifest.files
         if other.digest == file.digest
     )
@@ -143,44 +143,44 @@ def donors(store: Store, file: CheckpointFile) -> Iterator[Path]:
         if (
             os.access(place, os.R_OK)  # another user's may be closed to this one
             and file_size(place) == file.size
-            and place.resolve() != store.file(file.path).resolve()
+            and place.resolve() != location.file(file.path).resolve()
         ):
             yield place.resolve()
 
 
-def bytes_to_store(store: Store, file: CheckpointFile) -> int:
+def bytes_to_store(location: Location, file: CheckpointFile) -> int:
     """How much of the disk having `file` is going to take: nothing if it is here or can be shared."""
-    existing = find(store, file)
+    existing = find(location, file)
     if existing and file_size(existing) == file.size:
         return 0
-    device = store.device()
-    stats = (file_stat(donor) for donor in donors(store, file))
+    device = location.device()
+    stats = (file_stat(donor) for donor in donors(location, file))
     if any(stat and stat.st_dev == device for stat in stats):
         return 0
-    return max(0, file.size - (file_size(store.partial(file.digest)) or 0))
+    return max(0, file.size - (file_size(location.partial(file.digest)) or 0))
 
 
-def install(store: Store, source: Path, file: CheckpointFile) -> None:
+def install(location: Location, source: Path, file: CheckpointFile) -> None:
     """Move a complete, hashed file to its final place in one step; it never exists half-written there."""
-    final = store.blobs / file.digest if store.blobs else store.file(file.path)
+    final = location.blobs / file.digest if location.blobs else location.file(file.path)
     final.parent.mkdir(parents=True, exist_ok=True)
     if source != final:
         source.replace(final)
-    if store.blobs:
-        _link(final, store.file(file.path))
+    if location.blobs:
+        _link(final, location.file(file.path))
 
 
-def discard(store: Store, file: CheckpointFile) -> None:
+def discard(location: Location, file: CheckpointFile) -> None:
     """Delete a damaged file, and in the cache the link to it."""
-    store.file(file.path).unlink(missing_ok=True)
-    if store.blobs and file.digest:
-        (store.blobs / file.digest).unlink(missing_ok=True)
+    location.file(file.path).unlink(missing_ok=True)
+    if location.blobs and file.digest:
+        (location.blobs / file.digest).unlink(missing_ok=True)
 
 
-def _second_name(store: Store, donor: Path, digest: str) -> Path:
-    """For `donor` on this store's disk, or a copy where that cannot be; not yet checked."""
-    store.private.mkdir(parents=True, exist_ok=True)
-    shared = store.private / f"{digest}.shared"
+def _second_name(location: Location, donor: Path, digest: str) -> Path:
+    """For `donor` on this location's disk, or a copy where that cannot be; not yet checked."""
+    location.private.mkdir(parents=True, exist_ok=True)
+    shared = location.private / f"{digest}.shared"
     shared.unlink(missing_ok=True)
     try:
         os.link(donor, shared)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .store import Manifest, Store, cache_folder, cache_store, repository_folder
+from .location import Location, Manifest, cache_folder, cached_location, repository_folder
 
 
 def delete_cached(repo: str) -> int:
@@ -21,7 +21,7 @@ def delete_cached(repo: str) -> int:
     folder = repository_folder(repo)
     if not folder.exists():
         return 0
-    with cache_store(repo, "").lock():
+    with cached_location(repo, "").lock():
         before = _names(path for path in folder.rglob("*") if path.is_file())
         _delete_with_the_hub_client(repo)  # which also gives back what it keeps once for several repositories
         if folder.exists():  # half-downloaded: the client finds nothing to delete
@@ -45,22 +45,22 @@ def _delete_with_the_hub_client(repo: str) -> None:
             cache.delete_revisions(*commits).execute()
 
 
-def delete_folder(store: Store) -> int:
+def delete_folder(location: Location) -> int:
     """Remove from a plain folder what was downloaded into it, and nothing else. Returns the bytes freed."""
-    manifest = Manifest.read(store.manifest_path)
-    if manifest is None and store.has_notes():
+    manifest = Manifest.read(location.manifest_path)
+    if manifest is None and location.has_notes():
         raise CheckpointError(
-            f"{store.manifest_path} is damaged: download it again first, or delete the folder by hand"
+            f"{location.manifest_path} is damaged: download it again first, or delete the folder by hand"
         )
     if manifest is None:
-        raise CheckpointError(f"{store.root}: bonsai-mlx did not download this folder; delete it by hand")
-    with store.lock():
-        notes = [path for path in store.private.iterdir() if path.is_file()]
-        victims = [path for path in (store.file(file.path) for file in manifest.files) if path.is_file()]
+        raise CheckpointError(f"{location.root}: bonsai-mlx did not download this folder; delete it by hand")
+    with location.lock():
+        notes = [path for path in location.private.iterdir() if path.is_file()]
+        victims = [path for path in (location.file(file.path) for file in manifest.files) if path.is_file()]
         before = _names([*victims, *notes])
         for path in [*victims, *notes]:
             path.unlink()
-    _remove_empty({path.parent for path in victims} | {store.private}, store.root)
+    _remove_empty({path.parent for path in victims} | {location.private}, location.root)
     return _bytes_freed(before)
 
 

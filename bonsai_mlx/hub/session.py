@@ -15,8 +15,8 @@ from pathlib import Path
 from ..errors import CheckpointError, DownloadError
 from .catalog import CheckpointFile
 from .life import Life, bytes_to_store, discard
+from .location import Location, Manifest, free_bytes, remember_revision
 from .progress import Meter, Progress, finished
-from .store import Manifest, Store, free_bytes, remember_revision
 
 SPARE_BYTES = 256_000_000  # left free on the disk, so that a download never fills it to the brim
 
@@ -42,12 +42,18 @@ class Session:
     """
 
     def __init__(
-        self, store: Store, manifest: Manifest, previous: Manifest | None, *, remedy: str, token: str | None = None
+        self,
+        location: Location,
+        manifest: Manifest,
+        previous: Manifest | None,
+        *,
+        remedy: str,
+        token: str | None = None,
     ) -> None:
-        self.store = store
+        self.location = location
         self.manifest = manifest
         self._previous = previous
-        self._ours = store.has_notes() or store.blobs is not None
+        self._ours = location.has_notes() or location.blobs is not None
         self._remedy = remedy
         self._token = token
         self._meter = Meter(manifest.bytes_total)
@@ -56,7 +62,7 @@ class Session:
 
     def download(self) -> Progress:
         """Make every file of the manifest present and hashed. Raises DownloadError; the next call goes on."""
-        with self.store.lock():
+        with self.location.lock():
             with self._explained(self.manifest.repo):
                 self._check_space()
                 self._announce()
@@ -66,41 +72,41 @@ class Session:
                     self._save()
             with self._explained(self.manifest.repo):
                 self._tidy()
-            yield finished(self.store.root, self._meter.total)
+            yield finished(self.location.root, self._meter.total)
 
     def verify(self) -> Progress:
         """Hash every file again. Raises CheckpointError naming the wrong ones, after deleting those of a download."""
         wrong = []
-        with self.store.lock():
+        with self.location.lock():
             for file in self.manifest.files:
                 if fault := (yield from self._life(file).recheck()):
                     wrong.append(fault)
             if self._ours or not wrong:
                 self._save()
             if wrong:
-                raise CheckpointError(f"{self.store.root}: {'; '.join(wrong)}; repair it with: {self._remedy}")
-            yield finished(self.store.root, self._meter.total)
+                raise CheckpointError(f"{self.location.root}: {'; '.join(wrong)}; repair it with: {self._remedy}")
+            yield finished(self.location.root, self._meter.total)
 
     def _life(self, file: CheckpointFile) -> Life:
-        return Life(file, self.store, self.manifest, self._meter, ours=self._ours, token=self._token)
+        return Life(file, self.location, self.manifest, self._meter, ours=self._ours, token=self._token)
 
     def _announce(self) -> None:
         """Note what is to come, so that an interrupted download is known for what it is."""
-        self.store.root.mkdir(parents=True, exist_ok=True)
-        if self.store.blobs:
+        self.location.root.mkdir(parents=True, exist_ok=True)
+        if self.location.blobs:
             remember_revision(self.manifest.repo, self.manifest.revision, self.manifest.commit)
         self._save()
 
     def _save(self) -> None:
-        self.manifest.write(self.store.manifest_path)
+        self.manifest.write(self.location.manifest_path)
 
     def _tidy(self) -> None:
         """Remove what no download is going to finish, and files that an earlier revision had and this one lacks."""
-        self.store.remove_leftovers()
+        self.location.remove_leftovers()
         kept = {file.path for file in self.manifest.files}
-        for file in self._previous.files if self._previous and not self.store.blobs else ():
+        for file in self._previous.files if self._previous and not self.location.blobs else ():
             if file.path not in kept:
-                discard(self.store, file)
+                discard(self.location, file)
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -114,10 +120,10 @@ class Session:
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = "the disk is full; make room and run it again" if full else f"{error.strerror or error}; try again"
-            raise DownloadError(f"{what}: {self.store.root}: {reason}: {self._remedy}") from error
+            raise DownloadError(f"{what}: {self.location.root}: {reason}: {self._remedy}") from error
 
     def _check_space(self) -> None:
-        needed = sum(bytes_to_store(self.store, file) for file in self.manifest.files)
-        free = free_bytes(self.store.root)
+        needed = sum(bytes_to_store(self.location, file) for file in self.manifest.files)
+        free = free_bytes(self.location.root)
         if needed and needed + SPARE_BYTES > free:
-            raise NotEnoughSpaceError(self.store.root, needed + SPARE_BYTES, free)
+            raise NotEnoughSpaceError(self.location.root, needed + SPARE_BYTES, free)

@@ -19,8 +19,7 @@ from typing import Any, Literal
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub import store as hub_store
+from bonsai_mlx.hub import catalog, location
 from bonsai_mlx.hub.catalog import Entry
 
 from ..engine import child_process
@@ -129,7 +128,7 @@ class Models:
 
     def disk_free_bytes(self) -> int:
         """Free space where checkpoints are stored."""
-        return hub_store.free_bytes(self._settings.models_dir or hub_store.cache_folder())
+        return location.free_bytes(self._settings.models_dir or location.cache_folder())
 
     # choosing
 

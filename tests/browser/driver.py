@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
 from bonsai_mlx.hub.catalog import CheckpointFile, lookup
-from bonsai_mlx.hub.store import Manifest, folder_store
+from bonsai_mlx.hub.location import Manifest, folder_location
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -247,7 +247,7 @@ def stand_in(models_dir: Path, name: str) -> None:
     files = [CheckpointFile(path, (folder / path).stat().st_size, _digest(folder / path)) for path in paths]
     verified = {path: (folder / path).stat().st_mtime_ns for path in paths}
     manifest = Manifest(entry.repo, "main", "0" * 40, tuple(files), verified)
-    manifest.write(folder_store(folder).manifest_path)
+    manifest.write(folder_location(folder).manifest_path)
 
 
 def _digest(file: Path) -> str:

@@ -12,7 +12,7 @@ import pytest
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub.store import folder_store
+from bonsai_mlx.hub.location import folder_location
 from bonsai_mlx.weights.layout import PACKED
 
 from ..fake_hub import FakeHub, digest
@@ -53,7 +53,7 @@ TORN: dict[str, str] = {
 
 def plant(folder: Path, text: str) -> Path:
     """A models folder with one checkpoint of which there is nothing but the manifest."""
-    path = folder_store(folder).manifest_path
+    path = folder_location(folder).manifest_path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode(errors="surrogateescape"))
     return path
@@ -128,7 +128,7 @@ def own_weights(server: FakeHub, folder: Path) -> catalog.Entry:
     run(entry, folder=folder)
     own = b"\x07" * len(server.repos[TERNARY][TRANSFORMER])
     (folder / TRANSFORMER).write_bytes(own)
-    path = folder_store(folder).manifest_path
+    path = folder_location(folder).manifest_path
     manifest = json.loads(path.read_bytes())
     for file in manifest["files"]:
         if file["path"] == TRANSFORMER:

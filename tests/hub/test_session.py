@@ -13,7 +13,7 @@ import pytest
 from bonsai_mlx import durable
 from bonsai_mlx.errors import CheckpointError, DownloadError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub.store import Manifest
+from bonsai_mlx.hub.location import Manifest
 
 from ..fake_hub import FakeHub, Fault
 from .world import (

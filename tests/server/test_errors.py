@@ -22,7 +22,7 @@ from bonsai_mlx.errors import (
     RequestError,
 )
 from bonsai_mlx.hub.catalog import lookup
-from bonsai_mlx.hub.store import cache_store
+from bonsai_mlx.hub.location import cached_location
 from server.compat.base import as_api_error
 from server.errors import Code, ErrorDetail, error_response, from_bonsai, from_index
 from server.store import NAME
@@ -147,9 +147,9 @@ def test_a_checkpoint_that_another_program_downloads_is_not_deleted(
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     entry = lookup("ternary")
-    store = cache_store(entry.repo or "", entry.revision)
-    store.root.mkdir(parents=True)
-    with store.lock():
+    location = cached_location(entry.repo or "", entry.revision)
+    location.root.mkdir(parents=True)
+    with location.lock():
         response = shared.client.delete("/models/ternary")
     assert response.status_code == 409
     error = response.json()["error"]

@@ -20,7 +20,7 @@ import schemathesis
 from schemathesis.core.transport import Response
 from schemathesis.engine import events, from_schema
 
-from bonsai_mlx.hub.store import cache_folder
+from bonsai_mlx.hub.location import cache_folder
 from tests.server.conftest import ROOT
 
 from ._live import live_server

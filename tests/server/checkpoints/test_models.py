@@ -17,8 +17,7 @@ import psutil
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub import store as hub_store
+from bonsai_mlx.hub import catalog, location
 from server.checkpoints.models import Models
 from server.errors import ApiError
 from server.events import EventHub
@@ -226,7 +225,7 @@ def test_cancelling_deletes_nothing(serve: Serve, downloader: Path, tmp_path: Pa
 @pytest.mark.parametrize("text", ['{"format": 1, "repo": "prism-', "[" * 200_000, "sizes"])
 def test_one_bad_folder_is_one_bad_line(serve: Serve, tmp_path: Path, text: str) -> None:
     entry = catalog.lookup("ternary")
-    notes = hub_store.folder_store(damaged_checkpoint(tmp_path / "models" / "ternary")).manifest_path
+    notes = location.folder_location(damaged_checkpoint(tmp_path / "models" / "ternary")).manifest_path
     notes.parent.mkdir(parents=True)
     files = [{"path": file.path, "size": str(file.size), "digest": file.digest} for file in entry.files]
     manifest = {"format": 1, "repo": entry.repo, "revision": entry.revision, "commit": entry.revision, "verified": {}}

@@ -9,7 +9,7 @@ import pytest
 import bonsai_mlx
 from bonsai_mlx.hub.catalog import lookup
 from server.checkpoints.models import ReadyModel
-from server.engine.protocol import Memory
+from server.engine.protocol import Memory as EngineMemory
 from server.errors import ApiError
 from server.jobs import fits
 from server.jobs.durations import Durations
@@ -25,7 +25,7 @@ def ready(size: tuple[int, int]) -> ReadyModel:
 
 
 def make(tmp_path: Path, **options: Any) -> Fits:
-    worker = SimpleNamespace(device=None, memory=Memory())
+    worker = SimpleNamespace(device=None, memory=EngineMemory())
     models = SimpleNamespace(require_ready=lambda _name: ready((128, 128)))
     return Fits(Settings(**options), models, worker, Durations(Store(tmp_path)))  # type: ignore[arg-type]
 

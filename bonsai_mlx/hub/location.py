@@ -49,9 +49,9 @@ class Manifest:
         """True if it has every one of `known` that has a digest, and the very same."""
         return {file for file in known if file.digest} <= set(self.files)
 
-    def is_verified(self, file: CheckpointFile, store: Store) -> bool:
+    def is_verified(self, file: CheckpointFile, location: Location) -> bool:
         """True if `file` is in its place and has not been touched since it was hashed and found right."""
-        stat = file_stat(store.file(file.path))
+        stat = file_stat(location.file(file.path))
         return stat is not None and (stat.st_size, stat.st_mtime_ns) == (file.size, self.verified.get(file.path))
 
     def keep_verified(self, previous: Manifest) -> None:
@@ -107,7 +107,7 @@ class _StoredManifest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class Location:
     """The places of one checkpoint: the folder that the engine opens, and what belongs to it."""
 
     root: Path  # the checkpoint folder
@@ -201,18 +201,18 @@ def repository_folder(repo: str) -> Path:
     return cache_folder() / f"models--{repo.replace('/', '--')}"
 
 
-def cache_store(repo: str, commit: str) -> Store:
+def cached_location(repo: str, commit: str) -> Location:
     """One revision of a repository in the Hugging Face cache."""
     folder = repository_folder(repo)
     private = folder / "bonsai-mlx"
     lock = cache_folder() / ".locks" / folder.name / "bonsai-mlx.lock"
-    return Store(folder / "snapshots" / commit, folder / "blobs", private, private / f"{commit}.json", lock)
+    return Location(folder / "snapshots" / commit, folder / "blobs", private, private / f"{commit}.json", lock)
 
 
-def folder_store(folder: Path) -> Store:
+def folder_location(folder: Path) -> Location:
     """A plain folder that holds one checkpoint."""
     private = folder / _PRIVATE
-    return Store(folder, None, private, private / "manifest.json", private / "lock")
+    return Location(folder, None, private, private / "manifest.json", private / "lock")
 
 
 def cached_commits(repo: str, revision: str) -> list[str]:
@@ -238,11 +238,11 @@ def commit_of(repo: str, revision: str) -> str:
     return revision
 
 
-def linked_files(store: Store) -> dict[str, CheckpointFile]:
+def linked_files(location: Location) -> dict[str, CheckpointFile]:
     """The files of a cached snapshot by path: the blobs they link to are named by their digests."""
     found = {}
-    for link in store.root.rglob("*") if store.blobs else ():
-        path, digest = link.relative_to(store.root).as_posix(), link.readlink().name if link.is_symlink() else ""
+    for link in location.root.rglob("*") if location.blobs else ():
+        path, digest = link.relative_to(location.root).as_posix(), link.readlink().name if link.is_symlink() else ""
         size = file_size(link) if is_part(path) and is_digest(digest) else None
         if size is not None:
             found[path] = CheckpointFile(path, size, digest)

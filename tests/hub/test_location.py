@@ -12,8 +12,7 @@ from huggingface_hub import constants
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub import store as hub_store
+from bonsai_mlx.hub import catalog, location
 
 from ..fake_hub import FakeHub
 from .world import (
@@ -159,8 +158,8 @@ def test_deleting_leaves_what_is_not_ours(server: FakeHub, tmp_path: Path) -> No
 def test_what_finder_leaves_in_a_cache_is_no_snapshot(server: FakeHub) -> None:
     run(TERNARY)
     entry = catalog.resolve(TERNARY)
-    snapshots = hub_store.repository_folder(entry.repo) / "snapshots"
+    snapshots = location.repository_folder(entry.repo) / "snapshots"
     (snapshots / ".DS_Store").touch()
-    assert hub_store.cached_commits(entry.repo, "another") == [
+    assert location.cached_commits(entry.repo, "another") == [
         path.name for path in snapshots.iterdir() if path.is_dir()
     ]
