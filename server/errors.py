@@ -166,7 +166,7 @@ def from_bonsai(error: BonsaiError) -> ApiError:
 
 
 def from_http(error: HTTPException) -> ApiError:
-    """What the framework or the door has refused, in our words."""
+    """What the framework or the middleware has refused, in our words."""
     code = _STATUS_CODES.get(error.status_code, "bad_request")
     return ApiError(error.status_code, code, _STATUS_TEXTS.get(error.status_code, "The request was not accepted."))
 

@@ -172,7 +172,7 @@ def request(server: LiveServer, method: str, path: str, headers: dict[str, str])
 
 
 def test_every_route_asks_the_door(shared: LiveServer) -> None:
-    """The door knows no routes: every route meets two attacks in turn, and every attack many routes."""
+    """The middleware knows no routes: every route meets two attacks in turn, and every attack many routes."""
     attacks: list[dict[str, str]] = [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},

@@ -1,6 +1,6 @@
 """Every address, asked by everybody: each Host, Origin and Sec-Fetch header over a real socket, against the rule.
 
-The server has a token and the requests have none, so whatever passes the rest of the door is answered with 401 and
+The server has a token and the requests have none, so whatever passes the rest of the middleware is answered with 401 and
 changes nothing.
 """
 
@@ -42,7 +42,7 @@ class Visit(NamedTuple):
     destination: str | None = None
 
     def expected(self) -> int:
-        """The rule as people state it, in the order in which the door asks."""
+        """The rule as people state it, in the order in which the middleware asks."""
         if len(self.hosts) != 1:
             return 400
         if self.hosts[0][1] != 200:
@@ -110,7 +110,7 @@ def _wrongs(server: LiveServer, visit: Visit) -> Iterator[str]:
 
 
 CASE = Case(
-    name="door",
+    name="middleware",
     what="every address with every Host, Origin and Sec-Fetch header, then so many random combinations",
     rounds=10_000,
     reduced=1_000,
