@@ -5,7 +5,8 @@
 
 Checkpoints may be catalog names or folders, such as full-size random ones from scripts/make_checkpoint.py. One
 denoising step is enough: every step holds the same. The last column is how far the picture is at most from that of the
-first plan. Exits with 1 if a prediction is more than 10 % off, or a picture more than 1 of 255.
+first plan. Before the plans, for each size, comes what it takes to encode a picture, beside what is held anyway. Exits
+with 1 if a prediction is more than 10 % off, or a picture more than 1 of 255.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from bonsai_mlx import GenerationRequest, Pipeline
-from bonsai_mlx.flux2 import plan
+from bonsai_mlx.flux2 import plan, vae
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.model import Flux2
+from bonsai_mlx.nn.limits import STRIP_VALUES
 from bonsai_mlx.runtime import device
 
 TOLERANCE = 0.10
@@ -37,6 +39,10 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for name in arguments.checkpoints:
         for size in arguments.sizes.split(","):
+            encoded = _encoding_image(name, int(size))
+            rows += encoded
+            for row in encoded:
+                _print(row)
             first: Pixels | None = None
             for level in arguments.levels.split(","):
                 row, image = _measured(name, int(size), level)
@@ -84,6 +90,41 @@ def _measured(name: str, size: int, level: plan.Level) -> tuple[dict[str, Any], 
         "gpu_predicted": _plan_of_level(model.checkpoint, size, level, "metal", 2).peak_bytes,
     }
     return row, np.asarray(result.image, dtype=np.int16)
+
+
+def _encoding_image(name: str, size: int) -> list[dict[str, Any]]:
+    """What it takes to encode a picture, with maps kept and recomputed."""
+    import mlx.core as mx  # late: it must come after the fast BLAS
+
+    model = Pipeline.from_pretrained(name).model
+    assert isinstance(model, Flux2)
+    checkpoint = model.checkpoint
+    backend, dtype, rows = device.backend(), device.activation_dtype(), []
+    pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    for recompute in (False, True):
+        device.release_cache()
+        before = mx.get_active_memory()
+        mx.reset_peak_memory()
+        for _ in vae.encode(checkpoint, pixels, dtype, recompute=recompute):
+            pass
+        measured = mx.get_peak_memory() - before
+        strips = STRIP_VALUES[backend]
+        predicted = plan.encoding_image(checkpoint.vae, size, size, backend, dtype.size, strips, recompute=recompute)
+        on_gpu = plan.encoding_image(checkpoint.vae, size, size, "metal", 2, STRIP_VALUES["metal"], recompute=recompute)
+        rows.append(
+            {
+                "checkpoint": f"{checkpoint.precision} ({checkpoint.root.name})",
+                "size": size,
+                "level": "recomputing" if recompute else "keeping",
+                "phase": "encode image",
+                "predicted": predicted,
+                "measured": measured,
+                "error": predicted / measured - 1,
+                "gpu_predicted": on_gpu,
+                "difference": 0,
+            }
+        )
+    return rows
 
 
 def _plan_of_level(checkpoint: Checkpoint, size: int, level: plan.Level, backend: str, item_bytes: int) -> plan.Plan:

@@ -16,6 +16,7 @@ import mlx.nn as nn
 
 from ..nn.activations import swiglu
 from ..nn.attention import attend
+from ..nn.layers import read, take
 from ..nn.linear import PackedLinear
 from ..text.tokenizer import TokenizedPrompt
 from ..weights.layout import TEXT_ENCODER
@@ -64,20 +65,19 @@ def encode(
     mask = _causal_and_valid(len(prompt.ids), prompt.length)
     tensors = checkpoint.load(TEXT_ENCODER)
     kept = {}
-    following: Layer | None = _layer(config, tensors, 0, dtype)
-    for index in range(needed):
-        layer, following = following, None
-        assert layer is not None  # noqa: S101
-        mx.eval(layer.parameters())  # read: a GPU that is given work must not wait for a disk
+    layer = _layer(config, tensors, 0, dtype)
+    for done in range(1, needed + 1):
+        read(layer)
         hidden = layer(hidden, mask)
         mx.async_eval(hidden)  # type: ignore[no-untyped-call]
-        if index + 1 < needed:
-            following = _layer(config, tensors, index + 1, dtype)
-            mx.async_eval(following.parameters())  # type: ignore[no-untyped-call]
+        del layer
+        if done < needed:  # the next is read meanwhile
+            layer = _layer(config, tensors, done, dtype)
+            mx.async_eval(layer.parameters())  # type: ignore[no-untyped-call]
         mx.eval(hidden)
-        if index + 1 in checkpoint.prompt_layers:
-            kept[index + 1] = hidden
-        yield index + 1, needed
+        if done in checkpoint.prompt_layers:
+            kept[done] = hidden
+        yield done, needed
     embeddings = mx.concatenate([kept[layer] for layer in checkpoint.prompt_layers], axis=-1)
     mx.eval(embeddings)  # before anybody keeps them: if the device fails, there is nothing to keep
     return embeddings
@@ -168,11 +168,6 @@ def _packed(config: TextEncoderConfig, inputs: int, outputs: int) -> PackedLinea
 
 def _layer(config: TextEncoderConfig, tensors: dict[str, mx.array], index: int, dtype: mx.Dtype) -> Layer:
     """Layer `index`, its tensors moved out of `tensors` so that they are freed together with it."""
-    layer = Layer(config)
-    prefix = f"model.layers.{index}."
-    weights = []
-    for name in [name for name in tensors if name.startswith(prefix)]:
-        tensor = tensors.pop(name)
-        weights.append((name.removeprefix(prefix), tensor.astype(dtype) if "norm" in name else tensor))
-    layer.load_weights(weights, strict=True)
+    layer, weights = Layer(config), take(tensors, f"model.layers.{index}.")
+    layer.load_weights([(n, t.astype(dtype) if "norm" in n else t) for n, t in weights.items()], strict=True)
     return layer

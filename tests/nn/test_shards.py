@@ -86,7 +86,7 @@ def test_the_4b_model_s_blocks_are_cut_between_heads_and_groups() -> None:
 
 
 def test_a_small_model_s_blocks_are_not_cut(seedling) -> None:
-    assert shares(Pipeline.from_pretrained(seedling).checkpoint.transformer) == 1
+    assert shares(Pipeline.from_pretrained(seedling).model.checkpoint.transformer) == 1
 
 
 @pytest.mark.skipif(device.backend() != "cpu", reason="a GPU's blocks are not cut")
