@@ -35,7 +35,7 @@ MODELS = ("full", "ternary", "binary", "rounded-ternary", "rounded-binary")
 
 def test_both_variants_open_and_share_their_common_files(trained: Any) -> None:
     opened = {name: Checkpoint.open(trained.folder / EXPORT / name) for name in ("ternary", "binary")}
-    assert {name: checkpoint.variant for name, checkpoint in opened.items()} == {name: name for name in opened}
+    assert {name: checkpoint.precision for name, checkpoint in opened.items()} == {name: name for name in opened}
     for checkpoint in opened.values():
         assert checkpoint.recommended_size == (trained.options.size,) * 2
         assert checkpoint.max_sequence_length == trained.options.text_tokens
@@ -68,7 +68,7 @@ def test_every_block_weight_is_a_multiple_of_its_groups_scale(trained: Any, vari
 def test_plain_rounding_is_the_student_rounded(trained: Any) -> None:
     student = load_file(trained.weights("student"))
     drawer = EngineDrawer(trained, "rounded-binary")
-    path = drawer.pipeline.checkpoint.weights_file(TRANSFORMER)
+    path = drawer.pipeline.model.checkpoint.weights_file(TRANSFORMER)
     tensors = load_file(path)
     name = "single_transformer_blocks.0.attn.to_out"
     expected = quantised(student[f"{name}.weight"].float(), "binary")
@@ -122,6 +122,6 @@ def test_a_complete_run_is_put_into_the_project(trained: Any, tmp_path: Path, mo
     monkeypatch.undo()
     install(trained, tmp_path)
     assert not (embedded / "ternary" / "old.safetensors").exists()
-    assert Checkpoint.open(embedded / "binary").variant == "binary"
+    assert Checkpoint.open(embedded / "binary").precision == "binary"
     assert (tmp_path / "docs" / PAGE).read_text() == "page"
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in embedded.rglob("*.*"))  # everyone may read them
