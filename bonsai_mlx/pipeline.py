@@ -137,18 +137,13 @@ class Pipeline:
 
     def recipe(self, result: GenerationResult) -> Recipe:
         """What to write into the picture's file so that it can be made again."""
-        request = result.request
-        return Recipe(
-            prompt=request.prompt,
-            seed=request.seed,
-            steps=request.steps,
-            width=request.width,
-            height=request.height,
+        return Recipe.of(
+            result.request,
             variant=self.model.describe().precision,
             model=self.name,
             repo=self.entry.repo if self.entry else None,
             revision=self.entry.revision if self.entry and self.entry.repo else None,
-            **self.model.sampler(request),
+            **self.model.sampler(result.request),
             truncated=result.truncated or None,
             app_version=__version__,
             mlx=device.mlx_version(),

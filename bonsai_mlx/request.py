@@ -13,12 +13,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, cast, get_args, get_type_hints
+from typing import Annotated, Any, Self, TypeAlias, cast, get_args, get_type_hints
 
 from .errors import RequestError
-
-if TYPE_CHECKING:
-    pass
 
 VERSION = 1  # of the JSON form; goes up when a field changes its meaning
 SIZE_MULTIPLE_PX = 16  # one token covers 16x16 pixels: 8 by the VAE, 2 by patching
@@ -104,16 +101,16 @@ class Draw:
         `steps` and `size`, (width, height) in pixels, are the checkpoint's recommendations.
         """
         recommended = {"seed": random_seed(), "steps": steps, "width": size[0], "height": size[1]}
-        given = {item.name: getattr(self, item.name) for item in fields(self)}
         values: dict[str, Any] = {
-            name: recommended.get(name, value) if value is None else value for name, value in given.items()
+            name: recommended.get(name, value) if value is None else value for name, value in parameters(self).items()
         }
         return ResolvedDraw(**values).validated()
 
     def validated(self) -> Self:
         """The request with numbers as Python's own, or RequestError for the first field that is out of bounds."""
         checked: dict[str, Any] = {
-            name: bounds.checked(name, getattr(self, name)) for name, bounds in _bounds(cast(Any, type(self))).items()
+            name: bounds.checked(name, getattr(self, name))
+            for name, bounds in bounds_by_name(cast(Any, type(self))).items()
         }
         return replace(self, **checked)
 
@@ -137,8 +134,12 @@ OPERATIONS: Mapping[str, type[ResolvedRequest]] = {"draw": ResolvedDraw}
 def as_json(request: ResolvedRequest) -> dict[str, Any]:
     """The request as a JSON object that names its operation and the version of this form."""
     (operation,) = (name for name, kind in OPERATIONS.items() if isinstance(request, kind))
-    values = {item.name: getattr(request, item.name) for item in fields(request)}
-    return {"operation": operation, "version": VERSION, **values}
+    return {"operation": operation, "version": VERSION, **parameters(request)}
+
+
+def parameters(request: Request) -> dict[str, Any]:
+    """The request's fields by their names, in their order."""
+    return {item.name: getattr(request, item.name) for item in fields(request)}
 
 
 def from_json(values: Mapping[str, Any]) -> ResolvedRequest:
@@ -173,7 +174,7 @@ def batch(request: ResolvedRequest, count: int) -> Iterator[ResolvedRequest]:
 
 
 @cache
-def _bounds(kind: Any) -> dict[str, Bounds]:
+def bounds_by_name(kind: Any) -> dict[str, Bounds]:
     """The bounds of each field that has some."""
     hints = get_type_hints(kind, include_extras=True)
     return {name: bounds for name, hint in hints.items() if (bounds := bounds_of(hint)) is not None}

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    computed_field,
+    create_model,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from bonsai_mlx.hub.catalog import CATALOG
-from bonsai_mlx.request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
+from bonsai_mlx.request import Draw
 
+from .parameters import RequestValue, body_fields, draw_of, whole
 from .settings import Settings
 from .validation import refused, unknown_field
 
-MAX_PROMPT_CHARS: int = Settings.model_fields["max_prompt_chars"].default
 MAX_BATCH: int = Settings.model_fields["max_batch"].default
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
-def _whole(value: object) -> object:
-    """JSON knows one kind of number: 4.0 is a whole one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-# strict: `true` is not a step count, `"7"` is not a seed, and 1 is not `true`
+# strict: 1 is not `true`
 Flag = Annotated[bool, Field(strict=True)]
-Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS, pattern=r"\S")]
-Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), BeforeValidator(_whole)]
-Steps = Annotated[int, Field(strict=True, ge=1, le=MAX_STEPS), BeforeValidator(_whole)]
-Side = Annotated[
-    int, Field(strict=True, ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZE_MULTIPLE_PX), BeforeValidator(_whole)
-]
 # The schema names what is known; matching is kinder (any case, the demo's Linux names) and unknown ones are explained.
 KNOWN_MODELS: list[str] = [name for entry in CATALOG for name in entry.names]
-Tokens = Annotated[int, Field(strict=True, ge=1, le=4_096), BeforeValidator(_whole)]
+Tokens = Annotated[int, Field(strict=True, ge=1, le=4_096), BeforeValidator(whole)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"enum": [*KNOWN_MODELS]})]
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -59,15 +57,17 @@ class Fields(BaseModel):
         return values
 
 
-class PictureFields(Fields):
+_DrawFields: Any = create_model("_DrawFields", __base__=Fields, **body_fields(Draw))
+
+
+class PictureFields(_DrawFields):  # type: ignore[misc]  # the fields of a `Draw`, whatever they are
     """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
 
-    prompt: Prompt
-    seed: Seed | None = None
-    steps: Steps | None = None
-    width: Side | None = None
-    height: Side | None = None
     force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
+
+    def draw(self) -> Draw:
+        """The picture that is asked for."""
+        return draw_of(self)
 
 
 class GenerateRequest(PictureFields):
@@ -101,7 +101,7 @@ class JobRequest(PictureFields):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"not": _COUNTED_COMPARISON})
 
     model: ModelName | None = None
-    count: Annotated[int, Field(strict=True, ge=1, le=MAX_BATCH), BeforeValidator(_whole)] = 1
+    count: Annotated[int, Field(strict=True, ge=1, le=MAX_BATCH), BeforeValidator(whole)] = 1
     compare: Flag = False
 
     @model_validator(mode="after")
@@ -124,11 +124,7 @@ class Job(BaseModel):
     group: Id | None = None
     group_kind: GroupKind | None = None
     model: str
-    prompt: str
-    seed: int
-    steps: int
-    width: int
-    height: int
+    request: RequestValue
     created_at: str
     started_at: str | None = None
     finished_at: str | None = None
@@ -144,6 +140,45 @@ class Job(BaseModel):
     truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
     error: JobError | None = None
     preview_seq: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, values: Any) -> Any:
+        """A row of version 1 of the index has the request's parameters among the job's own."""
+        if not isinstance(values, dict) or "request" in values:
+            return values
+        parameters = {name: values.get(name) for name in _FLAT}
+        return values | {"request": {"operation": "draw", "version": 1, **parameters}}
+
+    # The parameters of a picture also stand beside the request, where clients have found them from the beginning.
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def prompt(self) -> str:
+        return self.request.prompt
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def seed(self) -> int:
+        return self.request.seed
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def steps(self) -> int:
+        return self.request.steps
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def width(self) -> int:
+        return self.request.width
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def height(self) -> int:
+        return self.request.height
+
+
+_FLAT = ("prompt", "seed", "steps", "width", "height")
 
 
 class Queue(BaseModel):

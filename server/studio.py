@@ -12,7 +12,7 @@ from typing import Any
 
 from bonsai_mlx.version import __version__
 
-from .checkpoints.models import Models, ReadyModel
+from .checkpoints.models import Models
 from .edge.request_log import LoggedRequest
 from .engine.worker import Worker
 from .errors import ApiError
@@ -20,10 +20,10 @@ from .events import EventHub
 from .gallery.decoder import Decoder
 from .gallery.files import lock_folder
 from .gallery.gallery import Gallery
+from .jobs.active import Work
 from .jobs.durations import Durations
 from .jobs.fits import Fits
 from .jobs.memory_monitor import MemoryMonitor
-from .jobs.order import Order, random_seed
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
 from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
@@ -163,25 +163,21 @@ class Studio:
 
     # requests
 
-    async def order(self, fields: PictureFields, model: str | None) -> Order:
+    async def work(self, fields: PictureFields, model: str | None) -> Work:
         """The request with nothing left open. ApiError: unknown or missing model, does not fit."""
         ready = self.models.require_ready(self.models.resolve(model))
         await self._make_room()
-        return await self._order(fields, ready, random_seed() if fields.seed is None else fields.seed)
+        request = fields.draw().resolved(steps=ready.recommended_steps, size=ready.recommended_size)
+        await self.fits.check(ready, request.width, request.height, force=fields.force)
+        return Work(ready.name, request)
 
-    async def compare_orders(self, fields: PictureFields, models: list[str] | None = None) -> list[Order]:
+    async def work_to_compare(self, fields: PictureFields, models: list[str] | None = None) -> list[Work]:
         """The same picture by both models, sizes and steps those of the first."""
         pair = [self.models.resolve(name) for name in models] if models else list(self.models.pair())
-        first = await self.order(fields, pair[0])
+        first = await self.work(fields, pair[0])
         ready = self.models.require_ready(pair[1])
-        await self.fits.check(ready, first.width, first.height, force=fields.force)
-        return [first, Order(ready.name, first.prompt, first.seed, first.steps, first.width, first.height)]
-
-    async def _order(self, fields: PictureFields, ready: ReadyModel, seed: int) -> Order:
-        width = fields.width or ready.recommended_size[0]
-        height = fields.height or ready.recommended_size[1]
-        await self.fits.check(ready, width, height, force=fields.force)
-        return Order(ready.name, fields.prompt, seed, fields.steps or ready.recommended_steps, width, height)
+        await self.fits.check(ready, first.request.width, first.request.height, force=fields.force)
+        return [first, Work(ready.name, first.request)]
 
     # what the pages see at once
 

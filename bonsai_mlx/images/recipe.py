@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from ..decoding import Flag, Number, Text, Whole, decode
+from ..errors import RequestError
+from ..request import OPERATIONS, ResolvedRequest, bounds_by_name, parameters
 from ..version import __version__
 
 SCHEMA = 1
@@ -51,6 +53,14 @@ class Recipe:
     peak_memory_bytes: Whole | None = None
     created_at: Text | None = None  # when the picture was finished: ISO 8601 in UTC, as `timestamp` writes it
     schema: Whole = SCHEMA
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # of the request, beside those above; flat in the JSON
+
+    @classmethod
+    def of(cls, request: ResolvedRequest, **how: Any) -> Recipe:
+        """The recipe of a picture that the request has led to; `how` are the other fields."""
+        named = parameters(request)
+        own = {name: named.pop(name) for name in tuple(named) if name not in _further()}
+        return cls(**own, parameters=named, **how)
 
     @property
     def model_title(self) -> str:
@@ -60,7 +70,8 @@ class Recipe:
     def to_json(self) -> bytes:
         """Canonical JSON in UTF-8: the same recipe always gives the same bytes."""
         values = {"schema": self.schema} | {f.name: getattr(self, f.name) for f in fields(self)}
-        present = {name: value for name, value in values.items() if value is not None}
+        del values["parameters"]
+        present = {name: value for name, value in (values | dict(self.parameters)).items() if value is not None}
         present["timings"] = dict(self.timings)
         text = json.dumps(present, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         # Half a surrogate pair has no UTF-8 form; `backslashreplace` writes exactly JSON's escape for it.
@@ -75,9 +86,23 @@ class Recipe:
         if data.get("schema") != SCHEMA:
             raise ValueError(f"the recipe has schema {data.get('schema')!r}; this version reads schema {SCHEMA}")
         try:
-            return decode(cls, data)
-        except ValueError as error:
+            own = {name: value for name, value in data.items() if name != "parameters"}
+            return replace(decode(cls, own), parameters=_read_further(data))
+        except (ValueError, RequestError) as error:
             raise ValueError(f"the recipe is not whole: {error}") from None
+
+
+def _further() -> set[str]:
+    """The parameters of requests that are not fields of a recipe: those that have come since its schema."""
+    known = {name for kind in OPERATIONS.values() for name in kind.__dataclass_fields__}
+    return known - {item.name for item in fields(Recipe)}
+
+
+def _read_further(data: Mapping[str, Any]) -> dict[str, Any]:
+    """RequestError for one that is out of its bounds."""
+    bounds = {name: one for kind in OPERATIONS.values() for name, one in bounds_by_name(cast("Any", kind)).items()}
+    found = {name: data[name] for name in sorted(_further()) if name in data}
+    return {name: bounds[name].checked(name, value) if name in bounds else value for name, value in found.items()}
 
 
 def parse_json_object(text: str | bytes) -> dict[str, Any] | None:

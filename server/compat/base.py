@@ -25,11 +25,11 @@ from starlette.responses import Response
 
 from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.hub import catalog
-from bonsai_mlx.request import MAX_SEED
+from bonsai_mlx.request import MAX_SEED, ResolvedRequest, batch, random_seed
 
 from ..checkpoints.models import ReadyModel
 from ..errors import ApiError, ErrorDetail, from_bonsai, from_http, from_index
-from ..jobs.order import Order, batch, random_seed
+from ..jobs.active import Work
 from ..routes.generate import draw, failure
 from ..schemas import Image, Job, Model, PictureFields
 from ..studio import Studio
@@ -118,12 +118,12 @@ def max_steps(studio: Studio, ready: ReadyModel) -> int:
 class Asked:
     """What is going to be drawn, and in a sentence each, where that is not what was asked for."""
 
-    orders: list[Order]
+    work: list[Work]
     notes: list[str]
 
     @property
-    def first(self) -> Order:
-        return self.orders[0]
+    def first(self) -> ResolvedRequest:
+        return self.work[0].request
 
     def noted(self) -> dict[str, list[str]]:
         """The notes as a field of an answer; without any, none."""
@@ -143,7 +143,7 @@ async def asked_of(
 ) -> Asked:
     """`count` pictures with consecutive seeds; `size` and `steps` where the body's own fields say nothing of them.
 
-    ApiError 422 for a shape that cannot be drawn, and whatever `Studio.order` refuses.
+    ApiError 422 for a shape that cannot be drawn, and whatever `Studio.work` refuses.
     """
     told = list(notes)
     width, height = size_of(ready, body, size, told)
@@ -155,7 +155,8 @@ async def asked_of(
         height=height,
         force=False,
     )
-    return Asked(list(batch(await studio.order(fields, ready.name), count)), told)
+    model, request = await studio.work(fields, ready.name)
+    return Asked([Work(model, one) for one in batch(request, count)], told)
 
 
 def size_of(
@@ -205,16 +206,16 @@ def check_wait(studio: Studio) -> None:
         raise ApiError(429, "queue_full", message, retry_after_s=wait_s)
 
 
-def submit(studio: Studio, orders: Sequence[Order]) -> list[Job]:
+def submit(studio: Studio, work: Sequence[Work]) -> list[Job]:
     """Queue the pictures for a caller that waits."""
     check_wait(studio)
-    return studio.jobs.submit(orders, "batch" if len(orders) > 1 else None, attached=True)
+    return studio.jobs.submit(work, "batch" if len(work) > 1 else None, attached=True)
 
 
-async def drawn(studio: Studio, request: Request, orders: list[Order]) -> list[Picture]:
+async def drawn(studio: Studio, request: Request, work: list[Work]) -> list[Picture]:
     """Draw all of the pictures or fail with the reason of the first failure; leaving cancels them."""
     check_wait(studio)
-    jobs = await draw(studio, request, orders, "batch" if len(orders) > 1 else None)
+    jobs = await draw(studio, request, work, "batch" if len(work) > 1 else None)
     return [await picture(studio, job) for job in jobs]
 
 

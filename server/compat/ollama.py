@@ -216,10 +216,10 @@ async def generate(studio: StudioDep, request: Request) -> Response:
     asked = await asked_of(studio, ready, body.picture(), body.prompt, notes=notes)
     unloading = ready if body.keep_alive is False else None
     if body.stream:
-        jobs = submit(studio, asked.orders)
+        jobs = submit(studio, asked.work)
         lines = _stream(studio, jobs, called, asked, unloading)
         return streamed(StreamingResponse, lines, cancelling(studio, jobs), media_type="application/x-ndjson")
-    [made] = await drawn(studio, request, asked.orders)
+    [made] = await drawn(studio, request, asked.work)
     await _unload_after(studio, unloading)
     return json_answer(_last_line(called, made, asked))
 

@@ -188,10 +188,10 @@ async def generations(studio: StudioDep, request: Request) -> Response:
     asked = await asked_of(studio, ready, body, body.prompt, body.n, size=body.size, steps=steps, notes=notes)
     output = Output.of(body, request)
     if body.stream:
-        jobs = submit(studio, asked.orders)
+        jobs = submit(studio, asked.work)
         parts = _stream(studio, jobs, asked, output, body.partial_images)
         return streamed(EventSourceResponse, parts, cancelling(studio, jobs))
-    pictures = await drawn(studio, request, asked.orders)
+    pictures = await drawn(studio, request, asked.work)
     return JSONResponse(
         {
             "created": int(time.time()),

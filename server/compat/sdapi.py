@@ -121,7 +121,7 @@ async def txt2img(studio: StudioDep, request: Request) -> Response:
         message = f"batch_size times n_iter is {count}; at most {MAX_IMAGES} pictures are drawn at a time."
         raise bad_field("batch_size", message)
     asked = await asked_of(studio, ready, body, body.prompt, count)
-    pictures = await _drawn(studio, request, submit(studio, asked.orders))
+    pictures = await _drawn(studio, request, submit(studio, asked.work))
     shown = pictures if body.send_images else []
     images = [base64.b64encode(made.png).decode() for made in shown]
     echo = {name: value for name, value in sent.items() if isinstance(value, str | int | float)}

@@ -1,13 +1,23 @@
-"""A job that waits or runs, how whoever follows it is woken, and the ids of its pictures."""
+"""What a job is to do; a job that waits or runs, how whoever follows it is woken, and the ids of its pictures."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bonsai_mlx.request import ResolvedRequest
 
 from ..schemas import Job
 from .durations import Forecast
+
+
+class Work(NamedTuple):
+    """One request to carry out, with one model."""
+
+    model: str
+    request: ResolvedRequest
 
 
 def picture_id(job_id: str, position: int) -> str:

@@ -24,9 +24,8 @@ from ..gallery.gallery import Gallery
 from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
 from ..settings import Settings
 from ..store import Store, timestamp
-from .active import Active, picture_id
+from .active import Active, Work, picture_id
 from .durations import Durations, Forecast
-from .order import Order
 from .previews import Previews
 from .rate import Undrawn
 from .records import JobRecords
@@ -61,11 +60,11 @@ class Jobs:
 
     # asking
 
-    def submit(self, orders: Sequence[Order], group_kind: GroupKind | None = None, attached: bool = False) -> list[Job]:
+    def submit(self, work: Sequence[Work], group_kind: GroupKind | None = None, attached: bool = False) -> list[Job]:
         """Queue all of these pictures or none. ApiError: too many, queue full, disk full, shutting down."""
-        self._check_room(len(orders))
+        self._check_room(len(work))
         group = secrets.token_hex(16) if group_kind else None
-        jobs = [self._new_job(order, group, group_kind) for order in orders]
+        jobs = [self._new_job(one, group, group_kind) for one in work]
         created = [Active(job, attached) for job in jobs]
         size = sum(active.most_bytes for active in created)
         self._check_bytes(size)
@@ -110,15 +109,15 @@ class Jobs:
         eta = self._running.job.eta_s if self._running else None
         return max(1.0, eta) if eta is not None else 5.0
 
-    def _new_job(self, order: Order, group: str | None, group_kind: GroupKind | None) -> Job:
+    def _new_job(self, work: Work, group: str | None, group_kind: GroupKind | None) -> Job:
         return Job(
             id=secrets.token_hex(16),
             status="queued",
             group=group,
             group_kind=group_kind,
             created_at=timestamp(),
-            steps_total=order.steps,
-            **{name: getattr(order, name) for name in ("model", "prompt", "seed", "steps", "width", "height")},
+            steps_total=work.request.steps,
+            **work._asdict(),
         )
 
     @property

@@ -26,7 +26,7 @@ PAGE_BYTES = 1_000_000  # of jobs in one answer
 _UNREADABLE = "unreadable"  # in a row's column, and no `JobStatus`: nobody is shown such a job
 _SELECT = """SELECT id, data, (SELECT json_group_array(CAST(image AS TEXT)) FROM (
                  SELECT image FROM job_images WHERE job = jobs.id ORDER BY position)), attached FROM jobs {0}"""
-_SIZES = "SELECT length(CAST(data AS BLOB)) FROM jobs {0}"
+_SIZES = "SELECT 2 * length(CAST(data AS BLOB)) FROM jobs {0}"  # in an answer a prompt stands twice
 _FORGET = """DELETE FROM jobs WHERE seq IN (SELECT seq FROM (
                  SELECT seq, row_number() OVER latest AS place, sum(length(CAST(data AS BLOB))) OVER latest AS bytes
                  FROM jobs WHERE status NOT IN ('queued', 'running') WINDOW latest AS (ORDER BY seq DESC)
@@ -34,8 +34,8 @@ _FORGET = """DELETE FROM jobs WHERE seq IN (SELECT seq FROM (
 
 
 def written(job: Job) -> str:
-    """The column `data`; which pictures there are is in a table of their own."""
-    return job.model_dump_json(exclude={"image_ids"})
+    """The column `data`: each thing once, and which pictures there are is in a table of their own."""
+    return job.model_dump_json(exclude={"image_ids", *Job.model_computed_fields})
 
 
 class JobRecords:

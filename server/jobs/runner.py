@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.images.metadata import SaveError
-from bonsai_mlx.request import ResolvedDraw, as_json
+from bonsai_mlx.request import as_json
 
 from ..checkpoints.models import Models, ReadyModel
 from ..engine.protocol import Cancelled, Checkpoint, Done, Failed, Picture, Progress, Run, RunEvent
@@ -120,7 +120,7 @@ class Runner:
             job=job.id,
             path=os.fsencode(ready.path),
             checkpoint=Checkpoint(job.model, ready.repo, ready.revision),
-            request=as_json(ResolvedDraw(job.prompt, job.seed, job.steps, job.width, job.height)),
+            request=as_json(job.request),
             preview=self._preview(),
             memory_limit_bytes=self._settings.memory_limit,
         )

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from bonsai_mlx.hub import catalog
 
 from ..errors import ApiError, Code
-from ..jobs.order import Order
+from ..jobs.active import Work
 from ..schemas import (
     Backend,
     Backends,
@@ -46,12 +46,12 @@ async def _left(request: Request) -> None:
         pass
 
 
-async def draw(studio: Studio, request: Request, orders: list[Order], group_kind: GroupKind | None = None) -> list[Job]:
+async def draw(studio: Studio, request: Request, work: list[Work], group_kind: GroupKind | None = None) -> list[Job]:
     """Queue the pictures and wait for all of them; cancels what is unfinished when the caller leaves or one fails.
 
     ApiError carries the reason of the first failure.
     """
-    jobs = studio.jobs.submit(orders, group_kind, attached=True)
+    jobs = studio.jobs.submit(work, group_kind, attached=True)
     leaving = asyncio.create_task(_left(request))
     try:
         return [await _finished(studio, job, leaving) for job in jobs]
@@ -122,8 +122,7 @@ def image_headers(job: Job, image: Image) -> dict[str, str]:
 )
 async def generate(studio: StudioDep, request: Request, body: GenerateRequest) -> Response:
     """PNG with the figures in `X-` headers, or with `Accept: application/json` an object that holds it in base64."""
-    order = await studio.order(body, body.backend or body.model)
-    [job] = await draw(studio, request, [order])
+    [job] = await draw(studio, request, [await studio.work(body, body.backend or body.model)])
     image, png = studio.gallery.get(job.id), await studio.gallery.png(job.id)
     headers = image_headers(job, image)
     if "application/json" not in request.headers.get("accept", ""):
@@ -139,7 +138,7 @@ async def generate(studio: StudioDep, request: Request, body: GenerateRequest) -
 )
 async def compare(studio: StudioDep, request: Request, body: CompareRequest) -> Compared:
     """The prompt is encoded once. `results` repeats the pair in the shape of the Bonsai demo."""
-    jobs = await draw(studio, request, await studio.compare_orders(body, body.backends), "compare")
+    jobs = await draw(studio, request, await studio.work_to_compare(body, body.backends), "compare")
     pictures = [base64.b64encode(await studio.gallery.png(job.id)).decode() for job in jobs]
     images = [studio.gallery.get(job.id) for job in jobs]
     left, right = (ComparedImage(image=i, b64_json=b) for i, b in zip(images, pictures, strict=True))

@@ -7,7 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from ..jobs.order import batch
+from bonsai_mlx.request import batch
+
+from ..jobs.active import Work
 from ..schemas import GroupKind, Id, Job, JobList, JobRequest, JobsCancelled, JobsCreated, JobStatus
 from .common import IdPath, StudioDep, errors, file_of
 
@@ -21,11 +23,12 @@ async def create(studio: StudioDep, body: JobRequest) -> JobsCreated:
     """`count` pictures have consecutive seeds; `compare` makes one with each variant."""
     kind: GroupKind | None = None
     if body.compare:
-        orders, kind = await studio.compare_orders(body), "compare"
+        work, kind = await studio.work_to_compare(body), "compare"
     else:
-        orders = list(batch(await studio.order(body, body.model), body.count))
+        model, request = await studio.work(body, body.model)
+        work = [Work(model, one) for one in batch(request, body.count)]
         kind = "batch" if body.count > 1 else None
-    jobs = studio.jobs.submit(orders, kind)
+    jobs = studio.jobs.submit(work, kind)
     return JobsCreated(jobs=jobs, group=jobs[0].group)
 
 

@@ -39,7 +39,7 @@ def write(folder: Path, sql: str, *values: Any) -> None:
 
 def of_another_version(folder: Path, table: str) -> None:
     """All rows lack a field that this version requires."""
-    write(folder, f"UPDATE {table} SET data = json_remove(data, '$.prompt')")  # noqa: S608
+    write(folder, f"UPDATE {table} SET data = json_remove(data, '$.prompt', '$.request.prompt')")  # noqa: S608
 
 
 @pytest.fixture

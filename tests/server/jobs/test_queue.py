@@ -15,7 +15,6 @@ import httpx
 import psutil
 import pytest
 
-from server.jobs.order import Order, batch
 from tests.server.conftest import HASTY, NATIVE, EventStream, LiveServer, eventually
 
 ID = "f" * 32
@@ -52,11 +51,6 @@ def test_a_batch_has_consecutive_seeds_and_one_group(live: LiveServer) -> None:
         assert live.finished(job["id"])["status"] == "done"
     grouped = live.client.get("/images", params={"group": created["group"]}).json()
     assert grouped["total"] == 3
-
-
-def test_seeds_wrap_around() -> None:
-    last = Order("m", "p", 2**32 - 1, 4, 64, 64)
-    assert [order.seed for order in batch(last, 2)] == [2**32 - 1, 0]
 
 
 def test_a_comparison_is_a_pair_with_one_seed(live: LiveServer) -> None:

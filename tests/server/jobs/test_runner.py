@@ -23,10 +23,9 @@ from server.engine.worker import Worker, WorkerLostError
 from server.events import EventHub
 from server.gallery.decoder import Decoder
 from server.gallery.gallery import Gallery
-from server.jobs.active import picture_id
+from server.jobs.active import Work, picture_id
 from server.jobs.durations import Durations
 from server.jobs.memory_monitor import MemoryMonitor
-from server.jobs.order import Order
 from server.jobs.queue import Jobs
 from server.jobs.runner import Runner, patience_s
 from server.schemas import Job
@@ -35,7 +34,7 @@ from server.store import Store
 from tests.server.conftest import QUICK
 
 PNG = b"\x89PNG preview"
-ORDER = Order("seedling-ternary", "a fox", 7, 4, 64, 96)
+WORK = Work("seedling-ternary", ResolvedDraw("a fox", 7, 4, 64, 96))
 PROGRESS = Progress("", "denoise", 2, 4)
 PICTURE = Picture(
     "",
@@ -96,10 +95,10 @@ class World:
     runner: Runner
     preview: bool = True
 
-    async def drawn(self, *scripts: list[Said], order: Order = ORDER) -> list[Job]:
+    async def drawn(self, *scripts: list[Said], work: Work = WORK) -> list[Job]:
         """The jobs as they are after these runs, one for each script."""
         self.worker.scripts += scripts
-        created = [self.jobs.submit([order])[0] for _ in scripts]
+        created = [self.jobs.submit([work])[0] for _ in scripts]
         return [await self.jobs.wait(job.id) for job in created]
 
 
@@ -258,7 +257,7 @@ def test_a_job_that_waits_while_another_runs_is_never_begun(world: InWorld) -> N
             world.jobs.cancel(waiting[0])
 
         world.worker.scripts.append([PROGRESS, cancel_the_other, *DRAWN])
-        first, second = world.jobs.submit([ORDER, ORDER], "batch")
+        first, second = world.jobs.submit([WORK, WORK], "batch")
         assert (await world.jobs.wait(first.id)).status == "done"
         assert (await world.jobs.wait(second.id)).status == "cancelled"
         assert [command.job for command in world.worker.commands] == [first.id]
@@ -295,7 +294,7 @@ def test_a_crash_loses_no_picture_that_was_saved(world: InWorld) -> None:
         world.worker.scripts.append([PICTURE, PICTURE, ended.set, WorkerLostError("never told")])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Jobs, "_save", lambda *_: None)
-            [job] = world.jobs.submit([ORDER])
+            [job] = world.jobs.submit([WORK])
             world.store.execute("UPDATE jobs SET status = 'running', data = json_set(data, '$.status', 'running')")
             await ended.wait()
             await world.jobs.wait(job.id)
@@ -366,7 +365,7 @@ def test_an_end_that_the_index_does_not_take_is_told_and_noted_later(
 @pytest.mark.parametrize("model", ["ternary", "no-such-model"])
 def test_a_checkpoint_that_is_not_there(world: InWorld, model: str) -> None:
     async def test(world: World) -> None:
-        [job] = await world.drawn([], order=Order(model, "a fox", 7, 4, 64, 96))
+        [job] = await world.drawn([], work=Work(model, WORK.request))
         assert (job.status, job.error and job.error.code) == ("failed", "model_missing")
         assert world.worker.commands == []
 
@@ -380,7 +379,7 @@ def test_an_end_that_cannot_be_told_stops_no_queue(world: InWorld, monkeypatch: 
 
         with monkeypatch.context() as patch:
             world.worker.scripts.append([lambda: patch.setattr(Jobs, "fail", broken), FAILED])
-            [untold] = world.jobs.submit([ORDER])
+            [untold] = world.jobs.submit([WORK])
             while world.jobs.active or not world.worker.commands:
                 await asyncio.sleep(0.01)
         [following] = await world.drawn([*DRAWN])
