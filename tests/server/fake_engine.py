@@ -76,12 +76,8 @@ class FakePipeline:
         self.path = ""
 
     def recipe(self, result: GenerationResult) -> Recipe:
-        return Recipe(
-            prompt=result.request.prompt,
-            seed=result.seed,
-            steps=result.steps,
-            width=result.image.width,
-            height=result.image.height,
+        return Recipe.of(
+            result.request,
             variant="binary" if "binary" in self.path else "ternary",
             model="fake",
             truncated=result.truncated or None,
