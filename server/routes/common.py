@@ -95,7 +95,7 @@ def file_of(*media_types: str) -> Responses:
 
 
 def failures(shape: type[BaseModel]) -> Responses:
-    """The errors of another program's interface: in its shape from its routes, in ours from the middleware before them."""
+    """The errors of another program's interface: its shape from its routes, ours from the middleware."""
     answer = {"model": shape | ErrorBody, "description": "What went wrong"}
     return {"4XX": answer, "5XX": answer}
 

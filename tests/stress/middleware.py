@@ -1,7 +1,7 @@
 """Every address, asked by everybody: each Host, Origin and Sec-Fetch header over a real socket, against the rule.
 
-The server has a token and the requests have none, so whatever passes the rest of the middleware is answered with 401 and
-changes nothing.
+The server has a token and the requests have none, so whatever passes the rest of the middleware is answered with 401
+and changes nothing.
 """
 
 from __future__ import annotations
