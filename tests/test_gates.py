@@ -21,6 +21,7 @@ CLIENTS = {
     "xmlrpc",
     "huggingface_hub",
 }
+FOLDERS = ("bonsai_mlx", "server", "scripts", "tests", "docs", "static")
 NETWORK = {  # who may call other computers: the downloads, their library's settings, and the MCP server's own client
     "bonsai_mlx/runtime/environment.py",
     "bonsai_mlx/hub/removal.py",
@@ -103,3 +104,17 @@ def test_no_test_asserts_how_fast_the_machine_is() -> None:
     ]
     asserted = [f"{path}: {line}" for path in tests for line in path.read_text().splitlines() if TIMED.search(line)]
     assert [line for line in asserted if "TIMED" not in line] == []
+
+
+def test_every_file_that_the_documents_name_is_there() -> None:
+    """A path from the top, or the end of one: tables name a test by its file alone."""
+    known = {f"/{name_of(path)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")}
+    known |= {f"/{path.name}" for path in ROOT.iterdir()}
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lost = {
+        f"{document.name}: {name}"
+        for document in documents
+        for name in re.findall(r"(?<![\w./-])([\w./-]+\.(?:py|mjs|js|md))(?!\w)", document.read_text("utf-8"))
+        if not any(path.endswith(f"/{name}") for path in known)
+    }
+    assert lost == set()

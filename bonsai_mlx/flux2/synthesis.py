@@ -1,7 +1,7 @@
 """Make a checkpoint with random weights in the published layout, tiny for tests or full size for measurements.
 
-Owns the two presets, the JSON files of every component and the folder they are written into. `layout` says which
-tensors follow from a config, `random_weights` fills them. Pictures from such a checkpoint are noise, but names, types,
+Owns the two presets, the JSON files of every component and the folder they are written into. `config` says which
+tensors there are, `weights.random` fills them. Pictures from such a checkpoint are noise, but names, types,
 shapes, file sizes and the work of running it are those of the real one. Needs no MLX.
 """
 
