@@ -2,7 +2,8 @@
 
 Owns how each kind of tensor is filled and a safetensors writer that holds one chunk at a time, so that a checkpoint of
 several gigabytes is written in a few hundred megabytes of memory. Which tensors there are is said by a
-model's config; folders and presets are for `flux2.synthesis`. Needs no MLX: numpy is enough, with bfloat16 as the upper half of a float32.
+model's config; folders and presets are for `flux2.synthesis`. Needs no MLX: numpy is enough, with bfloat16 as the upper
+half of a float32.
 
 Values are drawn so that activations stay finite and near 1 in size through the whole network, and each tensor has its
 own random stream, named after it: a tensor depends on the seed, its name and its shape, never on the order of writing.
