@@ -14,6 +14,7 @@ from bonsai_mlx.version import __version__
 
 from .checkpoints.models import Models
 from .edge.request_log import LoggedRequest
+from .engine.pool import EnginePool
 from .engine.worker import Worker
 from .errors import ApiError
 from .events import EventHub
@@ -41,7 +42,7 @@ class Studio:
     decoder: Decoder
     gallery: Gallery
     models: Models
-    worker: Worker
+    engines: EnginePool
     memory: MemoryMonitor
     jobs: Jobs
     fits: Fits
@@ -70,17 +71,17 @@ class Studio:
             private=settings.keep_private,
         )
         self.models = Models(settings, self.store, self.events)
-        self.worker = Worker(settings, self._on_worker_state)
-        self.memory = MemoryMonitor(settings, self.events, self.worker)
+        self.engines = EnginePool(Worker(settings, self._on_worker_state))
+        self.memory = MemoryMonitor(settings, self.events, self.engines)
         durations = Durations(self.store)
-        self.fits = Fits(settings, self.models, self.worker, durations)
-        self.jobs = Jobs(settings, self.store, self.events, self.gallery, self.worker, durations)
+        self.fits = Fits(settings, self.models, self.engines, durations)
+        self.jobs = Jobs(settings, self.store, self.events, self.gallery, self.engines, durations)
         runner = Runner(
             settings,
             self.store,
             self.gallery,
             self.models,
-            self.worker,
+            self.engines,
             self.memory,
             durations,
             self.jobs,
@@ -112,7 +113,7 @@ class Studio:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(
-            self.worker.stop(), self.models.close(), self.gallery.close(), *self._tasks, return_exceptions=True
+            self.engines.stop(), self.models.close(), self.gallery.close(), *self._tasks, return_exceptions=True
         )
         await asyncio.to_thread(self.decoder.close)
         self.store.close()
@@ -127,8 +128,8 @@ class Studio:
         keep_s = self.settings.keep_alive * 60
         while keep_s:
             await asyncio.sleep(min(5.0, keep_s / 2))
-            if self.worker.idle_s > keep_s and not self.jobs.active:
-                await self.worker.stop()
+            if not self.jobs.active:
+                await self.engines.stop_idle(longer_than_s=keep_s)
 
     async def _tidy_forever(self) -> None:
         """Let go of what is past its time, at the start and while the server runs."""
@@ -149,7 +150,7 @@ class Studio:
         """End the idle engine now. 409 while it draws."""
         if self.jobs.active:
             raise ApiError(409, "conflict", "A picture is being drawn.", remedy="Cancel it first, or let it finish.")
-        await self.worker.stop()
+        await self.engines.stop()
         return self.memory.snapshot()
 
     async def delete_model(self, name: str) -> Model:
@@ -157,8 +158,7 @@ class Studio:
         model = self.models.get(name)
         if any(active.job.model == model.name for active in self.jobs.active):
             raise ApiError(409, "conflict", f"{model.title} is in use.", remedy="Cancel its jobs first.")
-        if self.worker.model == model.name:
-            await self.worker.stop()
+        await self.engines.let_go(model.name)
         return await self.models.delete(name)
 
     # requests

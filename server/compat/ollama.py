@@ -103,7 +103,7 @@ async def tags(studio: StudioDep) -> Response:
 
 @router.get("/ps", summary="The model that is loaded (Ollama)")
 async def ps(studio: StudioDep) -> Response:
-    name = studio.worker.model
+    name = studio.engines.model
     if name is None:
         return json_answer({"models": []})
     keep = timedelta(minutes=studio.settings.keep_alive or 60 * 24 * 365)
@@ -227,7 +227,7 @@ async def generate(studio: StudioDep, request: Request) -> Response:
 async def _unload(studio: Studio, ready: ReadyModel) -> None:
     """Give the memory of this model back. ApiError 409 while pictures are drawn with it."""
     await _released(studio)
-    if studio.worker.model == ready.name:
+    if studio.engines.model == ready.name:
         await studio.unload()
 
 

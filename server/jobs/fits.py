@@ -16,7 +16,7 @@ from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.request import SIZE_MULTIPLE_PX
 
 from ..checkpoints.models import Models, ReadyModel
-from ..engine.worker import Worker
+from ..engine.pool import EnginePool
 from ..errors import ApiError
 from ..schemas import Fit
 from ..settings import Settings
@@ -34,10 +34,10 @@ _COMFORTABLE = 0.75  # of what is free
 class Fits:
     """Predictions are made in a thread (opening a checkpoint reads its headers) and remembered."""
 
-    def __init__(self, settings: Settings, models: Models, worker: Worker, durations: Durations) -> None:
+    def __init__(self, settings: Settings, models: Models, engines: EnginePool, durations: Durations) -> None:
         self._settings = settings
         self._models = models
-        self._worker = worker
+        self._engines = engines
         self._durations = durations
 
     async def check(self, ready: ReadyModel, width: int, height: int, *, force: bool) -> None:
@@ -72,12 +72,12 @@ class Fits:
         except OutOfMemory:
             peak, verdict = self._settings.memory_limit or 0, "swaps"
         else:
-            free = psutil.virtual_memory().available + self._worker.memory.process_bytes
+            free = psutil.virtual_memory().available + self._engines.memory.process_bytes
             verdict = "fits" if peak <= _COMFORTABLE * free else "tight" if peak <= free else "swaps"
         return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=forecast.total_s)
 
     def _peak_bytes(self, ready: ReadyModel, width: int, height: int) -> int:
-        device = self._worker.device or ("metal" if sys.platform == "darwin" else "cpu")
+        device = self._engines.device or ("metal" if sys.platform == "darwin" else "cpu")
         return _predict(ready.path, width, height, device, self._settings.memory_limit)
 
 

@@ -8,7 +8,7 @@ import time
 
 import psutil
 
-from ..engine.worker import Worker
+from ..engine.pool import EnginePool
 from ..events import EventHub
 from ..schemas import Memory
 from ..settings import Settings
@@ -21,10 +21,10 @@ _BUSY = ("starting", "busy", "unresponsive")
 class MemoryMonitor:
     """Publishes the figures for ever: often while something is drawn, seldom otherwise."""
 
-    def __init__(self, settings: Settings, events: EventHub, worker: Worker) -> None:
+    def __init__(self, settings: Settings, events: EventHub, engines: EnginePool) -> None:
         self._settings = settings
         self._events = events
-        self._worker = worker
+        self._engines = engines
         self._process = psutil.Process()
         self._swap_before = psutil.swap_memory().used
         self._changed = asyncio.Event()
@@ -40,7 +40,7 @@ class MemoryMonitor:
     def snapshot(self) -> Memory:
         """The figures of this moment; the engine's are at most a second old."""
         system, swap = psutil.virtual_memory(), psutil.swap_memory().used
-        engine = self._worker.memory
+        engine = self._engines.memory
         return Memory(
             mlx_active_bytes=engine.mlx_active_bytes,
             mlx_peak_bytes=engine.mlx_peak_bytes,
@@ -51,9 +51,9 @@ class MemoryMonitor:
             system_available_bytes=system.available,
             swap_used_bytes=swap,
             swap_growth_bytes=max(0, swap - self._swap_before),
-            worker=self._worker.state,
-            model=self._worker.model,
-            phase=self._worker.phase,
+            worker=self._engines.state,
+            model=self._engines.model,
+            phase=self._engines.phase,
             t=time.time(),
         )
 
@@ -64,7 +64,7 @@ class MemoryMonitor:
                 self._events.publish("memory", self.snapshot().model_dump(), replay=False)
             except (OSError, psutil.Error):  # for a moment; pages take silence for a lost connection
                 log.warning("the memory in use cannot be read", exc_info=True)
-            busy = self._worker.state in _BUSY
+            busy = self._engines.state in _BUSY
             period = self._settings.memory_busy_s if busy else self._settings.memory_idle_s
             try:
                 async with asyncio.timeout(period):

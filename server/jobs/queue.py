@@ -16,8 +16,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
+from ..engine.pool import EnginePool
 from ..engine.protocol import Progress
-from ..engine.worker import Worker
 from ..errors import ApiError, not_found
 from ..events import EventHub
 from ..gallery.gallery import Gallery
@@ -41,13 +41,19 @@ class Jobs:
     """Use from the event loop."""
 
     def __init__(
-        self, settings: Settings, store: Store, events: EventHub, gallery: Gallery, worker: Worker, durations: Durations
+        self,
+        settings: Settings,
+        store: Store,
+        events: EventHub,
+        gallery: Gallery,
+        engines: EnginePool,
+        durations: Durations,
     ) -> None:
         self._settings = settings
         self._store = store
         self._events = events
         self._gallery = gallery
-        self._worker = worker
+        self._engines = engines
         self._durations = durations
         self._waiting: deque[Active] = deque()
         self._running: Active | None = None
@@ -184,7 +190,7 @@ class Jobs:
             raise ApiError(409, "conflict", f"This job has ended already: it is {job.status}.")
         if active is self._running:
             active.cancelling = True
-            self._worker.cancel(job_id)
+            self._engines.cancel(job_id)
         else:
             self._waiting.remove(active)
             self.end(active, "cancelled")

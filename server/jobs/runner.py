@@ -1,4 +1,4 @@
-"""Makes one picture after the other: takes the next job, has the worker draw it, saves it and enters it everywhere.
+"""Makes one picture after the other: takes the next job, has an engine draw it, saves it and enters it everywhere.
 
 Owns the order of things and the watchdog's patience. Keeps no state of its own: jobs, images and durations belong to
 the modules of their names.
@@ -17,8 +17,9 @@ from bonsai_mlx.images.metadata import SaveError
 from bonsai_mlx.request import as_json
 
 from ..checkpoints.models import Models, ReadyModel
+from ..engine.pool import EnginePool
 from ..engine.protocol import Cancelled, Checkpoint, Done, Failed, Picture, Progress, Run, RunEvent
-from ..engine.worker import Worker, WorkerLostError
+from ..engine.worker import WorkerLostError
 from ..errors import DAMAGED_INDEX
 from ..gallery.entries import make_image
 from ..gallery.gallery import Gallery
@@ -46,7 +47,7 @@ class Runner:
         store: Store,
         gallery: Gallery,
         models: Models,
-        worker: Worker,
+        engines: EnginePool,
         memory: MemoryMonitor,
         durations: Durations,
         jobs: Jobs,
@@ -56,7 +57,7 @@ class Runner:
         self._store = store
         self._gallery = gallery
         self._models = models
-        self._worker = worker
+        self._engines = engines
         self._memory = memory
         self._durations = durations
         self._jobs = jobs
@@ -91,10 +92,11 @@ class Runner:
         if ready is None:
             self._jobs.fail(active, "model_missing", f"The checkpoint {job.model} is not complete any more.")
             return
-        loaded = self._worker.model == job.model
+        worker = self._engines.place(job.id, job.model)
+        loaded = worker.model == job.model
         self._memory.run_begins()
         self._jobs.begin(active, self._durations.forecast(job.model, job.width, job.height, job.steps, loaded=loaded))
-        run = self._worker.run(self._command(job, ready), self._allowed_silence(active))
+        run = worker.run(self._command(job, ready), self._allowed_silence(active))
         try:
             async with contextlib.aclosing(run) as events:
                 async for event in events:

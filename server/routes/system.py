@@ -75,7 +75,7 @@ async def unload(studio: StudioDep) -> Memory:
 @router.get("/healthz", include_in_schema=False)
 @router.get("/health", summary="Whether the server answers; never waits for the engine")
 async def health(studio: StudioDep) -> Health:
-    return Health(version=__version__, worker=studio.worker.state, uptime_s=round(studio.uptime_s(), 3))
+    return Health(version=__version__, worker=studio.engines.state, uptime_s=round(studio.uptime_s(), 3))
 
 
 @router.get("/settings", summary="The preferences, and the options that matter to a page")

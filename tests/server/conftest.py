@@ -109,8 +109,7 @@ class LiveServer:
         return job
 
     def worker_pid(self) -> int:
-        pid = self.studio.worker.pid
-        assert pid is not None
+        [pid] = self.studio.engines.pids
         return pid
 
 

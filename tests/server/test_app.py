@@ -58,4 +58,4 @@ def test_the_parts_start_and_end_with_the_application(tmp_path: Path) -> None:
         with pytest.raises(FolderInUseError):
             lock_folder(tmp_path / "out")
     os.close(lock_folder(tmp_path / "out"))
-    assert live.studio.worker.pid is None
+    assert live.studio.engines.pids == []

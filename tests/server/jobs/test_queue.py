@@ -318,7 +318,7 @@ def test_an_idle_engine_is_unloaded(serve: Serve) -> None:
     live = serve(keep_alive=0.005)
     live.finished(live.post_job("plain")["id"])
     eventually(lambda: live.client.get("/health").json()["worker"] == "stopped")
-    assert live.studio.worker.pid is None
+    assert live.studio.engines.pids == []
 
 
 def test_unloading_by_hand(gate: Path, live: LiveServer) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from bonsai_mlx.images.metadata import Recipe, encode_png
 from bonsai_mlx.request import ResolvedDraw, from_json
 from server.checkpoints.models import Models
+from server.engine.pool import EnginePool
 from server.engine.protocol import Cancelled, Done, Failed, Picture, Progress, Run, RunEvent
 from server.engine.worker import Worker, WorkerLostError
 from server.events import EventHub
@@ -114,11 +115,12 @@ def world(tmp_path: Path) -> Iterator[Callable[[Callable[[World], Awaitable[None
             gallery = Gallery(tmp_path, store, events, decoder, 7)
             gallery.prepare()
             models, worker, durations = Models(settings, store, events), ScriptedWorker(settings), Durations(store)
-            jobs = Jobs(settings, store, events, gallery, worker, durations)
-            memory = MemoryMonitor(settings, events, worker)
+            engines = EnginePool(worker)
+            jobs = Jobs(settings, store, events, gallery, engines, durations)
+            memory = MemoryMonitor(settings, events, engines)
             found = World(settings, store, events, gallery, worker, durations, jobs, None)  # type: ignore[arg-type]
             found.runner = Runner(
-                settings, store, gallery, models, worker, memory, durations, jobs, lambda: found.preview
+                settings, store, gallery, models, engines, memory, durations, jobs, lambda: found.preview
             )
             running = asyncio.create_task(found.runner.run_forever())
             try:
@@ -299,7 +301,9 @@ def test_a_crash_loses_no_picture_that_was_saved(world: InWorld) -> None:
             await ended.wait()
             await world.jobs.wait(job.id)
         world.store.execute("DELETE FROM images")
-        again = Jobs(world.settings, world.store, world.events, world.gallery, world.worker, world.durations)
+        again = Jobs(
+            world.settings, world.store, world.events, world.gallery, EnginePool(world.worker), world.durations
+        )
         again.restore()
         found = again.get(job.id)
         assert (found.status, found.image_ids) == ("done", [job.id, picture_id(job.id, 1)])
