@@ -80,6 +80,13 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     preview: bytes | None = None  # PNG
 
 
+class Parent(msgspec.Struct, frozen=True):
+    """A picture that another was made from, by its id, and what it was for that: "input", "mask"."""
+
+    id: str
+    role: str
+
+
 class Picture(msgspec.Struct, frozen=True, tag="picture"):
     """A finished picture. It is nowhere but here until the server has saved it."""
 
@@ -91,6 +98,7 @@ class Picture(msgspec.Struct, frozen=True, tag="picture"):
     recipe: dict[str, Any]  # as it is in the file
     timings: dict[str, float]  # seconds per phase, with the loading before the run
     peak_memory_bytes: int | None = None
+    parents: tuple[Parent, ...] = ()
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ _PAGE = """WITH page AS (
   WHERE place = 1 OR (bytes <= ? AND place <= ?) ORDER BY created_at DESC, id DESC"""
 _RELATIVES = """SELECT other.id, role FROM image_parents JOIN images AS other ON other.id = image_parents.{0}
                 WHERE image_parents.{1} = ? AND other.deleted_at IS NULL ORDER BY other.created_at, other.id, role"""
+_INSERT_PARENT = "INSERT OR IGNORE INTO image_parents (child, parent, role) VALUES (?, ?, ?)"
 _NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
                 ORDER BY created_at {1}, id {1} LIMIT 1"""
 
@@ -109,9 +111,12 @@ class Gallery:
 
     # the index
 
-    def add(self, image: Image) -> None:
-        """Enter a new image, whose file is already there, and tell the pages."""
-        self._store.execute(INSERT, row_of(image))
+    def add(self, image: Image, parents: Sequence[tuple[str, str]] = ()) -> None:
+        """Enter a new image, whose file is already there, and tell the pages. `parents` are ids with their roles."""
+        with self._store.transaction():
+            self._store.execute(INSERT, row_of(image))
+            for parent, role in parents:
+                self._store.execute(_INSERT_PARENT, (image.id, parent, role))
         self._events.publish("image", image.model_dump())
 
     def recover(self, image_id: str) -> Image | None:

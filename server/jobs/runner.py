@@ -157,7 +157,7 @@ class Runner:
         image_id = picture_id(job.id, len(job.image_ids))
         await self._gallery.save(image_id, picture.png, picture.thumbnail)
         self._durations.learn(job.model, job.width, job.height, job.steps, picture.timings)
-        self._gallery.add(image_of(job, image_id, picture))
+        self._gallery.add(image_of(job, image_id, picture), [(one.id, one.role) for one in picture.parents])
         self._jobs.made(active, image_id)
 
     def _not_entered(self, active: Active, error: sqlite3.Error) -> None:

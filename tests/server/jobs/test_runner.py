@@ -19,7 +19,7 @@ from bonsai_mlx.images.metadata import Recipe, encode_png
 from bonsai_mlx.request import ResolvedDraw, from_json
 from server.checkpoints.models import Models
 from server.engine.pool import EnginePool
-from server.engine.protocol import Cancelled, Done, Failed, Picture, Progress, Run, RunEvent
+from server.engine.protocol import Cancelled, Done, Failed, Parent, Picture, Progress, Run, RunEvent
 from server.engine.worker import Worker, WorkerLostError
 from server.events import EventHub
 from server.gallery.decoder import Decoder
@@ -275,6 +275,20 @@ def test_a_job_makes_any_number_of_pictures(world: InWorld) -> None:
         assert [world.gallery.get(image_id).variant for image_id in several.image_ids] == ["ternary", "binary"]
         assert (none.status, none.image_id, none.image_ids) == ("done", None, [])
         assert world.jobs.get(several.id).image_ids == several.image_ids, "noted as well"
+
+    world(test)
+
+
+def test_a_picture_has_the_parents_that_the_engine_names(world: InWorld) -> None:
+    async def test(world: World) -> None:
+        [first] = await world.drawn([*DRAWN])
+        made = replace(
+            PICTURE, parents=(Parent(first.id, "input"), Parent(first.id, "mask"), Parent("f" * 32, "input"))
+        )
+        [second] = await world.drawn([made, Done("")])
+        roles = [(parent.id, parent.role) for parent in world.gallery.details(second.id).parents]
+        assert roles == [(first.id, "input"), (first.id, "mask")], "what is not there is not named"
+        assert [child.id for child in world.gallery.details(first.id).children] == [second.id, second.id]
 
     world(test)
 
