@@ -1,14 +1,17 @@
-"""The pages' templates and the addresses of their assets. Knows no routes and no data."""
+"""The pages' templates, the addresses of their assets, and the models that the catalog has. Knows no routes."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
+
+from bonsai_mlx.hub.catalog import CATALOG, comparisons
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -47,8 +50,19 @@ def static_url(path: str) -> str:
 def _environment() -> Environment:
     # autoescape=True for every template whatever its name: prompts are shown on every page
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.globals["static_url"] = static_url
+    environment.globals |= {"static_url": static_url, "catalog": _catalog()}
     return environment
+
+
+def _catalog() -> dict[str, Any]:
+    """What templates and scripts know of models: `json` is for the scripts."""
+    shown = ("name", "label", "summary", "embedded", "stands_in_for", "compared_with")
+    return {
+        "json": json.dumps([{field: getattr(entry, field) for field in shown} for entry in CATALOG]),
+        "labels": {entry.name: entry.label for entry in CATALOG},
+        "published": [entry for entry in CATALOG if not entry.embedded],
+        "compared": comparisons()[0],
+    }
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

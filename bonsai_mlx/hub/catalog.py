@@ -62,6 +62,7 @@ class Entry:
     family: str = "flux2"  # of `families`
     layout: Layout = layout.PACKED
     label: str = ""  # a short title for people; by default `title`
+    summary: str = ""  # a short sentence beside the choice
     public_name: str = ""  # in the interfaces of other programs; by default `name`
     demo_name: str = ""  # among the backends of the Bonsai demo; by default `name`
     compared_with: str | None = None  # the model that a comparison sets beside this one
@@ -249,6 +250,7 @@ CATALOG = (
         name="ternary",
         title="Bonsai Image 4B ternary",
         label="Ternary",
+        summary="Weights of −1, 0 and +1: the more faithful of the two.",
         precision="ternary",
         note="The better of the two: by the published benchmarks it keeps 94 % of FLUX.2 klein 4B's quality, for a "
         "3.9 GB download.",
@@ -268,6 +270,7 @@ CATALOG = (
         name="binary",
         title="Bonsai Image 4B binary",
         label="Binary",
+        summary="Weights of −1 and +1: 0.46 GB smaller, not faster, and a little less faithful.",
         precision="binary",
         note="The smaller of the two: it needs about half a gigabyte less memory and keeps 88 % of FLUX.2 klein 4B's "
         "quality by the published benchmarks; beside the ternary one it downloads only 1 GB.",

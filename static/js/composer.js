@@ -1,6 +1,7 @@
 // The form: reads it, checks it, fills it from a recipe, sends it, and says what the server refused.
 
 import { ApiError, createJobs } from "./api.js";
+import { isStandIn } from "./catalog.js";
 import { byId, button, el, fill, isComposing } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "./format.js";
@@ -95,11 +96,11 @@ function askForPair(request) {
   request.compare = true;
   delete request.model;
   const seedlings = comparesSeedlings();
-  if (!state.models.size || seedlings === chosenModel().startsWith("seedling")) return;
+  if (!state.models.size || seedlings === isStandIn(chosenModel())) return;
   for (const name of ["width", "height", "steps"]) delete request[name];
   toast(
     seedlings
-      ? "Compared with the seedlings at their own size: Bonsai Image 4B is not here in both variants."
+      ? "Compared with the seedlings at their own size: not both of the models that are compared are here."
       : "Compared with Bonsai Image 4B at its recommended size.",
   );
 }

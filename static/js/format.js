@@ -1,5 +1,7 @@
 // Numbers as people read them. GB = 1e9 bytes everywhere.
 
+import { known } from "./catalog.js";
+
 /** @param {number} bytes */
 export function formatBytes(bytes) {
   if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
@@ -31,17 +33,9 @@ export function plural(count, one, many = `${one}s`) {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-/** @type {Record<string, string>} */
-const MODEL_TITLES = {
-  ternary: "Ternary",
-  binary: "Binary",
-  "seedling-ternary": "Seedling ternary",
-  "seedling-binary": "Seedling binary",
-};
-
 /** @param {string | null} name */
 export function modelTitle(name) {
-  return name === null ? "Unknown model" : (MODEL_TITLES[name] ?? name);
+  return name === null ? "Unknown model" : (known(name)?.label ?? name);
 }
 
 /**

@@ -2,9 +2,11 @@
 
 import "./shell.js";
 import { getImage, listImages } from "./api.js";
+import { rank } from "./catalog.js";
 import { copyText } from "./clipboard.js";
 import { compareView } from "./compare.js";
 import { byId, button, el, shaped } from "./dom.js";
+import { modelTitle } from "./format.js";
 import { drawVariations, removeWithUndo, toggleFavourite } from "./picture-actions.js";
 import { handOver } from "./storage.js";
 import { state, subscribe } from "./store.js";
@@ -45,12 +47,12 @@ function enlargeSmall() {
 /** @param {Picture} shown */
 async function openCompare(shown) {
   const { images } = await listImages({ group: shown.group ?? "" });
-  const ordered = [...images].sort((a, b) => Number(a.variant === "binary") - Number(b.variant === "binary"));
+  const ordered = [...images].sort((a, b) => rank(a.model) - rank(b.model));
   if (ordered.length < 2) throw new Error("The other picture of this pair was deleted.");
   const dialog = el(
     "dialog",
     { class: "dialog compare-dialog", "aria-labelledby": "compare-title" },
-    el("h2", { id: "compare-title" }, "Ternary and binary"),
+    el("h2", { id: "compare-title" }, `${modelTitle(ordered[0].model)} and ${modelTitle(ordered[1].model)}`),
     compareView(ordered[0], ordered[1]),
     el("div", { class: "button-row" }, button({ "data-close": true }, "Close")),
   );

@@ -1,6 +1,7 @@
-// Which checkpoint draws: the chosen variant's 4B one when it is here, else the seedling, with plain words about it.
+// Which checkpoint draws: the chosen one when it is here, else the seedling that stands in, with plain words about it.
 
 import { modelAction } from "./api.js";
+import { comparedPair, isStandIn, known, PUBLISHED, standIn } from "./catalog.js";
 import { byId, button, el, refill } from "./dom.js";
 import { formatBytes } from "./format.js";
 import { remember, remembered } from "./storage.js";
@@ -8,11 +9,6 @@ import { putModel, state, subscribe } from "./store.js";
 import { toastError } from "./toast.js";
 
 /** @typedef {import("./types.js").Model} Model */
-
-const WORDS = {
-  ternary: "Weights of −1, 0 and +1: the more faithful of the two.",
-  binary: "Weights of −1 and +1: 0.46 GB smaller, not faster, and a little less faithful.",
-};
 
 const SEEDLING_WORDS =
   ", a tiny demonstration model inside this program: twenty kinds of things from stars to bonsai trees in ten " +
@@ -31,10 +27,13 @@ let seedlingWanted = remembered("seedling", false);
 /** @type {() => void} */
 let changed = () => {};
 
-/** @returns {"ternary" | "binary"} */
+/** @param {string} name */
+const radioOf = (name) =>
+  /** @type {HTMLInputElement | null} */ (document.querySelector(`[name=variant][value="${CSS.escape(name)}"]`));
+
+/** @returns {string} the published model that is chosen */
 function variant() {
-  const radio = /** @type {HTMLInputElement} */ (document.querySelector("[name=variant]:checked"));
-  return radio.value === "binary" ? "binary" : "ternary";
+  return /** @type {HTMLInputElement} */ (document.querySelector("[name=variant]:checked")).value;
 }
 
 /** @param {string} name */
@@ -43,19 +42,20 @@ const isReady = (name) => state.models.get(name)?.state === "ready";
 /** @returns {string} the model that Generate will use */
 export function chosenModel() {
   const name = variant();
-  return isReady(name) && !seedlingWanted ? name : `seedling-${name}`;
+  return isReady(name) && !seedlingWanted ? name : standIn(name);
 }
 
 /** Whether Compare draws with the seedlings: the server takes the 4B pair only when both are here. */
-export const comparesSeedlings = () => !(isReady("ternary") && isReady("binary"));
+export const comparesSeedlings = () => !comparedPair().every(isReady);
 
-/** @param {string} name  as in a recipe: "ternary", "seedling-binary", … */
+/** @param {string} name  as in a recipe: one of the catalog's, a stand-in perhaps */
 export function chooseModel(name) {
-  const wanted = name.endsWith("binary") ? "binary" : "ternary";
-  const radio = /** @type {HTMLInputElement} */ (document.querySelector(`[name=variant][value=${wanted}]`));
+  const wanted = known(name)?.stands_in_for ?? name;
+  const radio = radioOf(wanted);
+  if (!radio) return;
   radio.checked = true;
   remember("variant", wanted);
-  setSeedling(name.startsWith("seedling"));
+  setSeedling(isStandIn(name));
 }
 
 /** @param {boolean} wanted */
@@ -106,9 +106,7 @@ function downloadButton(model) {
 }
 
 function seedlingNote() {
-  const absent = ["ternary", "binary"]
-    .flatMap((name) => state.models.get(name) ?? [])
-    .filter((model) => model.state !== "ready");
+  const absent = PUBLISHED.flatMap(({ name }) => state.models.get(name) ?? []).filter((model) => model.state !== "ready");
   const available = isReady(variant());
   const switchBack = button({ class: "button small", on: { click: () => setSeedling(false) } }, `Use ${variant()} 4B`);
   return [
@@ -124,29 +122,27 @@ function bonsaiNote() {
     { type: "button", class: "link-button", on: { click: () => setSeedling(true) } },
     "Try the seedling",
   );
-  return [el("p", {}, WORDS[variant()], " ", trySeedling)];
+  return [el("p", {}, known(variant())?.summary, " ", trySeedling)];
 }
 
 let shownNote = "";
 
 function show() {
-  const subtitles = ["ternary", "binary"].map((name) => subtitle(state.models.get(name)));
-  byId("ternary-sub").textContent = subtitles[0] || "\u00a0";
-  byId("binary-sub").textContent = subtitles[1] || "\u00a0";
+  const subtitles = PUBLISHED.map(({ name }) => subtitle(state.models.get(name)));
+  PUBLISHED.forEach(({ name }, index) => (byId(`${name}-sub`).textContent = subtitles[index] || "\u00a0"));
   const note = byId("model-note");
   note.hidden = !state.models.size;
   const failures = [...state.models.values()].map(failureOf);
   const signature = [chosenModel(), isReady(variant()), ...subtitles, ...failures].join();
   if (signature === shownNote) return; // a button must not be replaced while it is pressed
   shownNote = signature;
-  refill(note, byId("variants"), ...(chosenModel().startsWith("seedling") ? seedlingNote() : bonsaiNote()));
+  refill(note, byId("variants"), ...(isStandIn(chosenModel()) ? seedlingNote() : bonsaiNote()));
 }
 
 /** @param {() => void} onChange  called whenever another model would draw */
 export function startModelChoice(onChange) {
   changed = onChange;
-  const saved = remembered("variant", "ternary");
-  const radio = /** @type {HTMLInputElement | null} */ (document.querySelector(`[name=variant][value="${saved}"]`));
+  const radio = radioOf(remembered("variant", variant()));
   if (radio) radio.checked = true;
   byId("variants").addEventListener("change", () => {
     remember("variant", variant());

@@ -1,5 +1,6 @@
 // The dialog that shows what a dropped picture says, setting by setting, and applies what is ticked.
 
+import { known } from "./catalog.js";
 import { button, el } from "./dom.js";
 import { formatSize, modelTitle } from "./format.js";
 import { isWhole, MAX_SEED, MAX_SIDE_PX, MAX_STEPS, nearestSide } from "./limits.js";
@@ -11,7 +12,6 @@ import { publish, state } from "./store.js";
 /** @typedef {{label: string, value: string, note?: string, recipe?: Recipe, checked?: boolean}} Row */
 
 const MANY_STEPS = 8; // a count above this was meant for an undistilled model
-const OUR_MODELS = ["ternary", "binary", "seedling-ternary", "seedling-binary"];
 
 const onlySeedling = () =>
   state.models.size > 0 && ![...state.models.values()].some((m) => !m.embedded && m.state === "ready");
@@ -63,7 +63,7 @@ function sizeRow({ found, ours }) {
 /** @param {Reading} reading @returns {Row[]} */
 function modelRow({ found, ours }) {
   if (!found.model) return [];
-  if (ours && OUR_MODELS.includes(found.model)) {
+  if (ours && known(found.model)) {
     return [{ label: "Model", value: modelTitle(found.model), recipe: { model: found.model }, checked: true }];
   }
   return [{ label: "Model", value: found.model, note: "Another model: the picture will differ." }];

@@ -1,6 +1,7 @@
 // Shape and size. The server says which sizes there are and how each fits this machine; any other can be typed.
 
 import { getFit, getSizes } from "./api.js";
+import { isStandIn } from "./catalog.js";
 import { byId, el, fill } from "./dom.js";
 import { formatBytes, formatSeconds, formatSize } from "./format.js";
 import { isSide } from "./limits.js";
@@ -259,8 +260,8 @@ function keepTyped() {
   show();
 }
 
-/** Whether the chosen size is meant for this model: both variants of one draw the same sizes. @param {string} name */
-const isMeantFor = (name) => chosenFor === "" || chosenFor.startsWith("seedling") === name.startsWith("seedling");
+/** Whether the chosen size is meant for this model: those that stand in for others draw small. @param {string} name */
+const isMeantFor = (name) => chosenFor === "" || isStandIn(chosenFor) === isStandIn(name);
 
 /** @param {() => void} onChange */
 export function startSizes(onChange) {

@@ -3,7 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formatBytes, formatSeconds, formatSize, formatTimeLeft, plural } from "../../static/js/format.js";
+import "./catalog-of-a-page.mjs";
+
+import { comparedPair, isStandIn, rank, standIn } from "../../static/js/catalog.js";
+import { formatBytes, formatSeconds, formatSize, formatTimeLeft, modelTitle, plural } from "../../static/js/format.js";
 import { isSide, isWhole, nearestSide, randomSeed } from "../../static/js/limits.js";
 import { readingOf } from "../../static/js/metadata.js";
 import { niceCeiling } from "../../static/js/memory-chart.js";
@@ -87,7 +90,7 @@ test("the server's answer as a reading: what a picture does not say is not there
 });
 
 test("our own settings are all applied", () => {
-  const found = { prompt: "p", seed: 7, steps: 20, width: 128, height: 128, model: "seedling-binary", others: [] };
+  const found = { prompt: "p", seed: 7, steps: 20, width: 128, height: 128, model: "small-lean", others: [] };
   const rows = rowsOf(reading(found, true));
   assert.ok(rows.every((row) => row.checked));
   assert.deepEqual(Object.assign({}, ...rows.map((row) => row.recipe)), {
@@ -96,7 +99,7 @@ test("our own settings are all applied", () => {
     steps: 20,
     width: 128,
     height: 128,
-    model: "seedling-binary",
+    model: "small-lean",
   });
 });
 
@@ -150,4 +153,12 @@ test("the store: an overtaken answer does not bring a finished job back", () => 
 test("the store keeps two minutes of memory", () => {
   for (let t = 0; t < 300; t += 10) putMemory({ t });
   assert.equal(state.memoryHistory[0].t, 170);
+});
+
+test("what is known of models is what the page brings along", () => {
+  assert.deepEqual(["lean", "small-lean", "another", null].map(modelTitle), ["Lean", "Small lean", "another", "Unknown model"]);
+  assert.deepEqual([standIn("lean"), standIn("small-lean"), standIn("another")], ["small-lean", "small-lean", "another"]);
+  assert.deepEqual(["large", "small-large", "another"].map(isStandIn), [false, true, false]);
+  assert.deepEqual(comparedPair(), ["large", "lean"]);
+  assert.deepEqual(["another", "lean", null, "large"].sort((a, b) => rank(a) - rank(b)), ["large", "lean", "another", null]);
 });

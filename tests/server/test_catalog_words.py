@@ -7,10 +7,21 @@ import pytest
 
 import server
 from bonsai_mlx.hub.catalog import CATALOG
+from server.templating import STATIC, TEMPLATES
 
 PRECISIONS = sorted({entry.precision for entry in CATALOG if entry.precision})
 SOURCES = sorted(Path(server.__file__).parent.rglob("*.py"))
 OPENAPI_BYTES = '"format": "binary"'  # how OpenAPI says that a body is a file
+
+
+PAGES = sorted((*STATIC.rglob("*.js"), *TEMPLATES.rglob("*.html")))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_no_page_and_no_script_names_a_checkpoint(precision: str) -> None:
+    found = [str(path) for path in PAGES if re.search(rf"\b{precision}|{precision}\b", path.read_text("utf-8"), re.I)]
+    assert len(PAGES) > 40
+    assert found == []
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
