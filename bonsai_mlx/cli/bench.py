@@ -117,7 +117,6 @@ def _check_writable(file: Path) -> None:
 
 
 def measure(pipe: Pipeline, kind: str, width: int, height: int, steps: int) -> Measurement:
-    """Make one picture and say what it took."""
     if kind == "cold":
         pipe.unload()
         pipe.embeddings.clear()

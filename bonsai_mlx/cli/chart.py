@@ -19,12 +19,10 @@ _DIVISIONS = 4
 
 
 def write_chart(path: Path, samples: Sequence[Sample], title: str) -> None:
-    """Write the chart of `samples` (at least one) to `path`."""
     path.write_text(chart(samples, title), encoding="utf-8")
 
 
 def chart(samples: Sequence[Sample], title: str) -> str:
-    """The SVG document."""
     scale = _Scale(max(samples[-1].t_s, 1e-3), max(max(s.active_bytes, s.process_bytes) for s in samples) or 1)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -70,7 +68,6 @@ def _phases(samples: Sequence[Sample], scale: _Scale) -> Iterator[str]:
 
 
 def _grid(scale: _Scale) -> Iterator[str]:
-    """Lines across at equal sizes, and the times below."""
     unit, divisor = ("GB", 1e9) if scale.most_bytes >= 1e9 else ("MB", 1e6)
     for division in range(_DIVISIONS + 1):
         size = scale.most_bytes * division / _DIVISIONS

@@ -78,7 +78,6 @@ def examine() -> Iterator[Check]:
 
 
 def is_ready(checks: Iterable[Check]) -> bool:
-    """Whether pictures can be made."""
     return all(check.level != "problem" for check in checks)
 
 
@@ -89,7 +88,6 @@ def verdict(checks: Iterable[Check]) -> str:
 
 
 def machine() -> Check:
-    """The computer and its system."""
     system = (
         f"macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else f"{platform.system()} {platform.release()}"
     )
@@ -116,7 +114,6 @@ def _sysctl(name: str) -> str:
 
 
 def python() -> Check:
-    """The interpreter and this program."""
     detail = f"{platform.python_version()} ({sys.executable}), bonsai-mlx {__version__}"
     return Check("python", "ok", detail)
 
@@ -131,7 +128,6 @@ def memory() -> Check:
 
 
 def disk(folder: Path) -> Check:
-    """Room for checkpoints and pictures."""
     free = shutil.disk_usage(folder).free
     detail = f"{format_bytes(free)} free where checkpoints are kept ({hub_constants().HF_HUB_CACHE})"
     if free < _LOW_DISK_BYTES:
@@ -144,7 +140,6 @@ def _existing(folder: Path) -> Path:
 
 
 def mlx_version() -> Check:
-    """Whether MLX is there, new enough, and can be loaded."""
     try:
         version = importlib.metadata.version("mlx")
         import mlx.core
@@ -168,7 +163,6 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def backend() -> Check:
-    """Which device computes."""
     from ..runtime import device
 
     about = device.details()
@@ -197,7 +191,6 @@ def linux_blas() -> Check | None:
 
 
 def self_test() -> Iterator[Check]:
-    """Products at the model's sizes."""
     from . import selftest
 
     for product in selftest.run():
@@ -205,7 +198,6 @@ def self_test() -> Iterator[Check]:
 
 
 def product_check(product: Any) -> Check:
-    """What a product of the self-test says about the device."""
     if product.ok:
         return Check("self-test", "ok", f"{product.name} is right ({product.elapsed_s:.2f} s)")
     fault = product.failure or f"is WRONG: off by {product.error:.2g} times the size of the result"
@@ -215,7 +207,6 @@ def product_check(product: Any) -> Check:
 
 
 def checkpoint(entry: Entry) -> Check:
-    """Whether a checkpoint is here and whole."""
     local = hub.status(entry)
     name = f"checkpoint {entry.name}"
     if local.state == "absent":

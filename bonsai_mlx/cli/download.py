@@ -30,7 +30,6 @@ Show = Callable[[Iterable[DownloadProgress]], None]
 
 
 def progress_line(title: str, progress: DownloadProgress) -> str:
-    """One line that says everything: how much, how fast, how long, and which file."""
     share = min(1.0, progress.bytes_done / progress.bytes_total) if progress.bytes_total else 1.0
     bar = ("#" * int(share * _BAR_CHARS)).ljust(_BAR_CHARS, ".")
     parts = [

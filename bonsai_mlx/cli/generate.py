@@ -133,7 +133,6 @@ def _settings(pipe: Pipeline, request: GenerationRequest) -> str:
 
 
 def _follow(events: Iterable[Event], quiet: bool) -> GenerationResult:
-    """Run to the end, showing where it stands."""
     result = None
     with suppress_progress() if quiet else ProgressLine(sys.stderr) as line:
         for event in events:

@@ -75,7 +75,6 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description="Pictures from words with ternary and binary Bonsai Image 4B, on this machine."
     )
@@ -116,7 +115,6 @@ def _add_generate(commands: Any) -> None:
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
-    """What becomes of the picture."""
     command.add_argument(
         "-o", "--output", type=_output, metavar="FILE", help="a .png, .jpg or .webp file, a folder, or - for stdout"
     )

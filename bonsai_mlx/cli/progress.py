@@ -44,7 +44,6 @@ class ProgressLine:
 
 
 def suppress_progress() -> ProgressLine:
-    """A progress line that shows nothing."""
     return ProgressLine(None)
 
 
