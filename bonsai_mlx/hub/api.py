@@ -113,7 +113,6 @@ def _what_to_do(entry: Entry, local: LocalStatus, folder: Path | None = None, re
 
 
 def remedy(entry: Entry | str, folder: Path | str | None = None, revision: str | None = None) -> str:
-    """The command that downloads, resumes or repairs a checkpoint."""
     options = {"--dir": folder, "--revision": revision}
     given = (f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
     return "".join((_entry(entry).remedy, *given))

@@ -107,7 +107,6 @@ def lookup(name: str) -> Entry:
 
 
 def is_known(name: str) -> bool:
-    """True if `lookup` finds an entry of that name."""
     return _known(name) is not None
 
 

@@ -226,7 +226,6 @@ class _Hasher:
 
     @property
     def matches(self) -> bool:
-        """True if what was fed is what the digest says."""
         return self._hash.hexdigest() == self._expected
 
 

@@ -42,7 +42,6 @@ class Manifest:
 
     @property
     def bytes_total(self) -> int:
-        """Bytes of all files."""
         return sum(file.size for file in self.files)
 
     def agrees_with(self, known: Iterable[CheckpointFile]) -> bool:
@@ -117,7 +116,6 @@ class Location:
     lock_path: Path
 
     def file(self, path: str) -> Path:
-        """Where the engine finds the file of that name."""
         return self.root / path
 
     def has_notes(self) -> bool:
@@ -197,12 +195,10 @@ def cache_folder() -> Path:
 
 
 def repository_folder(repo: str) -> Path:
-    """Where the cache keeps everything of one repository."""
     return cache_folder() / f"models--{repo.replace('/', '--')}"
 
 
 def cached_location(repo: str, commit: str) -> Location:
-    """One revision of a repository in the Hugging Face cache."""
     folder = repository_folder(repo)
     private = folder / "bonsai-mlx"
     lock = cache_folder() / ".locks" / folder.name / "bonsai-mlx.lock"
@@ -210,7 +206,6 @@ def cached_location(repo: str, commit: str) -> Location:
 
 
 def folder_location(folder: Path) -> Location:
-    """A plain folder that holds one checkpoint."""
     private = folder / _PRIVATE
     return Location(folder, None, private, private / "manifest.json", private / "lock")
 

@@ -67,7 +67,6 @@ class Meter:
             self._samples.clear()
 
     def event(self) -> DownloadProgress:
-        """The state as an event."""
         self._shown_s = time.monotonic()
         (first_s, first), (last_s, last) = self._samples[0], self._samples[-1]
         speed = max(0, last - first) / (last_s - first_s) if last_s - first_s > _EVERY_S else 0.0
