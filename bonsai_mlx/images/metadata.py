@@ -64,14 +64,12 @@ class SaveError(BonsaiError):
 
 
 def encode_png(image: Image, recipe: Recipe, mode: MetadataMode = "full") -> bytes:
-    """The picture as PNG bytes, carrying what `mode` says."""
     return _with_png_texts(image, _texts(recipe, mode))
 
 
 def encode(
     image: Image, recipe: Recipe, mode: MetadataMode = "full", to: Format = "png", quality: int = DEFAULT_QUALITY
 ) -> bytes:
-    """The picture as bytes of that format, carrying what `mode` says."""
     if to == "png":
         return encode_png(image, recipe, mode)
     if mode == "none":

@@ -132,7 +132,6 @@ class FoundMetadata:
 
     @property
     def program(self) -> str:
-        """The program's name, as people know it."""
         if self.source == "a1111" and self.extra.get("Version", "").startswith("f"):
             return "Forge"
         return _PROGRAMS.get(self.source, self.source)

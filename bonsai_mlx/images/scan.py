@@ -73,7 +73,6 @@ class Scanner:
         return self._wanted == 0
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the file, as many as there are."""
         self._received += len(data)
         if self._received > MAX_FILE_BYTES:
             raise ValueError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
