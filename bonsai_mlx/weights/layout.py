@@ -66,7 +66,6 @@ class Layout:
         return _SAFE_PATH.fullmatch(path) is not None and any(fnmatchcase(path, each) for each in self.allow_patterns)
 
     def missing(self, paths: Iterable[str]) -> list[str]:
-        """The required files that are not among `paths`."""
         present = set(paths)
         return [path for path in self.required_files if path not in present]
 

@@ -73,7 +73,6 @@ Tensors: TypeAlias = dict[str, TensorSpec]
 
 
 def prefixed(prefix: str, tensors: Tensors) -> Tensors:
-    """The same tensors, each name with `prefix` in front."""
     return {prefix + name: spec for name, spec in tensors.items()}
 
 
@@ -88,5 +87,4 @@ def packed_tensors(name: str, rows: int, columns: int, bits: int, group_size: in
 
 
 def tensor_bytes(tensors: Mapping[str, TensorSpec]) -> int:
-    """Bytes these tensors take in a file."""
     return sum(_ITEM_BYTES[spec.dtypes[0]] * math.prod(spec.shape) for spec in tensors.values())
