@@ -40,7 +40,6 @@ _FUSED_HEAD_DIMS = (64, 80, 128)  # mx.fast.scaled_dot_product_attention writes 
 
 @cache
 def backend() -> Backend:
-    """Which backend MLX computes on in this process."""
     if mx.default_device() == mx.Device(mx.cpu):
         return "cpu"
     return "metal" if mx.metal.is_available() else "cuda"
@@ -115,7 +114,6 @@ def compiled(function: F) -> F:
 
 
 def release_cache() -> None:
-    """Give freed buffers back to the system."""
     mx.clear_cache()
 
 
@@ -201,7 +199,6 @@ def raise_failure(error: RuntimeError | MemoryError, size: str) -> None:
 
 
 def mlx_version() -> str:
-    """The installed version of MLX."""
     return version("mlx")
 
 
