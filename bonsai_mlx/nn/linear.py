@@ -1,4 +1,4 @@
-"""Linear layers, however their weights are stored: packed (1, 2 or 4 bits a value) or dense.
+"""Linear layers, however their weights are stored: packed (1, 2, 4 or 8 bits a value) or dense.
 
 A packed linear [out, in] is three tensors, named as in the checkpoint (MLX's "affine" quantisation):
 `weight` uint32 [out, in * bits / 32], least significant bits first; `scales` and `biases` bfloat16 [out, in / group].

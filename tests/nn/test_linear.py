@@ -17,7 +17,7 @@ from bonsai_mlx.runtime import device
 from bonsai_mlx.weights.layout import TRANSFORMER
 
 SHAPES = [(1, 128), (3, 256), (17, 384), (69, 128), (128, 640)]  # outputs, inputs
-BITS = (1, 2, 4)
+BITS = (1, 2, 4, 8)
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ def packed(bits: int, outputs: int, inputs: int, seed: int = 0) -> tuple[PackedL
     for position in range(inputs):
         word, shift = divmod(position * bits, 32)
         words[:, word] |= codes[:, position] << np.uint32(shift)
-    scales = bfloat16(rng.normal(size=(outputs, inputs // 128)))
+    spread = 2.0 ** min(0, 4 - bits)  # more levels, not wider ones: sums stay as exact as those of 4 bits
+    scales = bfloat16(spread * rng.normal(size=(outputs, inputs // 128)))
     biases = bfloat16(rng.normal(size=(outputs, inputs // 128)))
     layer = PackedLinear(inputs, outputs, bits)
     layer.weight = mx.array(words)

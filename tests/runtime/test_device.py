@@ -25,7 +25,7 @@ class TestCpu:
     def test_activations_are_float32(self) -> None:
         assert device.activation_dtype() == mx.float32
 
-    @pytest.mark.parametrize("bits", [1, 2, 4])
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8])
     def test_its_quantised_kernel_is_not_worth_calling(self, bits: int) -> None:
         assert not device.has_quantized_kernel(bits, 128)
 
@@ -44,7 +44,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_a_gpu_s_kernel_is_probed_by_running_it(bits: int) -> None:
     assert device.has_quantized_kernel.__wrapped__(bits, 128)
 
@@ -55,7 +55,7 @@ def test_a_kernel_that_is_not_there_is_found_out() -> None:
 
 
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("left", [0.0, 256.0, float("nan")])
 @pytest.mark.parametrize("wrong_rows", [2, 64])
 def test_a_kernel_that_gives_what_was_in_memory_is_found_out(

@@ -60,7 +60,7 @@ def test_binary_values_are_plus_and_minus_one_scale(tmp_path: Path) -> None:
     assert mx.array_equal(tensors["x.scales"], -2 * tensors["x.biases"])
 
 
-@pytest.mark.parametrize(("bits", "group"), [(1, 128), (2, 128), (4, 64)])
+@pytest.mark.parametrize(("bits", "group"), [(1, 128), (2, 128), (4, 64), (8, 32)])
 def test_packed_values_have_the_spread_that_keeps_activations_near_one(tmp_path: Path, bits: int, group: int) -> None:
     written(tmp_path / "w.safetensors", packed_tensors("x", 512, 1024, bits, group), bits=bits)
     tensors = loaded(tmp_path / "w.safetensors")
