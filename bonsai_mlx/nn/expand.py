@@ -1,8 +1,8 @@
 """Packed weights as float32 values on a CPU, by table.
 
-MLX's CPU build shifts and masks one value at a time (1.5 to 4 ns each where tried). A byte holds up to 8 values, so a table
-of 256 rows knows them all; NumPy looks them up and applies the groups' scales, a piece at a time that stays in the
-core's cache (0.5 to 0.9 ns), straight into MLX's own buffer. Both give the same values, bit for bit.
+MLX's CPU build shifts and masks one value at a time (1.5 to 4 ns each where tried). A byte holds 8 values at most: a
+table of 256 rows knows them all; NumPy looks them up and applies the groups' scales, a piece at a time that stays in
+the core's cache (0.5 to 0.9 ns), straight into MLX's own buffer. Both give the same values, bit for bit.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ PACKED = ("U32",)
 # Far beyond any checkpoint, and small enough that what is derived from them stays computable.
 MAX_DIMENSION, MAX_LAYERS, MAX_LIST, MAX_FLOAT = 1 << 18, 1024, 16, 1e12
 Bits = Literal[1, 2, 4, 8]  # of a packed value: as many as fill a word
+GroupSize = Literal[32, 64, 128]  # what MLX's kernels take
 _PRECISIONS = {1: "binary", 2: "ternary"}  # what so few bits are trained to be
 _ITEM_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "I64": 8}
 
@@ -43,7 +44,7 @@ class Packing:
     """How matrices are packed, as a config's JSON says it."""
 
     bits: Annotated[Bits, Meta(description="1, 2, 4 or 8")]
-    group_size: Annotated[Literal[32, 64, 128], Meta(description="32, 64 or 128")]  # what MLX's kernels take
+    group_size: Annotated[GroupSize, Meta(description="32, 64 or 128")]
 
 
 def precision_of(bits: int) -> str:

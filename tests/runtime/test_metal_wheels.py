@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import bonsai_mlx
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.runtime import device
-from bonsai_mlx.weights.spec import PACKED
+from bonsai_mlx.weights.spec import PACKED, Bits, GroupSize
 
 from ..flux2.test_plan import full_size
 
@@ -151,6 +152,14 @@ def missing(needed: set[str], kernels: set[str]) -> list[str]:
 def test_packed_linears(kernels: set[str], system: str) -> None:
     needed = needed_by_linears(system)
     assert {1, 2, 4} == {bits for c in checkpoints().values() for bits, *_ in packed_linears(c)}
+    assert missing(needed, kernels) == []
+
+
+def test_every_packing_that_opens(kernels: set[str]) -> None:
+    packings = [f"{TYPE}_t_gs_{group}_b_{bits}_" for bits in get_args(Bits) for group in get_args(GroupSize)]
+    kinds = "qmm_t", "qmv", "qmv_fast"
+    needed = {f"affine_{kind}_{packing}.*batch_0.*" for packing in packings for kind in kinds}
+    assert len(needed) == 36
     assert missing(needed, kernels) == []
 
 
