@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -152,6 +153,13 @@ def _unknown(known: Mapping[str, Path]) -> Iterator[str]:
         yield f"{name} is a room without a sentence in ROOMS"
 
 
+def named_and_missing() -> Iterator[str]:
+    """What the page says to touch and is not there, a sentence each."""
+    for path in re.findall(r"`([a-z_0-9]+/[^` ]+)`", TEMPLATE):
+        if not (ROOT / path).exists():
+            yield f"the page names {path}, which is not there"
+
+
 def page() -> str:
     """docs/architecture.md."""
     known = modules()
@@ -183,6 +191,49 @@ From the ground up: a room uses those above it in this table and none below.
 | room | what it is for | what it uses |
 |---|---|---|
 {rows}
+
+## To add a parameter
+
+Something that a request may say, such as a strength. One field makes it: the bodies of `/generate` and `/jobs` and
+their bounds, the OpenAPI document, a job's row and its answer, the engine and the recipe follow from it
+(`tests/server/test_parameters.py` adds one to a copy of the program).
+
+1. `bonsai_mlx/request.py`: a field of `Draw` with a default and its bounds.
+2. Where it is used, for instance `bonsai_mlx/flux2/model.py`.
+3. `bonsai_mlx/pipeline.py`: a keyword of `Pipeline.generate`, for Python.
+4. `bonsai_mlx/cli/main.py` and `bonsai_mlx/cli/generate.py`: an option of the command line.
+5. `tests/test_pipeline.py`: that it makes a difference.
+
+A parameter that has no default is a new version of the request (`VERSION` in `bonsai_mlx/request.py`); a new kind of
+bounds also needs a case in `server/parameters.py`. The page shows it when `templates/home.html` has a field for it.
+
+## To add a route
+
+1. A module in `server/routes/` (of another program's interface: in `server/compat/`) with a `router`; what it does
+   belongs to `server/studio.py` or to a room below. Bodies and answers are in `server/schemas.py`.
+2. `server/app.py`: one `include_router`.
+3. A test beside `tests/server/test_generate.py`. `tests/server/test_openapi.py` asks that each field has a type.
+
+Whatever is allowed before a route is asked (hosts, origins, tokens, sizes) is decided for all routes in `server/edge/`.
+
+## To add a model family
+
+1. A package beside `bonsai_mlx/flux2/` whose model does what `bonsai_mlx/model.py` asks: describe, resolve, plan, run.
+2. `bonsai_mlx/families.py`: a line in `FAMILIES` that says which folders are its own, and how one is opened.
+3. `bonsai_mlx/hub/catalog.py`: its published checkpoints, if there are any.
+4. `scripts/architecture.py`: a sentence for the room. Tests beside `tests/test_families.py` and in a folder of its own.
+
+The pipeline, the command line and the server know no family; a program of yours calls `families.register` instead.
+
+## To add a kind of linear
+
+1. `bonsai_mlx/nn/linear.py`: a subclass of `StoredLinear` that names its tensors and multiplies; it is cut by rows and
+   columns for the cores of a CPU as the others are (`bonsai_mlx/flux2/sharding.py` needs no change). One that is made
+   of other linears belongs into `bonsai_mlx/nn/composed.py`.
+2. `bonsai_mlx/weights/spec.py`: names, types and shapes of its tensors, for the check of a file and for random weights.
+3. The function that a family's blocks are made with, for FLUX.2 `bonsai_mlx/flux2/blocks.py` and
+   `bonsai_mlx/flux2/config.py`.
+4. `tests/nn/test_linear.py`: the same cases as the other kinds.
 """
 
 
@@ -191,7 +242,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; say what is wrong")
     options = parser.parse_args()
-    wrong = faults()
+    wrong = [*faults(), *named_and_missing()]
     if not options.check:
         PAGE.write_text(page(), "utf-8")
     elif PAGE.read_text("utf-8") != page():

@@ -13,6 +13,12 @@ def test_every_rule_is_kept() -> None:
     assert architecture.faults() == []
 
 
+def test_what_the_page_says_to_touch_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(architecture.named_and_missing()) == []
+    monkeypatch.setattr(architecture, "TEMPLATE", "1. `bonsai_mlx/moved.py`, or `bonsai_mlx/request.py`")
+    assert list(architecture.named_and_missing()) == ["the page names bonsai_mlx/moved.py, which is not there"]
+
+
 def test_the_page_is_up_to_date() -> None:
     assert architecture.PAGE.read_text("utf-8") == architecture.page(), "run scripts/architecture.py"
 

