@@ -53,14 +53,15 @@ export function showNothing() {
 }
 
 /**
- * What this entry of the history showed, when one comes back to it or loads it anew. What is gone meanwhile stays away.
+ * What this entry of the history showed, when one comes back to it or loads it anew. What is gone meanwhile stays away, and
+ * so does what ended without a picture: what runs is of more interest.
  */
 export async function restoreView() {
   const { jobs = [], image = null } = history.state ?? {};
   const found = await Promise.all([...jobs.map(getJob), ...(image ? [getImage(image)] : [])].map(unlessGone));
   if (chosen || found.includes(null) || !found.length) return;
   if (image) showImage(found[0]);
-  else showJobs(found);
+  else if (found.some((job) => isActive(job) || job.image_id)) showJobs(found);
 }
 
 /** @template T @param {Promise<T>} asked @returns {Promise<T | null>} */

@@ -134,7 +134,7 @@ class Watch:
 
     def verify(self) -> None:
         unexpected = [text for text in self.seen if not any(part in text for part in self.expected)]
-        assert unexpected == []
+        assert unexpected == [], unexpected
 
 
 @pytest.fixture

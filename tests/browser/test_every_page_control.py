@@ -33,13 +33,13 @@ def opened(open_page: Callable[..., Page], address: str) -> Page:
 
 
 def test_the_gallery(site: Site, open_page: Callable[..., Page]) -> None:
-    made = [make_picture(site, f"pressed in the gallery {number}") for number in range(2)]
+    made = [make_picture(site, f"pressed on a page {number}") for number in range(2)]
     page = opened(open_page, f"{site.url}/gallery")
     assert controls_of(page) == {
         "#q", "search-form Search", "#favourites", "sheet picture", "sheet Delete", "sheet Favourite", "#empty-link",
         "#more",
     }  # fmt: skip
-    page.locator("#q").fill("pressed in the gallery")
+    page.locator("#q").fill("pressed on a page")
     prints = page.locator(".print")
     expect(prints).to_have_count(2)
     page.locator("#q").press("Enter")  # presses "Search"
@@ -53,7 +53,7 @@ def test_the_gallery(site: Site, open_page: Callable[..., Page]) -> None:
     page.locator("#empty-link").click()
     expect(page).to_have_url(f"{site.url}/gallery")
     page.locator(f"[data-id='{made[0]}'] .print-link").click()
-    expect(page.locator("h1")).to_have_text("pressed in the gallery 0")
+    expect(page.locator("h1")).to_have_text("pressed on a page 0")
     cursor = page.request.get(f"{site.url}/images?limit=1").json()["next_cursor"]
     page.goto(f"{site.url}/gallery?q=pressed")
     page.locator("#more").evaluate(  # the server would need sixty pictures to show it

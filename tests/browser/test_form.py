@@ -140,8 +140,10 @@ def test_what_does_not_fit_can_be_tried_anyway(studio: Page, watch: Watch) -> No
     watch.expected = ["status of 422"]
     refuse(studio, 422, code="does_not_fit", message="It needs more memory than there is.")
     draw(studio, "a mountain")
+    anyway = studio.get_by_role("button", name="Try anyway")
+    expect(anyway).to_be_visible()  # the first request is over
     with studio.expect_request("**/jobs") as request:
-        studio.get_by_role("button", name="Try anyway").click()
+        anyway.click()
     assert request.value.post_data_json["force"] is True
 
 

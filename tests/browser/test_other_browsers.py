@@ -76,7 +76,7 @@ def test_a_key_of_an_input_method_cancels_nothing(studio: Page) -> None:
     """Safari ends the composition first and sends the Escape that ended it then, with this code alone."""
     draw(studio, "a slow lantern", steps=LASTING_STEPS)
     expect(studio.locator("#stage-progress")).to_be_visible(timeout=DRAWN_WITHIN_MS)
-    cancelled = """keyCode => !document.getElementById("prompt").dispatchEvent(
+    cancelled = """keyCode => !document.getElementById("stage").dispatchEvent(
         new KeyboardEvent("keydown", { key: "Escape", keyCode, bubbles: true, cancelable: true }))"""
     assert not studio.evaluate(cancelled, 229)
     assert studio.evaluate(cancelled, 27)

@@ -92,7 +92,7 @@ def test_the_stage_and_the_form_take_prompts_verbatim(
     page = open_page(f"{plain.url}/?from={newest[-2][0]}")
     expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", newest[-2][1])
     assert page.get_by_label("Describe the picture").input_value() == newest[-2][1]
-    page.goto(plain.url)
+    page = open_page(plain.url)
     expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", newest[-1][1])  # the strip is known
     for picture, payload in newest:
         page.locator(f'#strip [data-id="{picture}"]').click()
