@@ -23,7 +23,7 @@ from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.flux2 import plan, vae
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.model import Flux2
-from bonsai_mlx.nn.limits import STRIP_VALUES
+from bonsai_mlx.nn.limits import SMALL_STRIP_VALUES, STRIP_VALUES
 from bonsai_mlx.runtime import device
 
 TOLERANCE = 0.10
@@ -101,16 +101,20 @@ def _encoding_image(name: str, size: int) -> list[dict[str, Any]]:
     checkpoint = model.checkpoint
     backend, dtype, rows = device.backend(), device.activation_dtype(), []
     pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+    def planned(backend: str, item: int) -> int:
+        strips = _strip_values(backend, recompute=recompute)
+        return plan.encoding_image(checkpoint.vae, size, size, backend, item, strips, recompute=recompute)
+
     for recompute in (False, True):
         device.release_cache()
         before = mx.get_active_memory()
         mx.reset_peak_memory()
-        for _ in vae.encode(checkpoint, pixels, dtype, recompute=recompute):
+        strips = _strip_values(backend, recompute=recompute)
+        for _ in vae.encode(checkpoint, pixels, dtype, strip_values=strips, recompute=recompute):
             pass
-        measured = mx.get_peak_memory() - before
-        strips = STRIP_VALUES[backend]
-        predicted = plan.encoding_image(checkpoint.vae, size, size, backend, dtype.size, strips, recompute=recompute)
-        on_gpu = plan.encoding_image(checkpoint.vae, size, size, "metal", 2, STRIP_VALUES["metal"], recompute=recompute)
+        measured, predicted = mx.get_peak_memory() - before, planned(backend, dtype.size)
+        on_gpu = planned("metal", 2)
         rows.append(
             {
                 "checkpoint": f"{checkpoint.precision} ({checkpoint.root.name})",
@@ -125,6 +129,11 @@ def _encoding_image(name: str, size: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _strip_values(backend: str, *, recompute: bool) -> int:
+    """As the plan chooses them."""
+    return min(STRIP_VALUES[backend], SMALL_STRIP_VALUES) if recompute else STRIP_VALUES[backend]
 
 
 def _plan_of_level(checkpoint: Checkpoint, size: int, level: plan.Level, backend: str, item_bytes: int) -> plan.Plan:
