@@ -44,9 +44,9 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def picture(pipe: Pipeline, level: str = "default", **changes: Any) -> np.ndarray[Any, Any]:
     """The picture by the smallest plan of this level."""
-    levels = plan.levels(pipe.checkpoint, 64, 64, device.backend(), pipe.dtype.size)
+    levels = plan.levels(pipe.model.checkpoint, 64, 64, device.backend(), pipe.model.dtype.size)
     chosen = [candidate for candidate in levels if candidate.level == level][-1]
-    pipe.plan = lambda _: chosen  # type: ignore[method-assign]
+    pipe.model.plan = lambda *_, **__: chosen  # type: ignore[method-assign]
     *_, last = pipe.run(GenerationRequest("a red house", **SMALL | changes))
     assert last.result
     return np.asarray(last.result.image, dtype=float)
@@ -67,12 +67,12 @@ class TestOnTheCpu:
         self, seedling: Path, level: str, expected: np.ndarray[Any, Any], gpu: None
     ) -> None:
         pipe = Pipeline.from_pretrained(seedling)
-        assert pipe.dtype == mx.bfloat16
+        assert pipe.model.dtype == mx.bfloat16
         assert np.abs(picture(pipe, level) - expected).mean() < MEAN_DIFFERENCE
 
     def test_previews_come_too(self, gpu: None) -> None:
         pipe = Pipeline.from_pretrained("seedling")
-        previews = [event.preview for event in pipe.run(GenerationRequest("a red house", **SMALL, preview=True))]
+        previews = [event.preview for event in pipe.run(GenerationRequest("a red house", **SMALL), preview=True)]
         assert sum(preview is not None for preview in previews) == 1
 
     def test_a_step_is_one_evaluation_of_packed_products(
@@ -82,12 +82,12 @@ class TestOnTheCpu:
             monkeypatch, mx.fast, "scaled_dot_product_attention"
         )
         pipe = Pipeline.from_pretrained(seedling)
-        device.has_quantized_kernel(pipe.checkpoint.transformer.bits, 128)  # the probe is asked once
+        device.has_quantized_kernel(pipe.model.checkpoint.transformer.bits, 128)  # the probe is asked once
         for event in pipe.run(GenerationRequest("a red house", **SMALL | {"steps": 2})):
             if event.phase == "denoise":
                 if event.step:
                     assert len(called["eval"]) == 1
-                    config = pipe.checkpoint.transformer
+                    config = pipe.model.checkpoint.transformer
                     blocks = config.num_layers + config.num_single_layers
                     assert len(called["scaled_dot_product_attention"]) == blocks
                     # q, k and v of both streams, two outputs, two MLPs of two; or in and out
@@ -131,8 +131,8 @@ def draw_and_decode() -> None:
     """A picture, and latents by themselves, in strips of the device's size."""
     pipe = Pipeline.from_pretrained("seedling-ternary")
     pipe.generate("a red house", **SMALL)
-    latents = mx.zeros((1, pipe.checkpoint.transformer.in_channels, 4, 4))
-    assert len(list(vae.decode(pipe.checkpoint, latents, pipe.dtype))) > 1
+    latents = mx.zeros((1, pipe.model.checkpoint.transformer.in_channels, 4, 4))
+    assert len(list(vae.decode(pipe.model.checkpoint, latents, pipe.model.dtype))) > 1
 
 
 def note_who_asks(monkeypatch: pytest.MonkeyPatch, asked: dict[tuple[str, str], set[str]]) -> None:
@@ -176,10 +176,10 @@ def test_the_places_that_ask_are_known() -> None:
         ("attention.py", "attend"),  # fused, or rows of scores at a time
         ("linear.py", "__call__"),  # packed product, or expanded block by block
         ("linear.py", "blockwise"),  # expanded by a table, or by MLX
-        ("pipeline.py", "__init__"),  # type of the activations
-        ("pipeline.py", "plan"),  # memory
+        ("model.py", "__init__"),  # type of the activations
+        ("model.py", "plan"),  # memory
         ("sharding.py", "shares"),  # all cores of a CPU
-        ("vae.py", "decode"),  # size of a strip
+        ("vae.py", "_cutting"),  # size of a strip
     }
 
 
