@@ -56,8 +56,9 @@ def test_a_typed_seed_waits_until_a_picture_is_drawn_with_it(studio: Page, watch
     expect(seed).to_have_value("42")
 
 
-def test_text_from_an_office_program_is_pasted_as_text(studio: Page) -> None:
+def test_text_from_an_office_program_is_pasted_as_text(studio: Page, watch: Watch) -> None:
     """It brings a picture of itself along."""
+    watch.expected = ["status of 422"]  # the picture at the end is none
     paste = """types => {
         const data = new DataTransfer();
         for (const type of types) data.setData(type, "<b>a fox</b>");
@@ -66,7 +67,9 @@ def test_text_from_an_office_program_is_pasted_as_text(studio: Page) -> None:
         return !document.getElementById("prompt").dispatchEvent(event);
     }"""
     assert not studio.evaluate(paste, ["text/plain", "text/html"])
-    assert studio.evaluate(paste, ["text/html"])  # a picture copied in a browser
+    with studio.expect_response("**/metadata") as answer:
+        assert studio.evaluate(paste, ["text/html"])  # a picture copied in a browser
+    assert answer.value.status == 422
 
 
 def test_wrong_input_is_named_where_it_is(studio: Page) -> None:
