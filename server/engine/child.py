@@ -287,6 +287,8 @@ def _be_considerate() -> None:
     """Without a GPU the engine takes every core; the server, which only ever needs a moment, goes first."""
     if sys.platform == "linux":
         os.nice(5)
+        with contextlib.suppress(OSError):  # a session of its own is weighed as a whole where the kernel groups by them
+            Path("/proc/self/autogroup").write_text("10")
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from server.engine.protocol import (
 )
 from server.engine.worker import Worker, WorkerLostError, explain_exit
 from server.settings import Settings
-from tests.server.conftest import HASTY, QUICK
+from tests.server.conftest import HASTY, QUICK, LiveServer
 from tests.server.fake_engine import FakeBackend
 
 JOB = "0123456789abcdef" * 2
@@ -572,3 +572,10 @@ def test_exits_are_explained() -> None:
     assert not explain_exit(-signal.SIGSEGV).out_of_memory
     assert "signal 11" in str(explain_exit(-signal.SIGSEGV))
     assert "status 3" in str(explain_exit(3))
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no kernel that groups processes by sessions")
+def test_the_engine_s_session_leaves_the_server_its_moment(live: LiveServer) -> None:
+    """It has a session of its own, whose weight its nice value alone does not change."""
+    live.finished(live.post_job("plain", steps=1)["id"])
+    assert Path(f"/proc/{live.worker_pid()}/autogroup").read_text().split()[-1] == "10"
