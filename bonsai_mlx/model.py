@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from .request import Request, ResolvedRequest
 from .result import Event
 from .runtime.memory import RunMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The pixels that go into a run, at the sizes that the model takes: uint8 [height, width, 3]."""
+
+    references: Sequence[np.ndarray[Any, Any]] = ()  # looked at
+    init: np.ndarray[Any, Any] | None = None  # changed; of the request's size
+    repainted: np.ndarray[Any, Any] | None = None  # float32 [height/16, width/16]: 1 is drawn anew, 0 is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,15 @@ class Model(Protocol):
         """The request with nothing left open; RequestError for what this model cannot do."""
         ...
 
-    def plan(self, request: ResolvedRequest, limit_bytes: int | None, *, preview: bool = False) -> MemoryPlan:
-        """How a run will use memory; OutOfMemory if no way fits the limit."""
+    def plan(
+        self,
+        request: ResolvedRequest,
+        limit_bytes: int | None,
+        *,
+        preview: bool = False,
+        references: Sequence[tuple[int, int]] = (),
+    ) -> MemoryPlan:
+        """How a run will use memory, with references of these sizes (pixels); OutOfMemory if no way fits the limit."""
         ...
 
     def prepare(self, plan: Any) -> int:
@@ -61,7 +79,14 @@ class Model(Protocol):
         ...
 
     def run(
-        self, request: ResolvedRequest, plan: Any, memory: RunMemory, *, latents: Any = None, preview: bool = False
+        self,
+        request: ResolvedRequest,
+        plan: Any,
+        memory: RunMemory,
+        *,
+        pictures: Pictures | None = None,
+        latents: Any = None,
+        preview: bool = False,
     ) -> Generator[Event, None, None]:
         """Make one picture, an event at a time; closing the generator frees what the run took."""
         ...

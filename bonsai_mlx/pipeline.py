@@ -11,18 +11,21 @@ Everything here belongs to the thread that uses it first: MLX arrays cannot cros
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .editing.inputs import Inputs
+from .editing.pictures import PictureSet, PictureSource
+from .errors import OutOfMemory
 from .families import open_model
 from .hub import api as hub
 from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe, timestamp
-from .model import MemoryPlan, Model
-from .request import GenerationRequest, Request
+from .model import MemoryPlan, Model, Pictures
+from .request import GenerationRequest, Request, ResolvedRequest
 from .result import Event, GenerationResult
 from .runtime import device
 from .runtime.memory import RunMemory
@@ -31,6 +34,11 @@ from .version import __version__
 
 if TYPE_CHECKING:
     import mlx.core as mx
+    from PIL.Image import Image
+
+    from .editing.canvas import Canvas
+
+EDIT_STRENGTH = 0.9  # of a picture that is repainted or extended: what is there still says where things are
 
 
 class Pipeline:
@@ -76,28 +84,92 @@ class Pipeline:
         width: int | None = None,
         height: int | None = None,
         latents: Any = None,
+        references: Sequence[PictureSource] = (),
+        reference_detail: int | None = None,
+        init_image: PictureSource | None = None,
+        strength: float = 1.0,
+        strength_rule: str = "sigma",
+        mask: PictureSource | None = None,
+        feather_px: int = 16,
+        restore_unmasked: bool = True,
+        source_as_reference: bool | None = None,
+        only_masked: bool | None = None,
+        extend: Sequence[int] | None = None,
     ) -> GenerationResult:
-        """Make one picture. What is left None is the checkpoint's recommendation, and a random seed.
+        """Make one picture. What is left None is the checkpoint's recommendation or what suits, and a random seed.
 
-        `latents`, a float array [1, in_channels, height/16, width/16], replace the seed's noise.
+        Pictures are PIL images or paths; see `Draw` for what each field means. `latents`, a float array
+        [1, in_channels, height/16, width/16], replace the seed's noise, whatever else is given.
         """
-        request = GenerationRequest(prompt, seed=seed, steps=steps, width=width, height=height)
-        *_, last = self.run(request, latents=latents)
+        pictures = PictureSet()
+        request = GenerationRequest(
+            prompt,
+            seed=seed,
+            steps=steps,
+            width=width,
+            height=height,
+            references=tuple(pictures.add(f"references[{i}]", one) for i, one in enumerate(references)),
+            reference_detail=reference_detail,
+            init=None if init_image is None else pictures.add("init", init_image),
+            strength=strength,
+            strength_rule=strength_rule,
+            mask=None if mask is None else pictures.add_mask("mask", mask),
+            feather_px=feather_px,
+            restore_unmasked=restore_unmasked,
+            source_as_reference=source_as_reference,
+            only_masked=only_masked,
+            extend=None if extend is None else tuple(extend),
+        )
+        *_, last = self.run(request, pictures=pictures.by_digest, latents=latents)
         assert last.result is not None  # noqa: S101  the last event carries the result
         return last.result
 
+    def edit(
+        self,
+        image: PictureSource,
+        prompt: str,
+        *,
+        references: Sequence[PictureSource] = (),
+        strength: float | None = None,
+        mask: PictureSource | None = None,
+        extend: Sequence[int] | None = None,
+        **others: Any,
+    ) -> GenerationResult:
+        """Change a picture; `others` are those of `generate`.
+
+        With `strength` it is redrawn, with `mask` repainted there, with `extend` made larger; with none of them the
+        prompt is an instruction, and the picture the first of the references.
+        """
+        if strength is None and mask is None and extend is None:
+            return self.generate(prompt, references=[image, *references], **others)
+        asked = EDIT_STRENGTH if strength is None else strength
+        return self.generate(
+            prompt, init_image=image, references=references, strength=asked, mask=mask, extend=extend, **others
+        )
+
     def run(
-        self, request: Request, *, latents: Any = None, preview: bool = False, memory: RunMemory | None = None
+        self,
+        request: Request,
+        *,
+        pictures: Mapping[str, Image] | None = None,
+        latents: Any = None,
+        preview: bool = False,
+        memory: RunMemory | None = None,
     ) -> Generator[Event, None, None]:
         """Make one picture, an event at a time; the last event carries the result.
 
         Closing the generator at any event stops the work and frees what the run took. Raises RequestError for a bad
         request, OutOfMemory when the memory limit, or the device, is too small, and DeviceError when the device stopped
-        the work. `preview` asks for a small approximate picture after every step; `memory` is a meter of the caller's
-        that already runs.
+        the work. `pictures` are those that the request names, by digest: RGB, and L for a mask. `preview` asks for a
+        small approximate picture after every step; `memory` is a meter of the caller's that already runs.
         """
-        resolved = self.model.resolve(request)
-        plan = self.model.plan(resolved, self.memory_limit_bytes, preview=preview)
+        inputs, resolved, plan = self._prepared(request, pictures or {}, preview=preview)
+        canvas = inputs.canvas()
+        given = Pictures(
+            inputs.references(resolved.reference_detail),
+            canvas.pixels if canvas else None,
+            canvas.tokens if canvas else None,
+        )
         goal = device.memory_goal(
             plan.peak_bytes,
             resident_bytes=self.model.prepare(plan),
@@ -107,24 +179,50 @@ class Pipeline:
             with (
                 goal,
                 nullcontext(memory) if memory else RunMemory() as meter,
-                closing(self.model.run(resolved, plan, meter, latents=latents, preview=preview)) as events,
+                closing(
+                    self.model.run(resolved, plan, meter, pictures=given, latents=latents, preview=preview)
+                ) as events,
             ):
                 for event in events:
-                    yield self._with_recipe(event)
+                    yield self._finished(event, canvas, inputs.mask)
         except (RuntimeError, MemoryError) as error:
             device.raise_failure(error, f"{resolved.width}x{resolved.height}")
             raise
         finally:
             device.release_cache()
 
-    def _with_recipe(self, event: Event) -> Event:
+    def _prepared(
+        self, request: Request, pictures: Mapping[str, Image], *, preview: bool
+    ) -> tuple[Inputs, ResolvedRequest, MemoryPlan]:
+        """The pictures, the request with nothing left open, and its plan with the best references that fit."""
+        inputs = Inputs.of(request.validated(), pictures, self.model.describe().recommended_size)
+        resolved = self.model.resolve(inputs.request)
+        details = [resolved.reference_detail]
+        if resolved.references and details == [None]:
+            details = [1024, 768, 512, 256] if self.memory_limit_bytes else [1024]
+        while True:
+            detail = details.pop(0)
+            sizes = inputs.reference_sizes(detail)
+            try:
+                plan = self.model.plan(resolved, self.memory_limit_bytes, preview=preview, references=sizes)
+            except OutOfMemory:
+                if not details:
+                    raise
+            else:
+                return inputs, replace(resolved, reference_detail=detail), plan
+
+    def _finished(self, event: Event, canvas: Canvas | None, mask: Image | None) -> Event:
+        """The last event with the picture put back where it belongs, and its recipe."""
         if event.result is None:
             return event
-        return replace(event, result=replace(event.result, recipe=self.recipe(event.result)))
+        image = canvas.finished(event.result.image) if canvas else event.result.image
+        return replace(event, result=replace(event.result, image=image, mask=mask, recipe=self.recipe(event.result)))
 
-    def plan(self, request: Request, *, preview: bool = False) -> MemoryPlan:
+    def plan(
+        self, request: Request, *, pictures: Mapping[str, Image] | None = None, preview: bool = False
+    ) -> MemoryPlan:
         """How this request will use memory under the pipeline's limit; OutOfMemory if no way fits."""
-        return self.model.plan(self.model.resolve(request), self.memory_limit_bytes, preview=preview)
+        return self._prepared(request, pictures or {}, preview=preview)[2]
 
     @property
     def embeddings(self) -> Any:

@@ -8,13 +8,12 @@ Nothing here imports MLX: a web server validates requests and reads events witho
 
 from __future__ import annotations
 
-import operator
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache
-from typing import Annotated, Any, Self, TypeAlias, cast, get_args, get_type_hints
+from typing import Annotated, Any, Self, TypeAlias, cast
 
+from .bounds import YES_OR_NO, Choice, Part, PictureDigest, Several, Whole, Words, bounds_by_name
 from .errors import RequestError
 
 VERSION = 1  # of the JSON form; goes up when a field changes its meaning
@@ -22,78 +21,51 @@ SIZE_MULTIPLE_PX = 16  # one token covers 16x16 pixels: 8 by the VAE, 2 by patch
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
 MAX_STEPS = 100
 MAX_SEED = 2**32 - 1
+MAX_CANVAS_AREA = 40_000_000  # pixels of a picture that is changed, with what is added to it
+MAX_REFERENCES = 4
+MAX_FEATHER_PX = 256
+MAX_EXTEND_PX = 2048  # on each side
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """Marks a field that holds a whole number from `low` to `high`."""
-
-    low: int
-    high: int
-    multiple_of: int = 1
-
-    def checked(self, name: str, value: object) -> int:
-        """`value` as Python's own int, also from NumPy's; RequestError naming the field if it is none, or outside."""
-        try:
-            number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-        except TypeError:
-            number = None
-        if number is None:
-            raise RequestError(name, f"{value!r} is not a whole number")
-        if not self.low <= number <= self.high:
-            raise RequestError(name, f"{number} is out of range; give a whole number from {self.low} to {self.high}")
-        if number % self.multiple_of:
-            below = number - number % self.multiple_of
-            near = f"{below} and {below + self.multiple_of} are"
-            raise RequestError(name, f"{number} is not a multiple of {self.multiple_of}; {near}")
-        return number
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Marks a field that holds text with something in it."""
-
-    max_chars: int
-
-    def checked(self, name: str, value: object) -> str:
-        """`value`; RequestError naming the field if it is no text, empty or too long."""
-        if not isinstance(value, str):
-            raise RequestError(name, f"is not text but {type(value).__name__}; describe the picture in a few words")
-        if not value.strip():
-            raise RequestError(name, "is empty; describe the picture in a few words")
-        if len(value) > self.max_chars:
-            raise RequestError(name, f"has {len(value)} characters; at most {self.max_chars} are accepted")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Maybe:
-    """Bounds of a field that may be left open."""
-
-    bounds: Whole | Words
-
-    def checked(self, name: str, value: object) -> object:
-        """None, or what the bounds say of `value`."""
-        return None if value is None else self.bounds.checked(name, value)
-
-
-Bounds: TypeAlias = Whole | Words | Maybe
 Prompt = Annotated[str, Words(MAX_PROMPT_CHARS)]
 Seed = Annotated[int, Whole(0, MAX_SEED)]
 Steps = Annotated[int, Whole(1, MAX_STEPS)]
 Side = Annotated[int, Whole(MIN_SIZE_PX, MAX_SIZE_PX, SIZE_MULTIPLE_PX)]
+Digest = Annotated[str, PictureDigest()]
+Digests = Annotated[tuple[str, ...], Several(PictureDigest(), 0, MAX_REFERENCES)]
+ReferenceDetail = Annotated[int, Choice((256, 512, 768, 1024))]  # references have at most this squared, in pixels
+Strength = Annotated[float, Part()]
+StrengthRule = Annotated[str, Choice(("sigma", "steps"))]
+Feather = Annotated[int, Whole(0, MAX_FEATHER_PX)]
+Flag = Annotated[bool, YES_OR_NO]
+Margins = Annotated[tuple[int, ...], Several(Whole(0, MAX_EXTEND_PX), 4, 4)]  # pixels: left, top, right, bottom
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A picture from words. `None` stands for the checkpoint's own recommendation, and for a seed, for a random one."""
+    """A picture from words and, if any are given, from pictures, which are named by digest.
+
+    `None` stands for the checkpoint's own recommendation, for a seed, for a random one, and with pictures, for what
+    suits them. Pictures are independent of each other: a mask goes with references, an extension with a reference.
+    """
 
     prompt: Prompt
     seed: Seed | None = None
     steps: Steps | None = None
-    width: Side | None = None  # pixels
+    width: Side | None = None  # pixels that are drawn; a picture that is kept in part may be larger
     height: Side | None = None
+    references: Digests = ()  # pictures that the model looks at while it draws
+    reference_detail: ReferenceDetail | None = None
+    init: Digest | None = None  # the picture that is changed: redrawn, repainted in the mask, or extended
+    strength: Strength = 1.0  # how much of it is noise at the start
+    strength_rule: StrengthRule = "sigma"  # or "steps", diffusers' own; see flux2.scheduler.from_strength
+    mask: Digest | None = None  # white is repainted
+    feather_px: Feather = 16  # in which the repainted part fades into what is kept
+    restore_unmasked: Flag = True  # put the picture's own pixels back where nothing was to change
+    source_as_reference: Flag | None = None  # `init` is a reference too
+    only_masked: Flag | None = None  # draw the mask's surroundings alone, enlarged, and put them back
+    extend: Margins | None = None
 
     def resolved(self, *, steps: int, size: tuple[int, int]) -> ResolvedDraw:
         """The request with nothing left open, or RequestError for the first field that is out of bounds.
@@ -112,12 +84,23 @@ class Draw:
             name: bounds.checked(name, getattr(self, name))
             for name, bounds in bounds_by_name(cast(Any, type(self))).items()
         }
+        for name in ("mask", "extend"):
+            if checked[name] is not None and checked["init"] is None:
+                raise RequestError(name, "belongs to a picture that is changed; give that as the init picture")
+        if checked["extend"] is not None and not any(checked["extend"]):
+            checked["extend"] = None
         return replace(self, **checked)
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The digests of all pictures that go in, each once."""
+        named = (*self.references, self.init, self.mask)
+        return tuple(dict.fromkeys(digest for digest in named if digest is not None))
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedDraw(Draw):
-    """A picture from words with nothing left open: the same picture on the same machine, every time."""
+    """A picture with nothing left open: the same one on the same machine, every time."""
 
     seed: Seed
     steps: Steps
@@ -128,13 +111,39 @@ class ResolvedDraw(Draw):
 Request: TypeAlias = Draw
 ResolvedRequest: TypeAlias = ResolvedDraw
 GenerationRequest = Draw  # the name under which a Python program makes one
+_OF_PICTURES = (
+    "references",
+    "reference_detail",
+    "init",
+    "strength",
+    "strength_rule",
+    "mask",
+    "feather_px",
+    "restore_unmasked",
+    "source_as_reference",
+    "only_masked",
+    "extend",
+)
 OPERATIONS: Mapping[str, type[ResolvedRequest]] = {"draw": ResolvedDraw}
 
 
 def as_json(request: ResolvedRequest) -> dict[str, Any]:
-    """The request as a JSON object that names its operation and the version of this form."""
+    """The request as a JSON object that names its operation and the version of this form.
+
+    What says how pictures are used is left out where none goes in.
+    """
     (operation,) = (name for name, kind in OPERATIONS.items() if isinstance(request, kind))
-    return {"operation": operation, "version": VERSION, **parameters(request)}
+    return {"operation": operation, "version": VERSION, **chosen(request)}
+
+
+def chosen(request: Request) -> dict[str, Any]:
+    """The request's fields without those that say nothing about it; tuples are lists, as in JSON."""
+    idle = () if request.pictures else _OF_PICTURES
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in parameters(request).items()
+        if name not in idle
+    }
 
 
 def parameters(request: Request) -> dict[str, Any]:
@@ -171,23 +180,6 @@ def random_seed() -> int:
 def batch(request: ResolvedRequest, count: int) -> Iterator[ResolvedRequest]:
     """The same picture with `count` consecutive seeds; after the largest comes 0."""
     return (replace(request, seed=seed) for seed in consecutive_seeds(request.seed, count))
-
-
-@cache
-def bounds_by_name(kind: Any) -> dict[str, Bounds]:
-    """The bounds of each field that has some."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {name: bounds for name, hint in hints.items() if (bounds := bounds_of(hint)) is not None}
-
-
-def bounds_of(hint: Any) -> Bounds | None:
-    """The bounds that an annotation carries."""
-    marks = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Whole | Words)]
-    if marks:
-        return marks[0]
-    parts = get_args(hint)
-    found = [bounds for part in parts if isinstance(bounds := bounds_of(part), Whole | Words)]
-    return Maybe(found[0]) if found and type(None) in parts else None
 
 
 def consecutive_seeds(first: int, count: int) -> Iterator[int]:

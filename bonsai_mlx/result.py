@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TRUNCATED = "The prompt is longer than the model can read, and its end was left out. Put what matters most first."
 
-Phase = Literal["load", "encode", "denoise", "decode", "done"]
+Phase = Literal["load", "encode", "encode image", "denoise", "decode", "done"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,10 @@ class Event:
 class GenerationResult:
     """A finished picture and how it came about."""
 
-    image: Image  # RGB, width x height
+    image: Image  # RGB; width x height, or larger where a part of it was drawn
     request: ResolvedRequest
     truncated: bool = False
+    mask: Image | None = None  # L, of what was repainted, if that was asked for
     recipe: Recipe | None = None  # what `save` writes into the file
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase, and "total"
     memory: Mapping[str, Any] = field(default_factory=dict)  # see memory.RunMemory.summary()

@@ -31,6 +31,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.weights": "checkpoints as files: layouts, what tensors a file must hold, random weights; no layer",
     "bonsai_mlx.nn": "layers of any model: linears, attention, activations, shards of a block on a CPU's cores",
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what others write; no pixels but thumbnails",
+    "bonsai_mlx.editing": "pixels of pictures that go in: reading, masks, the canvas they are drawn on; no tensor",
     "bonsai_mlx.result": "what comes out of a generation: events, the picture and its recipe",
     "bonsai_mlx.hub": "checkpoints on disk and on the Hub: catalog, downloads, verification; no tensor",
     "bonsai_mlx.text": "from words to token ids: tokenizers, and chat templates that are not trusted",
@@ -228,7 +229,7 @@ The pipeline, the command line and the server know no family; a program of yours
 ## To add a kind of linear
 
 1. `bonsai_mlx/nn/linear.py`: a subclass of `StoredLinear` that names its tensors and multiplies; it is cut by rows and
-   columns for the cores of a CPU as the others are (`bonsai_mlx/flux2/sharding.py` needs no change). One that is made
+   columns for the cores of a CPU as the others are (`bonsai_mlx/flux2/loading.py` needs no change). One that is made
    of other linears belongs into `bonsai_mlx/nn/composed.py`.
 2. `bonsai_mlx/weights/spec.py`: names, types and shapes of its tensors, for the check of a file and for random weights.
 3. The function that a family's blocks are made with, for FLUX.2 `bonsai_mlx/flux2/blocks.py` and

@@ -65,7 +65,7 @@ def _ours(folder: Path, size: int, repeats: int) -> list[float]:
     config = model.checkpoint.transformer
     rows, text = size // 16, model.checkpoint.max_sequence_length
     transformer = model.transformer(streamed=False)
-    (modulation,) = model.modulation([1.0, 0.0], rows * rows)
+    (modulation,) = model.modulation([1.0, 0.0])
     rope = rotary_embedding(config, text, [(0, rows, rows)])
     latents = mx.random.normal((1, rows * rows, config.in_channels))
     context = mx.random.normal((1, text, config.dim)).astype(model.dtype)

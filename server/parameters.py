@@ -8,23 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import pydantic
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
+from bonsai_mlx.bounds import Choice, Maybe, Part, PictureDigest, Several, Whole, Words, bounds_of
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.request import (
     OPERATIONS,
     VERSION,
     Draw,
-    Maybe,
     ResolvedDraw,
     ResolvedRequest,
-    Whole,
-    Words,
     as_json,
-    bounds_of,
     from_json,
 )
 
@@ -44,6 +41,15 @@ def annotation(hint: Any) -> Any:
             return Annotated[int, bounds, BeforeValidator(whole)]
         case Words(max_chars):
             return Annotated[str, pydantic.Field(min_length=1, max_length=max_chars, pattern=r"\S")]
+        case Part():
+            return Annotated[float, pydantic.Field(strict=True, gt=0, le=1)]
+        case Choice(values):
+            return Literal[values]
+        case PictureDigest():
+            return Annotated[str, pydantic.Field(pattern="^[0-9a-f]{32,64}$")]
+        case Several(kind, least, most):
+            entries: Any = list.__class_getitem__(annotation(Annotated[object, kind]))
+            return Annotated[entries, pydantic.Field(min_length=least, max_length=most)]
         case Maybe(inner):
             return annotation(Annotated[object, inner]) | None
         case None:

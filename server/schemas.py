@@ -36,7 +36,7 @@ Tokens = Annotated[int, Field(strict=True, ge=1, le=4_096), BeforeValidator(whol
 ModelName = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"enum": [*KNOWN_MODELS]})]
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
-JobPhase = Literal["load", "encode", "denoise", "decode"]
+JobPhase = Literal["load", "encode", "encode image", "denoise", "decode"]
 GroupKind = Literal["batch", "compare"]
 WorkerState = Literal["stopped", "starting", "idle", "busy", "unresponsive"]
 ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far its files are known: bonsai_mlx/hub/api.py

@@ -24,9 +24,14 @@ VARIANTS = ("ternary", "binary")
 settings.register_profile("bonsai", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bonsai")
 
-# A shell has its background processes ignore Ctrl-C, and so would every program that a test starts and interrupts.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell has its background processes ignore these, and so would every program that a test starts and stops.
+for number, action in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, action)
 
 
 # What users are told to type does not depend on how the tests were started (see bonsai_mlx.wording).

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bonsai_mlx import Pipeline, families
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.model import Description
+from bonsai_mlx.model import Description, Pictures
 from bonsai_mlx.request import Request, ResolvedRequest
 from bonsai_mlx.result import Event, GenerationResult
 from bonsai_mlx.runtime.memory import RunMemory
@@ -44,7 +44,7 @@ class Colours:
     def resolve(self, request: Request) -> ResolvedRequest:
         return request.resolved(steps=1, size=(64, 64))
 
-    def plan(self, request: ResolvedRequest, limit_bytes: int | None, *, preview: bool = False) -> ConstantPlan:
+    def plan(self, request: ResolvedRequest, limit_bytes: int | None, **options: Any) -> ConstantPlan:
         return ConstantPlan()
 
     def prepare(self, plan: ConstantPlan) -> int:
@@ -56,6 +56,7 @@ class Colours:
         plan: ConstantPlan,
         memory: RunMemory,
         *,
+        pictures: Pictures | None = None,
         latents: Any = None,
         preview: bool = False,
     ) -> Generator[Event, None, None]:

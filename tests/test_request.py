@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -114,11 +114,80 @@ WRITTEN: dict[str, Any] = {"operation": "draw", "version": 1, "prompt": "a fox",
     "height": 384,
 }
 
+CHOSEN: dict[str, Any] = {  # of every field that a picture brings, something else than its default
+    "references": ["a" * 64, "b" * 64],
+    "reference_detail": 512,
+    "init": "c" * 64,
+    "strength": 0.5,
+    "strength_rule": "steps",
+    "mask": "d" * 64,
+    "feather_px": 0,
+    "restore_unmasked": False,
+    "source_as_reference": True,
+    "only_masked": False,
+    "extend": [0, 16, 0, 7],
+}
+RESOLVED_EDIT = replace(RESOLVED, **CHOSEN | {"references": ("a" * 64, "b" * 64), "extend": (0, 16, 0, 7)})
+BAD: list[tuple[str, Any]] = [
+    ("references", "a" * 64),
+    ("references", ["a" * 63]),
+    ("references", ["a" * 64] * 5),
+    ("references", [None]),
+    ("reference_detail", 500),
+    ("reference_detail", "512"),
+    ("init", "../../etc/passwd"),
+    ("init", 7),
+    ("strength", 0),
+    ("strength", 1.01),
+    ("strength", float("nan")),
+    ("strength", "0.5"),
+    ("strength", True),
+    ("strength_rule", "sigmas"),
+    ("mask", ""),
+    ("feather_px", 257),
+    ("feather_px", -1),
+    ("restore_unmasked", None),
+    ("restore_unmasked", 1),
+    ("source_as_reference", "yes"),
+    ("only_masked", 0),
+    ("extend", [1, 2, 3]),
+    ("extend", [0, 0, 0, 2049]),
+    ("extend", [0, 0, 0, -16]),
+    ("extend", 16),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), BAD)
+def test_a_field_of_a_picture_has_bounds(field: str, value: Any) -> None:
+    assert fault(**{"init": "c" * 64, field: value}).field == field
+
+
+@pytest.mark.parametrize("field", ["mask", "extend"])
+def test_a_mask_and_an_extension_need_a_picture(field: str) -> None:
+    error = fault(**{field: CHOSEN[field]})
+    assert error.field == field
+    assert "init picture" in str(error)
+
+
+def test_an_extension_by_nothing_is_none() -> None:
+    assert GenerationRequest("a fox", init="c" * 64, extend=(0, 0, 0, 0)).validated().extend is None
+
+
+def test_a_request_names_each_picture_once() -> None:
+    twice = GenerationRequest("a fox", references=("a" * 64, "b" * 64), init="a" * 64, mask="d" * 64)
+    assert twice.pictures == ("a" * 64, "b" * 64, "d" * 64)
+
 
 def test_a_request_is_read_as_it_was_written() -> None:
-    assert as_json(RESOLVED) == {"operation": "draw", "version": VERSION} | asdict(RESOLVED)
-    assert as_json(RESOLVED) == as_json(RESOLVED) | WRITTEN
+    assert as_json(RESOLVED) == WRITTEN
     assert from_json(json.loads(json.dumps(WRITTEN))) == RESOLVED
+
+
+def test_with_pictures_everything_is_written() -> None:
+    chosen = {name: CHOSEN[name] for name in as_json(RESOLVED_EDIT).keys() - WRITTEN.keys()}
+    assert chosen == CHOSEN
+    assert as_json(RESOLVED_EDIT) == WRITTEN | CHOSEN
+    assert from_json(json.loads(json.dumps(WRITTEN | CHOSEN))) == RESOLVED_EDIT
 
 
 @pytest.mark.parametrize(

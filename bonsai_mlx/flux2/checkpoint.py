@@ -60,6 +60,11 @@ class Checkpoint:
         """What the transformer's blocks are packed to: "ternary", "binary", "4-bit"."""
         return precision_of(self.transformer.bits)
 
+    @property
+    def learned_references(self) -> bool:
+        """Whether the model was trained to look at pictures; training for so few bits was for drawing alone."""
+        return self.transformer.bits > 2
+
     @classmethod
     def open(cls, root: Path | str, *, repair: str | None = None, layout: Layout = PACKED) -> Checkpoint:
         """Open and verify `root`. Raises CheckpointError; `repair` is the command to suggest for damaged files."""

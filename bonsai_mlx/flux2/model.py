@@ -1,6 +1,7 @@
 """FLUX.2 [klein] as a model that a pipeline draws with: what is computed when, what is kept, what is dropped.
 
 encode   the text encoder streams through, layer by layer; nothing of it stays but the embeddings
+encode image  pictures that go in stream through the VAE's encoder; their latents stay
 load     the packed transformer, once; it stays between pictures
 denoise  modulation and context are computed first, from weights that are dropped; then `steps` Euler steps
 decode   the VAE's decoder is loaded, used strip by strip and dropped
@@ -9,32 +10,29 @@ decode   the VAE's decoder is loaded, used strip by strip and dropped
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Generator, Iterator
-from itertools import pairwise
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from PIL import Image
 
 from ..errors import RequestError
-from ..model import Description
+from ..model import Description, Pictures
 from ..request import Request, ResolvedRequest
-from ..result import Event, GenerationResult, Phase
+from ..result import Event
 from ..runtime import device
 from ..runtime.memory import RunMemory
 from ..text.tokenizer import TokenizedPrompt, Tokenizer
 from ..weights.layout import TOKENIZER
 from . import preview as previews
-from . import scheduler, text_encoder, vae
+from . import scheduler, text_encoder
 from .checkpoint import SCHEDULER_CLASS, Checkpoint
 from .plan import CACHED_CONTEXTS, Plan, choose
+from .run import Run
 from .text_encoder import EmbeddingCache
-from .transformer import StepModulation, Transformer, modulation_schedule, project_context, rotary_embedding
-
-T = TypeVar("T")
+from .transformer import StepModulation, Transformer, modulation_schedule, project_context
 
 
 def open_model(
@@ -57,7 +55,7 @@ class Flux2:
         self._tokenizer = Tokenizer.from_folder(checkpoint.folders[TOKENIZER])
         self._transformer: Transformer | None = None
         self._contexts = EmbeddingCache(CACHED_CONTEXTS)
-        self._modulations: dict[tuple[int, int], list[StepModulation]] = {}
+        self._modulations: dict[tuple[float, ...], list[StepModulation]] = {}
         self._preview: previews.LatentPreview | None = None
 
     def describe(self) -> Description:
@@ -73,10 +71,24 @@ class Flux2:
 
     def resolve(self, request: Request) -> ResolvedRequest:
         """See Model."""
-        return request.resolved(steps=self.checkpoint.recommended_steps, size=self.checkpoint.recommended_size)
+        resolved = request.resolved(steps=self.checkpoint.recommended_steps, size=self.checkpoint.recommended_size)
+        if resolved.init is None:
+            return resolved
+        scheduler.from_strength(1, resolved.steps, resolved.strength, resolved.strength_rule)  # which may leave no step
+        if resolved.source_as_reference is None and (resolved.mask or resolved.extend):
+            return replace(resolved, source_as_reference=self.checkpoint.learned_references)
+        return resolved
 
-    def plan(self, request: ResolvedRequest, limit_bytes: int | None, *, preview: bool = False) -> Plan:
+    def plan(
+        self,
+        request: ResolvedRequest,
+        limit_bytes: int | None,
+        *,
+        preview: bool = False,
+        references: Sequence[tuple[int, int]] = (),
+    ) -> Plan:
         """See Model."""
+        changed = [(request.width, request.height)] if request.init else []
         return choose(
             self.checkpoint,
             request.width,
@@ -85,6 +97,8 @@ class Flux2:
             item_bytes=self.dtype.size,
             limit_bytes=limit_bytes,
             fits_preview=preview and self._preview is None and not previews.is_fitted(self.checkpoint),
+            pictures=(*changed, *references),
+            references=(*(changed if request.source_as_reference else ()), *references),
         )
 
     def prepare(self, plan: Plan) -> int:
@@ -93,10 +107,18 @@ class Flux2:
         return plan.resident_bytes if self._transformer else 0
 
     def run(
-        self, request: ResolvedRequest, plan: Plan, memory: RunMemory, *, latents: Any = None, preview: bool = False
+        self,
+        request: ResolvedRequest,
+        plan: Plan,
+        memory: RunMemory,
+        *,
+        pictures: Pictures | None = None,
+        latents: Any = None,
+        preview: bool = False,
     ) -> Generator[Event, None, None]:
         """See Model. `latents`, a float array [1, in_channels, height/16, width/16], replace the seed's noise."""
-        yield from _Run(self, request, self._noise(request, latents), plan, memory, preview=preview).events()
+        noise = self._noise(request, latents)
+        yield from Run(self, request, noise, pictures or Pictures(), plan, memory, preview=preview).events()
 
     def unload(self) -> None:
         """See Model. Prompt embeddings stay."""
@@ -131,9 +153,9 @@ class Flux2:
             self._contexts.put((prompt,), found)
         return found
 
-    def modulation(self, sigmas: list[float], image_tokens: int) -> list[StepModulation]:
-        """The modulation of every step; the schedule depends on the size and the number of steps alone."""
-        key = (len(sigmas), image_tokens)
+    def modulation(self, sigmas: list[float]) -> list[StepModulation]:
+        """The modulation of every step, at its noise level."""
+        key = tuple(sigmas)
         if key not in self._modulations:
             timesteps = [1000 * sigma for sigma in sigmas[:-1]]
             self._modulations = {key: modulation_schedule(self.checkpoint, timesteps, self.dtype)}
@@ -178,118 +200,3 @@ class Flux2:
         if given.shape != shape:
             raise RequestError("latents", f"has shape {given.shape}; this size needs {shape}")
         return mx.array(given)
-
-
-class _Run:
-    """One generation: the phases in order, each a generator of events."""
-
-    def __init__(
-        self,
-        model: Flux2,
-        request: ResolvedRequest,
-        latents: mx.array,
-        plan: Plan,
-        memory: RunMemory,
-        *,
-        preview: bool,
-    ) -> None:
-        self.model, self.request, self.plan, self.memory, self.preview = model, request, plan, memory, preview
-        self.grid = latents.shape[2:]  # rows and columns of tokens
-        self.tokens = latents.reshape(1, latents.shape[1], -1).transpose(0, 2, 1)  # [1, rows * columns, channels]
-        self.started = time.perf_counter()
-        self.truncated = model.tokenize(request.prompt).truncated  # also of a prompt that was encoded before
-        self.phase: Phase = "load"
-        self.done = 0  # parts of the phase
-        self.phase_started = self.started
-        self.timings: dict[str, float] = {}
-
-    def events(self) -> Iterator[Event]:
-        """All of it."""
-        yield self._event("load", 0, 1)
-        context = yield from self._encode()
-        yield from self._denoise(context)
-        del context
-        pixels = yield from self._decode()
-        self._enter("done")
-        self.timings["total"] = self.phase_started - self.started  # the sum of the phases, by the same clock readings
-        result = GenerationResult(
-            image=Image.fromarray(pixels),
-            request=self.request,
-            truncated=self.truncated,
-            timings={name: round(seconds, 4) for name, seconds in self.timings.items()},
-            memory=self.memory.summary(),
-        )
-        yield self._event("done", 1, 1, result=result)
-
-    def _encode(self) -> Generator[Event, None, mx.array]:
-        self._enter("encode")
-        return (yield from self._told("encode", self.model.context(self.request.prompt)))
-
-    def _told(
-        self, phase: Phase, work: Generator[tuple[int, int], None, T], later: int = 0
-    ) -> Generator[Event, None, T]:
-        """The work with an event for each (done, total) that it yields; `later` parts of the phase follow it."""
-        while True:
-            try:
-                done, total = next(work)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            self.done = done
-            yield self._event(phase, done, total + later)
-
-    def _denoise(self, context: mx.array) -> Iterator[Event]:
-        self._enter("load")
-        show, self.done = None, 0
-        if self.preview:  # before the transformer is loaded, as the plan has it
-            show = yield from self._told("load", self.model.preview(), later=1)
-        model, rows, columns = self.model, *self.grid
-        sigmas = scheduler.sigmas(rows * columns, self.request.steps)
-        modulation = model.modulation(sigmas, rows * columns)
-        transformer = model.transformer(streamed=self.plan.streamed)
-        rope = rotary_embedding(model.checkpoint.transformer, context.shape[1], [(0, rows, columns)])
-        yield self._event("load", self.done + 1, self.done + 1)
-        self._enter("denoise")
-        yield self._event("denoise", 0, self.request.steps)
-        for step, (sigma, following) in enumerate(pairwise(sigmas)):
-            velocity = transformer(self.tokens, context, modulation[step], rope)
-            clean = self.tokens - sigma * velocity if show else None
-            self.tokens = self.tokens + (following - sigma) * velocity
-            del velocity
-            mx.eval(self.tokens)
-            image = show(self._as_map(clean)) if show and clean is not None else None
-            yield self._event("denoise", step + 1, self.request.steps, preview=image)
-
-    def _decode(self) -> Generator[Event, None, vae.Image8]:
-        if self.plan.drops_transformer:
-            self.model.drop_transformer()
-        device.release_cache()
-        self._enter("decode")
-        model, plan = self.model, self.plan
-        latents = self._as_map(self.tokens)
-        decoding = vae.decode(
-            model.checkpoint, latents, model.dtype, strip_values=plan.strip_values, recompute=plan.recompute
-        )
-        return (yield from self._told("decode", decoding))
-
-    def _as_map(self, tokens: mx.array) -> mx.array:
-        """[1, rows * columns, channels] -> packed latents [1, channels, rows, columns]."""
-        return tokens.transpose(0, 2, 1).reshape(1, tokens.shape[2], *self.grid)
-
-    def _enter(self, phase: Phase) -> None:
-        now = time.perf_counter()
-        self.timings[self.phase] = self.timings.get(self.phase, 0.0) + now - self.phase_started
-        self.phase, self.phase_started = phase, now
-        self.memory.phase(phase)
-
-    def _event(
-        self,
-        phase: Phase,
-        step: int,
-        steps: int,
-        *,
-        preview: Image.Image | None = None,
-        result: GenerationResult | None = None,
-    ) -> Event:
-        elapsed = time.perf_counter() - self.started
-        return Event(phase, step, steps, elapsed, truncated=self.truncated, preview=preview, result=result)

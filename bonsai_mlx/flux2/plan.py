@@ -59,14 +59,25 @@ def choose(
     limit_bytes: int | None = None,
     fits_preview: bool = False,
     pictures: Sequence[tuple[int, int]] = (),
+    references: Sequence[tuple[int, int]] = (),
 ) -> Plan:
     """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met.
 
     `fits_preview` counts in what previews need once for each VAE, `pictures` the encoding of pictures of these sizes
-    (pixels, width x height).
+    (pixels, width x height), `references` the tokens of those that are looked at in every step.
     """
     smallest = None
-    for plan in levels(checkpoint, width, height, device, item_bytes, fits_preview=fits_preview, pictures=pictures):
+    found = levels(
+        checkpoint,
+        width,
+        height,
+        device,
+        item_bytes,
+        fits_preview=fits_preview,
+        pictures=pictures,
+        references=references,
+    )
+    for plan in found:
         if limit_bytes is None or plan.peak_bytes <= limit_bytes:
             return plan
         smallest = plan.peak_bytes if smallest is None else min(smallest, plan.peak_bytes)
@@ -85,11 +96,12 @@ def levels(
     *,
     fits_preview: bool = False,
     pictures: Sequence[tuple[int, int]] = (),
+    references: Sequence[tuple[int, int]] = (),
 ) -> Iterator[Plan]:
     """Every plan for one picture, from the fastest to the smallest; the options are those of `choose`."""
     kinds: tuple[tuple[Level, bool], ...] = (("default", False), ("drop", False), ("drop", True), ("stream", True))
     for level, recompute in kinds:
-        plan = _predicted(checkpoint, width, height, device, item, level, recompute=recompute)
+        plan = _predicted(checkpoint, width, height, device, item, level, recompute=recompute, references=references)
         phases = dict(plan.phases)
         if fits_preview:
             phases["load"] = max(phases["load"], plan.resident_bytes + _fitting_preview(checkpoint, device, item))
@@ -103,7 +115,15 @@ def levels(
 
 
 def _predicted(
-    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, level: Level, *, recompute: bool
+    checkpoint: Checkpoint,
+    width: int,
+    height: int,
+    device: str,
+    item: int,
+    level: Level,
+    *,
+    recompute: bool,
+    references: Sequence[tuple[int, int]],
 ) -> Plan:
     config = checkpoint.transformer
     tensors = config.tensors()
@@ -114,6 +134,9 @@ def _predicted(
     kept = checkpoint.max_sequence_length * (config.joint_attention_dim + CACHED_CONTEXTS * config.dim) * item
     held = (double, single) if level == "stream" else (blocks, blocks)  # weights while a block of either kind runs
     strip_values = min(STRIP_VALUES[device], SMALL_STRIP_VALUES if recompute else STRIP_VALUES[device])
+    looked_at = sum(_tokens(*size) for size in references)
+    appended = looked_at * (config.dim * item + 2 * config.in_channels * 4)  # embedded, and as they were encoded
+    tokens = _tokens(width, height) + looked_at
     decoding = _decoding(checkpoint, width, height, device, item, strip_values, recompute=recompute)
     return Plan(
         level=level,
@@ -123,7 +146,7 @@ def _predicted(
         phases={
             "encode": resident + _encoding(checkpoint, device, item),
             "load": kept + max(edges + max(held), resident + _modulating(config)),
-            "denoise": kept + edges + _denoising(checkpoint, width, height, device, item, *held),
+            "denoise": kept + edges + appended + _denoising(checkpoint, tokens, device, item, *held),
             "decode": kept + (resident if level == "default" else 0) + decoding,
         },
     )
@@ -152,9 +175,12 @@ def _modulating(config: TransformerConfig) -> int:
     return tensor_bytes({"weight": largest}) + _expanded_block(columns, rows)
 
 
-def _denoising(
-    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, double: int, single: int
-) -> int:
+def _tokens(width: int, height: int) -> int:
+    """Of a picture of that many pixels."""
+    return (width // 16) * (height // 16)
+
+
+def _denoising(checkpoint: Checkpoint, image_tokens: int, device: str, item: int, double: int, single: int) -> int:
     """The wider of the two kinds of block, with the weights that are held while it runs.
 
     Counted in widths of the stream, r being the MLP's ratio. A single-stream block has the fused projection (3 + 2r),
@@ -162,7 +188,7 @@ def _denoising(
     A double-stream block's MLP follows its attention: projection and product (3r), the streams and what is left (8).
     """
     config = checkpoint.transformer
-    tokens = checkpoint.max_sequence_length + (width // 16) * (height // 16)
+    tokens = checkpoint.max_sequence_length + image_tokens
     stream = tokens * config.dim * item
     if device == "cpu":
         r = config.mlp_ratio

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from ..errors import RequestError
+
 
 def empirical_mu(image_tokens: int, steps: int) -> float:
     """How far the schedule is shifted towards noise, for (height/16) * (width/16) tokens."""
@@ -21,9 +23,29 @@ def empirical_mu(image_tokens: int, steps: int) -> float:
     return slope * steps + (at_200_steps - 200.0 * slope)
 
 
-def sigmas(image_tokens: int, steps: int) -> list[float]:
-    """The noise levels of a run: steps + 1 values falling from 1 to 0, rounded to float32 as the reference does."""
-    linear = np.linspace(1.0, 1.0 / steps, steps, dtype=np.float64).astype(np.float32)
+def sigmas(image_tokens: int, steps: int, start: float = 1.0) -> list[float]:
+    """The noise levels of a run: steps + 1 values falling from `start` to 0, rounded to float32 as the reference does.
+
+    The reference starts at 1. Below it the same steps are spread over what is left, before they are shifted, so that
+    the first is `start` itself.
+    """
     shift = math.exp(empirical_mu(image_tokens, steps))
+    first = start / (start + shift * (1.0 - start))  # what the shift makes `start` of
+    linear = np.linspace(first, first / steps, steps, dtype=np.float64).astype(np.float32)
     shifted = shift / (shift + (1.0 / linear - 1.0))
     return [float(value) for value in shifted.astype(np.float32)] + [0.0]
+
+
+def from_strength(image_tokens: int, steps: int, strength: float, rule: str) -> list[float]:
+    """The noise levels of a run that starts from a picture of which `strength` (above 0, up to 1) is noise.
+
+    "sigma" takes `steps` steps from that level. "steps", the reference's rule, leaves out the first of the steps from
+    pure noise: with 4 steps there are four starts, at about 1, 0.96, 0.88 and 0.7. RequestError where none is left.
+    """
+    if rule == "sigma":
+        return sigmas(image_tokens, steps, strength)
+    left_out = int(max(steps - min(steps * strength, steps), 0))
+    if left_out == steps:
+        message = f"{strength:g} leaves no step of {steps}; the smallest with as many steps is {1 / steps:g}"
+        raise RequestError("strength", message)
+    return sigmas(image_tokens, steps)[left_out:]

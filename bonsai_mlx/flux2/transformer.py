@@ -63,10 +63,26 @@ class Transformer:
         del tensors
         self._resident = None if streamed else ResidentBlocks(self.stored_blocks(), config)
 
-    def __call__(self, latents: mx.array, context: mx.array, modulation: StepModulation, rope: Rope) -> mx.array:
-        """Velocity [1, image, channels] float32 at the modulation's timestep, for latents of the same shape."""
+    def embed(self, latents: mx.array) -> mx.array:
+        """Latents [1, tokens, channels] as the image stream has them, [1, tokens, dim]."""
+        return self.x_embedder(latents.astype(self.dtype))
+
+    def __call__(
+        self,
+        latents: mx.array,
+        context: mx.array,
+        modulation: StepModulation,
+        rope: Rope,
+        references: mx.array | None = None,
+    ) -> mx.array:
+        """Velocity [1, image, channels] float32 at the modulation's timestep, for latents of the same shape.
+
+        `references` [1, tokens, dim], embedded, follow the latents in the image stream and are looked at only.
+        """
         blocks = self.blocks()
-        image, text = self.x_embedder(latents.astype(self.dtype)), context
+        image, text = self.embed(latents), context
+        if references is not None:
+            image = mx.concatenate([image, references], axis=1)
         for index in range(self.config.num_layers):  # no name for a block: a streamed one is freed before the next
             image, text = blocks.double(index)(image, text, modulation.image, modulation.text, rope)
             self._settle(image, text)
@@ -75,7 +91,7 @@ class Transformer:
         for index in range(self.config.num_single_layers):
             joined = blocks.single(index)(joined, modulation.single, rope)
             self._settle(joined)
-        image = joined[:, context.shape[1] :]
+        image = joined[:, context.shape[1] : context.shape[1] + latents.shape[1]]
         return self.proj_out(modulation.out(image, self.config.eps)).astype(mx.float32)
 
     def blocks(self) -> Blocks:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from ..bounds import bounds_by_name
 from ..decoding import Flag, Number, Text, Whole, decode
 from ..errors import RequestError
-from ..request import OPERATIONS, ResolvedRequest, bounds_by_name, parameters
+from ..request import OPERATIONS, ResolvedRequest, chosen
 from ..version import __version__
 
 SCHEMA = 1
@@ -58,7 +59,7 @@ class Recipe:
     @classmethod
     def of(cls, request: ResolvedRequest, **how: Any) -> Recipe:
         """The recipe of a picture that the request has led to; `how` are the other fields."""
-        named = parameters(request)
+        named = chosen(request)
         own = {name: named.pop(name) for name in tuple(named) if name not in _further()}
         return cls(**own, parameters=named, **how)
 

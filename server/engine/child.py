@@ -42,6 +42,7 @@ from bonsai_mlx.request import Request, from_json
 from bonsai_mlx.result import Event, GenerationResult
 
 from .child_process import leave_signals_to_server
+from .pictures import opened_pictures
 from .protocol import Cancel, Cancelled, Done, Failed, Memory, Picture, Progress, Ready, Run, framed, next_command
 from .protocol import Event as Message
 
@@ -60,7 +61,9 @@ class EnginePipeline(Protocol):
 
     @property
     def embeddings(self) -> Any: ...
-    def run(self, request: Request, *, preview: bool = False) -> Generator[Event, None, None]: ...
+    def run(
+        self, request: Request, *, pictures: Mapping[str, Image], preview: bool = False
+    ) -> Generator[Event, None, None]: ...
     def unload(self) -> None: ...
     def recipe(self, result: GenerationResult) -> Recipe: ...
 
@@ -177,9 +180,10 @@ class Engine:
             return False
         self._channel.send(Progress(job, "load", 0, 1))
         request = from_json(command.request)
+        pictures = opened_pictures(command.pictures)
         pipeline = self._ensure_loaded(os.fsdecode(command.path), command.memory_limit_bytes)
         loaded_s = time.perf_counter() - started
-        with contextlib.closing(pipeline.run(request, preview=command.preview)) as events:
+        with contextlib.closing(pipeline.run(request, pictures=pictures, preview=command.preview)) as events:
             for event in events:
                 if event.result is not None:
                     # the server knows the checkpoint by its name, the engine by the folder that it was loaded from

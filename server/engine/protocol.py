@@ -15,12 +15,12 @@ from typing import IO, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from bonsai_mlx.request import MAX_PROMPT_CHARS, MAX_SIZE_PX
+from bonsai_mlx.request import MAX_CANVAS_AREA, MAX_PROMPT_CHARS
 
-Phase = Literal["load", "encode", "denoise", "decode"]
+Phase = Literal["load", "encode", "encode image", "denoise", "decode"]
 
 MAX_COMMAND_BYTES = 8 * MAX_PROMPT_CHARS  # the longest prompt in the widest script, and as much for all else
-MAX_EVENT_BYTES = 4 * MAX_SIZE_PX**2  # the largest picture, uncompressed in three bytes a pixel, and a third more
+MAX_EVENT_BYTES = 4 * MAX_CANVAS_AREA  # the largest picture, uncompressed in three bytes a pixel, and a third more
 _HEAD = struct.Struct(">I")
 
 
@@ -45,6 +45,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     request: dict[str, Any]  # bonsai_mlx.request.as_json
     preview: bool = False
     memory_limit_bytes: int | None = None
+    pictures: dict[str, bytes] = {}  # those that the request names, by digest: the paths of PNG files
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

@@ -1,22 +1,29 @@
 """How long things take on this machine, learned from every finished picture: for time left, progress and the watchdog.
 
-Loading and encoding do not depend on the size of the picture; a denoising step and decoding do, about in proportion to
-its pixels, which is how sizes never drawn before are estimated. Knows nothing of jobs or processes.
+Loading and encoding words do not depend on the size of the picture; encoding pictures, a denoising step and decoding
+do, about in proportion to its pixels, which is how sizes never drawn before are estimated. Knows nothing of jobs or
+processes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
 
+from ..engine.protocol import Phase
 from ..store import Store
 
-Phase = Literal["load", "encode", "denoise", "decode"]
-PHASES: tuple[Phase, ...] = ("encode", "load", "denoise", "decode")  # as the engine goes through them
+# As the engine goes through them; pictures are encoded if some go in.
+PHASES: tuple[Phase, ...] = ("encode", "encode image", "load", "denoise", "decode")
 _NEW_SHARE = 0.4  # of the latest figure in the running average
 _CACHED_SHARE = 0.2  # a phase this much shorter than usual was answered from a cache and teaches nothing
-_GUESS_S: Mapping[Phase, float] = {"load": 1.0, "encode": 1.0, "denoise": 1.0, "decode": 1.5}  # only as proportions
+_GUESS_S: Mapping[Phase, float] = {  # only as proportions
+    "load": 1.0,
+    "encode": 1.0,
+    "encode image": 1.0,
+    "denoise": 1.0,
+    "decode": 1.5,
+}
 
 
 class Durations:
@@ -28,7 +35,7 @@ class Durations:
         self._seconds: dict[tuple[str, int, int, str], float] = {row[:4]: row[4] for row in rows if _is_learned(*row)}
 
     def learn(self, model: str, width: int, height: int, steps: int, timings: Mapping[str, float]) -> None:
-        """Remember a finished picture's seconds per phase."""
+        """Remember a finished picture's seconds per phase, as far as `timings` has them."""
         for phase in PHASES:
             seconds = timings.get(phase, 0.0) / (max(steps, 1) if phase == "denoise" else 1)
             key = _key(model, width, height, phase)
@@ -51,14 +58,21 @@ class Durations:
         nearest, seconds = min(known, key=lambda entry: abs(entry[0] - pixels))
         return seconds * pixels / nearest
 
-    def forecast(self, model: str, width: int, height: int, steps: int, *, loaded: bool) -> Forecast:
-        """What the phases of one picture are going to take; without loading if the model is `loaded`."""
+    def forecast(
+        self, model: str, width: int, height: int, steps: int, *, loaded: bool, pictures: bool = False
+    ) -> Forecast:
+        """What the phases of one picture are going to take; without loading if the model is `loaded`.
+
+        `pictures` go in, and are encoded.
+        """
         found = {phase: self.seconds(model, width, height, phase) for phase in PHASES}
         known = found["denoise"] is not None and found["decode"] is not None
         seconds = {phase: found[phase] or (0.0 if known else _GUESS_S[phase]) for phase in PHASES}
         seconds["denoise"] *= steps
         if loaded:
             seconds["load"] = 0.0
+        if not pictures:
+            seconds["encode image"] = 0.0
         return Forecast(seconds, known)
 
 

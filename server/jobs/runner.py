@@ -95,7 +95,10 @@ class Runner:
         worker = self._engines.place(job.id, job.model)
         loaded = worker.model == job.model
         self._memory.run_begins()
-        self._jobs.begin(active, self._durations.forecast(job.model, job.width, job.height, job.steps, loaded=loaded))
+        size, pictures = (job.width, job.height), bool(job.request.pictures)
+        self._jobs.begin(
+            active, self._durations.forecast(job.model, *size, job.steps, loaded=loaded, pictures=pictures)
+        )
         run = worker.run(self._command(job, ready), self._allowed_silence(active))
         try:
             async with contextlib.aclosing(run) as events:
@@ -129,11 +132,14 @@ class Runner:
 
     def _allowed_silence(self, active: Active) -> Callable[[Progress | None], float]:
         """The watchdog's patience until the next event, from what was learned about this model and size."""
-        job = active.job
+        job, request = active.job, active.job.request
+        phases = [phase for phase in PHASES if phase != "encode image" or request.pictures]
 
         def seconds(last: Progress | None) -> float:
-            index = PHASES.index(last.phase) if last else 0
-            learned = [self._durations.seconds(job.model, job.width, job.height, p) for p in PHASES[index : index + 2]]
+            index = phases.index(last.phase) if last and last.phase in phases else 0
+            learned = [self._durations.seconds(job.model, job.width, job.height, p) for p in phases[index : index + 2]]
+            if request.references:  # which make each step longer, by what nobody has measured
+                learned.append(None)
             return patience_s(self._settings, learned, cancelling=active.cancelling)
 
         return seconds
@@ -156,7 +162,10 @@ class Runner:
         job = active.job
         image_id = picture_id(job.id, len(job.image_ids))
         await self._gallery.save(image_id, picture.png, picture.thumbnail)
-        self._durations.learn(job.model, job.width, job.height, job.steps, picture.timings)
+        timings = dict(picture.timings)
+        if job.request.references:
+            del timings["denoise"], timings["encode image"]
+        self._durations.learn(job.model, job.width, job.height, job.steps, timings)
         self._gallery.add(image_of(job, image_id, picture), [(one.id, one.role) for one in picture.parents])
         self._jobs.made(active, image_id)
 

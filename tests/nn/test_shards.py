@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bonsai_mlx import Pipeline
-from bonsai_mlx.flux2.sharding import shares
+from bonsai_mlx.flux2.loading import shares
 from bonsai_mlx.nn.limits import share_count
 from bonsai_mlx.nn.shards import Sharded, Share, summed
 from bonsai_mlx.runtime import blas, device

@@ -36,7 +36,9 @@ class FakePipeline:
         self.embeddings = {} if embeddings is None else embeddings
         _loaded_bytes[path] = 3_000_000_000 if "large" in path else 0
 
-    def run(self, request: GenerationRequest, *, preview: bool = False) -> Generator[Event, None, None]:
+    def run(
+        self, request: GenerationRequest, *, pictures: Mapping[str, Image.Image], preview: bool = False
+    ) -> Generator[Event, None, None]:
         steps, width, height = request.steps or 1, request.width or 64, request.height or 64
         words = request.prompt.split()
         started = time.perf_counter()

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import pydantic
 import pytest
 
-from bonsai_mlx.request import Draw, ResolvedDraw, Whole, Words, as_json, parameters
+from bonsai_mlx.bounds import Choice, Part, PictureDigest, Several, Whole, Words
+from bonsai_mlx.request import Draw, ResolvedDraw, as_json, parameters
 from server.parameters import annotation, body_fields, draw_of
 from server.schemas import Job, JobRequest
 from tests.server.conftest import ROOT
@@ -30,6 +31,10 @@ JOB = {"id": "a" * 32, "status": "queued", "model": "m", "created_at": "2026"}
         (Annotated[int, Whole(2, 9)] | None, [2, None], [1, "4", True]),
         (Annotated[str, Words(5)], ["a", " a b "], ["", "  ", "abcdef", 7, None]),
         (Annotated[str, Words(5)] | None, ["a", None], ["", "abcdef"]),
+        (Annotated[float, Part()], [0.01, 1.0], [0, 1.1, "0.5", None]),
+        (Annotated[str, Choice(("a", "b"))], ["a", "b"], ["c", 1, None]),
+        (Annotated[str, PictureDigest()], ["a" * 64, "0" * 32], ["A" * 64, "a" * 31, "../a", 1]),
+        (Annotated[tuple[int, ...], Several(Whole(0, 9), 2, 2)], [[0, 9]], [[1], [1, 2, 3], [1, 10], 1]),
     ],
 )
 def test_a_field_takes_what_the_request_takes(hint: Any, good: list[Any], bad: list[Any]) -> None:

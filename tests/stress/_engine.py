@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,9 @@ def _large() -> Image.Image:
 
 
 class _NotingPipeline(FakePipeline):
-    def run(self, request: GenerationRequest, *, preview: bool = False) -> Generator[Event, None, None]:
+    def run(
+        self, request: GenerationRequest, *, pictures: Mapping[str, Image.Image], preview: bool = False
+    ) -> Generator[Event, None, None]:
         self._note("begin", request)
         try:
             for event in super().run(request, preview=preview):

@@ -1,0 +1,157 @@
+"""What a request's fields may hold: marks in annotations, each of which checks a value and says what is wrong with it.
+
+An annotation carries its mark, as in `Annotated[int, Whole(1, 100)]`; the bodies of the server's interface and their
+document are made from the same marks.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, get_args, get_type_hints
+
+from .errors import RequestError
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Bounds(Protocol):
+    """What a field may hold."""
+
+    def checked(self, name: str, value: object) -> object:
+        """`value` in the form that the program uses; RequestError naming the field for what it may not hold."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number from `low` to `high`."""
+
+    low: int
+    high: int
+    multiple_of: int = 1
+
+    def checked(self, name: str, value: object) -> int:
+        """`value` as Python's own int, also from NumPy's."""
+        try:
+            number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            number = None
+        if number is None:
+            raise RequestError(name, f"{value!r} is not a whole number")
+        if not self.low <= number <= self.high:
+            raise RequestError(name, f"{number} is out of range; give a whole number from {self.low} to {self.high}")
+        if number % self.multiple_of:
+            below = number - number % self.multiple_of
+            near = f"{below} and {below + self.multiple_of} are"
+            raise RequestError(name, f"{number} is not a multiple of {self.multiple_of}; {near}")
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A number above 0, up to 1."""
+
+    def checked(self, name: str, value: object) -> float:
+        """`value` as Python's own float."""
+        try:
+            number = None if isinstance(value, bool | str | bytes) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        if number is None or not 0 < number <= 1:
+            raise RequestError(name, f"{value!r} is out of range; give a number above 0, and 1 at most")
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Text with something in it."""
+
+    max_chars: int
+
+    def checked(self, name: str, value: object) -> str:
+        """`value`."""
+        if not isinstance(value, str):
+            raise RequestError(name, f"is not text but {type(value).__name__}; describe the picture in a few words")
+        if not value.strip():
+            raise RequestError(name, "is empty; describe the picture in a few words")
+        if len(value) > self.max_chars:
+            raise RequestError(name, f"has {len(value)} characters; at most {self.max_chars} are accepted")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some values."""
+
+    values: tuple[Any, ...]
+
+    def checked(self, name: str, value: object) -> object:
+        """`value`, as it is written here."""
+        for known in self.values:
+            if type(value) is type(known) and value == known:
+                return known
+        raise RequestError(name, f"{value!r} is not known; give one of {', '.join(map(str, self.values))}")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureDigest:
+    """A picture that goes in, by the SHA-256 of its pixels (see `editing.pictures`)."""
+
+    def checked(self, name: str, value: object) -> str:
+        """`value`."""
+        if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+            raise RequestError(name, f"{value!r} names no picture; give the id that it got when it was added")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """From `least` to `most` values of one kind."""
+
+    kind: Bounds
+    least: int
+    most: int
+
+    def checked(self, name: str, value: object) -> tuple[object, ...]:
+        """`value` as a tuple."""
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+            raise RequestError(name, f"{value!r} is no list")
+        if not self.least <= len(value) <= self.most:
+            asked = f"exactly {self.most}" if self.least == self.most else f"at most {self.most}"
+            raise RequestError(name, f"has {len(value)} entries; give {asked}")
+        return tuple(self.kind.checked(name, entry) for entry in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe:
+    """A field that may be left open."""
+
+    bounds: Bounds
+
+    def checked(self, name: str, value: object) -> object:
+        """None, or what the bounds say of `value`."""
+        return None if value is None else self.bounds.checked(name, value)
+
+
+YES_OR_NO = Choice((True, False))
+
+
+@cache
+def bounds_by_name(kind: Any) -> dict[str, Bounds]:
+    """The bounds of each field that has some."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: bounds for name, hint in hints.items() if (bounds := bounds_of(hint)) is not None}
+
+
+def bounds_of(hint: Any) -> Bounds | None:
+    """The bounds that an annotation carries."""
+    marks = [mark for mark in getattr(hint, "__metadata__", ()) if hasattr(mark, "checked")]
+    if marks:
+        return marks[0]
+    parts = get_args(hint)
+    found = [bounds for part in parts if (bounds := bounds_of(part)) is not None]
+    return Maybe(found[0]) if found and type(None) in parts else None

@@ -1,0 +1,189 @@
+"""The pixels that a model is given to change, and its picture put back into the one that they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from ..request import SIZE_MULTIPLE_PX, Draw
+from .frame import Box, Frame
+
+Image8: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]
+Weights: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float32]]  # [height, width], 0 to 1
+_SMOOTHED_PX = 8  # along an edge, so that what is filled from it has no streaks
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """What is changed of a picture: see the functions that make it."""
+
+    pixels: Image8  # [drawn height, drawn width, 3]
+    tokens: Weights | None  # [rows, columns]: 1 is repainted, 0 is kept; None: all is redrawn
+    _frame: Frame
+    _whole: Image.Image | None  # the canvas, for what is put back into it
+    _painted: Weights | None  # [box height, box width], as far as the box lies on the canvas
+
+    def finished(self, drawn: Image.Image) -> Image.Image:
+        """The picture that comes out, for the model's picture of the box.
+
+        What the mask and its feather leave out is the canvas's own, bit for bit.
+        """
+        if self._whole is None or self._painted is None:
+            return drawn
+        left, top, right, bottom = self._frame.box
+        if self._frame.padded:
+            part = drawn.crop((0, 0, self._painted.shape[1], self._painted.shape[0]))
+        else:
+            part = drawn.resize((right - left, bottom - top), Image.Resampling.LANCZOS)
+        on_canvas = (left, top, left + part.width, top + part.height)
+        blended = _blended(np.asarray(self._whole.crop(on_canvas)), np.asarray(part), self._painted)
+        out = self._whole.copy()
+        out.paste(Image.fromarray(blended), on_canvas[:2])
+        if out.size == self._frame.out:
+            return out
+        return out.crop(on_canvas).resize(self._frame.out, Image.Resampling.LANCZOS)
+
+
+def canvas_of(request: Draw, frame: Frame, init: Image.Image, mask: Image.Image | None) -> Canvas:
+    """The canvas of a request with an `init` picture (RGB) and a mask (L) of any size."""
+    assert frame.canvas is not None  # noqa: S101  it has one with `init`
+    whole = extended(init, frame.canvas, frame.offset)
+    repainted = _repainted(request, frame, init.size, mask)
+    if repainted is not None and request.restore_unmasked and frame.out != frame.canvas:
+        whole, repainted, frame = _scaled(whole, repainted, frame)
+    pixels = _drawn(whole, frame, Image.Resampling.LANCZOS)
+    if repainted is None:
+        return Canvas(np.asarray(pixels), None, frame, None, None)
+    shown = _weights(_drawn(repainted, frame, Image.Resampling.LANCZOS))
+    if not request.restore_unmasked:
+        return Canvas(np.asarray(pixels), reference_tokens(shown), frame, None, None)
+    painted = feathered(_weights(repainted.crop(_on_canvas(frame))), request.feather_px)
+    return Canvas(np.asarray(pixels), touched_tokens(shown), frame, whole, painted)
+
+
+def extended(picture: Image.Image, canvas: tuple[int, int], offset: tuple[int, int]) -> Image.Image:
+    """The picture on a larger canvas, what is new filled from its edges: smoothed along them and carried outwards."""
+    if canvas == picture.size:
+        return picture
+    left, top = offset
+    right, bottom = canvas[0] - left - picture.width, canvas[1] - top - picture.height
+    inside = np.asarray(picture)
+    smooth = np.asarray(picture.filter(ImageFilter.BoxBlur(_SMOOTHED_PX)))
+    out = np.pad(smooth, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    out[top : top + picture.height, left : left + picture.width] = inside
+    return Image.fromarray(out)
+
+
+def _repainted(request: Draw, frame: Frame, size: tuple[int, int], mask: Image.Image | None) -> Image.Image | None:
+    """What is repainted, as an L picture of the canvas: the mask, and what is new with a feather's width beside it."""
+    assert frame.canvas is not None  # noqa: S101
+    if mask is None and request.extend is None:
+        return None
+    own = Image.new("L", size, 0)
+    if mask is not None:
+        own = mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
+    if request.extend is None:
+        return own
+    values = np.array(own)
+    margin = request.feather_px
+    left, top, right, bottom = request.extend
+    height, width = values.shape
+    for new, strip in (
+        (left, np.s_[:, :margin]),
+        (top, np.s_[:margin]),
+        (right, np.s_[:, max(0, width - margin) :]),
+        (bottom, np.s_[max(0, height - margin) :]),
+    ):
+        if new and margin:
+            values[strip] = 255
+    grown = Image.new("L", frame.canvas, 255)
+    grown.paste(Image.fromarray(values), frame.offset)
+    return grown
+
+
+def _weights(mask: Image.Image) -> Weights:
+    values: Weights = np.asarray(mask, np.float32) / np.float32(255)
+    return values
+
+
+def _scaled(whole: Image.Image, repainted: Image.Image, frame: Frame) -> tuple[Image.Image, Image.Image, Frame]:
+    """The part of the canvas that is asked for at the size that is asked for: it is the original from here on."""
+    size = frame.drawn
+    whole = whole.crop(frame.box).resize(size, Image.Resampling.LANCZOS)
+    repainted = repainted.crop(frame.box).resize(size, Image.Resampling.BILINEAR)
+    return whole, repainted, Frame(size, size, size, (0, 0), (0, 0, *size))
+
+
+def _drawn(picture: Image.Image, frame: Frame, resampling: Image.Resampling) -> Image.Image:
+    """The box at the size that is drawn, filled up from its edges where it is padded."""
+    box = _on_canvas(frame)
+    part = picture if box == (0, 0, *picture.size) else picture.crop(box)
+    if part.size == frame.drawn:
+        return part
+    if frame.padded:
+        values = np.asarray(part)
+        right, bottom = frame.drawn[0] - part.width, frame.drawn[1] - part.height
+        beyond = ((0, bottom), (0, right), (0, 0))
+        return Image.fromarray(np.pad(values, beyond[: values.ndim], mode="edge"))
+    return part.resize(frame.drawn, resampling)
+
+
+def _on_canvas(frame: Frame) -> Box:
+    assert frame.canvas is not None  # noqa: S101
+    left, top, right, bottom = frame.box
+    return left, top, min(right, frame.canvas[0]), min(bottom, frame.canvas[1])
+
+
+def reference_tokens(mask: Weights) -> Weights:
+    """A mask [height, width] as the reference has it: black or white, then the middle of each token's pixels."""
+    binary = (mask >= 0.5).astype(np.float32)
+    middle = SIZE_MULTIPLE_PX // 2
+    rows = binary[middle - 1 :: SIZE_MULTIPLE_PX] + binary[middle::SIZE_MULTIPLE_PX]
+    tokens = (rows[:, middle - 1 :: SIZE_MULTIPLE_PX] + rows[:, middle::SIZE_MULTIPLE_PX]) / 4
+    return tokens.astype(np.float32)
+
+
+def touched_tokens(mask: Weights) -> Weights:
+    """The strongest value in each token's pixels: what the brush has touched is drawn anew."""
+    rows, columns = (side // SIZE_MULTIPLE_PX for side in mask.shape)
+    return mask.reshape(rows, SIZE_MULTIPLE_PX, columns, SIZE_MULTIPLE_PX).max(axis=(1, 3))
+
+
+def feathered(mask: Weights, feather_px: int) -> Weights:
+    """The mask with a slope of `feather_px` outside of it; 0 beyond that."""
+    if feather_px == 0:
+        return mask
+    grown = _grown(mask >= 0.5, feather_px // 2)
+    return np.maximum(mask, _averaged(grown.astype(np.float32), (feather_px + 1) // 2))
+
+
+def _grown(mask: np.ndarray[Any, np.dtype[np.bool_]], reach: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """True where the mask is within `reach` pixels, along rows and columns."""
+    return _window_sums(mask.astype(np.float64), reach) > 0.5
+
+
+def _averaged(values: Weights, reach: int) -> Weights:
+    """The mean of the square of `reach` pixels around each, edges carried outwards."""
+    padded = np.pad(values.astype(np.float64), reach, mode="edge")
+    sums = _window_sums(padded, reach)[reach:-reach, reach:-reach] if reach else padded
+    return np.clip(sums / (2 * reach + 1) ** 2, 0, 1).astype(np.float32)
+
+
+def _window_sums(values: np.ndarray[Any, np.dtype[np.float64]], reach: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The sum over the square of `reach` values around each; nothing lies beyond the edges."""
+    for axis in (0, 1):
+        moved = np.moveaxis(values, axis, 0)
+        sums = np.concatenate([np.zeros((1, *moved.shape[1:])), np.cumsum(moved, axis=0)])
+        places = np.arange(len(moved))
+        high, low = np.minimum(places + reach + 1, len(moved)), np.maximum(places - reach, 0)
+        values = np.moveaxis(sums[high] - sums[low], 0, axis)
+    return values
+
+
+def _blended(before: Image8, after: Image8, weights: Weights) -> Image8:
+    """`after` where the weight is 1, `before` where it is 0, bit for bit both."""
+    mixed = before + (after.astype(np.float32) - before) * weights[..., None]
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
