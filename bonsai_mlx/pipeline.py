@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from .editing.canvas import Canvas
 
-EDIT_STRENGTH = 0.9  # of a picture that is repainted or extended: what is there still says where things are
+EXTEND_STRENGTH = 0.9  # of a picture that is repainted or extended: what is there still says where things are
 
 
 class Pipeline:
@@ -142,7 +142,7 @@ class Pipeline:
         """
         if strength is None and mask is None and extend is None:
             return self.generate(prompt, references=[image, *references], **others)
-        asked = EDIT_STRENGTH if strength is None else strength
+        asked = EXTEND_STRENGTH if strength is None else strength
         return self.generate(
             prompt, init_image=image, references=references, strength=asked, mask=mask, extend=extend, **others
         )

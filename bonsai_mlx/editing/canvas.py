@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..request import SIZE_MULTIPLE_PX, Draw
-from .frame import Box, Frame
+from .frame import Frame
+from .tone import toned
 
 Image8: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]
 Weights: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float32]]  # [height, width], 0 to 1
@@ -33,18 +34,15 @@ class Canvas:
         """
         if self._whole is None or self._painted is None:
             return drawn
-        left, top, right, bottom = self._frame.box
-        if self._frame.padded:
-            part = drawn.crop((0, 0, self._painted.shape[1], self._painted.shape[0]))
-        else:
-            part = drawn.resize((right - left, bottom - top), Image.Resampling.LANCZOS)
-        on_canvas = (left, top, left + part.width, top + part.height)
-        blended = _blended(np.asarray(self._whole.crop(on_canvas)), np.asarray(part), self._painted)
+        frame = self._frame
+        part = drawn if drawn.size == frame.box_size else drawn.resize(frame.box_size, Image.Resampling.LANCZOS)
+        left, top, right, bottom = frame.beyond
+        part = part.crop((left, top, part.width - right, part.height - bottom))
+        before = self._whole.crop(frame.on_canvas)
         out = self._whole.copy()
-        out.paste(Image.fromarray(blended), on_canvas[:2])
-        if out.size == self._frame.out:
-            return out
-        return out.crop(on_canvas).resize(self._frame.out, Image.Resampling.LANCZOS)
+        blended = _blended(np.asarray(before), np.asarray(part), self._painted)
+        out.paste(Image.fromarray(blended), frame.on_canvas[:2])
+        return out
 
 
 def canvas_of(request: Draw, frame: Frame, init: Image.Image, mask: Image.Image | None) -> Canvas:
@@ -57,10 +55,12 @@ def canvas_of(request: Draw, frame: Frame, init: Image.Image, mask: Image.Image 
     pixels = _drawn(whole, frame, Image.Resampling.LANCZOS)
     if repainted is None:
         return Canvas(np.asarray(pixels), None, frame, None, None)
-    shown = _weights(_drawn(repainted, frame, Image.Resampling.LANCZOS))
     if not request.restore_unmasked:
+        shown = _weights(_drawn(repainted, frame, Image.Resampling.LANCZOS))
         return Canvas(np.asarray(pixels), reference_tokens(shown), frame, None, None)
-    painted = feathered(_weights(repainted.crop(_on_canvas(frame))), request.feather_px)
+    painted = feathered(_weights(repainted.crop(frame.on_canvas)), request.feather_px)
+    slope = Image.fromarray(np.ceil(painted * 255).astype(np.uint8))
+    shown = _weights(_fitted(slope, frame, Image.Resampling.BILINEAR))
     return Canvas(np.asarray(pixels), touched_tokens(shown), frame, whole, painted)
 
 
@@ -118,23 +118,19 @@ def _scaled(whole: Image.Image, repainted: Image.Image, frame: Frame) -> tuple[I
 
 
 def _drawn(picture: Image.Image, frame: Frame, resampling: Image.Resampling) -> Image.Image:
-    """The box at the size that is drawn, filled up from its edges where it is padded."""
-    box = _on_canvas(frame)
-    part = picture if box == (0, 0, *picture.size) else picture.crop(box)
-    if part.size == frame.drawn:
-        return part
-    if frame.padded:
+    """The box of a picture of the whole canvas, at the size that is drawn."""
+    whole = frame.on_canvas == (0, 0, *picture.size)
+    return _fitted(picture if whole else picture.crop(frame.on_canvas), frame, resampling)
+
+
+def _fitted(part: Image.Image, frame: Frame, resampling: Image.Resampling) -> Image.Image:
+    """What lies on the canvas, carried outwards from its edges to the whole box, at the size that is drawn."""
+    left, top, right, bottom = frame.beyond
+    if any(frame.beyond):
         values = np.asarray(part)
-        right, bottom = frame.drawn[0] - part.width, frame.drawn[1] - part.height
-        beyond = ((0, bottom), (0, right), (0, 0))
-        return Image.fromarray(np.pad(values, beyond[: values.ndim], mode="edge"))
-    return part.resize(frame.drawn, resampling)
-
-
-def _on_canvas(frame: Frame) -> Box:
-    assert frame.canvas is not None  # noqa: S101
-    left, top, right, bottom = frame.box
-    return left, top, min(right, frame.canvas[0]), min(bottom, frame.canvas[1])
+        beyond = ((top, bottom), (left, right), (0, 0))
+        part = Image.fromarray(np.pad(values, beyond[: values.ndim], mode="edge"))
+    return part if part.size == frame.drawn else part.resize(frame.drawn, resampling)
 
 
 def reference_tokens(mask: Weights) -> Weights:
@@ -185,5 +181,5 @@ def _window_sums(values: np.ndarray[Any, np.dtype[np.float64]], reach: int) -> n
 
 def _blended(before: Image8, after: Image8, weights: Weights) -> Image8:
     """`after` where the weight is 1, `before` where it is 0, bit for bit both."""
-    mixed = before + (after.astype(np.float32) - before) * weights[..., None]
+    mixed = before + (toned(before.astype(np.float32), after.astype(np.float32), weights) - before) * weights[..., None]
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)

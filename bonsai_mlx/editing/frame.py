@@ -35,13 +35,26 @@ class Frame:
     out: Size
     canvas: Size | None = None  # None: no picture is changed
     offset: tuple[int, int] = (0, 0)  # of `init` in the canvas
-    box: Box = (0, 0, 0, 0)  # may reach beyond the canvas on the right and at the bottom
+    box: Box = (0, 0, 0, 0)  # may reach beyond the canvas
     only_masked: bool = False
 
     @property
-    def padded(self) -> bool:
-        """Whether the box is drawn as it is, with pixels beyond the canvas to fill the last tokens."""
-        return (self.box[2] - self.box[0], self.box[3] - self.box[1]) == self.drawn
+    def on_canvas(self) -> Box:
+        """The part of the box that lies on the canvas."""
+        left, top, right, bottom = self.box
+        width, height = self.canvas or (0, 0)
+        return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+
+    @property
+    def beyond(self) -> Box:
+        """By how many pixels the box reaches beyond the canvas, on each side."""
+        inside = self.on_canvas
+        return inside[0] - self.box[0], inside[1] - self.box[1], self.box[2] - inside[2], self.box[3] - inside[3]
+
+    @property
+    def box_size(self) -> Size:
+        """Width and height of the box."""
+        return _size(self.box)
 
 
 def frame_of(
@@ -78,7 +91,7 @@ def frame_of(
     if size != usual and not request.only_masked:
         return Frame(size, size, canvas, offset, _covering(canvas, size))
     box = _surroundings(painted, canvas)
-    if _only_masked(request, box, canvas, recommended):
+    if _only_masked(request, box, canvas):
         drawn = _given(request, _enlarged(_size(box), recommended))
         return Frame(drawn, canvas, canvas, offset, box, only_masked=True)
     return Frame(usual, canvas, canvas, offset, whole)
@@ -137,28 +150,33 @@ def _painted(request: Draw, init: Size, canvas: Size, mask: Box | None) -> Box |
 
 
 def _surroundings(painted: Box, canvas: Size) -> Box:
-    """The painted box with a margin, its sides at most as one to two where the canvas has room."""
+    """The painted box with a margin, in the middle, its sides at most as one to two.
+
+    A model puts what it is asked for in the middle. So the box may reach beyond the canvas, unless the painted box
+    lies at the border itself.
+    """
     sides = _size(painted)
-    margin = max(_MARGIN_PX, max(sides) // 2)
+    margin = max(_MARGIN_PX, max(sides) // 4)
     wanted = [side + 2 * margin for side in sides]
-    wanted = [max(side, max(wanted) // 2, MIN_SIZE_PX) for side in wanted]
     spans = []
     for start, end, side, limit in zip(painted[:2], painted[2:], wanted, canvas, strict=True):
-        length = min(side, limit)
-        first = min(max(0, (start + end - length) // 2), limit - length)
+        length = max(side, max(wanted) // 2, MIN_SIZE_PX)
+        first = (start + end - length) // 2
+        if start == 0 or end == limit or length > limit:
+            length = min(length, limit)
+            first = min(max(0, first), limit - length)
         spans.append((first, first + length))
     (left, right), (top, bottom) = spans
     return left, top, right, bottom
 
 
-def _only_masked(request: Draw, box: Box, canvas: Size, recommended: Size) -> bool:
-    """Whether the box alone is drawn: as asked, else where the canvas is larger than what the model draws best."""
+def _only_masked(request: Draw, box: Box, canvas: Size) -> bool:
+    """Whether the box alone is drawn, enlarged: as asked, else where it is a small part of the picture."""
     if request.only_masked is not None:
         return request.only_masked
     if request.source_as_reference:
         return False
-    area = canvas[0] * canvas[1]
-    return area > recommended[0] * recommended[1] and math.prod(_size(box)) <= _WORTH_IT * area
+    return math.prod(_size(box)) <= _WORTH_IT * math.prod(canvas)
 
 
 def _enlarged(size: Size, recommended: Size) -> Size:
