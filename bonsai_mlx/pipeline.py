@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .editing.inputs import Inputs
-from .editing.pictures import PictureSet, PictureSource
+from .editing.normalise import PictureSource
+from .editing.pictures import PictureSet
 from .errors import OutOfMemory
 from .families import open_model
 from .hub import api as hub

@@ -38,6 +38,13 @@ for number, action in (
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Load, chaos and the training of a model take their time, whatever each does."""
+    for item in items:
+        if {"stress", "seedling"} & set(item.path.relative_to(Path(__file__).parent).parts):
+            item.add_marker("slow")
+
+
 @pytest.fixture(params=VARIANTS)
 def variant(request: pytest.FixtureRequest) -> str:
     """Runs a test once for each variant."""

@@ -94,7 +94,7 @@ def test_pages_load_nothing_from_elsewhere() -> None:
         assert not re.search(r"https?://|@import|url\(\s*['\"]?//", text), path
 
 
-TIMED = re.compile(r"assert.*(perf_counter|process_time|monotonic|performance\.now|time\.time\(\) *-)")
+TIMED = re.compile(r"assert.*(perf_counter|process_time|thread_time|monotonic|performance\.now|time\.time\(\) *-)")
 
 
 def test_no_test_asserts_how_fast_the_machine_is() -> None:

@@ -62,6 +62,7 @@ class TestOnTheCpu:
     def test_in_float32_it_draws_the_same(self, seedling: Path, expected: np.ndarray[Any, Any], gpu: None) -> None:
         assert np.abs(picture(Pipeline.from_pretrained(seedling, dtype=mx.float32)) - expected).max() <= 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("level", ["default", "stream"])
     def test_in_bfloat16_it_draws_nearly_the_same(
         self, seedling: Path, level: str, expected: np.ndarray[Any, Any], gpu: None
@@ -95,6 +96,7 @@ class TestOnTheCpu:
                 for calls in called.values():
                     calls.clear()
 
+    @pytest.mark.slow
     def test_each_answer_of_the_device_is_followed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Every place that asks is reached with every answer, so that no branch waits for a Mac to be run."""
         asked: dict[tuple[str, str], set[str]] = defaultdict(set)

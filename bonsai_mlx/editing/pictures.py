@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import TypeAlias
 
 from PIL import Image
 
-PictureSource: TypeAlias = Image.Image | Path | str
+from ..errors import PictureError, RequestError
+from .normalise import PictureSource, mask_of, normalised
 
 
 def digest_of(picture: Image.Image) -> str:
@@ -23,16 +22,21 @@ class PictureSet:
     def __init__(self) -> None:
         self.by_digest: dict[str, Image.Image] = {}
 
-    def add(self, _field: str, source: PictureSource) -> str:
-        """The picture's digest."""
-        return self._keep(source if isinstance(source, Image.Image) else Image.open(source), "RGB")
+    def add(self, field: str, source: PictureSource) -> str:
+        """The picture's digest; RequestError naming the field for what is none."""
+        try:
+            return self._keep(normalised(source).picture)
+        except PictureError as error:
+            raise RequestError(field, f"cannot be used: {error}") from error
 
-    def add_mask(self, _field: str, source: PictureSource) -> str:
-        """The mask's digest."""
-        return self._keep(source if isinstance(source, Image.Image) else Image.open(source), "L")
+    def add_mask(self, field: str, source: PictureSource) -> str:
+        """The mask's digest; RequestError naming the field for what is none."""
+        try:
+            return self._keep(mask_of(source))
+        except PictureError as error:
+            raise RequestError(field, f"cannot be used: {error}") from error
 
-    def _keep(self, picture: Image.Image, mode: str) -> str:
-        picture = picture.convert(mode)
+    def _keep(self, picture: Image.Image) -> str:
         digest = digest_of(picture)
         self.by_digest[digest] = picture
         return digest

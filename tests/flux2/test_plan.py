@@ -151,6 +151,7 @@ def test_nothing_is_there_that_another_plan_has_left(first, second, seedling):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_plan_makes_the_same_picture(level, seedling):
     expected = np.asarray(Pipeline.from_pretrained(seedling).generate("a red circle", seed=1).image, dtype=int)

@@ -72,6 +72,7 @@ def test_strips_give_the_whole_picture_in_less_memory(
     assert peak < 0.7 * whole_peak
 
 
+@pytest.mark.slow
 def test_the_same_at_1024(narrow: Checkpoint) -> None:
     latents = noise(narrow, 64, 64)
     expected, whole_peak = decoded(narrow, latents, WHOLE)
@@ -80,6 +81,7 @@ def test_the_same_at_1024(narrow: Checkpoint) -> None:
     assert peak < 0.4 * whole_peak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [5, 32])  # 0.52 and 0.62 as measured
 def test_maps_that_are_computed_anew_give_the_same_pixels_in_less_memory(narrow: Checkpoint, rows: int) -> None:
     latents = noise(narrow, 64, 64)

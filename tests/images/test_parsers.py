@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -14,6 +13,8 @@ from bonsai_mlx.images.exif import EXIF_COMMENT
 from bonsai_mlx.images.parsers import find_settings
 from bonsai_mlx.images.recipe import FoundMetadata
 from bonsai_mlx.images.scan import XMP
+
+from ..ending import must_end
 
 INFOTEXT = "a fox\nNegative prompt: dogs\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 7, Size: 512x768, Model: m"
 
@@ -230,9 +231,8 @@ def test_a_huge_comfyui_graph_takes_linear_time() -> None:
     nodes["0"]["inputs"] |= {"latent_image": ["1", 0], "positive": ["2", 0]}  # type: ignore[dict-item]
     text = json.dumps(nodes)
     assert 600_000 < len(text) < 1_000_000
-    started = time.thread_time()
-    assert find_settings({"prompt": text}) is not None
-    assert time.thread_time() - started < 2
+    with must_end():
+        assert find_settings({"prompt": text}) is not None
 
 
 JSON = st.recursive(
@@ -273,6 +273,5 @@ def test_any_text_is_survived(key: str, text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["<", "<a", "&quot;", "<exif:UserComment>", "&", "<x>"])
 def test_hostile_xmp_takes_linear_time(piece: str) -> None:
-    started = time.thread_time()
-    find_settings({XMP: "<exif:UserComment>" + piece * (900_000 // len(piece)) + "</exif:UserComment>"})
-    assert time.thread_time() - started < 2
+    with must_end():
+        find_settings({XMP: "<exif:UserComment>" + piece * (900_000 // len(piece)) + "</exif:UserComment>"})

@@ -1,0 +1,159 @@
+"""Picture files of any kind as the pixels that go in: upright, in sRGB, eight bits, without transparency.
+
+A decoder can be made to take any amount of memory and time. A server does this in a child process with limits
+(`server.gallery.decoder`); here are those of size alone.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from ..errors import PictureError
+from ..request import MAX_CANVAS_AREA
+
+PictureSource: TypeAlias = Image.Image | Path | str | bytes
+
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF")
+_HEIF = "HEIF"  # with the package pillow-heif
+_DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
+# What Pillow raises for a file that is not whole; a decoder of a format of its own may raise any of them.
+_UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, IndexError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """A picture, transparent parts laid on white, and where it was opaque."""
+
+    picture: Image.Image  # RGB
+    alpha: Image.Image | None  # L, 255 is opaque; None where all of it is
+
+
+def normalised(source: PictureSource) -> Normalised:
+    """The picture in a file, in a file's bytes, or of Pillow's; of an animation the first. PictureError."""
+    opened = source if isinstance(source, Image.Image) else _opened(source)
+    return _flat(_in_srgb(_eight_bits(_upright(_loaded(opened)))))
+
+
+def mask_of(source: PictureSource) -> Image.Image:
+    """What a mask repaints, as an L picture, white for all of it. PictureError.
+
+    A mask that is transparent anywhere says with that what is repainted; any other says it with white.
+    """
+    found = normalised(source)
+    return ImageOps.invert(found.alpha) if found.alpha else found.picture.convert("L")
+
+
+def _opened(source: Path | str | bytes) -> Image.Image:
+    file: BinaryIO | Path = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
+    formats = (*FORMATS, _HEIF) if _registers_heif() else FORMATS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which are judged below, and of what it makes of bad metadata
+            return Image.open(file, formats=formats)
+    except FileNotFoundError:
+        raise PictureError("unreadable", "there is no such file") from None
+    except IsADirectoryError:
+        raise PictureError("unreadable", "it is a folder and no picture") from None
+    except Image.DecompressionBombError:
+        raise _too_many_pixels() from None
+    except UnidentifiedImageError:
+        kinds = "PNG, JPEG, WebP, AVIF or HEIC" if _HEIF in formats else "PNG, JPEG, WebP or AVIF"
+        raise PictureError("unreadable", f"it is no {kinds} picture") from None
+    except _UNREADABLE as error:
+        raise _damaged() from error
+
+
+def _registers_heif() -> bool:
+    """Whether Pillow can read what iPhones write; the package is the user's own to install."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    if width * height > MAX_CANVAS_AREA:
+        raise _too_many_pixels()
+    if not width or not height:
+        raise PictureError("unreadable", "it has no pixels")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+    except MemoryError:
+        raise PictureError("no_memory", "it needs more memory than there is for one") from None
+    except _UNREADABLE as error:
+        raise _damaged() from error
+    return image
+
+
+def _too_many_pixels() -> PictureError:
+    return PictureError("too_many_pixels", f"it has more than {MAX_CANVAS_AREA // 1_000_000} million pixels")
+
+
+def _damaged() -> PictureError:
+    return PictureError("unreadable", "it is damaged, or its end is missing")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; what cannot be read of that says nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(image)
+    except _UNREADABLE:
+        return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen bits of grey as eight; Pillow would cut off what is above 255. Other deep pictures it reads as eight."""
+    if image.mode not in _DEEP:
+        return image
+    values = np.clip(np.asarray(image, np.float64), 0, 65535)
+    grey = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    grey.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    return grey
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """In sRGB where the file says that it is not; a profile that cannot be used is left out."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+        return image
+    try:
+        theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(theirs).lower():
+            return image
+        colours = image.convert("RGB") if image.mode == "RGBA" else image
+        converted = ImageCms.profileToProfile(colours, theirs, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, *_UNREADABLE):
+        return image
+    if converted is None:
+        return image
+    if image.mode == "RGBA":
+        converted.putalpha(image.getchannel("A"))
+    elif "transparency" in image.info:
+        converted.putalpha(image.convert("RGBA").getchannel("A"))
+    return converted
+
+
+def _flat(image: Image.Image) -> Normalised:
+    if image.mode not in _TRANSPARENT and "transparency" not in image.info:
+        return Normalised(image.convert("RGB"), None)
+    image = image.convert("RGBA")
+    alpha = image.getchannel("A")
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    picture = Image.alpha_composite(white, image).convert("RGB")
+    return Normalised(picture, None if alpha.getextrema() == (255, 255) else alpha)
