@@ -117,6 +117,23 @@ class JobError(BaseModel):
     remedy: str | None = None
 
 
+class Relative(BaseModel):
+    """Another image, and what it has to do with this one."""
+
+    id: Id
+    role: str
+
+
+class InputPicture(BaseModel):
+    """A picture that goes in."""
+
+    id: str
+    width: int
+    height: int
+    mask: bool = Field(description="whether it says what is repainted")
+    alpha: str | None = Field(description="a mask of its transparent parts, if it has any")
+
+
 class Job(BaseModel):
     id: Id
     status: JobStatus
@@ -137,6 +154,7 @@ class Job(BaseModel):
     elapsed_s: float = 0.0
     image_id: Id | None = Field(None, description="the first of `image_ids`")
     image_ids: list[Id] = Field([], description="every picture that the job has made, in order")
+    parents: list[Relative] = Field([], description="the pictures of the gallery that go in")
     truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
     error: JobError | None = None
     preview_seq: int = 0
@@ -223,13 +241,6 @@ class Image(BaseModel):
     url: str
     thumbnail_url: str
     recipe: dict[str, Any] = {}
-
-
-class Relative(BaseModel):
-    """Another image, and what it has to do with this one."""
-
-    id: Id
-    role: str
 
 
 class ImageDetails(Image):

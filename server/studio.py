@@ -21,10 +21,12 @@ from .events import EventHub
 from .gallery.decoder import Decoder
 from .gallery.files import lock_folder
 from .gallery.gallery import Gallery
+from .gallery.inputs import Inputs
 from .jobs.active import Work
 from .jobs.durations import Durations
 from .jobs.fits import Fits
 from .jobs.memory_monitor import MemoryMonitor
+from .jobs.pictures import prepare
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
 from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
@@ -76,6 +78,14 @@ class Studio:
         durations = Durations(self.store)
         self.fits = Fits(settings, self.models, self.engines, durations)
         self.jobs = Jobs(settings, self.store, self.events, self.gallery, self.engines, durations)
+        self.inputs = Inputs(
+            settings.output,
+            self.store,
+            self.decoder,
+            self._pictures_in_use,
+            private=settings.keep_private,
+            mode=self.gallery.file_mode,
+        )
         runner = Runner(
             settings,
             self.store,
@@ -85,9 +95,11 @@ class Studio:
             self.memory,
             durations,
             self.jobs,
+            self.inputs,
             self._preview,
         )
         await asyncio.to_thread(self.gallery.prepare)
+        await asyncio.to_thread(self.inputs.prepare)
         self.jobs.restore()
         self._stopped = False
         await self.models.restore()
@@ -136,10 +148,14 @@ class Studio:
         while True:
             try:
                 await self.gallery.purge()
+                await self.inputs.purge()
                 self.jobs.forget_old()
             except (OSError, sqlite3.Error) as error:  # the folder is gone, or the disk full: another time, perhaps
                 log.warning("what is past its time could not be deleted: %s", error)
             await asyncio.sleep(self.settings.tidy_s)
+
+    def _pictures_in_use(self) -> set[str]:
+        return {digest for active in self.jobs.active for digest in active.job.request.pictures}
 
     async def _make_room(self) -> None:
         """On a disk that is nearly full, what is past its time goes before anybody is refused."""
@@ -167,17 +183,18 @@ class Studio:
         """The request with nothing left open. ApiError: unknown or missing model, does not fit."""
         ready = self.models.require_ready(self.models.resolve(model))
         await self._make_room()
-        request = fields.draw().resolved(steps=ready.recommended_steps, size=ready.recommended_size)
-        await self.fits.check(ready, request.width, request.height, force=fields.force)
-        return Work(ready.name, request)
+        prepared = await prepare(fields.draw(), self.inputs, self.gallery, ready.recommended_size)
+        request = prepared.request.resolved(steps=ready.recommended_steps, size=ready.recommended_size)
+        await self.fits.check(ready, request, prepared.references, force=fields.force)
+        return Work(ready.name, request, tuple(prepared.parents))
 
     async def work_to_compare(self, fields: PictureFields, models: list[str] | None = None) -> list[Work]:
         """The same picture by both models, sizes and steps those of the first."""
         pair = [self.models.resolve(name) for name in models] if models else list(self.models.pair())
         first = await self.work(fields, pair[0])
         ready = self.models.require_ready(pair[1])
-        await self.fits.check(ready, first.request.width, first.request.height, force=fields.force)
-        return [first, Work(ready.name, first.request)]
+        await self.fits.check(ready, first.request, (), force=fields.force)
+        return [first, first._replace(model=ready.name)]
 
     # what the pages see at once
 

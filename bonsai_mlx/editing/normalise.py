@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ..errors import PictureError
@@ -75,7 +74,7 @@ def _opened(source: Path | str | bytes) -> Image.Image:
 def _registers_heif() -> bool:
     """Whether Pillow can read what iPhones write; the package is the user's own to install."""
     try:
-        from pillow_heif import register_heif_opener
+        from pillow_heif import register_heif_opener  # type: ignore[import-not-found]
     except ImportError:
         return False
     register_heif_opener()
@@ -121,8 +120,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """Sixteen bits of grey as eight; Pillow would cut off what is above 255. Other deep pictures it reads as eight."""
     if image.mode not in _DEEP:
         return image
-    values = np.clip(np.asarray(image, np.float64), 0, 65535)
-    grey = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    grey = image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
     grey.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return grey
 

@@ -25,11 +25,11 @@ from starlette.responses import Response
 
 from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.hub import catalog
-from bonsai_mlx.request import MAX_SEED, ResolvedRequest, batch, random_seed
+from bonsai_mlx.request import MAX_SEED, ResolvedRequest, random_seed
 
 from ..checkpoints.models import ReadyModel
 from ..errors import ApiError, ErrorDetail, from_bonsai, from_http, from_index
-from ..jobs.active import Work
+from ..jobs.active import Work, batch_of
 from ..routes.generate import draw, failure
 from ..schemas import Image, Job, Model, PictureFields
 from ..studio import Studio
@@ -155,8 +155,7 @@ async def asked_of(
         height=height,
         force=False,
     )
-    model, request = await studio.work(fields, ready.name)
-    return Asked([Work(model, one) for one in batch(request, count)], told)
+    return Asked(batch_of(await studio.work(fields, ready.name), count), told)
 
 
 def size_of(

@@ -172,7 +172,7 @@ def security_stack(
     """
     if not settings.loopback and settings.token is None:
         raise ValueError(f"{settings.host} can be reached by others: set a token (--token or BONSAI_TOKEN)")
-    uploads = {"/sdapi/v1/png-info": settings.max_upload_bytes, "/metadata": MAX_FILE_BYTES}
+    uploads = {"/sdapi/v1/png-info": settings.max_upload_bytes, "/metadata": MAX_FILE_BYTES, "/inputs": MAX_FILE_BYTES}
     app = BodyLimit(app, settings.max_body_bytes, settings.body_timeout_s, uploads)
     if settings.token is not None:
         app = TokenGate(app, access or Access(settings.token))

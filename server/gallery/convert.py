@@ -6,6 +6,7 @@ imported.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -67,13 +68,23 @@ class Normalise:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeIn:
+    """The picture as it goes into another: a line of JSON, then PNG files, of the sizes that the line says.
+
+    As a mask it is one L picture; otherwise RGB and, if it is transparent anywhere, a mask that repaints those places.
+    """
+
+    mask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Inspect:
     """What the file is and says, as the JSON object of an `inspection.Inspection`; no pixel is decoded."""
 
 
-Operation = Thumbnail | Convert | Enlarge | Normalise | Inspect
+Operation = Thumbnail | Convert | Enlarge | Normalise | TakeIn | Inspect
 OPERATIONS: dict[str, type[Operation]] = {
-    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, Inspect)
+    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, TakeIn, Inspect)
 }
 
 
@@ -97,6 +108,8 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
             return _enlarge(_open(file), width, height, to, quality)
         case Normalise(side):
             return _normalise(_open(file), side)
+        case TakeIn(mask):
+            return _take_in(file.read(), mask=mask)
 
 
 def _open(file: IO[bytes], max_pixels: float = MAX_PIXELS) -> Image:
@@ -172,3 +185,40 @@ def _normalise(picture: Image, max_side_px: int) -> bytes:
     plain = _opaque(_upright(picture))
     plain.thumbnail((max_side_px, max_side_px))  # changes nothing that is small enough
     return encode_with_texts(plain, {}, "png")
+
+
+def _take_in(data: bytes, *, mask: bool) -> bytes:
+    from PIL import ImageOps
+
+    from bonsai_mlx.editing.normalise import mask_of, normalised
+
+    if mask:
+        pictures = [mask_of(data)]
+    else:
+        found = normalised(data)
+        pictures = [found.picture, *([ImageOps.invert(found.alpha)] if found.alpha else [])]
+    files = [_quick_png(picture) for picture in pictures]
+    told = [_told(picture, file) for picture, file in zip(pictures, files, strict=True)]
+    return b"".join([json.dumps(told).encode(), b"\n", *files])
+
+
+def _told(picture: Image, file: bytes) -> dict[str, object]:
+    from bonsai_mlx.editing.pictures import digest_of
+
+    box = picture.getbbox() if picture.mode == "L" else None
+    width, height = picture.size
+    return {
+        "id": digest_of(picture),
+        "width": width,
+        "height": height,
+        "mask": picture.mode == "L",
+        "box": box,
+        "bytes": len(file),
+    }
+
+
+def _quick_png(picture: Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.info.clear()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -20,6 +20,8 @@ import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
+from bonsai_mlx.errors import PictureError
+
 from ..engine.child_process import leave_signals_to_server
 from .convert import OPERATIONS, TooManyPixelsError, perform
 
@@ -69,6 +71,8 @@ def _answer(head: dict[str, Any], file: IO[bytes]) -> tuple[dict[str, Any], byte
         return {}, perform(file, operation)
     except TooManyPixelsError as error:
         return {"failure": "too_many_pixels", "message": str(error)}, b""
+    except PictureError as error:  # in words of ours
+        return {"failure": error.reason, "message": str(error)}, b""
     except MemoryError:
         return {"failure": "no_memory"}, b""
     except Exception as error:  # whatever a decoder says of a hostile file: by its name, its text may be the file's own
@@ -83,6 +87,8 @@ def _limit(processor_s: float | None) -> None:
 def _load_decoders() -> None:
     """Before the first picture, whose own time is measured. Here, because the server imports this module as well."""
     from PIL import ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
+
+    from bonsai_mlx.editing import normalise  # noqa: F401
 
     from . import inspection  # noqa: F401
 

@@ -83,6 +83,18 @@ STEPS = (
     ) WITHOUT ROWID;
     CREATE INDEX files_id ON files (id);
     """,
+    # Pictures that go in are kept by the digest of their pixels; `box` is what a mask repaints, as JSON.
+    """
+    CREATE TABLE inputs (
+        id TEXT PRIMARY KEY,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        mask INTEGER NOT NULL,
+        box TEXT,
+        bytes INTEGER NOT NULL,
+        used_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 VERSION = len(STEPS)
 _HEADER_BYTES = 64

@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bonsai_mlx.request import ResolvedRequest
+from bonsai_mlx.request import ResolvedRequest, batch
 
-from ..schemas import Job
+from ..schemas import Job, Relative
 from .durations import Forecast
 
 
@@ -18,6 +18,12 @@ class Work(NamedTuple):
 
     model: str
     request: ResolvedRequest
+    parents: tuple[Relative, ...] = ()  # pictures of the gallery that go in
+
+
+def batch_of(work: Work, count: int) -> list[Work]:
+    """The same picture `count` times, with consecutive seeds."""
+    return [work._replace(request=request) for request in batch(work.request, count)]
 
 
 def picture_id(job_id: str, position: int) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import psutil
 
+from bonsai_mlx.editing.frame import reference_size
 from bonsai_mlx.errors import OutOfMemory
-from bonsai_mlx.request import SIZE_MULTIPLE_PX
+from bonsai_mlx.request import SIZE_MULTIPLE_PX, ResolvedRequest
 
 from ..checkpoints.models import Models, ReadyModel
 from ..engine.pool import EnginePool
@@ -25,6 +26,7 @@ from .durations import Durations
 if TYPE_CHECKING:
     from bonsai_mlx.flux2.checkpoint import Checkpoint
 
+Sizes = tuple[tuple[int, int], ...]  # pixels, width x height
 ASPECTS = ((1, 1), (4, 3), (3, 4), (3, 2), (2, 3), (16, 9), (9, 16))
 SIDES_PX = (512, 768, 1024, 1280)  # of the squares; another shape has about as many pixels
 _SEVERAL_FROM_PX = 512 * 512  # a model made for fewer pixels was taught one size: it cuts or repeats any other
@@ -40,10 +42,20 @@ class Fits:
         self._engines = engines
         self._durations = durations
 
-    async def check(self, ready: ReadyModel, width: int, height: int, *, force: bool) -> None:
-        """ApiError 422 for a picture that this machine cannot hold; with `force`, only a memory limit is in the way."""
+    async def check(
+        self, ready: ReadyModel, request: ResolvedRequest, references: Sequence[tuple[int, int]], *, force: bool
+    ) -> None:
+        """ApiError 422 for a picture that this machine cannot hold; with `force`, only a memory limit is in the way.
+
+        `references` are the sizes at which pictures are looked at, unless a limit makes them smaller.
+        """
+        width, height = request.width, request.height
+        if self._settings.memory_limit and request.reference_detail is None:
+            references = [reference_size(size, 256) for size in references]
+        changed = [(width, height)] if request.init else []
+        looked_at = (*(changed if request.source_as_reference else ()), *references)
         try:
-            peak = await asyncio.to_thread(self._peak_bytes, ready, width, height)
+            peak = await asyncio.to_thread(self._peak_bytes, ready, width, height, (*changed, *references), looked_at)
         except OutOfMemory as error:
             raise ApiError(
                 422, "does_not_fit", f"{error}.", field="width", remedy="Choose a smaller size or a larger limit."
@@ -76,19 +88,36 @@ class Fits:
             verdict = "fits" if peak <= _COMFORTABLE * free else "tight" if peak <= free else "swaps"
         return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=forecast.total_s)
 
-    def _peak_bytes(self, ready: ReadyModel, width: int, height: int) -> int:
+    def _peak_bytes(
+        self, ready: ReadyModel, width: int, height: int, pictures: Sizes = (), references: Sizes = ()
+    ) -> int:
         device = self._engines.device or ("metal" if sys.platform == "darwin" else "cpu")
-        return _predict(ready.path, width, height, device, self._settings.memory_limit)
+        return _predict(ready.path, width, height, device, self._settings.memory_limit, pictures, references)
 
 
 @lru_cache(maxsize=512)
-def _predict(path: Path, width: int, height: int, device: str, limit_bytes: int | None) -> int:
+def _predict(
+    path: Path,
+    width: int,
+    height: int,
+    device: str,
+    limit_bytes: int | None,
+    pictures: Sizes = (),
+    references: Sizes = (),
+) -> int:
     from bonsai_mlx.flux2 import plan  # here: it brings numpy, which an idle server does without
 
     item_bytes = 4 if device == "cpu" else 2  # activations: float32 on the CPU, bfloat16 elsewhere
     checkpoint = _checkpoint(path)
     return plan.choose(
-        checkpoint, width, height, device=device, item_bytes=item_bytes, limit_bytes=limit_bytes
+        checkpoint,
+        width,
+        height,
+        device=device,
+        item_bytes=item_bytes,
+        limit_bytes=limit_bytes,
+        pictures=pictures,
+        references=references,
     ).peak_bytes
 
 

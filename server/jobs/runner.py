@@ -23,6 +23,7 @@ from ..engine.worker import WorkerLostError
 from ..errors import DAMAGED_INDEX
 from ..gallery.entries import make_image
 from ..gallery.gallery import Gallery
+from ..gallery.inputs import Inputs
 from ..index.damage import is_damage
 from ..schemas import Image, Job
 from ..settings import Settings
@@ -51,6 +52,7 @@ class Runner:
         memory: MemoryMonitor,
         durations: Durations,
         jobs: Jobs,
+        inputs: Inputs,
         preview: Callable[[], bool],
     ) -> None:
         self._settings = settings
@@ -61,6 +63,7 @@ class Runner:
         self._memory = memory
         self._durations = durations
         self._jobs = jobs
+        self._inputs = inputs
         self._preview = preview
 
     async def run_forever(self) -> None:
@@ -128,6 +131,7 @@ class Runner:
             request=as_json(job.request),
             preview=self._preview(),
             memory_limit_bytes=self._settings.memory_limit,
+            pictures=self._inputs.paths(job.request.pictures),
         )
 
     def _allowed_silence(self, active: Active) -> Callable[[Progress | None], float]:
@@ -162,11 +166,12 @@ class Runner:
         job = active.job
         image_id = picture_id(job.id, len(job.image_ids))
         await self._gallery.save(image_id, picture.png, picture.thumbnail)
-        timings = dict(picture.timings)
-        if job.request.references:
-            del timings["denoise"], timings["encode image"]
+        # references make steps longer, by what depends on their sizes: those teach nothing
+        unlike = ("denoise", "encode image") if job.request.references else ()
+        timings = {phase: seconds for phase, seconds in picture.timings.items() if phase not in unlike}
         self._durations.learn(job.model, job.width, job.height, job.steps, timings)
-        self._gallery.add(image_of(job, image_id, picture), [(one.id, one.role) for one in picture.parents])
+        parents = [(one.id, one.role) for one in job.parents] + [(one.id, one.role) for one in picture.parents]
+        self._gallery.add(image_of(job, image_id, picture), parents)
         self._jobs.made(active, image_id)
 
     def _not_entered(self, active: Active, error: sqlite3.Error) -> None:

@@ -132,6 +132,28 @@ async def generate(studio: StudioDep, request: Request, body: GenerateRequest) -
 
 
 @router.post(
+    "/edit",
+    summary="Change a picture and return it",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                "image/png": {"schema": {"type": "string", "format": "binary"}},
+                "application/json": {"schema": {"$ref": "#/components/schemas/Generated"}},
+            }
+        },
+        **errors(409, 429, 500, 503, 507),
+    },
+)
+async def edit(studio: StudioDep, request: Request, body: GenerateRequest) -> Response:
+    """As `/generate`, with at least one picture: `init` is changed, `references` are looked at."""
+    if not body.init and not body.references:
+        remedy = "Name the picture to be changed as `init`, or the ones to be looked at as `references`."
+        raise ApiError(422, "bad_field", "No picture is named.", field="init", remedy=remedy)
+    return await generate(studio, request, body)
+
+
+@router.post(
     "/generate/compare",
     summary="Draw one picture with two checkpoints",
     responses=errors(409, 429, 500, 503, 507),

@@ -7,9 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from bonsai_mlx.request import batch
-
-from ..jobs.active import Work
+from ..jobs.active import batch_of
 from ..schemas import GroupKind, Id, Job, JobList, JobRequest, JobsCancelled, JobsCreated, JobStatus
 from .common import IdPath, StudioDep, errors, file_of
 
@@ -25,8 +23,8 @@ async def create(studio: StudioDep, body: JobRequest) -> JobsCreated:
     if body.compare:
         work, kind = await studio.work_to_compare(body), "compare"
     else:
-        model, request = await studio.work(body, body.model)
-        work = [Work(model, one) for one in batch(request, body.count)]
+        one = await studio.work(body, body.model)
+        work = batch_of(one, body.count)
         kind = "batch" if body.count > 1 else None
     jobs = studio.jobs.submit(work, kind)
     return JobsCreated(jobs=jobs, group=jobs[0].group)

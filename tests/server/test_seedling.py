@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from PIL import Image, ImageStat
 
@@ -87,3 +88,23 @@ def test_unloading_returns_the_memory(real: LiveServer) -> None:
     real.finished(real.post_job("a red square", steps=1)["id"], 60)
     assert real.client.post("/unload").json()["process_bytes"] == 0
     assert real.studio.engines.pids == []
+
+
+def test_a_real_repainting_leaves_all_else_as_it_is(real: LiveServer) -> None:
+    first = real.client.post("/generate", json={"prompt": "a house", "seed": 3}).raise_for_status()
+    mask = Image.new("L", NATIVE, 0)
+    mask.paste(255, (96, 16, 160, 80))
+    buffer = io.BytesIO()
+    mask.save(buffer, "PNG")
+    added = real.client.post("/inputs", params={"mask": True}, content=buffer.getvalue()).json()["id"]
+    body = {"prompt": "a red star", "init": first.headers["x-image-id"], "mask": added, "seed": 1, "feather_px": 8}
+    edited = real.client.post("/edit", json=body).raise_for_status()
+    before, after = (np.asarray(picture(one.content).convert("RGB")).astype(int) for one in (first, edited))
+    changed = np.abs(after - before).max(axis=2) > 0
+    assert changed[16:80, 96:160].mean() > 0.5
+    changed[8:88, 88:168] = False
+    assert not changed.any()
+    found = read(edited.content)
+    assert found is not None
+    assert found.recipe is not None
+    assert found.recipe.parameters["mask"] == added

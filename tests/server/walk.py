@@ -10,7 +10,15 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 ID = "0" * 32
-_FILLED = {"image_id": ID, "job_id": ID, "name": "ternary", "suffix": "png", "format_": "png", "model_id": "ternary"}
+_FILLED = {
+    "image_id": ID,
+    "input_id": 2 * ID,
+    "job_id": ID,
+    "name": "ternary",
+    "suffix": "png",
+    "format_": "png",
+    "model_id": "ternary",
+}
 _UNROUTED = [("GET", "/nowhere"), ("OPTIONS", "/generate"), ("TRACE", "/"), ("POST", "/static/favicon.svg")]
 
 

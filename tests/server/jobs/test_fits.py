@@ -8,6 +8,7 @@ import pytest
 
 import bonsai_mlx
 from bonsai_mlx.hub.catalog import lookup
+from bonsai_mlx.request import ResolvedDraw
 from server.checkpoints.models import ReadyModel
 from server.engine.protocol import Memory as EngineMemory
 from server.errors import ApiError
@@ -65,10 +66,10 @@ def test_verdicts_follow_what_is_free(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_memory_limit_is_never_ignored(tmp_path: Path) -> None:
     fit = make(tmp_path, memory_limit=10**8)
-    asyncio.run(fit.check(ready((128, 128)), 128, 128, force=False))
+    asyncio.run(fit.check(ready((128, 128)), ResolvedDraw("a fox", 1, 4, 128, 128), (), force=False))
     for force in (False, True):
         with pytest.raises(ApiError) as refused:
-            asyncio.run(fit.check(ready((128, 128)), 2048, 2048, force=force))
+            asyncio.run(fit.check(ready((128, 128)), ResolvedDraw("a fox", 1, 4, 2048, 2048), (), force=force))
         assert refused.value.detail.code == "does_not_fit"
         assert "memory limit" in refused.value.detail.message
     verdicts = {(s.width, s.height): s.verdict for s in asyncio.run(fit.sizes("seedling-ternary"))}

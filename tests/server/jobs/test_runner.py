@@ -24,6 +24,7 @@ from server.engine.worker import Worker, WorkerLostError
 from server.events import EventHub
 from server.gallery.decoder import Decoder
 from server.gallery.gallery import Gallery
+from server.gallery.inputs import Inputs
 from server.jobs.active import Work, picture_id
 from server.jobs.durations import Durations
 from server.jobs.memory_monitor import MemoryMonitor
@@ -119,8 +120,9 @@ def world(tmp_path: Path) -> Iterator[Callable[[Callable[[World], Awaitable[None
             jobs = Jobs(settings, store, events, gallery, engines, durations)
             memory = MemoryMonitor(settings, events, engines)
             found = World(settings, store, events, gallery, worker, durations, jobs, None)  # type: ignore[arg-type]
+            inputs = Inputs(tmp_path, store, decoder, set, private=False, mode=0o600)
             found.runner = Runner(
-                settings, store, gallery, models, engines, memory, durations, jobs, lambda: found.preview
+                settings, store, gallery, models, engines, memory, durations, jobs, inputs, lambda: found.preview
             )
             running = asyncio.create_task(found.runner.run_forever())
             try:

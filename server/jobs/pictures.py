@@ -1,0 +1,99 @@
+"""The pictures that a request names, found and measured before anything waits in the queue."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from bonsai_mlx.editing.frame import Box, Size, frame_of, reference_size, resolved_by
+from bonsai_mlx.errors import RequestError
+from bonsai_mlx.request import Draw
+
+from ..errors import ApiError
+from ..gallery.gallery import Gallery
+from ..gallery.inputs import Input, Inputs
+from ..schemas import Relative
+
+_DIGEST_CHARS = 64  # of an input; a picture of the gallery has an id half as long
+_REMEDY = "Add it with POST /inputs first, or give the id of a picture in the gallery."
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A request whose pictures are inputs, with its size."""
+
+    request: Draw
+    parents: list[Relative] = field(default_factory=list)  # pictures of the gallery among them
+    references: list[Size] = field(default_factory=list)  # at which they are looked at
+
+
+async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: Size) -> Prepared:
+    """ApiError for a picture that is not there or cannot be used, naming its field."""
+    prepared = Prepared(request)
+    if not (request.references or request.init or request.mask or request.extend):
+        return prepared
+    finder = _Finder(inputs, gallery, prepared.parents)
+    references = [await finder.find(one, f"references[{i}]", "reference") for i, one in enumerate(request.references)]
+    init = await finder.find(request.init, "init", "input") if request.init else None
+    mask = await finder.find(request.mask, "mask", "mask") if request.mask else None
+    prepared.request = replace(
+        request,
+        references=tuple(one.id for one in references),
+        init=init.id if init else None,
+        mask=mask.id if mask else None,
+        extend=tuple(request.extend) if request.extend else None,
+    ).validated()
+    try:
+        frame = frame_of(
+            prepared.request,
+            recommended=recommended,
+            init=init.size if init else None,
+            mask=_box_in(mask, init.size) if mask and init else None,
+            references=[one.size for one in references],
+        )
+    except RequestError as error:
+        raise ApiError(422, "bad_field", f"{error.message[0].upper()}{error.message[1:]}.", field=error.field) from None
+    prepared.request = resolved_by(frame, prepared.request)
+    prepared.references = _looked_at(prepared.request, [one.size for one in references])
+    return prepared
+
+
+def _looked_at(request: Draw, sizes: Sequence[Size]) -> list[Size]:
+    return [reference_size(size, request.reference_detail) for size in sizes]
+
+
+class _Finder:
+    def __init__(self, inputs: Inputs, gallery: Gallery, parents: list[Relative]) -> None:
+        self._inputs, self._gallery, self._parents = inputs, gallery, parents
+
+    async def find(self, name: str, place: str, role: str) -> Input:
+        """The input of that digest, or made of a picture of the gallery."""
+        mask = role == "mask"
+        if len(name) != _DIGEST_CHARS:
+            try:
+                image = self._gallery.get(name)
+            except ApiError:
+                raise _unknown(place) from None
+            self._parents.append(Relative(id=image.id, role=role))
+            return (await self._inputs.add(self._gallery.file(name), place, mask=mask))[0]
+        found = self._inputs.find(name)
+        if found is None:
+            raise _unknown(place)
+        if found.mask != mask:  # a plain picture as a mask, or the other way round
+            return (await self._inputs.add(self._inputs.path(name), place, mask=mask))[0]
+        return found
+
+
+def _unknown(place: str) -> ApiError:
+    return ApiError(422, "bad_field", "There is no such picture.", field=place, remedy=_REMEDY)
+
+
+def _box_in(mask: Input, size: Size) -> Box | None:
+    """What the mask repaints in a picture of that size."""
+    if mask.box is None:
+        return None
+    across, down = size[0] / mask.width, size[1] / mask.height
+    left, top, right, bottom = mask.box
+    far = min(size[0], math.ceil(right * across)), min(size[1], math.ceil(bottom * down))
+    return math.floor(left * across), math.floor(top * down), *far

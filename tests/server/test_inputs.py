@@ -1,0 +1,228 @@
+"""Pictures that go in: added once, named afterwards, let go of when nothing needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bonsai_mlx.editing.pictures import digest_of
+from server.settings import Settings
+from tests.editing.test_normalise import BAD, png
+from tests.server.conftest import QUICK, LiveServer
+
+PICTURE = Image.effect_noise((96, 80), 90).convert("RGB")
+MASK = Image.new("L", (96, 80), 0)
+MASK.paste(255, (16, 16, 64, 48))
+
+
+def png_of(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[LiveServer]:
+    with LiveServer(Settings(**QUICK | {"output": tmp_path})) as server:
+        yield server
+
+
+def add(live: LiveServer, image: Image.Image, **query: Any) -> dict[str, Any]:
+    response = live.client.post("/inputs", content=png_of(image), params=query)
+    assert response.status_code == 201, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def error_of(response: Any) -> tuple[int, str, str]:
+    error = response.json()["error"]
+    return response.status_code, error["code"], error["field"]
+
+
+def test_a_picture_is_known_by_its_pixels(live: LiveServer) -> None:
+    found = add(live, PICTURE)
+    assert found == {"id": digest_of(PICTURE), "width": 96, "height": 80, "mask": False, "alpha": None}
+    webp = io.BytesIO()
+    PICTURE.save(webp, "WEBP", lossless=True)
+    again = live.client.post("/inputs", files={"file": ("photo.webp", webp.getvalue(), "image/webp")})
+    assert again.json() == found
+    assert [path.name for path in live.studio.inputs.folder.iterdir()] == [f"{found['id']}.png"]
+    back = live.client.get(f"/inputs/{found['id']}")
+    assert back.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(back.content)).tobytes() == PICTURE.tobytes()
+
+
+def test_what_is_transparent_is_a_mask_as_well(live: LiveServer) -> None:
+    clear = PICTURE.copy()
+    clear.putalpha(Image.eval(MASK, lambda value: 255 - value))
+    found = add(live, clear)
+    assert found["alpha"] == digest_of(MASK)
+    assert add(live, clear, mask=True) == {
+        "id": digest_of(MASK),
+        "width": 96,
+        "height": 80,
+        "mask": True,
+        "alpha": None,
+    }
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_picture_is_refused_and_nothing_is_kept(name: str, live: LiveServer) -> None:
+    response = live.client.post("/inputs", content=BAD[name][0])
+    assert error_of(response) == (422, "bad_picture", "file")
+    assert list(live.studio.inputs.folder.iterdir()) == []
+
+
+def test_a_form_without_a_file(live: LiveServer) -> None:
+    response = live.client.post("/inputs", files={"picture": ("a.png", png_of(PICTURE))})
+    assert error_of(response) == (422, "bad_field", "file")
+
+
+def test_a_picture_that_takes_a_decoder_too_long_or_too_much_is_refused(live: LiveServer) -> None:
+    """Forty million pixels of four inks and an alpha each are the child's to bear, and no more than that."""
+    large = png(6_300, 6_300, 8, 6, bytes(6_300 * (1 + 4 * 6_300)))
+    response = live.client.post("/inputs", content=large)
+    assert response.status_code in (201, 422), response.text
+    assert live.client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"init": "f" * 64}, "init"),
+        ({"init": "f" * 32}, "init"),
+        ({"init": "../secret"}, "init"),
+        ({"references": ["f" * 64]}, "references[0]"),
+        ({"init": "known", "mask": "f" * 64}, "mask"),
+        ({"init": "known", "extend": [0, 0, 0]}, "extend"),
+        ({"init": "known", "extend": [2048, 2048, 2048, 2049]}, "extend.3"),
+        ({"init": "known", "strength": 0}, "strength"),
+        ({"init": "known", "strength": 1.5}, "strength"),
+        ({"init": "known", "strength_rule": "sigmas"}, "strength_rule"),
+        ({"init": "small"}, "init"),
+        ({"references": ["known", "narrow"]}, "references[1]"),
+        ({}, "init"),
+    ],
+)
+def test_what_cannot_be_changed_is_told_by_its_field(body: dict[str, Any], field: str, live: LiveServer) -> None:
+    known = {
+        "known": add(live, PICTURE)["id"],
+        "small": add(live, Image.new("RGB", (63, 80)))["id"],
+        "narrow": add(live, Image.new("RGB", (64, 600)))["id"],
+    }
+    named = {name: known.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
+    if "references" in named:
+        named["references"] = [known.get(value, value) for value in named["references"]]
+    response = live.client.post("/edit", json={"prompt": "a fox"} | named)
+    assert (response.status_code, response.json()["error"]["field"]) == (422, field), response.text
+    assert live.client.get("/jobs").json()["jobs"] == []
+
+
+def test_sizes_follow_the_picture(live: LiveServer) -> None:
+    init, mask = add(live, PICTURE)["id"], add(live, MASK, mask=True)["id"]
+    for fields, size in (
+        ({"init": init}, (96, 80)),
+        ({"init": init, "extend": [32, 0, 0, 16]}, (128, 96)),
+        ({"references": [init]}, (96, 80)),
+        ({"init": init, "width": 64, "height": 64}, (64, 64)),
+        ({"init": init, "mask": mask, "only_masked": False}, (96, 80)),
+    ):
+        job = live.post_job("a fox", **fields)
+        assert (job["request"]["width"], job["request"]["height"]) == size, fields
+        assert live.finished(job["id"])["status"] == "done"
+
+
+def test_a_picture_of_the_gallery_goes_in_and_is_the_parent(live: LiveServer) -> None:
+    parent = live.finished(live.post_job("a fox", width=96, height=80)["id"])["image_id"]
+    other = live.finished(live.post_job("a hare", width=96, height=80)["id"])["image_id"]
+    child = live.finished(live.post_job("a red fox", init=parent, references=[other])["id"])["image_id"]
+    roles = {one["id"]: one["role"] for one in live.client.get(f"/images/{child}").json()["parents"]}
+    assert roles == {parent: "input", other: "reference"}
+    assert live.client.get(f"/images/{parent}").json()["children"] == [{"id": child, "role": "input"}]
+    recipe = live.client.get(f"/images/{child}").json()["recipe"]
+    pixels = Image.open(io.BytesIO(live.client.get(f"/images/{parent}.png").content)).convert("RGB")
+    assert recipe["init"] == digest_of(pixels)
+    assert len(recipe["references"]) == 1
+
+
+def test_a_batch_has_the_same_parents(live: LiveServer) -> None:
+    parent = live.finished(live.post_job("a fox", width=96, height=80)["id"])["image_id"]
+    jobs = live.client.post("/jobs", json={"prompt": "a fox", "init": parent, "count": 2}).json()["jobs"]
+    for job in jobs:
+        image = live.finished(job["id"])["image_id"]
+        assert live.client.get(f"/images/{image}").json()["parents"] == [{"id": parent, "role": "input"}]
+
+
+def test_what_nothing_needs_goes_after_a_day(live: LiveServer) -> None:
+    async def purged() -> int:
+        return await live.studio.inputs.purge(older_than_s=0.0)
+
+    used, unused = add(live, PICTURE)["id"], add(live, Image.new("RGB", (64, 64)))["id"]
+    image = live.finished(live.post_job("a fox", init=used)["id"])["image_id"]
+    assert live.client.delete(f"/inputs/{used}").status_code == 409
+    assert asyncio.run_coroutine_threadsafe(live.studio.inputs.purge(), _loop(live)).result() == 0
+    assert asyncio.run_coroutine_threadsafe(purged(), _loop(live)).result() == 1
+    assert live.client.get(f"/inputs/{unused}").status_code == 404
+    assert live.client.get(f"/inputs/{used}").status_code == 200
+    live.client.delete(f"/images/{image}")
+    asyncio.run_coroutine_threadsafe(_forget(live, image), _loop(live)).result()
+    assert live.client.delete(f"/inputs/{used}").status_code == 204
+    assert live.client.delete(f"/inputs/{used}").status_code == 404
+
+
+async def _forget(live: LiveServer, image: str) -> None:
+    live.studio.store.execute("DELETE FROM images WHERE id = ?", (image,))
+
+
+def _loop(live: LiveServer) -> asyncio.AbstractEventLoop:
+    return next(iter(live.studio._tasks)).get_loop()
+
+
+def test_a_picture_that_is_gone_when_its_turn_comes(live: LiveServer) -> None:
+    """Somebody empties the folder: the job says so, and the next one is drawn."""
+    init = add(live, PICTURE)["id"]
+    gate = live.post_job("slow", steps=20)
+    job = live.post_job("a fox", init=init)
+    live.studio.inputs.path(init).unlink()
+    failed = live.finished(job["id"])
+    assert failed["status"] == "failed"
+    assert "add it again" in failed["error"]["message"]
+    assert live.finished(gate["id"])["status"] == "done"
+    assert live.client.post("/edit", json={"prompt": "a fox", "init": init}).status_code == 422
+
+
+def test_a_file_that_holds_another_picture_is_not_used(live: LiveServer) -> None:
+    init = add(live, PICTURE)["id"]
+    live.studio.inputs.path(init).write_bytes(png_of(Image.new("RGB", (96, 80), "red")))
+    failed = live.finished(live.post_job("a fox", init=init)["id"])
+    assert failed["status"] == "failed"
+    assert "not what it was" in failed["error"]["message"]
+
+
+def test_jobs_that_wait_keep_their_pictures_over_a_restart(tmp_path: Path) -> None:
+    with LiveServer(Settings(**QUICK | {"output": tmp_path})) as live:
+        init = add(live, PICTURE)["id"]
+        live.post_job("slow", steps=100)
+        job = live.post_job("a fox", init=init)
+    with LiveServer(Settings(**QUICK | {"output": tmp_path})) as live:
+        done = live.finished(job["id"])
+        assert (done["status"], done["request"]["init"]) == ("done", init)
+
+
+def test_the_index_says_what_a_mask_repaints(live: LiveServer) -> None:
+    found = add(live, MASK, mask=True)["id"]
+    row = (
+        sqlite3.connect(live.studio.store.path)
+        .execute("SELECT mask, box FROM inputs WHERE id = ?", (found,))
+        .fetchone()
+    )
+    assert row == (1, "[16, 16, 64, 48]")
+    assert np.asarray(MASK).max() == 255
