@@ -26,7 +26,7 @@ from .hub import api as hub
 from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe, timestamp
 from .model import MemoryPlan, Model, Pictures
-from .request import GenerationRequest, Request, ResolvedRequest
+from .request import EXTEND_STRENGTH, GenerationRequest, Request, ResolvedRequest
 from .result import Event, GenerationResult
 from .runtime import device
 from .runtime.memory import RunMemory
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .editing.canvas import Canvas
-
-EXTEND_STRENGTH = 0.9  # of a picture that is repainted or extended: what is there still says where things are
 
 
 class Pipeline:
@@ -143,7 +141,8 @@ class Pipeline:
         """
         if strength is None and mask is None and extend is None:
             return self.generate(prompt, references=[image, *references], **others)
-        asked = EXTEND_STRENGTH if strength is None else strength
+        usual = 1.0 if extend is None else EXTEND_STRENGTH
+        asked = usual if strength is None else strength
         return self.generate(
             prompt, init_image=image, references=references, strength=asked, mask=mask, extend=extend, **others
         )
@@ -196,7 +195,7 @@ class Pipeline:
         self, request: Request, pictures: Mapping[str, Image], *, preview: bool
     ) -> tuple[Inputs, ResolvedRequest, MemoryPlan]:
         """The pictures, the request with nothing left open, and its plan with the best references that fit."""
-        inputs = Inputs.of(request.validated(), pictures, self.model.describe().recommended_size)
+        inputs = self._inputs(request, pictures)
         resolved = self.model.resolve(inputs.request)
         details = [resolved.reference_detail]
         if resolved.references and details == [None]:
@@ -218,6 +217,13 @@ class Pipeline:
             return event
         image = canvas.finished(event.result.image) if canvas else event.result.image
         return replace(event, result=replace(event.result, image=image, mask=mask, recipe=self.recipe(event.result)))
+
+    def resolve(self, request: Request, *, pictures: Mapping[str, Image] | None = None) -> ResolvedRequest:
+        """The request with nothing left open, but the detail of references, which the plan chooses."""
+        return self.model.resolve(self._inputs(request, pictures or {}).request)
+
+    def _inputs(self, request: Request, pictures: Mapping[str, Image]) -> Inputs:
+        return Inputs.of(request.validated(), pictures, self.model.describe().recommended_size)
 
     def plan(
         self, request: Request, *, pictures: Mapping[str, Image] | None = None, preview: bool = False

@@ -23,6 +23,7 @@ MAX_STEPS = 100
 MAX_SEED = 2**32 - 1
 MAX_CANVAS_AREA = 40_000_000  # pixels of a picture that is changed, with what is added to it
 MAX_REFERENCES = 4
+EXTEND_STRENGTH = 0.9  # suits a picture that is extended: what is added keeps the lines of what it continues
 MAX_FEATHER_PX = 256
 MAX_EXTEND_PX = 2048  # on each side
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client

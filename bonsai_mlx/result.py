@@ -65,5 +65,5 @@ class GenerationResult:
         if self.recipe is None:
             data = encode_with_texts(self.image, {}, kind, quality)
         else:
-            data = encode(self.image, self.recipe, metadata, kind, quality)
+            data = encode(self.image, self.recipe, metadata, kind, quality, self.mask)
         save_picture(path, data, follow_symlinks=True)

@@ -17,7 +17,7 @@ from ..hub import api as hub
 from ..hub.catalog import lookup, published_names, stand_in
 from ..images.metadata import DEFAULT_QUALITY, Format, MetadataMode, encode
 from ..printable import printable
-from ..request import MAX_PROMPT_CHARS, GenerationRequest, consecutive_seeds, random_seed
+from ..request import MAX_PROMPT_CHARS, GenerationRequest, ResolvedRequest, consecutive_seeds, random_seed
 from ..result import TRUNCATED, Event, GenerationResult
 from ..wording import format_bytes
 from .like import settings_like
@@ -25,7 +25,7 @@ from .output import Output
 from .progress import ProgressLine, suppress_progress
 
 if TYPE_CHECKING:
-    from ..pipeline import Pipeline
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,15 @@ class GenerateOptions:
 def generate_command(options: GenerateOptions) -> int:
     """Draw and save `options.count` pictures. Returns 0, or raises the BonsaiError that says why it cannot."""
     options = _completed(options)
-    requests = _requests(options)
+    request = GenerationRequest(
+        options.prompt or "", seed=options.seed, steps=options.steps, width=options.width, height=options.height
+    )
+    return draw(options, request)
+
+
+def draw(options: GenerateOptions, request: GenerationRequest, pictures: Mapping[str, Image] | None = None) -> int:
+    """Carry out a request `options.count` times and save what comes out; `pictures` are those that it names."""
+    requests = _batch(request.validated(), options.count)
     output = Output.choose(options.output, options.format, options.count)
     output.check()
     model = options.model or _ready_or_seedling(options.variant or published_names()[0])
@@ -60,12 +68,13 @@ def generate_command(options: GenerateOptions) -> int:
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
     pipe = Pipeline.from_pretrained(model, memory_limit_bytes=options.memory_limit_bytes)
-    for request in requests:
-        _say(options, f"{pipe.name}, {_settings(pipe, request)}")
-        result = _follow(pipe.run(request), options.quiet)
+    for one in requests:
+        _say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")
+        result = _follow(pipe.run(one, pictures=pictures), options.quiet)
         if result.truncated:
             _say(options, TRUNCATED)
-        data = encode(result.image, pipe.recipe(result), options.metadata, output.format, options.quality)
+        recipe = pipe.recipe(result)
+        data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask)
         _report(options, result, output.save(data, result.seed))
     return 0
 
@@ -96,13 +105,10 @@ def _prompt_from_input() -> str:
         raise RequestError("prompt", "what comes on standard input is no text in UTF-8") from None
 
 
-def _requests(options: GenerateOptions) -> list[GenerationRequest]:
-    """One for each picture, all checked, with seeds that count up, and on from 0 after the last."""
-    request = GenerationRequest(
-        options.prompt or "", seed=options.seed, steps=options.steps, width=options.width, height=options.height
-    ).validated()
+def _batch(request: GenerationRequest, count: int) -> list[GenerationRequest]:
+    """One for each picture, with seeds that count up, and on from 0 after the last."""
     first = random_seed() if request.seed is None else request.seed
-    return [replace(request, seed=seed) for seed in consecutive_seeds(first, options.count)]
+    return [replace(request, seed=seed) for seed in consecutive_seeds(first, count)]
 
 
 def _ready_or_seedling(variant: str) -> str:
@@ -125,9 +131,8 @@ def _word(state: str) -> str:
     return "incomplete" if state == "partial" else state
 
 
-def _settings(pipe: Pipeline, request: GenerationRequest) -> str:
+def _settings(filled: ResolvedRequest) -> str:
     """What will be drawn, with the model's own choices filled in."""
-    filled = pipe.model.resolve(request)
     steps = "1 step" if filled.steps == 1 else f"{filled.steps} steps"
     return f"seed {filled.seed}, {steps}, {filled.width}x{filled.height}"
 

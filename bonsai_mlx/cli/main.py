@@ -1,4 +1,4 @@
-"""The command line: `bonsai-mlx generate | show | models | download | delete | doctor | bench | serve | mcp`.
+"""The command line: `bonsai-mlx generate | edit | again | show | models | download | delete | doctor | bench | ...`.
 
 Owns the options and the exit status: 0 done, 1 it cannot be done (one line says why and what to do), 2 wrong usage, 130
 interrupted. Starts light: a command imports what it needs when it runs, so that help and mistakes answer at once.
@@ -13,18 +13,18 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import BonsaiError
-from ..hub.catalog import CATALOG, Entry, published_names, resolve
+from ..hub.catalog import CATALOG, Entry, resolve
 from ..printable import printable
 from ..runtime import environment
 from ..runtime.startup import prepare
 from ..version import __version__
-from ..wording import byte_size, command, user_path
+from ..wording import command, user_path
+from .options import PUBLISHED, add_drawing, add_editing, add_model, add_output, drawing_options
 
 PROGRAM = "bonsai-mlx"
-PUBLISHED = published_names()
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -81,6 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_generate(commands)
+    _add_edit(commands)
+    _add_again(commands)
     _add_show(commands)
     _add_models(commands)
     _add_download(commands)
@@ -98,35 +100,35 @@ def _add_generate(commands: Any) -> None:
     command.add_argument(
         "--like", type=user_path, metavar="FILE", help="a picture: its settings, where no others are given here"
     )
-    which = command.add_mutually_exclusive_group()
-    which.add_argument("--variant", choices=PUBLISHED, help=f"default: {PUBLISHED[0]}")
-    which.add_argument(
-        "--model",
-        metavar="NAME|REPO|PATH",
-        help="a name of `models`, a Hub repository or a folder (written ./NAME if it is called like a model)",
-    )
-    command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
-    command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
-    command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
-    command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
-    command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
-    _add_output(command)
+    add_drawing(command)
     command.set_defaults(run=_generate)
 
 
-def _add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "-o", "--output", type=_output, metavar="FILE", help="a .png, .jpg or .webp file, a folder, or - for stdout"
+def _add_edit(commands: Any) -> None:
+    command = commands.add_parser(
+        "edit",
+        help="change, redraw, repaint or extend a picture",
+        description="Change a picture. Without --strength, --mask and --extend the prompt is an instruction.",
     )
-    command.add_argument("--format", choices=("png", "jpeg", "webp"), help="default: what the file's name says, or png")
-    command.add_argument("--quality", type=_quality, default=90, metavar="N", help="of JPEG and WebP, 1 to 100")
+    add_editing(command)
+    add_drawing(command)
+    command.set_defaults(run=_edit)
+
+
+def _add_again(commands: Any) -> None:
+    command = commands.add_parser("again", help="make a picture once more from its file, or with another seed")
+    command.add_argument("file", metavar="FILE", type=user_path, help="a picture of this program")
     command.add_argument(
-        "--metadata",
-        choices=("full", "mark", "none"),
-        default="full",
-        help="in the file: how to make it again (full), only that a model made it (mark), or nothing",
+        "--input",
+        type=user_path,
+        action="append",
+        default=[],
+        metavar="FILE|FOLDER",
+        help="where the pictures are that went into it; its own folder is looked into anyway",
     )
-    command.add_argument("--quiet", action="store_true", help="print the file's name and nothing else")
+    add_model(command)
+    add_output(command)
+    command.set_defaults(run=_again)
 
 
 def _add_show(commands: Any) -> None:
@@ -175,27 +177,33 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from .generate import GenerateOptions, generate_command
+    from .generate import generate_command
 
-    width, height = arguments.size or (None, None)
-    options = GenerateOptions(
-        prompt=arguments.prompt and environment.as_typed(arguments.prompt),
-        like=arguments.like,
-        model=arguments.model,
-        variant=arguments.variant,
-        seed=arguments.seed,
-        steps=arguments.steps,
-        width=width,
-        height=height,
-        output=arguments.output,
-        format=arguments.format,
-        quality=arguments.quality,
-        count=arguments.count,
-        memory_limit_bytes=arguments.memory_limit,
-        metadata=arguments.metadata,
-        quiet=arguments.quiet,
+    prompt = arguments.prompt and environment.as_typed(arguments.prompt)
+    return generate_command(drawing_options(arguments, prompt=prompt, like=arguments.like))
+
+
+def _edit(arguments: argparse.Namespace) -> int:
+    from .edit import EditOptions, edit_command
+
+    edit = EditOptions(
+        picture=arguments.picture,
+        references=tuple(arguments.reference),
+        reference_detail=arguments.reference_detail,
+        mask=arguments.mask,
+        feather_px=arguments.feather,
+        strength=arguments.strength,
+        strength_rule=arguments.strength_rule,
+        extend=arguments.extend,
+        only_masked=arguments.only_masked,
     )
-    return generate_command(options)
+    return edit_command(drawing_options(arguments, prompt=environment.as_typed(arguments.prompt)), edit)
+
+
+def _again(arguments: argparse.Namespace) -> int:
+    from .again import again_command
+
+    return again_command(drawing_options(arguments, prompt=None), arguments.file, tuple(arguments.input))
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -311,29 +319,6 @@ def _mcp(words: list[str]) -> int:
 
 
 _FORWARDED: dict[str, Callable[[list[str]], int]] = {"bench": _bench, "serve": _serve, "mcp": _mcp}
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 512x512")
-    return int(width), int(height)
-
-
-def _output(text: str) -> Path | Literal["-"]:
-    return "-" if text == "-" else user_path(text)
-
-
-def _quality(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,13 @@ from typing import TextIO
 from ..result import Event
 from ..runtime.environment import is_terminal
 
-_PHASES = {"load": "Loading", "encode": "Reading the prompt", "denoise": "Drawing", "decode": "Developing"}
+_PHASES = {
+    "load": "Loading",
+    "encode": "Reading the prompt",
+    "encode image": "Looking at it",
+    "denoise": "Drawing",
+    "decode": "Developing",
+}
 _BAR_CHARS = 24
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..images.metadata import FoundMetadata
 from ..printable import printable
 from .like import found_in
+
+_SIDES = ("left", "top", "right", "bottom")
 
 
 def show_command(path: Path, *, as_json: bool) -> int:
@@ -31,11 +35,30 @@ def _lines(found: FoundMetadata) -> list[str]:
         "Size": size,
         "Model": found.model,
         "Revision": recipe.revision if recipe else None,
+        **(_inputs(recipe.parameters) if recipe else {}),
         **found.extra,
     }
     present = {printable(name): value for name, value in rows.items() if value not in (None, "")}
     width = max(map(len, present))
     return [f"{name:<{width}}  {_value(value, width + 2)}" for name, value in present.items()]
+
+
+def _inputs(parameters: Mapping[str, Any]) -> dict[str, object]:
+    """What went in, by the beginnings of its digests, and how it was used."""
+    init, mask, extend = (parameters.get(name) for name in ("init", "mask", "extend"))
+    references = parameters.get("references") or ()
+    rows: dict[str, object] = {"Looked at": ", ".join(_short(digest) for digest in references)}
+    if init:
+        rows |= {"Made from": _short(init), "Strength": parameters.get("strength")}
+    if init and mask:
+        rows |= {"Mask": _short(mask), "Feather": f"{parameters.get('feather_px')} pixels"}
+    if init and extend:
+        rows["Extended by"] = ", ".join(f"{px} {side}" for px, side in zip(extend, _SIDES, strict=True) if px)
+    return rows
+
+
+def _short(digest: str) -> str:
+    return f"{digest[:12]}..."
 
 
 def _value(value: object, indent: int) -> str:

@@ -171,10 +171,13 @@ def _surroundings(painted: Box, canvas: Size) -> Box:
 
 
 def _only_masked(request: Draw, box: Box, canvas: Size) -> bool:
-    """Whether the box alone is drawn, enlarged: as asked, else where it is a small part of the picture."""
+    """Whether the box alone is drawn, enlarged: as asked, else where it is a small part of the picture.
+
+    What is added to a picture is drawn with all of it, unless that had to be made smaller for it.
+    """
     if request.only_masked is not None:
         return request.only_masked
-    if request.source_as_reference:
+    if request.source_as_reference or (request.extend and math.prod(canvas) <= MAX_DRAWN_AREA):
         return False
     return math.prod(_size(box)) <= _WORTH_IT * math.prod(canvas)
 

@@ -25,18 +25,19 @@ class PictureSet:
     def add(self, field: str, source: PictureSource) -> str:
         """The picture's digest; RequestError naming the field for what is none."""
         try:
-            return self._keep(normalised(source).picture)
+            return self.keep(normalised(source).picture)
         except PictureError as error:
             raise RequestError(field, f"cannot be used: {error}") from error
 
     def add_mask(self, field: str, source: PictureSource) -> str:
         """The mask's digest; RequestError naming the field for what is none."""
         try:
-            return self._keep(mask_of(source))
+            return self.keep(mask_of(source))
         except PictureError as error:
             raise RequestError(field, f"cannot be used: {error}") from error
 
-    def _keep(self, picture: Image.Image) -> str:
+    def keep(self, picture: Image.Image) -> str:
+        """The digest of a picture (RGB) or mask (L) that is as it goes in."""
         digest = digest_of(picture)
         self.by_digest[digest] = picture
         return digest

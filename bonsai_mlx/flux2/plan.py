@@ -205,17 +205,17 @@ def _shares_moment(config: TransformerConfig, tokens: int, stream: int, projecte
     The stream before and after its norm, and once more where it is not cut, because then nothing is computed before a
     block's result is asked for; in every thread the sums before and after a share is added and what the share adds (3),
     the share's part of all that is computed from the input (`widths`), and scratch: pieces of packed weights, and an
-    expanded block of the first projection (`projected`) or scores. Of a small share the two are not there at once.
+    expanded block of the first projection (`projected`) or scores. Of a small share the two are not there at once, and
+    scores come when neither is.
     """
     shares = share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.group_size)
     workers = min(shares, blas.threads())
     expanded = _expanded_block(config.dim, int(projected * config.dim) // shares)
-    scores = min(SCORES_LIMIT_BYTES, config.num_attention_heads // shares * tokens**2 * 4)
-    scratch = expanded / 2 + max(expanded, scores)
     computed = stream * widths / shares
-    if shares == 1:
-        return int(3 * stream + 3 * stream + computed + scratch)
-    return int(2 * stream + workers * (3 * stream + max(computed, scratch)))
+    if shares > 1:
+        return int(2 * stream + workers * (3 * stream + max(computed, 1.5 * expanded)))
+    scores = min(SCORES_LIMIT_BYTES, config.num_attention_heads * tokens**2 * 4)
+    return int(6 * stream + computed + expanded / 2 + max(expanded, scores))
 
 
 def _expanded_block(columns: int, rows: int) -> int:

@@ -64,7 +64,7 @@ def replace_png_texts(png: bytes, texts: list[bytes]) -> bytes:
 
 def itxt_chunk(keyword: str, text: bytes) -> bytes:
     """An uncompressed iTXt chunk; `text` is UTF-8."""
-    return _png_chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text)
+    return png_chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text)
 
 
 def text_chunk(keyword: str, text: str) -> bytes:
@@ -74,7 +74,7 @@ def text_chunk(keyword: str, text: str) -> bytes:
     """
     text = text.replace("\0", "")
     if text.isascii() or _is_latin1_alone(text):
-        return _png_chunk(b"tEXt", keyword.encode("latin-1") + b"\0" + text.encode("latin-1"))
+        return png_chunk(b"tEXt", keyword.encode("latin-1") + b"\0" + text.encode("latin-1"))
     return itxt_chunk(keyword, text.encode("utf-8", "replace"))
 
 
@@ -88,7 +88,8 @@ def _is_latin1_alone(text: str) -> bool:
     return False
 
 
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A whole chunk, with its length and checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 

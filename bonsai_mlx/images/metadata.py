@@ -20,6 +20,7 @@ from . import xmp
 from .containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk, with_xmp_segments
 from .exif import EXIF_COMMENT, MAX_COMMENT_UNITS, comment_block
 from .infotext import format_infotext
+from .mask import mask_chunk
 from .parsers import find_settings
 from .recipe import FoundMetadata, Recipe
 from .scan import XMP, XMP_EXTENSION, Scanner, read_texts, scan
@@ -63,15 +64,23 @@ class SaveError(BonsaiError):
 # writing
 
 
-def encode_png(image: Image, recipe: Recipe, mode: MetadataMode = "full") -> bytes:
-    return _with_png_texts(image, _texts(recipe, mode))
+def encode_png(image: Image, recipe: Recipe, mode: MetadataMode = "full", mask: Image | None = None) -> bytes:
+    """`mask` is what was repainted, which goes along with the whole of the metadata."""
+    masks = [mask_chunk(mask)] if mask and mode == "full" else []
+    return _with_png_texts(image, [*_texts(recipe, mode), *masks])
 
 
 def encode(
-    image: Image, recipe: Recipe, mode: MetadataMode = "full", to: Format = "png", quality: int = DEFAULT_QUALITY
+    image: Image,
+    recipe: Recipe,
+    mode: MetadataMode = "full",
+    to: Format = "png",
+    quality: int = DEFAULT_QUALITY,
+    mask: Image | None = None,
 ) -> bytes:
+    """As `encode_png`; other formats hold no mask."""
     if to == "png":
-        return encode_png(image, recipe, mode)
+        return encode_png(image, recipe, mode, mask)
     if mode == "none":
         return _encode(image, to, quality)
     if mode == "mark":

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonsai_mlx.flux2.scheduler import empirical_mu, sigmas
+from bonsai_mlx.errors import RequestError
+from bonsai_mlx.flux2.scheduler import empirical_mu, from_strength, sigmas
 
 
 def test_the_seedling_s_four_steps() -> None:
@@ -38,3 +39,30 @@ def test_levels_are_the_shifted_line(tokens: int, steps: int) -> None:
     for index, level in enumerate(sigmas(tokens, steps)[:-1]):
         linear = 1 - index / steps if steps > 1 else 1
         assert level == pytest.approx(shift / (shift + 1 / linear - 1), abs=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 8])
+@pytest.mark.parametrize("start", [0.05, 0.3, 0.5, 0.9, 1.0])
+def test_a_start_below_one_has_all_steps(start: float, steps: int) -> None:
+    found = sigmas(256, steps, start)
+    assert len(found) == steps + 1
+    assert found[0] == pytest.approx(start, abs=1e-6)
+    assert found[-1] == 0
+    assert all(before > after for before, after in itertools.pairwise(found))
+
+
+def test_a_start_at_one_is_the_schedule_itself() -> None:
+    for tokens, steps in ((256, 4), (1024, 4), (4096, 8)):
+        assert from_strength(tokens, steps, 1.0, "sigma") == sigmas(tokens, steps)
+        assert from_strength(tokens, steps, 1.0, "steps") == sigmas(tokens, steps)
+
+
+@pytest.mark.parametrize(("strength", "left"), [(0.1, 1), (0.25, 1), (0.3, 2), (0.5, 2), (0.8, 4), (1.0, 4)])
+def test_the_rule_of_steps_leaves_the_last_of_the_schedule(strength: float, left: int) -> None:
+    whole = sigmas(1024, 4)
+    assert from_strength(1024, 4, strength, "steps") == whole[4 - left :]
+
+
+def test_a_strength_that_leaves_no_step_is_refused() -> None:
+    with pytest.raises(RequestError, match="leaves no step of 4"):
+        from_strength(1024, 4, 1e-17, "steps")

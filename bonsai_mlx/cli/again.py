@@ -1,0 +1,102 @@
+"""`bonsai-mlx again`: a picture made once more from its file, and from the pictures that went into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+from ..editing.normalise import mask_of, normalised
+from ..editing.pictures import PictureSet, digest_of
+from ..errors import BonsaiError, PictureError, RequestError
+from ..hub.catalog import is_known, is_repository
+from ..images.mask import read_mask
+from ..images.recipe import Recipe
+from ..request import VERSION, GenerationRequest, from_json, parameters
+from .generate import GenerateOptions, draw
+from .like import found_in
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic"}
+_MOST_FILES = 2_000  # of a folder that are looked at: a folder of photos is not the place for more
+
+
+def again_command(options: GenerateOptions, path: Path, places: tuple[Path, ...] = ()) -> int:
+    """Draw what the file's recipe says; the same pixels, unless `options` has another seed.
+
+    What went into it is looked for beside it and in `places`, files and folders. BonsaiError names what is missing.
+    """
+    recipe = found_in(path).recipe
+    if recipe is None:
+        raise BonsaiError(f"{path} was not made by this program, or its recipe was taken out; see generate --like")
+    request = request_of(recipe)
+    pictures = _pictures(request, path, places)
+    if options.seed is not None:
+        request = replace(request, seed=options.seed)
+    if not options.model and not options.variant:
+        options = replace(options, model=_model(recipe))
+    return draw(options, request, pictures.by_digest)
+
+
+def request_of(recipe: Recipe) -> GenerationRequest:
+    """What the recipe asks for."""
+    own = {name: getattr(recipe, name) for name in ("prompt", "seed", "steps", "width", "height")}
+    known = {item.name for item in fields(GenerationRequest)}
+    further = {name: value for name, value in recipe.parameters.items() if name in known}
+    try:
+        resolved = from_json({"operation": "draw", "version": VERSION} | own | further)
+    except RequestError as error:
+        raise BonsaiError(f"the recipe cannot be carried out: {error}") from error
+    return GenerationRequest(**parameters(resolved))
+
+
+def _model(recipe: Recipe) -> str:
+    for name in (recipe.model, recipe.repo or ""):
+        if is_known(name) or is_repository(name):
+            return name
+    raise BonsaiError(f"its model, {recipe.model}, is not known here; name one with --model")
+
+
+def _pictures(request: GenerationRequest, path: Path, places: tuple[Path, ...]) -> PictureSet:
+    pictures, missing = PictureSet(), set(request.pictures)
+    if request.mask is not None:
+        missing -= _mask_inside(path, pictures)
+    for file in _files(path, places) if missing else ():
+        missing -= _found(file, missing, pictures)
+        if not missing:
+            break
+    if missing:
+        raise BonsaiError(_lack(request, missing))
+    return pictures
+
+
+def _mask_inside(path: Path, pictures: PictureSet) -> set[str]:
+    """The digest of the mask that a PNG carries; nothing for other files."""
+    try:
+        mask = read_mask(path)
+    except ValueError:
+        return set()
+    return {pictures.keep(mask)} if mask else set()
+
+
+def _files(path: Path, places: tuple[Path, ...]) -> Iterator[Path]:
+    """Files that are named, then those of the folders and of the picture's own."""
+    yield from (place for place in places if not place.is_dir())
+    for folder in (*(place for place in places if place.is_dir()), path.parent):
+        found = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+        yield from found[:_MOST_FILES]
+
+
+def _found(file: Path, missing: set[str], pictures: PictureSet) -> set[str]:
+    """Which of the missing ones the file holds, as a picture or as a mask; what is no picture holds none."""
+    try:
+        candidates = (normalised(file).picture, mask_of(file))
+    except PictureError:
+        return set()
+    return {pictures.keep(one) for one in candidates if digest_of(one) in missing}
+
+
+def _lack(request: GenerationRequest, missing: set[str]) -> str:
+    roles = {digest: f"reference {place}" for place, digest in enumerate(request.references, 1)}
+    roles |= {digest: role for digest, role in ((request.init, "init"), (request.mask, "mask")) if digest}
+    names = ", ".join(f"{roles[digest]} ({digest[:12]}...)" for digest in request.pictures if digest in missing)
+    return f"what went into the picture is not found: {names}; give the files, or their folder, with --input"

@@ -1,0 +1,58 @@
+"""`bonsai-mlx edit`: a picture changed, redrawn, repainted in a mask, or made larger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..editing.pictures import PictureSet
+from ..request import EXTEND_STRENGTH, GenerationRequest
+from .generate import GenerateOptions, draw
+
+
+@dataclass(frozen=True, slots=True)
+class EditOptions:
+    """What the command line says beside what `generate` takes."""
+
+    picture: Path
+    references: tuple[Path, ...] = ()
+    reference_detail: int | None = None
+    mask: Path | None = None
+    feather_px: int = 16
+    strength: float | None = None
+    strength_rule: str = "sigma"
+    extend: tuple[int, ...] | None = None
+    only_masked: bool | None = None
+
+
+def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
+    """Draw and save. Returns 0, or raises the BonsaiError that says why it cannot.
+
+    Without a strength, a mask and an extension the prompt is an instruction, and the picture is looked at.
+    """
+    pictures = PictureSet()
+    source = pictures.add("PICTURE", edit.picture)
+    references = tuple(pictures.add("--reference", path) for path in edit.references)
+    request = GenerationRequest(
+        options.prompt or "",
+        seed=options.seed,
+        steps=options.steps,
+        width=options.width,
+        height=options.height,
+        references=references,
+        reference_detail=edit.reference_detail,
+    )
+    if edit.strength is None and edit.mask is None and edit.extend is None:
+        return draw(options, replace(request, references=(source, *references)), pictures.by_digest)
+    usual = 1.0 if edit.extend is None else EXTEND_STRENGTH
+    request = replace(
+        request,
+        init=source,
+        strength=usual if edit.strength is None else edit.strength,
+        strength_rule=edit.strength_rule,
+        mask=None if edit.mask is None else pictures.add_mask("--mask", edit.mask),
+        feather_px=edit.feather_px,
+        only_masked=edit.only_masked,
+        extend=edit.extend,
+    )
+    return draw(options, request, pictures.by_digest)

@@ -1,0 +1,133 @@
+"""The options that drawing commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..hub.catalog import published_names
+from ..wording import byte_size, user_path
+
+if TYPE_CHECKING:
+    from .generate import GenerateOptions
+
+PUBLISHED = published_names()
+
+
+def add_drawing(command: argparse.ArgumentParser) -> None:
+    """Model, seed, steps, size, count, memory limit, and where the pictures go."""
+    add_model(command)
+    command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
+    command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
+    command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
+    add_output(command)
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """What draws, from which seed, in how much memory."""
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--variant", choices=PUBLISHED, help=f"default: {PUBLISHED[0]}")
+    which.add_argument(
+        "--model",
+        metavar="NAME|REPO|PATH",
+        help="a name of `models`, a Hub repository or a folder (written ./NAME if it is called like a model)",
+    )
+    command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
+    command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
+
+
+def add_output(command: argparse.ArgumentParser) -> None:
+    """Where pictures go, and in which form."""
+    command.add_argument(
+        "-o", "--output", type=_output, metavar="FILE", help="a .png, .jpg or .webp file, a folder, or - for stdout"
+    )
+    command.add_argument("--format", choices=("png", "jpeg", "webp"), help="default: what the file's name says, or png")
+    command.add_argument("--quality", type=_quality, default=90, metavar="N", help="of JPEG and WebP, 1 to 100")
+    command.add_argument(
+        "--metadata",
+        choices=("full", "mark", "none"),
+        default="full",
+        help="in the file: how to make it again (full), only that a model made it (mark), or nothing",
+    )
+    command.add_argument("--quiet", action="store_true", help="print the file's name and nothing else")
+
+
+def add_editing(command: argparse.ArgumentParser) -> None:
+    """What is changed, and how."""
+    command.add_argument("picture", metavar="PICTURE", type=user_path, help="a PNG, JPEG, WebP or AVIF file")
+    command.add_argument("prompt", metavar="PROMPT", help="what to change, or what is to be seen, in quotes")
+    command.add_argument(
+        "--reference", type=user_path, action="append", default=[], metavar="FILE", help="to be looked at; up to four"
+    )
+    command.add_argument(
+        "--reference-detail",
+        type=int,
+        choices=(256, 512, 768, 1024),
+        help="pixels squared at which references are looked at; default: what the memory limit allows",
+    )
+    command.add_argument("--mask", type=user_path, metavar="FILE", help="white, or transparent if any is, is repainted")
+    command.add_argument("--feather", type=int, default=16, metavar="PX", help="in which the repainted part fades out")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--only-masked", action="store_true", default=None, help="draw the mask's surroundings alone")
+    where.add_argument(
+        "--whole", action="store_false", dest="only_masked", help="draw all of it, however small the mask"
+    )
+    command.add_argument("--strength", type=float, metavar="S", help="how much is drawn anew, above 0, up to 1")
+    command.add_argument("--strength-rule", choices=("sigma", "steps"), default="sigma", help="steps: as in diffusers")
+    command.add_argument(
+        "--extend", type=_margins, metavar="L,T,R,B", help="pixels to add on the left, at the top, right and bottom"
+    )
+
+
+def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOptions:
+    """What the shared options say; `own` is what a command says of itself."""
+    from .generate import GenerateOptions
+
+    width, height = getattr(arguments, "size", None) or (None, None)
+    shared = {
+        "model": arguments.model,
+        "variant": arguments.variant,
+        "seed": arguments.seed,
+        "steps": getattr(arguments, "steps", None),
+        "width": width,
+        "height": height,
+        "output": arguments.output,
+        "format": arguments.format,
+        "quality": arguments.quality,
+        "count": getattr(arguments, "count", 1),
+        "memory_limit_bytes": arguments.memory_limit,
+        "metadata": arguments.metadata,
+        "quiet": arguments.quiet,
+    }
+    return GenerateOptions(**shared | own)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 512x512")
+    return int(width), int(height)
+
+
+def _margins(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not four numbers of pixels; write them like 256,0,256,0")
+    return tuple(map(int, parts))
+
+
+def _output(text: str) -> Path | Literal["-"]:
+    return "-" if text == "-" else user_path(text)
+
+
+def _quality(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
+    return int(text)

@@ -1,0 +1,155 @@
+"""The pixels that are given to a model, and what comes back of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from bonsai_mlx.editing.canvas import canvas_of, extended, feathered, reference_tokens, touched_tokens
+from bonsai_mlx.editing.frame import frame_of
+from bonsai_mlx.editing.inputs import mask_box
+from bonsai_mlx.editing.tone import toned
+from bonsai_mlx.request import Draw
+
+INIT, MASK = "a" * 64, "b" * 64
+
+
+def photo(size: tuple[int, int], seed: int = 0) -> Image.Image:
+    values = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def mask_of(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
+    mask = Image.new("L", size, 0)
+    ImageDraw.Draw(mask).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=255)
+    return mask
+
+
+def finished(init: Image.Image, mask: Image.Image | None, **fields: Any) -> tuple[np.ndarray, Any]:
+    """What comes out when the model draws another picture altogether."""
+    request = Draw("a fox", init=INIT, mask=MASK if mask else None, **fields)
+    box = mask_box(mask, init.size) if mask else None
+    frame = frame_of(request, recommended=(256, 256), init=init.size, mask=box)
+    canvas = canvas_of(request, frame, init, mask)
+    assert canvas.pixels.shape == (*frame.drawn[::-1], 3)
+    drawn = photo(frame.drawn, seed=9)
+    return np.asarray(canvas.finished(drawn)).astype(int), canvas
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> dict[str, Any]:
+    size = (draw(st.integers(64, 200)), draw(st.integers(64, 200)))
+    left, top = draw(st.integers(0, size[0] - 2)), draw(st.integers(0, size[1] - 2))
+    box = (left, top, draw(st.integers(left + 1, size[0])), draw(st.integers(top + 1, size[1])))
+    fields = {
+        "feather_px": draw(st.sampled_from([0, 1, 5, 16])),
+        "only_masked": draw(st.none() | st.booleans()),
+        "extend": draw(st.none() | st.tuples(*[st.integers(0, 40)] * 4).filter(any)),
+    }
+    return {"size": size, "box": box, "fields": fields}
+
+
+@given(cases())
+def test_outside_of_mask_and_feather_nothing_changes(case: dict[str, Any]) -> None:
+    size, box, fields = case["size"], case["box"], case["fields"]
+    init = photo(size)
+    out, _ = finished(init, mask_of(size, box), **fields)
+    left, top, right, bottom = fields["extend"] or (0, 0, 0, 0)
+    feather = fields["feather_px"]
+    assert out.shape == (size[1] + top + bottom, size[0] + left + right, 3)
+    kept = np.ones(size[::-1], bool)
+    kept[max(0, box[1] - feather) : box[3] + feather, max(0, box[0] - feather) : box[2] + feather] = False
+    beside = 2 * feather  # where something is added, what it overlaps and the slope
+    if left:
+        kept[:, :beside] = False
+    if top:
+        kept[:beside] = False
+    if right:
+        kept[:, max(0, size[0] - beside) :] = False
+    if bottom:
+        kept[max(0, size[1] - beside) :] = False
+    inside = out[top : top + size[1], left : left + size[0]]
+    assert (inside == np.asarray(init))[kept].all()
+
+
+def test_inside_of_the_mask_it_is_the_models_picture() -> None:
+    out, _ = finished(photo((128, 128)), mask_of((128, 128), (0, 0, 128, 100)), only_masked=False, feather_px=0)
+    assert (out[:100] == np.asarray(photo((128, 128), seed=9))[:100]).all()
+
+
+def test_a_redrawn_picture_is_the_models_alone() -> None:
+    out, canvas = finished(photo((130, 100)), None)
+    assert canvas.tokens is None
+    assert (out == np.asarray(photo((128, 96), seed=9))).all()
+
+
+def test_the_references_way_puts_nothing_back() -> None:
+    out, canvas = finished(photo((128, 96)), mask_of((128, 96), (20, 20, 90, 70)), restore_unmasked=False)
+    assert (out == np.asarray(photo((128, 96), seed=9))).all()
+    assert canvas.tokens.shape == (6, 8)
+
+
+@pytest.mark.parametrize("feather", [0, 1, 2, 7, 16, 33])
+def test_a_slope_is_as_wide_as_it_is_asked_to_be(feather: int) -> None:
+    mask = np.zeros((120, 120), np.float32)
+    mask[50:70, 50:70] = 1
+    found = feathered(mask, feather)
+    assert (found[50:70, 50:70] == 1).all()
+    rows, columns = np.nonzero(found > 1e-6)
+    assert (rows.min(), columns.max()) == (50 - feather, 69 + feather) if feather != 1 else True
+    middle = found[60]
+    assert (np.diff(middle[:60]) >= -1e-6).all()
+
+
+def test_soft_brushes_stay_soft() -> None:
+    mask = np.zeros((64, 64), np.float32)
+    mask[20, 20] = 0.4
+    assert feathered(mask, 8)[20, 20] == pytest.approx(0.4)
+    assert feathered(mask, 8).sum() == pytest.approx(0.4)
+
+
+def test_tokens_that_are_touched_are_drawn_anew() -> None:
+    mask = np.zeros((32, 48), np.float32)
+    mask[15, 16] = 0.5
+    assert touched_tokens(mask).tolist() == [[0, 0.5, 0], [0, 0, 0]]
+
+
+def test_tokens_as_the_reference_has_them() -> None:
+    mask = np.zeros((16, 32), np.float32)
+    mask[:, 8:] = 1
+    assert reference_tokens(mask).tolist() == [[0.5, 1.0]]
+    mask[:] = 0.49
+    assert reference_tokens(mask).tolist() == [[0.0, 0.0]]
+
+
+def test_what_is_added_is_never_black() -> None:
+    white = Image.new("RGB", (64, 64), "white")
+    assert np.asarray(extended(white, (128, 96), (32, 16))).min() == 255
+
+
+def test_lines_go_on_where_a_picture_is_extended() -> None:
+    init = Image.new("RGB", (64, 64), (90, 140, 240))
+    init.paste((40, 160, 60), (0, 40, 64, 64))
+    out = np.asarray(extended(init, (128, 64), (32, 0))).astype(int)
+    assert (out[:, 32:96] == np.asarray(init)).all()
+    assert (out[[5, 60]][:, [0, 127]] == np.asarray(init)[[5, 60]][:, [0, 63]]).all()
+
+
+def test_a_part_takes_the_tone_of_what_surrounds_it() -> None:
+    before = np.full((96, 96, 3), 100, np.float32)
+    weights = feathered(np.pad(np.ones((32, 32), np.float32), 32), 16)
+    for shift in (-20, 12):
+        found = toned(before, before + np.float32(shift), weights)
+        assert np.abs(found[32:64, 32:64] - 100).max() < 1
+
+
+def test_another_thing_is_not_taken_for_another_tone() -> None:
+    before = np.full((96, 96, 3), 100, np.float32)
+    weights = feathered(np.pad(np.ones((32, 32), np.float32), 32), 16)
+    after = before + 90
+    assert (toned(before, after, weights) == after).all()
