@@ -21,6 +21,7 @@ import httpx2
 from pydantic import Field
 
 from bonsai_mlx.printable import log_to_stderr
+from bonsai_mlx.request import EXTEND_STRENGTH
 from bonsai_mlx.runtime.environment import text, tidy
 from bonsai_mlx.version import __version__
 
@@ -52,6 +53,12 @@ Side = Annotated[
 ]
 ModelName = Annotated[str | None, Field(description="A name from list_models; leave out for the default")]
 ImageId = Annotated[str, Field(description="The id that generate_image gave", pattern=r"^[0-9a-f]{32}$")]
+
+
+Strength = Annotated[
+    float | None, Field(description="0.3 keeps nearly all, 0.9 little; leave out to give an instruction", gt=0, le=1)
+]
+Added = Annotated[int, Field(description="Pixels to add on this side", ge=0, le=2048)]
 
 
 class Bonsai:
@@ -189,6 +196,44 @@ def build(url: str, token: str | None) -> MCPServer[Any]:
     ) -> list[Any]:
         """Draw one picture from a description; returns it with its recipe (seed, steps, size, model, id)."""
         wanted = {"prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height, "model": model}
+        bonsai: Bonsai = context.request_context.lifespan_context
+        image_id = await draw(bonsai, context, {name: value for name, value in wanted.items() if value is not None})
+        return await bonsai.picture(image_id)
+
+    @server.tool(title="Change a picture", structured_output=False)
+    async def edit_image(
+        context: Context[Any, Any],
+        id: ImageId,
+        prompt: Prompt,
+        strength: Strength = None,
+        seed: Seed = None,
+        model: ModelName = None,
+    ) -> list[Any]:
+        """Change a picture of the gallery; returns the new one with its recipe.
+
+        With `strength` it is drawn again from itself: say what is to be seen. Without, the prompt is an instruction.
+        """
+        used = {"references": [id]} if strength is None else {"init": id, "strength": strength}
+        wanted = {"prompt": prompt, "seed": seed, "model": model} | used
+        bonsai: Bonsai = context.request_context.lifespan_context
+        image_id = await draw(bonsai, context, {name: value for name, value in wanted.items() if value is not None})
+        return await bonsai.picture(image_id)
+
+    @server.tool(title="Make a picture larger at its sides", structured_output=False)
+    async def extend_image(
+        context: Context[Any, Any],
+        id: ImageId,
+        prompt: Prompt,
+        left: Added = 0,
+        top: Added = 0,
+        right: Added = 0,
+        bottom: Added = 0,
+        seed: Seed = None,
+        model: ModelName = None,
+    ) -> list[Any]:
+        """Go on drawing beyond the edges of a picture of the gallery; what was there stays as it is."""
+        wanted: dict[str, Any] = {"prompt": prompt, "seed": seed, "model": model, "init": id}
+        wanted |= {"strength": EXTEND_STRENGTH, "extend": [left, top, right, bottom]}
         bonsai: Bonsai = context.request_context.lifespan_context
         image_id = await draw(bonsai, context, {name: value for name, value in wanted.items() if value is not None})
         return await bonsai.picture(image_id)

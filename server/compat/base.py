@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +140,11 @@ async def asked_of(
     size: tuple[int, int] | None = None,
     steps: int | None = None,
     notes: Sequence[str] = (),
+    used: Mapping[str, Any] | None = None,
 ) -> Asked:
     """`count` pictures with consecutive seeds; `size` and `steps` where the body's own fields say nothing of them.
+
+    `used` are fields of the request that say which pictures go in, and how.
 
     ApiError 422 for a shape that cannot be drawn, and whatever `Studio.work` refuses.
     """
@@ -154,6 +157,7 @@ async def asked_of(
         width=width,
         height=height,
         force=False,
+        **(used or {}),
     )
     return Asked(batch_of(await studio.work(fields, ready.name), count), told)
 
@@ -286,9 +290,6 @@ _ABSENT = {  # what programs look for that another kind of server has, by a word
     "audio": "speech",
     "moderations": "moderation",
     "videos": "video",
-    "edits": "drawing from pictures",
-    "variations": "drawing from pictures",
-    "img2img": "drawing from pictures",
     "interrogate": "describing of pictures",
     "extra-single-image": "enlarging of pictures",
     "extra-batch-images": "enlarging of pictures",

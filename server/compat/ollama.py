@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response, StreamingResponse
 
+from bonsai_mlx.request import MAX_REFERENCES
 from bonsai_mlx.version import __version__
 
 from ..checkpoints.models import ReadyModel
@@ -45,6 +46,7 @@ from .base import (
     submit,
 )
 from .body import Body, PictureBody, PromptOrNothing, Switch, Text, read_body
+from .pictures import decoded, taken_in
 
 _NS = 1_000_000_000
 
@@ -169,13 +171,15 @@ KeepAlive = Annotated[
 ]
 
 
-def _no_pictures(value: object) -> object:
+def _pictures(value: object) -> object:
     if value in ([], "", False):
         return []
-    raise refused("Pictures cannot be drawn from pictures here; describe the picture in words.")
+    if isinstance(value, list) and len(value) > MAX_REFERENCES:
+        raise refused(f"images has {len(value)} pictures; at most {MAX_REFERENCES} are looked at.")
+    return value
 
 
-NoPictures = Annotated[list[str], BeforeValidator(_no_pictures), WithJsonSchema({"type": "array", "maxItems": 0})]
+Pictures = Annotated[list[Text], BeforeValidator(_pictures)]
 
 
 class GenerateRequest(PictureBody):
@@ -185,7 +189,7 @@ class GenerateRequest(PictureBody):
     prompt: Annotated[PromptOrNothing, Field(description="without one nothing is drawn")] = ""
     stream: Switch = True
     keep_alive: KeepAlive = None
-    images: NoPictures = Field(default_factory=list)
+    images: Annotated[Pictures, Field(description="base64; looked at", default_factory=list)]
     options: PictureBody = PictureBody()
 
     def picture(self) -> PictureBody:
@@ -204,7 +208,7 @@ class GenerateRequest(PictureBody):
     responses={200: {"content": {"application/x-ndjson": {}}}},
 )
 async def generate(studio: StudioDep, request: Request) -> Response:
-    """prompt, model, width, height, steps, stream, options.seed and keep_alive; without a prompt nothing is drawn."""
+    """prompt, model, images, width, height, steps, stream, options.seed, keep_alive. No prompt: nothing is drawn."""
     body = await read_body(request, GenerateRequest)
     ready = choose_model(studio, body.model)
     called = body.model or public_name(ready.name)
@@ -213,7 +217,9 @@ async def generate(studio: StudioDep, request: Request) -> Response:
             await _unload(studio, ready)
         return json_answer(_line(called, done=True, done_reason="unload" if body.keep_alive is False else "load"))
     notes = model_note(ready, body.model, studio)
-    asked = await asked_of(studio, ready, body.picture(), body.prompt, notes=notes)
+    taken = [await taken_in(studio, await decoded(text, "images"), "images") for text in body.images]
+    used = {"references": [one[0].id for one in taken]}
+    asked = await asked_of(studio, ready, body.picture(), body.prompt, notes=notes, used=used)
     unloading = ready if body.keep_alive is False else None
     if body.stream:
         jobs = submit(studio, asked.work)

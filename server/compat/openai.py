@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 
 from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format
 
+from ..checkpoints.models import ReadyModel
 from ..errors import ErrorDetail, not_found
 from ..gallery.convert import FORMATS, Convert, Enlarge
 from ..gallery.decoder import Decoder
@@ -181,15 +182,29 @@ async def generations(studio: StudioDep, request: Request) -> Response:
     OpenAI has them; beside them seed, steps, width and height."""
     body = await read_body(request, ImagesRequest)
     ready = choose_model(studio, body.model)
-    notes = model_note(ready, body.model or "", studio)
+    return await answer(studio, request, body, ready, model_note(ready, body.model or "", studio))
+
+
+async def answer(
+    studio: Studio,
+    request: Request,
+    body: ImagesRequest,
+    ready: ReadyModel,
+    notes: list[str],
+    used: Mapping[str, Any] | None = None,
+    event: str = "image_generation",
+) -> Response:
+    """Draw what the body asks for; `used` says which pictures go in, and `event` what a stream calls its events."""
     if body.background == "transparent":
         notes.append("The background is opaque: the model draws no transparent ones.")
     steps = max(1, ready.recommended_steps // 2) if body.drawn_quality == "low" else None
-    asked = await asked_of(studio, ready, body, body.prompt, body.n, size=body.size, steps=steps, notes=notes)
+    asked = await asked_of(
+        studio, ready, body, body.prompt, body.n, size=body.size, steps=steps, notes=notes, used=used
+    )
     output = Output.of(body, request)
     if body.stream:
         jobs = submit(studio, asked.work)
-        parts = _stream(studio, jobs, asked, output, body.partial_images)
+        parts = _stream(studio, jobs, asked, output, body.partial_images, event)
         return streamed(EventSourceResponse, parts, cancelling(studio, jobs))
     pictures = await drawn(studio, request, asked.work)
     return JSONResponse(
@@ -198,6 +213,7 @@ async def generations(studio: StudioDep, request: Request) -> Response:
             "data": [await _datum(studio, output, made) for made in pictures],
             "model": public_name(ready.name),
             **output.about(asked),
+            "size": f"{pictures[0].image.width}x{pictures[0].image.height}",
             **asked.noted(),
             "usage": _NO_USAGE,
         }
@@ -214,14 +230,16 @@ async def _datum(studio: Studio, output: Output, made: Picture) -> dict[str, Any
 
 
 def _facts(made: Picture) -> dict[str, Any]:
-    facts = {name: getattr(made.job, name) for name in ("seed", "steps", "width", "height")}
+    facts = {"seed": made.job.seed, "steps": made.job.steps, "width": made.image.width, "height": made.image.height}
     return facts | {"model": public_name(made.job.model), "timings": made.image.timings}
 
 
 # streaming
 
 
-async def _stream(studio: Studio, jobs: list[Job], asked: Asked, output: Output, partials: int) -> AsyncIterator[bytes]:
+async def _stream(
+    studio: Studio, jobs: list[Job], asked: Asked, output: Output, partials: int, event: str
+) -> AsyncIterator[bytes]:
     """Partial pictures drawn from what the engine has so far, then the picture; closing it cancels the jobs."""
     about = output.about(asked)
     due = partial_steps(partials, asked.first.steps)
@@ -231,10 +249,10 @@ async def _stream(studio: Studio, jobs: list[Job], asked: Asked, output: Output,
             async for job in states:
                 index = sent.get(job.id, 0)
                 if job.status == "done":
-                    yield _event("completed", await _completed(studio, job, output) | about | asked.noted())
+                    yield _event(f"{event}.completed", await _completed(studio, job, output) | about | asked.noted())
                 elif job.preview_seq and index < len(due) and steps_done(job) >= due[index]:
                     sent[job.id] = index + 1
-                    yield _event("partial_image", await _partial(studio, job, output, index) | about)
+                    yield _event(f"{event}.partial_image", await _partial(studio, job, output, index) | about)
     except Exception as error:  # the status has been sent: the reason goes into the stream, where clients look for it
         mapped = as_api_error(error)
         yield _sse("error", error_body(_STATUS.get(mapped.detail.code, mapped.status), mapped.detail))
@@ -260,8 +278,7 @@ async def _completed(studio: Studio, job: Job, output: Output) -> dict[str, Any]
     return {"b64_json": data, **address, "usage": _NO_USAGE, **_facts(made)}
 
 
-def _event(name: str, fields: dict[str, Any]) -> bytes:
-    kind = f"image_generation.{name}"
+def _event(kind: str, fields: dict[str, Any]) -> bytes:
     return _sse(kind, {"type": kind, "created_at": int(time.time()), **fields})
 
 

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -114,17 +115,23 @@ async def txt2img(studio: StudioDep, request: Request) -> Response:
     """prompt, seed, steps, width, height, batch_size, n_iter, override_settings.sd_model_checkpoint, send_images and
     infotext; everything else is accepted and changes nothing."""
     sent = await read_json(request)
-    body = parsed(Txt2Img, with_infotext(sent))
+    return await answer(studio, request, parsed(Txt2Img, with_infotext(sent)), sent)
+
+
+async def answer(
+    studio: Studio, request: Request, body: Txt2Img, sent: Json, used: Mapping[str, Any] | None = None
+) -> Response:
+    """Draw what the body asks for; `used` says which pictures go in, `sent` is repeated but for its pictures."""
     ready = _checkpoint(studio, body)
     count = body.batch_size * body.n_iter
     if count > MAX_IMAGES:
         message = f"batch_size times n_iter is {count}; at most {MAX_IMAGES} pictures are drawn at a time."
         raise bad_field("batch_size", message)
-    asked = await asked_of(studio, ready, body, body.prompt, count)
+    asked = await asked_of(studio, ready, body, body.prompt, count, used=used)
     pictures = await _drawn(studio, request, submit(studio, asked.work))
     shown = pictures if body.send_images else []
     images = [base64.b64encode(made.png).decode() for made in shown]
-    echo = {name: value for name, value in sent.items() if isinstance(value, str | int | float)}
+    echo = {name: value for name, value in sent.items() if isinstance(value, str | int | float) and name != "mask"}
     told = info(pictures, body, ready, asked)
     return json_answer({"images": images, "parameters": echo, "info": json.dumps(told)})
 
@@ -180,7 +187,7 @@ def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked
         "sd_vae_hash": None,
         "seed_resize_from_w": -1,
         "seed_resize_from_h": -1,
-        "denoising_strength": None,
+        "denoising_strength": getattr(body, "denoising_strength", None),
         "extra_generation_params": {},
         "index_of_first_image": 0,
         "infotexts": infotexts,

@@ -163,6 +163,18 @@ def _same_origin(origin: str, host: str) -> bool:
     return authority.removesuffix(default) == host.lower().removesuffix(default)
 
 
+_PICTURES_COME_HERE = (
+    "/metadata",
+    "/inputs",
+    "/v1/images/edits",
+    "/v1/images/variations",
+    "/api/v1/images/edits",
+    "/api/v1/images/variations",
+    "/sdapi/v1/img2img",
+    "/api/generate",
+)
+
+
 def security_stack(
     app: ASGIApp, settings: Settings, recent: deque[LoggedRequest], access: Access | None = None
 ) -> ASGIApp:
@@ -172,7 +184,7 @@ def security_stack(
     """
     if not settings.loopback and settings.token is None:
         raise ValueError(f"{settings.host} can be reached by others: set a token (--token or BONSAI_TOKEN)")
-    uploads = {"/sdapi/v1/png-info": settings.max_upload_bytes, "/metadata": MAX_FILE_BYTES, "/inputs": MAX_FILE_BYTES}
+    uploads = {"/sdapi/v1/png-info": settings.max_upload_bytes} | dict.fromkeys(_PICTURES_COME_HERE, MAX_FILE_BYTES)
     app = BodyLimit(app, settings.max_body_bytes, settings.body_timeout_s, uploads)
     if settings.token is not None:
         app = TokenGate(app, access or Access(settings.token))

@@ -75,6 +75,7 @@ class TakeIn:
     """
 
     mask: bool = False
+    invert: bool = False  # of a mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,8 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
             return _enlarge(_open(file), width, height, to, quality)
         case Normalise(side):
             return _normalise(_open(file), side)
-        case TakeIn(mask):
-            return _take_in(file.read(), mask=mask)
+        case TakeIn(mask, invert):
+            return _take_in(file.read(), mask=mask, invert=invert)
 
 
 def _open(file: IO[bytes], max_pixels: float = MAX_PIXELS) -> Image:
@@ -187,13 +188,13 @@ def _normalise(picture: Image, max_side_px: int) -> bytes:
     return encode_with_texts(plain, {}, "png")
 
 
-def _take_in(data: bytes, *, mask: bool) -> bytes:
+def _take_in(data: bytes, *, mask: bool, invert: bool) -> bytes:
     from PIL import ImageOps
 
     from bonsai_mlx.editing.normalise import mask_of, normalised
 
     if mask:
-        pictures = [mask_of(data)]
+        pictures = [ImageOps.invert(mask_of(data)) if invert else mask_of(data)]
     else:
         found = normalised(data)
         pictures = [found.picture, *([ImageOps.invert(found.alpha)] if found.alpha else [])]

@@ -69,10 +69,12 @@ class Inputs:
         make_folder(self.folder, private=self._private)
         sweep(self.folder)
 
-    async def add(self, source: bytes | Path, field: str = "file", *, mask: bool = False) -> list[Input]:
+    async def add(
+        self, source: bytes | Path, field: str = "file", *, mask: bool = False, invert: bool = False
+    ) -> list[Input]:
         """Take in a picture: it, and a mask of its transparent parts if it has any. ApiError names `field`."""
         try:
-            taken = await self._decoder.decode(source, TakeIn(mask))
+            taken = await self._decoder.decode(source, TakeIn(mask, invert))
         except PictureError as error:
             remedy = "Send a whole PNG, JPEG, WebP or AVIF picture of at most 40 million pixels."
             raise ApiError(

@@ -20,6 +20,8 @@ function phaseWords(job) {
       return "Loading the model";
     case "encode":
       return "Reading the prompt";
+    case "encode image":
+      return "Looking at the picture";
     case "denoise":
       return `Step ${Math.min(job.step + 1, job.steps)} of ${job.steps}`;
     case "decode":

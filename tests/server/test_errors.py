@@ -189,8 +189,6 @@ def told(response: httpx.Response, language: str) -> str:
         ("POST", "/v1/responses", OPENAI, "There is no chat here"),
         ("POST", "/v1/embeddings", OPENAI, "There is no embedding of texts here"),
         ("POST", "/v1/audio/speech", OPENAI, "There is no speech here"),
-        ("POST", "/v1/images/edits", OPENAI, "There is no drawing from pictures here"),
-        ("POST", "/v1/images/variations", OPENAI, "There is no drawing from pictures here"),
         ("GET", "/v1", OPENAI, "POST /v1/images/generations"),
         ("GET", "/v1/nothing", OPENAI, "There is nothing at this address"),
         ("POST", "/api/v1/chat/completions", OPENAI, "POST /api/v1/images/generations"),
@@ -201,7 +199,6 @@ def told(response: httpx.Response, language: str) -> str:
         ("DELETE", "/api/delete", OLLAMA, "page Models"),
         ("GET", "/api/nothing", OLLAMA, "There is nothing at this address"),
         ("PUT", "/api/generate", OLLAMA, "This address answers to POST."),
-        ("POST", "/sdapi/v1/img2img", A1111, "There is no drawing from pictures here"),
         ("POST", "/sdapi/v1/extra-single-image", A1111, "There is no enlarging of pictures here"),
         ("GET", "/sdapi/v1/nothing", A1111, "POST /sdapi/v1/txt2img"),
         ("GET", "/sdapi/v1/txt2img", A1111, "This address answers to POST."),
@@ -239,6 +236,8 @@ def test_the_door_refuses_in_the_language_of_the_interface(serve: Callable[..., 
         assert "token is needed" in told(bare, language)
         foreign = live.client.post(path, json={}, headers=own | {"Origin": "https://evil.example"})
         assert (foreign.status_code, "other websites" in told(foreign, language)) == (403, True), path
+        if path == "/api/generate":  # where a body may hold pictures
+            continue
         large = live.client.post(path, content=b"x" * 2_000, headers=own)
         assert (large.status_code, "1000 bytes" in told(large, language)) == (413, True), path
 

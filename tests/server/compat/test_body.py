@@ -219,7 +219,9 @@ REFUSED: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     (("a1111",), {"override_settings": {"sd_model_checkpoint": "seedling-binry"}}, "Did you mean seedling-binary?"),
     (("ollama",), {"options": {"seed": "x"}}, "options.seed has to be a whole number"),
     (("ollama",), {"options": []}, "options has to be an object, not a list."),
-    (("ollama",), {"images": ["aGk="]}, "cannot be drawn from pictures"),
+    (("ollama",), {"images": ["aGk="]}, "it is no PNG, JPEG, WebP or AVIF picture"),
+    (("ollama",), {"images": ["aGk="] * 5}, "images has 5 pictures; at most 4 are looked at."),
+    (("ollama",), {"images": ["https://example.org/a.png"]}, "Pictures are not fetched from addresses."),
     (("ollama",), {"keep_alive": "soon"}, 'keep_alive has to be a number of seconds, or a duration such as "5m".'),
     (("ollama",), {"keep_alive": True}, "keep_alive has to be a number of seconds"),
 ]

@@ -218,6 +218,8 @@ def test_mcp(shared: LiveServer, tmp_path: Path, where: str) -> None:
         async with mcp.Client(parameters) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == {
                 "generate_image",
+                "edit_image",
+                "extend_image",
                 "list_models",
                 "get_image",
             }
@@ -228,10 +230,17 @@ def test_mcp(shared: LiveServer, tmp_path: Path, where: str) -> None:
             assert '"seed": 3' in recipe.text
             again = await client.call_tool("get_image", {"id": recipe.text.split('"id": "')[1][:32]})
             assert again.content[0].data == image.data
+            first = recipe.text.split('"id": "')[1][:32]
+            edited = (await client.call_tool("edit_image", {"id": first, "prompt": "a hare", "strength": 0.5})).content
+            assert picture(edited[0].data).size == (64, 64)
+            told = (await client.call_tool("edit_image", {"id": first, "prompt": "make it red"})).content
+            assert '"prompt": "make it red"' in told[1].text
+            wider = {"id": first, "prompt": "a hare", "left": 16, "right": 16}
+            assert '"width": 96' in (await client.call_tool("extend_image", wider)).content[1].text
             assert "seedling-ternary" in (await client.call_tool("list_models", {})).content[0].text
             failed = await client.call_tool("generate_image", {"prompt": "a fox", "model": "no such"})
             assert failed.is_error
             assert "There is no model called" in failed.content[0].text
 
     asyncio.run(talk())
-    assert jobs_of(shared) == before + (where == "server")
+    assert jobs_of(shared) == before + (4 if where == "server" else 0)

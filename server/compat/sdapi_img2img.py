@@ -1,0 +1,65 @@
+"""AUTOMATIC1111's `img2img`: a picture redrawn, or repainted where a mask is white."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import BeforeValidator, Field
+from starlette.responses import Response
+
+from ..routes.common import StudioDep, failures, json_body
+from ..studio import Studio
+from .base import errors_as
+from .body import Json, Switch, Text, bad_field, parsed, read_json, whole
+from .pictures import decoded, taken_in
+from .sdapi import SdapiFailure, Txt2Img, answer, render_error, with_infotext
+
+router = APIRouter(
+    prefix="/sdapi/v1", tags=["sdapi"], route_class=errors_as(render_error), responses=failures(SdapiFailure)
+)
+
+_FEATHER_PER_BLUR = 2  # a blur of sigma n fades over about twice as many pixels
+_MOST_BLUR = 64
+
+
+def _number(value: object) -> object:
+    """Also as text, as forms and spreadsheets send it."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+class Img2Img(Txt2Img):
+    """A1111's fields. Without width and height the picture keeps its size. `inpainting_fill` and `resize_mode` change
+    nothing: what is repainted starts from the picture, and a picture of another shape is cut to fit."""
+
+    init_images: Annotated[list[Text], Field(description="base64, with or without a data: address; the first is used")]
+    mask: Annotated[Text, Field(description="white is repainted; with transparent parts, those are")] = ""
+    denoising_strength: Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)] = 0.75
+    mask_blur: Annotated[int, Field(strict=True, ge=0, le=999), BeforeValidator(whole)] = 4
+    inpainting_mask_invert: Switch = False
+    inpaint_full_res: Annotated[Switch, Field(description="draw the mask's surroundings alone, enlarged")] = False
+
+
+@router.post("/img2img", summary="Redraw or repaint a picture (A1111)", openapi_extra=json_body(Img2Img))
+async def img2img(studio: StudioDep, request: Request) -> Response:
+    """init_images, mask, denoising_strength, mask_blur, inpainting_mask_invert, inpaint_full_res and what `txt2img`
+    takes."""
+    sent = await read_json(request)
+    body = parsed(Img2Img, with_infotext(sent))
+    return await answer(studio, request, body, sent, await _used(studio, body))
+
+
+async def _used(studio: Studio, body: Img2Img) -> Json:
+    if not body.init_images:
+        raise bad_field("init_images", "There is no picture to be changed.", "Send it in base64.")
+    init = (await taken_in(studio, await decoded(body.init_images[0], "init_images"), "init_images"))[0]
+    used: Json = {"init": init.id, "strength": max(body.denoising_strength, 0.01)}
+    if body.mask.strip():
+        data = await decoded(body.mask, "mask")
+        mask = (await taken_in(studio, data, "mask", mask=True, invert=body.inpainting_mask_invert))[0]
+        used |= {"mask": mask.id, "only_masked": body.inpaint_full_res}
+        used["feather_px"] = _FEATHER_PER_BLUR * min(body.mask_blur, _MOST_BLUR)
+    return used
