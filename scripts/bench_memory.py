@@ -72,6 +72,7 @@ def _measured(name: str, size: int, level: plan.Level) -> tuple[dict[str, Any], 
     pipe.memory_limit_bytes = expected.peak_bytes
     if expected.level == "default":
         model.transformer(streamed=False)  # as it stays after a first picture: the plan describes the ones that follow
+    remember_contexts(model)
     result = pipe.generate("a tree by the sea", seed=2, steps=1, width=size, height=size)
     used = model.plan(model.resolve(GenerationRequest("x", width=size, height=size)), pipe.memory_limit_bytes)
     phases = {phase: value for phase, value in result.memory["phases"].items() if phase in used.phases}
@@ -134,6 +135,17 @@ def _encoding_image(name: str, size: int) -> list[dict[str, Any]]:
 def _strip_values(backend: str, *, recompute: bool) -> int:
     """As the plan chooses them."""
     return min(STRIP_VALUES[backend], SMALL_STRIP_VALUES) if recompute else STRIP_VALUES[backend]
+
+
+def remember_contexts(model: Flux2) -> None:
+    """As after some pictures of other prompts: the plan counts all that are kept, but the one of this run."""
+    import mlx.core as mx  # late: it must come after the fast BLAS
+
+    config = model.checkpoint.transformer
+    for number in range(plan.CACHED_CONTEXTS - 1):
+        context = mx.zeros((1, model.checkpoint.max_sequence_length, config.dim), model.dtype)
+        mx.eval(context)
+        model._contexts.put((f"another prompt {number}",), context)
 
 
 def _plan_of_level(checkpoint: Checkpoint, size: int, level: plan.Level, backend: str, item_bytes: int) -> plan.Plan:

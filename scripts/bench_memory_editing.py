@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 import bonsai_mlx
+from bench_memory import remember_contexts
 from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.editing.pictures import PictureSet
 from bonsai_mlx.errors import OutOfMemory
@@ -62,7 +63,7 @@ def _measured(checkpoint: str, name: str) -> float:
     expected = pipe.plan(request, pictures=pictures)
     if level == "default":
         pipe.model.transformer(streamed=False)  # as it stays after a first picture
-    _remember_contexts(pipe.model)
+    remember_contexts(pipe.model)
     *_, last = pipe.run(request, pictures=pictures)
     assert last.result is not None
     assert isinstance(expected, plan.Plan)
@@ -76,17 +77,6 @@ def _measured(checkpoint: str, name: str) -> float:
     )
     pipe.unload()
     return error
-
-
-def _remember_contexts(model: Flux2) -> None:
-    """As after some pictures of other prompts: the plan counts all that are kept, but the one of this run."""
-    import mlx.core as mx  # late: it must come after the fast BLAS
-
-    config = model.checkpoint.transformer
-    for number in range(plan.CACHED_CONTEXTS - 1):
-        context = mx.zeros((1, model.checkpoint.max_sequence_length, config.dim), model.dtype)
-        mx.eval(context)
-        model._contexts.put((f"another prompt {number}",), context)
 
 
 def _request(side: int, given: dict[str, Any]) -> tuple[GenerationRequest, dict[str, Image.Image]]:
