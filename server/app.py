@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from bonsai_mlx.version import __version__
 
 from . import errors
-from .compat import connect, ollama, openai, openai_edits, sdapi, sdapi_img2img, sdapi_lists
+from .compat import connect, ollama, openai, openai_edits, sdapi, sdapi_img2img, sdapi_lists, upscaling
 from .compat.base import absent
 from .edge.access import Access
 from .edge.concurrency import ConcurrencyLimit
@@ -38,8 +38,10 @@ COMPATIBILITY = (  # the interfaces of other programs
     ("/v1", openai_edits.router),
     ("/api/v1", openai.router),
     ("/api/v1", openai_edits.router),
+    ("/api/v1", upscaling.lemonade),
     ("", sdapi.router),
     ("", sdapi_img2img.router),
+    ("", upscaling.extras),
     ("", sdapi_lists.router),
     ("", ollama.router),
 )

@@ -291,8 +291,6 @@ _ABSENT = {  # what programs look for that another kind of server has, by a word
     "moderations": "moderation",
     "videos": "video",
     "interrogate": "describing of pictures",
-    "extra-single-image": "enlarging of pictures",
-    "extra-batch-images": "enlarging of pictures",
     "pull": "downloading of models: that is done on the page Models, or with `bonsai-mlx download`",
     "push": "uploading of models",
     "create": "making of models",

@@ -39,14 +39,12 @@ from .base import (
     listed_model,
     picture,
     public_name,
-    ready_models,
     sentence,
     steps_done,
     submit,
 )
 from .body import Body, Json, PictureBody, Prompt, Switch, Text, bad_field, parsed, read_body, read_json, whole
-
-_CHOSEN = "sdapi_model"  # the name under which the store keeps the choice
+from .sdapi_options import choose, chosen, other_options, remember
 
 
 class SdapiFailure(BaseModel):
@@ -264,12 +262,6 @@ async def skip(studio: StudioDep, request: Request) -> Response:
 # options
 
 
-def chosen(studio: Studio) -> str:
-    """The model of this interface: the one chosen through `options` while it is there, else the default."""
-    name = studio.store.preference(_CHOSEN)
-    return name if name in ready_models(studio) else studio.models.default()
-
-
 @router.get("/options", summary="The settings that clients ask for")
 async def options(studio: StudioDep) -> Response:
     return json_answer(
@@ -282,16 +274,21 @@ async def options(studio: StudioDep) -> Response:
             "show_progress_every_n_steps": 1,
             "eta_noise_seed_delta": 0,
         }
+        | other_options(studio)
     )
 
 
 @router.post(
-    "/options", summary="Choose a model; other settings change nothing", openapi_extra=json_body(OverrideSettings)
+    "/options",
+    summary="Choose a model; other settings are remembered and change nothing",
+    openapi_extra=json_body(OverrideSettings),
 )
 async def set_options(studio: StudioDep, request: Request) -> Response:
-    name = (await read_body(request, OverrideSettings)).sd_model_checkpoint
+    sent = await read_json(request)
+    name = parsed(OverrideSettings, sent).sd_model_checkpoint
     if name.strip():
-        studio.store.set_preference(_CHOSEN, listed_model(studio, name, "sd_model_checkpoint").name)
+        choose(studio, listed_model(studio, name, "sd_model_checkpoint").name)
+    remember(studio, sent)
     return json_answer(None)
 
 

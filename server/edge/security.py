@@ -170,7 +170,10 @@ _PICTURES_COME_HERE = (
     "/v1/images/variations",
     "/api/v1/images/edits",
     "/api/v1/images/variations",
+    "/api/v1/images/upscale",
     "/sdapi/v1/img2img",
+    "/sdapi/v1/extra-single-image",
+    "/sdapi/v1/extra-batch-images",
     "/api/generate",
 )
 

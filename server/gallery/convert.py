@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, get_args
 
+from bonsai_mlx.errors import PictureError
 from bonsai_mlx.images.metadata import (
     DEFAULT_QUALITY,
     Format,
@@ -22,6 +23,7 @@ from bonsai_mlx.images.metadata import (
 )
 from bonsai_mlx.images.scan import read_texts
 from bonsai_mlx.images.thumbnail import THUMBNAIL_PX, thumbnail_webp
+from bonsai_mlx.request import MAX_CANVAS_AREA
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -79,13 +81,23 @@ class TakeIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """The picture as PNG at another size: so many times as large, or filling a width and a height."""
+
+    factor: float | None = None
+    width: int = 0  # pixels
+    height: int = 0
+    crop: bool = True  # what is too much in one direction is cut; otherwise the picture is stretched
+
+
+@dataclass(frozen=True, slots=True)
 class Inspect:
     """What the file is and says, as the JSON object of an `inspection.Inspection`; no pixel is decoded."""
 
 
-Operation = Thumbnail | Convert | Enlarge | Normalise | TakeIn | Inspect
+Operation = Thumbnail | Convert | Enlarge | Normalise | TakeIn | Resize | Inspect
 OPERATIONS: dict[str, type[Operation]] = {
-    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, TakeIn, Inspect)
+    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, TakeIn, Resize, Inspect)
 }
 
 
@@ -109,6 +121,8 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
             return _enlarge(_open(file), width, height, to, quality)
         case Normalise(side):
             return _normalise(_open(file), side)
+        case Resize():
+            return _resized(file.read(), operation)
         case TakeIn(mask, invert):
             return _take_in(file.read(), mask=mask, invert=invert)
 
@@ -186,6 +200,23 @@ def _normalise(picture: Image, max_side_px: int) -> bytes:
     plain = _opaque(_upright(picture))
     plain.thumbnail((max_side_px, max_side_px))  # changes nothing that is small enough
     return encode_with_texts(plain, {}, "png")
+
+
+def _resized(data: bytes, wanted: Resize) -> bytes:
+    from PIL import Image, ImageOps
+
+    from bonsai_mlx.editing.normalise import normalised
+
+    picture = normalised(data).picture
+    if wanted.factor is not None:
+        size = (max(1, round(picture.width * wanted.factor)), max(1, round(picture.height * wanted.factor)))
+    else:
+        size = (wanted.width, wanted.height)
+    if size[0] * size[1] > MAX_CANVAS_AREA:
+        raise PictureError("too_many_pixels", f"it would have {size[0]}x{size[1]} pixels; 40 million are possible")
+    if wanted.factor is None and wanted.crop:
+        return _quick_png(ImageOps.fit(picture, size, Image.Resampling.LANCZOS))
+    return _quick_png(picture.resize(size, Image.Resampling.LANCZOS))
 
 
 def _take_in(data: bytes, *, mask: bool, invert: bool) -> bytes:

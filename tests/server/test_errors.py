@@ -199,7 +199,6 @@ def told(response: httpx.Response, language: str) -> str:
         ("DELETE", "/api/delete", OLLAMA, "page Models"),
         ("GET", "/api/nothing", OLLAMA, "There is nothing at this address"),
         ("PUT", "/api/generate", OLLAMA, "This address answers to POST."),
-        ("POST", "/sdapi/v1/extra-single-image", A1111, "There is no enlarging of pictures here"),
         ("GET", "/sdapi/v1/nothing", A1111, "POST /sdapi/v1/txt2img"),
         ("GET", "/sdapi/v1/txt2img", A1111, "This address answers to POST."),
         ("POST", "/sdapi/v1/samplers", A1111, "This address answers to GET, HEAD."),

@@ -74,7 +74,7 @@ def test_hostile_pictures(shared: LiveServer, name: str) -> None:
 def test_no_other_address_takes_a_picture(shared: LiveServer) -> None:
     """Forms are read where pictures go in, and nowhere else."""
     file = {"image": ("x.png", saved("RGB", "PNG"), "image/png")}
-    for path in ("/upload", "/images", "/v1/images", "/sdapi/v1/extra-single-image"):
+    for path in ("/upload", "/images", "/v1/images", "/sdapi/v1/interrogate"):
         assert shared.client.post(path, files=file).status_code in (404, 405)
     for path in ("/jobs", "/generate", "/v1/images/generations", "/sdapi/v1/png-info", "/sdapi/v1/txt2img"):
         assert shared.client.post(path, files=file, data={"prompt": "x"}).status_code in (400, 422)
