@@ -18,7 +18,7 @@ from bonsai_mlx.version import __version__
 
 from . import errors
 from .compat import connect, ollama, openai, openai_edits, sdapi, sdapi_img2img, sdapi_lists, upscaling
-from .compat.base import absent
+from .compat.failing import absent
 from .edge.access import Access
 from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet

@@ -7,14 +7,27 @@ is in every body, in the document, and in what is told of a job.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, fields
+from dataclasses import Field as DataclassField
 from typing import Annotated, Any, Literal, get_type_hints
 
 import pydantic
-from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from pydantic.config import JsonDict
 
 from bonsai_mlx.bounds import Choice, Maybe, Part, PictureDigest, Several, Whole, Words, bounds_of
 from bonsai_mlx.errors import RequestError
+from bonsai_mlx.hub.catalog import CATALOG
 from bonsai_mlx.request import (
     OPERATIONS,
     VERSION,
@@ -24,6 +37,9 @@ from bonsai_mlx.request import (
     as_json,
     from_json,
 )
+
+from .settings import Settings
+from .validation import refused, unknown_field
 
 
 def whole(value: object) -> object:
@@ -62,7 +78,7 @@ def body_fields(kind: type[Any]) -> dict[str, Any]:
     return {item.name: (annotation(hints[item.name]), _default(item)) for item in fields(kind)}
 
 
-def _default(item: Field[Any]) -> Any:
+def _default(item: DataclassField[Any]) -> Any:
     return ... if item.default is MISSING else item.default
 
 
@@ -96,3 +112,82 @@ def _schema() -> dict[str, Any]:
 
 # Typed in the program, and in JSON as `as_json` writes it.
 RequestValue = Annotated[ResolvedRequest, PlainValidator(_read), PlainSerializer(as_json), WithJsonSchema(_schema())]
+
+
+# The bodies of requests for pictures.
+
+MAX_BATCH: int = Settings.model_fields["max_batch"].default
+# strict: 1 is not `true`
+Flag = Annotated[bool, Field(strict=True)]
+# The schema names what is known; matching is kinder (any case, the demo's Linux names) and unknown ones are explained.
+KNOWN_MODELS: list[str] = [name for entry in CATALOG for name in entry.names]
+Tokens = Annotated[int, Field(strict=True, ge=1, le=4_096), BeforeValidator(whole)]
+ModelName = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"enum": [*KNOWN_MODELS]})]
+
+
+class Fields(BaseModel):
+    """The body of a request, which may say nothing else: an unknown field is most likely a misspelt one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, values: object) -> object:
+        for name in values if isinstance(values, dict) else ():
+            if name not in cls.model_fields:
+                raise unknown_field(str(name), list(cls.model_fields))
+        return values
+
+
+_DrawFields: Any = create_model("_DrawFields", __base__=Fields, **body_fields(Draw))
+
+
+class PictureFields(_DrawFields):  # type: ignore[misc]  # the fields of a `Draw`, whatever they are
+    """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
+
+    force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
+
+    def draw(self) -> Draw:
+        """The picture that is asked for."""
+        return draw_of(self)
+
+
+class GenerateRequest(PictureFields):
+    """`backend` is the Bonsai demo's name of `model`; its other fields are accepted and change nothing here."""
+
+    model: ModelName | None = None
+    backend: ModelName | None = None
+    guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
+    tiled_vae: Flag | None = None
+    max_sequence_length: Tokens | None = None
+
+
+class CompareRequest(PictureFields):
+    """The same picture with two checkpoints."""
+
+    guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
+    backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)
+    tiled_vae: Flag | None = None
+    max_sequence_length: Tokens | None = None
+
+
+_COUNTED_COMPARISON: JsonDict = {
+    "required": ["compare", "count"],
+    "properties": {"compare": {"const": True}, "count": {"minimum": 2}},
+}
+
+
+class JobRequest(PictureFields):
+    """One to eight pictures with consecutive seeds, or one seed with both models of a comparison."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"not": _COUNTED_COMPARISON})
+
+    model: ModelName | None = None
+    count: Annotated[int, Field(strict=True, ge=1, le=MAX_BATCH), BeforeValidator(whole)] = 1
+    compare: Flag = False
+
+    @model_validator(mode="after")
+    def _compare_is_one_pair(self) -> JobRequest:
+        if self.compare and self.count != 1:
+            raise refused("A comparison is one pair; leave count out.", field="count")
+        return self

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers of the native interface, and their bounds. No behaviour beyond validation."""
+"""The shapes of the native interface's answers, and of what changes them. No behaviour beyond validation."""
 
 from __future__ import annotations
 
@@ -6,34 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     computed_field,
-    create_model,
     model_validator,
 )
-from pydantic.config import JsonDict
 
-from bonsai_mlx.hub.catalog import CATALOG
-from bonsai_mlx.request import Draw
-
-from .parameters import RequestValue, body_fields, draw_of, whole
-from .settings import Settings
-from .validation import refused, unknown_field
-
-MAX_BATCH: int = Settings.model_fields["max_batch"].default
+from .parameters import Fields, Flag, ModelName, RequestValue
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
-
-# strict: 1 is not `true`
-Flag = Annotated[bool, Field(strict=True)]
-# The schema names what is known; matching is kinder (any case, the demo's Linux names) and unknown ones are explained.
-KNOWN_MODELS: list[str] = [name for entry in CATALOG for name in entry.names]
-Tokens = Annotated[int, Field(strict=True, ge=1, le=4_096), BeforeValidator(whole)]
-ModelName = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"enum": [*KNOWN_MODELS]})]
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 JobPhase = Literal["load", "encode", "encode image", "denoise", "decode"]
@@ -41,74 +23,6 @@ GroupKind = Literal["batch", "compare"]
 WorkerState = Literal["stopped", "starting", "idle", "busy", "unresponsive"]
 ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far its files are known: bonsai_mlx/hub/api.py
 ModelState = Literal["ready", "absent", "partial", "downloading", "paused", "verifying", "damaged", "failed"]
-
-
-class Fields(BaseModel):
-    """The body of a request, which may say nothing else: an unknown field is most likely a misspelt one."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, values: object) -> object:
-        for name in values if isinstance(values, dict) else ():
-            if name not in cls.model_fields:
-                raise unknown_field(str(name), list(cls.model_fields))
-        return values
-
-
-_DrawFields: Any = create_model("_DrawFields", __base__=Fields, **body_fields(Draw))
-
-
-class PictureFields(_DrawFields):  # type: ignore[misc]  # the fields of a `Draw`, whatever they are
-    """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
-
-    force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
-
-    def draw(self) -> Draw:
-        """The picture that is asked for."""
-        return draw_of(self)
-
-
-class GenerateRequest(PictureFields):
-    """`backend` is the Bonsai demo's name of `model`; its other fields are accepted and change nothing here."""
-
-    model: ModelName | None = None
-    backend: ModelName | None = None
-    guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
-    tiled_vae: Flag | None = None
-    max_sequence_length: Tokens | None = None
-
-
-class CompareRequest(PictureFields):
-    """The same picture with two checkpoints."""
-
-    guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
-    backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)
-    tiled_vae: Flag | None = None
-    max_sequence_length: Tokens | None = None
-
-
-_COUNTED_COMPARISON: JsonDict = {
-    "required": ["compare", "count"],
-    "properties": {"compare": {"const": True}, "count": {"minimum": 2}},
-}
-
-
-class JobRequest(PictureFields):
-    """One to eight pictures with consecutive seeds, or one seed with both models of a comparison."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"not": _COUNTED_COMPARISON})
-
-    model: ModelName | None = None
-    count: Annotated[int, Field(strict=True, ge=1, le=MAX_BATCH), BeforeValidator(whole)] = 1
-    compare: Flag = False
-
-    @model_validator(mode="after")
-    def _compare_is_one_pair(self) -> JobRequest:
-        if self.compare and self.count != 1:
-            raise refused("A comparison is one pair; leave count out.", field="count")
-        return self
 
 
 class JobError(BaseModel):

@@ -29,7 +29,8 @@ from .jobs.memory_monitor import MemoryMonitor
 from .jobs.pictures import prepare
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
-from .schemas import Memory, Model, PictureFields, Preferences, PreferencesPatch, WorkerState
+from .parameters import PictureFields
+from .schemas import Memory, Model, Preferences, PreferencesPatch, WorkerState
 from .settings import Settings
 from .store import Store
 

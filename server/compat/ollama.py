@@ -28,24 +28,21 @@ from ..validation import refused
 from .base import (
     Asked,
     Picture,
-    as_api_error,
     asked_of,
     cancelling,
     choose_model,
     drawn,
-    errors_as,
     followed,
-    json_answer,
     known_model,
     model_note,
     picture,
     public_name,
     ready_models,
-    sentence,
     steps_done,
     submit,
 )
 from .body import Body, PictureBody, PromptOrNothing, Switch, Text, read_body
+from .failing import as_api_error, errors_as, json_answer, sentence
 from .pictures import decoded, taken_in
 
 _NS = 1_000_000_000

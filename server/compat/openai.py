@@ -32,23 +32,21 @@ from .base import (
     MAX_IMAGES,
     Asked,
     Picture,
-    as_api_error,
     asked_of,
     cancelling,
     choose_model,
     drawn,
-    errors_as,
     followed,
     known_model,
     model_note,
     picture,
     public_name,
     ready_models,
-    sentence,
     steps_done,
     submit,
 )
 from .body import PictureBody, Prompt, Size, Steps, Switch, Text, read_body, whole
+from .failing import as_api_error, errors_as, sentence
 
 _STATUS = {"bad_field": 400, "does_not_fit": 400, "model_missing": 404}  # as OpenAI has it
 _FIELDS = {"count": "n"}  # what the queue complains of

@@ -16,8 +16,9 @@ from bonsai_mlx.images.metadata import read
 
 from ..routes.common import StudioDep, failures
 from ..studio import Studio
-from .base import choose_model, errors_as, model_note
+from .base import choose_model, model_note
 from .body import Json, bad_field, parsed, read_json
+from .failing import errors_as
 from .openai import ImagesRequest, OpenAIFailure, answer, render_error
 from .pictures import pictures_in, read_form, taken_in
 

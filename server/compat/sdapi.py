@@ -28,22 +28,9 @@ from ..routes.common import StudioDep, failures, json_body
 from ..routes.generate import failure
 from ..schemas import Job
 from ..studio import Studio
-from .base import (
-    MAX_IMAGES,
-    Asked,
-    Picture,
-    asked_of,
-    ended,
-    errors_as,
-    json_answer,
-    listed_model,
-    picture,
-    public_name,
-    sentence,
-    steps_done,
-    submit,
-)
+from .base import MAX_IMAGES, Asked, Picture, asked_of, ended, listed_model, picture, public_name, steps_done, submit
 from .body import Body, Json, PictureBody, Prompt, Switch, Text, bad_field, parsed, read_body, read_json, whole
+from .failing import errors_as, json_answer, sentence
 from .sdapi_options import choose, chosen, other_options, remember
 
 

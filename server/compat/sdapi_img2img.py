@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from ..routes.common import StudioDep, failures, json_body
 from ..studio import Studio
-from .base import errors_as
 from .body import Json, Switch, Text, bad_field, parsed, read_json, whole
+from .failing import errors_as
 from .pictures import decoded, taken_in
 from .sdapi import SdapiFailure, Txt2Img, answer, render_error, with_infotext
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from ..routes.common import StudioDep
-from .base import json_answer, public_name, ready_models
+from .base import public_name, ready_models
+from .failing import json_answer
 
 router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"])
 

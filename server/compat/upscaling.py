@@ -19,8 +19,8 @@ from ..gallery.convert import Resize
 from ..routes.common import StudioDep, failures, json_body
 from ..studio import Studio
 from . import openai, sdapi
-from .base import errors_as, json_answer
 from .body import Body, Side, Switch, Text, bad_field, parsed, read_body, read_json
+from .failing import errors_as, json_answer
 from .pictures import decoded
 
 extras = APIRouter(

@@ -13,19 +13,8 @@ from bonsai_mlx.hub import catalog
 
 from ..errors import ApiError, Code
 from ..jobs.active import Work
-from ..schemas import (
-    Backend,
-    Backends,
-    Compared,
-    ComparedImage,
-    CompareRequest,
-    DemoComparison,
-    Generated,
-    GenerateRequest,
-    GroupKind,
-    Image,
-    Job,
-)
+from ..parameters import CompareRequest, GenerateRequest
+from ..schemas import Backend, Backends, Compared, ComparedImage, DemoComparison, Generated, GroupKind, Image, Job
 from ..studio import Studio
 from .common import StudioDep, errors
 

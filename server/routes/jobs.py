@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from ..jobs.active import batch_of
-from ..schemas import GroupKind, Id, Job, JobList, JobRequest, JobsCancelled, JobsCreated, JobStatus
+from ..parameters import JobRequest
+from ..schemas import GroupKind, Id, Job, JobList, JobsCancelled, JobsCreated, JobStatus
 from .common import IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["jobs"])

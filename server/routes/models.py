@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 
 from bonsai_mlx.request import MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
-from ..schemas import Fit, Model, ModelList, ModelName, Sizes
+from ..parameters import ModelName
+from ..schemas import Fit, Model, ModelList, Sizes
 from .common import ModelNamePath, StudioDep, errors
 
 router = APIRouter(tags=["models"])

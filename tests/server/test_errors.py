@@ -23,7 +23,7 @@ from bonsai_mlx.errors import (
 )
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.hub.location import cached_location
-from server.compat.base import as_api_error
+from server.compat.failing import as_api_error
 from server.errors import Code, ErrorDetail, error_response, from_bonsai, from_index
 from server.store import NAME
 from tests.server.conftest import LiveServer

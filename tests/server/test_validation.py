@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from server.compat.openai import ImagesRequest
 from server.compat.sdapi import Txt2Img
-from server.schemas import CompareRequest, GenerateRequest, ImagePatch, JobRequest, PreferencesPatch
+from server.parameters import CompareRequest, GenerateRequest, JobRequest
+from server.schemas import ImagePatch, PreferencesPatch
 from server.validation import closest, explain, kind_of, unknown_field, unreadable
 
 FOREIGN: list[Any] = [None, True, 7, -1, 0, 7.5, 2**70, "", " ", "x", "\ud800", [], [1], {}, {"a": 1}, "x" * 40_000]
