@@ -106,7 +106,7 @@ def _schema() -> dict[str, Any]:
         "version": {"type": "integer", "const": VERSION},
     }
     described = "what is drawn, with nothing left open; it can be asked for again as it is"
-    required = [*named, *made["properties"]]
+    required = [*named, *made["required"]]
     return {"type": "object", "properties": named | made["properties"], "required": required, "description": described}
 
 

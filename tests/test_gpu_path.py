@@ -180,7 +180,7 @@ def test_the_places_that_ask_are_known() -> None:
         ("linear.py", "blockwise"),  # expanded by a table, or by MLX
         ("model.py", "__init__"),  # type of the activations
         ("model.py", "plan"),  # memory
-        ("sharding.py", "shares"),  # all cores of a CPU
+        ("loading.py", "shares"),  # all cores of a CPU
         ("vae.py", "_cutting"),  # size of a strip
     }
 

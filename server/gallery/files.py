@@ -31,7 +31,7 @@ from .folder import ID, SUFFIXES, File
 TRASH, THUMBNAILS = ".trash", ".thumbnails"
 HIDDEN = ".bonsai."  # what the names of the lock and of the index begin with
 LOCK = f"{HIDDEN}lock"
-_OURS = re.compile(rf"{re.escape(HIDDEN)}|{ID.pattern}\.")
+_OURS = re.compile(rf"{re.escape(HIDDEN)}|(?:{ID.pattern}){{1,2}}\.")  # inputs have digests for names, twice as long
 
 
 def read_file(path: Path) -> bytes:

@@ -23,7 +23,7 @@ from ..errors import ApiError, not_found
 from ..store import Store
 from .convert import TakeIn
 from .decoder import Decoder
-from .files import make_folder, sweep
+from .files import make_folder, make_private, sweep
 
 log = logging.getLogger("bonsai.gallery")
 
@@ -68,6 +68,8 @@ class Inputs:
         """Make the folder, and remove what interrupted writes left behind. Blocks."""
         make_folder(self.folder, private=self._private)
         sweep(self.folder)
+        if self._private:
+            make_private(self.folder)
 
     async def add(
         self, source: bytes | Path, field: str = "file", *, mask: bool = False, invert: bool = False

@@ -343,7 +343,9 @@ def test_pictures_are_private_where_there_is_a_token_or_that_is_wanted(
     server.client.get(f"/images/{made}/thumbnail").raise_for_status()
     modes = _modes(server.output)
     assert {f"{made}.png", f"{made}.webp", ".bonsai.sqlite3", ".bonsai.sqlite3-wal"} <= modes.keys()
-    folders = {modes.pop(name) for name in (".trash", ".thumbnails")} | {oct(server.output.stat().st_mode)[-3:]}
+    folders = {modes.pop(name) for name in (".trash", ".thumbnails", ".inputs")} | {
+        oct(server.output.stat().st_mode)[-3:]
+    }
     assert folders == ({"700"} if private else {"755"})
     modes.pop(".bonsai.lock")
     assert set(modes.values()) == ({"600"} if private else {"644"}), modes

@@ -46,7 +46,7 @@ class _NotingPipeline(FakePipeline):
     ) -> Generator[Event, None, None]:
         self._note("begin", request)
         try:
-            for event in super().run(request, preview=preview):
+            for event in super().run(request, pictures=pictures, preview=preview):
                 if event.result is not None and Path(os.environ.get(FULL, "-")).exists():
                     event = replace(event, result=replace(event.result, image=_large()))
                 yield event

@@ -35,6 +35,18 @@ _TOLD = re.compile(b"|".join(re.escape(str(path).encode()) for path in (ROOT, Pa
 _ACCEPTED = ["2XX", "3XX", "401", "403", "404", "409", "429", "5XX"]  # of valid requests, as by default
 _WITH_INPUT = 50  # operations, about, that take any
 _THOROUGH = 1_000
+_TAKE_PICTURES = [
+    "/inputs",
+    "/v1/images/edits",
+    "/v1/images/variations",
+    "/api/v1/images/edits",
+    "/api/v1/images/variations",
+    "/api/v1/images/upscale",
+    "/api/generate",
+    "/sdapi/v1/img2img",
+    "/sdapi/v1/extra-single-image",
+    "/sdapi/v1/extra-batch-images",
+]
 _SERVER_FAILURES = {500, 501, 502, 504}  # 503 and 507 are documented: shutting down, no space or memory left
 
 
@@ -65,11 +77,16 @@ def _config(seed: int, examples: int, *, thorough: bool) -> schemathesis.Config:
     lenient = {"include-tag": _LENIENT, "checks": {"negative_data_rejection": {"enabled": False}}}
     # that base64 is a picture, or that two numbers have a bounded product, is nothing that a schema can say
     unsayable = {
-        "include-path": ["/sdapi/v1/png-info", "/sdapi/v1/txt2img"],
+        "include-path": ["/sdapi/v1/png-info", "/sdapi/v1/txt2img", *_TAKE_PICTURES],
         "checks": {
             "negative_data_rejection": {"enabled": False},
-            "positive_data_acceptance": {"expected-statuses": [*_ACCEPTED, "422"]},
+            "positive_data_acceptance": {"expected-statuses": [*_ACCEPTED, "400", "422"]},
         },
+    }
+    # nor that an id is one of a picture that is there, and can be changed so
+    named = {
+        "include-path": ["/edit", "/generate", "/generate/compare", "/jobs"],
+        "checks": {"positive_data_acceptance": {"expected-statuses": [*_ACCEPTED, "422"]}},
     }
     # a job is there before its first preview is
     preview = {"include-path": "/jobs/{job_id}/preview", "checks": {"ensure_resource_availability": {"enabled": False}}}
@@ -81,7 +98,7 @@ def _config(seed: int, examples: int, *, thorough: bool) -> schemathesis.Config:
             "continue-on-failure": True,
             "warnings": False,
             "generation": {"mode": "all", "max-examples": examples, "no-shrink": True},
-            "operations": [unsayable, lenient, preview],
+            "operations": [unsayable, lenient, named, preview],
             "phases": {"fuzzing": {"enabled": thorough}, "stateful": {"enabled": thorough}},
         }
     )
