@@ -1,7 +1,7 @@
-// openai-node on a live server: a picture, a stream with a preview, and one failure. Exits with 0 when all is well.
+// openai-node on a live server: a picture, a stream with a preview, the picture changed, and one failure. Exits with 0 when all is well.
 
 import assert from "node:assert/strict";
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const client = new OpenAI({ baseURL: process.argv[2], apiKey: "x" });
 const isPng = (encoded) => Buffer.from(encoded, "base64").subarray(1, 4).toString() === "PNG";
@@ -18,5 +18,13 @@ for await (const event of await client.images.generate({
   types.push(event.type);
 }
 assert.deepEqual(types, ["image_generation.partial_image", "image_generation.completed"]);
+
+const drawn = () => toFile(Buffer.from(answer.data[0].b64_json, "base64"), "drawn.png", { type: "image/png" });
+const edited = await client.images.edit({ image: await drawn(), mask: await drawn(), prompt: "a hare" });
+assert.ok(isPng(edited.data[0].b64_json));
+assert.equal(edited.size, "64x64");
+let last;
+for await (const event of await client.images.edit({ image: [await drawn()], prompt: "a hare", stream: true })) last = event;
+assert.equal(last.type, "image_edit.completed");
 
 await assert.rejects(client.images.generate({ prompt: "raise it", size: "64x64" }), OpenAI.InternalServerError);

@@ -157,7 +157,7 @@ def test_openai_node(shared: LiveServer, tmp_path: Path) -> None:
     copy.write_text(script.read_text())
     done = subprocess.run([node, str(copy), f"{shared.url}/v1"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert jobs_of(shared) == before + 3  # a picture, a stream, and one failure that was not repeated
+    assert jobs_of(shared) == before + 5  # a picture, a stream, two edits, and one failure that was not repeated
 
 
 # A1111
