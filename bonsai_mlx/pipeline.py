@@ -93,6 +93,7 @@ class Pipeline:
         restore_unmasked: bool = True,
         source_as_reference: bool | None = None,
         only_masked: bool | None = None,
+        margin_px: int | None = None,
         extend: Sequence[int] | None = None,
     ) -> GenerationResult:
         """Make one picture. What is left None is the checkpoint's recommendation or what suits, and a random seed.
@@ -117,6 +118,7 @@ class Pipeline:
             restore_unmasked=restore_unmasked,
             source_as_reference=source_as_reference,
             only_masked=only_masked,
+            margin_px=margin_px,
             extend=None if extend is None else tuple(extend),
         )
         *_, last = self.run(request, pictures=pictures.by_digest, latents=latents)

@@ -26,6 +26,7 @@ MAX_REFERENCES = 4
 EXTEND_STRENGTH = 0.9  # suits a picture that is extended: what is added keeps the lines of what it continues
 MAX_FEATHER_PX = 256
 MAX_EXTEND_PX = 2048  # on each side
+MAX_MARGIN_PX = 1024
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client
 
 
@@ -39,6 +40,7 @@ ReferenceDetail = Annotated[int, Choice((256, 512, 768, 1024))]  # references ha
 Strength = Annotated[float, Part()]
 StrengthRule = Annotated[str, Choice(("sigma", "steps"))]
 Feather = Annotated[int, Whole(0, MAX_FEATHER_PX)]
+Margin = Annotated[int, Whole(0, MAX_MARGIN_PX)]
 Flag = Annotated[bool, YES_OR_NO]
 Margins = Annotated[tuple[int, ...], Several(Whole(0, MAX_EXTEND_PX), 4, 4)]  # pixels: left, top, right, bottom
 
@@ -66,6 +68,7 @@ class Draw:
     restore_unmasked: Flag = True  # put the picture's own pixels back where nothing was to change
     source_as_reference: Flag | None = None  # `init` is a reference too
     only_masked: Flag | None = None  # draw the mask's surroundings alone, enlarged, and put them back
+    margin_px: Margin | None = None  # of those surroundings; a quarter of the mask's longer side, 32 at least
     extend: Margins | None = None
 
     def resolved(self, *, steps: int, size: tuple[int, int]) -> ResolvedDraw:
@@ -123,6 +126,7 @@ _OF_PICTURES = (
     "restore_unmasked",
     "source_as_reference",
     "only_masked",
+    "margin_px",
     "extend",
 )
 OPERATIONS: Mapping[str, type[ResolvedRequest]] = {"draw": ResolvedDraw}

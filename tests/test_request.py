@@ -125,6 +125,7 @@ CHOSEN: dict[str, Any] = {  # of every field that a picture brings, something el
     "restore_unmasked": False,
     "source_as_reference": True,
     "only_masked": False,
+    "margin_px": 8,
     "extend": [0, 16, 0, 7],
 }
 RESOLVED_EDIT = replace(RESOLVED, **CHOSEN | {"references": ("a" * 64, "b" * 64), "extend": (0, 16, 0, 7)})
@@ -150,6 +151,8 @@ BAD: list[tuple[str, Any]] = [
     ("restore_unmasked", 1),
     ("source_as_reference", "yes"),
     ("only_masked", 0),
+    ("margin_px", -1),
+    ("margin_px", 1025),
     ("extend", [1, 2, 3]),
     ("extend", [0, 0, 0, 2049]),
     ("extend", [0, 0, 0, -16]),

@@ -23,6 +23,7 @@ class EditOptions:
     strength_rule: str = "sigma"
     extend: tuple[int, ...] | None = None
     only_masked: bool | None = None
+    margin_px: int | None = None
 
 
 def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
@@ -53,6 +54,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
         mask=None if edit.mask is None else pictures.add_mask("--mask", edit.mask),
         feather_px=edit.feather_px,
         only_masked=edit.only_masked,
+        margin_px=edit.margin_px,
         extend=edit.extend,
     )
     return draw(options, request, pictures.by_digest)

@@ -196,6 +196,7 @@ def _edit(arguments: argparse.Namespace) -> int:
         strength_rule=arguments.strength_rule,
         extend=arguments.extend,
         only_masked=arguments.only_masked,
+        margin_px=arguments.margin,
     )
     return edit_command(drawing_options(arguments, prompt=environment.as_typed(arguments.prompt)), edit)
 

@@ -73,6 +73,7 @@ def add_editing(command: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--whole", action="store_false", dest="only_masked", help="draw all of it, however small the mask"
     )
+    command.add_argument("--margin", type=int, metavar="PX", help="of those surroundings; default: what suits the mask")
     command.add_argument("--strength", type=float, metavar="S", help="how much is drawn anew, above 0, up to 1")
     command.add_argument("--strength-rule", choices=("sigma", "steps"), default="sigma", help="steps: as in diffusers")
     command.add_argument(

@@ -90,7 +90,7 @@ def frame_of(
     size = _given(request, usual)
     if size != usual and not request.only_masked:
         return Frame(size, size, canvas, offset, _covering(canvas, size))
-    box = _surroundings(painted, canvas)
+    box = _surroundings(painted, canvas, request.margin_px)
     if _only_masked(request, box, canvas):
         drawn = _given(request, _enlarged(_size(box), recommended))
         return Frame(drawn, canvas, canvas, offset, box, only_masked=True)
@@ -149,14 +149,15 @@ def _painted(request: Draw, init: Size, canvas: Size, mask: Box | None) -> Box |
     )
 
 
-def _surroundings(painted: Box, canvas: Size) -> Box:
+def _surroundings(painted: Box, canvas: Size, margin: int | None) -> Box:
     """The painted box with a margin, in the middle, its sides at most as one to two.
 
     A model puts what it is asked for in the middle. So the box may reach beyond the canvas, unless the painted box
     lies at the border itself.
     """
     sides = _size(painted)
-    margin = max(_MARGIN_PX, max(sides) // 4)
+    if margin is None:
+        margin = max(_MARGIN_PX, max(sides) // 4)
     wanted = [side + 2 * margin for side in sides]
     spans = []
     for start, end, side, limit in zip(painted[:2], painted[2:], wanted, canvas, strict=True):

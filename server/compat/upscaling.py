@@ -87,7 +87,11 @@ async def _enlarged(studio: Studio, body: Extras, text: str, field: str) -> str:
     if body.resize_mode == _TO_SIZE:
         if not body.upscaling_resize_w or not body.upscaling_resize_h:
             raise bad_field("upscaling_resize_w", "A size needs both its sides.", "Give upscaling_resize_h too.")
-        operation = Resize(width=body.upscaling_resize_w, height=body.upscaling_resize_h, crop=body.upscaling_crop)
+        operation = Resize(
+            width=body.upscaling_resize_w,
+            height=body.upscaling_resize_h,
+            fit="cover" if body.upscaling_crop else "stretch",
+        )
     else:
         operation = Resize(factor=body.upscaling_resize)
     return await enlarged(studio, await decoded(text, field), operation, field)

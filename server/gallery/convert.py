@@ -10,7 +10,7 @@ import io
 import json
 import math
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, get_args
+from typing import IO, TYPE_CHECKING, Literal, get_args
 
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.images.metadata import (
@@ -28,6 +28,7 @@ from bonsai_mlx.request import MAX_CANVAS_AREA
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Fit = Literal["cover", "stretch", "contain"]  # cut what is too much, or distort, or fill what is left from the edges
 FORMATS: tuple[Format, ...] = get_args(Format)
 MAX_PIXELS = 40 << 20  # of a picture that is decoded, whoever made it: 160 MiB, and as much again for its conversion
 
@@ -87,7 +88,8 @@ class Resize:
     factor: float | None = None
     width: int = 0  # pixels
     height: int = 0
-    crop: bool = True  # what is too much in one direction is cut; otherwise the picture is stretched
+    fit: Fit = "cover"
+    mask: bool = False  # it says what is repainted, by what is transparent or white
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,18 +207,22 @@ def _normalise(picture: Image, max_side_px: int) -> bytes:
 def _resized(data: bytes, wanted: Resize) -> bytes:
     from PIL import Image, ImageOps
 
-    from bonsai_mlx.editing.normalise import normalised
+    from bonsai_mlx.editing.canvas import extended
+    from bonsai_mlx.editing.normalise import mask_of, normalised
 
-    picture = normalised(data).picture
+    picture = mask_of(data) if wanted.mask else normalised(data).picture
     if wanted.factor is not None:
         size = (max(1, round(picture.width * wanted.factor)), max(1, round(picture.height * wanted.factor)))
     else:
         size = (wanted.width, wanted.height)
     if size[0] * size[1] > MAX_CANVAS_AREA:
         raise PictureError("too_many_pixels", f"it would have {size[0]}x{size[1]} pixels; 40 million are possible")
-    if wanted.factor is None and wanted.crop:
+    if wanted.factor is not None or wanted.fit == "stretch":
+        return _quick_png(picture.resize(size, Image.Resampling.LANCZOS))
+    if wanted.fit == "cover":
         return _quick_png(ImageOps.fit(picture, size, Image.Resampling.LANCZOS))
-    return _quick_png(picture.resize(size, Image.Resampling.LANCZOS))
+    small = ImageOps.contain(picture, size, Image.Resampling.LANCZOS)
+    return _quick_png(extended(small, size, ((size[0] - small.width) // 2, (size[1] - small.height) // 2)))
 
 
 def _take_in(data: bytes, *, mask: bool, invert: bool) -> bytes:

@@ -83,7 +83,17 @@ def test_what_is_not_masked_is_the_photo(here: Path) -> None:
 
 def test_each_option_reaches_the_recipe(here: Path) -> None:
     words = ["--reference", "other.jpg", "--reference-detail", "512", "--mask", "mask.png", "--feather", "3"]
-    words += ["--strength", "0.75", "--strength-rule", "steps", "--extend", "0,16,0,0", "--only-masked"]
+    words += [
+        "--strength",
+        "0.75",
+        "--strength-rule",
+        "steps",
+        "--extend",
+        "0,16,0,0",
+        "--only-masked",
+        "--margin",
+        "8",
+    ]
     run("edit", "photo.png", "a red star", "--steps", "4", "-o", "edited.png", *words)
     found = parameters("edited.png")
     assert {name: found[name] for name in ("reference_detail", "feather_px", "strength", "strength_rule")} == {
@@ -92,6 +102,7 @@ def test_each_option_reaches_the_recipe(here: Path) -> None:
         "strength": 0.75,
         "strength_rule": "steps",
     }
+    assert found["margin_px"] == 8
     assert (found["extend"], found["only_masked"], len(found["references"])) == ((0, 16, 0, 0), True, 1)
     assert pixels("edited.png").shape == (SIDE + 16, SIDE, 3)
 

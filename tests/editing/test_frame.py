@@ -73,6 +73,12 @@ def test_a_small_mask_is_drawn_with_its_surroundings_alone() -> None:
     assert (found.box[0] + found.box[2]) // 2 == 550
 
 
+@pytest.mark.parametrize("margin", [0, 5, 200])
+def test_the_surroundings_are_as_wide_as_is_asked(margin: int) -> None:
+    found = frame((1024, 1024), (400, 400, 520, 500), margin_px=margin, only_masked=True)
+    assert (found.box[0], found.box[2]) == (400 - margin, 520 + margin)
+
+
 def test_a_large_mask_is_drawn_with_the_whole_picture() -> None:
     found = frame((512, 512), (10, 10, 500, 400))
     assert not found.only_masked

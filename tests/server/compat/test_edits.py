@@ -170,6 +170,7 @@ def test_img2img_repaints_where_the_mask_is_white(invert: object, shared: LiveSe
         "mask_blur": 3,
         "inpainting_mask_invert": invert,
         "inpaint_full_res": 1,
+        "inpaint_full_res_padding": "24",
         "width": 128,
         "height": 128,
         "denoising_strength": "0.9",
@@ -177,7 +178,7 @@ def test_img2img_repaints_where_the_mask_is_white(invert: object, shared: LiveSe
     answer = shared.client.post("/sdapi/v1/img2img", json=body).raise_for_status().json()
     request = newest(shared)
     assert (request["feather_px"], request["only_masked"], request["strength"]) == (6, True, 0.9)
-    assert (request["width"], request["height"]) == (128, 128)
+    assert (request["width"], request["height"], request["margin_px"]) == (128, 128, 24)
     back = shared.client.get(f"/inputs/{request['mask']}").content
     assert Image.open(io.BytesIO(back)).tobytes() == MASK.tobytes()
     assert len(answer["images"]) == 1
@@ -243,3 +244,18 @@ def test_ollama_python(shared: LiveServer) -> None:
     with pytest.importorskip("ollama").Client(host=shared.url) as client:
         answer = client.generate(model="x", prompt="a fox", images=[png_of(PHOTO)])
     assert picture(answer.image).size == (96, 80)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0, "stretch"), (1, "cut"), (2, "filled")])
+def test_img2img_fits_a_picture_of_another_shape(mode: int, expected: str, shared: LiveServer) -> None:
+    """Red left, blue right, twice as wide as high, into a square."""
+    wide = Image.new("RGB", (128, 64), "red")
+    wide.paste("blue", (64, 0, 128, 64))
+    wide.paste("lime", (0, 0, 8, 64))
+    body = {"prompt": "a fox", "init_images": [text_of(wide)], "width": 64, "height": 64, "resize_mode": mode}
+    shared.client.post("/sdapi/v1/img2img", json=body).raise_for_status()
+    init = Image.open(io.BytesIO(shared.client.get(f"/inputs/{newest(shared)['init']}").content))
+    assert init.size == (64, 64)
+    left, top = init.getpixel((1, 32)), init.getpixel((48, 2))
+    assert (left[1] > 200) == (expected != "cut")
+    assert top[2] > 200
