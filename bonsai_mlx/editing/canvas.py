@@ -72,7 +72,8 @@ def extended(picture: Image.Image, canvas: tuple[int, int], offset: tuple[int, i
     right, bottom = canvas[0] - left - picture.width, canvas[1] - top - picture.height
     inside = np.asarray(picture)
     smooth = np.asarray(picture.filter(ImageFilter.BoxBlur(_SMOOTHED_PX)))
-    out = np.pad(smooth, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    beyond = ((top, bottom), (left, right), (0, 0))
+    out = np.pad(smooth, beyond[: smooth.ndim], mode="edge")
     out[top : top + picture.height, left : left + picture.width] = inside
     return Image.fromarray(out)
 

@@ -253,9 +253,12 @@ def test_img2img_fits_a_picture_of_another_shape(mode: int, expected: str, share
     wide.paste("blue", (64, 0, 128, 64))
     wide.paste("lime", (0, 0, 8, 64))
     body = {"prompt": "a fox", "init_images": [text_of(wide)], "width": 64, "height": 64, "resize_mode": mode}
+    body["mask"] = text_of(Image.new("L", (128, 64), 255))
     shared.client.post("/sdapi/v1/img2img", json=body).raise_for_status()
     init = Image.open(io.BytesIO(shared.client.get(f"/inputs/{newest(shared)['init']}").content))
     assert init.size == (64, 64)
+    mask = Image.open(io.BytesIO(shared.client.get(f"/inputs/{newest(shared)['mask']}").content))
+    assert (mask.mode, mask.size, mask.getextrema()) == ("L", (64, 64), (255, 255))
     left, top = init.getpixel((1, 32)), init.getpixel((48, 2))
     assert (left[1] > 200) == (expected != "cut")
     assert top[2] > 200
