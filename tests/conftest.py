@@ -39,10 +39,14 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Load, chaos and the training of a model take their time, whatever each does."""
+    """Load, chaos and the training of a model take their time. Two workers share the tests file by file, which may have
+    costly things in common; a case of load or chaos has none."""
     for item in items:
-        if {"stress", "seedling"} & set(item.path.relative_to(Path(__file__).parent).parts):
+        path = item.path.relative_to(Path(__file__).parent)
+        if {"stress", "seedling"} & set(path.parts):
             item.add_marker("slow")
+        group = item.name if "stress" in path.parts else path.parts[0] if "seedling" in path.parts else str(path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(params=VARIANTS)
