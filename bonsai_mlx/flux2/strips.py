@@ -21,7 +21,8 @@ from ..nn.layers import Convolution, read
 from ..runtime import device
 
 Strips = Iterator[mx.array]
-_SUMMED_ROWS = 8_192  # positions of a map, more than a strip has on a CPU
+_SUMMED_ROWS = 8_192  # positions of a large map that are summed at a time
+_LARGE_ROWS = 65_536  # more than a strip has on a CPU
 
 
 class FeatureMap(Protocol):
@@ -120,7 +121,7 @@ def _column_means(rows: mx.array) -> mx.array:
     Sums over a million rows, one after the other in float32, lose the fourth digit.
     """
     count, columns = rows.shape
-    if count <= _SUMMED_ROWS:
+    if count <= _LARGE_ROWS:
         return rows.mean(axis=0)
     whole = count - count % _SUMMED_ROWS
     blocks = rows[:whole].reshape(-1, _SUMMED_ROWS, columns).mean(axis=1).mean(axis=0)
