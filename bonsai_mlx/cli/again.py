@@ -28,6 +28,9 @@ def again_command(options: GenerateOptions, path: Path, places: tuple[Path, ...]
     recipe = found_in(path).recipe
     if recipe is None:
         raise BonsaiError(f"{path} was not made by this program, or its recipe was taken out; see generate --like")
+    for place in places:
+        if not place.exists():
+            raise BonsaiError(f"--input {place}: there is no such file or folder")
     request = request_of(recipe)
     pictures = _pictures(request, path, places)
     if options.seed is not None:

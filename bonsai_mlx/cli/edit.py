@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..editing.pictures import PictureSet
-from ..request import EXTEND_STRENGTH, GenerationRequest
+from ..errors import RequestError
+from ..request import EXTEND_STRENGTH, MAX_REFERENCES, GenerationRequest
 from .generate import GenerateOptions, draw
+
+FEATHER_PX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +21,9 @@ class EditOptions:
     references: tuple[Path, ...] = ()
     reference_detail: int | None = None
     mask: Path | None = None
-    feather_px: int = 16
+    feather_px: int | None = None
     strength: float | None = None
-    strength_rule: str = "sigma"
+    strength_rule: str | None = None
     extend: tuple[int, ...] | None = None
     only_masked: bool | None = None
     margin_px: int | None = None
@@ -31,6 +34,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
 
     Without a strength, a mask and an extension the prompt is an instruction, and the picture is looked at.
     """
+    _check(edit)
     pictures = PictureSet()
     source = pictures.add("PICTURE", edit.picture)
     references = tuple(pictures.add("--reference", path) for path in edit.references)
@@ -50,11 +54,26 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
         request,
         init=source,
         strength=usual if edit.strength is None else edit.strength,
-        strength_rule=edit.strength_rule,
+        strength_rule=edit.strength_rule or "sigma",
         mask=None if edit.mask is None else pictures.add_mask("--mask", edit.mask),
-        feather_px=edit.feather_px,
+        feather_px=FEATHER_PX if edit.feather_px is None else edit.feather_px,
         only_masked=edit.only_masked,
         margin_px=edit.margin_px,
         extend=edit.extend,
     )
     return draw(options, request, pictures.by_digest)
+
+
+def _check(edit: EditOptions) -> None:
+    """RequestError for an option that would change nothing, and for a picture too many."""
+    partly = edit.mask is not None or edit.extend is not None
+    instruction = edit.strength is None and not partly
+    if instruction and len(edit.references) >= MAX_REFERENCES:
+        most = MAX_REFERENCES - 1
+        raise RequestError("--reference", f"PICTURE is looked at too, so at most {most} more are; leave some out")
+    if instruction and edit.strength_rule is not None:
+        raise RequestError("--strength-rule", "says how --strength is meant; give that too")
+    idle = {"--feather": edit.feather_px, "--margin": edit.margin_px, "--only-masked and --whole": edit.only_masked}
+    for name, value in idle.items():
+        if value is not None and not partly:
+            raise RequestError(name, "is about what is repainted; give --mask or --extend too")

@@ -67,7 +67,7 @@ def add_editing(command: argparse.ArgumentParser) -> None:
         help="pixels squared at which references are looked at; default: what the memory limit allows",
     )
     command.add_argument("--mask", type=user_path, metavar="FILE", help="white, or transparent if any is, is repainted")
-    command.add_argument("--feather", type=int, default=16, metavar="PX", help="in which the repainted part fades out")
+    command.add_argument("--feather", type=int, metavar="PX", help="in which the repainted part fades out; default: 16")
     where = command.add_mutually_exclusive_group()
     where.add_argument("--only-masked", action="store_true", default=None, help="draw the mask's surroundings alone")
     where.add_argument(
@@ -75,7 +75,7 @@ def add_editing(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--margin", type=int, metavar="PX", help="of those surroundings; default: what suits the mask")
     command.add_argument("--strength", type=float, metavar="S", help="how much is drawn anew, above 0, up to 1")
-    command.add_argument("--strength-rule", choices=("sigma", "steps"), default="sigma", help="steps: as in diffusers")
+    command.add_argument("--strength-rule", choices=("sigma", "steps"), help="steps: as in diffusers; default: sigma")
     command.add_argument(
         "--extend", type=_margins, metavar="L,T,R,B", help="pixels to add on the left, at the top, right and bottom"
     )

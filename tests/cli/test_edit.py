@@ -49,6 +49,7 @@ EDITS = {
     "with a reference": ["--strength", "0.5", "--reference", "other.jpg", "--reference-detail", "256"],
     "masked": ["--mask", "mask.png", "--feather", "4"],
     "masked, whole": ["--mask", "mask.png", "--feather", "4", "--whole"],
+    "masked, with a reference": ["--mask", "mask.png", "--reference", "other.jpg"],
     "extended": ["--extend", "16,0,32,0", "--seed", "9"],
     "by the rule of steps": ["--strength", "0.8", "--strength-rule", "steps"],
 }
@@ -135,6 +136,8 @@ def test_again_finds_what_went_in_wherever_it_is(here: Path, capsys: pytest.Capt
     assert "init (" in said
     assert "mask (" in said
     assert "--input" in said
+    assert run("again", "edited.webp", "-o", "again.png", "--input", "nowhere") == 1
+    assert "--input nowhere: there is no such file or folder" in capsys.readouterr().err
     assert run("again", "edited.webp", "-o", "again.png", "--input", "away") == 0
     assert run("again", "edited.webp", "-o", "b.png", "--input", "away/photo.png", "--input", "away/mask.png") == 0
     assert (pixels("again.png") == pixels("b.png")).all()
@@ -156,10 +159,14 @@ def test_a_plain_picture_is_drawn_again(here: Path) -> None:
         (["edit", "photo.png", "a fox", "--reference", "none.png"], "--reference: cannot be used"),
         (
             ["edit", "photo.png", "a fox", *["--reference", "other.jpg"] * 5],
-            "references: has 6 entries; give at most 4",
+            "--reference: PICTURE is looked at too, so at most 3 more are",
         ),
         (["edit", "photo.png", "a fox", "--strength", "0"], "strength: 0.0 is out of range"),
         (["edit", "photo.png", "a fox", "--mask", "mask.png", "--feather", "300"], "feather_px: 300 is out of"),
+        (["edit", "photo.png", "a fox", "--feather", "3"], "--feather: is about what is repainted"),
+        (["edit", "photo.png", "a fox", "--margin", "3", "--strength", "0.5"], "--margin: is about what is repainted"),
+        (["edit", "photo.png", "a fox", "--whole"], "--only-masked and --whole: is about what is repainted"),
+        (["edit", "photo.png", "a fox", "--strength-rule", "steps"], "--strength-rule: says how --strength is meant"),
         (["edit", "photo.png", " "], "prompt: is empty"),
         (["again", "photo.png"], "carries no settings"),
     ],
