@@ -5,7 +5,7 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,78 +16,20 @@ from PIL import Image
 
 from bonsai_mlx.images.metadata import read
 from bonsai_mlx.images.scan import PNG_SIGNATURE
-from bonsai_mlx.request import ResolvedDraw, as_json
-from server.engine.child import Channel, Engine, Inbox, mlx_backend
 from server.engine.protocol import (
     MAX_EVENT_BYTES,
     Cancelled,
-    Checkpoint,
     Done,
-    Event,
     Failed,
     Memory,
     Picture,
     Progress,
-    Run,
     RunEvent,
 )
 from server.engine.worker import Worker, WorkerLostError, explain_exit
 from server.settings import Settings
-from tests.server.conftest import HASTY, QUICK, LiveServer
-from tests.server.fake_engine import FakeBackend
-
-JOB = "0123456789abcdef" * 2
-
-
-def command(
-    prompt: str = "plain",
-    path: str = "/models/ternary",
-    *,
-    job: str = JOB,
-    model: str = "ternary",
-    preview: bool = False,
-    steps: int = 3,
-) -> Run:
-    request = as_json(ResolvedDraw(prompt, 7, steps, 64, 64))
-    return Run(job, path.encode(), Checkpoint(model), request, preview)
-
-
-async def collect(worker: Worker, run: Run, patience_s: float = 60.0) -> list[RunEvent]:
-    return [event async for event in worker.run(run, lambda _last: patience_s)]
-
-
-async def draws(worker: Worker, run: Run | None = None) -> bool:
-    """Whether a picture comes of it, and an end."""
-    *_, picture, end = await collect(worker, run or command())
-    return isinstance(picture, Picture) and isinstance(end, Done)
-
-
-def phases(events: list[RunEvent]) -> list[str]:
-    return [event.phase for event in events if isinstance(event, Progress)]
-
-
-async def a_few_turns() -> None:
-    """Lets other tasks get to where they have to wait for something outside."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
-@pytest.fixture
-def with_worker(tmp_path: Path) -> Callable[..., None]:
-    """Run an async test with a worker, which is stopped afterwards."""
-
-    def run(test: Callable[[Worker, list[str]], Awaitable[None]], **options: Any) -> None:
-        async def main() -> None:
-            states: list[str] = []
-            worker = Worker(Settings(**(QUICK | options)), lambda state, _message: states.append(state))
-            try:
-                await test(worker, states)
-            finally:
-                await worker.stop()
-
-        asyncio.run(main())
-
-    return run
+from tests.server.conftest import HASTY, QUICK
+from tests.server.engine.conftest import JOB, collect, command, draws, phases
 
 
 def test_a_run_from_start_to_file(with_worker: Callable[..., None], tmp_path: Path) -> None:
@@ -176,29 +118,6 @@ def test_errors_come_in_words_for_people(
         assert (worker.pid == pid) == (not lost)
 
     with_worker(test)
-
-
-def test_the_engine_takes_a_folder_for_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --models-dir . the path of a checkpoint is its name."""
-    folder.rename(folder.with_name("ternary"))
-    monkeypatch.chdir(folder.parent)
-    pipeline: Any = mlx_backend().load("ternary", memory_limit_bytes=None, embeddings=None)
-    assert pipeline.model.checkpoint.root == Path("ternary")
-
-
-def test_a_cancel_that_has_arrived_takes_effect_within_a_step() -> None:
-    inbox, told = Inbox(io.BytesIO()), []
-
-    class Told(Channel):
-        def send(self, message: Event) -> None:
-            told.append(message)
-            if message == Progress(JOB, "denoise", 3, 50):
-                inbox._cancelled.add(JOB)
-
-    Engine(FakeBackend(), Told(io.BytesIO()), inbox).run(command(steps=50))
-    assert told[-3:-1] == [Progress(JOB, "denoise", 3, 50), Cancelled(JOB)]
-    assert isinstance(told[-1], Memory)
-    assert told[-1].settled == "ternary"
 
 
 def test_a_request_of_another_version_is_an_error_that_says_so(with_worker: Callable[..., None]) -> None:
@@ -315,74 +234,6 @@ def test_a_child_that_dies_idle_is_noticed(with_worker: Callable[..., None], tmp
     with_worker(test)
 
 
-def test_a_child_whose_end_the_system_has_not_told_yet_gets_no_work(
-    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def pid(worker: Worker) -> int | None:
-        return worker._process.pid if worker._process else None
-
-    async def test(worker: Worker, _states: list[str]) -> None:
-        await collect(worker, command())
-        ended = worker.pid
-        assert ended
-        monkeypatch.setattr(Worker, "pid", property(pid))
-        os.kill(ended, signal.SIGKILL)
-        while worker.state != "stopped":
-            await asyncio.sleep(0.01)
-        assert await draws(worker)
-        assert worker.pid != ended
-
-    with_worker(test)
-
-
-def test_a_child_that_stopped_idle_is_replaced_before_the_next_run(
-    with_worker: Callable[..., None], tmp_path: Path
-) -> None:
-    async def test(worker: Worker, _states: list[str]) -> None:
-        await collect(worker, command())
-        pid = worker.pid
-        assert pid
-        os.kill(pid, signal.SIGSTOP)
-        worker._heard_at -= 60  # as if that had been a minute ago
-        assert await draws(worker)
-        assert worker.pid != pid
-
-    with_worker(test, heartbeat_kill_s=30)
-
-
-def test_a_run_that_begins_while_the_child_ends_gets_one_of_its_own(
-    with_worker: Callable[..., None], tmp_path: Path
-) -> None:
-    async def test(worker: Worker, states: list[str]) -> None:
-        await collect(worker, command())
-        pid = worker.pid
-        assert pid
-        os.kill(pid, signal.SIGSTOP)  # it does not see its input close, and has to be killed
-        while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
-            await asyncio.sleep(0.01)
-        ending = asyncio.create_task(worker.stop())
-        await a_few_turns()  # no time passes: the child is killed after 0.3 s
-        drawing = asyncio.create_task(collect(worker, command()))
-        await a_few_turns()
-        assert worker.state != "starting", "two children at once"
-        await worker.stop()  # of the child that ends already; the next one stays
-        assert (await drawing)[-1] == Done(JOB)
-        await ending
-        assert not psutil.pid_exists(pid)
-        assert worker.pid not in (None, pid)
-        assert states[-5:] == ["stopped", "starting", "idle", "busy", "idle"]
-
-    with_worker(test)
-
-
-def test_a_cancel_before_there_is_a_process_is_not_lost(with_worker: Callable[..., None], tmp_path: Path) -> None:
-    async def test(worker: Worker, _states: list[str]) -> None:
-        worker.cancel(JOB)
-        assert await collect(worker, command("slow", steps=50)) == [Cancelled(JOB)]
-
-    with_worker(test)
-
-
 def test_an_end_that_meets_a_message_is_an_end(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         heard = asyncio.Event()
@@ -411,83 +262,6 @@ def test_files_of_the_user_are_not_the_engine(
 
     async def test(worker: Worker, _states: list[str]) -> None:
         assert await draws(worker)
-
-    with_worker(test)
-
-
-def test_an_engine_that_cannot_start(with_worker: Callable[..., None], tmp_path: Path) -> None:
-    async def test(worker: Worker, _states: list[str]) -> None:
-        with pytest.raises(WorkerLostError, match="status 1"):
-            await collect(worker, command())
-        assert worker.state == "stopped"
-
-    with_worker(test, engine="tests.server.fake_engine:broken")
-
-
-def test_an_engine_that_never_becomes_ready_is_ended(with_worker: Callable[..., None], tmp_path: Path) -> None:
-    async def test(worker: Worker, states: list[str]) -> None:
-        with pytest.raises(WorkerLostError, match="did not respond"):
-            await collect(worker, command())
-        assert (worker.pid, states[-1]) == (None, "stopped")
-
-    with_worker(test, engine="tests.server.fake_engine:stuck", start_s=0.5)
-
-
-def test_an_interrupt_of_the_terminal_does_not_reach_the_child(
-    with_worker: Callable[..., None], tmp_path: Path
-) -> None:
-    async def test(worker: Worker, _states: list[str]) -> None:
-        await worker.start()
-        assert worker.pid
-        os.kill(worker.pid, signal.SIGINT)
-        assert await draws(worker)
-
-    with_worker(test)
-
-
-def test_starts_are_delayed_after_losses_in_a_row(
-    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def test(worker: Worker, _states: list[str]) -> None:
-        monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 0.0, 0.0, 600.0))
-        for _ in range(3):
-            with pytest.raises(WorkerLostError):
-                await collect(worker, command("abort"))
-        drawing = asyncio.create_task(collect(worker, command()))
-        done, _ = await asyncio.wait([drawing], timeout=1)
-        assert not done
-        assert worker.pid is None  # it is not even started
-        worker.cancel(JOB)
-        assert (await drawing)[-1] == Cancelled(JOB)
-        monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0,))
-        assert await draws(worker, command(job="another"))
-        await worker.stop()
-        monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 600.0))
-        async with asyncio.timeout(60):  # the success has cleared the record
-            assert await draws(worker)
-
-    with_worker(test)
-
-
-def test_a_cancel_ends_the_pause_before_a_start(
-    with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.engine.worker._BACKOFF_S", (0.0, 60.0))
-
-    async def test(worker: Worker, states: list[str]) -> None:
-        with pytest.raises(WorkerLostError):
-            await collect(worker, command("abort"))
-        drawing = asyncio.create_task(collect(worker, command()))
-        while worker.state != "starting":
-            await asyncio.sleep(0.01)
-        worker.cancel(JOB)
-        async with asyncio.timeout(30):
-            assert await drawing == [Cancelled(JOB)]
-        assert (worker.pid, states[-2:]) == (None, ["starting", "stopped"])
-        again = asyncio.create_task(collect(worker, command(job="f" * 32)))
-        await asyncio.sleep(0.1)
-        assert worker.pid is None, "a cancel is no success"
-        again.cancel()
 
     with_worker(test)
 
@@ -572,10 +346,3 @@ def test_exits_are_explained() -> None:
     assert not explain_exit(-signal.SIGSEGV).out_of_memory
     assert "signal 11" in str(explain_exit(-signal.SIGSEGV))
     assert "status 3" in str(explain_exit(3))
-
-
-@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no kernel that groups processes by sessions")
-def test_the_engine_s_session_leaves_the_server_its_moment(live: LiveServer) -> None:
-    """It has a session of its own, whose weight its nice value alone does not change."""
-    live.finished(live.post_job("plain", steps=1)["id"])
-    assert Path(f"/proc/{live.worker_pid()}/autogroup").read_text().split()[-1] == "10"
