@@ -1,6 +1,7 @@
 """Runs the page's own unit tests (tests/js) in node."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,3 +23,22 @@ def test_the_functions_of_the_page() -> None:
     environment = os.environ | {"PYTHON": sys.executable}
     done = subprocess.run([node, "--test", *tests], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# From the ground up: a script may import those of its own room and of the rooms before it.
+ROOMS = ("lib", "metadata", "stage", "studio", "pages")
+
+
+def test_scripts_import_their_own_room_or_one_below() -> None:
+    scripts = sorted((ROOT / "static/js").rglob("*.js"))
+    assert {path.parent.name for path in scripts} == set(ROOMS)
+    for path in scripts:
+        for name in re.findall(r'(?:from |import |import\()"(\.[^"]+)"', path.read_text("utf-8")):
+            target = (path.parent / name).resolve()
+            assert target.is_file(), f"{path} imports {name}, which is not there"
+            assert ROOMS.index(target.parent.name) <= ROOMS.index(path.parent.name), f"{path} imports {name}"
+
+
+def test_no_room_of_scripts_has_more_files_than_one_takes_in_at_a_glance() -> None:
+    for room in ROOMS:
+        assert len(list((ROOT / "static/js" / room).glob("*.js"))) <= 18, room

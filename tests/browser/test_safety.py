@@ -107,8 +107,8 @@ def test_the_stage_and_the_form_take_prompts_verbatim(
 # A picture on the stage and in both forms of a comparison, by the page's own modules.
 _STAGED = """async (url) => {
     const image = await (await fetch(url)).json();
-    const { showImage } = await import("/static/js/stage.js");
-    const { compareView } = await import("/static/js/compare.js");
+    const { showImage } = await import("/static/js/stage/stage.js");
+    const { compareView } = await import("/static/js/stage/compare.js");
     showImage(image);
     const view = compareView(image, image);
     const title = view.querySelector("img").alt;
@@ -183,7 +183,7 @@ def test_the_sources_hold_no_way_to_parse_markup() -> None:
         "Markup(",
         " style=",
     )
-    for file in (*(ROOT / "static/js").glob("*.js"), *(ROOT / "templates").glob("*.html")):
+    for file in (*(ROOT / "static/js").rglob("*.js"), *(ROOT / "templates").glob("*.html")):
         source = Path(file).read_text()
         assert [word for word in forbidden if word in source] == [], file
         addresses = source.replace("http://www.w3.org/2000/svg", "").replace("http://www.w3.org/1999/xhtml", "")

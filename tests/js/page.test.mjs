@@ -5,14 +5,14 @@ import { test } from "node:test";
 
 import "./catalog-of-a-page.mjs";
 
-import { comparedPair, isStandIn, rank, standIn } from "../../static/js/catalog.js";
-import { formatBytes, formatSeconds, formatSize, formatTimeLeft, modelTitle, plural } from "../../static/js/format.js";
-import { isSide, isWhole, nearestSide, randomSeed } from "../../static/js/limits.js";
-import { readingOf } from "../../static/js/metadata.js";
-import { niceCeiling } from "../../static/js/memory-chart.js";
-import { statusWords, timeLeftWords } from "../../static/js/progress.js";
-import { rowsOf } from "../../static/js/restore.js";
-import { activeJobs, putJob, putMemory, putModel, state } from "../../static/js/store.js";
+import { comparedPair, isStandIn, rank, standIn } from "../../static/js/lib/catalog.js";
+import { formatBytes, formatSeconds, formatSize, formatTimeLeft, modelTitle, plural } from "../../static/js/lib/format.js";
+import { isSide, isWhole, nearestSide, randomSeed } from "../../static/js/lib/limits.js";
+import { readingOf } from "../../static/js/metadata/metadata.js";
+import { niceCeiling } from "../../static/js/studio/memory-chart.js";
+import { statusWords, timeLeftWords } from "../../static/js/lib/progress.js";
+import { rowsOf } from "../../static/js/metadata/restore.js";
+import { activeJobs, putJob, putMemory, putModel, state } from "../../static/js/lib/store.js";
 
 const job = (changes) => ({
   id: "1",

@@ -1,10 +1,10 @@
 // One picture on the stage, from waiting over previews to finished. Knows a job and its image, nothing else.
 
-import { el, fill, icon, shaped } from "./dom.js";
-import { statusWords, tag } from "./progress.js";
+import { el, fill, icon, shaped } from "../lib/dom.js";
+import { statusWords, tag } from "../lib/progress.js";
 
-/** @typedef {import("./types.js").Job} Job */
-/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("../lib/types.js").Job} Job */
+/** @typedef {import("../lib/types.js").Picture} Picture */
 
 /**
  * @param {Picture} image

@@ -1,20 +1,20 @@
 // The form: reads it, checks it, fills it from a recipe, sends it, and says what the server refused.
 
-import { ApiError, createJobs } from "./api.js";
-import { isStandIn } from "./catalog.js";
-import { byId, button, el, fill, isComposing } from "./dom.js";
+import { ApiError, createJobs } from "../lib/api.js";
+import { isStandIn } from "../lib/catalog.js";
+import { byId, button, el, fill, isComposing } from "../lib/dom.js";
 import { showExamples } from "./examples.js";
-import { formatSize, plural } from "./format.js";
-import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "./limits.js";
+import { formatSize, plural } from "../lib/format.js";
+import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "../lib/limits.js";
 import { chooseModel, chosenModel, comparesSeedlings, startModelChoice } from "./model-choice.js";
 import { nextSeed, seedText, setLocked, setSeed, spendSeed, startSeed } from "./seed.js";
 import { chooseSize, chosenSize, isTypedSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
-import { showJobs } from "./stage.js";
-import { remember, remembered } from "./storage.js";
-import { state, subscribe } from "./store.js";
-import { toast } from "./toast.js";
+import { showJobs } from "../stage/stage.js";
+import { remember, remembered } from "../lib/storage.js";
+import { state, subscribe } from "../lib/store.js";
+import { toast } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Recipe} Recipe */
+/** @typedef {import("../lib/types.js").Recipe} Recipe */
 
 const prompt = /** @type {HTMLTextAreaElement} */ (byId("prompt"));
 const steps = /** @type {HTMLInputElement} */ (byId("steps"));

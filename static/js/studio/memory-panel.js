@@ -1,14 +1,14 @@
 // The rail beside the stage: live memory figures, the chart, "unload now", and whether to draw previews.
 
-import { changeSettings, unload } from "./api.js";
-import { byId, el } from "./dom.js";
-import { formatBytes } from "./format.js";
+import { changeSettings, unload } from "../lib/api.js";
+import { byId, el } from "../lib/dom.js";
+import { formatBytes } from "../lib/format.js";
 import { memoryChart } from "./memory-chart.js";
-import { engineWords } from "./shell.js";
-import { putMemory, state, subscribe } from "./store.js";
-import { toast, toastError } from "./toast.js";
+import { engineWords } from "../lib/engine-words.js";
+import { putMemory, state, subscribe } from "../lib/store.js";
+import { toast, toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Memory} Memory */
+/** @typedef {import("../lib/types.js").Memory} Memory */
 
 /** @type {[string, string, (memory: Memory) => string][]} name, colour key, text */
 const ROWS = [

@@ -1,9 +1,9 @@
 // The seed field. It always shows the seed of the last or next picture. Unlocked, Generate rolls a new one unless the
 // shown one was just typed, rolled or taken from a picture; locked, it stays.
 
-import { byId, setIcon } from "./dom.js";
-import { isWhole, MAX_SEED, randomSeed } from "./limits.js";
-import { remember, remembered, rememberedHere, rememberHere } from "./storage.js";
+import { byId, setIcon } from "../lib/dom.js";
+import { isWhole, MAX_SEED, randomSeed } from "../lib/limits.js";
+import { remember, remembered, rememberedHere, rememberHere } from "../lib/storage.js";
 
 let locked = remembered("seed-locked", false);
 let fresh = true;

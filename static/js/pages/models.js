@@ -1,13 +1,13 @@
 // The models page: one card per checkpoint, drawn anew when the server says that its state changed.
 
 import "./shell.js";
-import { deleteModel, listModels, modelAction } from "./api.js";
-import { byId, button, el, fill } from "./dom.js";
-import { formatBytes, formatSize, formatTimeLeft } from "./format.js";
-import { putModel, state, subscribe } from "./store.js";
-import { toast, toastError } from "./toast.js";
+import { deleteModel, listModels, modelAction } from "../lib/api.js";
+import { byId, button, el, fill } from "../lib/dom.js";
+import { formatBytes, formatSize, formatTimeLeft } from "../lib/format.js";
+import { putModel, state, subscribe } from "../lib/store.js";
+import { toast, toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Model} Model */
+/** @typedef {import("../lib/types.js").Model} Model */
 
 const STATES = {
   ready: ["Ready", "good"],

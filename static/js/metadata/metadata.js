@@ -1,6 +1,6 @@
 // What an image file says about how it was made. The server reads it: one reader for the page, the gallery and others.
 
-import { readSettings } from "./api.js";
+import { readSettings } from "../lib/api.js";
 
 /**
  * @typedef {object} Found  settings as they stand in the file; what it did not say is undefined
@@ -24,7 +24,7 @@ export class MetadataError extends Error {}
 /**
  * @param {Blob} file
  * @returns {Promise<Reading | null>} null when the picture carries no settings
- * @throws {MetadataError | import("./api.js").ApiError} with words for a person
+ * @throws {MetadataError | import("../lib/api.js").ApiError} with words for a person
  */
 export async function readMetadata(file) {
   if (file.size > MAX_FILE_BYTES) throw new MetadataError("The file is larger than 64 MB and was not read.");
@@ -33,7 +33,7 @@ export async function readMetadata(file) {
   return settings && readingOf(settings);
 }
 
-/** @param {import("./types.js").PictureSettings} settings @returns {Reading} */
+/** @param {import("../lib/types.js").PictureSettings} settings @returns {Reading} */
 export function readingOf(settings) {
   const ours = settings.recipe !== null;
   return {

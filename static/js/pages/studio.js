@@ -1,21 +1,21 @@
 // The studio: wires form, stage, strip, queue and memory panel together, and restores what was going on.
 
 import "./shell.js";
-import { getImage, getJob, listJobs } from "./api.js";
-import { applyRecipe, isSending, send, startComposer } from "./composer.js";
-import { byId, isComposing } from "./dom.js";
-import { startMemoryPanel } from "./memory-panel.js";
-import { recipeOf } from "./picture-actions.js";
-import { startQueue } from "./queue.js";
-import { refreshRecent, startRecent } from "./recent.js";
-import { chooseSmaller } from "./sizes.js";
-import { again } from "./stage-states.js";
-import { cancelShown, isChosen, restoreView, showImage, showJobs, showsJob, startStage } from "./stage.js";
-import { takeHandover } from "./storage.js";
-import { isActive, subscribe } from "./store.js";
-import { toast, toastError } from "./toast.js";
+import { getImage, getJob, listJobs } from "../lib/api.js";
+import { applyRecipe, isSending, send, startComposer } from "../studio/composer.js";
+import { byId, isComposing } from "../lib/dom.js";
+import { startMemoryPanel } from "../studio/memory-panel.js";
+import { recipeOf } from "../lib/picture-actions.js";
+import { startQueue } from "../studio/queue.js";
+import { refreshRecent, startRecent } from "../studio/recent.js";
+import { chooseSmaller } from "../studio/sizes.js";
+import { again } from "../stage/stage-states.js";
+import { cancelShown, isChosen, restoreView, showImage, showJobs, showsJob, startStage } from "../stage/stage.js";
+import { takeHandover } from "../lib/storage.js";
+import { isActive, subscribe } from "../lib/store.js";
+import { toast, toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Job} Job */
+/** @typedef {import("../lib/types.js").Job} Job */
 
 const LATEST = 100; // more than a queue and a batch hold
 const PHONE = matchMedia("(max-width: 46rem)"); // the same width as in studio.css

@@ -1,18 +1,18 @@
 // The page of one picture: favourite, copy, variations, compare, delete, neighbours by arrow keys.
 
 import "./shell.js";
-import { getImage, listImages } from "./api.js";
-import { rank } from "./catalog.js";
-import { copyText } from "./clipboard.js";
-import { compareView } from "./compare.js";
-import { byId, button, el, shaped } from "./dom.js";
-import { modelTitle } from "./format.js";
-import { drawVariations, removeWithUndo, toggleFavourite } from "./picture-actions.js";
-import { handOver } from "./storage.js";
-import { state, subscribe } from "./store.js";
-import { toastError } from "./toast.js";
+import { getImage, listImages } from "../lib/api.js";
+import { rank } from "../lib/catalog.js";
+import { copyText } from "../lib/clipboard.js";
+import { compareView } from "../stage/compare.js";
+import { byId, button, el, shaped } from "../lib/dom.js";
+import { modelTitle } from "../lib/format.js";
+import { drawVariations, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
+import { handOver } from "../lib/storage.js";
+import { state, subscribe } from "../lib/store.js";
+import { toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("../lib/types.js").Picture} Picture */
 
 const SMALL_PX = 400; // below this a picture is enlarged to be looked at
 

@@ -1,7 +1,7 @@
 // Prompts that suit the model at hand. The seedling knows twenty kinds of things, ten colours, up to four of a kind,
 // positions and landscapes.
 
-import { byId, el } from "./dom.js";
+import { byId, el } from "../lib/dom.js";
 
 const SEEDLING = [
   "cherry blossom bonsai at dawn",

@@ -1,14 +1,14 @@
 // The dialog that shows what a dropped picture says, setting by setting, and applies what is ticked.
 
-import { known } from "./catalog.js";
-import { button, el } from "./dom.js";
-import { formatSize, modelTitle } from "./format.js";
-import { isWhole, MAX_SEED, MAX_SIDE_PX, MAX_STEPS, nearestSide } from "./limits.js";
-import { handOver } from "./storage.js";
-import { publish, state } from "./store.js";
+import { known } from "../lib/catalog.js";
+import { button, el } from "../lib/dom.js";
+import { formatSize, modelTitle } from "../lib/format.js";
+import { isWhole, MAX_SEED, MAX_SIDE_PX, MAX_STEPS, nearestSide } from "../lib/limits.js";
+import { handOver } from "../lib/storage.js";
+import { publish, state } from "../lib/store.js";
 
 /** @typedef {import("./metadata.js").Reading} Reading */
-/** @typedef {import("./types.js").Recipe} Recipe */
+/** @typedef {import("../lib/types.js").Recipe} Recipe */
 /** @typedef {{label: string, value: string, note?: string, recipe?: Recipe, checked?: boolean}} Row */
 
 const MANY_STEPS = 8; // a count above this was meant for an undistilled model

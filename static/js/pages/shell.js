@@ -1,29 +1,14 @@
 // What every page has: theme, the engine's mark, the connection banner, help, dropped images. Importing it starts it.
 
-import { byId } from "./dom.js";
-import { startDrop } from "./drop.js";
-import { connect } from "./events.js";
-import { activeJobs, state, subscribe } from "./store.js";
-import { startTheme } from "./theme.js";
-import { toast, undoByKey } from "./toast.js";
-
-const WORKER_WORDS = {
-  stopped: "Engine asleep",
-  starting: "Engine starting",
-  idle: "Engine ready",
-  busy: "Drawing",
-  unresponsive: "Engine not answering",
-};
-const WORKER_TONES = { stopped: "idle", starting: "busy", idle: "good", busy: "busy", unresponsive: "bad" };
+import { byId } from "../lib/dom.js";
+import { startDrop } from "../metadata/drop.js";
+import { engineWords } from "../lib/engine-words.js";
+import { connect } from "../lib/events.js";
+import { activeJobs, state, subscribe } from "../lib/store.js";
+import { startTheme } from "../lib/theme.js";
+import { toast, undoByKey } from "../lib/toast.js";
 
 const TITLE = document.title;
-
-/** @returns {{words: string, tone: string}} */
-export function engineWords() {
-  if (state.connection === "lost") return { words: "Offline", tone: "bad" };
-  const worker = state.memory?.worker ?? "stopped";
-  return { words: WORKER_WORDS[worker], tone: WORKER_TONES[worker] };
-}
 
 function showEngine() {
   const jobs = activeJobs();

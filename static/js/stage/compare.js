@@ -1,10 +1,10 @@
 // Two pictures of the same prompt and seed: side by side, or under a divider that keyboard and pointer move.
 
-import { el, fill, icon, shaped } from "./dom.js";
-import { formatBytes, formatSeconds, modelTitle } from "./format.js";
-import { remember, remembered } from "./storage.js";
+import { el, fill, icon, shaped } from "../lib/dom.js";
+import { formatBytes, formatSeconds, modelTitle } from "../lib/format.js";
+import { remember, remembered } from "../lib/storage.js";
 
-/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("../lib/types.js").Picture} Picture */
 
 /** @param {Picture} image */
 function caption(image) {

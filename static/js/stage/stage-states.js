@@ -1,10 +1,10 @@
 // The stage when there is no picture: before the first one, and when one could not be drawn.
 
-import { button, el, icon } from "./dom.js";
-import { formatSize } from "./format.js";
-import { publish, state } from "./store.js";
+import { button, el, icon } from "../lib/dom.js";
+import { formatSize } from "../lib/format.js";
+import { publish, state } from "../lib/store.js";
 
-/** @typedef {import("./types.js").Job} Job */
+/** @typedef {import("../lib/types.js").Job} Job */
 
 export function emptyStage() {
   const seedling = ![...state.models.values()].some((model) => !model.embedded && model.state === "ready");

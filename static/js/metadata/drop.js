@@ -1,10 +1,10 @@
 // Pictures dropped anywhere, pasted, or chosen: hand them to the reader, say clearly when there is nothing to read.
 
-import { ApiError } from "./api.js";
-import { byId } from "./dom.js";
+import { ApiError } from "../lib/api.js";
+import { byId } from "../lib/dom.js";
 import { MetadataError, readMetadata } from "./metadata.js";
 import { offerRestore } from "./restore.js";
-import { toast } from "./toast.js";
+import { toast } from "../lib/toast.js";
 
 const OVER_MS = 700; // while a file is held over the page, dragover comes at least every 550 ms
 

@@ -1,19 +1,19 @@
 // The large area: what is being drawn, or the picture last looked at. Shows one request (one job, a batch, a pair)
 // or one image; follows the store until something else is shown.
 
-import { ApiError, cancelJob, getImage, getJob } from "./api.js";
+import { ApiError, cancelJob, getImage, getJob } from "../lib/api.js";
 import { compareView } from "./compare.js";
-import { byId, button, el, fill, refill } from "./dom.js";
-import { predictedPeak } from "./sizes.js";
+import { byId, button, el, fill, refill } from "../lib/dom.js";
+import { predictedPeak } from "../lib/fits.js";
 import { groupFoot, stageFoot } from "./stage-foot.js";
 import { emptyStage, problemOf } from "./stage-states.js";
-import { dropImage, isActive, publish, putImage, putJob, state, subscribe } from "./store.js";
+import { dropImage, isActive, publish, putImage, putJob, state, subscribe } from "../lib/store.js";
 import { createTile, pictureFrame } from "./tile.js";
-import { toastError } from "./toast.js";
-import { statusWords, timeLeftWords } from "./progress.js";
+import { toastError } from "../lib/toast.js";
+import { statusWords, timeLeftWords } from "../lib/progress.js";
 
-/** @typedef {import("./types.js").Job} Job */
-/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("../lib/types.js").Job} Job */
+/** @typedef {import("../lib/types.js").Picture} Picture */
 
 /** @type {{jobs: string[], image: string | null}} */
 let view = { jobs: [], image: null };

@@ -1,14 +1,15 @@
 // Shape and size. The server says which sizes there are and how each fits this machine; any other can be typed.
 
-import { getFit, getSizes } from "./api.js";
-import { isStandIn } from "./catalog.js";
-import { byId, el, fill } from "./dom.js";
-import { formatBytes, formatSeconds, formatSize } from "./format.js";
-import { isSide } from "./limits.js";
-import { remember, remembered } from "./storage.js";
-import { publish } from "./store.js";
+import { getFit, getSizes } from "../lib/api.js";
+import { isStandIn } from "../lib/catalog.js";
+import { byId, el, fill } from "../lib/dom.js";
+import { fitKey, listedFits, typedFits } from "../lib/fits.js";
+import { formatBytes, formatSeconds, formatSize } from "../lib/format.js";
+import { isSide } from "../lib/limits.js";
+import { remember, remembered } from "../lib/storage.js";
+import { publish } from "../lib/store.js";
 
-/** @typedef {import("./types.js").Fit} Fit */
+/** @typedef {import("../lib/types.js").Fit} Fit */
 
 const RATIOS = { "1:1": 1, "4:3": 4 / 3, "3:4": 3 / 4, "3:2": 3 / 2, "2:3": 2 / 3, "16:9": 16 / 9, "9:16": 9 / 16 };
 const CUSTOM = "Other";
@@ -18,10 +19,6 @@ const VERDICTS = {
   swaps: { words: "will swap", tone: "bad", long: "does not fit in memory and will swap" },
 };
 
-/** @type {Map<string, Fit[]>} */
-const known = new Map();
-/** @type {Map<string, Fit>} by model and size: what the server said of sizes that were typed */
-const typed = new Map();
 const JUDGE_AFTER_MS = 300; // not every half of a number that is being typed
 let judging = 0;
 /** @type {Fit[]} */
@@ -63,18 +60,7 @@ export const isTypedSize = () => aspect === CUSTOM;
 /** @returns {Fit | undefined} what the server knows of the chosen size */
 export function chosenFit() {
   const size = chosenSize();
-  return fits.find((fit) => same(fit, size)) ?? (size ? typed.get(typedKey(size)) : undefined);
-}
-
-/**
- * What the memory plan says that a picture needs, where it is known here.
- * @param {string | null} name
- * @param {{width: number, height: number}} size
- * @returns {number | undefined} bytes
- */
-export function predictedPeak(name, size) {
-  const listed = known.get(name ?? "")?.find((fit) => same(fit, size));
-  return (listed ?? typed.get(`${name} ${size.width}x${size.height}`))?.peak_bytes;
+  return fits.find((fit) => same(fit, size)) ?? (size ? typedFits.get(typedKey(size)) : undefined);
 }
 
 /**
@@ -104,7 +90,7 @@ export function chooseSmaller() {
 }
 
 /** @param {{width: number, height: number}} size */
-const typedKey = ({ width, height }) => `${model} ${width}x${height}`;
+const typedKey = (size) => fitKey(model, size);
 
 /** Say how a typed size fits this machine; asks the server a moment after the last key. */
 function judgeTyped() {
@@ -121,7 +107,7 @@ function judgeTyped() {
 async function askForVerdict(size) {
   const key = typedKey(size);
   try {
-    typed.set(key, await getFit(model, size));
+    typedFits.set(key, await getFit(model, size));
     publish("sizes");
   } catch (error) {
     console.info("How this size fits is not known:", error);
@@ -238,14 +224,14 @@ function warnOfOtherSizes() {
 export async function loadSizes(name, recommended, again = false) {
   model = name;
   const before = choices;
-  if (again || !known.has(name)) {
+  if (again || !listedFits.has(name)) {
     const { sizes } = await getSizes(name);
-    known.set(name, sizes);
-    typed.clear(); // free memory and learned times have changed for these as well
+    listedFits.set(name, sizes);
+    typedFits.clear(); // free memory and learned times have changed for these as well
     publish("sizes");
   }
   if (model !== name) return; // another model was chosen meanwhile
-  fits = known.get(name) ?? [];
+  fits = listedFits.get(name) ?? [];
   if (aspect === CUSTOM && (again || choices !== before)) return keepTyped();
   const kept = chosenSize() ?? remembered("size", null);
   const keep = kept && (isMeantFor(name) || fits.some((fit) => same(fit, kept)));

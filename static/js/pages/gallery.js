@@ -1,14 +1,14 @@
 // The gallery: the server's first page goes on as one scrolls; search and favourites without leaving the page.
 
 import "./shell.js";
-import { listImages } from "./api.js";
-import { byId, el } from "./dom.js";
-import { plural } from "./format.js";
-import { removeWithUndo, toggleFavourite } from "./picture-actions.js";
-import { subscribe } from "./store.js";
-import { toastError } from "./toast.js";
+import { listImages } from "../lib/api.js";
+import { byId, el } from "../lib/dom.js";
+import { plural } from "../lib/format.js";
+import { removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
+import { subscribe } from "../lib/store.js";
+import { toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("../lib/types.js").Picture} Picture */
 
 const PAGE = 60;
 const SKELETONS = 12;

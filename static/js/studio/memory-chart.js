@@ -1,9 +1,9 @@
 // Two minutes of memory as a small drawing: the engine's process as an outline, MLX's active and cached bytes filled.
 
-import { el, svg } from "./dom.js";
-import { formatBytes } from "./format.js";
+import { el, svg } from "../lib/dom.js";
+import { formatBytes } from "../lib/format.js";
 
-/** @typedef {import("./types.js").Memory} Memory */
+/** @typedef {import("../lib/types.js").Memory} Memory */
 
 const WIDTH = 240;
 const HEIGHT = 100;

@@ -1,8 +1,8 @@
 // The connect page: copying settings, one real call per interface, and the last requests as they come.
 
 import "./shell.js";
-import { copyText } from "./clipboard.js";
-import { byId, el, fill } from "./dom.js";
+import { copyText } from "../lib/clipboard.js";
+import { byId, el, fill } from "../lib/dom.js";
 
 const POLL_MS = 2000;
 const PROMPT = "a small bonsai tree";

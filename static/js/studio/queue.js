@@ -1,14 +1,14 @@
 // The list of what is being drawn and what waits, shown when there is more than the stage can tell. A press on a prompt
 // brings its request to the stage.
 
-import { cancelJob } from "./api.js";
-import { byId, button, el } from "./dom.js";
-import { modelTitle } from "./format.js";
-import { showJobs, showsJob } from "./stage.js";
-import { activeJobs, putJob, state, subscribe } from "./store.js";
-import { toastError } from "./toast.js";
+import { cancelJob } from "../lib/api.js";
+import { byId, button, el } from "../lib/dom.js";
+import { modelTitle } from "../lib/format.js";
+import { showJobs, showsJob } from "../stage/stage.js";
+import { activeJobs, putJob, state, subscribe } from "../lib/store.js";
+import { toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Job} Job */
+/** @typedef {import("../lib/types.js").Job} Job */
 
 /** @param {Job} job  shown with those of its request that are known here */
 function lookAt(job) {

@@ -1,13 +1,13 @@
 // Under a finished picture: its prompt, its recipe in one line, and what to do with it.
 
-import { button, el, icon } from "./dom.js";
-import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "./format.js";
-import { downloadUrl, drawVariations, recipeOf, removeWithUndo, toggleFavourite } from "./picture-actions.js";
-import { predictedPeak } from "./sizes.js";
-import { publish } from "./store.js";
-import { toastError } from "./toast.js";
+import { button, el, icon } from "../lib/dom.js";
+import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "../lib/format.js";
+import { downloadUrl, drawVariations, recipeOf, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
+import { predictedPeak } from "../lib/fits.js";
+import { publish } from "../lib/store.js";
+import { toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("../lib/types.js").Picture} Picture */
 
 /** Measured and predicted side by side. @param {Picture} image @param {number} peak */
 function peakWords(image, peak) {
@@ -73,7 +73,7 @@ function tools(image) {
 
 /**
  * Under several pictures of one request.
- * @param {import("./types.js").Job[]} jobs
+ * @param {import("../lib/types.js").Job[]} jobs
  */
 export function groupFoot(jobs) {
   const [first] = jobs;

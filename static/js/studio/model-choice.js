@@ -1,14 +1,14 @@
 // Which checkpoint draws: the chosen one when it is here, else the seedling that stands in, with plain words about it.
 
-import { modelAction } from "./api.js";
-import { comparedPair, isStandIn, known, PUBLISHED, standIn } from "./catalog.js";
-import { byId, button, el, refill } from "./dom.js";
-import { formatBytes } from "./format.js";
-import { remember, remembered } from "./storage.js";
-import { putModel, state, subscribe } from "./store.js";
-import { toastError } from "./toast.js";
+import { modelAction } from "../lib/api.js";
+import { comparedPair, isStandIn, known, PUBLISHED, standIn } from "../lib/catalog.js";
+import { byId, button, el, refill } from "../lib/dom.js";
+import { formatBytes } from "../lib/format.js";
+import { remember, remembered } from "../lib/storage.js";
+import { putModel, state, subscribe } from "../lib/store.js";
+import { toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Model} Model */
+/** @typedef {import("../lib/types.js").Model} Model */
 
 const SEEDLING_WORDS =
   ", a tiny demonstration model inside this program: twenty kinds of things from stars to bonsai trees in ten " +

@@ -1,12 +1,12 @@
 // The strip of the newest pictures under the stage.
 
-import { listImages } from "./api.js";
-import { byId, el } from "./dom.js";
-import { showImage, shownImage } from "./stage.js";
-import { state, subscribe } from "./store.js";
-import { toastError } from "./toast.js";
+import { listImages } from "../lib/api.js";
+import { byId, el } from "../lib/dom.js";
+import { showImage, shownImage } from "../stage/stage.js";
+import { state, subscribe } from "../lib/store.js";
+import { toastError } from "../lib/toast.js";
 
-/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("../lib/types.js").Picture} Picture */
 
 const LENGTH = 24;
 
