@@ -68,7 +68,7 @@ def test_a_button_can_be_pressed_while_a_download_goes_on(site: Site, open_page:
     page.evaluate(
         """async () => {
             const script = document.querySelector("script[src*='models.js']");
-            const { putModel, state } = await import(new URL("store.js", script.src));
+            const { putModel, state } = await import(new URL("../lib/store.js", script.src));
             const next = ({ download, ...model }) =>  // in whatever state it is by now
                 putModel({ ...model, download: { ...download, bytes_done: Date.now() % 1e9 } });
             setInterval(() => next(state.models.get("ternary")), 20);
