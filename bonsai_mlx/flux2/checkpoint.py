@@ -1,15 +1,12 @@
 """Open a checkpoint folder in the published layout: typed configs, verified files, lazy tensors, clear errors.
 
-`Checkpoint.open` reads JSON and safetensors headers only, so it is quick and needs no MLX. Headers are checked twice
-before MLX sees a file, because MLX's own reader accepts shapes and offsets that crash it: by the `safetensors` library
-(offsets, sizes, the whole file covered) and against what the configs imply (names, dtypes, shapes).
+`Checkpoint.open` reads JSON and safetensors headers only, so it is quick and needs no MLX. Headers are checked (see
+`weights.safetensors`) and held against what the configs imply (names, dtypes, shapes) before MLX sees a file.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 
 from ..decoding import Check, decode
 from ..errors import CheckpointError
-from ..fileio import open_regular, read_bounded
+from ..fileio import read_bounded
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 from ..weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TRANSFORMER, VAE, Layout
+from ..weights.safetensors import read_header
 from ..weights.spec import Dimensions, Packing, Pair, TensorSpec, precision_of, up_to
 from ..wording import command, user_path
 from .config import TextEncoderConfig, TransformerConfig, VaeConfig
@@ -34,8 +32,8 @@ SCHEDULER_CLASS = "FlowMatchEulerDiscreteScheduler"  # of diffusers
 # Formats that can run code when they are read, or that no check here covers.
 _REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz", ".gguf"}
 # A server reads these beside everything else, so what is no such file must not be parsed: the published ones have 5 KB
-# and less, and headers 0.2 MB.
-_MAX_JSON_BYTES, _MAX_HEADER_BYTES = 64 << 10, 1 << 20
+# and less.
+_MAX_JSON_BYTES = 64 << 10
 _MAX_SIDE = 2**31 - 1  # MLX keeps sides in 32 bits and would cut longer ones off without a word
 C = TypeVar("C")
 
@@ -103,7 +101,7 @@ class Checkpoint:
 
         path = self.weights_file(component)
         verify_weights(path, self.expected(component))
-        start, entry = _header(path)
+        start, entry = read_header(path)
         count, width = entry[tensor]["shape"]
         if max(rows) >= count:
             raise CheckpointError(f"{path}: {tensor} has {count} rows, but the tokenizer gives token {max(rows)}")
@@ -119,7 +117,7 @@ class Checkpoint:
 def verify_weights(path: Path, expected: Mapping[str, TensorSpec], repair: str = "download it again") -> None:
     """Raise CheckpointError unless `path` holds exactly the expected tensors and nothing else."""
     try:
-        _header(path)
+        read_header(path)
         with safe_open(str(path), "np") as file:
             slices = {name: file.get_slice(name) for name in list(file.keys())}
             found = {name: (item.get_dtype(), tuple(item.get_shape())) for name, item in slices.items()}
@@ -143,34 +141,6 @@ def verify_weights(path: Path, expected: Mapping[str, TensorSpec], repair: str =
 def _packed_widths(config: TextEncoderConfig) -> tuple[int, ...]:
     """Inputs of the text encoder's packed matrices."""
     return config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim
-
-
-def _header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Where the tensor data starts, and the parsed header.
-
-    Refuses what the format forbids and the safetensors library lets pass: a name that occurs twice (it keeps the last,
-    and MLX promises nothing), other space than the padding, metadata of another kind.
-    """
-    with open_regular(path, follow_symlinks=True) as file:
-        length = file.read(8)
-        size = struct.unpack("<Q", length)[0] if len(length) == 8 else 0
-        if not 2 <= size <= min(_MAX_HEADER_BYTES, os.fstat(file.fileno()).st_size):
-            raise ValueError("the header's length is impossible")
-        text = file.read(size)
-    if not (text.startswith(b"{") and text.rstrip(b" ").endswith(b"}")):
-        raise ValueError("the header is not a JSON object with nothing but spaces behind it")
-    header = json.loads(text, object_pairs_hook=_unique_pairs)
-    notes = header.get("__metadata__", {})
-    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
-        raise ValueError("the header's metadata is not a map of strings")
-    return 8 + size, header
-
-
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(names) != len(set(names)):
-        raise ValueError("the header names a tensor twice")
-    return dict(pairs)
 
 
 def _drawable(size: tuple[int, int]) -> None:
