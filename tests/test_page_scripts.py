@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bonsai_mlx import request
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -42,3 +44,9 @@ def test_scripts_import_their_own_room_or_one_below() -> None:
 def test_no_room_of_scripts_has_more_files_than_one_takes_in_at_a_glance() -> None:
     for room in ROOMS:
         assert len(list((ROOT / "static/js" / room).glob("*.js"))) <= 18, room
+
+
+def test_the_page_knows_every_parameter_of_pictures_that_go_in() -> None:
+    source = (ROOT / "static/js/lib/picture-actions.js").read_text("utf-8")
+    (listed,) = re.findall(r"OF_PICTURES = \[(.*?)\]", source, re.DOTALL)
+    assert tuple(re.findall(r'"(\w+)"', listed)) == request._OF_PICTURES

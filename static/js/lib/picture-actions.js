@@ -1,6 +1,7 @@
 // What one can do with a finished picture, wherever it is shown.
 
 import { createJobs, deleteImage, restoreImage, setFavourite } from "./api.js";
+import { isSide } from "./limits.js";
 import { dropImage, putImage, putJob } from "./store.js";
 import { toast, toastError, UNDO } from "./toast.js";
 
@@ -9,7 +10,40 @@ import { toast, toastError, UNDO } from "./toast.js";
 const VARIATIONS = 4;
 const MAX_SEED = 2 ** 32 - 1;
 
+/** The parameters that say which pictures went in and how they are used; bonsai_mlx/request.py has the same ones. */
+export const OF_PICTURES = [
+  "references",
+  "reference_detail",
+  "init",
+  "strength",
+  "strength_rule",
+  "mask",
+  "feather_px",
+  "restore_unmasked",
+  "source_as_reference",
+  "only_masked",
+  "margin_px",
+  "extend",
+];
+
 /**
+ * What a request or a recipe says of the pictures that go in; nothing where none does.
+ * @param {Record<string, unknown> | null | undefined} said
+ * @returns {Record<string, unknown>}
+ */
+export function picturesIn(said) {
+  const given = OF_PICTURES.filter((name) => said?.[name] !== null && said?.[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, said?.[name]]));
+}
+
+/** The pixels that were drawn: a picture that is kept in part may be larger, and of any size. @param {Picture} image */
+function drawnSize(image) {
+  const { width, height } = /** @type {Record<string, any>} */ ({ ...image, ...image.recipe });
+  return isSide(width) && isSide(height) ? { width, height } : {};
+}
+
+/**
+ * What the form can be filled with; the pictures that went in are `picturesIn(image.recipe)`.
  * @param {Picture} image
  * @returns {import("./types.js").Recipe}
  */
@@ -18,8 +52,7 @@ export function recipeOf(image) {
     prompt: image.prompt,
     seed: image.seed ?? undefined,
     steps: image.steps ?? undefined,
-    width: image.width,
-    height: image.height,
+    ...drawnSize(image),
     model: image.model ?? undefined,
   };
 }
@@ -68,7 +101,12 @@ async function undo(id) {
  */
 export async function drawVariations(image) {
   const first = ((image.seed ?? 0) + 1) % (MAX_SEED - VARIATIONS);
-  const { jobs } = await createJobs({ ...recipeOf(image), seed: first, count: VARIATIONS });
+  const { jobs } = await createJobs({
+    ...recipeOf(image),
+    ...picturesIn(image.recipe),
+    seed: first,
+    count: VARIATIONS,
+  });
   jobs.forEach(putJob);
   return jobs;
 }

@@ -14,6 +14,7 @@
  * @property {string | null} group
  * @property {"batch" | "compare" | null} group_kind
  * @property {string} model
+ * @property {Record<string, any>} request  everything that was asked for, the pictures that go in among it
  * @property {string} prompt
  * @property {number} seed
  * @property {number} steps
@@ -61,6 +62,7 @@
  * @property {boolean} truncated  the prompt's end was left out
  * @property {string | null} group
  * @property {"batch" | "compare" | null} group_kind
+ * @property {Record<string, any>} recipe  as it stands in the file; empty for pictures of others
  * @property {string} url
  * @property {string} thumbnail_url
  *

@@ -2,6 +2,7 @@
 
 import { button, el, icon } from "../lib/dom.js";
 import { formatSize } from "../lib/format.js";
+import { picturesIn } from "../lib/picture-actions.js";
 import { publish, state } from "../lib/store.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
@@ -43,10 +44,10 @@ function problemWords(job) {
   }
 }
 
-/** The job's settings, to ask for the same once more. @param {Job} job */
+/** The job's settings and the pictures that go in, to ask for the same once more. @param {Job} job */
 export const again = (job) => {
   const { prompt, seed, steps, width, height, model } = job;
-  return { prompt, seed, steps, width, height, model };
+  return { prompt, seed, steps, width, height, model, ...picturesIn(job.request) };
 };
 
 /** @param {Job} job */
