@@ -16,7 +16,16 @@ from tests.browser.driver import QUIET, Site, make_picture
 
 pytestmark = pytest.mark.browser
 
-READABLE = ["/", "/jobs", "/images", "/models", "/settings", "/openapi.json", "/static/js/pages/studio.js", "/v1/models"]
+READABLE = [
+    "/",
+    "/jobs",
+    "/images",
+    "/models",
+    "/settings",
+    "/openapi.json",
+    "/static/js/pages/studio.js",
+    "/v1/models",
+]
 WRITABLE = ["/jobs", "/generate", "/v1/images/generations", "/sdapi/v1/txt2img", "/api/generate", "/unload"]
 
 
