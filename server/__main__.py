@@ -55,6 +55,7 @@ from .store import Store
 from .studio import Studio
 from .validation import explain
 
+gc.freeze()  # and what was imported stays: no later look at it either
 gc.enable()
 
 _ANY = ("0.0.0.0", "::")  # noqa: S104

@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Scope
@@ -34,7 +33,7 @@ from bonsai_mlx.version import __version__
 
 from .index.damage import is_damage
 from .templating import render
-from .validation import Unreadable, explain, unreadable
+from .validation import Answer, Unreadable, explain, unreadable
 
 log = logging.getLogger("bonsai.server")
 
@@ -58,7 +57,7 @@ Code = Literal[
 ]
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(Answer):
     """What went wrong, in words for a person, and what to do about it."""
 
     code: Code
@@ -68,7 +67,7 @@ class ErrorDetail(BaseModel):
     retry_after_s: float | None = None
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(Answer):
     """The body of every answer with a status of 400 or more."""
 
     error: ErrorDetail

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     Field,
     StringConstraints,
     computed_field,
@@ -13,6 +12,7 @@ from pydantic import (
 )
 
 from .parameters import Fields, Flag, ModelName, RequestValue
+from .validation import Answer
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
@@ -25,20 +25,20 @@ ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far it
 ModelState = Literal["ready", "absent", "partial", "downloading", "paused", "verifying", "damaged", "failed"]
 
 
-class JobError(BaseModel):
+class JobError(Answer):
     code: str
     message: str
     remedy: str | None = None
 
 
-class Relative(BaseModel):
+class Relative(Answer):
     """Another image, and what it has to do with this one."""
 
     id: Id
     role: str
 
 
-class InputPicture(BaseModel):
+class InputPicture(Answer):
     """A picture that goes in."""
 
     id: str
@@ -48,7 +48,7 @@ class InputPicture(BaseModel):
     alpha: str | None = Field(description="a mask of its transparent parts, if it has any")
 
 
-class Job(BaseModel):
+class Job(Answer):
     id: Id
     status: JobStatus
     kind: Literal["generate"] = "generate"
@@ -113,27 +113,27 @@ class Job(BaseModel):
 _FLAT = ("prompt", "seed", "steps", "width", "height")
 
 
-class Queue(BaseModel):
+class Queue(Answer):
     running: int
     waiting: int
     limit: int
 
 
-class JobList(BaseModel):
+class JobList(Answer):
     jobs: list[Job]
     queue: Queue
 
 
-class JobsCreated(BaseModel):
+class JobsCreated(Answer):
     jobs: list[Job]
     group: Id | None
 
 
-class JobsCancelled(BaseModel):
+class JobsCancelled(Answer):
     jobs: list[Job]
 
 
-class Image(BaseModel):
+class Image(Answer):
     id: Id
     prompt: str
     seed: int | None
@@ -147,14 +147,14 @@ class Image(BaseModel):
     bytes: int
     format: Literal["png", "jpeg", "webp"] = "png"
     name: str | None = Field(None, description="The file's own name, if it is not named by its id")
-    timings: dict[str, float] = {}
+    timings: dict[str, float] = Field({})
     peak_memory_bytes: int | None = None
     truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
     group: Id | None = None
     group_kind: GroupKind | None = None
     url: str
     thumbnail_url: str
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field({})
 
 
 class ImageDetails(Image):
@@ -164,7 +164,7 @@ class ImageDetails(Image):
     children: list[Relative] = Field([], description="what was made from it")
 
 
-class PictureSettings(BaseModel):
+class PictureSettings(Answer):
     """How a picture was made, as its file says; null and "" stand for: it does not say."""
 
     source: str = Field(description="bonsai, a1111, swarmui, fooocus, invokeai, mflux, drawthings, comfyui or exif")
@@ -181,13 +181,13 @@ class PictureSettings(BaseModel):
     recipe: dict[str, Any] | None = Field(description="only of pictures that this program made")
 
 
-class PictureMetadata(BaseModel):
+class PictureMetadata(Answer):
     """null for a picture that says nothing."""
 
     settings: PictureSettings | None
 
 
-class ImagePage(BaseModel):
+class ImagePage(Answer):
     images: list[Image]
     next_cursor: str | None
     total: int
@@ -197,12 +197,12 @@ class ImagePatch(Fields):
     favourite: Flag
 
 
-class Deleted(BaseModel):
+class Deleted(Answer):
     id: Id
     undo_until: str
 
 
-class Generated(BaseModel):
+class Generated(Answer):
     """The JSON form of POST /generate."""
 
     job: Job
@@ -210,12 +210,12 @@ class Generated(BaseModel):
     b64_json: str
 
 
-class ComparedImage(BaseModel):
+class ComparedImage(Answer):
     image: Image
     b64_json: str
 
 
-class DemoComparison(BaseModel):
+class DemoComparison(Answer):
     """One result in the shape of the Bonsai demo."""
 
     backend: str
@@ -224,13 +224,13 @@ class DemoComparison(BaseModel):
     swap_seconds: float
 
 
-class Compared(BaseModel):
+class Compared(Answer):
     left: ComparedImage
     right: ComparedImage
     results: list[DemoComparison]
 
 
-class Backend(BaseModel):
+class Backend(Answer):
     kind: str
     supported_families: list[str]
     default_family: str
@@ -245,7 +245,7 @@ class Backends(Backend):
     backends: list[Backend]
 
 
-class Download(BaseModel):
+class Download(Answer):
     bytes_done: int
     bytes_total: int
     speed_bps: float | None = None
@@ -254,7 +254,7 @@ class Download(BaseModel):
     error: str | None = None
 
 
-class Model(BaseModel):
+class Model(Answer):
     name: str
     title: str
     variant: str
@@ -271,16 +271,16 @@ class Model(BaseModel):
     resident_bytes: int | None
     content: ModelContent = "unchecked"
     download: Download | None = None
-    problems: list[str] = []
+    problems: list[str] = Field([])
 
 
-class ModelList(BaseModel):
+class ModelList(Answer):
     models: list[Model]
     default: str
     disk_free_bytes: int
 
 
-class Fit(BaseModel):
+class Fit(Answer):
     width: int
     height: int
     peak_bytes: int
@@ -288,11 +288,11 @@ class Fit(BaseModel):
     seconds: float | None
 
 
-class Sizes(BaseModel):
+class Sizes(Answer):
     sizes: list[Fit]
 
 
-class Memory(BaseModel):
+class Memory(Answer):
     mlx_active_bytes: int = 0
     mlx_peak_bytes: int = 0
     mlx_cache_bytes: int = 0
@@ -308,14 +308,14 @@ class Memory(BaseModel):
     t: float
 
 
-class Health(BaseModel):
+class Health(Answer):
     status: Literal["ok"] = "ok"
     version: str
     worker: WorkerState
     uptime_s: float
 
 
-class Preferences(BaseModel):
+class Preferences(Answer):
     """What the page may change while the server runs, and what it needs to know of the options."""
 
     preview: bool

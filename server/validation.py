@@ -10,7 +10,14 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
+
+
+class Answer(BaseModel):
+    """What the server sends. Its validators are built when first needed, since most are parts of others."""
+
+    model_config = ConfigDict(defer_build=True)
 
 
 class Fault(NamedTuple):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel
 
 from bonsai_mlx.version import __version__
 
 from ..routes.common import StudioDep
 from ..store import timestamp
 from ..templating import render
+from ..validation import Answer
 from .base import public_name
 from .guides import PROTOCOLS, Server, guides
 
@@ -22,7 +22,7 @@ router = APIRouter()
 _SMALL_PX = 256  # the side of the test picture, unless the model's own size is smaller
 
 
-class RecentRequest(BaseModel):
+class RecentRequest(Answer):
     """One request as it is remembered: no query, no body."""
 
     at: str
@@ -33,7 +33,7 @@ class RecentRequest(BaseModel):
     client: str
 
 
-class RecentRequests(BaseModel):
+class RecentRequests(Answer):
     requests: list[RecentRequest]
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 from starlette.responses import JSONResponse, Response
 
 from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format
@@ -28,6 +28,7 @@ from ..gallery.decoder import Decoder
 from ..routes.common import IdPath, StudioDep, failures, file_of, json_body, streamed
 from ..schemas import Job, Model
 from ..studio import Studio
+from ..validation import Answer
 from .base import (
     MAX_IMAGES,
     Asked,
@@ -60,14 +61,14 @@ _NO_USAGE = {
 }
 
 
-class OpenAIProblem(BaseModel):
+class OpenAIProblem(Answer):
     message: str
     type: str
     param: str | None
     code: str
 
 
-class OpenAIFailure(BaseModel):
+class OpenAIFailure(Answer):
     """An error as OpenAI has it."""
 
     error: OpenAIProblem
