@@ -39,6 +39,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.flux2": "FLUX.2 [klein]: transformer, text encoder, VAE, memory plan; no server, no command line",
     "bonsai_mlx.families": "which family of models opens which checkpoint folder",
     "bonsai_mlx.pipeline": "from a request to a picture, an event at a time",
+    "bonsai_mlx.diagnosis": "is this machine ready, are its kernels right, how fast is it: doctor, bench",
     "bonsai_mlx.cli": "the command line",
     "server.index": "the index's file: its schema and the steps from one version to the next; no meaning of a row",
     "server": "settings, errors, events, the index; no tensor library anywhere in the server",

@@ -295,13 +295,13 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from .doctor import doctor_command
+    from ..diagnosis.doctor import doctor_command
 
     return doctor_command(as_json=arguments.json)
 
 
 def _bench(words: list[str]) -> int:
-    from .bench import main as bench
+    from ..diagnosis.bench import main as bench
 
     return bench(words)
 

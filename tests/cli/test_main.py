@@ -394,7 +394,7 @@ def test_a_folder_called_server_is_not_ours(nothing_downloaded: Path) -> None:
 
 def test_bench_gets_its_options(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
-    monkeypatch.setattr("bonsai_mlx.cli.bench.main", lambda words: given.extend(words) or 3)
+    monkeypatch.setattr("bonsai_mlx.diagnosis.bench.main", lambda words: given.extend(words) or 3)
     assert run("bench", "--repeats", "1")[0] == 3
     assert given == ["--repeats", "1"]
 

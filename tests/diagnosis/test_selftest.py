@@ -9,9 +9,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx.cli import selftest
-from bonsai_mlx.cli.doctor import product_check
-from bonsai_mlx.cli.selftest import Product
+from bonsai_mlx.diagnosis import selftest
+from bonsai_mlx.diagnosis.doctor import product_check
+from bonsai_mlx.diagnosis.selftest import Product
 from bonsai_mlx.nn import expand
 from bonsai_mlx.nn import linear as packed
 from bonsai_mlx.runtime import device

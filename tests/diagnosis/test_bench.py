@@ -12,9 +12,9 @@ import mlx.core as mx
 import pytest
 
 from bonsai_mlx import Pipeline
-from bonsai_mlx.cli import bench
 from bonsai_mlx.cli import main as cli
-from bonsai_mlx.cli.chart import chart
+from bonsai_mlx.diagnosis import bench
+from bonsai_mlx.diagnosis.chart import chart
 from bonsai_mlx.runtime.memory import Sample
 
 SIZES = ("--sizes", "64x64,96x64", "--steps", "2", "--repeats", "2")

@@ -12,10 +12,10 @@ import mlx.core as mx
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx.cli import doctor, selftest
 from bonsai_mlx.cli import main as cli
-from bonsai_mlx.cli.doctor import Check
-from bonsai_mlx.cli.selftest import Product
+from bonsai_mlx.diagnosis import doctor, selftest
+from bonsai_mlx.diagnosis.doctor import Check
+from bonsai_mlx.diagnosis.selftest import Product
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.runtime import blas, device
