@@ -63,7 +63,7 @@ def json_answer(content: Any, status: int = 200) -> Response:
 
 
 def sentence(detail: ErrorDetail) -> str:
-    """Answer and remedy in one text, for shapes that have only one place for both."""
+    """Message and remedy in one text, for shapes that have only one place for both."""
     return f"{detail.message} {detail.remedy}" if detail.remedy else detail.message
 
 
