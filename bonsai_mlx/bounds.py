@@ -53,7 +53,9 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A number above 0, up to 1."""
+    """A number above 0, or from 0 on, up to 1."""
+
+    zero: bool = False  # 0 is one too
 
     def checked(self, name: str, value: object) -> float:
         """`value` as Python's own float."""
@@ -61,8 +63,9 @@ class Part:
             number = None if isinstance(value, bool | str | bytes) else float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
             number = None
-        if number is None or not 0 < number <= 1:
-            raise RequestError(name, f"{value!r} is out of range; give a number above 0, and 1 at most")
+        if number is None or not 0 <= number <= 1 or (number == 0 and not self.zero):
+            least = "from 0" if self.zero else "above 0"
+            raise RequestError(name, f"{value!r} is out of range; give a number {least}, and 1 at most")
         return number
 
 

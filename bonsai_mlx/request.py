@@ -38,6 +38,7 @@ Digest = Annotated[str, PictureDigest()]
 Digests = Annotated[tuple[str, ...], Several(PictureDigest(), 0, MAX_REFERENCES)]
 ReferenceDetail = Annotated[int, Choice((256, 512, 768, 1024))]  # references have at most this squared, in pixels
 Strength = Annotated[float, Part()]
+Amount = Annotated[float, Part(zero=True)]
 StrengthRule = Annotated[str, Choice(("sigma", "steps"))]
 Feather = Annotated[int, Whole(0, MAX_FEATHER_PX)]
 Margin = Annotated[int, Whole(0, MAX_MARGIN_PX)]
@@ -58,6 +59,8 @@ class Draw:
     steps: Steps | None = None
     width: Side | None = None  # pixels that are drawn; a picture that is kept in part may be larger
     height: Side | None = None
+    variation_amount: Amount = 0.0  # how far from the seed's noise to that of `variation_seed`, on the sphere
+    variation_seed: Seed | None = None
     references: Digests = ()  # pictures that the model looks at while it draws
     reference_detail: ReferenceDetail | None = None
     init: Digest | None = None  # the picture that is changed: redrawn, repainted in the mask, or extended
@@ -77,6 +80,8 @@ class Draw:
         `steps` and `size`, (width, height) in pixels, are the checkpoint's recommendations.
         """
         recommended = {"seed": random_seed(), "steps": steps, "width": size[0], "height": size[1]}
+        if self.variation_amount:
+            recommended["variation_seed"] = random_seed()
         values: dict[str, Any] = {
             name: recommended.get(name, value) if value is None else value for name, value in parameters(self).items()
         }
@@ -93,6 +98,8 @@ class Draw:
                 raise RequestError(name, "belongs to a picture that is changed; give that as the init picture")
         if checked["extend"] is not None and not any(checked["extend"]):
             checked["extend"] = None
+        if not checked["variation_amount"]:
+            checked["variation_seed"] = None
         return replace(self, **checked)
 
     @property
@@ -115,6 +122,7 @@ class ResolvedDraw(Draw):
 Request: TypeAlias = Draw
 ResolvedRequest: TypeAlias = ResolvedDraw
 GenerationRequest = Draw  # the name under which a Python program makes one
+_OF_VARIATIONS = ("variation_amount", "variation_seed")
 _OF_PICTURES = (
     "references",
     "reference_detail",
@@ -135,7 +143,7 @@ OPERATIONS: Mapping[str, type[ResolvedRequest]] = {"draw": ResolvedDraw}
 def as_json(request: ResolvedRequest) -> dict[str, Any]:
     """The request as a JSON object that names its operation and the version of this form.
 
-    What says how pictures are used is left out where none goes in.
+    What says how pictures are used is left out where none goes in, and what says of variations where it is none.
     """
     (operation,) = (name for name, kind in OPERATIONS.items() if isinstance(request, kind))
     return {"operation": operation, "version": VERSION, **chosen(request)}
@@ -143,7 +151,7 @@ def as_json(request: ResolvedRequest) -> dict[str, Any]:
 
 def chosen(request: Request) -> dict[str, Any]:
     """The request's fields without those that say nothing about it; tuples are lists, as in JSON."""
-    idle = () if request.pictures else _OF_PICTURES
+    idle = (*(() if request.pictures else _OF_PICTURES), *(() if request.variation_amount else _OF_VARIATIONS))
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in parameters(request).items()
@@ -183,7 +191,9 @@ def random_seed() -> int:
 
 
 def batch(request: ResolvedRequest, count: int) -> Iterator[ResolvedRequest]:
-    """The same picture with `count` consecutive seeds; after the largest comes 0."""
+    """The same picture with `count` consecutive seeds, variations with consecutive variation seeds."""
+    if request.variation_seed is not None:
+        return (replace(request, variation_seed=seed) for seed in consecutive_seeds(request.variation_seed, count))
     return (replace(request, seed=seed) for seed in consecutive_seeds(request.seed, count))
 
 

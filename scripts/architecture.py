@@ -29,7 +29,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx": "requests, errors, words for people, files that survive a crash; no tensor, no picture, no network",
     "bonsai_mlx.runtime": "the machine and the process: device, BLAS, memory, environment",
     "bonsai_mlx.weights": "checkpoints as files: layouts, what tensors a file must hold, random weights; no layer",
-    "bonsai_mlx.nn": "layers of any model: linears, attention, activations, shards of a block on a CPU's cores",
+    "bonsai_mlx.nn": "layers of any model: linears, attention, activations, noise, shards of a block on a CPU's cores",
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what others write; no pixels but thumbnails",
     "bonsai_mlx.editing": "pixels of pictures that go in: reading, masks, the canvas they are drawn on; no tensor",
     "bonsai_mlx.result": "what comes out of a generation: events, the picture and its recipe",

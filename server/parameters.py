@@ -57,8 +57,9 @@ def annotation(hint: Any) -> Any:
             return Annotated[int, bounds, BeforeValidator(whole)]
         case Words(max_chars):
             return Annotated[str, pydantic.Field(min_length=1, max_length=max_chars, pattern=r"\S")]
-        case Part():
-            return Annotated[float, pydantic.Field(strict=True, gt=0, le=1)]
+        case Part(zero):
+            part = pydantic.Field(strict=True, ge=0, le=1) if zero else pydantic.Field(strict=True, gt=0, le=1)
+            return Annotated[float, part]
         case Choice(values):
             return Literal[values]
         case PictureDigest():

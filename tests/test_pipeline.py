@@ -79,6 +79,17 @@ def test_noise_is_that_of_the_published_studio(tiny: Pipeline) -> None:
     assert mx.array_equal(tiny.model._noise(request), noise)
 
 
+def test_a_variation_is_near_its_picture_and_the_nearer_the_less(pipe: Pipeline) -> None:
+    first = pixels(pipe).astype(float)
+
+    def distance(amount: float) -> float:
+        return float(np.abs(pixels(pipe, variation_amount=amount, variation_seed=8) - first).mean())
+
+    assert distance(0) == 0
+    assert 0 < distance(0.1) < distance(0.4) < distance(1)
+    assert np.array_equal(pixels(pipe, variation_amount=1, variation_seed=8), pixels(pipe, seed=8))
+
+
 def test_latents_can_be_given(tiny: Pipeline) -> None:
     noise = tiny.model._noise(GenerationRequest("a fox", **SMALL))
     seeded = pixels(tiny)

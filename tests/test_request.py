@@ -138,6 +138,11 @@ BAD: list[tuple[str, Any]] = [
     ("reference_detail", "512"),
     ("init", "../../etc/passwd"),
     ("init", 7),
+    ("variation_amount", -0.1),
+    ("variation_amount", 1.01),
+    ("variation_amount", "0.5"),
+    ("variation_seed", -1),
+    ("variation_seed", 2**32),
     ("strength", 0),
     ("strength", 1.01),
     ("strength", float("nan")),
@@ -174,6 +179,16 @@ def test_a_mask_and_an_extension_need_a_picture(field: str) -> None:
 
 def test_an_extension_by_nothing_is_none() -> None:
     assert GenerationRequest("a fox", init="c" * 64, extend=(0, 0, 0, 0)).validated().extend is None
+
+
+def test_a_variation_has_a_seed_of_its_own_and_one_by_nothing_has_none() -> None:
+    varied = replace(RESOLVED, variation_amount=0.5)
+    assert varied.resolved(steps=4, size=(64, 64)).variation_seed is not None
+    exact = replace(varied, variation_seed=MAX_SEED)
+    assert as_json(exact) == WRITTEN | {"variation_amount": 0.5, "variation_seed": MAX_SEED}
+    assert from_json(as_json(exact)) == exact
+    assert [(one.seed, one.variation_seed) for one in batch(exact, 2)] == [(7, MAX_SEED), (7, 0)]
+    assert replace(RESOLVED, variation_seed=3).resolved(steps=4, size=(64, 64)) == RESOLVED
 
 
 def test_a_request_names_each_picture_once() -> None:

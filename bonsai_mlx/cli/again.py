@@ -13,7 +13,7 @@ from ..hub.catalog import is_known, is_repository
 from ..images.mask import read_mask
 from ..images.recipe import Recipe
 from ..request import VERSION, GenerationRequest, from_json, parameters
-from .generate import GenerateOptions, draw
+from .generate import GenerateOptions, draw, varied
 from .like import found_in
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic"}
@@ -37,7 +37,7 @@ def again_command(options: GenerateOptions, path: Path, places: tuple[Path, ...]
         request = replace(request, seed=options.seed)
     if not options.model and not options.variant:
         options = replace(options, model=_model(recipe))
-    return draw(options, request, pictures.by_digest)
+    return draw(options, varied(request, options), pictures.by_digest)
 
 
 def request_of(recipe: Recipe) -> GenerationRequest:

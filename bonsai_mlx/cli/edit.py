@@ -8,7 +8,7 @@ from pathlib import Path
 from ..editing.pictures import PictureSet
 from ..errors import RequestError
 from ..request import EXTEND_STRENGTH, MAX_REFERENCES, GenerationRequest
-from .generate import GenerateOptions, draw
+from .generate import GenerateOptions, draw, varied
 
 FEATHER_PX = 16
 
@@ -48,7 +48,8 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
         reference_detail=edit.reference_detail,
     )
     if edit.strength is None and edit.mask is None and edit.extend is None:
-        return draw(options, replace(request, references=(source, *references)), pictures.by_digest)
+        request = replace(request, references=(source, *references))
+        return draw(options, varied(request, options), pictures.by_digest)
     usual = 1.0 if edit.extend is None else EXTEND_STRENGTH
     request = replace(
         request,
@@ -61,7 +62,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
         margin_px=edit.margin_px,
         extend=edit.extend,
     )
-    return draw(options, request, pictures.by_digest)
+    return draw(options, varied(request, options), pictures.by_digest)
 
 
 def _check(edit: EditOptions) -> None:

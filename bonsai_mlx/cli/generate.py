@@ -40,6 +40,8 @@ class GenerateOptions:
     steps: int | None = None
     width: int | None = None
     height: int | None = None
+    variation_amount: float | None = None
+    variation_seed: int | None = None
     output: Path | Literal["-"] | None = None
     format: Format | None = None  # what the name of the output says, else PNG
     quality: int = DEFAULT_QUALITY
@@ -55,7 +57,16 @@ def generate_command(options: GenerateOptions) -> int:
     request = GenerationRequest(
         options.prompt or "", seed=options.seed, steps=options.steps, width=options.width, height=options.height
     )
-    return draw(options, request)
+    return draw(options, varied(request, options))
+
+
+def varied(request: GenerationRequest, options: GenerateOptions) -> GenerationRequest:
+    """The request, or a variation of it. RequestError for a variation's seed without an amount."""
+    if options.variation_amount is None:
+        if options.variation_seed is not None:
+            raise RequestError("--variation-seed", "belongs to a variation; give --variation too")
+        return request
+    return replace(request, variation_amount=options.variation_amount, variation_seed=options.variation_seed)
 
 
 def draw(options: GenerateOptions, request: GenerationRequest, pictures: Mapping[str, Image] | None = None) -> int:
@@ -75,7 +86,7 @@ def draw(options: GenerateOptions, request: GenerationRequest, pictures: Mapping
             _say(options, TRUNCATED)
         recipe = pipe.recipe(result)
         data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask)
-        _report(options, result, output.save(data, result.seed))
+        _report(options, result, output.save(data, _counted(result.request)))
     return 0
 
 
@@ -93,6 +104,8 @@ def _completed(options: GenerateOptions) -> GenerateOptions:
         given |= {"model"}
     if options.width or options.height:
         given |= {"width", "height"}
+    if options.variation_amount is not None or options.seed is not None:
+        given |= {"variation_amount", "variation_seed"}
     return replace(options, **{name: value for name, value in found.items() if name not in given})
 
 
@@ -106,9 +119,18 @@ def _prompt_from_input() -> str:
 
 
 def _batch(request: GenerationRequest, count: int) -> list[GenerationRequest]:
-    """One for each picture, with seeds that count up, and on from 0 after the last."""
+    """One for each picture, with seeds that count up, and on from 0 after the last; of variations, their own seeds."""
+    if request.variation_amount:
+        first = random_seed() if request.variation_seed is None else request.variation_seed
+        seed = random_seed() if request.seed is None else request.seed
+        return [replace(request, seed=seed, variation_seed=own) for own in consecutive_seeds(first, count)]
     first = random_seed() if request.seed is None else request.seed
     return [replace(request, seed=seed) for seed in consecutive_seeds(first, count)]
+
+
+def _counted(request: ResolvedRequest) -> int:
+    """The seed that counts up from picture to picture."""
+    return request.seed if request.variation_seed is None else request.variation_seed
 
 
 def _ready_or_seedling(variant: str) -> str:
@@ -134,7 +156,10 @@ def _word(state: str) -> str:
 def _settings(filled: ResolvedRequest) -> str:
     """What will be drawn, with the model's own choices filled in."""
     steps = "1 step" if filled.steps == 1 else f"{filled.steps} steps"
-    return f"seed {filled.seed}, {steps}, {filled.width}x{filled.height}"
+    seed = f"seed {filled.seed}"
+    if filled.variation_amount:
+        seed = f"{seed} varied by {filled.variation_amount:g} with {filled.variation_seed}"
+    return f"{seed}, {steps}, {filled.width}x{filled.height}"
 
 
 def _follow(events: Iterable[Event], quiet: bool) -> GenerationResult:

@@ -12,6 +12,7 @@ from ..images.recipe import Recipe
 from ..printable import printable
 from ..request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
+_VARIATION = ("variation_amount", "variation_seed")
 MANY_STEPS = 8  # of a model that was not distilled to a few
 
 
@@ -27,13 +28,14 @@ def found_in(path: Path) -> FoundMetadata:
 
 
 def settings_like(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Options of `generate` (prompt, seed, steps, width, height, model) as far as they hold here, and notes."""
+    """Options of `generate` (prompt, seed, variation, steps, width, height, model) as far as they hold, and notes."""
     found = found_in(path)
     notes = [f"Settings of {path}, made by {printable(found.program)}."]
     settings: dict[str, Any] = {"prompt": found.prompt} if found.prompt else {}
     _take_numbers(found, settings, notes)
     _take_size(found, settings, notes)
     if found.recipe:
+        settings |= {name: found.recipe.parameters[name] for name in _VARIATION if name in found.recipe.parameters}
         _take_model(found.recipe, settings, notes)
     elif found.model:
         notes.append(f"Its model, {printable(found.model)}, is another one: the picture will differ.")

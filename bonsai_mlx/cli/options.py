@@ -34,6 +34,10 @@ def add_model(command: argparse.ArgumentParser) -> None:
         help="a name of `models`, a Hub repository or a folder (written ./NAME if it is called like a model)",
     )
     command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
+    command.add_argument(
+        "--variation", type=float, metavar="A", help="how far from that picture, 0 to 1: 0.2 is subtle, 0.5 strong"
+    )
+    command.add_argument("--variation-seed", type=int, metavar="N", help="which variation; default: random")
     command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
 
 
@@ -91,6 +95,8 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "variant": arguments.variant,
         "seed": arguments.seed,
         "steps": getattr(arguments, "steps", None),
+        "variation_amount": arguments.variation,
+        "variation_seed": arguments.variation_seed,
         "width": width,
         "height": height,
         "output": arguments.output,

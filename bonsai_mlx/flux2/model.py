@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import RequestError
 from ..model import Description, Pictures
+from ..nn.noise import between, seeded
 from ..request import Request, ResolvedRequest
 from ..result import Event
 from ..runtime import device
@@ -185,12 +186,13 @@ class Flux2:
         return self._preview
 
     def _noise(self, request: ResolvedRequest, latents: Any = None) -> mx.array:
-        """Noise of the seed, or the caller's own latents: float32 [1, in_channels, height/16, width/16]."""
+        """Noise of the seed or its variation, or the caller's own: float32 [1, in_channels, height/16, width/16]."""
         shape = (1, self.checkpoint.transformer.in_channels, request.height // 16, request.width // 16)
         if latents is None:
-            # Rounded to bfloat16, so that a seed gives the picture that it gives in mflux and PrismML's studio.
-            noise = mx.random.normal(shape, key=mx.random.key(request.seed))
-            return noise.astype(mx.bfloat16).astype(mx.float32)
+            noise = seeded(shape, request.seed)
+            if request.variation_seed is None:
+                return noise
+            return between(noise, seeded(shape, request.variation_seed), request.variation_amount)
         try:
             given = np.asarray(latents, dtype=np.float32)
         except (TypeError, ValueError) as error:

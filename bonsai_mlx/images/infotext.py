@@ -52,6 +52,8 @@ def format_infotext(recipe: Recipe) -> str:
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}",
         "Model": recipe.model_title,
+        "Variation seed": recipe.parameters.get("variation_seed"),
+        "Variation seed strength": recipe.parameters.get("variation_amount"),
         "Version": f"bonsai-{recipe.app_version}",
     }
     pairs = [f"{key}: {_quote(str(value))}" for key, value in params.items() if value is not None]

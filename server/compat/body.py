@@ -57,6 +57,14 @@ def whole(value: object) -> object:
     return value
 
 
+def number(value: object) -> object:
+    """A number, also as text, as forms and spreadsheets send it. Anything else is refused as it came."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _switch(value: object) -> object:
     """A switch, also as the text or the number that other programs write it as."""
     words = {"true": True, "1": True, "false": False, "0": False}

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
+from bonsai_mlx.request import MAX_SEED
 from bonsai_mlx.version import __version__
 
 from ..checkpoints.models import ReadyModel
@@ -29,7 +30,21 @@ from ..routes.generate import failure
 from ..schemas import Job
 from ..studio import Studio
 from .base import MAX_IMAGES, Asked, Picture, asked_of, ended, listed_model, picture, public_name, steps_done, submit
-from .body import Body, Json, PictureBody, Prompt, Switch, Text, bad_field, parsed, read_body, read_json, whole
+from .body import (
+    Body,
+    Json,
+    PictureBody,
+    Prompt,
+    Switch,
+    Text,
+    Whole,
+    bad_field,
+    number,
+    parsed,
+    read_body,
+    read_json,
+    whole,
+)
 from .failing import errors_as, json_answer, sentence
 from .sdapi_options import choose, chosen, other_options, remember
 
@@ -78,11 +93,16 @@ class Txt2Img(PictureBody):
 
     prompt: Prompt
     negative_prompt: Annotated[Text, Field(description="repeated in the answer; changes nothing")] = ""
+    subseed: Annotated[Whole, Field(description="of a variation; below 0: a random one")] = None
+    subseed_strength: Annotated[float, Field(ge=0, le=1), BeforeValidator(number)] = 0.0
     batch_size: Repeats = 1
     n_iter: Repeats = 1
     override_settings: OverrideSettings = OverrideSettings()
     send_images: Switch = True
     infotext: Annotated[Text, Field(description="what a picture says of its settings; other fields come first")] = ""
+
+
+_VARIATION = {"subseed": "Variation seed", "subseed_strength": "Variation seed strength"}
 
 
 def with_infotext(sent: Json) -> Json:
@@ -92,6 +112,7 @@ def with_infotext(sent: Json) -> Json:
         return sent
     found = found_in_infotext(written)
     values = {name: getattr(found, name) for name in ("prompt", "seed", "steps", "width", "height")}
+    values |= {name: found.extra.get(key) for name, key in _VARIATION.items()}
     return {name: value for name, value in values.items() if value is not None} | sent
 
 
@@ -112,13 +133,19 @@ async def answer(
     if count > MAX_IMAGES:
         message = f"batch_size times n_iter is {count}; at most {MAX_IMAGES} pictures are drawn at a time."
         raise bad_field("batch_size", message)
-    asked = await asked_of(studio, ready, body, body.prompt, count, used=used)
+    asked = await asked_of(studio, ready, body, body.prompt, count, used={**(used or {}), **_variation(body)})
     pictures = await _drawn(studio, request, submit(studio, asked.work))
     shown = pictures if body.send_images else []
     images = [base64.b64encode(made.png).decode() for made in shown]
     echo = {name: value for name, value in sent.items() if isinstance(value, str | int | float) and name != "mask"}
     told = info(pictures, body, ready, asked)
     return json_answer({"images": images, "parameters": echo, "info": json.dumps(told)})
+
+
+def _variation(body: Txt2Img) -> Json:
+    seed = body.subseed
+    own = None if seed is None or seed < 0 else seed % (MAX_SEED + 1)
+    return {"variation_amount": body.subseed_strength, "variation_seed": own}
 
 
 def _checkpoint(studio: Studio, body: Txt2Img) -> ReadyModel:
@@ -147,6 +174,8 @@ async def _drawn(studio: Studio, request: Request, jobs: list[Job]) -> list[Pict
 def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked) -> dict[str, Any]:
     """What A1111 tells of a call, with the numbers that were really used; clients read `infotexts` and `seed`."""
     jobs, negative = [made.job for made in pictures], body.negative_prompt
+    varied = [job.request.variation_seed for job in jobs]
+    subseeds = [job.seed if own is None else own for job, own in zip(jobs, varied, strict=True)]
     first, infotexts = jobs[0], [_infotext(made) for made in pictures]
     return {
         "prompt": first.prompt,
@@ -155,9 +184,9 @@ def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked
         "all_negative_prompts": [negative for _ in jobs],
         "seed": first.seed,
         "all_seeds": [job.seed for job in jobs],
-        "subseed": first.seed,
-        "all_subseeds": [job.seed for job in jobs],
-        "subseed_strength": 0,
+        "subseed": subseeds[0],
+        "all_subseeds": subseeds,
+        "subseed_strength": first.request.variation_amount,
         "width": first.width,
         "height": first.height,
         "sampler_name": "Euler",

@@ -14,7 +14,7 @@ from bonsai_mlx.request import MAX_MARGIN_PX
 from ..gallery.convert import Fit, Resize
 from ..routes.common import StudioDep, failures, json_body
 from ..studio import Studio
-from .body import Json, Switch, Text, bad_field, fitted, parsed, read_json, whole
+from .body import Json, Switch, Text, bad_field, fitted, number, parsed, read_json, whole
 from .failing import errors_as
 from .pictures import decoded, taken_in
 from .sdapi import SdapiFailure, Txt2Img, answer, render_error, with_infotext
@@ -27,14 +27,6 @@ _FEATHER_PER_BLUR = 2  # a blur of sigma n fades over about twice as many pixels
 _MOST_BLUR = 64
 
 
-def _number(value: object) -> object:
-    """Also as text, as forms and spreadsheets send it."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
 class Img2Img(Txt2Img):
     """A1111's fields. Without width and height the picture keeps its size. `inpainting_fill` changes nothing: what is
     repainted starts from the picture."""
@@ -42,7 +34,7 @@ class Img2Img(Txt2Img):
     init_images: Annotated[list[Text], Field(description="base64, with or without a data: address; the first is used")]
     mask: Annotated[Text, Field(description="white is repainted; with transparent parts, those are")] = ""
     resize_mode: Annotated[int, Field(strict=True, ge=0, le=3), BeforeValidator(whole)] = 0
-    denoising_strength: Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)] = 0.75
+    denoising_strength: Annotated[float, Field(ge=0, le=1), BeforeValidator(number)] = 0.75
     mask_blur: Annotated[int, Field(strict=True, ge=0, le=999), BeforeValidator(whole)] = 4
     inpainting_mask_invert: Switch = False
     inpaint_full_res_padding: Annotated[int, Field(strict=True, ge=0, le=9_999), BeforeValidator(whole)] = 32

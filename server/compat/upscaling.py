@@ -19,7 +19,7 @@ from ..gallery.convert import Resize
 from ..routes.common import StudioDep, failures, json_body
 from ..studio import Studio
 from . import openai, sdapi
-from .body import Body, Side, Switch, Text, bad_field, parsed, read_body, read_json
+from .body import Body, Side, Switch, Text, bad_field, number, parsed, read_body, read_json
 from .failing import errors_as, json_answer
 from .pictures import decoded
 
@@ -37,14 +37,6 @@ LEMONADE_FACTOR = 4.0  # what its models do
 MAX_PICTURES = 16
 _TO_SIZE = 1  # A1111's resize_mode
 _FACTOR = Field(gt=0, le=8, description="how many times as wide and as high")
-
-
-def number(value: object) -> object:
-    """Also as text."""
-    try:
-        return float(value) if isinstance(value, str) and value.strip() else value
-    except ValueError:
-        return value
 
 
 class Extras(Body):

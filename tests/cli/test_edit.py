@@ -64,6 +64,26 @@ def test_again_gives_the_same_pixels(name: str, here: Path, capsys: pytest.Captu
     assert capsys.readouterr().out.split() == ["edited.png", "again.png"]
 
 
+def test_variations_have_one_seed_and_a_file_each(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--steps", "1", "--size", "64x64", "--seed", "3"]
+    run("generate", "a red star", "-o", "star.png", *words)
+    varied = ["--variation", "0.3", "--variation-seed", "5"]
+    assert run("generate", "a red star", "--count", "2", "-o", "more.png", *varied, *words) == 0
+    assert run("again", "star.png", "-o", "again.png", *varied) == 0
+    assert run("generate", "--like", "more-6.png", "-o", "like.png") == 0
+    assert capsys.readouterr().out.split() == ["star.png", "more-5.png", "more-6.png", "again.png", "like.png"]
+    assert parameters("more-5.png") == parameters("again.png") == {"variation_amount": 0.3, "variation_seed": 5}
+    shown = [pixels(f"{name}.png") for name in ("star", "more-5", "more-6", "again", "like")]
+    assert (shown[1] == shown[3]).all()
+    assert (shown[2] == shown[4]).all()
+    assert (shown[0] != shown[1]).any()
+    assert (shown[1] != shown[2]).any()
+    assert run("edit", "photo.png", "a red star", "--strength", "0.5", "-o", "edited.png", *varied, *words[:2]) == 0
+    assert parameters("edited.png")["variation_seed"] == 5
+    assert run("generate", "a red star", "--variation-seed", "5") == 1
+    assert "give --variation too" in capsys.readouterr().err
+
+
 def test_another_seed_gives_another_picture_of_the_same(here: Path) -> None:
     run("edit", "photo.png", "a red star", "--steps", "1", "--seed", "1", "-o", "edited.png", *EDITS["masked"])
     run("again", "edited.png", "--seed", "2", "-o", "again.png")

@@ -22,6 +22,12 @@ def test_order_and_form_are_those_of_a1111() -> None:
     )
 
 
+def test_a_variation_is_written_as_a1111_does() -> None:
+    varied = format_infotext(a_recipe(parameters={"variation_amount": 0.25, "variation_seed": 9}))
+    found = found_in_infotext(varied).extra
+    assert (found["Variation seed"], found["Variation seed strength"]) == ("9", "0.25")
+
+
 @given(RECIPES)
 def test_what_we_write_gives_back_the_settings(recipe: Recipe) -> None:
     found = found_in_infotext(format_infotext(recipe))

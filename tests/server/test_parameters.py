@@ -32,6 +32,7 @@ JOB = {"id": "a" * 32, "status": "queued", "model": "m", "created_at": "2026"}
         (Annotated[str, Words(5)], ["a", " a b "], ["", "  ", "abcdef", 7, None]),
         (Annotated[str, Words(5)] | None, ["a", None], ["", "abcdef"]),
         (Annotated[float, Part()], [0.01, 1.0], [0, 1.1, "0.5", None]),
+        (Annotated[float, Part(zero=True)], [0, 0.0, 1], [-0.1, 1.1, "0.5", None, float("nan")]),
         (Annotated[str, Choice(("a", "b"))], ["a", "b"], ["c", 1, None]),
         (Annotated[str, PictureDigest()], ["a" * 64, "0" * 32], ["A" * 64, "a" * 31, "../a", 1]),
         (Annotated[tuple[int, ...], Several(Whole(0, 9), 2, 2)], [[0, 9]], [[1], [1, 2, 3], [1, 10], 1]),

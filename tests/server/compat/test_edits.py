@@ -160,6 +160,25 @@ def test_img2img_redraws(shared: LiveServer) -> None:
     assert "init_images" not in answer["parameters"]
 
 
+@pytest.mark.parametrize("route", ["txt2img", "img2img"])
+def test_variations_are_a1111s(route: str, shared: LiveServer) -> None:
+    """Its subseeds count up while the seed stays; without a strength they mean nothing."""
+    body: dict[str, Any] = {"prompt": "a fox", "seed": 5, "init_images": [text_of(PHOTO)], "batch_size": 2}
+    varied = {"subseed": 9, "subseed_strength": "0.2"}
+    answer = shared.client.post(f"/sdapi/v1/{route}", json=body | varied).raise_for_status().json()
+    info = json.loads(answer["info"])
+    assert (info["all_seeds"], info["all_subseeds"], info["subseed_strength"]) == ([5, 5], [9, 10], 0.2)
+    assert newest(shared)["variation_amount"] == 0.2
+    again = {"infotext": info["infotexts"][1], "init_images": body["init_images"]}
+    told = json.loads(shared.client.post(f"/sdapi/v1/{route}", json=again).raise_for_status().json()["info"])
+    assert (told["seed"], told["subseed"], told["subseed_strength"]) == (5, 10, 0.2)
+    shared.client.post(f"/sdapi/v1/{route}", json=body | {"subseed": 9}).raise_for_status()
+    assert "variation_seed" not in newest(shared)
+    refused = shared.client.post(f"/sdapi/v1/{route}", json=body | {"subseed_strength": 1.5})
+    assert refused.status_code == 422
+    assert "subseed_strength" in refused.json()["errors"]
+
+
 @pytest.mark.parametrize("invert", [False, True, 0, 1])
 def test_img2img_repaints_where_the_mask_is_white(invert: object, shared: LiveServer) -> None:
     mask = MASK.point(lambda value: 255 - value) if invert else MASK
