@@ -13,19 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .editing.inputs import Inputs
 from .editing.normalise import PictureSource
 from .editing.pictures import PictureSet
-from .errors import OutOfMemory
+from .errors import OutOfMemory, RequestError
 from .families import open_model
 from .hub import api as hub
 from .hub.catalog import Entry, resolve
 from .images.recipe import Recipe, timestamp
 from .model import MemoryPlan, Model, Pictures
+from .pipelines.axes import Grid, grid_of
+from .pipelines.styles import styled
 from .request import EXTEND_STRENGTH, GenerationRequest, Request, ResolvedRequest
 from .result import Event, GenerationResult
 from .runtime import device
@@ -38,6 +40,23 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .editing.canvas import Canvas
+
+
+@dataclass(frozen=True, slots=True)
+class PictureGrid:
+    """The pictures of a grid, in the order of its cells."""
+
+    grid: Grid
+    results: list[GenerationResult]
+
+    def sheet(self) -> Image:
+        """All of them on one picture, with labels."""
+        from .pipelines.sheet import contact_sheet
+
+        cells = zip(self.grid.cells, self.results, strict=True)
+        return contact_sheet(
+            [(cell.column, cell.row, result.image) for cell, result in cells], self.grid.columns, self.grid.rows
+        )
 
 
 class Pipeline:
@@ -97,6 +116,7 @@ class Pipeline:
         only_masked: bool | None = None,
         margin_px: int | None = None,
         extend: Sequence[int] | None = None,
+        styles: Sequence[str] = (),
     ) -> GenerationResult:
         """Make one picture. What is left None is the checkpoint's recommendation or what suits, and a random seed.
 
@@ -124,10 +144,24 @@ class Pipeline:
             only_masked=only_masked,
             margin_px=margin_px,
             extend=None if extend is None else tuple(extend),
+            styles=tuple(styles),
         )
-        *_, last = self.run(request, pictures=pictures.by_digest, latents=latents)
+        return self._drawn(request, pictures=pictures.by_digest, latents=latents)
+
+    def _drawn(self, request: Request, **how: Any) -> GenerationResult:
+        *_, last = self.run(request, **how)
         assert last.result is not None  # noqa: S101  the last event carries the result
         return last.result
+
+    def grid(self, prompt: str, axes: Mapping[str, Sequence[Any]] | None = None, **fields: Any) -> PictureGrid:
+        """A picture for every alternative of "a {red|blue} house", over lists of values such as {"seed": [1, 2]}.
+
+        `fields` are those of a `Draw`. Each picture is the very one that `generate` makes of its own values.
+        """
+        asked = grid_of(GenerationRequest(prompt, **fields), axes or {})
+        if any(cell.model is not None for cell in asked.cells):
+            raise RequestError("axes.model", "is for `bonsai-mlx grid`; a pipeline has one model")
+        return PictureGrid(asked, [self._drawn(cell.request) for cell in asked.cells])
 
     def edit(
         self,
@@ -229,7 +263,7 @@ class Pipeline:
         return self.model.resolve(self._inputs(request, pictures or {}).request)
 
     def _inputs(self, request: Request, pictures: Mapping[str, Image]) -> Inputs:
-        return Inputs.of(request.validated(), pictures, self.model.describe().recommended_size)
+        return Inputs.of(styled(request.validated()), pictures, self.model.describe().recommended_size)
 
     def plan(
         self, request: Request, *, pictures: Mapping[str, Image] | None = None, preview: bool = False

@@ -27,6 +27,8 @@ EXTEND_STRENGTH = 0.9  # suits a picture that is extended: what is added keeps t
 MAX_FEATHER_PX = 256
 MAX_EXTEND_PX = 2048  # on each side
 MAX_MARGIN_PX = 1024
+MAX_STYLES = 8  # of one picture
+MAX_STYLE_NAME_CHARS = 60
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client
 
 
@@ -43,6 +45,8 @@ StrengthRule = Annotated[str, Choice(("sigma", "steps"))]
 Feather = Annotated[int, Whole(0, MAX_FEATHER_PX)]
 Margin = Annotated[int, Whole(0, MAX_MARGIN_PX)]
 Flag = Annotated[bool, YES_OR_NO]
+StyleName = Annotated[str, Words(MAX_STYLE_NAME_CHARS)]
+StyleNames = Annotated[tuple[str, ...], Several(Words(MAX_STYLE_NAME_CHARS), 0, MAX_STYLES)]
 Margins = Annotated[tuple[int, ...], Several(Whole(0, MAX_EXTEND_PX), 4, 4)]  # pixels: left, top, right, bottom
 
 
@@ -73,6 +77,8 @@ class Draw:
     only_masked: Flag | None = None  # draw the mask's surroundings alone, enlarged, and put them back
     margin_px: Margin | None = None  # of those surroundings; a quarter of the mask's longer side, 32 at least
     extend: Margins | None = None
+    styles: StyleNames = ()  # see pipelines.styles; they are in the prompt already where `typed` is given
+    typed: Prompt | None = None  # the prompt before styles, or the writer, made this one of it
 
     def resolved(self, *, steps: int, size: tuple[int, int]) -> ResolvedDraw:
         """The request with nothing left open, or RequestError for the first field that is out of bounds.
@@ -137,13 +143,15 @@ _OF_PICTURES = (
     "margin_px",
     "extend",
 )
+_OF_WORDS = ("styles", "typed")
 OPERATIONS: Mapping[str, type[ResolvedRequest]] = {"draw": ResolvedDraw}
 
 
 def as_json(request: ResolvedRequest) -> dict[str, Any]:
     """The request as a JSON object that names its operation and the version of this form.
 
-    What says how pictures are used is left out where none goes in, and what says of variations where it is none.
+    What says how pictures are used is left out where none goes in, and what says of variations where it is none; so
+    is how the prompt was made where it was typed.
     """
     (operation,) = (name for name, kind in OPERATIONS.items() if isinstance(request, kind))
     return {"operation": operation, "version": VERSION, **chosen(request)}
@@ -151,7 +159,8 @@ def as_json(request: ResolvedRequest) -> dict[str, Any]:
 
 def chosen(request: Request) -> dict[str, Any]:
     """The request's fields without those that say nothing about it; tuples are lists, as in JSON."""
-    idle = (*(() if request.pictures else _OF_PICTURES), *(() if request.variation_amount else _OF_VARIATIONS))
+    idle = [*(() if request.pictures else _OF_PICTURES), *(() if request.variation_amount else _OF_VARIATIONS)]
+    idle += [name for name in _OF_WORDS if not getattr(request, name)]
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in parameters(request).items()

@@ -16,6 +16,8 @@ from ..errors import RequestError
 from ..hub import api as hub
 from ..hub.catalog import lookup, published_names, stand_in
 from ..images.metadata import DEFAULT_QUALITY, Format, MetadataMode, encode
+from ..pipelines.alternatives import has_alternatives
+from ..pipelines.styles import styled
 from ..printable import printable
 from ..request import MAX_PROMPT_CHARS, GenerationRequest, ResolvedRequest, consecutive_seeds, random_seed
 from ..result import TRUNCATED, Event, GenerationResult
@@ -49,6 +51,7 @@ class GenerateOptions:
     memory_limit_bytes: int | None = None
     metadata: MetadataMode = "full"
     quiet: bool = False
+    styles: tuple[str, ...] = ()
 
 
 def generate_command(options: GenerateOptions) -> int:
@@ -57,6 +60,8 @@ def generate_command(options: GenerateOptions) -> int:
     request = GenerationRequest(
         options.prompt or "", seed=options.seed, steps=options.steps, width=options.width, height=options.height
     )
+    if has_alternatives(request.prompt):
+        say(options, "The braces are drawn as they are; `bonsai-mlx grid` draws each of the alternatives in them.")
     return draw(options, varied(request, options))
 
 
@@ -71,23 +76,33 @@ def varied(request: GenerationRequest, options: GenerateOptions) -> GenerationRe
 
 def draw(options: GenerateOptions, request: GenerationRequest, pictures: Mapping[str, Image] | None = None) -> int:
     """Carry out a request `options.count` times and save what comes out; `pictures` are those that it names."""
-    requests = _batch(request.validated(), options.count)
+    requests = _batch(with_styles(options, request), options.count)
     output = Output.choose(options.output, options.format, options.count)
     output.check()
-    model = options.model or _ready_or_seedling(options.variant or published_names()[0])
+    model = model_of(options)
 
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
     pipe = Pipeline.from_pretrained(model, memory_limit_bytes=options.memory_limit_bytes)
     for one in requests:
-        _say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")
-        result = _follow(pipe.run(one, pictures=pictures), options.quiet)
+        say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")
+        result = follow(pipe.run(one, pictures=pictures), options.quiet)
         if result.truncated:
-            _say(options, TRUNCATED)
+            say(options, TRUNCATED)
         recipe = pipe.recipe(result)
         data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask)
         _report(options, result, output.save(data, _counted(result.request)))
     return 0
+
+
+def with_styles(options: GenerateOptions, request: GenerationRequest) -> GenerationRequest:
+    """The request in its styles, each field checked."""
+    return styled(replace(request, styles=options.styles or request.styles).validated())
+
+
+def model_of(options: GenerateOptions) -> str:
+    """The model that is asked for, else the default one, or the seedling where that is not here."""
+    return options.model or _ready_or_seedling(options.variant or published_names()[0])
 
 
 def _completed(options: GenerateOptions) -> GenerateOptions:
@@ -98,7 +113,7 @@ def _completed(options: GenerateOptions) -> GenerateOptions:
         return options
     found, notes = settings_like(options.like)
     for note in notes:
-        _say(options, note)
+        say(options, note)
     given = {name for name in found if getattr(options, name) is not None}
     if options.variant or options.model:
         given |= {"model"}
@@ -162,7 +177,7 @@ def _settings(filled: ResolvedRequest) -> str:
     return f"{seed}, {steps}, {filled.width}x{filled.height}"
 
 
-def _follow(events: Iterable[Event], quiet: bool) -> GenerationResult:
+def follow(events: Iterable[Event], quiet: bool) -> GenerationResult:
     result = None
     with suppress_progress() if quiet else ProgressLine(sys.stderr) as line:
         for event in events:
@@ -188,7 +203,7 @@ def _times(timings: Mapping[str, float]) -> str:
     return f"{', '.join(parts)}, in all {timings['total']:.1f} s"
 
 
-def _say(options: GenerateOptions, text: str) -> None:
+def say(options: GenerateOptions, text: str) -> None:
     if not options.quiet:
         sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The command line: `bonsai-mlx generate | edit | again | show | models | download | delete | doctor | bench | ...`.
+"""The command line: `bonsai-mlx generate | grid | edit | again | styles | show | models | download | ...`.
 
 Owns the options and the exit status: 0 done, 1 it cannot be done (one line says why and what to do), 2 wrong usage, 130
 interrupted. Starts light: a command imports what it needs when it runs, so that help and mistakes answer at once.
@@ -22,7 +22,7 @@ from ..runtime import environment
 from ..runtime.startup import prepare
 from ..version import __version__
 from ..wording import command, user_path
-from .options import PUBLISHED, add_drawing, add_editing, add_model, add_output, drawing_options
+from .options import PUBLISHED, add_drawing, add_editing, add_model, add_output, add_shape, axis_option, drawing_options
 
 PROGRAM = "bonsai-mlx"
 Command = Callable[[argparse.Namespace], int]
@@ -81,8 +81,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_generate(commands)
+    _add_grid(commands)
     _add_edit(commands)
     _add_again(commands)
+    _add_styles(commands)
     _add_show(commands)
     _add_models(commands)
     _add_download(commands)
@@ -102,6 +104,39 @@ def _add_generate(commands: Any) -> None:
     )
     add_drawing(command)
     command.set_defaults(run=_generate)
+
+
+def _add_grid(commands: Any) -> None:
+    command = commands.add_parser(
+        "grid",
+        help='every alternative of "a {red|blue} house", over lists of values, on one sheet',
+        description="Draw a picture for every alternative and value, and one contact sheet of them all.",
+    )
+    command.add_argument("prompt", metavar="PROMPT", help='such as "a {red|blue} house", in quotes')
+    command.add_argument(
+        "--axis",
+        type=axis_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="seed=1..4, steps=1,2,4, model=ternary,binary or style=Comic,Ink wash; the first runs across",
+    )
+    command.add_argument("--cells", type=user_path, metavar="FOLDER", help="save every single picture there too")
+    add_model(command)
+    add_shape(command)
+    add_output(command)
+    command.set_defaults(run=_grid)
+
+
+def _add_styles(commands: Any) -> None:
+    command = commands.add_parser("styles", help="list the styles, add one, change one, delete one")
+    command.add_argument(
+        "--save", nargs=2, metavar=("NAME", "TEXT"), help="add a style, or change it; {prompt} is where the prompt goes"
+    )
+    command.add_argument("--delete", metavar="NAME", help="remove a style")
+    command.add_argument("--restore", action="store_true", help="have the program's own styles back as they were")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_styles)
 
 
 def _add_edit(commands: Any) -> None:
@@ -181,6 +216,24 @@ def _generate(arguments: argparse.Namespace) -> int:
 
     prompt = arguments.prompt and environment.as_typed(arguments.prompt)
     return generate_command(drawing_options(arguments, prompt=prompt, like=arguments.like))
+
+
+def _grid(arguments: argparse.Namespace) -> int:
+    from .grid import GridOptions, grid_command
+
+    prompt = environment.as_typed(arguments.prompt)
+    return grid_command(drawing_options(arguments, prompt=prompt), GridOptions(tuple(arguments.axis), arguments.cells))
+
+
+def _styles(arguments: argparse.Namespace) -> int:
+    from .styles import styles_command
+
+    return styles_command(
+        save=arguments.save and (environment.as_typed(arguments.save[0]), environment.as_typed(arguments.save[1])),
+        delete=arguments.delete and environment.as_typed(arguments.delete),
+        restore=arguments.restore,
+        as_json=arguments.json,
+    )
 
 
 def _edit(arguments: argparse.Namespace) -> int:

@@ -18,10 +18,18 @@ PUBLISHED = published_names()
 def add_drawing(command: argparse.ArgumentParser) -> None:
     """Model, seed, steps, size, count, memory limit, and where the pictures go."""
     add_model(command)
-    command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
-    command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
+    add_shape(command)
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
     add_output(command)
+
+
+def add_shape(command: argparse.ArgumentParser) -> None:
+    """Steps, size, and in which styles."""
+    command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
+    command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
+    command.add_argument(
+        "--style", action="append", default=[], metavar="NAME", help="one of `styles`; may be given several times"
+    )
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
@@ -102,12 +110,23 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "output": arguments.output,
         "format": arguments.format,
         "quality": arguments.quality,
+        "styles": tuple(getattr(arguments, "style", ())),
         "count": getattr(arguments, "count", 1),
         "memory_limit_bytes": arguments.memory_limit,
         "metadata": arguments.metadata,
         "quiet": arguments.quiet,
     }
     return GenerateOptions(**shared | own)
+
+
+def axis_option(text: str) -> tuple[str, list[Any]]:
+    """`axis_from_text` as the type of an option."""
+    from ..pipelines.axes import axis_from_text
+
+    try:
+        return axis_from_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _size(text: str) -> tuple[int, int]:
