@@ -31,7 +31,7 @@ from . import preview as previews
 from . import scheduler, text_encoder
 from .checkpoint import SCHEDULER_CLASS, Checkpoint
 from .plan import CACHED_CONTEXTS, Plan, choose
-from .run import Run
+from .run import Process, Run, as_tokens
 from .text_encoder import EmbeddingCache
 from .transformer import StepModulation, Transformer, modulation_schedule, project_context
 
@@ -118,8 +118,17 @@ class Flux2:
         preview: bool = False,
     ) -> Generator[Event, None, None]:
         """See Model. `latents`, a float array [1, in_channels, height/16, width/16], replace the seed's noise."""
+        given = pictures or Pictures()
+        process = self.process(request, latents, changes=given.init is not None)
+        yield from Run(self, request, process, given, plan, memory, preview=preview).events()
+
+    def process(self, request: ResolvedRequest, latents: Any, *, changes: bool) -> Process:
+        """How this run's noise becomes latents; `changes` says that it starts from a picture."""
         noise = self._noise(request, latents)
-        yield from Run(self, request, noise, pictures or Pictures(), plan, memory, preview=preview).events()
+        strength = request.strength if changes else 1.0
+        tokens = noise.shape[2] * noise.shape[3]
+        levels = scheduler.from_strength(tokens, request.steps, strength, request.strength_rule)
+        return scheduler.Flow(as_tokens(noise), levels)
 
     def unload(self) -> None:
         """See Model. Prompt embeddings stay."""
@@ -154,7 +163,7 @@ class Flux2:
             self._contexts.put((prompt,), found)
         return found
 
-    def modulation(self, sigmas: list[float]) -> list[StepModulation]:
+    def modulation(self, sigmas: Sequence[float]) -> list[StepModulation]:
         """The modulation of every step, at its noise level."""
         key = tuple(sigmas)
         if key not in self._modulations:
@@ -182,8 +191,16 @@ class Flux2:
     def preview(self) -> Generator[tuple[int, int], None, previews.LatentPreview]:
         """The map from latents to a small picture; yields (pictures done, pictures needed) while it is fitted."""
         if self._preview is None:
-            self._preview = yield from previews.load(self.checkpoint, self.dtype)
+            self._preview = yield from previews.load(self.checkpoint, self.dtype, self.as_drawn)
         return self._preview
+
+    def as_drawn(self, latents: mx.array) -> mx.array:
+        """What the transformer draws of a picture's latents [1, channels, rows, columns]: all of it."""
+        return latents
+
+    def marks(self, drawn: mx.array) -> mx.array | None:  # noqa: ARG002  for families that are told
+        """What tells the transformer which tokens are kept: nothing."""
+        return None
 
     def _noise(self, request: ResolvedRequest, latents: Any = None) -> mx.array:
         """Noise of the seed or its variation, or the caller's own: float32 [1, in_channels, height/16, width/16]."""

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import mlx.core as mx
@@ -47,24 +47,31 @@ def is_fitted(checkpoint: Checkpoint) -> bool:
     return _read(_cache_file(checkpoint), checkpoint.vae.latent_channels) is not None
 
 
-def load(checkpoint: Checkpoint, dtype: mx.Dtype) -> Generator[tuple[int, int], None, LatentPreview]:
-    """A generator, so that it can be watched and stopped: yields (pictures encoded, pictures in all) if it must fit."""
+def load(
+    checkpoint: Checkpoint, dtype: mx.Dtype, as_drawn: Callable[[mx.array], mx.array] = lambda latents: latents
+) -> Generator[tuple[int, int], None, LatentPreview]:
+    """A generator, so that it can be watched and stopped: yields (pictures encoded, pictures in all) if it must fit.
+
+    `as_drawn` makes of a picture's packed latents what the transformer draws.
+    """
     path = _cache_file(checkpoint)
     matrix = _read(path, checkpoint.vae.latent_channels)
     if matrix is None:
-        matrix = yield from _fit(checkpoint, dtype)
+        matrix = yield from _fit(checkpoint, dtype, as_drawn)
         with contextlib.suppress(OSError):  # no cache, no harm: it is fitted again by the next process
             _write(path, matrix)
     return LatentPreview(*vae.batch_norm(checkpoint.load(VAE), checkpoint.vae), matrix)
 
 
-def _fit(checkpoint: Checkpoint, dtype: mx.Dtype) -> Generator[tuple[int, int], None, Matrix]:
+def _fit(
+    checkpoint: Checkpoint, dtype: mx.Dtype, as_drawn: Callable[[mx.array], mx.array]
+) -> Generator[tuple[int, int], None, Matrix]:
     """The least-squares map [latent_channels + 1, 3] from latents (and a constant) to colours of 0..1."""
     encoder = vae.PixelEncoder(checkpoint, dtype)
     rows, colours = [], []
     for index in range(_PICTURES):
         picture = _synthetic_picture(index)
-        packed = encoder(np.asarray(picture))
+        packed = as_drawn(encoder(np.asarray(picture)))
         latents = np.array(vae.unpack_latents(packed, encoder.mean, encoder.std))[0]
         small = picture.resize(latents.shape[1::-1], Image.Resampling.BOX)
         rows.append(latents.reshape(-1, latents.shape[-1]))

@@ -1,7 +1,8 @@
 """One generation, phase by phase, each a generator of events.
 
-The denoising loop is one for all that a request may ask. What differs is what it starts from (`_start`), what is
-appended to the image stream (`_References`), and what is put back after each step (`_Kept`).
+The denoising loop is one for all that a request may ask, and for all kinds of latents. What differs is what it starts
+from (`_start`), what is appended to the image stream (`_References`), what is put back after each step (`_Kept`), and
+how one noise level leads to the next (`Process`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol, TypeVar
 
 import mlx.core as mx
@@ -21,7 +21,7 @@ from ..result import Event, GenerationResult, Phase
 from ..runtime import device
 from ..runtime.memory import RunMemory
 from ..text.tokenizer import TokenizedPrompt
-from . import scheduler, vae
+from . import vae
 from .checkpoint import Checkpoint
 from .plan import Plan
 from .preview import LatentPreview
@@ -29,6 +29,28 @@ from .transformer import Grid, StepModulation, Transformer, rotary_embedding
 
 T = TypeVar("T")
 _REFERENCE_T = 10  # the first reference's place in time, and the distance to the next; the picture itself has 0
+
+
+class Process(Protocol):
+    """How noise becomes latents. Tokens are [1, tokens, channels]; `number` counts the steps from 0."""
+
+    levels: Sequence[float]  # noise levels of the run, falling to 0
+
+    def start(self, clean: mx.array | None) -> mx.array:
+        """Tokens at the first level, once a run: noise, or as much of it as belongs into a picture's clean tokens."""
+        ...
+
+    def step(self, tokens: mx.array, output: mx.array, number: int) -> mx.array:
+        """Tokens at the next level, by what the transformer makes of those at this one."""
+        ...
+
+    def clean(self, tokens: mx.array, output: mx.array, number: int) -> mx.array:
+        """The clean tokens that the transformer expects."""
+        ...
+
+    def kept(self, tokens: mx.array, clean: mx.array, drawn: mx.array, number: int) -> mx.array:
+        """Tokens after step `number` that are a picture's where `drawn` [1, tokens, 1] is 0, and not where it is 1."""
+        ...
 
 
 class Parts(Protocol):
@@ -39,10 +61,12 @@ class Parts(Protocol):
 
     def tokenize(self, prompt: str) -> TokenizedPrompt: ...
     def context(self, prompt: str) -> Generator[tuple[int, int], None, mx.array]: ...
-    def modulation(self, sigmas: list[float]) -> list[StepModulation]: ...
+    def modulation(self, sigmas: Sequence[float]) -> list[StepModulation]: ...
     def transformer(self, *, streamed: bool) -> Transformer: ...
     def drop_transformer(self) -> None: ...
     def preview(self) -> Generator[tuple[int, int], None, LatentPreview]: ...
+    def as_drawn(self, latents: mx.array) -> mx.array: ...
+    def marks(self, drawn: mx.array) -> mx.array | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +82,11 @@ class _Kept:
     """What a mask protects: [1, tokens, channels], with the mask [1, tokens, 1], 1 where the picture is drawn anew."""
 
     clean: mx.array
-    noise: mx.array
-    mask: mx.array
-
-    def put_back(self, tokens: mx.array, sigma: float) -> mx.array:
-        """The tokens, with the protected ones as the picture has them at this noise level: always the same noise."""
-        return self.mask * tokens + (1 - self.mask) * _noised(self.clean, self.noise, sigma)
+    drawn: mx.array
+    marks: mx.array | None  # [1, tokens, dim], for a transformer that is told which tokens are kept
 
 
-def _noised(clean: mx.array, noise: mx.array, sigma: float) -> mx.array:
-    return sigma * noise + (1 - sigma) * clean
-
-
-def _as_tokens(latents: mx.array) -> mx.array:
+def as_tokens(latents: mx.array) -> mx.array:
     """Packed latents [1, channels, rows, columns] -> [1, rows * columns, channels]."""
     return latents.reshape(1, latents.shape[1], -1).transpose(0, 2, 1)
 
@@ -82,21 +98,17 @@ class Run:
         self,
         model: Parts,
         request: ResolvedRequest,
-        noise: mx.array,
+        process: Process,
         pictures: Pictures,
         plan: Plan,
         memory: RunMemory,
         *,
         preview: bool,
     ) -> None:
-        """`noise` is float32 [1, in_channels, height/16, width/16]."""
         self.model, self.request, self.plan, self.memory, self.preview = model, request, plan, memory, preview
-        self.pictures = pictures
-        self.grid = noise.shape[2:]  # rows and columns of tokens
-        self.tokens = _as_tokens(noise)  # as far as they are
-        rows, columns = self.grid
-        rule = request.strength_rule
-        self.sigmas = scheduler.from_strength(rows * columns, request.steps, self._strength(), rule)
+        self.process, self.pictures = process, pictures
+        self.grid = request.height // 16, request.width // 16  # rows and columns of tokens
+        self.tokens: mx.array  # as far as they are
         self.started = time.perf_counter()
         self.truncated = model.tokenize(request.prompt).truncated  # also of a prompt that was encoded before
         self.phase: Phase = "load"
@@ -140,21 +152,18 @@ class Run:
             self.done = done
             yield self._event(phase, done, total + later)
 
-    def _strength(self) -> float:
-        return 1.0 if self.pictures.init is None else self.request.strength
-
     def _encode_pictures(self) -> Generator[Event, None, tuple[_Kept | None, _References | None]]:
         """Encode what goes in, one picture after the other, and set where the tokens start."""
         pictures = self.pictures
         pixels = [*([] if pictures.init is None else [pictures.init]), *pictures.references]
         if not pixels:
-            return None, None
+            return self._start(None), None
         self._enter("encode image")
         latents = []
         for place, picture in enumerate(pixels):
-            latents.append((yield from self._encoded(picture, place, len(pixels))))
+            latents.append(self.model.as_drawn((yield from self._encoded(picture, place, len(pixels)))))
             device.release_cache()
-        clean = None if pictures.init is None else _as_tokens(latents[0])
+        clean = None if pictures.init is None else as_tokens(latents[0])
         looked_at = latents if clean is None or self.request.source_as_reference else latents[1:]
         return self._start(clean), _appended(looked_at)
 
@@ -173,21 +182,21 @@ class Run:
             yield self._event("encode image", place * total + done, count * total)
 
     def _start(self, clean: mx.array | None) -> _Kept | None:
-        """Start from the picture, as noisy as the first step expects it; returns what a mask protects of it."""
-        if clean is None:
+        """Start from noise, or the picture as noisy as the first step expects it; returns what a mask protects."""
+        self.tokens = self.process.start(clean)
+        if clean is None or self.pictures.repainted is None:
             return None
-        noise, self.tokens = self.tokens, _noised(clean, self.tokens, self.sigmas[0])
-        if self.pictures.repainted is None:
-            return None
-        return _Kept(clean, noise, mx.array(self.pictures.repainted).reshape(1, -1, 1))
+        drawn = mx.array(self.pictures.repainted).reshape(1, -1, 1)
+        return _Kept(clean, drawn, self.model.marks(drawn))
 
     def _denoise(self, context: mx.array, kept: _Kept | None, references: _References | None) -> Iterator[Event]:
         self._enter("load")
         show, self.done = None, 0
         if self.preview:  # before the transformer is loaded, as the plan has it
             show = yield from self._told("load", self.model.preview(), later=1)
-        model, sigmas, steps, (rows, columns) = self.model, self.sigmas, len(self.sigmas) - 1, self.grid
-        modulation = model.modulation(sigmas)
+        model, process, (rows, columns) = self.model, self.process, self.grid
+        steps = len(process.levels) - 1
+        modulation = model.modulation(process.levels)
         transformer = model.transformer(streamed=self.plan.streamed)
         grids = [(0, rows, columns), *(references.grids if references else ())]
         rope = rotary_embedding(model.checkpoint.transformer, context.shape[1], grids)
@@ -195,13 +204,14 @@ class Run:
         yield self._event("load", self.done + 1, self.done + 1)
         self._enter("denoise")
         yield self._event("denoise", 0, steps)
-        for step, (sigma, following) in enumerate(pairwise(sigmas)):
-            velocity = transformer(self.tokens, context, modulation[step], rope, appended)
-            clean = self.tokens - sigma * velocity if show else None
-            self.tokens = self.tokens + (following - sigma) * velocity
-            del velocity
+        marks = kept.marks if kept else None
+        for step in range(steps):
+            output = transformer(self.tokens, context, modulation[step], rope, appended, marks)
+            clean = process.clean(self.tokens, output, step) if show else None
+            self.tokens = process.step(self.tokens, output, step)
+            del output
             if kept:
-                self.tokens = kept.put_back(self.tokens, following)
+                self.tokens = process.kept(self.tokens, kept.clean, kept.drawn, step)
             mx.eval(self.tokens)
             image = show(self._as_map(clean)) if show and clean is not None else None
             yield self._event("denoise", step + 1, steps, preview=image)
@@ -245,7 +255,7 @@ def _appended(latents: Sequence[mx.array]) -> _References | None:
     """The references of packed latents [1, channels, rows, columns], in their order."""
     if not latents:
         return None
-    tokens = mx.concatenate([_as_tokens(one) for one in latents], axis=1)
+    tokens = mx.concatenate([as_tokens(one) for one in latents], axis=1)
     mx.eval(tokens)
     grids = [(_REFERENCE_T * (place + 1), one.shape[2], one.shape[3]) for place, one in enumerate(latents)]
     return _References(tokens, grids)

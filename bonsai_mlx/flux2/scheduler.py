@@ -7,10 +7,15 @@ its Flux2 pipelines. The "shift" in scheduler_config.json is not used: dynamic s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import RequestError
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 
 def empirical_mu(image_tokens: int, steps: int) -> float:
@@ -49,3 +54,40 @@ def from_strength(image_tokens: int, steps: int, strength: float, rule: str) -> 
         message = f"{strength:g} leaves no step of {steps}; the smallest with as many steps is {1 / steps:g}"
         raise RequestError("strength", message)
     return sigmas(image_tokens, steps)[left_out:]
+
+
+class Flow:
+    """The process of one run: Gaussian noise that becomes latents along a velocity. See `run.Process`."""
+
+    def __init__(self, noise: mx.array, levels: Sequence[float]) -> None:
+        """`noise` is float32 [1, tokens, channels]."""
+        self.levels = levels
+        self._noise: mx.array | None = noise
+
+    def start(self, clean: mx.array | None) -> mx.array:
+        """See Process. The noise is kept only where a picture's own is asked for again."""
+        noise = self._own_noise()
+        if clean is None:
+            self._noise = None
+            return noise
+        return _noised(clean, noise, self.levels[0])
+
+    def step(self, tokens: mx.array, velocity: mx.array, number: int) -> mx.array:
+        """See Process."""
+        return tokens + (self.levels[number + 1] - self.levels[number]) * velocity
+
+    def clean(self, tokens: mx.array, velocity: mx.array, number: int) -> mx.array:
+        """See Process."""
+        return tokens - self.levels[number] * velocity
+
+    def kept(self, tokens: mx.array, clean: mx.array, drawn: mx.array, number: int) -> mx.array:
+        """See Process: with the picture's tokens as noisy as the others, always by the same noise."""
+        return drawn * tokens + (1 - drawn) * _noised(clean, self._own_noise(), self.levels[number + 1])
+
+    def _own_noise(self) -> mx.array:
+        assert self._noise is not None  # noqa: S101  a run starts once
+        return self._noise
+
+
+def _noised(clean: mx.array, noise: mx.array, sigma: float) -> mx.array:
+    return sigma * noise + (1 - sigma) * clean

@@ -74,13 +74,17 @@ class Transformer:
         modulation: StepModulation,
         rope: Rope,
         references: mx.array | None = None,
+        marks: mx.array | None = None,
     ) -> mx.array:
         """Velocity [1, image, channels] float32 at the modulation's timestep, for latents of the same shape.
 
         `references` [1, tokens, dim], embedded, follow the latents in the image stream and are looked at only.
+        `marks` [1, image, dim] are added to the embedded latents.
         """
         blocks = self.blocks()
         image, text = self.embed(latents), context
+        if marks is not None:
+            image = image + marks
         if references is not None:
             image = mx.concatenate([image, references], axis=1)
         for index in range(self.config.num_layers):  # no name for a block: a streamed one is freed before the next

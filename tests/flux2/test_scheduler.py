@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 
+import mlx.core as mx
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bonsai_mlx.errors import RequestError
-from bonsai_mlx.flux2.scheduler import empirical_mu, from_strength, sigmas
+from bonsai_mlx.flux2.scheduler import Flow, empirical_mu, from_strength, sigmas
 
 
 def test_the_seedling_s_four_steps() -> None:
@@ -66,3 +67,13 @@ def test_the_rule_of_steps_leaves_the_last_of_the_schedule(strength: float, left
 def test_a_strength_that_leaves_no_step_is_refused() -> None:
     with pytest.raises(RequestError, match="leaves no step of 4"):
         from_strength(1024, 4, 1e-17, "steps")
+
+
+def test_kept_tokens_are_as_noisy_as_the_others_and_always_by_the_same_noise() -> None:
+    noise, clean, drawn = mx.random.normal((1, 4, 3)), mx.ones((1, 4, 3)), mx.array([[[0.0], [1.0], [0.0], [1.0]]])
+    flow = Flow(noise, [0.5, 0.25, 0.0])
+    tokens = flow.start(clean)
+    assert mx.allclose(tokens, 0.5 * noise + 0.5)
+    stepped = flow.kept(flow.step(tokens, noise - clean, 0), clean, drawn, 0)
+    assert mx.allclose(stepped, 0.25 * noise + 0.75)  # the velocity is the true one, so that both kinds agree
+    assert mx.array_equal(flow.kept(mx.zeros((1, 4, 3)), clean, drawn, 1), 1 - mx.broadcast_to(drawn, (1, 4, 3)))
