@@ -66,3 +66,10 @@ def test_links_in_a_circle_end() -> None:
     found = found_in_graph(graph(**{"2": encode, "5": circle, "6": turned}))
     assert found is not None
     assert found.prompt == ""
+
+
+def test_a_link_to_a_node_that_is_not_there_leads_nowhere() -> None:
+    linked = {"class_type": "KSampler", "inputs": SAMPLER["inputs"] | {"seed": ["99", 0]}}
+    found = found_in_graph(graph(**{"1": linked}))
+    assert found is not None
+    assert (found.seed, found.steps) == (None, 20)

@@ -128,3 +128,8 @@ def test_any_mixture_of_its_signs_can_be_parsed(pieces: list[str]) -> None:
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     with must_end():
         parse_infotext((piece * 1_000_000)[:1_000_000])
+
+
+def test_settings_without_steps_begin_with_the_last_line() -> None:
+    found = parse_infotext("a fox\nof two lines\nSampler: Euler, Seed: 2, Size: 64x64")
+    assert (found.prompt, found.params["Seed"]) == ("a fox\nof two lines", "2")

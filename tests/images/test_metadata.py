@@ -277,3 +277,11 @@ def test_a_process_killed_while_saving_never_leaves_half_a_picture(tmp_path: Pat
     assert path.exists()
     leftovers = [file.name for file in tmp_path.iterdir() if file != path]
     assert all(name.startswith(metadata.TEMPORARY_PREFIX) for name in leftovers)
+
+
+def test_a_name_whose_links_lead_in_a_circle(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    first.symlink_to(second)
+    second.symlink_to(first)
+    with pytest.raises(SaveError, match="symbolic links"):
+        save_picture(first, b"", follow_symlinks=True)

@@ -180,3 +180,18 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
     assert Access(TOKEN).matches(TOKEN)
     assert not Access(TOKEN).matches("x")
     assert len(compared) == 2
+
+
+def test_what_is_kept_of_tickets_is_bounded() -> None:
+    clock = Clock()
+    tickets = access.Passes(60, clock)
+    words = [tickets.issue() for _ in range(1_001)]
+    assert not tickets.good(words[0])
+    assert tickets.good(words[1])
+    assert tickets.good(words[-1])
+
+
+def test_a_form_that_arrives_in_pieces_signs_in(gate: Gate) -> None:
+    pieces = iter((b"token=", TOKEN.encode()))
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert gate.browser().post("/sign-in", content=pieces, headers=headers).status_code == 303

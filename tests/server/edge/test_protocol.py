@@ -174,3 +174,40 @@ def test_a_caller_that_reads_slowly_gets_everything(
             part = connection.recv(16_384)
             assert part, received
             received += len(part)
+
+
+class Leaving(protocol.Connection):
+    """A connection of which only what leaves is seen."""
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting, self.watched, self.ended = waiting, 0, ""
+        self.transport = self  # type: ignore[assignment]
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def is_closing(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.ended = "closed"
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+    def _watch_leaving(self) -> None:
+        self.watched += 1
+
+
+def test_what_leaves_in_time_is_watched_on_and_what_does_not_is_ended() -> None:
+    before = 10 * protocol.LEAVING_BYTES
+    for left, watched, ended in ((before, 0, "aborted"), (before - protocol.LEAVING_BYTES, 1, "")):
+        connection = Leaving(left)
+        connection._check_leaving(before)
+        assert (connection.watched, connection.ended) == (watched, ended)
+
+
+def test_a_connection_that_is_closing_is_not_closed_again() -> None:
+    connection = Leaving(0)
+    connection._give_up()
+    assert connection.ended == ""
