@@ -48,6 +48,7 @@ ROOMS: Mapping[str, str] = {
     "server.engine": "the child process that draws, and how the server sees it",
     "server.checkpoints": "the models' states, downloads in child processes",
     "server.gallery": "the pictures: files, entries, conversions",
+    "server.library": "what is done with many pictures: collections, archives, showing them in their folder",
     "server.jobs": "the queue and the runner, durations, what fits",
     "server.studio": "everything above as one object",
     "server.routes": "the native interface and the pages",

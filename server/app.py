@@ -24,14 +24,14 @@ from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet
 from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
-from .routes import generate, images, inputs, jobs, metadata, models, pages, system
+from .routes import collections, generate, images, inputs, jobs, metadata, models, pages, selection, system
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
 
 ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router),
-    *(models.router, system.router, connect.router),
+    *(models.router, system.router, connect.router, collections.router, selection.router),
 )
 COMPATIBILITY = (  # the interfaces of other programs
     ("/v1", openai.router),

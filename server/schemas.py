@@ -11,6 +11,8 @@ from pydantic import (
     model_validator,
 )
 
+from bonsai_mlx.images.naming import stem_of
+
 from .parameters import Fields, Flag, ModelName, RequestValue
 from .validation import Answer
 
@@ -156,12 +158,21 @@ class Image(Answer):
     thumbnail_url: str
     recipe: dict[str, Any] = Field({})
 
+    @computed_field(description="what a copy of the file is called")  # type: ignore[prop-decorator]
+    @property
+    def file_name(self) -> str:
+        return f"{stem_of(self.prompt, self.seed, self.name)}{_SUFFIXES[self.format]}"
+
+
+_SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+
 
 class ImageDetails(Image):
     """An image with its lineage; what was deleted is not in it."""
 
     parents: list[Relative] = Field([], description="what it was made from")
     children: list[Relative] = Field([], description="what was made from it")
+    collections: list[Id] = Field([], description="the collections that it is in")
 
 
 class PictureSettings(Answer):
@@ -199,6 +210,14 @@ class ImagePatch(Fields):
 
 class Deleted(Answer):
     id: Id
+    undo_until: str
+
+
+class DeletedMany(Answer):
+    """`missing` are those that there are not, or not any more."""
+
+    ids: list[Id]
+    missing: list[Id]
     undo_until: str
 
 

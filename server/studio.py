@@ -29,6 +29,8 @@ from .jobs.memory_monitor import MemoryMonitor
 from .jobs.pictures import prepare
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
+from .library.archive import Archives
+from .library.collections import Collections
 from .parameters import PictureFields
 from .schemas import Memory, Model, Preferences, PreferencesPatch, WorkerState
 from .settings import Settings
@@ -44,6 +46,8 @@ class Studio:
     store: Store
     decoder: Decoder
     gallery: Gallery
+    collections: Collections
+    archives: Archives
     models: Models
     engines: EnginePool
     memory: MemoryMonitor
@@ -73,6 +77,8 @@ class Studio:
             settings.trash_days,
             private=settings.keep_private,
         )
+        self.collections = Collections(self.store, self.events)
+        self.archives = Archives(self.gallery)
         self.models = Models(settings, self.store, self.events)
         self.engines = EnginePool(Worker(settings, self._on_worker_state))
         self.memory = MemoryMonitor(settings, self.events, self.engines)

@@ -60,7 +60,7 @@ def make_image(image_id: str, *, size_bytes: int, format: Format = "png", **fiel
 
 def row_of(image: Image, deleted_at: float | None = None) -> tuple[Any, ...]:
     """The columns id, created_at, search, favourite, group_id, deleted_at and data."""
-    data = image.model_dump_json(exclude={"favourite"})
+    data = image.model_dump_json(exclude={"favourite", "file_name"})
     return image.id, image.created_at, fold(image.prompt), image.favourite, image.group, deleted_at, data
 
 
@@ -82,19 +82,3 @@ def is_entry(image_id: str, created_at: object, deleted_at: object, favourite: o
     return (
         image is not None and image.created_at == created_at and (deleted_at is None or isinstance(deleted_at, float))
     )
-
-
-def filters(q: str, favourite: bool | None, group: str | None) -> tuple[str, list[Any]]:
-    """A WHERE clause for images that are not deleted and have all words of `q` in their prompts, and its values."""
-    clauses = ["deleted_at IS NULL"]
-    values: list[Any] = []
-    for word in fold(q).split():
-        clauses.append("instr(search, ?) > 0")
-        values.append(word)
-    if favourite is not None:
-        clauses.append("favourite = ?")
-        values.append(int(favourite))
-    if group is not None:
-        clauses.append("group_id = ?")
-        values.append(group)
-    return " AND ".join(clauses), values

@@ -30,6 +30,9 @@ class FileTable:
         rows = self._store.execute("SELECT name FROM files WHERE id = ?", (image_id,))
         return os.fsdecode(rows[0][0]) if rows else f"{image_id}.png"
 
+    def forget(self, name: str) -> None:
+        self._store.execute("DELETE FROM files WHERE name = ?", (os.fsencode(name),))
+
     def update(self, found: Iterable[File], gone: Iterable[str] = ()) -> None:
         """Remember these files, and forget those of these names, all or nothing."""
         rows = [

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,38 +21,28 @@ from bonsai_mlx.images.metadata import save_picture
 
 from ..errors import ApiError, not_found
 from ..events import EventHub
-from ..schemas import Deleted, Image, ImageDetails, ImagePage, Relative
-from ..store import Store, timestamp
+from ..schemas import Deleted, DeletedMany, Image, ImageDetails, ImagePage, Relative
+from ..store import Store
 from .convert import Convert, Thumbnail
 from .decoder import Decoder
-from .entries import filters, image_from_file, image_of_row, row_of
+from .entries import image_from_file, image_of_row, row_of
 from .file_table import FileTable
-from .files import THUMBNAILS, TRASH, bring_back, make_folder, make_private, move, read_file, sweep, write_disposable
-from .folder import ID, SUFFIXES, scan_trash
-from .reconcile import DELETED, INSERT, Reconciler
+from .files import THUMBNAILS, TRASH, make_folder, make_private, read_file, sweep, write_disposable
+from .folder import ID
+from .listing import Listing, Query
+from .reconcile import INSERT, Reconciler
+from .trash import Moved, Trash
 
 if TYPE_CHECKING:
     from bonsai_mlx.images.metadata import Format, MetadataMode
 
 log = logging.getLogger("bonsai.gallery")
 
-PAGE_BYTES = 1_000_000  # of entries, on one page: sixty with the longest prompts would be 15 MB
-CURSOR = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{32}$"  # created_at~id: where a page ended
 NOTICED_WITHIN_S = 2.0  # a page waits no longer for pictures that were put into the folder
 ALMOST_LOSSLESS = 95  # quality of what is encoded again for the sake of its metadata
-_PAGE = """WITH page AS (
-    SELECT id, created_at, length(CAST(data AS BLOB)) AS size FROM images WHERE {0}
-    ORDER BY created_at DESC, id DESC LIMIT ?
-), summed AS (
-    SELECT id AS chosen, count(*) OVER () AS found, row_number() OVER before AS place, sum(size) OVER before AS bytes
-    FROM page WINDOW before AS (ORDER BY created_at DESC, id DESC ROWS UNBOUNDED PRECEDING)
-) SELECT id, data, favourite, created_at, found FROM summed JOIN images ON id = chosen
-  WHERE place = 1 OR (bytes <= ? AND place <= ?) ORDER BY created_at DESC, id DESC"""
 _RELATIVES = """SELECT other.id, role FROM image_parents JOIN images AS other ON other.id = image_parents.{0}
                 WHERE image_parents.{1} = ? AND other.deleted_at IS NULL ORDER BY other.created_at, other.id, role"""
 _INSERT_PARENT = "INSERT OR IGNORE INTO image_parents (child, parent, role) VALUES (?, ?, ?)"
-_NEIGHBOUR = """SELECT id FROM images WHERE deleted_at IS NULL AND (created_at, id) {0} (?, ?)
-                ORDER BY created_at {1}, id {1} LIMIT 1"""
 
 
 class Gallery:
@@ -75,13 +64,13 @@ class Gallery:
         self._store = store
         self._events = events
         self._decoder = decoder
-        self._trash_days = trash_days
         self._private = private
         self.file_mode = PRIVATE_FILE_MODE if private else FILE_MODE
         self._table = FileTable(store)
         self._reconciler = Reconciler(folder, self.trash, store, self._table, decoder, events, self._forget)
         self._noticing: asyncio.Task[int] | None = None
-        self._moving = asyncio.Lock()  # a file and its entry change together, for one caller after the other
+        self._deleting = Trash(folder, self.trash, store, self._table, trash_days, self._forget)
+        self.listing = Listing(store)
 
     def prepare(self) -> None:
         """Make the folders, and remove what interrupted writes left behind. Blocks; before anything else runs."""
@@ -136,48 +125,28 @@ class Gallery:
             raise not_found("image")
         return image
 
+    def has(self, image_id: str) -> bool:
+        """Whether there is such an image, not deleted."""
+        return bool(self._store.execute("SELECT 1 FROM images WHERE id = ? AND deleted_at IS NULL", (image_id,)))
+
     def details(self, image_id: str) -> ImageDetails:
         """The image with what it was made from and what was made from it. ApiError 404 as in `get`."""
         parents = self._store.execute(_RELATIVES.format("parent", "child"), (image_id,))
         children = self._store.execute(_RELATIVES.format("child", "parent"), (image_id,))
+        inside = self._store.execute("SELECT collection FROM collection_images WHERE image = ?", (image_id,))
         image = self.get(image_id)
         return ImageDetails(
             **image.model_dump(),
             parents=[Relative(id=other, role=role) for other, role in parents],
             children=[Relative(id=other, role=role) for other, role in children],
+            collections=[collection for (collection,) in inside],
         )
 
-    async def page(
-        self,
-        *,
-        limit: int = 60,
-        cursor: str | None = None,
-        q: str = "",
-        favourite: bool | None = None,
-        group: str | None = None,
-    ) -> ImagePage:
-        """Newest first. Every word of `q` has to be in the prompt. `cursor` is the `next_cursor` of the page before.
-
-        At most `limit` images, and as few as fit into PAGE_BYTES, but one.
-        """
+    async def page(self, query: Query | None = None, *, limit: int = 60, cursor: str | None = None) -> ImagePage:
+        """A page of what is looked for. `cursor` is the `next_cursor` of the page before."""
         if cursor is None:
             await self._notice_changes()
-        where, values = filters(q, favourite, group)
-        total = (await self._store.read(f"SELECT count(*) FROM images WHERE {where}", values))[0][0]  # noqa: S608
-        if cursor is not None:
-            where, values = f"{where} AND (created_at, id) < (?, ?)", [*values, *cursor.split("~")]
-        rows = await self._store.read(_PAGE.format(where), [*values, limit + 1, PAGE_BYTES, limit])
-        read = [image_of_row(image_id, data, starred) for image_id, data, starred, *_ in rows]
-        images = [image for image in read if image is not None]
-        following = f"{rows[-1][3]}~{rows[-1][0]}" if rows and rows[-1][4] > len(rows) else None
-        return ImagePage(images=images, next_cursor=following, total=total)
-
-    async def neighbours(self, image: Image) -> tuple[str | None, str | None]:
-        """The ids of the next newer and the next older image."""
-        here = (image.created_at, image.id)
-        newer = await self._store.read(_NEIGHBOUR.format(">", "ASC"), here)
-        older = await self._store.read(_NEIGHBOUR.format("<", "DESC"), here)
-        return (newer[0][0] if newer else None), (older[0][0] if older else None)
+        return await self.listing.page(query or Query(), limit, cursor)
 
     def set_favourite(self, image_id: str, favourite: bool) -> Image:
         """Mark or unmark; returns the image as it is now."""
@@ -189,6 +158,7 @@ class Gallery:
     def _forget(self, image_id: str) -> None:
         self._store.execute("DELETE FROM images WHERE id = ?", (image_id,))
         self._store.execute("DELETE FROM image_parents WHERE child = ?", (image_id,))
+        self._store.execute("DELETE FROM collection_images WHERE image = ?", (image_id,))
         if ID.fullmatch(str(image_id)):  # what the index holds may be no id of ours
             self._thumbnail_file(image_id).unlink(missing_ok=True)
 
@@ -254,56 +224,36 @@ class Gallery:
 
     async def delete(self, image_id: str) -> Deleted:
         """Move the file to the trash, from where `restore` brings it back."""
-        async with self._moving:
-            image = self.get(image_id)
-            source = self.file(image_id)
-            try:
-                await asyncio.to_thread(move, source, self.trash / f"{image_id}{SUFFIXES[image.format]}")
-            except FileNotFoundError:
-                self._forget(image_id)
-                raise not_found("image") from None
-            now = time.time()
-            self._store.execute("UPDATE images SET deleted_at = ? WHERE id = ?", (now, image_id))
-            self._table.update((), [source.name])
+        self.get(image_id)
+        moved = await self._deleting.delete([image_id])
+        if moved.missing:
+            raise not_found("image")
         self._events.publish("image_deleted", {"id": image_id})
-        return Deleted(id=image_id, undo_until=timestamp(now + self._trash_days * 86_400))
+        return Deleted(id=image_id, undo_until=self._deleting.undo_until)
 
     async def restore(self, image_id: str) -> Image:
         """Undo `delete`. 404 when it was never deleted or is gone for good."""
-        async with self._moving:
-            rows = self._store.execute(
-                "SELECT id, data, favourite FROM images WHERE id = ? AND deleted_at IS NOT NULL", (image_id,)
-            )
-            image = image_of_row(*rows[0]) if rows else None
-            if image is None:
-                raise not_found("deleted image")
-            try:
-                file = await asyncio.to_thread(bring_back, self.trash, self.folder, image_id, image.format, image.name)
-            except FileNotFoundError:
-                self._forget(image_id)
-                raise not_found("deleted image") from None
-            self._table.update([file])
-            self._store.execute("UPDATE images SET deleted_at = NULL WHERE id = ?", (image_id,))
+        if (await self._deleting.restore([image_id])).missing:
+            raise not_found("deleted image")
         image = self.get(image_id)
         self._events.publish("image", image.model_dump())
         return image
 
-    async def purge(self) -> int:
-        """Delete for good what has been in the trash for longer than it can be wanted back; returns how many.
+    async def delete_many(self, ids: Sequence[str]) -> DeletedMany:
+        """What can be, and what is missing."""
+        moved = await self._deleting.delete(ids)
+        self._events.publish("images_deleted", {"ids": moved.ids})
+        return DeletedMany(ids=moved.ids, missing=moved.missing, undo_until=self._deleting.undo_until)
 
-        The index knows since when: of a file that is moved, not every volume notes the time. It is asked of files that
-        the index does not know, because they cannot be read.
-        """
-        limit = time.time() - self._trash_days * 86_400
-        async with self._moving:
-            known = dict(self._store.execute(DELETED))
-            trashed = await asyncio.to_thread(scan_trash, self.trash)
-            old = [image_id for image_id, path in trashed.items() if known.get(image_id, _moved_at(path)) < limit]
-            for image_id in old:
-                await asyncio.to_thread(trashed[image_id].unlink, missing_ok=True)
-                if image_id in known:
-                    self._forget(image_id)
-        return len(old)
+    async def restore_many(self, ids: Sequence[str]) -> Moved:
+        """Undo `delete_many`; pages look again."""
+        moved = await self._deleting.restore(ids)
+        self._events.publish("images_changed", {})
+        return moved
+
+    async def purge(self) -> int:
+        """Delete for good what has been in the trash for longer than it can be wanted back; returns how many."""
+        return await self._deleting.purge()
 
     # the index and the files agree
 
@@ -346,14 +296,6 @@ def _unmarked() -> ApiError:
     message = "This picture carries no recipe of this program, which therefore cannot mark it as its own."
     remedy = "Ask for all of its metadata, or for none."
     return ApiError(422, "bad_field", message, field="metadata", remedy=remedy)
-
-
-def _moved_at(path: Path) -> float:
-    """When a file was deleted that the index does not know; of one that is gone, now."""
-    try:
-        return path.lstat().st_ctime
-    except FileNotFoundError:
-        return time.time()
 
 
 def _tell_of_failure(task: asyncio.Task[int]) -> None:

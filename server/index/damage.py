@@ -14,6 +14,8 @@ _SAVED = {  # what the pictures' files do not tell, but for the favourites
     "jobs": "id, status, group_id, attached, data",
     "job_images": "job, position, image",
     "image_parents": "child, parent, role",
+    "collections": "id, name, folded, created_at",
+    "collection_images": "collection, image",
 }
 
 

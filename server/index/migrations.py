@@ -95,6 +95,21 @@ STEPS = (
         used_at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    # Pictures are put into collections, any number of them; `folded` is the name without regard to case.
+    """
+    CREATE TABLE collections (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        folded TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE collection_images (
+        collection TEXT NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+        image TEXT NOT NULL,
+        PRIMARY KEY (collection, image)
+    ) WITHOUT ROWID;
+    CREATE INDEX collection_images_image ON collection_images (image);
+    """,
 )
 VERSION = len(STEPS)
 _HEADER_BYTES = 64

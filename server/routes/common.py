@@ -13,7 +13,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..errors import ErrorBody
-from ..gallery.gallery import CURSOR
+from ..gallery.listing import CURSOR, Sort
+from ..gallery.listing import Query as Listed
+from ..schemas import Id
 from ..studio import Studio
 
 
@@ -44,6 +46,20 @@ register_url_convertor("id", IdConvertor())
 Parts = TypeVar("Parts", bound=StreamingResponse)
 Responses = dict[int | str, dict[str, Any]]
 Cursor = Annotated[str, Query(pattern=CURSOR, description="`next_cursor` of the page before")]
+Words = Annotated[str, Query(max_length=200, description="Words that the prompt must have")]
+
+
+def _listed(
+    q: Words = "",
+    favourite: bool | None = None,
+    group: Id | None = None,
+    collection: Id | None = None,
+    sort: Annotated[Sort, Query(description="by time, or by the prompt")] = "newest",
+) -> Listed:
+    return Listed(q, favourite, group, collection, sort)
+
+
+ListingQuery = Annotated[Listed, Depends(_listed)]
 IdPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
 ModelNamePath = Annotated[str, Path(min_length=1, max_length=80, pattern=r"^[a-z0-9-]+$")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -12,8 +11,9 @@ from starlette.responses import RedirectResponse, Response
 from bonsai_mlx.images.metadata import Format
 
 from ..gallery.convert import FORMATS
-from ..schemas import Deleted, Id, Image, ImageDetails, ImagePage, ImagePatch
-from .common import Cursor, IdPath, StudioDep, errors, file_of
+from ..library.shapes import Lineage
+from ..schemas import Deleted, Image, ImageDetails, ImagePage, ImagePatch
+from .common import Cursor, IdPath, ListingQuery, StudioDep, errors, file_of
 
 router = APIRouter(tags=["images"])
 
@@ -21,16 +21,14 @@ router = APIRouter(tags=["images"])
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
-@router.get("/images", summary="The gallery, newest first", responses=errors())
+@router.get("/images", summary="The gallery, newest first unless asked for otherwise", responses=errors())
 async def images(
     studio: StudioDep,
+    query: ListingQuery,
     cursor: Cursor | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 60,
-    q: Annotated[str, Query(max_length=200, description="Words that the prompt must have")] = "",
-    favourite: bool | None = None,
-    group: Id | None = None,
 ) -> ImagePage:
-    return await studio.gallery.page(cursor=cursor, limit=limit, q=q, favourite=favourite, group=group)
+    return await studio.gallery.page(query, cursor=cursor, limit=limit)
 
 
 @router.get(
@@ -48,16 +46,16 @@ async def file(
 ) -> Response:
     to: Format = "jpeg" if suffix == "jpg" else suffix
     data = await studio.gallery.encoded(image_id, to, metadata)
-    name = _attachment(studio.gallery.get(image_id), suffix) if download else {}
+    name = _named(studio.gallery.get(image_id), suffix, "attachment" if download else "inline")
     return Response(data, media_type=f"image/{to}", headers=_FOREVER | name)
 
 
-def _attachment(found: Image, suffix: str) -> dict[str, str]:
-    """The name under which a browser keeps it: the file's own, which may hold anything, percent-encoded."""
-    own = f"{PurePath(found.name).stem}.{suffix}" if found.name else f"bonsai-{found.id}.{suffix}"
-    plain = f'filename="bonsai-{found.id}.{suffix}"'
-    extended = f"; filename*=UTF-8''{quote(own, safe='')}" if found.name else ""
-    return {"Content-Disposition": f"attachment; {plain}{extended}"}
+def _named(found: Image, suffix: str, kept: Literal["attachment", "inline"]) -> dict[str, str]:
+    """The name under which a browser keeps it. What is no plain ASCII is percent-encoded beside a name that is."""
+    own = f"{found.file_name.rpartition('.')[0]}.{suffix}"
+    plain = own if own.isascii() else f"bonsai-{found.id}.{suffix}"
+    extended = "" if own.isascii() else f"; filename*=UTF-8''{quote(own, safe='')}"
+    return {"Content-Disposition": f'{kept}; filename="{plain}"{extended}'}
 
 
 @router.get(
@@ -76,6 +74,17 @@ async def image(studio: StudioDep, request: Request, image_id: IdPath) -> ImageD
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/i/{image_id}", status_code=303)
     return found
+
+
+@router.get(
+    "/images/{image_id:id}/lineage",
+    summary="What an image was made from, itself, and what was made from it",
+    responses=errors(404),
+)
+async def lineage(studio: StudioDep, image_id: IdPath) -> Lineage:
+    """Over twenty steps back and one forth, at most a hundred; what was deleted is left out."""
+    studio.gallery.get(image_id)
+    return Lineage(images=await studio.gallery.listing.lineage(image_id))
 
 
 @router.patch("/images/{image_id:id}", summary="Mark or unmark as a favourite", responses=errors(404))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from bonsai_mlx.version import __version__
 
+from ..gallery.listing import Query
+from ..library.reveal import file_manager
 from ..openapi import operations
 from ..templating import render
-from .common import Cursor, IdPath, StudioDep
+from .common import Cursor, IdPath, ListingQuery, StudioDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -39,24 +42,32 @@ async def home(studio: StudioDep) -> HTMLResponse:
 
 
 @router.get("/gallery")
-async def gallery(
-    studio: StudioDep,
-    q: Annotated[str, Query(max_length=200)] = "",
-    favourite: bool = False,
-    cursor: Cursor | None = None,
-) -> HTMLResponse:
-    page = await studio.gallery.page(limit=PAGE, q=q, favourite=favourite or None, cursor=cursor)
+async def gallery(studio: StudioDep, query: ListingQuery, cursor: Cursor | None = None) -> HTMLResponse:
+    query = query._replace(favourite=query.favourite or None)  # a form's favourite=0 is no wish for those that are none
+    page = await studio.gallery.page(query, limit=PAGE, cursor=cursor)
+    collections = studio.collections.all()
+    chosen = next((one for one in collections if one.id == query.collection), None)
     context = {"images": page.images, "next_cursor": page.next_cursor, "total": page.total}
-    return _page(studio, "gallery", q=q, favourite=favourite, **context)
+    shown = {"collections": collections, "collection": chosen, "query": query, "address": _address(query)}
+    return _page(studio, "gallery", **context, **shown)
+
+
+def _address(query: Query) -> str:
+    """What follows the ? in addresses that lead to the same pictures, in the same order."""
+    named = {"q": query.q, "favourite": int(bool(query.favourite)), "collection": query.collection}
+    named["sort"] = query.sort if query.sort != "newest" else None
+    return urlencode({name: value for name, value in named.items() if value})
 
 
 @router.get("/i/{image_id:id}")
-async def image(studio: StudioDep, image_id: IdPath) -> HTMLResponse:
-    found = studio.gallery.get(image_id)
-    newer, older = await studio.gallery.neighbours(found)
-    siblings = (await studio.gallery.page(group=found.group)).images if found.group else []
-    context = {"newer": newer, "older": older, "siblings": siblings[::-1]}
-    return _page(studio, "image", image=found, **context)
+async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTMLResponse:
+    found = studio.gallery.details(image_id)
+    query = query._replace(favourite=query.favourite or None, group=None)
+    before, after = await studio.gallery.listing.neighbours(found, query)
+    siblings = (await studio.gallery.page(Query(group=found.group))).images if found.group else []
+    context = {"before": before, "after": after, "siblings": siblings[::-1], "address": _address(query)}
+    context["lineage"] = await studio.gallery.listing.lineage(image_id)
+    return _page(studio, "image", image=found, file_manager=file_manager(studio.settings), **context)
 
 
 @router.get("/model-manager")

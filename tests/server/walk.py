@@ -14,6 +14,8 @@ _FILLED = {
     "image_id": ID,
     "input_id": 2 * ID,
     "job_id": ID,
+    "collection_id": ID,
+    "archive_id": ID,
     "name": "ternary",
     "suffix": "png",
     "format_": "png",

@@ -14,6 +14,7 @@ from server.events import EventHub
 from server.gallery.decoder import Decoder
 from server.gallery.entries import make_image
 from server.gallery.gallery import Gallery
+from server.gallery.listing import Query
 from server.store import Store, timestamp
 
 DECODER = Decoder()
@@ -74,5 +75,5 @@ def gallery(parts: Parts) -> Gallery:
 
 
 def ids(gallery: Gallery, **filters: Any) -> list[int]:
-    page = asyncio.run(gallery.page(**filters))
+    page = asyncio.run(gallery.page(Query(**filters)))
     return [int(image.id, 16) for image in page.images]

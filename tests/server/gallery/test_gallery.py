@@ -13,8 +13,9 @@ from PIL import Image as Pillow
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.images.metadata import encode_png, save_picture
 from server.errors import ApiError
-from server.gallery.gallery import CURSOR, PAGE_BYTES, Gallery
+from server.gallery.gallery import Gallery
 from server.gallery.inspection import MAX_PROMPT_BYTES
+from server.gallery.listing import CURSOR, PAGE_BYTES, Query
 from server.store import Store, timestamp
 from tests.hostile_pictures import deflated_text, pixel_bomb, plain_png, prompt_bomb
 from tests.server.gallery.conftest import Parts, add, ids, new_id, recipe
@@ -66,8 +67,8 @@ def test_neighbours(gallery: Gallery) -> None:
     for number in range(3):
         add(gallery, new_id(number), "x", at=5)
     middle = gallery.get(new_id(1))
-    assert asyncio.run(gallery.neighbours(middle)) == (new_id(2), new_id(0))
-    assert asyncio.run(gallery.neighbours(gallery.get(new_id(2)))) == (None, new_id(1))
+    assert asyncio.run(gallery.listing.neighbours(middle, Query())) == (new_id(2), new_id(0))
+    assert asyncio.run(gallery.listing.neighbours(gallery.get(new_id(2)), Query())) == (None, new_id(1))
 
 
 def test_deleting_can_be_undone(parts: Parts) -> None:

@@ -1,0 +1,150 @@
+"""Deleting with undo: files move to the trash and back, one or thousands, and go for good when they are too old."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ..schemas import Image
+from ..store import Store, timestamp
+from .entries import image_of_row
+from .file_table import FileTable
+from .files import bring_back, move
+from .folder import SUFFIXES, File, scan_trash
+from .reconcile import DELETED
+
+_AT_A_TIME = 50  # others have their turn in between
+_ROW = "SELECT id, data, favourite FROM images WHERE id = ? AND deleted_at IS {}"
+
+
+class Moved(NamedTuple):
+    """What became of some pictures."""
+
+    ids: list[str]  # those that are now where they were to go, in the order asked for
+    missing: list[str]
+
+
+class Trash:
+    """Use from the event loop. A file and its entry change together, for one caller after the other."""
+
+    def __init__(
+        self, folder: Path, trash: Path, store: Store, table: FileTable, days: float, forget: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._trash = trash
+        self._store = store
+        self._table = table
+        self._days = days
+        self._forget = forget
+        self._moving = asyncio.Lock()
+
+    @property
+    def undo_until(self) -> str:
+        """Of what is deleted now."""
+        return timestamp(time.time() + self._days * 86_400)
+
+    async def delete(self, ids: Sequence[str]) -> Moved:
+        """Move the files to the trash, from where `restore` brings them back."""
+        moved = Moved([], [])
+        for some in _chunks(ids):
+            async with self._moving:
+                images = self._images(some, "NULL")
+                moves = [
+                    (self._folder / self._table.name_of(one.id), self._trash / f"{one.id}{SUFFIXES[one.format]}")
+                    for one in images
+                ]
+                gone = await asyncio.to_thread(_gone, moves)
+                with self._store.transaction():
+                    now = time.time()
+                    for image, is_gone, (source, _) in zip(images, gone, moves, strict=True):
+                        if is_gone:
+                            self._forget(image.id)
+                        else:
+                            self._store.execute("UPDATE images SET deleted_at = ? WHERE id = ?", (now, image.id))
+                            self._table.forget(source.name)
+                _sort(moved, some, [image.id for image, is_gone in zip(images, gone, strict=True) if not is_gone])
+        return moved
+
+    async def restore(self, ids: Sequence[str]) -> Moved:
+        """Undo `delete`; missing is what was never deleted, or is gone for good."""
+        moved = Moved([], [])
+        for some in _chunks(ids):
+            async with self._moving:
+                images = self._images(some, "NOT NULL")
+                files = await asyncio.to_thread(self._bring_back, images)
+                self._table.update(file for file in files if file is not None)
+                with self._store.transaction():
+                    for image, file in zip(images, files, strict=True):
+                        if file is None:
+                            self._forget(image.id)
+                        else:
+                            self._store.execute("UPDATE images SET deleted_at = NULL WHERE id = ?", (image.id,))
+                _sort(moved, some, [image.id for image, file in zip(images, files, strict=True) if file])
+        return moved
+
+    def _bring_back(self, images: list[Image]) -> list[File | None]:
+        found: list[File | None] = []
+        for image in images:
+            try:
+                found.append(bring_back(self._trash, self._folder, image.id, image.format, image.name))
+            except FileNotFoundError:
+                found.append(None)
+        return found
+
+    def _images(self, ids: Sequence[str], deleted_at: Literal["NULL", "NOT NULL"]) -> list[Image]:
+        rows = (self._store.execute(_ROW.format(deleted_at), (image_id,)) for image_id in ids)
+        found = (image_of_row(*row[0]) for row in rows if row)
+        return [image for image in found if image is not None]
+
+    async def purge(self) -> int:
+        """Delete for good what has been in the trash for longer than it can be wanted back; returns how many.
+
+        The index knows since when: of a file that is moved, not every volume notes the time. It is asked of files that
+        the index does not know, because they cannot be read.
+        """
+        limit = time.time() - self._days * 86_400
+        async with self._moving:
+            known = dict(self._store.execute(DELETED))
+            trashed = await asyncio.to_thread(scan_trash, self._trash)
+            old = [image_id for image_id, path in trashed.items() if known.get(image_id, _moved_at(path)) < limit]
+            for image_id in old:
+                await asyncio.to_thread(trashed[image_id].unlink, missing_ok=True)
+                if image_id in known:
+                    self._forget(image_id)
+        return len(old)
+
+
+def _sort(moved: Moved, asked: Sequence[str], done: list[str]) -> None:
+    moved.ids.extend(done)
+    moved.missing.extend(image_id for image_id in asked if image_id not in done)
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[list[Any]]:
+    rest = iter(dict.fromkeys(ids))
+    while some := list(islice(rest, _AT_A_TIME)):
+        yield some
+
+
+def _gone(moves: Sequence[tuple[Path, Path]]) -> list[bool]:
+    """Move files; of each, whether there was nothing to move."""
+    gone = []
+    for source, target in moves:
+        try:
+            move(source, target)
+        except FileNotFoundError:
+            gone.append(True)
+        else:
+            gone.append(False)
+    return gone
+
+
+def _moved_at(path: Path) -> float:
+    """When a file was deleted that the index does not know; of one that is gone, now."""
+    try:
+        return path.lstat().st_ctime
+    except FileNotFoundError:
+        return time.time()

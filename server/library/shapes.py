@@ -1,0 +1,96 @@
+"""The bodies and answers of what is done with many pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from ..gallery.listing import MAX_IDS
+from ..parameters import Fields
+from ..schemas import Id, Image
+from ..validation import Answer, refused
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+    Field(description="a line of text that no other collection has, whatever its case"),
+]
+Ids = Annotated[list[Id], Field(min_length=1, max_length=MAX_IDS)]
+
+
+class Chosen(Fields):
+    """Pictures, in the order in which they are to be worked on."""
+
+    ids: Ids
+
+
+class ImageIds(Answer):
+    ids: list[Id]
+
+
+class Lineage(Answer):
+    images: list[Image] = Field(description="the first of all first; this one before those that were made from it")
+
+
+class Restored(Answer):
+    """`missing` were not deleted, or are gone for good."""
+
+    ids: list[Id]
+    missing: list[Id]
+
+
+class FavouritePatch(Chosen):
+    favourite: bool = Field(strict=True)
+
+
+class Move(Chosen):
+    """Into a collection, out of one, or both; the files stay where they are."""
+
+    into: Id | None = None
+    out_of: Id | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Move:
+        if self.into is None and self.out_of is None:
+            raise refused("Name a collection: `into`, `out_of`, or both.", field="into")
+        return self
+
+
+class Changed(Answer):
+    """`missing` are those that there are not."""
+
+    ids: list[Id]
+    missing: list[Id]
+
+
+class CollectionName(Fields):
+    name: Name
+
+
+class Collection(Answer):
+    id: Id
+    name: str
+    created_at: str
+    total: int = Field(description="how many pictures are in it")
+    cover: str | None = Field(None, description="the thumbnail of its newest picture")
+
+
+class CollectionList(Answer):
+    collections: list[Collection]
+
+
+class ArchiveRequest(Chosen):
+    """The pictures' own files; without their prompts, or without any metadata, if that is asked for."""
+
+    metadata: Literal["full", "mark", "none"] = "full"
+
+
+class Archive(Answer):
+    """A ZIP file that is made while it is fetched."""
+
+    id: Id
+    url: str
+    name: str
+    pictures: int
+    expires_at: str
