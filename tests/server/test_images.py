@@ -63,9 +63,10 @@ def test_files_are_sent_as_what_they_are(shared: LiveServer, ids: list[str]) -> 
     plain = shared.client.get(f"/images/{ids[0]}.png")
     assert plain.headers["content-type"] == "image/png"
     assert "immutable" in plain.headers["cache-control"]
-    assert "content-disposition" not in plain.headers
+    name = shared.client.get(f"/images/{ids[0]}").json()["file_name"]
+    assert plain.headers["content-disposition"] == f'inline; filename="{name}"'
     bare = shared.client.get(f"/images/{ids[0]}.png", params={"metadata": "mark", "download": 1})
-    assert bare.headers["content-disposition"] == f'attachment; filename="bonsai-{ids[0]}.png"'
+    assert bare.headers["content-disposition"] == f'attachment; filename="{name}"'
     assert b"garden" in plain.content
     assert b"garden" not in bare.content
     assert shared.client.get(f"/images/{ids[0]}.png", params={"metadata": "some"}).status_code == 422
