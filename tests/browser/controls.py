@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
-# What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner and help, which every
+# What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner, memory and help, which every
 # page has, are asked for by themselves.
 _FIND = """frame => {
     const kinds = [["[data-copy]", "copy"], [".chip:not([aria-label])", "example"], [".guide summary", "guide"],
@@ -21,7 +21,7 @@ _FIND = """frame => {
     };
     const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
     const wanted = all.filter((element) =>
-        Boolean(element.closest(".header, .banner, #help-dialog, .skip")) === frame && !element.closest(".toasts"));
+        Boolean(element.closest(".header, .banner, #machine, #help-dialog, .skip")) === frame && !element.closest(".toasts"));
     return [...new Set(wanted.map(name))];
 }"""
 

@@ -179,7 +179,7 @@ def test_the_frame_of_every_page(site: Site, open_page: Callable[..., Page]) -> 
     page = opened(open_page, site.url)
     assert controls_of(page, frame=True) == {
         "Skip to the content", "bonsai-mlx, studio", "Studio", "Gallery", "Models", "Connect", "#engine-mark",
-        "#help-button", "#theme-button", "#reconnect-button", "Close",
+        "#help-button", "#theme-button", "#reconnect-button", "Close", "#machine-close", "#unload", "#preview",
     }  # fmt: skip
     for name, path in (("Gallery", "gallery"), ("Models", "model-manager"), ("Connect", "connect"), ("Studio", "")):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
@@ -189,8 +189,10 @@ def test_the_frame_of_every_page(site: Site, open_page: Callable[..., Page]) -> 
     expect(page).to_have_url(f"{site.url}/")
     page.goto(f"{site.url}/gallery")
     page.locator("#engine-mark").click()
-    expect(page).to_have_url(f"{site.url}/")
-    expect(page.locator("#memory-mark")).not_to_be_empty()  # the scripts have started
+    expect(page.locator("#figures")).to_contain_text("MLX peak")
+    page.locator("#machine-close").click()
+    expect(page.locator("#machine")).to_be_hidden()
+    expect(page.locator("#engine-mark")).to_be_focused()
     page.locator("#help-button").click()
     page.get_by_role("button", name="Close").click()
     expect(page.locator("#help-dialog")).to_be_hidden()
@@ -205,6 +207,7 @@ def test_the_frame_of_every_page(site: Site, open_page: Callable[..., Page]) -> 
 def test_the_rest_of_the_studio(site: Site, studio: Page) -> None:
     """What asks for no picture."""
     make_picture(site, "so that the engine is loaded")
+    studio.locator("#engine-mark").click()
     unload = studio.locator("#unload")
     expect(unload).to_be_enabled()
     unload.click()

@@ -42,7 +42,7 @@ def test_generate_with_the_keyboard_shows_the_picture_and_its_recipe(studio: Pag
     expect(studio.locator("#stage .facts")).to_contain_text("{} × {}".format(*lookup("seedling").recommended_size))
     expect(studio.locator("#strip a").first).to_have_attribute("aria-current", "true")
     expect(studio.locator("#announcer")).to_have_text("The picture is done.")
-    expect(studio.locator("#figures")).to_contain_text("Engine process")
+    expect(studio.locator("#engine-memory")).to_contain_text("at most")
 
 
 def test_a_prompt_that_is_longer_than_the_model_reads_is_told(studio: Page) -> None:
@@ -231,10 +231,12 @@ def test_a_failure_is_told_while_the_next_picture_takes_the_stage(site: Site, st
 
 
 def test_previews_can_be_turned_off(site: Site, studio: Page) -> None:
+    studio.locator("#engine-mark").click()
     studio.get_by_label("Previews while drawing").uncheck()
     expect(studio.locator("#preview")).to_be_enabled()
     studio.reload()
     wait_until_ready(studio)
+    studio.locator("#engine-mark").click()
     expect(studio.get_by_label("Previews while drawing")).not_to_be_checked()
     draw(studio, "a red square", steps=20)
     drawn(studio, "a red square")
@@ -246,6 +248,7 @@ def test_previews_can_be_turned_off(site: Site, studio: Page) -> None:
 def test_unload_ends_the_engine(studio: Page) -> None:
     draw(studio, "a brown tree")
     drawn(studio, "a brown tree")
+    studio.locator("#engine-mark").click()
     studio.get_by_role("button", name="Unload now").click()
     expect(studio.locator("#memory-mark")).to_have_text("Asleep")
     expect(studio.locator("#unload-hint")).to_contain_text("Nothing is loaded")

@@ -3,6 +3,7 @@
 import { byId } from "../lib/dom.js";
 import { startDrop } from "../metadata/drop.js";
 import { engineWords } from "../lib/engine-words.js";
+import { startMemoryPanel } from "../studio/memory-panel.js";
 import { connect } from "../lib/events.js";
 import { activeJobs, state, subscribe } from "../lib/store.js";
 import { startTheme } from "../lib/theme.js";
@@ -16,7 +17,7 @@ function showEngine() {
   const { words, tone } = engineWords();
   const mark = byId("engine-mark");
   const percent = running ? `${Math.round(running.progress * 100)} %` : "";
-  mark.hidden = false;
+  mark.dataset.ready = "";
   mark.dataset.tone = running ? "busy" : tone;
   byId("engine-text").textContent = running ? `Drawing, ${percent}` : words;
   document.title = running ? `${percent} · ${TITLE}` : TITLE;
@@ -49,6 +50,7 @@ function startDialogs() {
 startTheme();
 startDialogs();
 startDrop();
+startMemoryPanel();
 document.addEventListener("keydown", undoByKey);
 byId("reconnect-button").addEventListener("click", connect);
 subscribe("connection", showConnection);

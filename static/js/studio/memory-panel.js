@@ -1,7 +1,8 @@
-// The rail beside the stage: live memory figures, the chart, "unload now", and whether to draw previews.
+// The chip in the header, which always says what MLX holds, and the panel that it opens: live figures, the chart,
+// "unload now", and whether to draw previews. The panel opens by itself when memory becomes tight.
 
 import { changeSettings, unload } from "../lib/api.js";
-import { byId, el } from "../lib/dom.js";
+import { byId, el, isComposing } from "../lib/dom.js";
 import { formatBytes } from "../lib/format.js";
 import { memoryChart } from "./memory-chart.js";
 import { engineWords } from "../lib/engine-words.js";
@@ -21,8 +22,11 @@ const ROWS = [
   ["Swap since start", "", (m) => (m.swap_growth_bytes > 0 ? `+${formatBytes(m.swap_growth_bytes)}` : "none")],
 ];
 
+const TIGHT = 0.06; // of the system's memory: with less than that free it begins to swap
+
 /** @type {HTMLElement[]} */
 let values = [];
+let wasTight = false;
 
 function build() {
   values = ROWS.map(() => el("dd", {}, "–"));
@@ -37,10 +41,56 @@ function build() {
   byId("figures").replaceChildren(...rows);
 }
 
+const isOpen = () => !byId("machine").hidden;
+
+/** @param {boolean} open */
+function setOpen(open) {
+  byId("machine").hidden = !open;
+  byId("engine-mark").setAttribute("aria-expanded", String(open));
+}
+
+function close() {
+  const inside = byId("machine").contains(document.activeElement);
+  setOpen(false);
+  if (inside) byId("engine-mark").focus();
+}
+
+/** What is wrong with the memory while something is drawn, or "". @param {Memory} now @param {Memory[]} history */
+export function memoryWarning(now, history) {
+  if (now.worker !== "busy") return "";
+  if (now.swap_growth_bytes > Math.min(...history.map((memory) => memory.swap_growth_bytes)))
+    return "The system is swapping: the picture takes longer. Close other programs, or choose a smaller size.";
+  if (now.system_available_bytes < TIGHT * now.system_total_bytes)
+    return "Memory is nearly full. Close other programs, or choose a smaller size.";
+  return "";
+}
+
+/** @param {Memory} memory */
+function warn(memory) {
+  const warning = memoryWarning(memory, state.memoryHistory);
+  const box = byId("memory-warning");
+  box.hidden = !warning;
+  if (box.textContent !== warning) box.textContent = warning;
+  byId("engine-mark").classList.toggle("tight", Boolean(warning));
+  if (warning && !wasTight) setOpen(true);
+  wasTight = Boolean(warning);
+}
+
+/** @param {Memory} memory */
+function showChip({ mlx_active_bytes: active, mlx_cache_bytes: cache, mlx_peak_bytes: peak }) {
+  const holds = formatBytes(active + cache);
+  const most = peak ? el("span", { class: "engine-peak" }, `, ${formatBytes(peak)} at most`) : null;
+  byId("engine-memory").replaceChildren(holds, ...(most ? [most] : []));
+  byId("engine-mark").title = `MLX holds ${holds}${most?.textContent ?? ""}`;
+}
+
 /** @param {{draw: (history: Memory[]) => void}} chart */
 function show(chart) {
   const { memory } = state;
   if (!memory) return;
+  showChip(memory);
+  warn(memory);
+  if (!isOpen()) return;
   ROWS.forEach(([, , text], index) => (values[index].textContent = text(memory)));
   chart.draw(state.memoryHistory);
   const { words, tone } = engineWords();
@@ -82,7 +132,14 @@ export function startMemoryPanel() {
   build();
   const chart = memoryChart(byId("memory-chart"));
   byId("unload").addEventListener("click", unloadNow);
-  byId("preview").addEventListener("change", togglePreview);
+  document.getElementById("preview")?.addEventListener("change", togglePreview);
+  byId("engine-mark").addEventListener("click", () => (setOpen(!isOpen()), show(chart)));
+  byId("machine-close").addEventListener("click", close);
+  byId("machine").addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || isComposing(event)) return;
+    event.preventDefault();
+    close();
+  });
   subscribe("memory", () => show(chart));
   subscribe("connection", () => show(chart));
 }
