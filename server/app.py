@@ -24,7 +24,20 @@ from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet
 from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
-from .routes import collections, generate, images, inputs, jobs, metadata, models, pages, selection, system
+from .routes import (
+    collections,
+    generate,
+    grids,
+    images,
+    inputs,
+    jobs,
+    metadata,
+    models,
+    pages,
+    selection,
+    styles,
+    system,
+)
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
@@ -32,6 +45,7 @@ from .templating import STATIC, version_of
 ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router),
     *(models.router, system.router, connect.router, collections.router, selection.router),
+    *(styles.router, grids.router),
 )
 COMPATIBILITY = (  # the interfaces of other programs
     ("/v1", openai.router),
@@ -52,7 +66,7 @@ INTERFACES = (
     errors.Interface("/api", ollama.render_error, partial(absent, "/api/generate")),
     errors.Interface("/sdapi", sdapi.render_error, partial(absent, "/sdapi/v1/txt2img")),
 )
-_CROWDED = frozenset({"/jobs"})
+_CROWDED = frozenset({"/jobs", "/grids"})
 
 
 class Assets(StaticFiles):

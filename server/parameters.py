@@ -28,6 +28,7 @@ from pydantic.config import JsonDict
 from bonsai_mlx.bounds import Choice, Maybe, Part, PictureDigest, Several, Whole, Words, bounds_of
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.hub.catalog import CATALOG
+from bonsai_mlx.pipelines.styles import Style
 from bonsai_mlx.request import (
     OPERATIONS,
     VERSION,
@@ -170,6 +171,30 @@ class CompareRequest(PictureFields):
     backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)
     tiled_vae: Flag | None = None
     max_sequence_length: Tokens | None = None
+
+
+AxisName = Literal["seed", "steps", "model", "strength", "style", "variation_amount", "variation_seed"]
+
+
+class AxisFields(Fields):
+    """One list of values."""
+
+    name: AxisName
+    values: Annotated[list[int | float | str], Field(min_length=1, max_length=1_000)]
+
+
+class GridRequest(PictureFields):
+    """A picture over lists of values, and over the alternatives in its prompt, `a {red|blue} house`."""
+
+    model: ModelName | None = None
+    axes: list[AxisFields] = Field([], max_length=6)
+
+
+_StyleFields: Any = create_model("_StyleFields", __base__=Fields, **body_fields(Style))
+
+
+class StyleFields(_StyleFields):  # type: ignore[misc]  # the fields of a `Style`, whatever they are
+    """A style to keep. `{prompt}` in its text is where the prompt goes."""
 
 
 _COUNTED_COMPARISON: JsonDict = {

@@ -21,7 +21,7 @@ Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 JobPhase = Literal["load", "encode", "encode image", "denoise", "decode"]
-GroupKind = Literal["batch", "compare"]
+GroupKind = Literal["batch", "compare", "grid"]
 WorkerState = Literal["stopped", "starting", "idle", "busy", "unresponsive"]
 ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far its files are known: bonsai_mlx/hub/api.py
 ModelState = Literal["ready", "absent", "partial", "downloading", "paused", "verifying", "damaged", "failed"]
@@ -38,6 +38,40 @@ class Relative(Answer):
 
     id: Id
     role: str
+
+
+class GridCell(Answer):
+    """The place of a picture in a grid, and the labels of all columns and rows."""
+
+    column: int
+    row: int
+    columns: list[str]
+    rows: list[str]
+
+
+class GridPlan(Answer):
+    """What a grid would be."""
+
+    columns: list[str]
+    rows: list[str]
+    count: int = Field(description="pictures")
+    limit: int = Field(description="pictures that are taken at a time")
+    fits: bool
+    message: str | None = Field(description="why it is too large, for people")
+    seconds: float | None = Field(description="that it would take; null where that is not known yet")
+
+
+class StyleShown(Answer):
+    name: str
+    text: str = Field(description="`{prompt}` is where the prompt goes; without it, the text follows behind a comma")
+    steps: int | None = None
+    width: int | None = None
+    height: int | None = None
+    ours: bool = Field(description="exactly as the program brings it")
+
+
+class StyleList(Answer):
+    styles: list[StyleShown]
 
 
 class InputPicture(Answer):
@@ -71,6 +105,7 @@ class Job(Answer):
     image_id: Id | None = Field(None, description="the first of `image_ids`")
     image_ids: list[Id] = Field([], description="every picture that the job has made, in order")
     parents: list[Relative] = Field([], description="the pictures of the gallery that go in")
+    cell: GridCell | None = None
     truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
     error: JobError | None = None
     preview_seq: int = 0
@@ -154,6 +189,7 @@ class Image(Answer):
     truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
     group: Id | None = None
     group_kind: GroupKind | None = None
+    cell: GridCell | None = None
     url: str
     thumbnail_url: str
     recipe: dict[str, Any] = Field({})

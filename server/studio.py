@@ -10,6 +10,8 @@ import time
 from collections import deque
 from typing import Any
 
+from bonsai_mlx.pipelines.styles import styled
+from bonsai_mlx.request import Draw
 from bonsai_mlx.version import __version__
 
 from .checkpoints.models import Models
@@ -22,9 +24,11 @@ from .gallery.decoder import Decoder
 from .gallery.files import lock_folder
 from .gallery.gallery import Gallery
 from .gallery.inputs import Inputs
+from .gallery.sheets import Sheets
 from .jobs.active import Work
 from .jobs.durations import Durations
 from .jobs.fits import Fits
+from .jobs.grids import Grids
 from .jobs.memory_monitor import MemoryMonitor
 from .jobs.pictures import prepare
 from .jobs.queue import Jobs
@@ -53,6 +57,8 @@ class Studio:
     memory: MemoryMonitor
     jobs: Jobs
     fits: Fits
+    grids: Grids
+    sheets: Sheets
 
     def __init__(self, settings: Settings, recent_requests: deque[LoggedRequest]) -> None:
         self.settings = settings
@@ -84,6 +90,8 @@ class Studio:
         self.memory = MemoryMonitor(settings, self.events, self.engines)
         durations = Durations(self.store)
         self.fits = Fits(settings, self.models, self.engines, durations)
+        self.grids = Grids(settings, self.models, durations, self.work_of)
+        self.sheets = Sheets(self.gallery, self.decoder)
         self.jobs = Jobs(settings, self.store, self.events, self.gallery, self.engines, durations)
         self.inputs = Inputs(
             settings.output,
@@ -187,12 +195,16 @@ class Studio:
     # requests
 
     async def work(self, fields: PictureFields, model: str | None) -> Work:
-        """The request with nothing left open. ApiError: unknown or missing model, does not fit."""
+        """The request with nothing left open. ApiError: unknown or missing model, does not fit; RequestError."""
+        return await self.work_of(fields.draw(), model, fields.force)
+
+    async def work_of(self, draw: Draw, model: str | None, force: bool) -> Work:
+        """The same for a request in the engine's own words."""
         ready = self.models.require_ready(self.models.resolve(model))
         await self._make_room()
-        prepared = await prepare(fields.draw(), self.inputs, self.gallery, ready.recommended_size)
+        prepared = await prepare(styled(draw), self.inputs, self.gallery, ready.recommended_size)
         request = prepared.request.resolved(steps=ready.recommended_steps, size=ready.recommended_size)
-        await self.fits.check(ready, request, prepared.references, force=fields.force)
+        await self.fits.check(ready, request, prepared.references, force=force)
         return Work(ready.name, request, tuple(prepared.parents))
 
     async def work_to_compare(self, fields: PictureFields, models: list[str] | None = None) -> list[Work]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ for number, action in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, action)
 
+
+# Nobody's own styles are read or changed by a test.
+os.environ["BONSAI_STYLES_FILE"] = str(Path(tempfile.gettempdir()) / f"bonsai-tests-{os.getpid()}" / "styles.json")
 
 # What users are told to type does not depend on how the tests were started (see bonsai_mlx.wording).
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

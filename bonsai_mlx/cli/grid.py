@@ -13,7 +13,7 @@ from ..pipelines.axes import Cell, Grid, grid_of
 from ..pipelines.styles import styled
 from ..request import GenerationRequest
 from ..result import GenerationResult
-from .generate import GenerateOptions, follow, model_of, say
+from .generate import GenerateOptions, follow, model_of, say, varied
 from .output import Output
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def grid_command(options: GenerateOptions, wanted: GridOptions) -> int:
         height=options.height,
         styles=options.styles,
     )
-    grid = grid_of(request, _axes(wanted.axes))
+    grid = grid_of(varied(request, options), _axes(wanted.axes))
     if any(cell.model is not None for cell in grid.cells) and (options.model or options.variant):
         raise RequestError("--axis model", "names the models; leave --model and --variant out")
     for cell in grid.cells:

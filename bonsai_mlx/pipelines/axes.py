@@ -70,7 +70,7 @@ def grid_of(request: Draw, axes: Mapping[str, Sequence[Any]]) -> Grid:
     count = math.prod(len(axis.values) for axis in every)
     if count > MAX_CELLS:
         raise RequestError("axes", f"make {count} pictures; at most {MAX_CELLS} are made at a time")
-    base = request if request.seed is not None else replace(request, seed=random_seed())
+    base = _with_seeds(request)
     first, others = every[0], every[1:]
     rows = list(itertools.product(*(range(len(axis.values)) for axis in others)))
     cells = []
@@ -81,6 +81,13 @@ def grid_of(request: Draw, axes: Mapping[str, Sequence[Any]]) -> Grid:
             cells.append(_cell(column, row, filled, named, values[len(words) :]))
     labels = tuple(", ".join(axis.labels[i] for axis, i in zip(others, places, strict=True)) for places in rows)
     return Grid(first.labels, labels if others else ("",), tuple(cells), every)
+
+
+def _with_seeds(request: Draw) -> Draw:
+    """With random seeds where none are given: the same in all cells."""
+    seed = random_seed() if request.seed is None else request.seed
+    varied = random_seed() if request.variation_seed is None else request.variation_seed
+    return replace(request, seed=seed, variation_seed=varied)  # without a variation, its seed is dropped
 
 
 def _cell(column: int, row: int, request: Draw, axes: Sequence[Axis], values: Sequence[Any]) -> Cell:
@@ -131,9 +138,22 @@ def _label(text: str) -> str:
     return short if len(short) <= MAX_LABEL_CHARS else f"{short[: MAX_LABEL_CHARS - 1]}…"
 
 
-AXES: Mapping[str, str] = {"seed": "seed", "steps": "steps", "model": "model", "strength": "strength", "style": "style"}
-
-_READERS: Mapping[str, Callable[[str], Any]] = {"seed": int, "steps": int, "strength": float}
+AXES: Mapping[str, str] = {  # as they are called in labels
+    "seed": "seed",
+    "steps": "steps",
+    "model": "model",
+    "strength": "strength",
+    "style": "style",
+    "variation_amount": "variation",
+    "variation_seed": "variation",
+}
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "seed": int,
+    "steps": int,
+    "strength": float,
+    "variation_amount": float,
+    "variation_seed": int,
+}
 
 
 def axis_from_text(text: str) -> tuple[str, list[Any]]:

@@ -10,17 +10,19 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.responses import Response
 
+from bonsai_mlx.errors import RequestError
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
-from bonsai_mlx.request import MAX_SEED
+from bonsai_mlx.pipelines.styles import StyleBook
+from bonsai_mlx.request import MAX_SEED, MAX_STYLES
 from bonsai_mlx.version import __version__
 
 from ..checkpoints.models import ReadyModel
@@ -92,6 +94,7 @@ class Txt2Img(PictureBody):
     """A1111's fields. Samplers, guidance, upscaling, scripts and whatever is not named here change nothing."""
 
     prompt: Prompt
+    styles: list[Text] = Field([], max_length=MAX_STYLES, description="names of `prompt-styles`")
     negative_prompt: Annotated[Text, Field(description="repeated in the answer; changes nothing")] = ""
     subseed: Annotated[Whole, Field(description="of a variation; below 0: a random one")] = None
     subseed_strength: Annotated[float, Field(ge=0, le=1), BeforeValidator(number)] = 0.0
@@ -118,8 +121,8 @@ def with_infotext(sent: Json) -> Json:
 
 @router.post("/txt2img", summary="Draw pictures (A1111)", openapi_extra=json_body(Txt2Img))
 async def txt2img(studio: StudioDep, request: Request) -> Response:
-    """prompt, seed, steps, width, height, batch_size, n_iter, override_settings.sd_model_checkpoint, send_images and
-    infotext; everything else is accepted and changes nothing."""
+    """prompt, styles, seed, steps, width, height, batch_size, n_iter, override_settings.sd_model_checkpoint,
+    send_images and infotext; everything else is accepted and changes nothing."""
     sent = await read_json(request)
     return await answer(studio, request, parsed(Txt2Img, with_infotext(sent)), sent)
 
@@ -133,7 +136,9 @@ async def answer(
     if count > MAX_IMAGES:
         message = f"batch_size times n_iter is {count}; at most {MAX_IMAGES} pictures are drawn at a time."
         raise bad_field("batch_size", message)
-    asked = await asked_of(studio, ready, body, body.prompt, count, used={**(used or {}), **_variation(body)})
+    styles, notes = _known_styles(body.styles)
+    used = {"styles": styles, **(used or {}), **_variation(body)}
+    asked = await asked_of(studio, ready, body, body.prompt, count, notes=notes, used=used)
     pictures = await _drawn(studio, request, submit(studio, asked.work))
     shown = pictures if body.send_images else []
     images = [base64.b64encode(made.png).decode() for made in shown]
@@ -146,6 +151,17 @@ def _variation(body: Txt2Img) -> Json:
     seed = body.subseed
     own = None if seed is None or seed < 0 else seed % (MAX_SEED + 1)
     return {"variation_amount": body.subseed_strength, "variation_seed": own}
+
+
+def _known_styles(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those that there are, and notes on the others, which A1111 passes over without a word."""
+    known, notes, book = [], [], StyleBook.open()
+    for name in names:
+        try:
+            known.append(book.find(name).name)
+        except RequestError as error:
+            notes.append(f"{error.message[0].upper()}{error.message[1:]}.")
+    return known, notes
 
 
 def _checkpoint(studio: Studio, body: Txt2Img) -> ReadyModel:
@@ -205,7 +221,7 @@ def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked
         "extra_generation_params": {},
         "index_of_first_image": 0,
         "infotexts": infotexts,
-        "styles": [],
+        "styles": list(first.request.styles),
         "job_timestamp": _job_timestamp(first),
         "clip_skip": 1,
         "is_using_inpainting_conditioning": False,

@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from bonsai_mlx.pipelines.styles import StyleBook
+
 from ..routes.common import StudioDep
 from .base import public_name, ready_models
 from .failing import json_answer
@@ -26,7 +28,6 @@ _LISTS: dict[str, Any] = {
     "hypernetworks": [],
     "face-restorers": [],
     "realesrgan-models": [],
-    "prompt-styles": [],
     "loras": [],
     "extensions": [],
     "script-info": [],
@@ -45,6 +46,12 @@ def _add(path: str, content: Any) -> None:
 
 for _path, _content in _LISTS.items():
     _add(_path, _content)
+
+
+@router.get("/prompt-styles", summary="The styles (A1111)")
+async def prompt_styles() -> Response:
+    styles = StyleBook.open().styles
+    return json_answer([{"name": one.name, "prompt": one.text, "negative_prompt": ""} for one in styles])
 
 
 @router.get("/sd-models", summary="The models that can draw now (A1111)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal, get_args
 
@@ -93,13 +94,24 @@ class Resize:
 
 
 @dataclass(frozen=True, slots=True)
+class Sheet:
+    """PNG files, one behind the other, of so many bytes each, as one labelled contact sheet in PNG."""
+
+    columns: Sequence[str]
+    rows: Sequence[str]
+    places: Sequence[tuple[int, int]]  # column and row of each file
+    sizes: Sequence[int]  # bytes
+    missing: Sequence[tuple[int, int]] = ()  # places without a picture
+
+
+@dataclass(frozen=True, slots=True)
 class Inspect:
     """What the file is and says, as the JSON object of an `inspection.Inspection`; no pixel is decoded."""
 
 
-Operation = Thumbnail | Convert | Enlarge | Normalise | TakeIn | Resize | Inspect
+Operation = Thumbnail | Convert | Enlarge | Normalise | TakeIn | Resize | Sheet | Inspect
 OPERATIONS: dict[str, type[Operation]] = {
-    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, TakeIn, Resize, Inspect)
+    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, TakeIn, Resize, Sheet, Inspect)
 }
 
 
@@ -125,6 +137,8 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
             return _normalise(_open(file), side)
         case Resize():
             return _resized(file.read(), operation)
+        case Sheet():
+            return _sheet(file, operation)
         case TakeIn(mask, invert):
             return _take_in(file.read(), mask=mask, invert=invert)
 
@@ -223,6 +237,15 @@ def _resized(data: bytes, wanted: Resize) -> bytes:
         return _quick_png(ImageOps.fit(picture, size, Image.Resampling.LANCZOS))
     small = ImageOps.contain(picture, size, Image.Resampling.LANCZOS)
     return _quick_png(extended(small, size, ((size[0] - small.width) // 2, (size[1] - small.height) // 2)))
+
+
+def _sheet(file: IO[bytes], wanted: Sheet) -> bytes:
+    from bonsai_mlx.pipelines.sheet import contact_sheet
+
+    pictures = [_opaque(_upright(_open(io.BytesIO(file.read(size))))) for size in wanted.sizes]
+    placed = [(column, row, picture) for (column, row), picture in zip(wanted.places, pictures, strict=True)]
+    placed_and_missing = [*placed, *((column, row, None) for column, row in wanted.missing)]
+    return _quick_png(contact_sheet(placed_and_missing, wanted.columns, wanted.rows))
 
 
 def _take_in(data: bytes, *, mask: bool, invert: bool) -> bytes:

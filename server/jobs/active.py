@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bonsai_mlx.request import ResolvedRequest, batch
 
-from ..schemas import Job, Relative
+from ..schemas import GridCell, Job, Relative
 from .durations import Forecast
 
 
@@ -19,6 +19,7 @@ class Work(NamedTuple):
     model: str
     request: ResolvedRequest
     parents: tuple[Relative, ...] = ()  # pictures of the gallery that go in
+    cell: GridCell | None = None
 
 
 def batch_of(work: Work, count: int) -> list[Work]:

@@ -333,7 +333,7 @@ class Jobs:
             image = self._gallery.recover(image_id) if self._gallery.file(image_id).exists() else None
             if image is None:
                 break
-            image.group, image.group_kind = active.job.group, active.job.group_kind
+            image.group, image.group_kind, image.cell = active.job.group, active.job.group_kind, active.job.cell
             self._gallery.add(image)
             self.made(active, image_id)
         if not active.job.image_ids:

@@ -210,7 +210,7 @@ def image_of(job: Job, image_id: str, picture: Picture) -> Image:
         timings=picture.timings,
         truncated=recipe.get("truncated", False),
         recipe=recipe,
-        **{name: getattr(job, name) for name in ("prompt", "seed", "steps", "model", "group", "group_kind")},
+        **{name: getattr(job, name) for name in ("prompt", "seed", "steps", "model", "group", "group_kind", "cell")},
         width=picture.width,
         height=picture.height,
     )

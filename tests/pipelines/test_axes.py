@@ -41,6 +41,16 @@ def test_models_styles_and_strengths() -> None:
     assert grid.cells[0].request.styles == ("Comic",)
 
 
+def test_variations_share_their_seed_too() -> None:
+    grid = grid_of(Draw("a fox", seed=1), {"variation_amount": [0.0, 0.2, 1]})
+    assert grid.columns == ("variation 0", "variation 0.2", "variation 1")
+    first, second, third = (cell.request for cell in grid.cells)
+    assert first == Draw("a fox", seed=1)
+    assert second.variation_seed == third.variation_seed is not None
+    seeds = grid_of(Draw("a fox", variation_amount=0.5), {"variation_seed": [3, 4]})
+    assert [cell.request.variation_seed for cell in seeds.cells] == [3, 4]
+
+
 def test_a_value_twice_is_one_and_a_long_label_is_cut() -> None:
     assert grid_of(Draw("a fox"), {"seed": [1, 1, 2]}).columns == ("seed 1", "seed 2")
     assert len(grid_of(Draw("{a|" + "b" * 500 + "}"), {}).columns[1]) == 80

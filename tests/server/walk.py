@@ -11,6 +11,7 @@ from starlette.routing import Mount
 
 ID = "0" * 32
 _FILLED = {
+    "group_id": ID,
     "image_id": ID,
     "input_id": 2 * ID,
     "job_id": ID,

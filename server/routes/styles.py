@@ -1,0 +1,42 @@
+"""Styles: named texts around a prompt, ours and the user's."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from bonsai_mlx.pipelines.styles import Style, StyleBook
+from bonsai_mlx.request import MAX_STYLE_NAME_CHARS
+
+from ..parameters import StyleFields
+from ..schemas import StyleList, StyleShown
+from .common import errors
+
+router = APIRouter(tags=["styles"])
+
+StyleNameQuery = Annotated[str, Query(min_length=1, max_length=MAX_STYLE_NAME_CHARS)]
+
+
+def listed(book: StyleBook) -> StyleList:
+    return StyleList(styles=[StyleShown(**style.as_json(), ours=book.is_ours(style)) for style in book.styles])
+
+
+@router.get("/styles", summary="The styles there are", responses=errors())
+async def styles() -> StyleList:
+    return listed(StyleBook.open())
+
+
+@router.post("/styles", summary="Add a style, or change the one of that name", responses=errors())
+async def save(body: StyleFields) -> StyleList:
+    return listed(StyleBook.open().save(Style(**body.model_dump())))
+
+
+@router.delete("/styles", summary="Remove a style, also one of ours", responses=errors())
+async def delete(name: StyleNameQuery) -> StyleList:
+    return listed(StyleBook.open().delete(name))
+
+
+@router.post("/styles/restore", summary="Have our own styles back as they were", responses=errors())
+async def restore() -> StyleList:
+    return listed(StyleBook.open().restore())
