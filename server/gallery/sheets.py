@@ -10,6 +10,7 @@ from ..schemas import Image
 from .convert import Normalise, Sheet
 from .decoder import Decoder
 from .gallery import Gallery
+from .listing import Query
 
 _MOST_PIXELS = 24_000_000  # of all cells: their files go to the decoder together
 _MOST_CELLS = 200
@@ -24,7 +25,7 @@ class Sheets:
 
     async def png(self, group: str) -> bytes:
         """The sheet of a grid. ApiError 404 where no picture of that group has a place in a grid."""
-        page = await self._gallery.page(limit=_MOST_CELLS, group=group)
+        page = await self._gallery.page(Query(group=group), limit=_MOST_CELLS)
         images = [image for image in page.images if image.cell]
         if not images:
             raise not_found("grid with pictures")
