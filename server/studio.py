@@ -204,7 +204,7 @@ class Studio:
         await self._make_room()
         prepared = await prepare(styled(draw), self.inputs, self.gallery, ready.recommended_size)
         request = prepared.request.resolved(steps=ready.recommended_steps, size=ready.recommended_size)
-        await self.fits.check(ready, request, prepared.references, force=force)
+        await self.fits.check(ready, request, prepared.references, prepared.held_bytes, force=force)
         return Work(ready.name, request, tuple(prepared.parents))
 
     async def work_to_compare(self, fields: PictureFields, models: list[str] | None = None) -> list[Work]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from ..request import SIZE_MULTIPLE_PX, Draw
+from .blending import Image8, Painted, Weights, put_back, weights_of
 from .frame import Frame
-from .tone import toned
 
-Image8: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]
-Weights: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float32]]  # [height, width], 0 to 1
 _SMOOTHED_PX = 8  # along an edge, so that what is filled from it has no streaks
 
 
@@ -25,7 +22,7 @@ class Canvas:
     tokens: Weights | None  # [rows, columns]: 1 is repainted, 0 is kept; None: all is redrawn
     _frame: Frame
     _whole: Image.Image | None  # the canvas, for what is put back into it
-    _painted: Weights | None  # [box height, box width], as far as the box lies on the canvas
+    _painted: Painted | None  # as far as the box lies on the canvas
 
     def finished(self, drawn: Image.Image) -> Image.Image:
         """The picture that comes out, for the model's picture of the box.
@@ -34,15 +31,7 @@ class Canvas:
         """
         if self._whole is None or self._painted is None:
             return drawn
-        frame = self._frame
-        part = drawn if drawn.size == frame.box_size else drawn.resize(frame.box_size, Image.Resampling.LANCZOS)
-        left, top, right, bottom = frame.beyond
-        part = part.crop((left, top, part.width - right, part.height - bottom))
-        before = self._whole.crop(frame.on_canvas)
-        out = self._whole.copy()
-        blended = _blended(np.asarray(before), np.asarray(part), self._painted)
-        out.paste(Image.fromarray(blended), frame.on_canvas[:2])
-        return out
+        return put_back(self._whole, drawn, self._painted, self._frame)
 
 
 def canvas_of(request: Draw, frame: Frame, init: Image.Image, mask: Image.Image | None) -> Canvas:
@@ -56,11 +45,10 @@ def canvas_of(request: Draw, frame: Frame, init: Image.Image, mask: Image.Image 
     if repainted is None:
         return Canvas(np.asarray(pixels), None, frame, None, None)
     if not request.restore_unmasked:
-        shown = _weights(_drawn(repainted, frame, Image.Resampling.LANCZOS))
+        shown = weights_of(_drawn(repainted, frame, Image.Resampling.LANCZOS))
         return Canvas(np.asarray(pixels), reference_tokens(shown), frame, None, None)
-    painted = feathered(_weights(repainted.crop(frame.on_canvas)), request.feather_px)
-    slope = Image.fromarray(np.ceil(painted * 255).astype(np.uint8))
-    shown = _weights(_fitted(slope, frame, Image.Resampling.BILINEAR))
+    painted = Painted(repainted.crop(frame.on_canvas), request.feather_px)
+    shown = weights_of(_fitted(painted.touched(), frame, Image.Resampling.BILINEAR))
     return Canvas(np.asarray(pixels), touched_tokens(shown), frame, whole, painted)
 
 
@@ -105,11 +93,6 @@ def _repainted(request: Draw, frame: Frame, size: tuple[int, int], mask: Image.I
     return grown
 
 
-def _weights(mask: Image.Image) -> Weights:
-    values: Weights = np.asarray(mask, np.float32) / np.float32(255)
-    return values
-
-
 def _scaled(whole: Image.Image, repainted: Image.Image, frame: Frame) -> tuple[Image.Image, Image.Image, Frame]:
     """The part of the canvas that is asked for at the size that is asked for: it is the original from here on."""
     size = frame.drawn
@@ -147,40 +130,3 @@ def touched_tokens(mask: Weights) -> Weights:
     """The strongest value in each token's pixels: what the brush has touched is drawn anew."""
     rows, columns = (side // SIZE_MULTIPLE_PX for side in mask.shape)
     return mask.reshape(rows, SIZE_MULTIPLE_PX, columns, SIZE_MULTIPLE_PX).max(axis=(1, 3))
-
-
-def feathered(mask: Weights, feather_px: int) -> Weights:
-    """The mask with a slope of `feather_px` outside of it; 0 beyond that."""
-    if feather_px == 0:
-        return mask
-    grown = _grown(mask >= 0.5, feather_px // 2)
-    return np.maximum(mask, _averaged(grown.astype(np.float32), (feather_px + 1) // 2))
-
-
-def _grown(mask: np.ndarray[Any, np.dtype[np.bool_]], reach: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """True where the mask is within `reach` pixels, along rows and columns."""
-    return _window_sums(mask.astype(np.float64), reach) > 0.5
-
-
-def _averaged(values: Weights, reach: int) -> Weights:
-    """The mean of the square of `reach` pixels around each, edges carried outwards."""
-    padded = np.pad(values.astype(np.float64), reach, mode="edge")
-    sums = _window_sums(padded, reach)[reach:-reach, reach:-reach] if reach else padded
-    return np.clip(sums / (2 * reach + 1) ** 2, 0, 1).astype(np.float32)
-
-
-def _window_sums(values: np.ndarray[Any, np.dtype[np.float64]], reach: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The sum over the square of `reach` values around each; nothing lies beyond the edges."""
-    for axis in (0, 1):
-        moved = np.moveaxis(values, axis, 0)
-        sums = np.concatenate([np.zeros((1, *moved.shape[1:])), np.cumsum(moved, axis=0)])
-        places = np.arange(len(moved))
-        high, low = np.minimum(places + reach + 1, len(moved)), np.maximum(places - reach, 0)
-        values = np.moveaxis(sums[high] - sums[low], 0, axis)
-    return values
-
-
-def _blended(before: Image8, after: Image8, weights: Weights) -> Image8:
-    """`after` where the weight is 1, `before` where it is 0, bit for bit both."""
-    mixed = before + (toned(before.astype(np.float32), after.astype(np.float32), weights) - before) * weights[..., None]
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)

@@ -225,3 +225,11 @@ def resolved_by(frame: Frame, request: Draw) -> Draw:
     partly = request.init is not None and (request.mask is not None or request.extend is not None)
     only_masked = frame.only_masked if partly else None
     return replace(request, width=frame.drawn[0], height=frame.drawn[1], only_masked=only_masked)
+
+
+def held_bytes(init: Size | None, references: Sequence[Size] = ()) -> int:
+    """What pictures of these sizes take of the process while one is drawn, beside what the model holds.
+
+    RGB each; of `init` also what comes out, its mask, what of it lies on the canvas and what of that is touched.
+    """
+    return 9 * math.prod(init or (0, 0)) + sum(3 * math.prod(size) for size in references)

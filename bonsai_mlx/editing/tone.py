@@ -13,31 +13,61 @@ import numpy as np
 from PIL import Image
 
 Field: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
-_CELL_PX = 4  # the difference is smooth: it is worked out for squares of this side
+CELL_PX = 4  # the difference is smooth: it is worked out for squares of this side
 _TONE_LEVELS = 40.0  # of 255: a larger difference is another thing and not another tone
 
 
-def toned(before: Field, after: Field, weights: Field) -> Field:
-    """`after` [height, width, 3], in the tone of `before` where `weights` [height, width] blend both."""
-    slope = (weights > 0) & (weights < 1)
-    difference = np.asarray(before, np.float32) - after
-    trusted = slope & (np.abs(difference).max(axis=2) < _TONE_LEVELS)
-    if not trusted.any():
-        return after
-    sums = _pooled(np.dstack([difference * trusted[..., None], trusted.astype(np.float32)]))
-    membrane = _filled(sums[..., :3], sums[..., 3])
-    height, width = weights.shape
-    return after + _resized(membrane, width, height, Image.Resampling.BICUBIC)
+class Tone:
+    """What is added to a repainted part, from what is seen of it a band of rows at a time."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._size = width, height
+        cells = -(-height // CELL_PX), -(-width // CELL_PX)
+        self._sums = np.zeros((*cells, 4), np.float32)  # of differences, and how many of them
+        self._membrane: Field | None = None
+
+    def note(self, rows: tuple[int, int], before: Pixels, after: Pixels, weights: Field) -> None:
+        """Look at a band [rows, width, 3] of what is kept and what is drawn, and at the weights that blend both.
+
+        It begins at a multiple of CELL_PX and, but for the last, ends at one.
+        """
+        difference = np.asarray(before, np.float32) - np.asarray(after, np.float32)
+        slope = (weights > 0) & (weights < 1)
+        trusted = slope & (np.abs(difference).max(axis=2) < _TONE_LEVELS)
+        sums = _pooled(np.dstack([difference * trusted[..., None], trusted.astype(np.float32)]))
+        first = rows[0] // CELL_PX
+        self._sums[first : first + len(sums)] = sums
+
+    def settle(self) -> None:
+        """Stretch the membrane over all that was seen."""
+        if self._sums[..., 3].any():
+            self._membrane = _filled(self._sums[..., :3], self._sums[..., 3])
+
+    def rows(self, rows: tuple[int, int]) -> Field:
+        """What is added to these rows: [rows, width, 3]."""
+        width, height = self._size
+        if self._membrane is None:
+            return np.zeros((rows[1] - rows[0], width, 3), np.float32)
+        part = rows[0] / height, rows[1] / height
+        return _resized(self._membrane, width, rows[1] - rows[0], Image.Resampling.BICUBIC, part)
 
 
-def _resized(field: Field, width: int, height: int, resampling: Image.Resampling) -> Field:
-    """Each channel of [rows, columns, channels] by itself."""
+def _resized(
+    field: Field,
+    width: int,
+    height: int,
+    resampling: Image.Resampling,
+    part: tuple[float, float] = (0.0, 1.0),
+) -> Field:
+    """Each channel of [rows, columns, channels] by itself; `part` says which share of the rows is wanted."""
+    box = (0, part[0] * len(field), field.shape[1], part[1] * len(field))
     channels = (Image.fromarray(np.ascontiguousarray(field[..., c])) for c in range(field.shape[2]))
-    return np.dstack([np.asarray(channel.resize((width, height), resampling)) for channel in channels])
+    return np.dstack([np.asarray(channel.resize((width, height), resampling, box=box)) for channel in channels])
 
 
-def _pooled(values: Field, side: int = _CELL_PX) -> Field:
+def _pooled(values: Field, side: int = CELL_PX) -> Field:
     """Sums over squares of that side; those at the right and at the bottom may be cut."""
     height, width = values.shape[:2]
     padded = np.pad(values, ((0, -height % side), (0, -width % side), (0, 0)))
@@ -56,5 +86,5 @@ def _filled(sums: Field, counts: Field) -> Field:
     below = _filled(coarse[..., :3], coarse[..., 3])
     height, width = counts.shape
     spread = _resized(below, 2 * below.shape[1], 2 * below.shape[0], Image.Resampling.BILINEAR)[:height, :width]
-    known = np.minimum(counts / _CELL_PX**2, 1)[..., None]
+    known = np.minimum(counts / CELL_PX**2, 1)[..., None]
     return (known * means + (1 - known) * spread).astype(np.float32)

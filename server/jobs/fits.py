@@ -43,11 +43,18 @@ class Fits:
         self._durations = durations
 
     async def check(
-        self, ready: ReadyModel, request: ResolvedRequest, references: Sequence[tuple[int, int]], *, force: bool
+        self,
+        ready: ReadyModel,
+        request: ResolvedRequest,
+        references: Sequence[tuple[int, int]],
+        held_bytes: int = 0,
+        *,
+        force: bool,
     ) -> None:
         """ApiError 422 for a picture that this machine cannot hold; with `force`, only a memory limit is in the way.
 
-        `references` are the sizes at which pictures are looked at, unless a limit makes them smaller.
+        `references` are the sizes at which pictures are looked at, unless a limit makes them smaller;
+        `held_bytes` is what they and the picture that is changed take beside the model.
         """
         width, height = request.width, request.height
         if self._settings.memory_limit and request.reference_detail is None:
@@ -61,8 +68,9 @@ class Fits:
                 422, "does_not_fit", f"{error}.", field="width", remedy="Choose a smaller size or a larger limit."
             ) from None
         total = psutil.virtual_memory().total
-        if peak > total and not force:
-            message = f"{width}x{height} needs {peak / 1e9:.1f} GB; this machine has {total / 1e9:.1f} GB."
+        needed = peak + held_bytes
+        if needed > total and not force:
+            message = f"{width}x{height} needs {needed / 1e9:.1f} GB; this machine has {total / 1e9:.1f} GB."
             remedy = 'Choose a smaller size, or send "force": true to try anyway.'
             raise ApiError(422, "does_not_fit", message, field="width", remedy=remedy)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bonsai_mlx.editing.frame import Box, Size, frame_of, reference_size, resolved_by
+from bonsai_mlx.editing.frame import Box, Size, frame_of, held_bytes, reference_size, resolved_by
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.request import Draw
 
@@ -26,6 +26,7 @@ class Prepared:
     request: Draw
     parents: list[Relative] = field(default_factory=list)  # pictures of the gallery among them
     references: list[Size] = field(default_factory=list)  # at which they are looked at
+    held_bytes: int = 0  # see frame.held_bytes
 
 
 async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: Size) -> Prepared:
@@ -55,6 +56,7 @@ async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: 
     except RequestError as error:
         raise ApiError(422, "bad_field", f"{error.message[0].upper()}{error.message[1:]}.", field=error.field) from None
     prepared.request = resolved_by(frame, prepared.request)
+    prepared.held_bytes = held_bytes(init.size if init else None, [one.size for one in references])
     prepared.references = _looked_at(prepared.request, [one.size for one in references])
     return prepared
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from bonsai_mlx.editing.canvas import canvas_of, extended, feathered, reference_tokens, touched_tokens
+from bonsai_mlx.editing.canvas import canvas_of, extended, reference_tokens, touched_tokens
 from bonsai_mlx.editing.frame import frame_of
 from bonsai_mlx.editing.inputs import mask_box
-from bonsai_mlx.editing.tone import toned
 from bonsai_mlx.request import Draw
 
 INIT, MASK = "a" * 64, "b" * 64
@@ -94,25 +92,6 @@ def test_the_references_way_puts_nothing_back() -> None:
     assert canvas.tokens.shape == (6, 8)
 
 
-@pytest.mark.parametrize("feather", [0, 1, 2, 7, 16, 33])
-def test_a_slope_is_as_wide_as_it_is_asked_to_be(feather: int) -> None:
-    mask = np.zeros((120, 120), np.float32)
-    mask[50:70, 50:70] = 1
-    found = feathered(mask, feather)
-    assert (found[50:70, 50:70] == 1).all()
-    rows, columns = np.nonzero(found > 1e-6)
-    assert (rows.min(), columns.max()) == (50 - feather, 69 + feather)
-    middle = found[60]
-    assert (np.diff(middle[:60]) >= -1e-6).all()
-
-
-def test_soft_brushes_stay_soft() -> None:
-    mask = np.zeros((64, 64), np.float32)
-    mask[20, 20] = 0.4
-    assert feathered(mask, 8)[20, 20] == pytest.approx(0.4)
-    assert feathered(mask, 8).sum() == pytest.approx(0.4)
-
-
 def test_tokens_that_are_touched_are_drawn_anew() -> None:
     mask = np.zeros((32, 48), np.float32)
     mask[15, 16] = 0.5
@@ -138,18 +117,3 @@ def test_lines_go_on_where_a_picture_is_extended() -> None:
     out = np.asarray(extended(init, (128, 64), (32, 0))).astype(int)
     assert (out[:, 32:96] == np.asarray(init)).all()
     assert (out[[5, 60]][:, [0, 127]] == np.asarray(init)[[5, 60]][:, [0, 63]]).all()
-
-
-def test_a_part_takes_the_tone_of_what_surrounds_it() -> None:
-    before = np.full((96, 96, 3), 100, np.float32)
-    weights = feathered(np.pad(np.ones((32, 32), np.float32), 32), 16)
-    for shift in (-20, 12):
-        found = toned(before, before + np.float32(shift), weights)
-        assert np.abs(found[32:64, 32:64] - 100).max() < 1
-
-
-def test_another_thing_is_not_taken_for_another_tone() -> None:
-    before = np.full((96, 96, 3), 100, np.float32)
-    weights = feathered(np.pad(np.ones((32, 32), np.float32), 32), 16)
-    after = before + 90
-    assert (toned(before, after, weights) == after).all()

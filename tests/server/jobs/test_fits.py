@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import bonsai_mlx
+from bonsai_mlx.editing.frame import held_bytes
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.request import ResolvedDraw
 from server.checkpoints.models import ReadyModel
@@ -74,3 +75,17 @@ def test_a_memory_limit_is_never_ignored(tmp_path: Path) -> None:
         assert "memory limit" in refused.value.detail.message
     verdicts = {(s.width, s.height): s.verdict for s in asyncio.run(fit.sizes("seedling-ternary"))}
     assert verdicts[128, 128] == "fits"
+
+
+def test_pictures_that_go_in_are_counted_beside_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photo of 40 megapixels, its mask, its canvas and what comes out: 0.36 GB."""
+    held = held_bytes((8_000, 5_000), [(1_000, 1_000)])
+    assert held == 363_000_000
+    monkeypatch.setattr(fits.psutil, "virtual_memory", lambda: SimpleNamespace(total=300_000_000))
+    request = ResolvedDraw("a fox", seed=1, steps=4, width=64, height=64)
+    fit = make(tmp_path)
+    asyncio.run(fit.check(ready((64, 64)), request, [(256, 256)], 0, force=False))
+    with pytest.raises(ApiError) as refused:
+        asyncio.run(fit.check(ready((64, 64)), request, [(256, 256)], held, force=False))
+    assert refused.value.detail.code == "does_not_fit"
+    asyncio.run(fit.check(ready((64, 64)), request, [(256, 256)], held, force=True))
