@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
-# What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner, memory and help, which every
-# page has, are asked for by themselves.
+# What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner, memory and help, which
+# every page has, are asked for by themselves.
 _FIND = """frame => {
     const kinds = [["[data-copy]", "copy"], [".chip:not([aria-label])", "example"], [".guide summary", "guide"],
                    [".queue-prompt", "queue prompt"], [".queue [aria-label]", "queue cancel"]];
@@ -20,8 +20,8 @@ _FIND = """frame => {
         return `${place} ${element.getAttribute("aria-label") ?? element.textContent.trim()}`.trim();
     };
     const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
-    const wanted = all.filter((element) =>
-        Boolean(element.closest(".header, .banner, #machine, #help-dialog, .skip")) === frame && !element.closest(".toasts"));
+    const inFrame = (element) => Boolean(element.closest(".header, .banner, #machine, #help-dialog, .skip"));
+    const wanted = all.filter((element) => inFrame(element) === frame && !element.closest(".toasts"));
     return [...new Set(wanted.map(name))];
 }"""
 
