@@ -10,7 +10,8 @@ from PIL import Image
 
 from ..errors import RequestError
 from ..request import Draw
-from .canvas import Canvas, Image8, canvas_of
+from .blending import Image8
+from .canvas import Canvas, canvas_of
 from .frame import Box, Frame, Size, frame_of, reference_size, resolved_by, within
 
 
