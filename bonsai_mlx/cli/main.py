@@ -22,7 +22,17 @@ from ..runtime import environment
 from ..runtime.startup import prepare
 from ..version import __version__
 from ..wording import command, user_path
-from .options import PUBLISHED, add_drawing, add_editing, add_model, add_output, add_shape, axis_option, drawing_options
+from .options import (
+    PUBLISHED,
+    add_drawing,
+    add_editing,
+    add_form,
+    add_model,
+    add_output,
+    add_shape,
+    axis_option,
+    drawing_options,
+)
 
 PROGRAM = "bonsai-mlx"
 Command = Callable[[argparse.Namespace], int]
@@ -82,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_generate(commands)
     _add_grid(commands)
+    _add_batch(commands)
     _add_edit(commands)
     _add_again(commands)
     _add_styles(commands)
@@ -126,6 +137,23 @@ def _add_grid(commands: Any) -> None:
     add_shape(command)
     add_output(command)
     command.set_defaults(run=_grid)
+
+
+def _add_batch(commands: Any) -> None:
+    command = commands.add_parser(
+        "batch",
+        help="draw what a file lists; stopped, the same command goes on",
+        description="Draw every row of a .txt (a prompt a line), .csv (with a header) or .jsonl file.",
+        epilog="Rows may name prompt, seed, steps, size, styles, model, name, init, mask, references and strength.",
+    )
+    command.add_argument("file", metavar="FILE", type=user_path, help="a .txt, .csv or .jsonl file")
+    command.add_argument(
+        "--out", type=user_path, required=True, metavar="FOLDER", help="for pictures and manifest.jsonl"
+    )
+    add_model(command)
+    add_shape(command)
+    add_form(command)
+    command.set_defaults(run=_batch, output=None)
 
 
 def _add_styles(commands: Any) -> None:
@@ -223,6 +251,12 @@ def _grid(arguments: argparse.Namespace) -> int:
 
     prompt = environment.as_typed(arguments.prompt)
     return grid_command(drawing_options(arguments, prompt=prompt), GridOptions(tuple(arguments.axis), arguments.cells))
+
+
+def _batch(arguments: argparse.Namespace) -> int:
+    from .batch import batch_command
+
+    return batch_command(drawing_options(arguments, prompt=None), arguments.file, arguments.out)
 
 
 def _styles(arguments: argparse.Namespace) -> int:

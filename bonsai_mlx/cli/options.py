@@ -54,6 +54,11 @@ def add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-o", "--output", type=_output, metavar="FILE", help="a .png, .jpg or .webp file, a folder, or - for stdout"
     )
+    add_form(command)
+
+
+def add_form(command: argparse.ArgumentParser) -> None:
+    """In which form pictures are saved, and what is said of them."""
     command.add_argument("--format", choices=("png", "jpeg", "webp"), help="default: what the file's name says, or png")
     command.add_argument("--quality", type=_quality, default=90, metavar="N", help="of JPEG and WebP, 1 to 100")
     command.add_argument(
