@@ -28,7 +28,7 @@ MOST_FILES = 14  # of a room, beside its __init__.py: what a reader takes in at 
 ROOMS: Mapping[str, str] = {
     "bonsai_mlx": "requests, errors, words for people, files that survive a crash; no tensor, no picture, no network",
     "bonsai_mlx.runtime": "the machine and the process: device, BLAS, memory, environment",
-    "bonsai_mlx.weights": "checkpoints as files: layouts, what tensors a file must hold, random weights; no layer",
+    "bonsai_mlx.weights": "checkpoints as files: layouts, headers, which tensors a file holds and must hold; no layer",
     "bonsai_mlx.nn": "layers of any model: linears, attention, activations, noise, shards of a block on a CPU's cores",
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what others write; no pixels but thumbnails",
     "bonsai_mlx.editing": "pixels of pictures that go in: reading, masks, the canvas they are drawn on; no tensor",
@@ -36,6 +36,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.hub": "checkpoints on disk and on the Hub: catalog, downloads, verification; no tensor",
     "bonsai_mlx.text": "from words to token ids: tokenizers, and chat templates that are not trusted",
     "bonsai_mlx.model": "what a pipeline needs of a model, whatever its family",
+    "bonsai_mlx.flux2.parts": "a checkpoint's components as files: configs, tensors, other programs' names for these",
     "bonsai_mlx.flux2": "FLUX.2 [klein]: transformer, text encoder, VAE, memory plan; no server, no command line",
     "bonsai_mlx.families": "which family of models opens which checkpoint folder",
     "bonsai_mlx.pipelines": "styles, alternatives, axes, contact sheets, batches from a file; draws nothing itself",
@@ -236,7 +237,7 @@ The pipeline, the command line and the server know no family; a program of yours
    of other linears belongs into `bonsai_mlx/nn/composed.py`.
 2. `bonsai_mlx/weights/spec.py`: names, types and shapes of its tensors, for the check of a file and for random weights.
 3. The function that a family's blocks are made with, for FLUX.2 `bonsai_mlx/flux2/blocks.py` and
-   `bonsai_mlx/flux2/config.py`.
+   `bonsai_mlx/flux2/parts/config.py`.
 4. `tests/nn/test_linear.py`: the same cases as the other kinds.
 """
 

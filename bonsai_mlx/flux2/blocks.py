@@ -12,9 +12,10 @@ import mlx.nn as nn
 from ..nn.activations import swiglu
 from ..nn.attention import attend
 from ..nn.composed import FusedLinear
-from ..nn.linear import MakeLinear, PackedLinear
+from ..nn.linear import DenseLinear, MakeLinear, PackedLinear, StoredLinear
 from ..runtime import device
-from .config import TransformerConfig
+from ..weights.spec import Storage
+from .parts.config import TransformerConfig
 
 Rope = tuple[mx.array, mx.array]  # cosines and sines, float32 [tokens, head_dim / 2]
 
@@ -136,7 +137,14 @@ class FeedForward(nn.Module):
 
 def _linears(config: TransformerConfig) -> MakeLinear:
     """Makes linears as the checkpoint stores those of blocks."""
-    return partial(PackedLinear, bits=config.bits, group_size=config.group_size)
+    return partial(make_linear, stored=Storage(config.bits, config.group_size))
+
+
+def make_linear(in_features: int, out_features: int, stored: Storage) -> StoredLinear:
+    """A linear for weights that are stored so."""
+    if stored.packed:
+        return PackedLinear(in_features, out_features, stored.bits, stored.group_size)
+    return DenseLinear(in_features, out_features)
 
 
 def _heads(qkv: mx.array, head_dim: int) -> list[mx.array]:

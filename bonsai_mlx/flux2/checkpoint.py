@@ -1,46 +1,39 @@
-"""Open a checkpoint folder in the published layout: typed configs, verified files, lazy tensors, clear errors.
+"""Open a checkpoint: typed configs, verified files, lazy tensors, clear errors.
 
-`Checkpoint.open` reads JSON and safetensors headers only, so it is quick and needs no MLX. Headers are checked (see
+`Checkpoint.open` reads JSON and the headers of weights only, so it is quick and needs no MLX. Headers are checked (see
 `weights.safetensors`) and held against what the configs imply (names, dtypes, shapes) before MLX sees a file.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-
-from ..decoding import Check, decode
+from ..decoding import Check
 from ..errors import CheckpointError
-from ..fileio import read_bounded
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
+from ..weights.headers import verify_weights as verify_weights
 from ..weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TRANSFORMER, VAE, Layout
-from ..weights.safetensors import read_header
-from ..weights.spec import Dimensions, Packing, Pair, TensorSpec, precision_of, up_to
+from ..weights.source import Source
+from ..weights.spec import Dimensions, Pair, Tensors, precision_of, up_to
 from ..wording import command, user_path
-from .config import TextEncoderConfig, TransformerConfig, VaeConfig
+from .parts.components import Components, Part
+from .parts.config import TextEncoderConfig, TransformerConfig, VaeConfig
 
 if TYPE_CHECKING:
     import mlx.core as mx
 
 SCHEDULER_CLASS = "FlowMatchEulerDiscreteScheduler"  # of diffusers
+GUIDED_STEPS = 28  # of a model that is not distilled; its authors take 50
 # Formats that can run code when they are read, or that no check here covers.
-_REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz", ".gguf"}
-# A server reads these beside everything else, so what is no such file must not be parsed: the published ones have 5 KB
-# and less.
-_MAX_JSON_BYTES = 64 << 10
-_MAX_SIDE = 2**31 - 1  # MLX keeps sides in 32 bits and would cut longer ones off without a word
-C = TypeVar("C")
+_REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz"}
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A verified checkpoint folder. Every file was complete and as its configs say when it was opened."""
+    """A verified checkpoint. Every file was complete and as its configs say when it was opened."""
 
     root: Path
     transformer: TransformerConfig
@@ -52,10 +45,13 @@ class Checkpoint:
     recommended_size: tuple[int, int]  # pixels, width x height
     folders: Mapping[str, Path]  # component -> the folder that holds it
     layout: Layout
+    sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
+    absent: Mapping[str, frozenset[str]] = field(default_factory=dict)  # tensors that a component does without
+    distilled: bool = True  # one pass a step; otherwise two, which guidance takes apart
 
     @property
     def precision(self) -> str:
-        """What the transformer's blocks are packed to: "ternary", "binary", "4-bit"."""
+        """What the transformer's blocks are stored in: "ternary", "binary", "4-bit", "bf16"."""
         return precision_of(self.transformer.bits)
 
     @property
@@ -64,78 +60,48 @@ class Checkpoint:
         return self.transformer.bits > 2
 
     @classmethod
-    def open(cls, root: Path | str, *, repair: str | None = None, layout: Layout = PACKED) -> Checkpoint:
-        """Open and verify `root`. Raises CheckpointError; `repair` is the command to suggest for damaged files."""
+    def open(
+        cls,
+        root: Path | str,
+        *,
+        repair: str | None = None,
+        layout: Layout | None = None,
+        companion: Path | str | None = None,
+    ) -> Checkpoint:
+        """Open and verify `root`: a folder, or a file with a transformer, whose other parts are the `companion`'s.
+
+        Raises CheckpointError; `repair` is the command to suggest for damaged files. The layout is told from what is
+        there unless it is given.
+        """
         root = user_path(root)
-        reader = _Reader(root, layout, repair or f"get the checkpoint again ({command()} download --help)")
-        if not root.is_dir():
-            raise CheckpointError(f"{root}: there is no such checkpoint folder; {reader.repair}")
-        return reader.read()
+        repair = repair or f"get the checkpoint again ({command()} download --help)"
+        if not root.exists():
+            raise CheckpointError(f"{root}: there is no such checkpoint folder; {repair}")
+        other = None if companion is None else cls.open(companion, repair=repair)
+        return _Reader(root, layout, repair, other).read()
 
     def weights_file(self, component: str) -> Path:
-        """The safetensors file of a component."""
-        return self.folders[component] / self.layout.component(component).weights
+        """The file of a component, the first of several."""
+        return self.sources[component].paths[0]
 
-    def expected(self, component: str) -> dict[str, TensorSpec]:
-        """Every tensor of a component's file."""
+    def expected(self, component: str) -> Tensors:
+        """Every tensor of a component."""
         configs: dict[str, TransformerConfig | TextEncoderConfig | VaeConfig]
         configs = {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder, VAE: self.vae}
-        return configs[component].tensors()
+        absent = self.absent.get(component, frozenset())
+        return {name: spec for name, spec in configs[component].tensors().items() if name not in absent}
 
     def load(self, component: str) -> dict[str, mx.array]:
         """The component's tensors as lazy MLX arrays: a tensor is read from disk when it is first evaluated."""
-        import mlx.core as mx  # here, so that opening a checkpoint needs no MLX
-
-        path = self.weights_file(component)
-        verify_weights(path, self.expected(component))  # the file may have changed since the folder was opened
-        return mx.load(str(path))  # type: ignore[return-value]
-
-    def text_encoder_id(self) -> tuple[int, int, int, int]:
-        """What tells two text encoder files apart; equal for hard links, so that checkpoints can share embeddings."""
-        stat = self.weights_file(TEXT_ENCODER).stat()
-        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        return self.sources[component].load(self.expected(component))  # verified again: files may have changed
 
     def load_rows(self, component: str, tensor: str, rows: Sequence[int]) -> mx.array:
         """Some rows of a two-dimensional tensor, in the given order, without reading the others."""
-        import mlx.core as mx
+        return self.sources[component].rows(self.expected(component), tensor, rows)
 
-        path = self.weights_file(component)
-        verify_weights(path, self.expected(component))
-        start, entry = read_header(path)
-        count, width = entry[tensor]["shape"]
-        if max(rows) >= count:
-            raise CheckpointError(f"{path}: {tensor} has {count} rows, but the tokenizer gives token {max(rows)}")
-        offset = start + entry[tensor]["data_offsets"][0]
-        if entry[tensor]["dtype"] == "U32":
-            table = np.memmap(path, np.uint32, "r", offset, tuple(entry[tensor]["shape"]))
-            return mx.array(table[np.asarray(rows)])
-        table = np.memmap(path, np.uint16, "r", offset, tuple(entry[tensor]["shape"]))
-        half = mx.bfloat16 if entry[tensor]["dtype"] == "BF16" else mx.float16
-        return mx.array(table[np.asarray(rows)]).view(half).reshape(-1, width)
-
-
-def verify_weights(path: Path, expected: Mapping[str, TensorSpec], repair: str = "download it again") -> None:
-    """Raise CheckpointError unless `path` holds exactly the expected tensors and nothing else."""
-    try:
-        read_header(path)
-        with safe_open(str(path), "np") as file:
-            slices = {name: file.get_slice(name) for name in list(file.keys())}
-            found = {name: (item.get_dtype(), tuple(item.get_shape())) for name, item in slices.items()}
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: the file is missing; {repair}") from None
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a complete safetensors file ({error}); {repair}") from error
-    if missing := sorted(expected.keys() - found.keys()):
-        raise CheckpointError(f"{path}: tensor {missing[0]} is missing ({len(missing)} in all); {repair}")
-    if extra := sorted(found.keys() - expected.keys()):
-        raise CheckpointError(f"{path}: unexpected tensor {extra[0]} ({len(extra)} in all); {repair}")
-    for name, spec in expected.items():
-        dtype, shape = found[name]
-        if any(side > _MAX_SIDE for side in shape):
-            raise CheckpointError(f"{path}: tensor {name} is {list(shape)}, longer than can be loaded; {repair}")
-        if dtype not in spec.dtypes or shape != spec.shape:
-            wanted = f"{' or '.join(spec.dtypes)} {list(spec.shape)}"
-            raise CheckpointError(f"{path}: tensor {name} is {dtype} {list(shape)}, expected {wanted}; {repair}")
+    def text_encoder_id(self) -> tuple[int, ...]:
+        """What tells two text encoders apart; equal for hard links, so that checkpoints can share embeddings."""
+        return self.sources[TEXT_ENCODER].identity()
 
 
 def _packed_widths(config: TextEncoderConfig) -> tuple[int, ...]:
@@ -155,44 +121,91 @@ class _Recommendations:
 
     text_encoder_out_layers: Dimensions = (9, 18, 27)
     max_sequence_length: Annotated[int, up_to(1 << 14)] = 512
-    recommended_steps: Annotated[int, up_to(MAX_STEPS)] = 4
+    recommended_steps: Annotated[int, up_to(MAX_STEPS)] | None = None
     recommended_size: Annotated[Pair, Check(_drawable)] = (512, 512)
+    is_distilled: bool | None = None
 
 
 class _Reader:
-    """Reads one folder; keeps what every error message needs."""
+    """Reads one checkpoint; keeps what every error message needs."""
 
-    def __init__(self, root: Path, layout: Layout, repair: str) -> None:
-        self.root = root
-        self.layout = layout
-        self.repair = repair
+    def __init__(self, root: Path, layout: Layout | None, repair: str, companion: Checkpoint | None) -> None:
+        self.root, self.repair, self.companion = root, repair, companion
+        self.given = layout
+        self.parts = Components(repair)
 
     def read(self) -> Checkpoint:
-        index = self._json(self.root / "model_index.json")
-        if index.get("_class_name") != "Flux2KleinPipeline":
+        index = self._index()
+        if index.get("_class_name", "Flux2KleinPipeline") != "Flux2KleinPipeline":
             raise CheckpointError(
                 f"{self.root}: model_index.json names {index.get('_class_name')!r}, not Flux2KleinPipeline; "
-                "this program runs Bonsai Image checkpoints only"
+                "this program runs Bonsai Image and FLUX.2 [klein] checkpoints only"
             )
         folders = self._folders(index)
-        recommended = self._config(self.root / "model_index.json", _Recommendations)
+        recommended = self._recommendations()
+        distilled = recommended.is_distilled
+        if distilled is None:  # single files and the other program's folders are told by their names
+            distilled = bool(index) or not any("base" in name.lower() for name in (self.root.name, self.root.stem))
+        transformer, text_encoder, vae = self._parts(folders)
         checkpoint = Checkpoint(
             root=self.root,
-            transformer=self._transformer(folders[TRANSFORMER]),
-            text_encoder=self._text_encoder(folders[TEXT_ENCODER]),
-            vae=self._config(folders[VAE] / "config.json", VaeConfig),
+            transformer=transformer.config,
+            text_encoder=text_encoder.config,
+            vae=vae.config,
             prompt_layers=recommended.text_encoder_out_layers,
             max_sequence_length=recommended.max_sequence_length,
-            recommended_steps=recommended.recommended_steps,
+            recommended_steps=recommended.recommended_steps or (4 if distilled else GUIDED_STEPS),
             recommended_size=recommended.recommended_size,
             folders=folders,
-            layout=self.layout,
+            layout=self.given or PACKED,
+            sources={TRANSFORMER: transformer.source, TEXT_ENCODER: text_encoder.source, VAE: vae.source},
+            absent={VAE: vae.absent},
+            distilled=distilled,
         )
-        self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json")
+        if SCHEDULER in folders:
+            self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json")
         self._check_agreement(checkpoint)
-        for component in (TRANSFORMER, TEXT_ENCODER, VAE):
-            verify_weights(checkpoint.weights_file(component), checkpoint.expected(component), self.repair)
+        for component, source in checkpoint.sources.items():
+            source.verify(checkpoint.expected(component))
         return checkpoint
+
+    def _index(self) -> dict[str, Any]:
+        """model_index.json; nothing for what others write without one."""
+        path = self.root / "model_index.json"
+        if self.root.is_file() or (not path.exists() and not path.is_symlink() and self._is_bare()):
+            return {}
+        return self.parts.json(path)
+
+    def _is_bare(self) -> bool:
+        """Whether there are weights as other programs leave them, which have no model_index.json."""
+        folder = self.root / TRANSFORMER
+        place = folder if folder.is_dir() else self.root
+        return any(path.suffix in (".safetensors", ".gguf") for path in place.iterdir())
+
+    def _recommendations(self) -> _Recommendations:
+        path = self.root / "model_index.json"
+        if path.is_file():
+            return self.parts.config(path, _Recommendations)
+        if self.companion is None:
+            return _Recommendations()
+        layers, length = self.companion.prompt_layers, self.companion.max_sequence_length
+        return _Recommendations(layers, length, None, self.companion.recommended_size)
+
+    def _parts(
+        self, folders: Mapping[str, Path]
+    ) -> tuple[Part[TransformerConfig], Part[TextEncoderConfig], Part[VaeConfig]]:
+        own, parts, other = self.given is not None, self.parts, self.companion
+        place = {component: folders[component] for component in (TRANSFORMER, TEXT_ENCODER, VAE)}
+        published = {component: own or folder.name == PACKED.folder(component) for component, folder in place.items()}
+        published[VAE] = published[TRANSFORMER] and published[TEXT_ENCODER]
+        transformer = parts.transformer(place[TRANSFORMER], published=published[TRANSFORMER])
+        if other and place[TEXT_ENCODER] == other.folders[TEXT_ENCODER]:
+            encoder = Part(other.text_encoder, other.sources[TEXT_ENCODER])
+        else:
+            encoder = parts.text_encoder(place[TEXT_ENCODER], published=published[TEXT_ENCODER])
+        if other and place[VAE] == other.folders[VAE]:
+            return transformer, encoder, Part(other.vae, other.sources[VAE], other.absent.get(VAE, frozenset()))
+        return transformer, encoder, parts.vae(place[VAE], published=published[VAE])
 
     def _folders(self, index: Mapping[str, Any]) -> dict[str, Path]:
         """Where each component is: in the folder itself, or in a neighbouring folder that several checkpoints share."""
@@ -202,14 +215,30 @@ class _Reader:
             if shared.parent != self.root.resolve().parent:
                 raise CheckpointError(f"{self.root}: _common_folder {common!r} is not a neighbour of this folder")
             roots.append(shared)
-        folders = {}
-        for component in self.layout.components:
-            found = [root / component.folder for root in roots if (root / component.folder).is_dir()]
-            if not found:
-                raise CheckpointError(f"{self.root}: the folder {component.folder} is missing; {self.repair}")
-            folders[component.name] = found[0]
-            self._refuse_unsafe_files(found[0])
+        folders: dict[str, Path] = {}
+        for component in (self.given or PACKED).components:
+            names = [component.folder] if self.given else list(dict.fromkeys([component.folder, component.name]))
+            found = [root / name for root in roots for name in names if (root / name).is_dir()]
+            if not found and component.name == TRANSFORMER and not self.given and self._is_single():
+                found = [self.root]
+            if not found and self.companion:
+                found = [self.companion.folders[component.name]] if component.name in self.companion.folders else []
+            if not found and not (component.name == SCHEDULER and not index):
+                raise CheckpointError(f"{self.root}: {self._lacks(component.name, component.folder)}; {self.repair}")
+            if found:
+                folders[component.name] = found[0]
+        for place in folders.values():
+            if place.is_dir():
+                self._refuse_unsafe_files(place)
         return folders
+
+    def _is_single(self) -> bool:
+        return self.root.is_file() or not (self.root / "model_index.json").exists()
+
+    def _lacks(self, component: str, folder: str) -> str:
+        if self.root.is_file():
+            return f"it is a transformer alone; name a checkpoint with a {component.replace('_', ' ')} (--companion)"
+        return f"the folder {folder} is missing"
 
     def _refuse_unsafe_files(self, folder: Path) -> None:
         for path in sorted(folder.iterdir()):
@@ -219,24 +248,9 @@ class _Reader:
                     f"{self.repair}"
                 )
 
-    def _transformer(self, folder: Path) -> TransformerConfig:
-        config = self._config(folder / "config.json", TransformerConfig)
-        packing = self._config(folder / "quantization_config.json", Packing)
-        return replace(config, bits=packing.bits, group_size=packing.group_size)
-
-    def _text_encoder(self, folder: Path) -> TextEncoderConfig:
-        path = folder / "config.json"
-        values = self._json(path)
-        stored = values.get("quantization") or values.get("quantization_config")
-        if not isinstance(stored, dict):
-            raise CheckpointError(f"{path}: quantization must say how the text encoder is packed; {self.repair}")
-        packing = self._decoded(path, Packing, stored)
-        config = self._decoded(path, TextEncoderConfig, values)
-        return replace(config, bits=packing.bits, group_size=packing.group_size)
-
     def _check_scheduler(self, path: Path) -> None:
         """There is one schedule here, see `scheduler`; a model that was made for another would draw badly."""
-        named = self._json(path).get("_class_name")
+        named = self.parts.json(path).get("_class_name")
         if named != SCHEDULER_CLASS:
             raise CheckpointError(f"{path}: names {named!r}, not {SCHEDULER_CLASS}; {self.repair}")
 
@@ -248,7 +262,7 @@ class _Reader:
             (len(axes) == 4 and not any(axis % 2 for axis in axes), "axes_dims_rope and four axes of channel pairs"),
             (transformer.timestep_guidance_channels % 2 == 0, "timestep_guidance_channels and pairs of waves"),
             (
-                all(width % transformer.group_size == 0 for width in (transformer.dim, transformer.mlp_dim)),
+                all(width % transformer.widest_group == 0 for width in (transformer.dim, transformer.mlp_dim)),
                 "the transformer's widths and the group size",
             ),
             (encoder.num_attention_heads % encoder.num_key_value_heads == 0, "attention heads and key-value heads"),
@@ -273,25 +287,3 @@ class _Reader:
         ):
             if not ok:
                 raise CheckpointError(f"{self.root}: {what} do not agree; {self.repair}")
-
-    def _config(self, path: Path, kind: type[C]) -> C:
-        return self._decoded(path, kind, self._json(path))
-
-    def _decoded(self, path: Path, kind: type[C], values: Mapping[str, Any]) -> C:
-        try:
-            return decode(kind, values)
-        except ValueError as error:
-            raise CheckpointError(f"{path}: {error}; {self.repair}") from None
-
-    def _json(self, path: Path) -> dict[str, Any]:
-        try:
-            value = json.loads(read_bounded(path, _MAX_JSON_BYTES, follow_symlinks=True))
-        except FileNotFoundError:
-            raise CheckpointError(f"{path}: the file is missing; {self.repair}") from None
-        except OSError as error:
-            raise CheckpointError(f"{path}: {error.strerror or error}; {self.repair}") from error
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"{path}: not readable as JSON ({error}); {self.repair}") from error
-        if not isinstance(value, dict):
-            raise CheckpointError(f"{path}: a JSON object is expected; {self.repair}")
-        return value

@@ -11,15 +11,26 @@ from copy import copy
 from typing import Protocol
 
 import mlx.core as mx
+from mlx.utils import tree_unflatten
 
 from ..nn.layers import read, take
 from ..nn.limits import share_count
+from ..nn.linear import StoredLinear
 from ..nn.shards import Sharded, Share, cut
 from ..runtime import device
 from ..weights.layout import TRANSFORMER
-from .blocks import DoubleStreamBlock, FeedForward, JointAttention, ParallelAttention, SingleStreamBlock
+from .blocks import (
+    DoubleStreamBlock,
+    FeedForward,
+    JointAttention,
+    ParallelAttention,
+    SingleStreamBlock,
+    make_linear,
+)
 from .checkpoint import Checkpoint
-from .config import TransformerConfig
+from .parts.config import TransformerConfig
+
+HALF_BYTES = 2  # of a value of the types that a GPU computes with
 
 
 class Blocks(Protocol):
@@ -56,6 +67,20 @@ class StoredBlocks:
     def replace_linears(self, block: DoubleStreamBlock | SingleStreamBlock, prefix: str) -> None:
         """Called with each block, whole and still on the disk, and the prefix of its names: for others than stored."""
 
+    def _fit(self, block: DoubleStreamBlock | SingleStreamBlock, prefix: str) -> None:
+        """Linears of their own kind for the few that are not stored as most of the blocks' are."""
+        for name, linear in block.named_modules():
+            if isinstance(linear, StoredLinear) and prefix + name in self._config.others:
+                stored = self._config.storage(prefix + name)
+                other = make_linear(linear.in_features, linear.out_features, stored)
+                block.update_modules(tree_unflatten([(name, other)]))
+
+    def _typed(self, name: str, tensor: mx.array) -> mx.array:
+        """The tensor in the activations' type, so that no product converts it, unless that would widen a matrix."""
+        vector = "norm_" in name
+        dense = name.endswith(".weight") and tensor.dtype != mx.uint32 and self._dtype.size == HALF_BYTES
+        return tensor.astype(self._dtype) if vector or dense else tensor
+
     def _load(self, block: DoubleStreamBlock | SingleStreamBlock, prefix: str) -> None:
         """Move the tensors under `prefix` into `block` (strictly), read them from disk, cut and fuse.
 
@@ -65,7 +90,8 @@ class StoredBlocks:
         tensors, count = take(self._tensors, prefix), shares(self._config)
         if count == 1:
             mx.eval(tensors)
-        block.load_weights([(n, t.astype(self._dtype) if "norm_" in n else t) for n, t in tensors.items()], strict=True)
+        self._fit(block, prefix)
+        block.load_weights([(name, self._typed(name, tensor)) for name, tensor in tensors.items()], strict=True)
         del tensors
         self.replace_linears(block, prefix)
         shard(block, count)
@@ -94,7 +120,7 @@ def shares(config: TransformerConfig) -> int:
     """Into how many parts a block is cut on this device."""
     if device.backend() != "cpu":
         return 1
-    return share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.group_size)
+    return share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.widest_group)
 
 
 def shard(block: DoubleStreamBlock | SingleStreamBlock, count: int) -> None:

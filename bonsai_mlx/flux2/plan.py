@@ -14,9 +14,9 @@ from typing import Literal
 from ..errors import OutOfMemory
 from ..nn.limits import BLOCK_BYTES, SCORES_LIMIT_BYTES, SMALL_STRIP_VALUES, STRIP_VALUES, share_count
 from ..runtime import blas
-from ..weights.spec import tensor_bytes
+from ..weights.spec import TensorSpec, tensor_bytes
 from .checkpoint import Checkpoint
-from .config import TransformerConfig, VaeConfig
+from .parts.config import TransformerConfig, VaeConfig
 
 Level = Literal["default", "drop", "stream"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
@@ -128,8 +128,9 @@ def _predicted(
     config = checkpoint.transformer
     tensors = config.tensors()
     blocks = tensor_bytes({name: spec for name, spec in tensors.items() if "transformer_blocks" in name})
-    double, single = tensor_bytes(config.double_block_tensors()), tensor_bytes(config.single_block_tensors())
-    edges = tensor_bytes({name: tensors[name] for name in ("x_embedder.weight", "proj_out.weight")})
+    double = max(tensor_bytes(config.double_block_tensors(index)) for index in range(config.num_layers))
+    single = max(tensor_bytes(config.single_block_tensors(index)) for index in range(config.num_single_layers))
+    edges = _bytes_of(tensors, "x_embedder") + _bytes_of(tensors, "proj_out")
     resident = edges + (0 if level == "stream" else blocks)
     kept = checkpoint.max_sequence_length * (config.joint_attention_dim + CACHED_CONTEXTS * config.dim) * item
     held = (double, single) if level == "stream" else (blocks, blocks)  # weights while a block of either kind runs
@@ -170,9 +171,13 @@ def _modulating(config: TransformerConfig) -> int:
 
     That is before the transformer is loaded or, when the size or the number of steps changes, beside it.
     """
-    largest = config.tensors()["double_stream_modulation_img.linear.weight"]
-    rows, columns = largest.shape
-    return tensor_bytes({"weight": largest}) + _expanded_block(columns, rows)
+    return _bytes_of(config.tensors(), "double_stream_modulation_img.linear") + _expanded_block(
+        config.dim, 6 * config.dim
+    )
+
+
+def _bytes_of(tensors: Mapping[str, TensorSpec], layer: str) -> int:
+    return tensor_bytes({name: spec for name, spec in tensors.items() if name.startswith(f"{layer}.")})
 
 
 def _tokens(width: int, height: int) -> int:
@@ -208,7 +213,7 @@ def _shares_moment(config: TransformerConfig, tokens: int, stream: int, projecte
     expanded block of the first projection (`projected`) or scores. Of a small share the two are not there at once, and
     scores come when neither is.
     """
-    shares = share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.group_size)
+    shares = share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.widest_group)
     workers = min(shares, blas.threads())
     expanded = _expanded_block(config.dim, int(projected * config.dim) // shares)
     computed = stream * widths / shares

@@ -19,8 +19,8 @@ from typing import Any
 from ..decoding import decode
 from ..weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
 from ..weights.random import write_random_weights
-from ..weights.spec import Tensors, bits_of, tensor_bytes
-from .config import TextEncoderConfig, TransformerConfig, VaeConfig
+from ..weights.spec import DENSE_BITS, Tensors, bits_of, tensor_bytes
+from .parts.config import TextEncoderConfig, TransformerConfig, VaeConfig
 
 COMMON_COMPONENTS = (TEXT_ENCODER, TOKENIZER, VAE, SCHEDULER)  # the same whatever the precision
 
@@ -216,11 +216,12 @@ def make_checkpoint(
     *,
     tokenizer: Path | str | None = None,
     common: Path | str | None = None,
+    group_size: int = _PACKED_GROUP,
     **overrides: Mapping[str, Any],
 ) -> Path:
     """Write a checkpoint with random weights into the new or empty folder `out`, and return that folder.
 
-    `precision` is that of the transformer's blocks: "ternary", "binary", "4-bit" or "8-bit".
+    `precision` is that of the transformer's blocks: "ternary", "binary", "3-bit" to "8-bit", "bf16" or "float32".
     `tokenizer` is a folder to copy instead of the embedded tokenizer. `common` is another made checkpoint whose text
     encoder, VAE, tokenizer and scheduler are hard-linked instead of written again. `overrides` change single fields of
     a component: `transformer={"num_layers": 3}`, `text_encoder=...`, `vae=...`, `model_index=...`. The same arguments
@@ -241,7 +242,7 @@ def make_checkpoint(
         _write_common(out, parts, seed, source)
     else:
         _link_common(out, parts, Path(common))
-    _write_transformer(out, parts, bits, seed)
+    _write_transformer(out, parts, bits, group_size, seed)
     _write_json(out / "model_index.json", parts.model_index)  # last: a folder without it is not a checkpoint
     return out
 
@@ -255,13 +256,16 @@ def _write_common(out: Path, parts: Preset, seed: int, tokenizer: Path) -> None:
     write_random_weights(out / PACKED.weights(VAE), tensors, bits=None, seed=seed, writer="pt")
 
 
-def _write_transformer(out: Path, parts: Preset, bits: int, seed: int) -> None:
-    folder = out / PACKED.folder(TRANSFORMER)
+def _write_transformer(out: Path, parts: Preset, bits: int, group_size: int, seed: int) -> None:
+    dense = bits >= DENSE_BITS
+    folder = out / (TRANSFORMER if dense else PACKED.folder(TRANSFORMER))  # as diffusers calls it
     _write_json(folder / "config.json", parts.transformer)
-    quantization = {"bits": bits, "group_size": _PACKED_GROUP, "skip_patterns": _UNPACKED}
-    _write_json(folder / "quantization_config.json", quantization)
+    quantization = {"bits": bits, "group_size": 1 if dense else group_size, "skip_patterns": _UNPACKED}
+    if not dense:
+        _write_json(folder / "quantization_config.json", quantization)
     tensors = decode(TransformerConfig, {**parts.transformer, **quantization}).tensors()
-    write_random_weights(out / PACKED.weights(TRANSFORMER), tensors, bits=bits, seed=seed, writer=None)
+    path = folder / PACKED.component(TRANSFORMER).weights
+    write_random_weights(path, tensors, bits=None if dense else bits, seed=seed, writer=None)
 
 
 def _write_text_encoder(out: Path, config: Mapping[str, Any], seed: int) -> None:

@@ -17,11 +17,13 @@ import mlx.nn as nn
 from ..nn.activations import swiglu
 from ..nn.attention import attend
 from ..nn.layers import read, take
-from ..nn.linear import PackedLinear
+from ..nn.linear import StoredLinear
 from ..text.tokenizer import TokenizedPrompt
 from ..weights.layout import TEXT_ENCODER
+from ..weights.spec import Storage
+from .blocks import make_linear
 from .checkpoint import Checkpoint
-from .config import TextEncoderConfig
+from .parts.config import TextEncoderConfig
 
 CACHED_EMBEDDINGS = 1  # 8 MB in the 4B model: what a picture by the other variant is made from
 
@@ -86,6 +88,8 @@ def encode(
 def _embed(checkpoint: Checkpoint, ids: list[int]) -> mx.array:
     """Token embeddings [1, tokens, hidden], float32, reading only the rows that occur."""
     config = checkpoint.text_encoder
+    if not Storage(config.bits, config.group_size).packed:
+        return checkpoint.load_rows(TEXT_ENCODER, "model.embed_tokens.weight", ids).astype(mx.float32)[None]
     weight, scales, biases = (
         checkpoint.load_rows(TEXT_ENCODER, f"model.embed_tokens.{name}", ids) for name in ("weight", "scales", "biases")
     )
@@ -128,10 +132,10 @@ class Attention(nn.Module):
         self.head_dim, self.rope_theta = config.head_dim, config.rope_theta
         width, hidden = config.num_attention_heads * config.head_dim, config.hidden_size
         kv_width = config.num_key_value_heads * config.head_dim
-        self.q_proj = _packed(config, hidden, width)
-        self.k_proj = _packed(config, hidden, kv_width)
-        self.v_proj = _packed(config, hidden, kv_width)
-        self.o_proj = _packed(config, width, hidden)
+        self.q_proj = _linear(config, hidden, width)
+        self.k_proj = _linear(config, hidden, kv_width)
+        self.v_proj = _linear(config, hidden, kv_width)
+        self.o_proj = _linear(config, width, hidden)
         self.q_norm = nn.RMSNorm(config.head_dim, eps=config.rms_norm_eps)
         self.k_norm = nn.RMSNorm(config.head_dim, eps=config.rms_norm_eps)
 
@@ -154,16 +158,16 @@ class GatedMLP(nn.Module):
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
-        self.gate_proj = _packed(config, config.hidden_size, config.intermediate_size)
-        self.up_proj = _packed(config, config.hidden_size, config.intermediate_size)
-        self.down_proj = _packed(config, config.intermediate_size, config.hidden_size)
+        self.gate_proj = _linear(config, config.hidden_size, config.intermediate_size)
+        self.up_proj = _linear(config, config.hidden_size, config.intermediate_size)
+        self.down_proj = _linear(config, config.intermediate_size, config.hidden_size)
 
     def __call__(self, x: mx.array) -> mx.array:
         return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
 
 
-def _packed(config: TextEncoderConfig, inputs: int, outputs: int) -> PackedLinear:
-    return PackedLinear(inputs, outputs, config.bits, config.group_size)
+def _linear(config: TextEncoderConfig, inputs: int, outputs: int) -> StoredLinear:
+    return make_linear(inputs, outputs, Storage(config.bits, config.group_size))
 
 
 def _layer(config: TextEncoderConfig, tensors: dict[str, mx.array], index: int, dtype: mx.Dtype) -> Layer:

@@ -21,12 +21,12 @@ import mlx.core as mx
 import numpy as np
 
 from ..nn.layers import read, take
-from ..nn.linear import DenseLinear, dense
+from ..nn.linear import StoredLinear
 from ..weights.layout import TRANSFORMER
-from .blocks import AdaNorm, Rope
+from .blocks import AdaNorm, Rope, make_linear
 from .checkpoint import Checkpoint
-from .config import TransformerConfig
 from .loading import Blocks, ResidentBlocks, StoredBlocks
+from .parts.config import TransformerConfig
 
 Grid = tuple[int, int, int]  # (t, rows, columns) of tokens
 Positions = np.ndarray[tuple[int, int], np.dtype[np.float64]]
@@ -55,11 +55,8 @@ class Transformer:
         self.dtype, self.streamed = dtype, streamed
         self._checkpoint = checkpoint
         tensors = checkpoint.load(TRANSFORMER)
-        self.x_embedder = DenseLinear(config.in_channels, config.dim)
-        self.proj_out = DenseLinear(config.dim, config.in_channels)
-        for name, linear in (("x_embedder", self.x_embedder), ("proj_out", self.proj_out)):
-            linear.load_weights(list(take(tensors, f"{name}.").items()), strict=True)
-            read(linear)
+        self.x_embedder = stored_linear(config, tensors, "x_embedder", config.in_channels)
+        self.proj_out = stored_linear(config, tensors, "proj_out", config.dim)
         del tensors
         self._resident = None if streamed else ResidentBlocks(self.stored_blocks(), config)
 
@@ -112,6 +109,14 @@ class Transformer:
             mx.eval(*arrays)
 
 
+def stored_linear(config: TransformerConfig, tensors: dict[str, mx.array], name: str, inputs: int) -> StoredLinear:
+    """The linear of that name, read; its tensors are moved out of `tensors`."""
+    linear = make_linear(inputs, 1, config.storage(name))
+    linear.load_weights(list(take(tensors, f"{name}.").items()), strict=False)
+    read(linear)  # before it is used, see `StoredBlocks`
+    return linear
+
+
 def rotary_embedding(config: TransformerConfig, text_tokens: int, grids: Sequence[Grid]) -> Rope:
     """Cosines and sines for `text_tokens` positions (0, 0, 0, i), then those of each grid (t, row, column, 0).
 
@@ -145,9 +150,7 @@ def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtyp
     config = checkpoint.transformer
 
     def linear(name: str, x: mx.array) -> mx.array:
-        weight = tensors.pop(f"{name}.weight")
-        mx.eval(weight)  # read first, see `StoredBlocks`
-        y = dense(x, weight)
+        y = stored_linear(config, tensors, name, x.shape[-1])(x)
         mx.eval(y)
         return y
 
@@ -171,9 +174,8 @@ def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtyp
 
 def project_context(checkpoint: Checkpoint, embeddings: mx.array, dtype: mx.Dtype) -> mx.array:
     """Prompt embeddings [1, text, joint_attention_dim] -> context [1, text, dim], through a weight that is dropped."""
-    weight = checkpoint.load(TRANSFORMER)["context_embedder.weight"]
-    mx.eval(weight)
-    context = dense(embeddings.astype(dtype), weight)
+    tensors, config = checkpoint.load(TRANSFORMER), checkpoint.transformer
+    context = stored_linear(config, tensors, "context_embedder", config.joint_attention_dim)(embeddings.astype(dtype))
     mx.eval(context)
     return context
 

@@ -22,7 +22,7 @@ from ..nn.limits import STRIP_VALUES
 from ..runtime import device
 from ..weights.layout import VAE
 from .checkpoint import Checkpoint
-from .config import VaeConfig
+from .parts.config import VaeConfig
 from .strips import Cutting, FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled, halved
 
 Image8 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [height, width, 3]

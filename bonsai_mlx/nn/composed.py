@@ -83,6 +83,11 @@ class FusedLinear:
     def __init__(self, parts: Sequence[Linear]) -> None:
         self.parts = parts
         stored = [_stored(part) for part in parts]
+        self._stacked: StoredLinear | None = None
+        if any(
+            type(one) is not type(stored[0]) or one.inputs_in_column() != stored[0].inputs_in_column() for one in stored
+        ):
+            return  # of different kinds: each is a product of its own
         self._stacked = stored[0].stacked(stored[1:])
         first = 0
         for part in stored:
@@ -102,6 +107,8 @@ class FusedLinear:
         return sum(part.out_features for part in self.parts)
 
     def __call__(self, x: mx.array) -> mx.array:
+        if self._stacked is None:
+            return mx.concatenate([part(x) for part in self.parts], axis=-1)
         y = self._stacked(x)
         if not any(isinstance(part, Adapted) for part in self.parts):
             return y

@@ -1,4 +1,4 @@
-"""Linear layers, however their weights are stored: packed (1, 2, 4 or 8 bits a value) or dense.
+"""Linear layers, however their weights are stored: packed (1, 2, 3, 4, 6 or 8 bits a value) or dense.
 
 A packed linear [out, in] is three tensors, named as in the checkpoint (MLX's "affine" quantisation):
 `weight` uint32 [out, in * bits / 32], least significant bits first; `scales` and `biases` bfloat16 [out, in / group].
@@ -12,6 +12,7 @@ to float32 and multiplied, so that the weights stay packed and the scratch memor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Protocol, Self
 
 import mlx.core as mx
@@ -54,8 +55,8 @@ MakeLinear = Callable[[int, int], Linear]  # of in_features and out_features
 class StoredLinear(nn.Module):
     """What kinds of linear share whose tensors have a row for each output and columns of so many inputs each."""
 
-    def inputs_in_column(self) -> Mapping[str, int]:
-        """Names of the tensors, and how many inputs a column of each is for."""
+    def inputs_in_column(self) -> Mapping[str, int | Fraction]:
+        """Names of the tensors, and how many inputs a column of each is for: 32/3 where a word has 3 bits of each."""
         raise NotImplementedError
 
     def alike(self, tensors: Mapping[str, mx.array]) -> Self:
@@ -104,7 +105,7 @@ class DenseLinear(StoredLinear):
     def __call__(self, x: mx.array) -> mx.array:
         return dense(x, self.weight)
 
-    def inputs_in_column(self) -> Mapping[str, int]:
+    def inputs_in_column(self) -> Mapping[str, int | Fraction]:
         """See StoredLinear."""
         return {"weight": 1}
 
@@ -144,9 +145,9 @@ class PackedLinear(StoredLinear):
             return mx.quantized_matmul(x, *packed, group_size=self.group_size, bits=self.bits).astype(x.dtype)
         return self.blockwise(x)
 
-    def inputs_in_column(self) -> Mapping[str, int]:
+    def inputs_in_column(self) -> Mapping[str, int | Fraction]:
         """See StoredLinear."""
-        return {"weight": 32 // self.bits, "scales": self.group_size, "biases": self.group_size}
+        return {"weight": Fraction(32, self.bits), "scales": self.group_size, "biases": self.group_size}
 
     def alike(self, tensors: Mapping[str, mx.array]) -> PackedLinear:
         """See StoredLinear."""
@@ -191,12 +192,15 @@ class PackedLinear(StoredLinear):
 
 
 def _codes(words: mx.array, bits: int) -> mx.array:
-    """The codes in uint32 words [rows, words], in order: uint32 [rows, words, 32 / bits].
+    """The codes in uint32 words [rows, words], in order: uint32 [rows, ..., codes of a word, or of 3 bytes].
 
     Not by `mx.dequantize`: where MLX lacks its kernel (1 bit on CUDA in 0.32.4) that gives whatever is in memory,
     without an error.
     """
-    shifts = mx.arange(0, 32, bits, dtype=mx.uint32)
+    if 32 % bits:
+        data = words.view(mx.uint8).reshape(len(words), -1, 3).astype(mx.uint32)
+        words = data[..., 0] | (data[..., 1] << 8) | (data[..., 2] << 16)
+    shifts = mx.arange(0, 24 if 32 % bits else 32, bits, dtype=mx.uint32)
     return (words[..., None] >> shifts) & mx.array((1 << bits) - 1, dtype=mx.uint32)
 
 

@@ -25,13 +25,25 @@ from .spec import Tensors, TensorSpec
 
 Fill = Callable[[np.random.Generator, int], NDArray[Any]]  # (stream, count) -> the next `count` stored values, flat
 
-_STORAGE: dict[str, np.dtype[Any]] = {"I64": np.dtype("<i8"), "U32": np.dtype("<u4"), "BF16": np.dtype("<u2")}
+_STORAGE: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "I64": np.dtype("<i8"),
+    "U32": np.dtype("<u4"),
+    "BF16": np.dtype("<u2"),
+}
 _CHUNK_VALUES = 8_000_000
 _MODULATION_GAIN = 2.5  # makes gates, scales and shifts about 0.5: too large to be mistaken for zero
 _IMAGE_GAIN = 0.6  # keeps nearly all pixels inside the range, so that clipping hides nothing
 # Per bits: (unit for a standard deviation of 1, scale in units, bias in units), where value = code * scale + bias.
 # {-s, +s}; {-s, 0, +s}; levels around zero, 4.61 of 16 and 73.9 of 256 to the standard deviation.
-_QUANTIZED = {1: (1.0, 2.0, -1.0), 2: (math.sqrt(1.5), 1.0, -1.0), 4: (1 / 4.61, 1.0, -7.5), 8: (1 / 73.9, 1.0, -127.5)}
+_QUANTIZED = {
+    1: (1.0, 2.0, -1.0),
+    2: (math.sqrt(1.5), 1.0, -1.0),
+    3: (1 / 2.29, 1.0, -3.5),
+    4: (1 / 4.61, 1.0, -7.5),
+    6: (1 / 18.5, 1.0, -31.5),
+    8: (1 / 73.9, 1.0, -127.5),
+}
 # The 81 bytes whose four 2-bit codes are all 0, 1 or 2, spread over 256 entries: random bytes become ternary codes.
 _TERNARY_BYTES = np.resize(
     np.array([b for b in range(256) if all(b >> shift & 3 != 3 for shift in (0, 2, 4, 6))], dtype=np.uint8), 256
@@ -80,6 +92,8 @@ def _chunks(name: str, tensors: Tensors, bits: int | None, seed: int) -> Iterato
     fill, total = _fill(name, tensors, bits), math.prod(spec.shape)
     for start in range(0, total, _CHUNK_VALUES):
         values = fill(random, min(_CHUNK_VALUES, total - start))
+        if spec.dtypes[0] == "F32":  # of bfloat16 values, the upper half
+            values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
         yield np.ascontiguousarray(values, dtype=_storage(spec))
 
 

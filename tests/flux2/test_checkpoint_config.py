@@ -131,9 +131,9 @@ def test_impossible_recommendations_are_named(folder: Path, key: str, value: Any
 
 
 UNKNOWN = [
-    ({"bits": 3, "group_size": 64}, "bits must be 1, 2, 4 or 8, not 3"),
-    ({"bits": True, "group_size": 64}, "bits must be 1, 2, 4 or 8, not True"),
-    ({"bits": [2], "group_size": 64}, "bits must be 1, 2, 4 or 8, not [2]"),
+    ({"bits": 5, "group_size": 64}, "bits must be 1, 2, 3, 4, 6 or 8, not 5"),
+    ({"bits": True, "group_size": 64}, "bits must be 1, 2, 3, 4, 6 or 8, not True"),
+    ({"bits": [2], "group_size": 64}, "bits must be 1, 2, 3, 4, 6 or 8, not [2]"),
     ({"bits": 2, "group_size": 48}, "group_size must be 32, 64 or 128, not 48"),
     ({"bits": 2, "group_size": None}, "group_size must be 32, 64 or 128, not None"),
 ]

@@ -15,18 +15,19 @@ from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.flux2 import plan
 from bonsai_mlx.flux2.checkpoint import Checkpoint
-from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
+from bonsai_mlx.flux2.parts.config import TextEncoderConfig, TransformerConfig, VaeConfig
 from bonsai_mlx.runtime import device
 from bonsai_mlx.weights.layout import PACKED
+from bonsai_mlx.weights.spec import Storage
 
 SIZES = [(128, 128), (256, 256), (512, 256)]
 LEVELS = ["default", "drop", "stream"]
 
 
-def full_size(bits: int) -> Checkpoint:
+def full_size(bits: int, group_size: int = 128, encoder: Storage = Storage(4, 64)) -> Checkpoint:  # noqa: B008  frozen
     """The 4B model's dimensions; only its shapes are used, so no files are needed."""
-    transformer = TransformerConfig(128, 5, 20, 128, 24, 7680, (32, 32, 32, 32), bits=bits)
-    encoder = TextEncoderConfig(151936, 2560, 9728, 36, 32, 8, 128)
+    transformer = TransformerConfig(128, 5, 20, 128, 24, 7680, (32, 32, 32, 32), bits=bits, group_size=group_size)
+    encoder = TextEncoderConfig(151936, 2560, 9728, 36, 32, 8, 128, bits=encoder.bits, group_size=encoder.group_size)
     return Checkpoint(
         root=Path("4b"),
         layout=PACKED,
@@ -47,6 +48,21 @@ def full_size(bits: int) -> Checkpoint:
 )
 def test_the_4b_model_stays_within_its_budget_on_a_gpu(bits, side, most_gb):
     assert plan.choose(full_size(bits), side, side).peak_bytes <= most_gb * 1e9
+
+
+@pytest.mark.parametrize(
+    ("bits", "group_size", "encoder", "side", "streamed", "most_gb"),
+    [
+        (4, 64, Storage(4, 64), 512, False, 2.4),
+        (4, 64, Storage(4, 64), 1024, False, 2.9),
+        (16, 1, Storage(), 512, True, 1.0),
+        (16, 1, Storage(), 1024, True, 1.5),
+    ],
+)
+def test_klein_stays_within_its_budget_on_a_gpu(bits, group_size, encoder, side, streamed, most_gb):
+    limit = int(most_gb * 1e9)
+    chosen = plan.choose(full_size(bits, group_size, encoder), side, side, limit_bytes=limit)
+    assert chosen.streamed is streamed
 
 
 @pytest.mark.parametrize(("bits", "most_gb"), [(2, 1.06), (1, 0.60)])

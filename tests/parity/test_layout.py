@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3
 
 from bonsai_mlx.decoding import decode
-from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
+from bonsai_mlx.flux2.parts.config import TextEncoderConfig, TransformerConfig, VaeConfig
 from bonsai_mlx.flux2.synthesis import PRESETS
 from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, TRANSFORMER, VAE
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors
 
-from bonsai_mlx.flux2.config import VaeConfig
+from bonsai_mlx.flux2.parts.config import VaeConfig
 from bonsai_mlx.weights import random as random_weights
 from bonsai_mlx.weights.random import to_bfloat16, write_random_weights
 from bonsai_mlx.weights.spec import Tensors, TensorSpec, packed_tensors

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from bonsai_mlx.decoding import decode
-from bonsai_mlx.flux2.config import TextEncoderConfig, TransformerConfig, VaeConfig
+from bonsai_mlx.flux2.parts.config import TextEncoderConfig, TransformerConfig, VaeConfig
 from bonsai_mlx.weights.spec import TensorSpec, tensor_bytes
 
 TRANSFORMER_4B = {
@@ -79,5 +79,5 @@ def test_numbers_become_floats() -> None:
 
 
 def test_needs_no_mlx() -> None:
-    code = "import sys, bonsai_mlx.flux2.config; sys.exit(any(n.split('.')[0] == 'mlx' for n in sys.modules))"
+    code = "import sys, bonsai_mlx.flux2.parts.config; sys.exit(any(n.split('.')[0] == 'mlx' for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,26 +7,31 @@ of `diffusers` (Flux2Transformer2DModel, AutoencoderKLFlux2) and of `mlx-lm` (Qw
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from ..weights.spec import (
-    HALF,
+from ...weights.spec import (
+    FLOATS,
     Dimension,
     Dimensions,
     LayerCount,
     Pair,
     Positive,
+    Storage,
     Tensors,
     TensorSpec,
-    packed_tensors,
+    matrix_tensors,
     prefixed,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class TransformerConfig:
-    """`transformer-packed-mflux/config.json`, and how its block linears are packed."""
+    """The transformer's `config.json`, and how its matrices are stored.
+
+    `bits` and `group_size` are those of the blocks' linears, 16 or 32 and 1 where they are not packed; `others` says of
+    single matrices, by their full names, that they are stored in another way. What is in no block is dense by default.
+    """
 
     in_channels: Dimension
     num_layers: LayerCount
@@ -41,6 +46,7 @@ class TransformerConfig:
     eps: Positive = 1e-6
     bits: Dimension = 2
     group_size: Dimension = 128
+    others: Mapping[str, Storage] = field(default_factory=dict)
 
     @property
     def dim(self) -> int:
@@ -51,6 +57,17 @@ class TransformerConfig:
     def mlp_dim(self) -> int:
         """Width inside the gated MLPs."""
         return int(self.dim * self.mlp_ratio)
+
+    def storage(self, name: str) -> Storage:
+        """How the matrix of that full name is stored."""
+        in_block = "transformer_blocks." in name
+        return self.others.get(name, Storage(self.bits, self.group_size) if in_block else Storage())
+
+    @property
+    def widest_group(self) -> int:
+        """Inputs that no cut of a block's linear may come between."""
+        inside = (stored.group_size for name, stored in self.others.items() if "transformer_blocks." in name)
+        return max(self.group_size, *inside, 1)
 
     def tensors(self) -> Tensors:
         """Every tensor of the transformer's file."""
@@ -67,42 +84,43 @@ class TransformerConfig:
             ("norm_out.linear", (2 * d, d)),
             ("proj_out", (self.in_channels, d)),
         ):
-            out[f"{name}.weight"] = TensorSpec(HALF, shape)
+            out |= self._matrix(name, *shape)
         for index in range(self.num_layers):
-            out |= prefixed(f"transformer_blocks.{index}.", self.double_block_tensors())
+            out |= self.double_block_tensors(index)
         for index in range(self.num_single_layers):
-            out |= prefixed(f"single_transformer_blocks.{index}.", self.single_block_tensors())
+            out |= self.single_block_tensors(index)
         return out
 
-    def double_block_tensors(self) -> Tensors:
+    def double_block_tensors(self, index: int = 0) -> Tensors:
         """One double-stream block: image and text tokens with weights of their own, attending to each other."""
-        d, mlp = self.dim, self.mlp_dim
+        d, mlp, block = self.dim, self.mlp_dim, f"transformer_blocks.{index}"
         out: Tensors = {}
         for name in ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
-            out |= self._packed(f"attn.{name}", d, d)
+            out |= self._matrix(f"{block}.attn.{name}", d, d)
         for name in ("ff", "ff_context"):
-            out |= self._packed(f"{name}.linear_in", 2 * mlp, d)
-            out |= self._packed(f"{name}.linear_out", d, mlp)
+            out |= self._matrix(f"{block}.{name}.linear_in", 2 * mlp, d)
+            out |= self._matrix(f"{block}.{name}.linear_out", d, mlp)
         for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
-            out[f"attn.{name}.weight"] = TensorSpec(HALF, (self.attention_head_dim,))
+            out[f"{block}.attn.{name}.weight"] = TensorSpec(FLOATS, (self.attention_head_dim,))
         return out
 
-    def single_block_tensors(self) -> Tensors:
+    def single_block_tensors(self, index: int = 0) -> Tensors:
         """One single-stream block: attention and MLP in parallel over text and image tokens together."""
-        d, mlp = self.dim, self.mlp_dim
-        out = self._packed("attn.to_qkv_mlp_proj", 3 * d + 2 * mlp, d)
-        out |= self._packed("attn.to_out", d, d + mlp)
+        d, mlp, block = self.dim, self.mlp_dim, f"single_transformer_blocks.{index}"
+        out = self._matrix(f"{block}.attn.to_qkv_mlp_proj", 3 * d + 2 * mlp, d)
+        out |= self._matrix(f"{block}.attn.to_out", d, d + mlp)
         for name in ("norm_q", "norm_k"):
-            out[f"attn.{name}.weight"] = TensorSpec(HALF, (self.attention_head_dim,))
+            out[f"{block}.attn.{name}.weight"] = TensorSpec(FLOATS, (self.attention_head_dim,))
         return out
 
-    def _packed(self, name: str, rows: int, columns: int) -> Tensors:
-        return packed_tensors(name, rows, columns, self.bits, self.group_size)
+    def _matrix(self, name: str, rows: int, columns: int) -> Tensors:
+        stored = self.storage(name)
+        return matrix_tensors(name, rows, columns, stored.bits, stored.group_size)
 
 
 @dataclass(frozen=True, slots=True)
 class TextEncoderConfig:
-    """`text_encoder-mlx-4bit/config.json`: Qwen3 as `mlx-lm` stores it, every matrix quantised."""
+    """The text encoder's `config.json`: Qwen3, every matrix packed as `mlx-lm` does it, or all dense."""
 
     vocab_size: Dimension
     hidden_size: Dimension
@@ -119,10 +137,10 @@ class TextEncoderConfig:
 
     def tensors(self) -> Tensors:
         """Every tensor of the text encoder's file (tied embeddings: there is no head)."""
-        out = packed_tensors("model.embed_tokens", self.vocab_size, self.hidden_size, self.bits, self.group_size)
+        out = matrix_tensors("model.embed_tokens", self.vocab_size, self.hidden_size, self.bits, self.group_size)
         for index in range(self.num_hidden_layers):
             out |= prefixed(f"model.layers.{index}.", self.layer_tensors())
-        out["model.norm.weight"] = TensorSpec(HALF, (self.hidden_size,))
+        out["model.norm.weight"] = TensorSpec(FLOATS, (self.hidden_size,))
         return out
 
     def layer_tensors(self) -> Tensors:
@@ -139,14 +157,14 @@ class TextEncoderConfig:
             ("mlp.up_proj", (inner, d)),
             ("mlp.down_proj", (d, inner)),
         ):
-            out |= packed_tensors(name, *shape, self.bits, self.group_size)
+            out |= matrix_tensors(name, *shape, self.bits, self.group_size)
         for name, width in (
             ("input_layernorm", d),
             ("post_attention_layernorm", d),
             ("self_attn.q_norm", self.head_dim),
             ("self_attn.k_norm", self.head_dim),
         ):
-            out[f"{name}.weight"] = TensorSpec(HALF, (width,))
+            out[f"{name}.weight"] = TensorSpec(FLOATS, (width,))
         return out
 
 
@@ -173,9 +191,9 @@ class VaeConfig:
         latents = self.latent_channels
         packed_channels = latents * math.prod(self.patch_size)
         out: Tensors = {
-            "bn.running_mean": TensorSpec(HALF, (packed_channels,)),
-            "bn.running_var": TensorSpec(HALF, (packed_channels,)),
-            "bn.num_batches_tracked": TensorSpec(("I64", *HALF), ()),
+            "bn.running_mean": TensorSpec(FLOATS, (packed_channels,)),
+            "bn.running_var": TensorSpec(FLOATS, (packed_channels,)),
+            "bn.num_batches_tracked": TensorSpec(("I64", *FLOATS), ()),
         }
         out |= _conv("quant_conv", 2 * latents, 2 * latents, 1) | _conv("post_quant_conv", latents, latents, 1)
         return out | prefixed("encoder.", self.encoder_tensors()) | prefixed("decoder.", self.decoder_tensors())
@@ -208,14 +226,14 @@ class VaeConfig:
 
 
 def _affine(name: str, width: int) -> Iterator[tuple[str, TensorSpec]]:
-    yield f"{name}.weight", TensorSpec(HALF, (width,))
-    yield f"{name}.bias", TensorSpec(HALF, (width,))
+    yield f"{name}.weight", TensorSpec(FLOATS, (width,))
+    yield f"{name}.bias", TensorSpec(FLOATS, (width,))
 
 
 def _conv(name: str, out_channels: int, in_channels: int, kernel: int) -> Tensors:
     return {
-        f"{name}.weight": TensorSpec(HALF, (out_channels, in_channels, kernel, kernel)),
-        f"{name}.bias": TensorSpec(HALF, (out_channels,)),
+        f"{name}.weight": TensorSpec(FLOATS, (out_channels, in_channels, kernel, kernel)),
+        f"{name}.bias": TensorSpec(FLOATS, (out_channels,)),
     }
 
 
@@ -231,8 +249,8 @@ def _mid_block(width: int) -> Tensors:
     out = _resnet("mid_block.resnets.0", width, width) | _resnet("mid_block.resnets.1", width, width)
     out |= dict(_affine("mid_block.attentions.0.group_norm", width))
     for name in ("to_q", "to_k", "to_v", "to_out.0"):
-        out[f"mid_block.attentions.0.{name}.weight"] = TensorSpec(HALF, (width, width))
-        out[f"mid_block.attentions.0.{name}.bias"] = TensorSpec(HALF, (width,))
+        out[f"mid_block.attentions.0.{name}.weight"] = TensorSpec(FLOATS, (width, width))
+        out[f"mid_block.attentions.0.{name}.bias"] = TensorSpec(FLOATS, (width,))
     return out
 
 

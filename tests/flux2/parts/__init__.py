@@ -1,0 +1,1 @@
+"""Mirrors bonsai_mlx/flux2/parts."""
