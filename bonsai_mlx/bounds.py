@@ -70,16 +70,36 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """A number from `low` to `high`."""
+
+    low: float
+    high: float
+
+    def checked(self, name: str, value: object) -> float:
+        """`value` as Python's own float."""
+        try:
+            number = None if isinstance(value, bool | str | bytes) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        if number is None or not self.low <= number <= self.high:
+            asked = f"give a number from {self.low:g} to {self.high:g}"
+            raise RequestError(name, f"{value!r} is out of range; {asked}")
+        return number
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
-    """Text with something in it."""
+    """Text with something in it, unless it may be `empty`."""
 
     max_chars: int
+    empty: bool = False
 
     def checked(self, name: str, value: object) -> str:
         """`value`."""
         if not isinstance(value, str):
             raise RequestError(name, f"is not text but {type(value).__name__}; describe the picture in a few words")
-        if not value.strip():
+        if not value.strip() and not self.empty:
             raise RequestError(name, "is empty; describe the picture in a few words")
         if len(value) > self.max_chars:
             raise RequestError(name, f"has {len(value)} characters; at most {self.max_chars} are accepted")

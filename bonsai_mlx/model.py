@@ -30,6 +30,7 @@ class Description:
     precision: str  # "ternary", "binary", or the bits of a weight
     recommended_steps: int
     recommended_size: tuple[int, int]  # pixels, width x height
+    recommended_guidance: float = 1.0  # 1: distilled, one pass a step and no negative prompt
 
 
 class MemoryPlan(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Self, TypeAlias, cast
 
-from .bounds import YES_OR_NO, Choice, Part, PictureDigest, Several, Whole, Words, bounds_by_name
+from .bounds import YES_OR_NO, Between, Choice, Part, PictureDigest, Several, Whole, Words, bounds_by_name
 from .errors import RequestError
 
 VERSION = 1  # of the JSON form; goes up when a field changes its meaning
@@ -29,6 +29,7 @@ MAX_EXTEND_PX = 2048  # on each side
 MAX_MARGIN_PX = 1024
 MAX_STYLES = 8  # of one picture
 MAX_STYLE_NAME_CHARS = 60
+MAX_GUIDANCE = 30
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client
 
 
@@ -40,6 +41,8 @@ Digest = Annotated[str, PictureDigest()]
 Digests = Annotated[tuple[str, ...], Several(PictureDigest(), 0, MAX_REFERENCES)]
 ReferenceDetail = Annotated[int, Choice((256, 512, 768, 1024))]  # references have at most this squared, in pixels
 Strength = Annotated[float, Part()]
+Guidance = Annotated[float, Between(1, MAX_GUIDANCE)]
+NegativePrompt = Annotated[str, Words(MAX_PROMPT_CHARS, empty=True)]
 Amount = Annotated[float, Part(zero=True)]
 StrengthRule = Annotated[str, Choice(("sigma", "steps"))]
 Feather = Annotated[int, Whole(0, MAX_FEATHER_PX)]
@@ -63,6 +66,8 @@ class Draw:
     steps: Steps | None = None
     width: Side | None = None  # pixels that are drawn; a picture that is kept in part may be larger
     height: Side | None = None
+    guidance: Guidance | None = None  # how much the prompt counts, of a model that is not distilled; 1: one pass a step
+    negative_prompt: NegativePrompt = ""  # what guidance leads away from
     variation_amount: Amount = 0.0  # how far from the seed's noise to that of `variation_seed`, on the sphere
     variation_seed: Seed | None = None
     references: Digests = ()  # pictures that the model looks at while it draws
@@ -80,18 +85,28 @@ class Draw:
     styles: StyleNames = ()  # see pipelines.styles; they are in the prompt already where `typed` is given
     typed: Prompt | None = None  # the prompt before styles, or the writer, made this one of it
 
-    def resolved(self, *, steps: int, size: tuple[int, int]) -> ResolvedDraw:
+    def resolved(self, *, steps: int, size: tuple[int, int], guidance: float = 1.0) -> ResolvedDraw:
         """The request with nothing left open, or RequestError for the first field that is out of bounds.
 
-        `steps` and `size`, (width, height) in pixels, are the checkpoint's recommendations.
+        `steps`, `size`, (width, height) in pixels, and `guidance` are the checkpoint's recommendations. A guidance of 1
+        is that of a distilled model, which takes no other and no negative prompt.
         """
-        recommended = {"seed": random_seed(), "steps": steps, "width": size[0], "height": size[1]}
+        if guidance == 1:
+            self._check_unguided()
+        recommended = {"seed": random_seed(), "steps": steps, "width": size[0], "height": size[1], "guidance": guidance}
         if self.variation_amount:
             recommended["variation_seed"] = random_seed()
         values: dict[str, Any] = {
             name: recommended.get(name, value) if value is None else value for name, value in parameters(self).items()
         }
         return ResolvedDraw(**values).validated()
+
+    def _check_unguided(self) -> None:
+        if self.guidance not in (None, 1):
+            raise RequestError("guidance", "the model is distilled and has no guidance to set; leave it out")
+        if self.negative_prompt.strip():
+            message = "the model is distilled and follows no negative prompt; leave it out, and say what is to be seen"
+            raise RequestError("negative_prompt", message)
 
     def validated(self) -> Self:
         """The request with numbers as Python's own, or RequestError for the first field that is out of bounds."""
@@ -104,6 +119,10 @@ class Draw:
                 raise RequestError(name, "belongs to a picture that is changed; give that as the init picture")
         if checked["extend"] is not None and not any(checked["extend"]):
             checked["extend"] = None
+        if checked["guidance"] == 1 and checked["negative_prompt"].strip():
+            raise RequestError(
+                "negative_prompt", "changes nothing at a guidance of 1; give more guidance, or leave it out"
+            )
         if not checked["variation_amount"]:
             checked["variation_seed"] = None
         return replace(self, **checked)
@@ -123,6 +142,7 @@ class ResolvedDraw(Draw):
     steps: Steps
     width: Side
     height: Side
+    guidance: Guidance = 1.0
 
 
 Request: TypeAlias = Draw
@@ -143,7 +163,7 @@ _OF_PICTURES = (
     "margin_px",
     "extend",
 )
-_OF_WORDS = ("styles", "typed")
+_OF_WORDS = ("styles", "typed", "negative_prompt")
 OPERATIONS: Mapping[str, type[ResolvedRequest]] = {"draw": ResolvedDraw}
 
 
@@ -161,6 +181,7 @@ def chosen(request: Request) -> dict[str, Any]:
     """The request's fields without those that say nothing about it; tuples are lists, as in JSON."""
     idle = [*(() if request.pictures else _OF_PICTURES), *(() if request.variation_amount else _OF_VARIATIONS)]
     idle += [name for name in _OF_WORDS if not getattr(request, name)]
+    idle += ["guidance"] if request.guidance in (None, 1) else []
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in parameters(request).items()

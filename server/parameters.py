@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import pydantic
 from pydantic import (
@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from bonsai_mlx.bounds import Choice, Maybe, Part, PictureDigest, Several, Whole, Words, bounds_of
+from bonsai_mlx.bounds import Between, Choice, Maybe, Part, PictureDigest, Several, Whole, Words, bounds_of
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.hub.catalog import CATALOG
 from bonsai_mlx.pipelines.styles import Style
@@ -56,6 +56,10 @@ def annotation(hint: Any) -> Any:
             # strict: `true` is not a step count, and `"7"` is not a seed
             bounds = pydantic.Field(strict=True, ge=low, le=high, multiple_of=multiple)
             return Annotated[int, bounds, BeforeValidator(whole)]
+        case Between(least, most):
+            return Annotated[float, pydantic.Field(strict=True, ge=least, le=most)]
+        case Words(max_chars, empty=True):
+            return Annotated[str, pydantic.Field(max_length=max_chars)]
         case Words(max_chars):
             return Annotated[str, pydantic.Field(min_length=1, max_length=max_chars, pattern=r"\S")]
         case Part(zero):
@@ -147,6 +151,8 @@ _DrawFields: Any = create_model("_DrawFields", __base__=Fields, **body_fields(Dr
 class PictureFields(_DrawFields):  # type: ignore[misc]  # the fields of a `Draw`, whatever they are
     """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
 
+    guidance_may_be_idle: ClassVar[bool] = False  # sent to models that have none as well
+
     force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
 
     def draw(self) -> Draw:
@@ -157,6 +163,8 @@ class PictureFields(_DrawFields):  # type: ignore[misc]  # the fields of a `Draw
 class GenerateRequest(PictureFields):
     """`backend` is the Bonsai demo's name of `model`; its other fields are accepted and change nothing here."""
 
+    guidance_may_be_idle: ClassVar[bool] = True
+
     model: ModelName | None = None
     backend: ModelName | None = None
     guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
@@ -166,6 +174,8 @@ class GenerateRequest(PictureFields):
 
 class CompareRequest(PictureFields):
     """The same picture with two checkpoints."""
+
+    guidance_may_be_idle: ClassVar[bool] = True
 
     guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
     backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)

@@ -321,6 +321,9 @@ class Model(Answer):
     bytes_total: int
     bytes_present: int
     recommended_steps: int
+    recommended_guidance: float = Field(
+        1.0, description="1: the model is distilled and takes no guidance and no negative prompt"
+    )
     recommended_size: tuple[int, int]
     note: str
     resident_bytes: int | None

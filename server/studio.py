@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from bonsai_mlx.pipelines.styles import styled
@@ -196,14 +197,19 @@ class Studio:
 
     async def work(self, fields: PictureFields, model: str | None) -> Work:
         """The request with nothing left open. ApiError: unknown or missing model, does not fit; RequestError."""
-        return await self.work_of(fields.draw(), model, fields.force)
+        draw = fields.draw()
+        if fields.guidance_may_be_idle and not self.models.require_ready(self.models.resolve(model)).guided:
+            draw = replace(draw, guidance=None)
+        return await self.work_of(draw, model, fields.force)
 
     async def work_of(self, draw: Draw, model: str | None, force: bool) -> Work:
         """The same for a request in the engine's own words."""
         ready = self.models.require_ready(self.models.resolve(model))
         await self._make_room()
         prepared = await prepare(styled(draw), self.inputs, self.gallery, ready.recommended_size)
-        request = prepared.request.resolved(steps=ready.recommended_steps, size=ready.recommended_size)
+        request = prepared.request.resolved(
+            steps=ready.recommended_steps, size=ready.recommended_size, guidance=ready.recommended_guidance
+        )
         await self.fits.check(ready, request, prepared.references, prepared.held_bytes, force=force)
         return Work(ready.name, request, tuple(prepared.parents))
 
@@ -212,8 +218,10 @@ class Studio:
         pair = [self.models.resolve(name) for name in models] if models else list(self.models.pair())
         first = await self.work(fields, pair[0])
         ready = self.models.require_ready(pair[1])
-        await self.fits.check(ready, first.request, (), force=fields.force)
-        return [first, first._replace(model=ready.name)]
+        own = {} if ready.guided else {"guidance": 1.0, "negative_prompt": ""}
+        request = replace(first.request, **own)  # type: ignore[arg-type]
+        await self.fits.check(ready, request, (), force=fields.force)
+        return [first, first._replace(model=ready.name, request=request)]
 
     # what the pages see at once
 

@@ -52,14 +52,13 @@ _INSTEAD = {  # what other programs call a field here
     "num_images": "count",
     "num_images_per_prompt": "count",
     "num_inference_steps": "steps",
+    "cfg_scale": "guidance",
+    "guidance_scale": "guidance",
     "random_seed": "seed",
     "model_id": "model",
     "model_name": "model",
 }
 _NOWHERE = {  # and what has nothing to set here
-    "negative_prompt": "The model follows no negative prompt: leave it out, and say what is to be seen.",
-    "cfg_scale": "The model has no guidance to set: leave it out.",
-    "guidance_scale": "The model has no guidance to set: leave it out.",
     "sampler": "There is one sampler: leave it out.",
     "sampler_name": "There is one sampler: leave it out.",
     "scheduler": "There is one schedule: leave it out.",

@@ -44,6 +44,8 @@ class GenerateOptions:
     height: int | None = None
     variation_amount: float | None = None
     variation_seed: int | None = None
+    guidance: float | None = None
+    negative_prompt: str | None = None
     output: Path | Literal["-"] | None = None
     format: Format | None = None  # what the name of the output says, else PNG
     quality: int = DEFAULT_QUALITY
@@ -66,7 +68,11 @@ def generate_command(options: GenerateOptions) -> int:
 
 
 def varied(request: GenerationRequest, options: GenerateOptions) -> GenerationRequest:
-    """The request, or a variation of it. RequestError for a variation's seed without an amount."""
+    """The request with its guidance, or a variation of it. RequestError for a variation's seed without an amount."""
+    if options.guidance is not None:
+        request = replace(request, guidance=options.guidance)
+    if options.negative_prompt is not None:
+        request = replace(request, negative_prompt=options.negative_prompt)
     if options.variation_amount is None:
         if options.variation_seed is not None:
             raise RequestError("--variation-seed", "belongs to a variation; give --variation too")
@@ -174,7 +180,8 @@ def _settings(filled: ResolvedRequest) -> str:
     seed = f"seed {filled.seed}"
     if filled.variation_amount:
         seed = f"{seed} varied by {filled.variation_amount:g} with {filled.variation_seed}"
-    return f"{seed}, {steps}, {filled.width}x{filled.height}"
+    guidance = f"guidance {filled.guidance:g}, " if (filled.guidance or 1) > 1 else ""
+    return f"{seed}, {steps}, {guidance}{filled.width}x{filled.height}"
 
 
 def follow(events: Iterable[Event], quiet: bool) -> GenerationResult:

@@ -12,7 +12,7 @@ from ..images.recipe import Recipe
 from ..printable import printable
 from ..request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
-_VARIATION = ("variation_amount", "variation_seed")
+_FURTHER = ("variation_amount", "variation_seed", "guidance", "negative_prompt")
 MANY_STEPS = 8  # of a model that was not distilled to a few
 
 
@@ -35,12 +35,14 @@ def settings_like(path: Path) -> tuple[dict[str, Any], list[str]]:
     _take_numbers(found, settings, notes)
     _take_size(found, settings, notes)
     if found.recipe:
-        settings |= {name: found.recipe.parameters[name] for name in _VARIATION if name in found.recipe.parameters}
+        settings |= {name: found.recipe.parameters[name] for name in _FURTHER if name in found.recipe.parameters}
         _take_model(found.recipe, settings, notes)
     elif found.model:
         notes.append(f"Its model, {printable(found.model)}, is another one: the picture will differ.")
-    if found.negative:
-        notes.append("Its negative prompt is left out: these models take none.")
+    if found.negative and not found.recipe:
+        notes.append(
+            "Its negative prompt is left out: most models here take none; --negative-prompt is for those that do."
+        )
     return settings, notes
 
 

@@ -46,6 +46,13 @@ def add_model(command: argparse.ArgumentParser) -> None:
         "--variation", type=float, metavar="A", help="how far from that picture, 0 to 1: 0.2 is subtle, 0.5 strong"
     )
     command.add_argument("--variation-seed", type=int, metavar="N", help="which variation; default: random")
+    command.add_argument(
+        "--guidance",
+        type=float,
+        metavar="G",
+        help="how much the prompt counts, 1 to 30; of models that are not distilled",
+    )
+    command.add_argument("--negative-prompt", metavar="TEXT", help="what guidance leads away from")
     command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
 
 
@@ -110,6 +117,8 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "steps": getattr(arguments, "steps", None),
         "variation_amount": arguments.variation,
         "variation_seed": arguments.variation_seed,
+        "guidance": arguments.guidance,
+        "negative_prompt": arguments.negative_prompt,
         "width": width,
         "height": height,
         "output": arguments.output,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import mlx.core as mx
 
 SCHEDULER_CLASS = "FlowMatchEulerDiscreteScheduler"  # of diffusers
-GUIDED_STEPS = 28  # of a model that is not distilled; its authors take 50
+GUIDED_STEPS, GUIDANCE = 28, 4.0  # of a model that is not distilled; its authors take 50 steps
 # Formats that can run code when they are read, or that no check here covers.
 _REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz"}
 
@@ -48,6 +48,11 @@ class Checkpoint:
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     absent: Mapping[str, frozenset[str]] = field(default_factory=dict)  # tensors that a component does without
     distilled: bool = True  # one pass a step; otherwise two, which guidance takes apart
+
+    @property
+    def recommended_guidance(self) -> float:
+        """1 for a distilled model."""
+        return 1.0 if self.distilled else GUIDANCE
 
     @property
     def precision(self) -> str:

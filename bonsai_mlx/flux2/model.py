@@ -31,7 +31,7 @@ from . import preview as previews
 from . import scheduler, text_encoder
 from .checkpoint import SCHEDULER_CLASS, Checkpoint
 from .plan import CACHED_CONTEXTS, Plan, choose
-from .run import Process, Run, as_tokens
+from .run import Process, Run, as_tokens, is_guided
 from .text_encoder import EmbeddingCache
 from .transformer import StepModulation, Transformer, modulation_schedule, project_context
 
@@ -62,7 +62,13 @@ class Flux2:
     def describe(self) -> Description:
         """See Model."""
         checkpoint = self.checkpoint
-        return Description("flux2", checkpoint.precision, checkpoint.recommended_steps, checkpoint.recommended_size)
+        return Description(
+            "flux2",
+            checkpoint.precision,
+            checkpoint.recommended_steps,
+            checkpoint.recommended_size,
+            checkpoint.recommended_guidance,
+        )
 
     def sampler(self, request: ResolvedRequest) -> dict[str, Any]:
         """See Model: the scheduler, and the shift of its sigmas at this size."""
@@ -72,7 +78,10 @@ class Flux2:
 
     def resolve(self, request: Request) -> ResolvedRequest:
         """See Model."""
-        resolved = request.resolved(steps=self.checkpoint.recommended_steps, size=self.checkpoint.recommended_size)
+        own = self.checkpoint
+        resolved = request.resolved(
+            steps=own.recommended_steps, size=own.recommended_size, guidance=own.recommended_guidance
+        )
         if resolved.init is None:
             return resolved
         scheduler.from_strength(1, resolved.steps, resolved.strength, resolved.strength_rule)  # which may leave no step
@@ -97,6 +106,7 @@ class Flux2:
             device=device.backend(),
             item_bytes=self.dtype.size,
             limit_bytes=limit_bytes,
+            guided=is_guided(request),
             fits_preview=preview and self._preview is None and not previews.is_fitted(self.checkpoint),
             pictures=(*changed, *references),
             references=(*(changed if request.source_as_reference else ()), *references),

@@ -57,14 +57,15 @@ def choose(
     device: str = "metal",
     item_bytes: int = 2,
     limit_bytes: int | None = None,
+    guided: bool = False,
     fits_preview: bool = False,
     pictures: Sequence[tuple[int, int]] = (),
     references: Sequence[tuple[int, int]] = (),
 ) -> Plan:
     """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met.
 
-    `fits_preview` counts in what previews need once for each VAE, `pictures` the encoding of pictures of these sizes
-    (pixels, width x height), `references` the tokens of those that are looked at in every step.
+    `guided` counts two passes a step, `fits_preview` what previews need once for each VAE, `pictures` the encoding of
+    pictures of these sizes (pixels, width x height), `references` the tokens of those that are looked at in every step.
     """
     smallest = None
     found = levels(
@@ -73,6 +74,7 @@ def choose(
         height,
         device,
         item_bytes,
+        guided=guided,
         fits_preview=fits_preview,
         pictures=pictures,
         references=references,
@@ -94,6 +96,7 @@ def levels(
     device: str,
     item: int,
     *,
+    guided: bool = False,
     fits_preview: bool = False,
     pictures: Sequence[tuple[int, int]] = (),
     references: Sequence[tuple[int, int]] = (),
@@ -103,6 +106,8 @@ def levels(
     for level, recompute in kinds:
         plan = _predicted(checkpoint, width, height, device, item, level, recompute=recompute, references=references)
         phases = dict(plan.phases)
+        if guided:
+            phases |= _guided(checkpoint, phases, width, height, item)
         if fits_preview:
             phases["load"] = max(phases["load"], plan.resident_bytes + _fitting_preview(checkpoint, device, item))
         if pictures:
@@ -112,6 +117,17 @@ def levels(
             ]
             phases["encode image"] = plan.resident_bytes + max(encoded)
         yield replace(plan, phases=phases)
+
+
+def _guided(checkpoint: Checkpoint, phases: Mapping[str, int], width: int, height: int, item: int) -> dict[str, int]:
+    """The phases with a second prompt, which is encoded beside what the first became, and a second pass in every step.
+
+    The passes follow each other; of the first its velocity stays, and both are there when they are taken apart.
+    """
+    config = checkpoint.transformer
+    first = checkpoint.max_sequence_length * (config.joint_attention_dim + config.dim) * item
+    velocities = 3 * _tokens(width, height) * config.in_channels * 4
+    return {"encode": phases["encode"] + first, "denoise": phases["denoise"] + velocities}
 
 
 def _predicted(

@@ -119,10 +119,10 @@ class Run:
     def events(self) -> Iterator[Event]:
         """All of it."""
         yield self._event("load", 0, 1)
-        context = yield from self._encode()
+        contexts = yield from self._encode()
         kept, references = yield from self._encode_pictures()
-        yield from self._denoise(context, kept, references)
-        del context, kept, references
+        yield from self._denoise(contexts, kept, references)
+        del contexts, kept, references
         pixels = yield from self._decode()
         self._enter("done")
         self.timings["total"] = self.phase_started - self.started  # the sum of the phases, by the same clock readings
@@ -135,9 +135,13 @@ class Run:
         )
         yield self._event("done", 1, 1, result=result)
 
-    def _encode(self) -> Generator[Event, None, mx.array]:
+    def _encode(self) -> Generator[Event, None, list[mx.array]]:
+        """The context of the prompt and, where guidance leads away from another, of that."""
         self._enter("encode")
-        return (yield from self._told("encode", self.model.context(self.request.prompt)))
+        contexts = [(yield from self._told("encode", self.model.context(self.request.prompt)))]
+        if is_guided(self.request):
+            contexts.append((yield from self._told("encode", self.model.context(self.request.negative_prompt))))
+        return contexts
 
     def _told(
         self, phase: Phase, work: Generator[tuple[int, int], None, T], later: int = 0
@@ -189,7 +193,9 @@ class Run:
         drawn = mx.array(self.pictures.repainted).reshape(1, -1, 1)
         return _Kept(clean, drawn, self.model.marks(drawn))
 
-    def _denoise(self, context: mx.array, kept: _Kept | None, references: _References | None) -> Iterator[Event]:
+    def _denoise(
+        self, contexts: Sequence[mx.array], kept: _Kept | None, references: _References | None
+    ) -> Iterator[Event]:
         self._enter("load")
         show, self.done = None, 0
         if self.preview:  # before the transformer is loaded, as the plan has it
@@ -199,22 +205,33 @@ class Run:
         modulation = model.modulation(process.levels)
         transformer = model.transformer(streamed=self.plan.streamed)
         grids = [(0, rows, columns), *(references.grids if references else ())]
-        rope = rotary_embedding(model.checkpoint.transformer, context.shape[1], grids)
+        rope = rotary_embedding(model.checkpoint.transformer, contexts[0].shape[1], grids)
         appended = transformer.embed(references.tokens) if references else None
         yield self._event("load", self.done + 1, self.done + 1)
         self._enter("denoise")
         yield self._event("denoise", 0, steps)
         marks = kept.marks if kept else None
         for step in range(steps):
-            output = transformer(self.tokens, context, modulation[step], rope, appended, marks)
+            outputs = [
+                _evaluated(transformer(self.tokens, context, modulation[step], rope, appended, marks), len(contexts))
+                for context in contexts
+            ]
+            output = self._guided(outputs)
             clean = process.clean(self.tokens, output, step) if show else None
             self.tokens = process.step(self.tokens, output, step)
-            del output
+            del output, outputs
             if kept:
                 self.tokens = process.kept(self.tokens, kept.clean, kept.drawn, step)
             mx.eval(self.tokens)
             image = show(self._as_map(clean)) if show and clean is not None else None
             yield self._event("denoise", step + 1, steps, preview=image)
+
+    def _guided(self, outputs: Sequence[mx.array]) -> mx.array:
+        """The model's output, led away from that for the negative prompt where there is one."""
+        if len(outputs) == 1:
+            return outputs[0]
+        wanted, unwanted = outputs
+        return unwanted + (self.request.guidance or 1) * (wanted - unwanted)
 
     def _decode(self) -> Generator[Event, None, vae.Image8]:
         if self.plan.drops_transformer:
@@ -249,6 +266,18 @@ class Run:
     ) -> Event:
         elapsed = time.perf_counter() - self.started
         return Event(phase, step, steps, elapsed, truncated=self.truncated, preview=preview, result=result)
+
+
+def is_guided(request: ResolvedRequest) -> bool:
+    """Whether each step takes two passes, which guidance takes apart (arXiv:2207.12598)."""
+    return (request.guidance or 1) > 1
+
+
+def _evaluated(output: mx.array, passes: int) -> mx.array:
+    """The output, computed before another pass begins: MLX might do both at once, in twice the memory."""
+    if passes > 1:
+        mx.eval(output)
+    return output
 
 
 def _appended(latents: Sequence[mx.array]) -> _References | None:

@@ -58,6 +58,7 @@ class Entry:
     embedded_folder: Path | None = None  # shipped with the package
     recommended_steps: int = STEPS
     recommended_size: tuple[int, int] = SIZE  # pixels, width x height
+    recommended_guidance: float = 1.0  # 1: distilled, and no other guidance and no negative prompt are taken
     resident_bytes: int = 0  # what stays in memory between two pictures, about; 0: unknown
     family: str = "flux2"  # of `families`
     layout: Layout = layout.PACKED

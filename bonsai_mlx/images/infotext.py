@@ -48,7 +48,7 @@ def format_infotext(recipe: Recipe) -> str:
         "Steps": recipe.steps,
         "Sampler": "Euler",
         "Schedule type": "Simple",
-        "CFG scale": 1,
+        "CFG scale": f"{recipe.parameters.get('guidance') or 1:g}",
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}",
         "Model": recipe.model_title,
@@ -57,7 +57,9 @@ def format_infotext(recipe: Recipe) -> str:
         "Version": f"bonsai-{recipe.app_version}",
     }
     pairs = [f"{key}: {_quote(str(value))}" for key, value in params.items() if value is not None]
-    return f"{recipe.prompt}\n{', '.join(pairs)}"
+    negative = recipe.parameters.get("negative_prompt")
+    prompts = f"{recipe.prompt}\nNegative prompt: {negative}" if negative else recipe.prompt
+    return f"{prompts}\n{', '.join(pairs)}"
 
 
 def _quote(value: str) -> str:

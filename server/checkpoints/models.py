@@ -46,6 +46,12 @@ class ReadyModel:
     revision: str | None
     recommended_steps: int
     recommended_size: tuple[int, int]
+    recommended_guidance: float = 1.0
+
+    @property
+    def guided(self) -> bool:
+        """Whether it takes guidance and a negative prompt."""
+        return self.recommended_guidance > 1
 
 
 @dataclass
@@ -100,6 +106,7 @@ class Models:
             bytes_present=local.bytes_present,
             recommended_steps=entry.recommended_steps,
             recommended_size=entry.recommended_size,
+            recommended_guidance=entry.recommended_guidance,
             note=entry.note,
             resident_bytes=entry.resident_bytes or None,
             content=local.content,
@@ -165,7 +172,8 @@ class Models:
         if local.state != "ready" or local.path is None:
             return None
         revision = local.commit or entry.revision if entry.repo else None
-        return ReadyModel(entry.name, local.path, entry.repo, revision, entry.recommended_steps, entry.recommended_size)
+        recommended = entry.recommended_steps, entry.recommended_size, entry.recommended_guidance
+        return ReadyModel(entry.name, local.path, entry.repo, revision, *recommended)
 
     def require_ready(self, name: str) -> ReadyModel:
         """The checkpoint, or ApiError 409 with the command that fetches it."""

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from bonsai_mlx.images import metadata
 from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
 from bonsai_mlx.pipelines.styles import StyleBook
-from bonsai_mlx.request import MAX_SEED, MAX_STYLES
+from bonsai_mlx.request import MAX_GUIDANCE, MAX_SEED, MAX_STYLES
 from bonsai_mlx.version import __version__
 
 from ..checkpoints.models import ReadyModel
@@ -83,6 +84,14 @@ def own_jobs(request: Request) -> set[str]:
 # drawing
 
 
+def _finite(value: object) -> object:
+    """A finite number, or None for anything else: most models make nothing of it."""
+    found = number(value)
+    usable = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+    return found if usable else None
+
+
+Guidance = Annotated[float | None, BeforeValidator(_finite)]
 Repeats = Annotated[int, Field(strict=True, ge=1, le=MAX_IMAGES), BeforeValidator(whole)]
 
 
@@ -91,11 +100,12 @@ class OverrideSettings(Body):
 
 
 class Txt2Img(PictureBody):
-    """A1111's fields. Samplers, guidance, upscaling, scripts and whatever is not named here change nothing."""
+    """A1111's fields. Samplers, upscaling, scripts and whatever is not named here change nothing."""
 
     prompt: Prompt
     styles: list[Text] = Field([], max_length=MAX_STYLES, description="names of `prompt-styles`")
-    negative_prompt: Annotated[Text, Field(description="repeated in the answer; changes nothing")] = ""
+    negative_prompt: Annotated[Text, Field(description="of models with guidance; else it changes nothing")] = ""
+    cfg_scale: Annotated[Guidance, Field(description="of models with guidance")] = None
     subseed: Annotated[Whole, Field(description="of a variation; below 0: a random one")] = None
     subseed_strength: Annotated[float, Field(ge=0, le=1), BeforeValidator(number)] = 0.0
     batch_size: Repeats = 1
@@ -105,7 +115,7 @@ class Txt2Img(PictureBody):
     infotext: Annotated[Text, Field(description="what a picture says of its settings; other fields come first")] = ""
 
 
-_VARIATION = {"subseed": "Variation seed", "subseed_strength": "Variation seed strength"}
+_VARIATION = {"subseed": "Variation seed", "subseed_strength": "Variation seed strength", "cfg_scale": "CFG scale"}
 
 
 def with_infotext(sent: Json) -> Json:
@@ -116,6 +126,7 @@ def with_infotext(sent: Json) -> Json:
     found = found_in_infotext(written)
     values = {name: getattr(found, name) for name in ("prompt", "seed", "steps", "width", "height")}
     values |= {name: found.extra.get(key) for name, key in _VARIATION.items()}
+    values["negative_prompt"] = found.negative or None
     return {name: value for name, value in values.items() if value is not None} | sent
 
 
@@ -137,7 +148,7 @@ async def answer(
         message = f"batch_size times n_iter is {count}; at most {MAX_IMAGES} pictures are drawn at a time."
         raise bad_field("batch_size", message)
     styles, notes = _known_styles(body.styles)
-    used = {"styles": styles, **(used or {}), **_variation(body)}
+    used = {"styles": styles, **(used or {}), **_variation(body), **_guidance(ready, body)}
     asked = await asked_of(studio, ready, body, body.prompt, count, notes=notes, used=used)
     pictures = await _drawn(studio, request, submit(studio, asked.work))
     shown = pictures if body.send_images else []
@@ -145,6 +156,14 @@ async def answer(
     echo = {name: value for name, value in sent.items() if isinstance(value, str | int | float) and name != "mask"}
     told = info(pictures, body, ready, asked)
     return json_answer({"images": images, "parameters": echo, "info": json.dumps(told)})
+
+
+def _guidance(ready: ReadyModel, body: Txt2Img) -> Json:
+    """Guidance and negative prompt for a model that has them, within what it takes; A1111 sends both to any."""
+    if not ready.guided:
+        return {}
+    scale = min(max(body.cfg_scale or ready.recommended_guidance, 1.0), MAX_GUIDANCE)
+    return {"guidance": scale, "negative_prompt": body.negative_prompt if scale > 1 else ""}
 
 
 def _variation(body: Txt2Img) -> Json:
@@ -206,7 +225,7 @@ def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked
         "width": first.width,
         "height": first.height,
         "sampler_name": "Euler",
-        "cfg_scale": 1.0,
+        "cfg_scale": first.request.guidance or 1.0,
         "steps": first.steps,
         "batch_size": len(jobs),
         "restore_faces": False,

@@ -66,7 +66,7 @@ class FakePipeline:
             0.0,
             result=GenerationResult(
                 image=Image.new("RGB", (width, height), colour),
-                request=request.resolved(steps=steps, size=(width, height)),
+                request=request.resolved(steps=steps, size=(width, height), guidance=4.0),
                 truncated="cut" in words,
                 timings={"load": 0.001, "encode": 0.001, "denoise": 0.001 * steps, "decode": 0.001, "total": 0.01},
                 memory={"peak_bytes": 123_000_000, "mean_active_bytes": 50_000_000, "integral_gb_s": 0.1},

@@ -329,7 +329,7 @@ JSON = {"Content-Type": "application/json"}
         ({"Seed": 4}, "Seed", 'There is no field "Seed" here.', "Did you mean seed?"),
         ({"num_inference_steps": 4}, "num_inference_steps", "There is no field", "Did you mean steps?"),
         ({"n": 2}, "n", 'There is no field "n" here.', "Did you mean count?"),
-        ({"negative_prompt": "x"}, "negative_prompt", "There is no field", "The model follows no negative prompt"),
+        ({"negative_prompt": "x"}, "negative_prompt", "the model is distilled and follows no", ""),
         ({"size": "64x64"}, "size", "There is no field", "Use width and height."),
         ({"zzz": 1}, "zzz", "There is no field", "There are prompt, seed, steps, width"),
         ({"compare": True, "count": 2}, "count", "A comparison is one pair; leave count out.", ""),
