@@ -9,9 +9,11 @@ from playwright.sync_api import Page
 _FIND = """frame => {
     const kinds = [["[data-copy]", "copy"], [".chip:not([aria-label])", "example"], [".guide summary", "guide"],
                    [".queue-prompt", "queue prompt"], [".queue [aria-label]", "queue cancel"]];
+    const tile = (element) => `tile ${element.getAttribute("aria-label").split(",")[0]}`;
     const name = (element) => {
         const kind = kinds.find(([selector]) => element.matches(selector));
         if (kind) return kind[1];
+        if (element.matches(".frame-tools *")) return tile(element);
         if (element.type === "radio") return `${element.name}=${element.value}`;
         if (element.id) return `#${element.id}`;
         const place = element.closest("[id]:not(main, dialog, .settings-body *)")?.id ?? "";

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from bonsai_mlx.images import metadata
 from server.jobs.fits import ASPECTS
@@ -251,7 +251,42 @@ STAGE = {
     "compare-mode=side",
     "compare-mode=wipe",
     "stage How much of Ternary is shown over Binary",
+    "tile Favourite",
+    "tile Download",
+    "tile Delete",
 }
+
+
+def use_the_viewer(page: Page, tile: Locator) -> None:
+    tile.locator("a[data-view]").click()
+    viewer = page.locator("#viewer")
+
+    def press(name: str) -> None:
+        viewer.get_by_role("button", name=name).click()
+
+    picture = viewer.locator(".viewer-picture")
+    press("Zoom in")
+    expect(picture).to_have_attribute("style", re.compile(r"scale\(1\.5\)"))
+    press("Zoom out")
+    expect(picture).to_have_attribute("style", re.compile(r"scale\(1\)"))
+    first = picture.get_attribute("src")
+    press("Next picture")
+    expect(picture).not_to_have_attribute("src", str(first))
+    press("Previous picture")
+    expect(picture).to_have_attribute("src", str(first))
+    press("Favourite")
+    expect(viewer.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "false")
+    with page.expect_download():
+        viewer.get_by_role("link", name="Download").click()
+    press("Full screen")
+    page.wait_for_function("document.fullscreenElement !== null")
+    press("Full screen")
+    press("Close")
+    expect(viewer).to_be_hidden()
+
+
+VIEWER = {"Previous picture", "Next picture", "Favourite", "Download", "Details", "Zoom in", "Zoom out", "Full screen",
+          "Close"}  # fmt: skip
 
 
 def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> None:
@@ -280,7 +315,18 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
     body, jobs = asked_by(form, foot.get_by_role("button", name="Variations").click)
     assert (body["seed"], body["count"], len(jobs)) == (6, 4, 4)
     expect(stage.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
-    look()
+    expect(form.locator("#cancel")).to_have_count(0)
+    tiles = stage.locator(".batch .frame")
+    tile = tiles.first
+    tile.hover()
+    tile.get_by_role("button", name=re.compile("^Favourite, ")).click()
+    expect(tile.get_by_role("button", name=re.compile("^Favourite, "))).to_have_attribute("aria-pressed", "true")
+    with form.expect_download():
+        tile.get_by_role("link", name=re.compile("^Download, ")).click()
+    tiles.nth(3).hover()
+    tiles.nth(3).get_by_role("button", name=re.compile("^Delete, ")).click()
+    use_the_viewer(form, tile)
+    seen.update(controls_of(form) - others)
     form.locator("#strip a").nth(1).click()
     expect(foot.get_by_role("button", name="Delete")).to_be_visible()
     gone = form.locator("#strip a[aria-current]").get_attribute("data-id")
@@ -313,5 +359,6 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
     choose("compare-mode", "side")(form)
     expect(form.locator(".compare-side")).to_have_count(2)
     form.locator("#stage .compare-side a").first.click()
+    form.locator("#viewer").get_by_role("link", name="Details").click()
     expect(form.locator("h1")).to_have_text("a red circle")
-    assert seen == STAGE
+    assert seen == STAGE | VIEWER

@@ -105,6 +105,7 @@ def test_back_from_the_picture_just_drawn_is_no_exception(studio: Page) -> None:
     drawn(studio, "looked at closely")
     first = studio.get_by_label("Seed", exact=True).input_value()
     studio.locator("#stage .frame a").click()
+    studio.get_by_role("link", name="Details").click()
     expect(studio.locator("h1")).to_have_text("looked at closely")
     studio.go_back()
     wait_until_ready(studio)

@@ -87,24 +87,6 @@ def test_several_pictures_have_consecutive_seeds(studio: Page) -> None:
     assert studio.locator(".frame-tag").all_inner_texts() == ["Seed 41", "Seed 42", "Seed 43"]
 
 
-def test_a_batch_is_still_there_after_one_of_its_pictures_was_opened(studio: Page) -> None:
-    studio.get_by_label("Images").select_option("2")
-    draw(studio, "a batch to look at")
-    tiles = studio.locator(".batch .frame a img")
-    expect(tiles).to_have_count(2, timeout=DRAWN_WITHIN_MS)
-    tiles.nth(1).click()
-    expect(studio.locator("h1")).to_have_text("a batch to look at")
-    studio.go_back()
-    expect(tiles).to_have_count(2)
-    studio.reload()
-    expect(tiles).to_have_count(2)
-    studio.locator("#strip a").first.click()
-    expect(tiles).to_have_count(0)
-    studio.reload()
-    drawn(studio, "a batch to look at")
-    expect(tiles).to_have_count(0)
-
-
 def test_escape_in_a_field_cancels_nothing(studio: Page) -> None:
     """There it closes what the browser suggests."""
     draw(studio, "a boat that goes on", steps=LASTING_STEPS)

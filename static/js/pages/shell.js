@@ -18,16 +18,17 @@ function showEngine() {
   const mark = byId("engine-mark");
   const percent = running ? `${Math.round(running.progress * 100)} %` : "";
   mark.dataset.ready = "";
-  mark.dataset.tone = running ? "busy" : tone;
-  byId("engine-text").textContent = running ? `Drawing, ${percent}` : words;
-  document.title = running ? `${percent} · ${TITLE}` : TITLE;
+  const known = running && state.connection !== "lost"; // nobody hears how far it is without a connection
+  mark.dataset.tone = known ? "busy" : tone;
+  byId("engine-text").textContent = known ? `Drawing, ${percent}` : words;
+  document.title = known ? `${percent} · ${TITLE}` : TITLE;
 }
 
 function showConnection() {
   const lost = state.connection === "lost";
   byId("connection-banner").hidden = !lost;
   byId("connection-text").textContent = lost
-    ? "The connection to the server is lost. What is being drawn goes on there; this page reconnects by itself."
+    ? "The server does not answer. This page reconnects by itself; if the server was stopped, start it again."
     : "";
   showEngine();
 }

@@ -9,7 +9,16 @@ import { startQueue } from "../studio/queue.js";
 import { refreshRecent, startRecent } from "../studio/recent.js";
 import { chooseSmaller } from "../studio/sizes.js";
 import { again } from "../stage/stage-states.js";
-import { cancelShown, isChosen, restoreView, showImage, showJobs, showsJob, startStage } from "../stage/stage.js";
+import {
+  cancelShown,
+  isChosen,
+  restoreView,
+  restoreViewer,
+  showImage,
+  showJobs,
+  showsJob,
+  startStage,
+} from "../stage/stage.js";
 import { takeHandover } from "../lib/storage.js";
 import { isActive, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
@@ -115,4 +124,4 @@ subscribe("smaller-size", (recipe) => {
   );
 });
 
-takeRequestedRecipe().catch(toastError).then(showNewest).catch(toastError);
+takeRequestedRecipe().catch(toastError).then(showNewest).then(restoreViewer).catch(toastError);

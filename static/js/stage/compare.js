@@ -29,7 +29,7 @@ const photo = (image) =>
 
 /** @param {Picture} image */
 function side(image) {
-  const frame = el("a", { class: "frame", href: `/i/${image.id}` }, photo(image));
+  const frame = el("a", { class: "frame", href: `/i/${image.id}`, data: { view: image.id } }, photo(image));
   return el("div", { class: "compare-side" }, shaped(frame, image.width, image.height), caption(image));
 }
 

@@ -74,11 +74,12 @@ function tools(image) {
 /**
  * Under several pictures of one request.
  * @param {import("../lib/types.js").Job[]} jobs
+ * @param {(lost: import("../lib/types.js").Job[]) => void} drawAgain
  */
-export function groupFoot(jobs) {
+export function groupFoot(jobs, drawAgain) {
   const [first] = jobs;
   const { prompt, seed, steps, width, height, model } = first;
-  const failed = jobs.filter((job) => job.status === "failed").length;
+  const lost = jobs.filter((job) => job.status !== "done");
   const last = jobs[jobs.length - 1].seed;
   const seeds = first.group_kind === "compare" ? `Seed ${seed}` : `Seeds ${seed} to ${last}`;
   const use = () => publish("use-recipe", { prompt, seed, steps, width, height, model });
@@ -94,9 +95,14 @@ export function groupFoot(jobs) {
         el("span", {}, seeds),
         el("span", {}, plural(steps, "step")),
         el("span", {}, formatSize(width, height)),
-        failed > 0 && el("span", {}, `${failed} of ${jobs.length} failed`),
+        lost.length > 0 && el("span", {}, `${jobs.length - lost.length} of ${jobs.length} drawn`),
       ),
-      button({ icon: "reuse", on: { click: use } }, "Use settings"),
+      el(
+        "div",
+        { class: "button-row" },
+        lost.length > 0 && button({ icon: "play", on: { click: () => drawAgain(lost) } }, "Draw the rest"),
+        button({ icon: "reuse", on: { click: use } }, "Use settings"),
+      ),
     ),
   ];
 }

@@ -1,16 +1,18 @@
 // The large area: what is being drawn, or the picture last looked at. Shows one request (one job, a batch, a pair)
 // or one image; follows the store until something else is shown.
 
-import { ApiError, cancelJob, getImage, getJob } from "../lib/api.js";
+import { ApiError, cancelJob, createJobs, getImage, getJob } from "../lib/api.js";
 import { compareView } from "./compare.js";
-import { byId, button, el, fill, refill } from "../lib/dom.js";
+import { byId, el, refill } from "../lib/dom.js";
 import { predictedPeak } from "../lib/fits.js";
+import { keepArranged } from "./grid.js";
 import { groupFoot, stageFoot } from "./stage-foot.js";
-import { emptyStage, problemOf } from "./stage-states.js";
+import { announceEnd, announceStart, showProgress } from "./stage-progress.js";
+import { again, emptyStage, problemOf } from "./stage-states.js";
 import { dropImage, isActive, publish, putImage, putJob, state, subscribe } from "../lib/store.js";
 import { createTile, pictureFrame } from "./tile.js";
 import { toastError } from "../lib/toast.js";
-import { statusWords, timeLeftWords } from "../lib/progress.js";
+import { asked, openViewer, startViewer } from "./viewer.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
 /** @typedef {import("../lib/types.js").Picture} Picture */
@@ -21,7 +23,6 @@ let view = { jobs: [], image: null };
 const tiles = new Map();
 let chosen = false; // by the user, or because something is being drawn; the newest picture is only a default
 let layout = "";
-let announced = "";
 
 const jobsInView = () => view.jobs.flatMap((id) => state.jobs.get(id) ?? []);
 
@@ -34,6 +35,7 @@ export function showJobs(jobs) {
   view = { jobs: jobs.map((job) => job.id), image: null };
   jobs.forEach(putJob);
   look(view);
+  announceStart(jobsInView());
   jobsInView().forEach(onJob);
   byId("stage").scrollIntoView({ block: "nearest" }); // on a phone it lies below the form
 }
@@ -64,6 +66,36 @@ export async function restoreView() {
   else if (found.some((job) => isActive(job) || job.image_id)) showJobs(found);
 }
 
+/** The enlarged picture that the address asks for: what the stage shows, or any other. */
+export async function restoreViewer() {
+  const id = asked();
+  if (!id) return;
+  const image = state.images.get(id) ?? (await unlessGone(getImage(id)));
+  if (!image) return history.replaceState(history.state, "", location.pathname);
+  state.images.set(id, image);
+  if (!inView(id)) showImage(image);
+  openViewer(image, false);
+}
+
+/** @param {string} id  of a picture */
+const inView = (id) => view.image === id || jobsInView().some((job) => job.image_id === id);
+
+/** What belongs together: the pictures of the shown request, or else the latest ones. @returns {Picture[]} */
+function picturesToView() {
+  const shown = jobsInView().flatMap((job) => imageOf(job) ?? []);
+  if (shown.length > 1) return shown;
+  return [...state.images.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+}
+
+/** @param {MouseEvent} event  a plain click enlarges; with a modifier it stays a link to the picture's page */
+function onClick(event) {
+  const link = /** @type {Element} */ (event.target).closest("a[data-view]");
+  const image = state.images.get(link?.getAttribute("data-view") ?? "");
+  if (!image || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  openViewer(image);
+}
+
 /** @template T @param {Promise<T>} asked @returns {Promise<T | null>} */
 async function unlessGone(asked) {
   try {
@@ -77,7 +109,7 @@ async function unlessGone(asked) {
 /** @param {typeof view} next */
 function look(next) {
   view = next;
-  if (chosen) history.replaceState(view, "");
+  if (chosen) history.replaceState({ ...view, viewer: history.state?.viewer }, "");
   layout = "";
   render();
   publish("view");
@@ -105,22 +137,40 @@ export function cancelShown() {
   return active.length > 0;
 }
 
+/** Ask once more for what came to nothing, in its place. @param {Job[]} lost */
+async function drawAgain(lost) {
+  try {
+    for (const job of lost) {
+      const { jobs } = await createJobs(again(job));
+      jobs.forEach(putJob);
+      look({ jobs: view.jobs.map((id) => (id === job.id ? jobs[0].id : id)), image: null });
+    }
+    announceStart(lost);
+  } catch (error) {
+    toastError(error);
+  }
+}
+
 /** @param {Job[]} jobs @returns {string} which arrangement fits the state of things */
 function layoutFor(jobs) {
   if (!jobs.length) return view.image && state.images.has(view.image) ? `image ${view.image}` : "empty";
   if (jobs[0].group_kind === "compare" && jobs.length === 2 && jobs.every(imageOf)) return "compare";
-  if (jobs.length === 1 && problemOf(jobs[0])) return `problem ${jobs[0].status}`;
+  const lost = jobs.every((job) => problemOf(job) && job.status === jobs[0].status);
+  if (lost && (jobs.length === 1 || jobs[0].status === "cancelled")) return `problem ${jobs[0].status}`;
   return "tiles";
 }
 
 /** @param {Job[]} jobs */
 function tileList(jobs) {
   tiles.clear();
-  for (const job of jobs) tiles.set(job.id, createTile(job, jobs.length > 1));
+  for (const job of jobs) tiles.set(job.id, createTile(job, jobs.length > 1, () => drawAgain([job])));
   const elements = [...tiles.values()].map((tile) => tile.element);
   if (elements.length === 1) return elements[0];
   const pair = jobs[0].group_kind === "compare" ? " pair-of-two" : "";
-  return el("ul", { class: `batch${pair}`, role: "list" }, ...elements.map((element) => el("li", {}, element)));
+  const items = elements.map((element) => el("li", {}, element));
+  const list = el("ul", { class: `batch${pair}`, role: "list" }, ...items);
+  keepArranged(list, jobs.length, jobs[0].width / jobs[0].height);
+  return list;
 }
 
 /** @param {Job[]} jobs */
@@ -155,61 +205,16 @@ function render() {
 /** @param {Job[]} jobs */
 function renderFoot(jobs) {
   const foot = byId("stage-foot");
-  if (jobs.some(isActive)) return showProgress(foot, jobs);
+  if (jobs.some(isActive)) return showProgress(foot, jobs, cancelShown);
   const id = shownImage();
   const image = id ? state.images.get(id) : undefined;
-  foot.hidden = !image && jobs.length < 2;
+  foot.hidden = !image && (jobs.length < 2 || layout.startsWith("problem"));
   const shows = image
     ? JSON.stringify([image.id, image.favourite, predictedPeak(image.model, image)])
     : jobs.map((job) => job.status).join();
   if (foot.hidden || foot.dataset.shows === shows) return; // what did not change keeps the focus and the pointer
   foot.dataset.shows = shows;
-  refill(foot, byId("stage"), ...(image ? stageFoot(image) : groupFoot(jobs)));
-}
-
-/**
- * Progress is updated in place: replacing the button on every event would take the focus away.
- * @param {HTMLElement} foot
- * @param {Job[]} jobs
- */
-function showProgress(foot, jobs) {
-  const current = jobs.find((job) => job.status === "running") ?? jobs.find(isActive) ?? jobs[0];
-  const done = jobs.filter((job) => !isActive(job)).length;
-  const total = jobs.reduce((sum, job) => sum + (isActive(job) ? job.progress : 1), 0) / jobs.length;
-  foot.hidden = false;
-  if (!foot.querySelector("progress")) {
-    delete foot.dataset.shows;
-    refill(foot, byId("stage"), progressFrame(current));
-  }
-  const several = jobs.length > 1 ? `Picture ${Math.min(done + 1, jobs.length)} of ${jobs.length}: ` : "";
-  const words = `${several}${statusWords(current)}`;
-  byId("stage-words").textContent = words;
-  byId("stage-left").textContent = timeLeftWords(jobs.filter(isActive));
-  /** @type {HTMLProgressElement} */ (byId("stage-progress")).value = total;
-  announce(words);
-}
-
-/** @param {Job} job */
-function progressFrame(job) {
-  return el(
-    "div",
-    { class: "stage-status" },
-    el(
-      "div",
-      { class: "stage-line" },
-      el("p", { class: "stage-prompt", dir: "auto" }, job.prompt),
-      button({ icon: "close", id: "cancel", on: { click: cancelShown } }, "Cancel"),
-    ),
-    el("progress", { class: "bar", id: "stage-progress", max: 1, value: 0, "aria-label": "Progress" }),
-    el("div", { class: "facts numeric" }, el("b", { id: "stage-words" }), el("span", { id: "stage-left" })),
-  );
-}
-
-/** @param {string} words */
-function announce(words) {
-  if (words === announced) return;
-  announced = words;
-  byId("announcer").textContent = words;
+  refill(foot, byId("stage"), ...(image ? stageFoot(image) : groupFoot(jobs, drawAgain)));
 }
 
 /** @param {Job} job */
@@ -220,7 +225,7 @@ async function onJob(job) {
     if (image) putImage(image);
   }
   render();
-  if (!isActive(job)) announce(job.status === "done" ? "The picture is done." : statusWords(job));
+  if (!isActive(job)) announceEnd(job, jobsInView());
 }
 
 /** What happened to the shown picture while nobody listened. */
@@ -238,6 +243,9 @@ export function startStage() {
   subscribe("job", onJob);
   subscribe("image", render);
   subscribe("sizes", render);
+  subscribe("connection", render);
+  byId("stage").addEventListener("click", onClick);
+  startViewer(picturesToView, (last) => inView(last.id) || showImage(last));
   subscribe("image_deleted", (id) => {
     if (shownImage() !== id) return;
     const [newest] = [...state.images.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));

@@ -1,6 +1,7 @@
 // One picture on the stage, from waiting over previews to finished. Knows a job and its image, nothing else.
 
-import { el, fill, icon, shaped } from "../lib/dom.js";
+import { button, el, fill, icon, shaped } from "../lib/dom.js";
+import { downloadUrl, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { statusWords, tag } from "../lib/progress.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
@@ -12,18 +13,48 @@ import { statusWords, tag } from "../lib/progress.js";
  */
 export function pictureFrame(image, linked = true) {
   const picture = el("img", { src: image.url, width: image.width, height: image.height, alt: image.prompt });
-  const content = linked ? el("a", { href: `/i/${image.id}` }, picture) : picture;
+  const content = linked ? viewLink(image, picture) : picture;
   return shaped(el("div", { class: "frame" }, content), image.width, image.height);
+}
+
+/** A click enlarges it in place. @param {Picture} image @param {HTMLElement} picture */
+const viewLink = (image, picture) => el("a", { href: `/i/${image.id}`, data: { view: image.id } }, picture);
+
+/** What one does with one picture of several. @param {Picture} image @param {string} name */
+function tileTools(image, name) {
+  const heart = button({
+    icon: "heart",
+    label: `Favourite, ${name}`,
+    class: "button small square heart",
+    "aria-pressed": String(image.favourite),
+    on: { click: () => toggleFavourite(image) },
+  });
+  const label = `Download, ${name}`;
+  const href = downloadUrl(image, "full");
+  return el(
+    "span",
+    { class: "frame-tools" },
+    heart,
+    el("a", { class: "button small square", href, download: true, "aria-label": label, title: label }, icon("download")),
+    button({
+      icon: "trash",
+      label: `Delete, ${name}`,
+      class: "button small square",
+      on: { click: () => removeWithUndo(image.id) },
+    }),
+  );
 }
 
 /**
  * @param {Job} job
- * @param {boolean} tagged  whether to name the seed or model: only where there are several
+ * @param {boolean} tagged  one of several: it names its seed or model, and has tools of its own
+ * @param {() => void} drawAgain
  */
-export function createTile(job, tagged) {
+export function createTile(job, tagged, drawAgain) {
   const words = el("span");
   const drawing = icon("bonsai", "bonsai");
-  const wait = el("div", { class: "frame-wait skeleton" }, drawing, words);
+  const retry = button({ class: "button small", hidden: true, on: { click: drawAgain } }, "Try again");
+  const wait = el("div", { class: "frame-wait skeleton" }, drawing, words, tagged && retry);
   const preview = el("div", { class: "frame-preview", hidden: true });
   // alone on the stage, a picture has its progress below it
   const bar = tagged
@@ -33,6 +64,8 @@ export function createTile(job, tagged) {
   const element = shaped(el("div", { class: "frame" }, wait, preview, bar, label), job.width, job.height);
   let shownPreview = 0;
   let finished = false;
+  /** @type {HTMLElement | null} */
+  let tools = null;
 
   /** @param {Job} now */
   function showPreview(now) {
@@ -51,11 +84,13 @@ export function createTile(job, tagged) {
 
   /** @param {Picture} image */
   function showImage(image) {
+    tools?.querySelector(".heart")?.setAttribute("aria-pressed", String(image.favourite));
     if (finished) return;
     finished = true;
     const picture = el("img", { src: image.url, width: image.width, height: image.height, alt: image.prompt });
-    const link = el("a", { href: `/i/${image.id}` }, picture);
-    const swap = () => fill(element, link, label);
+    const link = viewLink(image, picture);
+    tools = tagged ? tileTools(image, tag(job)) : null;
+    const swap = () => fill(element, link, label, tools);
     picture.decode().then(swap, swap); // the preview stays until the picture can be painted: no flash
   }
 
@@ -71,6 +106,7 @@ export function createTile(job, tagged) {
       words.textContent = statusWords(now);
       words.classList.toggle("frame-problem", now.status === "failed");
       wait.classList.toggle("skeleton", active);
+      retry.hidden = active;
       if (bar) {
         bar.hidden = !active;
         bar.value = now.progress;

@@ -98,9 +98,15 @@ function judgeTyped() {
   const size = isTypedSize() ? chosenSize() : null;
   const fit = size ? chosenFit() : undefined;
   const line = byId("size-verdict");
-  line.hidden = !fit;
-  if (fit) fill(line, ...verdictWords(fit));
-  else if (size && model) judging = window.setTimeout(() => askForVerdict(size), JUDGE_AFTER_MS);
+  const shows = size ? typedKey(size) : "";
+  if (line.dataset.shows !== shows) line.hidden = true;
+  if (fit && (line.hidden || line.dataset.verdict !== fit.verdict)) {
+    line.dataset.shows = shows; // the same again, with another time learned, would be read out after every picture
+    line.dataset.verdict = fit.verdict;
+    line.hidden = false;
+    fill(line, ...verdictWords(fit));
+  }
+  if (!fit && size && model) judging = window.setTimeout(() => askForVerdict(size), JUDGE_AFTER_MS);
 }
 
 /** @param {{width: number, height: number}} size */
@@ -212,7 +218,8 @@ function warnOfOtherSizes() {
   note.hidden = fits.length !== 1 || same(fits[0], chosenSize());
   if (note.hidden) return;
   const only = formatSize(fits[0].width, fits[0].height);
-  note.textContent = `This model was taught ${only} only; others come out cut or repeated.`;
+  const words = `This model was taught ${only} only; others come out cut or repeated.`;
+  if (note.textContent !== words) note.textContent = words;
 }
 
 /**

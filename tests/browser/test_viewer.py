@@ -1,0 +1,171 @@
+"""The picture on the stage: how large it is, and enlarged in place with keys, wheel, fingers and the browser's Back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, make_picture, wait_until_ready
+
+pytestmark = pytest.mark.browser
+
+SCALE = """() => Number(document.querySelector(".viewer-picture").style.transform.match(/scale\\((.*)\\)/)[1])"""
+
+
+def ask_for_batch(page: Page, prompt: str, count: int, *, steps: int = 1) -> None:
+    """A small one: all is said but Generate."""
+    page.locator("#prompt").fill(prompt)
+    page.locator("#steps").fill(str(steps))
+    page.locator("[name=aspect][value=Other]").check()
+    for side in ("#width", "#height"):
+        page.locator(side).fill("64")
+    page.locator("#count").select_option(str(count))
+    expect(page.locator("#size-verdict")).to_be_visible()
+
+
+def draw_batch(page: Page, prompt: str, count: int) -> list[str]:
+    """The ids of its pictures."""
+    ask_for_batch(page, prompt, count)
+    page.locator("#generate").click()
+    links = page.locator(".batch .frame a[data-view]")
+    expect(links).to_have_count(count, timeout=DRAWN_WITHIN_MS)
+    return [str(link.get_attribute("data-view")) for link in links.all()]
+
+
+def test_the_picture_comes_first(site: Site, open_page: Callable[..., Page]) -> None:
+    make_picture(site, "as large as can be", width=128, height=128)
+    for width, height in ((1280, 680), (1440, 780), (390, 844)):
+        page = open_page(site.url, viewport={"width": width, "height": height})
+        picture = page.locator("#stage .frame img")
+        expect(picture).to_be_visible()
+        box = picture.bounding_box()
+        assert box is not None
+        if width < 400:
+            assert (box["x"], box["width"]) == (0, width)
+            assert box["y"] + box["height"] < height  # all of it in sight
+        else:
+            assert box["height"] >= 0.62 * height
+            assert page.evaluate("document.documentElement.scrollHeight") == height
+
+
+def test_a_picture_of_a_batch_is_enlarged_and_the_batch_is_still_there(site: Site, studio: Page) -> None:
+    ids = draw_batch(studio, "a batch to look at", 3)
+    tiles, viewer = studio.locator(".batch .frame a[data-view]"), studio.locator("#viewer")
+    widths = [box["width"] for tile in tiles.all() if (box := tile.bounding_box())]
+    assert min(widths) > 200
+    tiles.nth(1).click()
+    expect(viewer.get_by_role("img", name="a batch to look at")).to_be_visible()
+    expect(studio).to_have_url(f"{site.url}/#view={ids[1]}")
+    expect(viewer.get_by_role("status")).to_have_text(re.compile("^2 of 3, seed .*: a batch to look at$"))
+    studio.keyboard.press("ArrowRight")
+    expect(studio).to_have_url(f"{site.url}/#view={ids[2]}")
+    expect(viewer.get_by_role("button", name="Next picture")).to_be_hidden()  # the last one
+    studio.keyboard.press("Escape")
+    expect(viewer).to_be_hidden()
+    expect(studio).to_have_url(f"{site.url}/")
+    expect(tiles).to_have_count(3)
+    studio.go_forward()
+    expect(viewer).to_be_visible()
+    studio.reload()
+    expect(viewer.get_by_role("status")).to_have_text(re.compile("^3 of 3"))
+    studio.go_back()
+    expect(viewer).to_be_hidden()
+    expect(tiles).to_have_count(3)
+    studio.locator("#strip a").first.click()
+    expect(tiles).to_have_count(0)
+    studio.reload()
+    expect(studio.locator("#stage .frame a[data-view]")).to_have_attribute("data-view", ids[2])
+
+
+def test_it_is_zoomed_and_moved_by_keys_wheel_and_pointer(site: Site, open_page: Callable[..., Page]) -> None:
+    ids = [make_picture(site, f"looked at closely, {place}") for place in range(2)]
+    page = open_page(f"{site.url}/#view={ids[1]}")
+    viewer = page.locator("#viewer")
+    expect(viewer).to_be_visible()
+    wait_until_ready(page)
+    box = page.locator(".viewer-canvas").bounding_box()
+    assert box is not None
+    middle, height = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert page.evaluate(SCALE) == 2.25
+    before = page.locator(".viewer-picture").bounding_box()
+    page.keyboard.press("ArrowDown")  # which moves what is zoomed
+    page.mouse.move(middle, height)
+    page.mouse.down()
+    page.mouse.move(middle - 30, height, steps=3)
+    page.mouse.up()
+    after = page.locator(".viewer-picture").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert (after["x"] - before["x"], after["y"] - before["y"]) == (-30, -80)
+    page.mouse.wheel(0, 2_000)
+    page.wait_for_function(f"({SCALE})() === 1")
+    page.mouse.dblclick(middle, height)
+    assert page.evaluate(SCALE) == 2.5
+    page.keyboard.press("0")
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(f"{site.url}/#view={ids[0]}")
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement !== null")
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement === null")
+    page.mouse.click(box["x"] + 80, box["y"] + 80)  # beside the picture
+    expect(viewer).to_be_hidden()
+    expect(page).to_have_url(f"{site.url}/")
+    expect(page.locator("#stage .frame a[data-view]")).to_have_attribute("data-view", ids[0])  # looked at last
+
+
+def test_fingers_swipe_and_pinch(site: Site, open_page: Callable[..., Page]) -> None:
+    ids = [make_picture(site, f"under a finger, {place}") for place in range(2)]
+    page = open_page(site.url, has_touch=True, viewport={"width": 390, "height": 844})
+    page.locator(f"#strip [data-id='{ids[1]}']").tap()
+    page.locator("#stage .frame a[data-view]").tap()
+    expect(page).to_have_url(f"{site.url}/#view={ids[1]}")
+    session = page.context.new_cdp_session(page)
+
+    def touch(*moments: list[tuple[int, int]]) -> None:
+        for place, points in enumerate((*moments, [])):
+            kind = "touchStart" if place == 0 else "touchMove" if points else "touchEnd"
+            session.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]}
+            )
+
+    touch([(145, 420), (245, 420)], [(120, 420), (270, 420)], [(95, 420), (295, 420)])
+    assert page.evaluate(SCALE) == pytest.approx(2, abs=0.05)
+    page.get_by_role("button", name="Zoom out").tap()
+    page.get_by_role("button", name="Zoom out").tap()
+    assert page.evaluate(SCALE) == 1
+    touch([(300, 420)], [(200, 420)], [(100, 420)])
+    expect(page).to_have_url(f"{site.url}/#view={ids[0]}")
+
+
+ANNOUNCED = """() => {
+    window.said = [];
+    for (const region of document.querySelectorAll("[role=status], [role=alert], [aria-live]"))
+        new MutationObserver(() => window.said.push(region.textContent)).observe(region,
+            { childList: true, characterData: true, subtree: true });
+}"""
+
+
+def test_a_batch_of_four_is_told_in_few_words(studio: Page) -> None:
+    ask_for_batch(studio, "told in few words", 4)
+    studio.evaluate(ANNOUNCED)
+    studio.locator("#generate").click()
+    expect(studio.locator("#announcer")).to_have_text("All 4 pictures are done.", timeout=DRAWN_WITHIN_MS)
+    said = [text for text in studio.evaluate("window.said") if text]
+    assert said[0] == "Drawing 4 pictures."
+    assert len(said) <= 6, said
+
+
+def test_what_a_cancelled_batch_lacks_can_be_drawn(site: Site, studio: Page) -> None:
+    ask_for_batch(studio, "only some of these", 2, steps=20)
+    with studio.expect_response(lambda response: response.url.endswith("/jobs")) as answer:
+        studio.locator("#generate").click()
+    studio.request.delete(f"{site.url}/jobs/{answer.value.json()['jobs'][1]['id']}")
+    expect(studio.locator("#stage-foot")).to_contain_text("1 of 2 drawn", timeout=DRAWN_WITHIN_MS)
+    studio.get_by_role("button", name="Draw the rest").click()
+    expect(studio.locator(".batch .frame a[data-view]")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
