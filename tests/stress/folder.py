@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import os
 import random
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 
 from tests.hostile_pictures import pixel_bomb, plain_png, prompt_bomb
 from tests.server.conftest import ServerProcess
 
+from ._watch import watched
 from ._world import server_process, within
 from .case import Case, Figures
 
 _PROMPT_BOMBS = 60
-_EVERY_S = 0.005
 _REFUSED = (404, 422)
 
 
@@ -36,13 +31,13 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
     with server_process(output) as server:
         sums["entered"] = float(within(60, lambda: _entered(server)) or 0)
         server.client.get("/gallery")  # what the first page needs to be written is not the pictures' doing
-        with _watched(server) as watched:
+        with watched(server) as figures:
             for _ in range(rounds):
                 _ask_for_bombs(server, bomb, bad, sums)
                 _look_at_pages(server, sums)
                 sums["wrong_answers"] += server.client.get(f"/images/{fox}/thumbnail").status_code != httpx.codes.OK
         sums["alive"] = float(server.client.get("/health").status_code == httpx.codes.OK)
-    return sums | watched
+    return sums | figures
 
 
 def _plant(output: Path, rng: random.Random) -> list[str]:
@@ -81,36 +76,6 @@ def _look_at_pages(server: ServerProcess, sums: dict[str, float]) -> None:
         answer = server.client.get(path)
         sums["wrong_answers"] += answer.status_code != httpx.codes.OK
         sums["page_mb"] = max(sums["page_mb"], len(answer.content) / 1e6)
-
-
-@contextmanager
-def _watched(server: ServerProcess) -> Iterator[dict[str, float]]:
-    """By how much the server's own memory grows at most, and how long it lets others wait at most."""
-    figures = {"server_growth_mib": 0.0, "health_max_ms": 0.0}
-    process, ended = psutil.Process(server.process.pid), threading.Event()
-    before = process.memory_info().rss
-
-    def weigh() -> None:
-        while not ended.wait(_EVERY_S):
-            grown = (process.memory_info().rss - before) / 2**20
-            figures["server_growth_mib"] = max(figures["server_growth_mib"], grown)
-
-    def ask() -> None:
-        with httpx.Client(base_url=str(server.client.base_url), timeout=60) as client:
-            while not ended.wait(10 * _EVERY_S):
-                started = time.perf_counter()
-                client.get("/health").raise_for_status()
-                figures["health_max_ms"] = max(figures["health_max_ms"], 1e3 * (time.perf_counter() - started))
-
-    watchers = [threading.Thread(target=work) for work in (weigh, ask)]
-    for watcher in watchers:
-        watcher.start()
-    try:
-        yield figures
-    finally:
-        ended.set()
-        for watcher in watchers:
-            watcher.join()
 
 
 CASE = Case(
