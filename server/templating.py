@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from functools import cache
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader
 
 from bonsai_mlx.hub.catalog import CATALOG, comparisons
+
+
+class Image(Protocol):
+    """What is asked of a picture here."""
+
+    @property
+    def created_at(self) -> str: ...
+
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -51,6 +62,7 @@ def _environment() -> Environment:
     # autoescape=True for every template whatever its name: prompts are shown on every page
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"static_url": static_url, "catalog": _catalog()}
+    environment.globals |= {"by_day": by_day, "frame_of": frame_of, "local_time": local_time}
     return environment
 
 
@@ -63,6 +75,25 @@ def _catalog() -> dict[str, Any]:
         "published": [entry for entry in CATALOG if not entry.embedded],
         "compared": comparisons()[0],
     }
+
+
+_FRAMES = (0.5, 0.56, 0.67, 0.75, 1, 1.33, 1.5, 1.78, 2)  # as static/js/gallery/days.js and gallery.css have them
+
+
+def frame_of(width: int, height: int) -> str:
+    """The frame of the gallery that is nearest to a picture's shape."""
+    return str(min(_FRAMES, key=lambda frame: abs(math.log(frame * height / width))))
+
+
+def by_day(images: Iterable[Image]) -> list[tuple[date, list[Image]]]:
+    """Pictures that stand side by side and are of one day, where the server is."""
+    days = groupby(images, key=lambda image: datetime.fromisoformat(image.created_at).astimezone().date())
+    return [(day, list(found)) for day, found in days]
+
+
+def local_time(created_at: str) -> str:
+    """Where the server is, which the reader mostly is as well; scripts say it in the reader's own way."""
+    return datetime.fromisoformat(created_at).astimezone().strftime("%d %B %Y, %H:%M")
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

@@ -67,7 +67,16 @@ async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTM
     siblings = (await studio.gallery.page(Query(group=found.group))).images if found.group else []
     context = {"before": before, "after": after, "siblings": siblings[::-1], "address": _address(query)}
     context["lineage"] = await studio.gallery.listing.lineage(image_id)
-    return _page(studio, "image", image=found, file_manager=file_manager(studio.settings), **context)
+    inside = [one for one in studio.collections.all() if one.id in found.collections]
+    return _page(
+        studio,
+        "image",
+        image=found,
+        query=query,
+        collections=inside,
+        file_manager=file_manager(studio.settings),
+        **context,
+    )
 
 
 @router.get("/model-manager")

@@ -7,7 +7,9 @@ from playwright.sync_api import Page
 # What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner, memory and help, which
 # every page has, are asked for by themselves.
 _FIND = """frame => {
-    const kinds = [["[data-copy]", "copy"], [".chip:not([aria-label])", "example"], [".guide summary", "guide"],
+    const kinds = [["[data-copy]", "copy"], ["#collections a", "collection"],
+                   [".chip:not([aria-label], [id])", "example"],
+                   [".guide summary", "guide"],
                    [".queue-prompt", "queue prompt"], [".queue [aria-label]", "queue cancel"]];
     const tile = (element) => `tile ${element.getAttribute("aria-label").split(",")[0]}`;
     const name = (element) => {
@@ -19,7 +21,8 @@ _FIND = """frame => {
         const place = element.closest("[id]:not(main, dialog, .settings-body *)")?.id ?? "";
         if (element.matches("summary")) return `${place} summary`;
         if (element.querySelector("img")) return `${place} picture`;
-        return `${place} ${element.getAttribute("aria-label") ?? element.textContent.trim()}`.trim();
+        const words = element.getAttribute("aria-label") ?? element.textContent.trim();
+        return `${place} ${words.replace(/ “.*”$/, "")}`.trim();
     };
     const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
     const inFrame = (element) => Boolean(element.closest(".header, .banner, #machine, #help-dialog, .skip"));

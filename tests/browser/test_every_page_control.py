@@ -6,6 +6,7 @@ As in test_every_control.py, what is pressed is held against what the page has.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -36,8 +37,11 @@ def test_the_gallery(site: Site, open_page: Callable[..., Page]) -> None:
     made = [make_picture(site, f"pressed on a page {number}") for number in range(2)]
     page = opened(open_page, f"{site.url}/gallery")
     assert controls_of(page) == {
-        "#q", "search-form Search", "#favourites", "sheet picture", "sheet Delete", "sheet Favourite", "#empty-link",
-        "#more",
+        "#q", "search-form Search", "#favourites", "sheet picture", "sheet Select", "sheet Delete", "sheet Favourite",
+        "#empty-link", "#more",
+        # pressed in test_gallery_selection.py:
+        "collection", "#new-collection", "#sort", "#select", "sheet Select this day", "#select-all", "#end-selection",
+        "#download-selected", "#favourite-selected", "#move-selected", "#delete-selected",
     }  # fmt: skip
     page.locator("#q").fill("pressed on a page")
     prints = page.locator(".print")
@@ -74,9 +78,10 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
     expect(studio.locator("#engine-mark")).to_be_visible()
     here = studio.url
     assert controls_of(studio) == {
-        "Gallery", "#newer", "#older", "#use", "#variations", "#favourite", "#copy-prompt", "Download",
-        "Without the prompt", "siblings picture", "#open-compare", "#delete",
-    }  # fmt: skip
+        "#back", "#before", "#after", "#use", "#variations", "#favourite", "#copy-prompt", "Download",
+        "Without the prompt", "siblings picture", "#open-compare", "#delete", "#whole-prompt",
+        "#copy-picture", "#move",  # pressed in test_gallery_selection.py
+    } | ({"#reveal"} if shutil.which("xdg-open") else set())  # fmt: skip
     studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
     studio.locator("#copy-prompt").click()
     expect(studio.get_by_text("Prompt copied.")).to_be_visible()
@@ -91,7 +96,7 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
     studio.get_by_role("button", name="Close").click()
     studio.locator("#siblings a:not([aria-current])").click()
     expect(studio).not_to_have_url(here)
-    for control, words in (("#newer", None), ("#older", None), (".image-nav a >> nth=0", "Gallery")):
+    for control, words in (("#before", None), ("#after", None), ("#back", "Gallery")):
         studio.goto(here)
         target = studio.locator(control).get_attribute("href")
         studio.locator(control).click()

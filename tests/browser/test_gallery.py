@@ -158,6 +158,7 @@ def test_it_can_be_read_without_scripts(site: Site, pictures: list[str], open_pa
     page.locator(".print-link").click()
     expect(page.locator("h1")).to_have_text("gallery one")
     expect(page.locator(".recipe")).to_contain_text("Seedling ternary")
+    page.goto(f"{site.url}/i/{pictures[0]}")
     page.get_by_role("link", name="Newer").click()
     expect(page.locator("h1")).to_have_text("gallery two")
 

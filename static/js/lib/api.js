@@ -51,7 +51,7 @@ async function call(method, path, body) {
     throw new ApiError(0, OFFLINE);
   });
   if (!response.ok) throw await errorFrom(response);
-  return response.json();
+  return response.status === 204 ? null : response.json();
 }
 
 /** @param {Record<string, string | number | boolean | null | undefined>} values */
@@ -76,7 +76,8 @@ export const listJobs = (limit) => call("GET", `/jobs?${query({ limit })}`);
 export const cancelJob = (id) => call("DELETE", `/jobs/${id}`);
 
 /**
- * @param {{cursor?: string | null, limit?: number, q?: string, favourite?: boolean | null, group?: string}} filter
+ * @param {{cursor?: string | null, limit?: number, q?: string, favourite?: boolean | null, group?: string,
+ *   collection?: string | null, sort?: string}} filter
  * @returns {Promise<{images: Picture[], next_cursor: string | null, total: number}>}
  */
 export const listImages = (filter) => call("GET", `/images?${query(filter)}`);
@@ -124,3 +125,50 @@ export const changeSettings = (changes) => call("PATCH", "/settings", changes);
 
 /** @param {Blob} file  a picture @returns {Promise<{settings: import("./types.js").PictureSettings | null}>} */
 export const readSettings = (file) => call("POST", "/metadata", file);
+
+// many pictures at once
+
+/**
+ * @typedef {object} Collection
+ * @property {string} id
+ * @property {string} name
+ * @property {number} total
+ * @property {string | null} cover
+ */
+
+/** @param {object} filter  as of listImages @returns {Promise<{ids: string[]}>} at most 10 000, in order */
+export const listIds = (filter) => call("GET", `/images/ids?${query(/** @type {any} */ (filter))}`);
+
+/** @param {string[]} ids @returns {Promise<{ids: string[], missing: string[], undo_until: string}>} */
+export const deleteImages = (ids) => call("POST", "/images/delete", { ids });
+
+/** @param {string[]} ids @returns {Promise<{ids: string[], missing: string[]}>} */
+export const restoreImages = (ids) => call("POST", "/images/restore", { ids });
+
+/** @param {string[]} ids @param {boolean} favourite @returns {Promise<{ids: string[]}>} */
+export const favouriteImages = (ids, favourite) => call("POST", "/images/favourite", { ids, favourite });
+
+/**
+ * @param {string[]} ids
+ * @param {{into?: string | null, out_of?: string | null}} collections
+ * @returns {Promise<{ids: string[]}>}
+ */
+export const moveImages = (ids, collections) => call("POST", "/images/move", { ids, ...collections });
+
+/** @param {string[]} ids @returns {Promise<{url: string, name: string, pictures: number}>} */
+export const makeArchive = (ids) => call("POST", "/archives", { ids });
+
+/** @param {string} id */
+export const revealImage = (id) => call("POST", `/images/${id}/reveal`);
+
+/** @returns {Promise<{collections: Collection[]}>} */
+export const listCollections = () => call("GET", "/collections");
+
+/** @param {string} name @returns {Promise<Collection>} */
+export const makeCollection = (name) => call("POST", "/collections", { name });
+
+/** @param {string} id @param {string} name @returns {Promise<Collection>} */
+export const renameCollection = (id, name) => call("PATCH", `/collections/${id}`, { name });
+
+/** @param {string} id @returns {Promise<Collection>} */
+export const deleteCollection = (id) => call("DELETE", `/collections/${id}`);

@@ -40,6 +40,8 @@ const handlers = {
   job: putJob,
   image: putImage,
   image_deleted: ({ id }) => dropImage(id),
+  images_deleted: ({ ids }) => ids.forEach(dropImage),
+  images_changed: () => publish("images_changed"),
   memory: putMemory,
   model: putModel,
   worker: (data) => publish("worker", data),

@@ -25,7 +25,7 @@ export const state = {
 const bus = new EventTarget();
 
 /**
- * From the server: connection, hello, job, image, image_deleted, model, memory, worker, resync. Within the
+ * From the server: connection, hello, job, image, image_deleted, images_changed, model, memory, worker, resync. Within the
  * page: sizes, view, show-jobs, use-recipe, smaller-size, retry.
  * @param {string} topic
  * @param {(detail: any) => void} listener

@@ -1,16 +1,24 @@
-// The gallery: the server's first page goes on as one scrolls; search and favourites without leaving the page.
+// The gallery: the server's first page goes on as one scrolls; search, order and selection without leaving the page.
 
 import "./shell.js";
-import { listImages } from "../lib/api.js";
+import { listIds, listImages } from "../lib/api.js";
 import { byId, el } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
 import { removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { subscribe } from "../lib/store.js";
 import { toastError } from "../lib/toast.js";
+import * as actions from "../gallery/actions.js";
+import { carry } from "../gallery/carrying.js";
+import { showRow, startRow } from "../gallery/collections.js";
+import { focus, target } from "../gallery/keys.js";
+import * as selection from "../gallery/selection.js";
+import * as prints from "../gallery/sheet.js";
 
 /** @typedef {import("../lib/types.js").Picture} Picture */
 
 const PAGE = 60;
+const MOST_AT_ONCE = 200; // that the server sends
+const MOST_AGAIN = 1_000; // that are asked for again; beyond these, scrolling does
 const SKELETONS = 12;
 const SEARCH_DELAY_MS = 200;
 const RECOUNT_DELAY_MS = 400;
@@ -18,8 +26,14 @@ const RECOUNT_DELAY_MS = 400;
 const sheet = byId("sheet");
 const more = byId("more");
 const search = /** @type {HTMLInputElement} */ (byId("q"));
+const sort = /** @type {HTMLSelectElement} */ (byId("sort"));
+const collection = sheet.dataset.collection || null;
 
-const filter = { q: search.value.trim(), favourite: byId("favourites").getAttribute("aria-pressed") === "true" };
+const filter = {
+  q: search.value.trim(),
+  favourite: byId("favourites").getAttribute("aria-pressed") === "true",
+  sort: sort.value,
+};
 /** @type {string | null} */
 let cursor = sheet.dataset.nextCursor || null;
 let total = Number(sheet.dataset.total);
@@ -28,62 +42,35 @@ let generation = 0; // answers to an older search are dropped
 let searchTimer = 0;
 let recountTimer = 0;
 
-/** @param {Picture} image @returns {HTMLLIElement} */
-function print(image) {
-  const template = /** @type {HTMLTemplateElement} */ (byId("print-template"));
-  const item = /** @type {HTMLLIElement} */ (template.content.firstElementChild?.cloneNode(true));
-  item.dataset.id = image.id;
-  item.dataset.created = image.created_at;
-  const link = /** @type {HTMLAnchorElement} */ (item.querySelector("a"));
-  const picture = /** @type {HTMLImageElement} */ (item.querySelector("img"));
-  link.href = `/i/${image.id}`;
-  picture.width = image.width;
-  picture.height = image.height;
-  picture.alt = image.prompt;
-  picture.src = image.thumbnail_url;
-  /** @type {Element} */ (item.querySelector(".print-caption")).textContent = image.prompt;
-  mark(item, image);
-  return item;
-}
+const byDay = () => filter.sort !== "prompt";
 
-/** @param {Element} item @param {Picture} image */
-function mark(item, image) {
-  item.querySelector("[data-action=favourite]")?.setAttribute("aria-pressed", String(image.favourite));
-}
-
-/** @param {string} id @returns {HTMLElement | null} */
-const itemOf = (id) => sheet.querySelector(`[data-id="${id}"]`);
+const request = () => ({ q: filter.q, favourite: filter.favourite || null, collection, sort: filter.sort });
 
 function showState() {
-  const empty = !sheet.children.length && !loading;
   const filtered = filter.q !== "" || filter.favourite;
-  byId("gallery-empty").hidden = !empty;
+  byId("gallery-empty").hidden = prints.count() > 0 || loading;
   more.hidden = cursor === null;
   byId("end").hidden = cursor !== null || total <= PAGE;
-  byId("total").textContent = `${plural(total, "picture")}${filter.q ? ` with “${filter.q}”` : ""}`;
-  byId("empty-title").textContent = filtered ? "Nothing found" : "No pictures yet";
-  byId("empty-text").textContent = filtered
-    ? "No picture matches. Try other words or show all of them."
-    : "Everything you draw is kept here, newest first.";
-  byId("empty-link").textContent = filtered ? "Show all pictures" : "Open the studio";
-  /** @type {HTMLAnchorElement} */ (byId("empty-link")).href = filtered ? "/gallery" : "/";
+  const words = `${plural(total, "picture")}${filter.q ? ` with “${filter.q}”` : ""}`;
+  if (byId("total").textContent !== words) byId("total").textContent = words;
+  const empty = filtered
+    ? ["Nothing found", "No picture matches. Try other words or show all of them."]
+    : collection
+      ? ["Nothing in this collection yet", "Select pictures in the gallery, then move them here."]
+      : ["No pictures yet", "Everything you draw is kept here, newest first."];
+  [byId("empty-title").textContent, byId("empty-text").textContent] = empty;
+  byId("empty-link").textContent = filtered || collection ? "Show all pictures" : "Open the studio";
+  /** @type {HTMLAnchorElement} */ (byId("empty-link")).href = filtered || collection ? "/gallery" : "/";
 }
 
-const request = () => ({ q: filter.q, favourite: filter.favourite || null, limit: PAGE });
+// loading
 
-/** @param {Picture[]} images */
-function append(images) {
-  for (const image of images) if (!itemOf(image.id)) sheet.append(print(image));
-}
+const skeleton = () => el("li", { class: "print skeleton", "aria-hidden": "true" });
 
 function showSkeletons() {
-  sheet.append(
-    ...Array.from({ length: SKELETONS }, () => el("li", { class: "print skeleton", "aria-hidden": "true" })),
-  );
-}
-
-function dropSkeletons() {
-  for (const item of sheet.querySelectorAll(".skeleton")) item.remove();
+  const list = el("ul", { class: "sheet waiting", role: "list", "aria-hidden": "true" }, ...Array.from({ length: SKELETONS }, skeleton));
+  sheet.after(list);
+  return list;
 }
 
 /** @param {boolean} afresh  start over, for a new search, instead of going on */
@@ -93,21 +80,22 @@ async function load(afresh) {
   generation += 1;
   const mine = generation;
   sheet.setAttribute("aria-busy", "true");
-  if (!afresh) showSkeletons();
+  const waiting = afresh ? null : showSkeletons();
   try {
-    const page = await listImages({ ...request(), cursor: afresh ? null : cursor });
+    const page = await listImages({ ...request(), limit: PAGE, cursor: afresh ? null : cursor });
     if (mine !== generation) return;
-    if (afresh) sheet.replaceChildren();
-    dropSkeletons();
-    append(page.images);
+    waiting?.remove();
+    if (afresh) prints.clear();
+    prints.append(page.images, byDay());
+    selection.repaint();
     cursor = page.next_cursor;
     total = page.total;
     watchEnd();
   } catch (error) {
-    dropSkeletons();
     if (mine === generation) nearEnd.disconnect(); // "More pictures" is how to try again
     toastError(error);
   } finally {
+    waiting?.remove();
     if (mine === generation) {
       loading = false;
       sheet.removeAttribute("aria-busy");
@@ -122,12 +110,20 @@ function watchEnd() {
   nearEnd.observe(byId("more-area"));
 }
 
-function applyFilter() {
+function address() {
   const query = new URLSearchParams();
   if (filter.q) query.set("q", filter.q);
   if (filter.favourite) query.set("favourite", "1");
-  history.replaceState(null, "", String(query) ? `/gallery?${query}` : "/gallery");
+  if (collection) query.set("collection", collection);
+  if (filter.sort !== "newest") query.set("sort", filter.sort);
+  return String(query);
+}
+
+function applyFilter() {
+  const query = address();
+  history.replaceState(null, "", query ? `/gallery?${query}` : "/gallery");
   byId("favourites").setAttribute("aria-pressed", String(filter.favourite));
+  prints.setAddress(query);
   load(true);
 }
 
@@ -140,28 +136,63 @@ function onSearch() {
   }, SEARCH_DELAY_MS);
 }
 
-/** @param {HTMLElement} item  leaves; the focus goes to its neighbour, not to the top of the page */
-function leave(item) {
-  const neighbour = item.nextElementSibling ?? item.previousElementSibling;
-  const hadFocus = item.contains(document.activeElement);
-  item.remove();
-  if (hadFocus) /** @type {HTMLElement | null} */ (neighbour?.querySelector("a"))?.focus();
-  total -= 1;
+/** Bring what is shown up to date, in place: the focus and what is scrolled to stay where they are. */
+async function catchUp() {
+  const mine = generation;
+  const wanted = Math.min(Math.max(prints.count(), PAGE), MOST_AGAIN);
+  /** @type {Picture[]} */
+  const images = [];
+  let page;
+  do {
+    const limit = Math.min(wanted - images.length, MOST_AT_ONCE);
+    page = await listImages({ ...request(), limit: Math.max(limit, PAGE), cursor: page?.next_cursor ?? null });
+    if (mine !== generation) return;
+    images.push(...page.images);
+  } while (images.length < wanted && page.next_cursor);
+  keepFocus(() => prints.showAll(images, byDay()));
+  selection.repaint();
+  cursor = page.next_cursor;
+  total = page.total;
   showState();
+  watchEnd();
 }
 
-/** @param {MouseEvent} event */
-async function onClick(event) {
-  const control = /** @type {Element} */ (event.target).closest("button[data-action]");
-  const item = /** @type {HTMLElement | null} */ (control?.closest("li"));
-  const id = item?.dataset.id;
-  if (!control || !id) return;
-  if (control.getAttribute("data-action") === "delete") {
-    await removeWithUndo(id);
-  } else {
-    const favourite = control.getAttribute("aria-pressed") === "true";
-    await toggleFavourite(/** @type {Picture} */ ({ id, favourite }));
-  }
+function catchUpSoon() {
+  clearTimeout(recountTimer);
+  recountTimer = window.setTimeout(() => catchUp().catch(toastError), RECOUNT_DELAY_MS);
+}
+
+// what comes and goes
+
+/** Where a picture with the focus leaves, its neighbour gets it, not the top of the page. @param {() => void} change */
+function keepFocus(change) {
+  const item = /** @type {HTMLElement | null} */ (document.activeElement?.closest(".print[data-id]"));
+  const items = item ? prints.shown() : [];
+  const at = item ? items.indexOf(item) : -1;
+  change();
+  if (!item || item.isConnected) return;
+  const next = [...items.slice(at + 1), ...items.slice(0, at).reverse()].find((other) => other.isConnected);
+  next?.querySelector("a")?.focus();
+}
+
+/** @type {Set<string>} */
+const leaving = new Set();
+
+/** Hundreds may leave at once. @param {string} id */
+function leave(id) {
+  if (!leaving.size) queueMicrotask(leaveTogether);
+  leaving.add(id);
+}
+
+function leaveTogether() {
+  const ids = [...leaving];
+  leaving.clear();
+  const here = ids.filter((id) => prints.itemOf(id));
+  keepFocus(() => here.forEach(prints.remove));
+  selection.forget(ids);
+  total -= here.length;
+  if (here.length < ids.length || (!prints.count() && cursor)) catchUpSoon();
+  showState();
 }
 
 /** Every word occurs, as the server searches. @param {string} text */
@@ -173,76 +204,141 @@ const holdsWords = (text) =>
 /** As the server compares: without regard to case, width and how accents are written. @param {string} text */
 const folded = (text) => text.normalize("NFKC").toLowerCase().normalize("NFKC");
 
-/** @param {Picture} image */
-const matches = (image) => (!filter.favourite || image.favourite) && holdsWords(image.prompt);
-
-/** Put a picture where it belongs: before the first that is older. @param {Picture} image */
-function insert(image) {
-  const older = [...sheet.children].find((item) => (item.getAttribute("data-created") ?? "") <= image.created_at);
-  if (older) older.before(print(image));
-  else if (cursor === null) sheet.append(print(image)); // else it comes with a later page
-}
-
 /** @param {{image: Picture}} change */
 function onImage({ image }) {
-  const item = itemOf(image.id);
-  if (item && matches(image)) mark(item, image);
-  else if (item) leave(item);
-  else if (matches(image)) insert(image);
-  if (!item) recountSoon();
-  showState();
+  const item = prints.itemOf(image.id);
+  const matches = (!filter.favourite || image.favourite) && holdsWords(image.prompt);
+  if (item && matches) prints.mark(item, image);
+  else if (item) leave(image.id);
+  else if (matches && !collection) catchUpSoon(); // where it belongs is for the server to say
 }
 
-/** How many there are, of which not all may be here, is for the server to say. */
-function recountSoon() {
-  clearTimeout(recountTimer);
-  recountTimer = window.setTimeout(() => catchUp().catch(toastError), RECOUNT_DELAY_MS);
-}
+// choosing and acting
 
-/** Bring the newest page up to date, in place: the focus and what is scrolled to stay where they are. */
-async function catchUp() {
-  const mine = generation;
-  const page = await listImages(request());
-  if (mine !== generation) return;
-  const there = new Set(page.images.map((image) => image.id));
-  const oldest = page.next_cursor === null ? "" : (page.images.at(-1)?.created_at ?? "");
-  for (const item of sheet.querySelectorAll("[data-id]")) {
-    const { id = "", created = "" } = /** @type {HTMLElement} */ (item).dataset;
-    if (created >= oldest && !there.has(id)) leave(/** @type {HTMLElement} */ (item));
+/** @param {(...parameters: any[]) => Promise<unknown>} action */
+const guarded = (action) => (/** @type {any[]} */ ...parameters) => action(...parameters).catch(toastError);
+
+/** @param {MouseEvent} event */
+async function onClick(event) {
+  const clicked = /** @type {Element} */ (event.target);
+  const control = clicked.closest("button[data-action]");
+  const item = /** @type {HTMLElement | null} */ (clicked.closest(".print"));
+  const action = control?.getAttribute("data-action");
+  if (action === "day") {
+    const ids = [...(control?.closest(".day")?.querySelectorAll(".print") ?? [])].map((one) => one.getAttribute("data-id") ?? "");
+    const all = ids.every((id) => selection.selectedIds().includes(id));
+    selection.select(ids, !all);
+    return;
   }
-  for (const image of page.images) {
-    const item = itemOf(image.id);
-    if (item) mark(item, image);
-    else insert(image);
+  const id = item?.dataset.id;
+  if (!item || !id) return;
+  if (action === "select" || (!action && (selection.isSelecting() || event.shiftKey))) {
+    event.preventDefault();
+    selection.toggle(id, event.shiftKey);
+  } else if (action === "delete") {
+    await removeWithUndo(id);
+  } else if (action === "favourite") {
+    const favourite = control?.getAttribute("aria-pressed") === "true";
+    await toggleFavourite(/** @type {Picture} */ ({ id, favourite }));
   }
-  total = page.total;
-  showState();
-  watchEnd();
 }
 
-sheet.addEventListener("click", onClick);
+async function selectAll() {
+  const { ids } = cursor === null ? { ids: prints.shownIds() } : await listIds(request());
+  selection.select(ids);
+}
+
+/** Do it with the chosen ones, which are chosen no more if it was done. @param {(ids: string[]) => Promise<unknown>} action */
+const withSelected = (action) =>
+  guarded(async () => {
+    if ((await action(selection.selectedIds())) !== false) selection.end();
+  });
+
+async function favourSelected() {
+  const ids = selection.selectedIds();
+  const pressed = (/** @type {string} */ id) =>
+    prints.itemOf(id)?.querySelector("[data-action=favourite]")?.getAttribute("aria-pressed") === "true";
+  await actions.favour(ids, !ids.every(pressed));
+}
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  const at = /** @type {Element} */ (event.target);
+  if (event.altKey || at.closest("input, textarea, select, dialog")) return;
+  const item = /** @type {HTMLElement | null} */ (at.closest(".print[data-id]"));
+  const command = event.ctrlKey || event.metaKey;
+  if (command && event.key.toLowerCase() === "a" && (item || selection.isSelecting())) {
+    event.preventDefault();
+    guarded(selectAll)();
+  } else if (event.key === "Escape" && selection.isSelecting()) {
+    selection.end();
+  } else if (event.key === "Delete" && selection.selectedIds().length) {
+    withSelected(actions.remove)();
+  } else if (item && !command) {
+    onItemKey(event, item);
+  }
+}
+
+/** @param {KeyboardEvent} event @param {HTMLElement} item */
+function onItemKey(event, item) {
+  const id = item.dataset.id ?? "";
+  const onLink = /** @type {Element} */ (event.target).closest("a") !== null;
+  const next = target(event.key, item);
+  if (next) {
+    event.preventDefault();
+    if (event.shiftKey && next !== item) selection.extend(id, next.dataset.id ?? "");
+    focus(next);
+  } else if (event.key.toLowerCase() === "x" || (event.key === " " && onLink)) {
+    event.preventDefault();
+    selection.toggle(id);
+  } else if (event.key === "Delete" && onLink) {
+    removeWithUndo(id);
+  }
+}
+
+sheet.addEventListener("click", guarded(onClick));
+sheet.addEventListener("dragstart", (event) => {
+  const item = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest(".print[data-id]"));
+  if (item) carry(event, { id: item.dataset.id ?? "", name: item.dataset.file ?? "" });
+});
+document.addEventListener("keydown", onKey);
 search.addEventListener("input", onSearch);
+sort.addEventListener("change", () => {
+  filter.sort = sort.value;
+  applyFilter();
+});
 byId("search-form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (event.submitter === byId("favourites")) filter.favourite = !filter.favourite;
   filter.q = search.value.trim();
   applyFilter();
 });
+byId("select").addEventListener("click", selection.start);
+byId("end-selection").addEventListener("click", selection.end);
+byId("select-all").addEventListener("click", guarded(selectAll));
+byId("download-selected").addEventListener("click", withSelected(actions.download));
+byId("favourite-selected").addEventListener("click", withSelected(favourSelected));
+byId("move-selected").addEventListener("click", withSelected((ids) => actions.move(ids, collection)));
+byId("delete-selected").addEventListener("click", withSelected(actions.remove));
+document.getElementById("take-out")?.addEventListener(
+  "click",
+  withSelected((ids) => actions.takeOut(ids, collection ?? "")),
+);
 more.addEventListener("click", (event) => {
   event.preventDefault();
   load(false);
 });
 const nearEnd = new IntersectionObserver(
   (entries) => entries.some((entry) => entry.isIntersecting) && cursor && load(false),
-  {
-    rootMargin: "800px",
-  },
+  { rootMargin: "800px" },
 );
+startRow(collection);
+if (!prints.settle()) catchUp().catch(toastError);
 watchEnd();
 subscribe("image", onImage);
-subscribe("image_deleted", (id) => {
-  const item = itemOf(id);
-  if (item) leave(item);
-  else recountSoon();
+subscribe("image_deleted", leave);
+subscribe("images_changed", () => {
+  catchUpSoon();
+  showRow(collection).catch(toastError);
 });
 subscribe("resync", () => catchUp().catch(toastError));

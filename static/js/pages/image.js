@@ -1,7 +1,7 @@
-// The page of one picture: favourite, copy, variations, compare, delete, neighbours by arrow keys.
+// The page of one picture: what can be done with it, its neighbours by arrow keys, full screen.
 
 import "./shell.js";
-import { getImage, listImages } from "../lib/api.js";
+import { getImage, listImages, moveImages, revealImage } from "../lib/api.js";
 import { rank } from "../lib/catalog.js";
 import { copyText } from "../lib/clipboard.js";
 import { compareView } from "../stage/compare.js";
@@ -10,7 +10,10 @@ import { modelTitle } from "../lib/format.js";
 import { drawVariations, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { handOver } from "../lib/storage.js";
 import { state, subscribe } from "../lib/store.js";
-import { toastError } from "../lib/toast.js";
+import { toast, toastError } from "../lib/toast.js";
+import { carry, copyPicture } from "../gallery/carrying.js";
+import { choose } from "../gallery/collections.js";
+import { momentOf } from "../gallery/days.js";
 
 /** @typedef {import("../lib/types.js").Picture} Picture */
 
@@ -71,24 +74,57 @@ function setGone(gone) {
 
 async function onDelete() {
   const next = /** @type {HTMLAnchorElement | null} */ (
-    document.getElementById("older") ?? document.getElementById("newer")
+    document.getElementById("after") ?? document.getElementById("before")
   );
   if (!(await removeWithUndo(id))) return;
   setGone(true);
-  (next ?? document.querySelector(".image-nav a"))?.focus();
+  (next ?? byId("back")).focus();
 }
 
 /** @param {KeyboardEvent} event */
 function onArrow(event) {
   const target = /** @type {Element} */ (event.target);
   if (event.altKey || event.metaKey || event.ctrlKey || event.shiftKey || target.closest("input, textarea, dialog")) return;
-  const link = { ArrowLeft: "newer", ArrowRight: "older" }[event.key];
-  if (link) document.getElementById(link)?.click();
+  const control = { ArrowLeft: "before", ArrowRight: "after", Delete: "delete" }[event.key];
+  if (control) document.getElementById(control)?.click();
+  if (event.key.toLowerCase() === "f") toggleFullScreen();
+}
+
+function toggleFullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else byId("figure").requestFullscreen?.().catch(toastError);
+}
+
+/** A prompt that is cut offers the rest. */
+function offerWholePrompt() {
+  const prompt = byId("prompt");
+  const more = byId("whole-prompt");
+  more.hidden = prompt.scrollHeight <= prompt.clientHeight + 1;
+  more.addEventListener("click", () => {
+    prompt.classList.add("whole");
+    more.hidden = true;
+    prompt.tabIndex = -1;
+    prompt.focus();
+  });
+}
+
+async function moveElsewhere() {
+  const into = await choose(1);
+  if (!into) return;
+  await moveImages([id], { into: into.id, out_of: byId("main").dataset.collection || null });
+  toast(`Moved to “${into.name}”.`);
 }
 
 enlargeSmall();
 byId("favourite").addEventListener("click", withImage(toggleFavourite));
 byId("copy-prompt").addEventListener("click", () => copyText(byId("prompt"), "Prompt copied."));
+byId("copy-picture").addEventListener("click", () => copyPicture(id));
+byId("move").addEventListener("click", withImage(moveElsewhere));
+document.getElementById("reveal")?.addEventListener("click", withImage(() => revealImage(id)));
+byId("figure").addEventListener("dragstart", (event) => carry(event, { id, name: byId("main").dataset.file ?? "" }));
+byId("figure").addEventListener("dblclick", toggleFullScreen);
+byId("drawn").textContent = momentOf(byId("drawn").getAttribute("datetime") ?? "");
+offerWholePrompt();
 byId("variations").addEventListener(
   "click",
   withImage(async (shown) => {
