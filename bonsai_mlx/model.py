@@ -18,7 +18,7 @@ class Pictures:
     """The pixels that go into a run, at the sizes that the model takes: uint8 [height, width, 3]."""
 
     references: Sequence[np.ndarray[Any, Any]] = ()  # looked at
-    init: np.ndarray[Any, Any] | None = None  # changed; of the request's size
+    init: np.ndarray[Any, Any] | None = None  # changed; of the request's size, or larger: then in tiles of that size
     repainted: np.ndarray[Any, Any] | None = None  # float32 [height/16, width/16]: 1 is drawn anew, 0 is kept
 
 
@@ -71,8 +71,12 @@ class Model(Protocol):
         *,
         preview: bool = False,
         references: Sequence[tuple[int, int]] = (),
+        whole: tuple[int, int] | None = None,
     ) -> MemoryPlan:
-        """How a run will use memory, with references of these sizes (pixels); OutOfMemory if no way fits the limit."""
+        """How a run will use memory, with references of these sizes (pixels); OutOfMemory if no way fits the limit.
+
+        `whole` is the size of a picture that is drawn in tiles of the request's.
+        """
         ...
 
     def prepare(self, plan: Any) -> int:

@@ -11,12 +11,15 @@ Everything here belongs to the thread that uses it first: MLX arrays cannot cros
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .editing import enlarging
+from .editing.frame import redrawing
 from .editing.inputs import Inputs
 from .editing.normalise import PictureSource
 from .editing.pictures import PictureSet
@@ -24,11 +27,22 @@ from .errors import OutOfMemory, RequestError
 from .families import open_model
 from .hub import api as hub
 from .hub.catalog import Entry, resolve
+from .images.metadata import read
 from .images.recipe import Recipe, timestamp
 from .model import MemoryPlan, Model, Pictures
 from .pipelines.axes import Grid, grid_of
 from .pipelines.styles import styled
-from .request import EXTEND_STRENGTH, GenerationRequest, Request, ResolvedRequest
+from .request import (
+    EXTEND_STRENGTH,
+    REFINE_STRENGTH,
+    Enlarge,
+    GenerationRequest,
+    Operation,
+    Request,
+    ResolvedDraw,
+    ResolvedEnlarge,
+    ResolvedRequest,
+)
 from .result import Event, GenerationResult
 from .runtime import device
 from .runtime.memory import RunMemory
@@ -152,7 +166,7 @@ class Pipeline:
         )
         return self._drawn(request, pictures=pictures.by_digest, latents=latents)
 
-    def _drawn(self, request: Request, **how: Any) -> GenerationResult:
+    def _drawn(self, request: Operation, **how: Any) -> GenerationResult:
         *_, last = self.run(request, **how)
         assert last.result is not None  # noqa: S101  the last event carries the result
         return last.result
@@ -191,9 +205,36 @@ class Pipeline:
             prompt, init_image=image, references=references, strength=asked, mask=mask, extend=extend, **others
         )
 
+    def enlarge(
+        self,
+        image: PictureSource,
+        by: int = 2,
+        *,
+        method: str = "exact",
+        prompt: str = "",
+        seed: int | None = None,
+        steps: int | None = None,
+        strength: float = REFINE_STRENGTH,
+    ) -> GenerationResult:
+        """The picture with 2 or 4 times the sides: "exact", by Lanczos, or "refine", redrawn on top of that.
+
+        What is redrawn needs a prompt: that of the picture's own recipe, unless another is given.
+        """
+        pictures = PictureSet()
+        request = Enlarge(
+            pictures.add("image", image),
+            by=by,
+            method=method,
+            prompt=prompt or _prompt_of(image),
+            seed=seed,
+            steps=steps,
+            strength=strength,
+        )
+        return self._drawn(request, pictures=pictures.by_digest)
+
     def run(
         self,
-        request: Request,
+        request: Operation,
         *,
         pictures: Mapping[str, Image] | None = None,
         latents: Any = None,
@@ -207,6 +248,9 @@ class Pipeline:
         the work. `pictures` are those that the request names, by digest: RGB, and L for a mask. `preview` asks for a
         small approximate picture after every step; `memory` is a meter of the caller's that already runs.
         """
+        if isinstance(request, Enlarge):
+            yield from self._enlarged(request, pictures or {}, preview=preview, memory=memory)
+            return
         inputs, resolved, plan = self._prepared(request, pictures or {}, preview=preview)
         canvas = inputs.canvas()
         given = Pictures(
@@ -214,6 +258,19 @@ class Pipeline:
             canvas.pixels if canvas else None,
             canvas.tokens if canvas else None,
         )
+        for event in self._events(resolved, plan, given, latents=latents, preview=preview, memory=memory):
+            yield self._finished(event, canvas, inputs.mask)
+
+    def _events(
+        self,
+        request: ResolvedRequest,
+        plan: MemoryPlan,
+        given: Pictures,
+        *,
+        latents: Any,
+        preview: bool,
+        memory: RunMemory | None,
+    ) -> Generator[Event, None, None]:
         goal = device.memory_goal(
             plan.peak_bytes,
             resident_bytes=self.model.prepare(plan),
@@ -223,17 +280,55 @@ class Pipeline:
             with (
                 goal,
                 nullcontext(memory) if memory else RunMemory() as meter,
-                closing(
-                    self.model.run(resolved, plan, meter, pictures=given, latents=latents, preview=preview)
-                ) as events,
+                closing(self.model.run(request, plan, meter, pictures=given, latents=latents, preview=preview)) as run,
             ):
-                for event in events:
-                    yield self._finished(event, canvas, inputs.mask)
+                yield from run
         except (RuntimeError, MemoryError) as error:
-            device.raise_failure(error, f"{resolved.width}x{resolved.height}")
+            device.raise_failure(error, f"{request.width}x{request.height}")
             raise
         finally:
             device.release_cache()
+
+    def _enlarged(
+        self, request: Enlarge, pictures: Mapping[str, Image], *, preview: bool, memory: RunMemory | None
+    ) -> Generator[Event, None, None]:
+        """The picture enlarged and, if that is asked for, redrawn in tiles of what the model draws best."""
+        model, source = self.model.describe(), pictures.get(request.source)
+        if source is None:
+            raise RequestError("source", f"the picture {request.source[:12]}... is not there; give it again")
+        asked = request.validated().resolved(size=source.size, steps=model.recommended_steps)
+        yield Event("enlarge", 0, 1, 0.0)
+        started = time.perf_counter()
+        with nullcontext(memory) if memory else RunMemory() as meter:
+            larger = enlarging.exactly(source, asked.by)
+        took = {"enlarge": round(time.perf_counter() - started, 4)}
+        yield Event("enlarge", 1, 1, took["enlarge"])
+        if asked.method != "refine":
+            timings = took | {"total": took["enlarge"]}
+            result = GenerationResult(image=larger, request=asked, timings=timings, memory=meter.summary())
+            yield Event("done", 1, 1, took["enlarge"], result=replace(result, recipe=self.recipe(result)))
+            return
+        drawing, canvas = self._tile(asked)
+        plan = self.plan_enlarging(asked, preview=preview)
+        given = Pictures(init=enlarging.on_canvas(larger, canvas))
+        for event in self._events(drawing, plan, given, latents=None, preview=preview, memory=memory):
+            if event.result is None:
+                yield event
+                continue
+            image = event.result.image.crop((0, 0, asked.width, asked.height))
+            timings = took | {**event.result.timings, "total": event.result.timings["total"] + took["enlarge"]}
+            result = replace(event.result, image=image, request=asked, timings=timings)
+            yield replace(event, result=replace(result, recipe=self.recipe(result)))
+
+    def _tile(self, request: ResolvedEnlarge) -> tuple[ResolvedRequest, tuple[int, int]]:
+        """The drawing of one tile, and the size of the canvas that the tiles cover."""
+        tile, canvas = redrawing(request, self.model.describe().recommended_size)
+        return self.model.resolve(tile), canvas
+
+    def plan_enlarging(self, request: ResolvedEnlarge, *, preview: bool = False) -> MemoryPlan:
+        """How a picture that is redrawn will use memory; OutOfMemory if no way fits the pipeline's limit."""
+        drawing, canvas = self._tile(request)
+        return self.model.plan(drawing, self.memory_limit_bytes, preview=preview, whole=canvas)
 
     def _prepared(
         self, request: Request, pictures: Mapping[str, Image], *, preview: bool
@@ -292,7 +387,7 @@ class Pipeline:
             model=self.name,
             repo=self.entry.repo if self.entry else None,
             revision=self.entry.revision if self.entry and self.entry.repo else None,
-            **self.model.sampler(result.request),
+            **(self.model.sampler(result.request) if isinstance(result.request, ResolvedDraw) else {}),
             truncated=result.truncated or None,
             app_version=__version__,
             mlx=device.mlx_version(),
@@ -300,3 +395,14 @@ class Pipeline:
             peak_memory_bytes=int(result.memory["peak_bytes"]),
             created_at=timestamp(),
         )
+
+
+def _prompt_of(image: PictureSource) -> str:
+    """What a file says that it was drawn from; "" where it says nothing."""
+    if not isinstance(image, Path | str | bytes):
+        return ""
+    try:
+        found = read(image if isinstance(image, bytes) else Path(image))
+    except (OSError, ValueError):
+        return ""
+    return found.prompt if found else ""

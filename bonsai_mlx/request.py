@@ -1,8 +1,9 @@
 """What goes into a generation and what comes out of it, as plain data.
 
-A request is one of several operations; today there is `Draw`. It is made once, where a caller's words are read, and
+A request is one of several operations: `Draw` and `Enlarge`. It is made once, where a caller's words are read, and
 goes unchanged through the queue, its row in the index and the engine into the picture's recipe: a new parameter is a
-field here, and is used where it matters. `Request` may leave things open, `ResolvedRequest` leaves nothing open.
+field here, and is used where it matters. `Operation` may leave things open, `ResolvedOperation` leaves nothing open;
+`Request` and `ResolvedRequest` are what a model draws.
 Nothing here imports MLX: a web server validates requests and reads events without loading a tensor library.
 """
 
@@ -24,6 +25,7 @@ MAX_SEED = 2**32 - 1
 MAX_CANVAS_AREA = 40_000_000  # pixels of a picture that is changed, with what is added to it
 MAX_REFERENCES = 4
 EXTEND_STRENGTH = 0.9  # suits a picture that is extended: what is added keeps the lines of what it continues
+REFINE_STRENGTH = 0.3  # redraws the finest strokes and keeps what is there
 MAX_FEATHER_PX = 256
 MAX_EXTEND_PX = 2048  # on each side
 MAX_MARGIN_PX = 1024
@@ -50,6 +52,12 @@ Margin = Annotated[int, Whole(0, MAX_MARGIN_PX)]
 Flag = Annotated[bool, YES_OR_NO]
 StyleName = Annotated[str, Words(MAX_STYLE_NAME_CHARS)]
 StyleNames = Annotated[tuple[str, ...], Several(Words(MAX_STYLE_NAME_CHARS), 0, MAX_STYLES)]
+Factor = Annotated[int, Choice((2, 4))]
+EnlargeMethod = Annotated[str, Choice(("exact", "refine", "learned"))]
+UpscalerName = Annotated[str, Words(200)]
+AnyWords = Annotated[str, Words(MAX_PROMPT_CHARS, empty=True)]
+AnySteps = Annotated[int, Whole(0, MAX_STEPS)]
+AnySide = Annotated[int, Whole(1, MAX_CANVAS_AREA)]
 Margins = Annotated[tuple[int, ...], Several(Whole(0, MAX_EXTEND_PX), 4, 4)]  # pixels: left, top, right, bottom
 
 
@@ -145,8 +153,74 @@ class ResolvedDraw(Draw):
     guidance: Guidance = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Enlarge:
+    """A picture with two or four times the sides: by Lanczos alone, redrawn on top of that, or by an upscaler's file.
+
+    What is redrawn needs words; they are those that the picture was drawn from, unless others are given.
+    """
+
+    source: Digest
+    by: Factor = 2
+    method: EnlargeMethod = "exact"
+    upscaler: UpscalerName | None = None  # the name of its file; with "refine" it enlarges what is then redrawn
+    prompt: AnyWords = ""
+    seed: Seed | None = None
+    steps: Steps | None = None
+    strength: Strength = REFINE_STRENGTH
+
+    def resolved(self, *, size: tuple[int, int], steps: int) -> ResolvedEnlarge:
+        """The request with nothing left open. RequestError.
+
+        `size` is that of the picture, (width, height) in pixels; `steps` the checkpoint's recommendation.
+        """
+        values: dict[str, Any] = parameters(self)
+        redraws = self.method == "refine"
+        values["seed"] = (random_seed() if redraws else 0) if self.seed is None else self.seed
+        values["steps"] = (steps if self.steps is None else self.steps) if redraws else 0
+        return ResolvedEnlarge(**values, width=size[0] * self.by, height=size[1] * self.by).validated()
+
+    def validated(self) -> Self:
+        """See Draw."""
+        checked: dict[str, Any] = {
+            name: bounds.checked(name, getattr(self, name))
+            for name, bounds in bounds_by_name(cast(Any, type(self))).items()
+        }
+        if checked["method"] == "learned" and checked["upscaler"] is None:
+            raise RequestError("upscaler", "is missing; name the file of an upscaler")
+        if checked["method"] == "exact" and checked["upscaler"] is not None:
+            raise RequestError("upscaler", "is not used by the exact method; choose learned or refine")
+        if checked["method"] == "refine" and not checked["prompt"].strip():
+            raise RequestError("prompt", "is empty; say what is to be seen, in a few words")
+        return replace(self, **checked)
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The digests of all pictures that go in."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedEnlarge(Enlarge):
+    """An enlarged picture with nothing left open."""
+
+    seed: Seed = 0
+    steps: AnySteps = 0
+    width: AnySide = 0
+    height: AnySide = 0
+
+    def validated(self) -> Self:
+        """See Draw; RequestError also for too large a picture."""
+        if self.width * self.height > MAX_CANVAS_AREA:
+            limit = MAX_CANVAS_AREA // 1_000_000
+            raise RequestError("by", f"makes {self.width}x{self.height} pixels; at most {limit} million are possible")
+        return Enlarge.validated(self)
+
+
 Request: TypeAlias = Draw
 ResolvedRequest: TypeAlias = ResolvedDraw
+Operation: TypeAlias = Draw | Enlarge
+ResolvedOperation: TypeAlias = ResolvedDraw | ResolvedEnlarge
 GenerationRequest = Draw  # the name under which a Python program makes one
 _OF_VARIATIONS = ("variation_amount", "variation_seed")
 _OF_PICTURES = (
@@ -164,24 +238,31 @@ _OF_PICTURES = (
     "extend",
 )
 _OF_WORDS = ("styles", "typed", "negative_prompt")
-OPERATIONS: Mapping[str, type[ResolvedRequest]] = {"draw": ResolvedDraw}
+OPERATIONS: Mapping[str, type[ResolvedOperation]] = {"draw": ResolvedDraw, "enlarge": ResolvedEnlarge}
 
 
-def as_json(request: ResolvedRequest) -> dict[str, Any]:
+def operation_of(request: Operation) -> str:
+    """The name of its operation."""
+    return "enlarge" if isinstance(request, Enlarge) else "draw"
+
+
+def as_json(request: ResolvedOperation) -> dict[str, Any]:
     """The request as a JSON object that names its operation and the version of this form.
 
     What says how pictures are used is left out where none goes in, and what says of variations where it is none; so
     is how the prompt was made where it was typed.
     """
-    (operation,) = (name for name, kind in OPERATIONS.items() if isinstance(request, kind))
-    return {"operation": operation, "version": VERSION, **chosen(request)}
+    return {"operation": operation_of(request), "version": VERSION, **chosen(request)}
 
 
-def chosen(request: Request) -> dict[str, Any]:
+def chosen(request: Operation) -> dict[str, Any]:
     """The request's fields without those that say nothing about it; tuples are lists, as in JSON."""
-    idle = [*(() if request.pictures else _OF_PICTURES), *(() if request.variation_amount else _OF_VARIATIONS)]
-    idle += [name for name in _OF_WORDS if not getattr(request, name)]
-    idle += ["guidance"] if request.guidance in (None, 1) else []
+    idle: tuple[str, ...]
+    if isinstance(request, Enlarge):
+        idle = () if request.method == "refine" else ("strength",)
+        idle = idle if request.upscaler else (*idle, "upscaler")
+    else:
+        idle = _idle_of_drawing(request)
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in parameters(request).items()
@@ -189,12 +270,18 @@ def chosen(request: Request) -> dict[str, Any]:
     }
 
 
-def parameters(request: Request) -> dict[str, Any]:
+def _idle_of_drawing(request: Draw) -> tuple[str, ...]:
+    idle = [*(() if request.pictures else _OF_PICTURES), *(() if request.variation_amount else _OF_VARIATIONS)]
+    idle += ["guidance"] if request.guidance in (None, 1) else []
+    return (*idle, *(name for name in _OF_WORDS if not getattr(request, name)))
+
+
+def parameters(request: Operation) -> dict[str, Any]:
     """The request's fields by their names, in their order."""
     return {item.name: getattr(request, item.name) for item in fields(request)}
 
 
-def from_json(values: Mapping[str, Any]) -> ResolvedRequest:
+def from_json(values: Mapping[str, Any]) -> ResolvedOperation:
     """The request that `as_json` wrote. RequestError for one of a later version, or out of bounds.
 
     Fields that an earlier version did not have get their defaults.
@@ -215,14 +302,22 @@ def from_json(values: Mapping[str, Any]) -> ResolvedRequest:
     return made.validated()
 
 
+def opened(request: ResolvedOperation) -> Operation:
+    """The same request as one that may leave things open, for something in it to be changed."""
+    kind = Enlarge if isinstance(request, Enlarge) else Draw
+    values = parameters(request)
+    values["steps"] = values["steps"] or None  # nothing was redrawn
+    return kind(**{item.name: values[item.name] for item in fields(kind)})
+
+
 def random_seed() -> int:
     """Any seed, each as likely as the others."""
     return secrets.randbelow(MAX_SEED + 1)
 
 
-def batch(request: ResolvedRequest, count: int) -> Iterator[ResolvedRequest]:
+def batch(request: ResolvedOperation, count: int) -> Iterator[ResolvedOperation]:
     """The same picture with `count` consecutive seeds, variations with consecutive variation seeds."""
-    if request.variation_seed is not None:
+    if isinstance(request, ResolvedDraw) and request.variation_seed is not None:
         return (replace(request, variation_seed=seed) for seed in consecutive_seeds(request.variation_seed, count))
     return (replace(request, seed=seed) for seed in consecutive_seeds(request.seed, count))
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .images.metadata import MetadataMode, encode, encode_with_texts, format_of, save_picture
 from .images.recipe import Recipe
-from .request import ResolvedRequest
+from .request import ResolvedOperation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 TRUNCATED = "The prompt is longer than the model can read, and its end was left out. Put what matters most first."
 
-Phase = Literal["load", "encode", "encode image", "denoise", "decode", "done"]
+Phase = Literal["enlarge", "load", "encode", "encode image", "denoise", "decode", "done"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class GenerationResult:
     """A finished picture and how it came about."""
 
     image: Image  # RGB; width x height, or larger where a part of it was drawn
-    request: ResolvedRequest
+    request: ResolvedOperation
     truncated: bool = False
     mask: Image | None = None  # L, of what was repainted, if that was asked for
     recipe: Recipe | None = None  # what `save` writes into the file

@@ -33,8 +33,8 @@ from bonsai_mlx.request import (
     OPERATIONS,
     VERSION,
     Draw,
-    ResolvedDraw,
-    ResolvedRequest,
+    Enlarge,
+    ResolvedOperation,
     as_json,
     from_json,
 )
@@ -93,8 +93,8 @@ def draw_of(body: object) -> Draw:
     return Draw(**{item.name: getattr(body, item.name) for item in fields(Draw)})
 
 
-def _read(value: object) -> ResolvedRequest:
-    if isinstance(value, ResolvedRequest):
+def _read(value: object) -> ResolvedOperation:
+    if isinstance(value, ResolvedOperation):
         return value
     if not isinstance(value, Mapping):
         raise ValueError("a request is an object")
@@ -105,19 +105,22 @@ def _read(value: object) -> ResolvedRequest:
 
 
 def _schema() -> dict[str, Any]:
-    model: Any = pydantic.create_model("ResolvedDraw", **body_fields(ResolvedDraw))
+    described = "what is made, with nothing left open; it can be asked for again as it is"
+    return {"anyOf": [_schema_of(name, kind) for name, kind in OPERATIONS.items()], "description": described}
+
+
+def _schema_of(operation: str, kind: type[ResolvedOperation]) -> dict[str, Any]:
+    model: Any = pydantic.create_model(kind.__name__, **body_fields(kind))
     made = model.model_json_schema()
     named = {
-        "operation": {"type": "string", "enum": sorted(OPERATIONS)},
+        "operation": {"type": "string", "const": operation},
         "version": {"type": "integer", "const": VERSION},
     }
-    described = "what is drawn, with nothing left open; it can be asked for again as it is"
-    required = [*named, *made["required"]]
-    return {"type": "object", "properties": named | made["properties"], "required": required, "description": described}
+    return {"type": "object", "properties": named | made["properties"], "required": [*named, *made["required"]]}
 
 
 # Typed in the program, and in JSON as `as_json` writes it.
-RequestValue = Annotated[ResolvedRequest, PlainValidator(_read), PlainSerializer(as_json), WithJsonSchema(_schema())]
+RequestValue = Annotated[ResolvedOperation, PlainValidator(_read), PlainSerializer(as_json), WithJsonSchema(_schema())]
 
 
 # The bodies of requests for pictures.
@@ -170,6 +173,20 @@ class GenerateRequest(PictureFields):
     guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
     tiled_vae: Flag | None = None
     max_sequence_length: Tokens | None = None
+
+
+_EnlargeFields: Any = create_model("_EnlargeFields", __base__=Fields, **body_fields(Enlarge))
+
+
+class EnlargeRequest(_EnlargeFields):  # type: ignore[misc]  # the fields of an `Enlarge`, whatever they are
+    """A picture to be made larger; `source` is an id of the gallery or of `POST /inputs`."""
+
+    model: ModelName | None = None
+    force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
+
+    def enlarge(self) -> Enlarge:
+        """What is asked for."""
+        return Enlarge(**{item.name: getattr(self, item.name) for item in fields(Enlarge)})
 
 
 class CompareRequest(PictureFields):

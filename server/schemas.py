@@ -20,7 +20,7 @@ Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
-JobPhase = Literal["load", "encode", "encode image", "denoise", "decode"]
+JobPhase = Literal["enlarge", "load", "encode", "encode image", "denoise", "decode"]
 GroupKind = Literal["batch", "compare", "grid"]
 WorkerState = Literal["stopped", "starting", "idle", "busy", "unresponsive"]
 ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far its files are known: bonsai_mlx/hub/api.py

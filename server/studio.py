@@ -11,8 +11,9 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from bonsai_mlx.errors import RequestError
 from bonsai_mlx.pipelines.styles import styled
-from bonsai_mlx.request import Draw
+from bonsai_mlx.request import Draw, ResolvedRequest
 from bonsai_mlx.version import __version__
 
 from .checkpoints.models import Models
@@ -31,13 +32,13 @@ from .jobs.durations import Durations
 from .jobs.fits import Fits
 from .jobs.grids import Grids
 from .jobs.memory_monitor import MemoryMonitor
-from .jobs.pictures import prepare
+from .jobs.pictures import prepare, prepare_enlarging, refused
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
 from .library.archive import Archives
 from .library.collections import Collections
-from .parameters import PictureFields
-from .schemas import Memory, Model, Preferences, PreferencesPatch, WorkerState
+from .parameters import EnlargeRequest, PictureFields
+from .schemas import Image, Memory, Model, Preferences, PreferencesPatch, WorkerState
 from .settings import Settings
 from .store import Store
 
@@ -213,11 +214,32 @@ class Studio:
         await self.fits.check(ready, request, prepared.references, prepared.held_bytes, force=force)
         return Work(ready.name, request, tuple(prepared.parents))
 
+    async def work_to_enlarge(self, fields: EnlargeRequest) -> Work:
+        """The same for a picture that is enlarged; it is redrawn by the model that has drawn it, if that is here."""
+        await self._make_room()
+        request, size, entry, parents = await prepare_enlarging(fields.enlarge(), self.inputs, self.gallery)
+        name = self.models.resolve(fields.model) if fields.model else self._model_of(entry)
+        ready = self.models.require_ready(name)
+        try:
+            resolved = request.validated().resolved(size=size, steps=ready.recommended_steps)
+            await self.fits.check_enlarging(ready, resolved, force=fields.force)
+        except RequestError as error:
+            raise refused(error) from None
+        return Work(ready.name, resolved, tuple(parents))
+
+    def _model_of(self, entry: Image | None) -> str:
+        """The model that has drawn a picture, or the default one."""
+        drew = entry.model if entry else None
+        if drew in self.models.names() and self.models.find_ready(drew) is not None:
+            return drew
+        return self.models.default()
+
     async def work_to_compare(self, fields: PictureFields, models: list[str] | None = None) -> list[Work]:
         """The same picture by both models, sizes and steps those of the first."""
         pair = [self.models.resolve(name) for name in models] if models else list(self.models.pair())
         first = await self.work(fields, pair[0])
         ready = self.models.require_ready(pair[1])
+        assert isinstance(first.request, ResolvedRequest)  # noqa: S101  what is drawn
         own = {} if ready.guided else {"guidance": 1.0, "negative_prompt": ""}
         request = replace(first.request, **own)  # type: ignore[arg-type]
         await self.fits.check(ready, request, (), force=fields.force)

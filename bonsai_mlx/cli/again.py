@@ -12,8 +12,8 @@ from ..errors import BonsaiError, PictureError, RequestError
 from ..hub.catalog import is_known, is_repository
 from ..images.mask import read_mask
 from ..images.recipe import Recipe
-from ..request import VERSION, GenerationRequest, from_json, parameters
-from .generate import GenerateOptions, draw, varied
+from ..request import OPERATIONS, VERSION, Draw, Enlarge, Operation, from_json, opened
+from .generate import GenerateOptions, carry_out, draw, varied
 from .like import found_in
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic"}
@@ -37,19 +37,22 @@ def again_command(options: GenerateOptions, path: Path, places: tuple[Path, ...]
         request = replace(request, seed=options.seed)
     if not options.model and not options.variant:
         options = replace(options, model=_model(recipe))
+    if isinstance(request, Enlarge):
+        return carry_out(options, [request], pictures.by_digest)
     return draw(options, varied(request, options), pictures.by_digest)
 
 
-def request_of(recipe: Recipe) -> GenerationRequest:
+def request_of(recipe: Recipe) -> Operation:
     """What the recipe asks for."""
     own = {name: getattr(recipe, name) for name in ("prompt", "seed", "steps", "width", "height")}
-    known = {item.name for item in fields(GenerationRequest)}
+    operation = str(recipe.parameters.get("operation", "draw"))
+    known = {item.name for item in fields(OPERATIONS[operation])}
     further = {name: value for name, value in recipe.parameters.items() if name in known}
     try:
-        resolved = from_json({"operation": "draw", "version": VERSION} | own | further)
+        resolved = from_json({"operation": operation, "version": VERSION} | own | further)
     except RequestError as error:
         raise BonsaiError(f"the recipe cannot be carried out: {error}") from error
-    return GenerationRequest(**parameters(resolved))
+    return opened(resolved)
 
 
 def _model(recipe: Recipe) -> str:
@@ -59,9 +62,9 @@ def _model(recipe: Recipe) -> str:
     raise BonsaiError(f"its model, {recipe.model}, is not known here; name one with --model")
 
 
-def _pictures(request: GenerationRequest, path: Path, places: tuple[Path, ...]) -> PictureSet:
+def _pictures(request: Operation, path: Path, places: tuple[Path, ...]) -> PictureSet:
     pictures, missing = PictureSet(), set(request.pictures)
-    if request.mask is not None:
+    if isinstance(request, Draw) and request.mask is not None:
         missing -= _mask_inside(path, pictures)
     for file in _files(path, places) if missing else ():
         missing -= _found(file, missing, pictures)
@@ -98,8 +101,13 @@ def _found(file: Path, missing: set[str], pictures: PictureSet) -> set[str]:
     return {pictures.keep(one) for one in candidates if digest_of(one) in missing}
 
 
-def _lack(request: GenerationRequest, missing: set[str]) -> str:
-    roles = {digest: f"reference {place}" for place, digest in enumerate(request.references, 1)}
-    roles |= {digest: role for digest, role in ((request.init, "init"), (request.mask, "mask")) if digest}
+def _lack(request: Operation, missing: set[str]) -> str:
+    roles = {request.source: "source"} if isinstance(request, Enlarge) else _roles(request)
     names = ", ".join(f"{roles[digest]} ({digest[:12]}...)" for digest in request.pictures if digest in missing)
     return f"what went into the picture is not found: {names}; give the files, or their folder, with --input"
+
+
+def _roles(request: Draw) -> dict[str, str]:
+    roles = {digest: f"reference {place}" for place, digest in enumerate(request.references, 1)}
+    roles |= {digest: role for digest, role in ((request.init, "init"), (request.mask, "mask")) if digest}
+    return roles

@@ -7,7 +7,7 @@ the notes, so that `file=$(bonsai-mlx generate ... --quiet)` works. MLX is impor
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +19,15 @@ from ..images.metadata import DEFAULT_QUALITY, Format, MetadataMode, encode
 from ..pipelines.alternatives import has_alternatives
 from ..pipelines.styles import styled
 from ..printable import printable
-from ..request import MAX_PROMPT_CHARS, GenerationRequest, ResolvedRequest, consecutive_seeds, random_seed
+from ..request import (
+    MAX_PROMPT_CHARS,
+    GenerationRequest,
+    Operation,
+    ResolvedOperation,
+    ResolvedRequest,
+    consecutive_seeds,
+    random_seed,
+)
 from ..result import TRUNCATED, Event, GenerationResult
 from ..wording import format_bytes
 from .like import settings_like
@@ -82,7 +90,13 @@ def varied(request: GenerationRequest, options: GenerateOptions) -> GenerationRe
 
 def draw(options: GenerateOptions, request: GenerationRequest, pictures: Mapping[str, Image] | None = None) -> int:
     """Carry out a request `options.count` times and save what comes out; `pictures` are those that it names."""
-    requests = _batch(with_styles(options, request), options.count)
+    return carry_out(options, _batch(with_styles(options, request), options.count), pictures)
+
+
+def carry_out(
+    options: GenerateOptions, requests: Sequence[Operation], pictures: Mapping[str, Image] | None = None
+) -> int:
+    """Carry out requests, one after the other, and save what comes out."""
     output = Output.choose(options.output, options.format, options.count)
     output.check()
     model = model_of(options)
@@ -91,7 +105,8 @@ def draw(options: GenerateOptions, request: GenerationRequest, pictures: Mapping
 
     pipe = Pipeline.from_pretrained(model, memory_limit_bytes=options.memory_limit_bytes)
     for one in requests:
-        say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")
+        if isinstance(one, GenerationRequest):
+            say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")
         result = follow(pipe.run(one, pictures=pictures), options.quiet)
         if result.truncated:
             say(options, TRUNCATED)
@@ -149,9 +164,10 @@ def _batch(request: GenerationRequest, count: int) -> list[GenerationRequest]:
     return [replace(request, seed=seed) for seed in consecutive_seeds(first, count)]
 
 
-def _counted(request: ResolvedRequest) -> int:
+def _counted(request: ResolvedOperation) -> int:
     """The seed that counts up from picture to picture."""
-    return request.seed if request.variation_seed is None else request.variation_seed
+    varied = request.variation_seed if isinstance(request, ResolvedRequest) else None
+    return request.seed if varied is None else varied
 
 
 def _ready_or_seedling(variant: str) -> str:

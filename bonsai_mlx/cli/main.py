@@ -1,4 +1,4 @@
-"""The command line: `bonsai-mlx generate | grid | edit | again | styles | show | models | download | ...`.
+"""The command line: `bonsai-mlx generate | grid | edit | enlarge | again | styles | show | models | ...`.
 
 Owns the options and the exit status: 0 done, 1 it cannot be done (one line says why and what to do), 2 wrong usage, 130
 interrupted. Starts light: a command imports what it needs when it runs, so that help and mistakes answer at once.
@@ -26,6 +26,7 @@ from .options import (
     PUBLISHED,
     add_drawing,
     add_editing,
+    add_enlarging,
     add_form,
     add_model,
     add_output,
@@ -94,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_grid(commands)
     _add_batch(commands)
     _add_edit(commands)
+    _add_enlarge(commands)
     _add_again(commands)
     _add_styles(commands)
     _add_show(commands)
@@ -176,6 +178,14 @@ def _add_edit(commands: Any) -> None:
     add_editing(command)
     add_drawing(command)
     command.set_defaults(run=_edit)
+
+
+def _add_enlarge(commands: Any) -> None:
+    command = commands.add_parser("enlarge", help="make a picture two or four times as wide and as high")
+    add_enlarging(command)
+    add_model(command)
+    add_output(command)
+    command.set_defaults(run=_enlarge)
 
 
 def _add_again(commands: Any) -> None:
@@ -286,6 +296,20 @@ def _edit(arguments: argparse.Namespace) -> int:
         margin_px=arguments.margin,
     )
     return edit_command(drawing_options(arguments, prompt=environment.as_typed(arguments.prompt)), edit)
+
+
+def _enlarge(arguments: argparse.Namespace) -> int:
+    from .enlarge import EnlargeOptions, enlarge_command
+
+    enlarge = EnlargeOptions(
+        picture=arguments.picture,
+        by=arguments.by,
+        method=arguments.method,
+        prompt=arguments.prompt and environment.as_typed(arguments.prompt),
+        steps=arguments.steps,
+        strength=arguments.strength,
+    )
+    return enlarge_command(drawing_options(arguments, prompt=None, steps=None), enlarge)
 
 
 def _again(arguments: argparse.Namespace) -> int:

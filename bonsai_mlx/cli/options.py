@@ -105,6 +105,21 @@ def add_editing(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_enlarging(command: argparse.ArgumentParser) -> None:
+    """What is enlarged, and how."""
+    command.add_argument("picture", metavar="PICTURE", type=user_path, help="a PNG, JPEG, WebP or AVIF file")
+    command.add_argument("--by", type=int, choices=(2, 4), default=2, help="how many times as wide and as high")
+    command.add_argument(
+        "--method",
+        choices=("exact", "refine"),
+        default="exact",
+        help="exact: every pixel is kept, by Lanczos; refine: finer strokes are drawn on top of that",
+    )
+    command.add_argument("--prompt", metavar="PROMPT", help="what is to be seen; default: what it was drawn from")
+    command.add_argument("--steps", type=int, metavar="N", help="of what is redrawn; default: the model's own")
+    command.add_argument("--strength", type=float, metavar="S", help="how much is drawn anew; default: 0.3")
+
+
 def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOptions:
     """What the shared options say; `own` is what a command says of itself."""
     from .generate import GenerateOptions

@@ -9,6 +9,7 @@ from ..result import Event
 from ..runtime.environment import is_terminal
 
 _PHASES = {
+    "enlarge": "Enlarging",
     "load": "Loading",
     "encode": "Reading the prompt",
     "encode image": "Looking at it",

@@ -48,6 +48,9 @@ def _inputs(parameters: Mapping[str, Any]) -> dict[str, object]:
     init, mask, extend = (parameters.get(name) for name in ("init", "mask", "extend"))
     references = parameters.get("references") or ()
     rows: dict[str, object] = {"Looked at": ", ".join(_short(digest) for digest in references)}
+    if parameters.get("operation") == "enlarge":
+        rows["Enlarged from"] = _short(str(parameters.get("source")))
+        rows["Enlarged"] = f"{parameters.get('by')} times, {parameters.get('method')}"
     if init:
         rows |= {"Made from": _short(init), "Strength": parameters.get("strength")}
     if init and mask:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import RequestError
-from ..request import MAX_CANVAS_AREA, MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX, Draw
+from ..request import MAX_CANVAS_AREA, MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX, Draw, ResolvedEnlarge
 
 Size = tuple[int, int]  # pixels, width x height
 Box = tuple[int, int, int, int]  # pixels: left, top, right, bottom
@@ -233,3 +233,32 @@ def held_bytes(init: Size | None, references: Sequence[Size] = ()) -> int:
     RGB each; of `init` also what comes out, its mask, what of it lies on the canvas and what of that is touched.
     """
     return 9 * math.prod(init or (0, 0)) + sum(3 * math.prod(size) for size in references)
+
+
+def canvas_size(size: Size) -> Size:
+    """Whole tokens that hold a picture of this size. RequestError if that is too small to be drawn."""
+    if min(size) < MIN_SIZE_PX:
+        message = f"the picture is too small to be redrawn; enlarged, a side needs {MIN_SIZE_PX} pixels"
+        raise RequestError("source", message)
+    return -(-size[0] // SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX, -(-size[1] // SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX
+
+
+def tile_size(canvas: Size, recommended: Size) -> Size:
+    """What is drawn at a time: as much as the model draws best."""
+    return min(canvas[0], recommended[0]), min(canvas[1], recommended[1])
+
+
+def redrawing(request: ResolvedEnlarge, recommended: Size) -> tuple[Draw, Size]:
+    """The drawing of one tile, and the size of the canvas that the tiles cover. RequestError."""
+    canvas = canvas_size((request.width, request.height))
+    width, height = tile_size(canvas, recommended)
+    tile = Draw(
+        request.prompt,
+        seed=request.seed,
+        steps=request.steps,
+        width=width,
+        height=height,
+        init=request.source,
+        strength=request.strength,
+    )
+    return tile, canvas

@@ -96,6 +96,7 @@ class Flux2:
         *,
         preview: bool = False,
         references: Sequence[tuple[int, int]] = (),
+        whole: tuple[int, int] | None = None,
     ) -> Plan:
         """See Model."""
         changed = [(request.width, request.height)] if request.init else []
@@ -110,6 +111,7 @@ class Flux2:
             fits_preview=preview and self._preview is None and not previews.is_fitted(self.checkpoint),
             pictures=(*changed, *references),
             references=(*(changed if request.source_as_reference else ()), *references),
+            whole=whole,
         )
 
     def prepare(self, plan: Plan) -> int:
@@ -129,14 +131,18 @@ class Flux2:
     ) -> Generator[Event, None, None]:
         """See Model. `latents`, a float array [1, in_channels, height/16, width/16], replace the seed's noise."""
         given = pictures or Pictures()
-        process = self.process(request, latents, changes=given.init is not None)
+        size = (request.width, request.height) if given.init is None else (given.init.shape[1], given.init.shape[0])
+        process = self.process(request, latents, changes=given.init is not None, size=size)
         yield from Run(self, request, process, given, plan, memory, preview=preview).events()
 
-    def process(self, request: ResolvedRequest, latents: Any, *, changes: bool) -> Process:
-        """How this run's noise becomes latents; `changes` says that it starts from a picture."""
-        noise = self._noise(request, latents)
+    def process(self, request: ResolvedRequest, latents: Any, *, changes: bool, size: tuple[int, int]) -> Process:
+        """How this run's noise becomes latents; `changes` says that it starts from a picture.
+
+        `size` is that of the whole picture, where the request has that of its tiles.
+        """
+        noise = self._noise(request, latents, size)
         strength = request.strength if changes else 1.0
-        tokens = noise.shape[2] * noise.shape[3]
+        tokens = (request.width // 16) * (request.height // 16)
         levels = scheduler.from_strength(tokens, request.steps, strength, request.strength_rule)
         return scheduler.Flow(as_tokens(noise), levels)
 
@@ -212,9 +218,10 @@ class Flux2:
         """What tells the transformer which tokens are kept: nothing."""
         return None
 
-    def _noise(self, request: ResolvedRequest, latents: Any = None) -> mx.array:
+    def _noise(self, request: ResolvedRequest, latents: Any = None, size: tuple[int, int] | None = None) -> mx.array:
         """Noise of the seed or its variation, or the caller's own: float32 [1, in_channels, height/16, width/16]."""
-        shape = (1, self.checkpoint.transformer.in_channels, request.height // 16, request.width // 16)
+        width, height = size or (request.width, request.height)
+        shape = (1, self.checkpoint.transformer.in_channels, height // 16, width // 16)
         if latents is None:
             noise = seeded(shape, request.seed)
             if request.variation_seed is None:

@@ -20,6 +20,7 @@ from .parts.config import TransformerConfig, VaeConfig
 
 Level = Literal["default", "drop", "stream"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
+_WHOLE_MAPS = 5  # of a picture in tiles: the noise, the latents before and after, their sum and a copy of it
 PREVIEW_SIDE_PX = 128  # of the pictures that previews are fitted to, see `preview`
 
 
@@ -61,11 +62,13 @@ def choose(
     fits_preview: bool = False,
     pictures: Sequence[tuple[int, int]] = (),
     references: Sequence[tuple[int, int]] = (),
+    whole: tuple[int, int] | None = None,
 ) -> Plan:
     """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met.
 
     `guided` counts two passes a step, `fits_preview` what previews need once for each VAE, `pictures` the encoding of
     pictures of these sizes (pixels, width x height), `references` the tokens of those that are looked at in every step.
+    Of a picture of the size `whole` that is drawn in tiles of `width` x `height`, the latents are counted in.
     """
     smallest = None
     found = levels(
@@ -78,6 +81,7 @@ def choose(
         fits_preview=fits_preview,
         pictures=pictures,
         references=references,
+        whole=whole,
     )
     for plan in found:
         if limit_bytes is None or plan.peak_bytes <= limit_bytes:
@@ -100,6 +104,7 @@ def levels(
     fits_preview: bool = False,
     pictures: Sequence[tuple[int, int]] = (),
     references: Sequence[tuple[int, int]] = (),
+    whole: tuple[int, int] | None = None,
 ) -> Iterator[Plan]:
     """Every plan for one picture, from the fastest to the smallest; the options are those of `choose`."""
     kinds: tuple[tuple[Level, bool], ...] = (("default", False), ("drop", False), ("drop", True), ("stream", True))
@@ -116,6 +121,9 @@ def levels(
                 for size in pictures
             ]
             phases["encode image"] = plan.resident_bytes + max(encoded)
+        if whole:
+            beside = _WHOLE_MAPS * _tokens(*whole) * checkpoint.transformer.in_channels * 4
+            phases = {phase: size + beside for phase, size in phases.items()}
         yield replace(plan, phases=phases)
 
 

@@ -2,19 +2,23 @@
 
 The denoising loop is one for all that a request may ask, and for all kinds of latents. What differs is what it starts
 from (`_start`), what is appended to the image stream (`_References`), what is put back after each step (`_Kept`), and
-how one noise level leads to the next (`Process`).
+how one noise level leads to the next (`Process`). A picture that is larger than the request's size is drawn in
+overlapping tiles of that size, which are blended in every step.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import mlx.core as mx
+import numpy as np
 from PIL import Image
 
+from ..editing.tiles import Tiling, tiling
 from ..model import Pictures
 from ..request import ResolvedRequest
 from ..result import Event, GenerationResult, Phase
@@ -22,12 +26,14 @@ from ..runtime import device
 from ..runtime.memory import RunMemory
 from ..text.tokenizer import TokenizedPrompt
 from . import vae
+from .blocks import Rope
 from .checkpoint import Checkpoint
 from .plan import Plan
 from .preview import LatentPreview
 from .transformer import Grid, StepModulation, Transformer, rotary_embedding
 
 T = TypeVar("T")
+_SHARED, _LEAST_SHARED = 4, 2  # a tile shares a fourth of its shorter side with each neighbour, at least two tokens
 _REFERENCE_T = 10  # the first reference's place in time, and the distance to the next; the picture itself has 0
 
 
@@ -105,9 +111,15 @@ class Run:
         *,
         preview: bool,
     ) -> None:
+        """A picture that is changed and larger than the request's size is drawn in tiles of that size."""
         self.model, self.request, self.plan, self.memory, self.preview = model, request, plan, memory, preview
         self.process, self.pictures = process, pictures
-        self.grid = request.height // 16, request.width // 16  # rows and columns of tokens
+        self.tile = request.height // 16, request.width // 16  # rows and columns of tokens that are drawn at a time
+        self.grid = self.tile if pictures.init is None else (pictures.init.shape[0] // 16, pictures.init.shape[1] // 16)
+        self.tiles: Tiling | None = None
+        if self.tile != self.grid:
+            shared = max(_LEAST_SHARED, min(self.tile) // _SHARED)
+            self.tiles = tiling(self.grid[::-1], self.tile[::-1], shared)
         self.tokens: mx.array  # as far as they are
         self.started = time.perf_counter()
         self.truncated = model.tokenize(request.prompt).truncated  # also of a prompt that was encoded before
@@ -164,6 +176,8 @@ class Run:
             return self._start(None), None
         self._enter("encode image")
         latents = []
+        if self.tiles:
+            latents.append((yield from self._encoded_in_tiles(self.tiles, pixels.pop(0))))
         for place, picture in enumerate(pixels):
             latents.append(self.model.as_drawn((yield from self._encoded(picture, place, len(pixels)))))
             device.release_cache()
@@ -185,6 +199,19 @@ class Run:
                 return latents
             yield self._event("encode image", place * total + done, count * total)
 
+    def _encoded_in_tiles(self, tiles: Tiling, pixels: vae.Image8) -> Generator[Event, None, mx.array]:
+        """Packed latents of the whole picture, blended where tiles overlap."""
+        whole: mx.array | None = None
+        for place, (rows, columns, weights) in enumerate(tiles.places()):
+            part = pixels[rows.start * 16 : rows.stop * 16, columns.start * 16 : columns.stop * 16]
+            latents = self.model.as_drawn((yield from self._encoded(part, place, tiles.count)))
+            whole = mx.zeros((1, latents.shape[1], *self.grid)) if whole is None else whole
+            whole = _added(whole, rows, columns, mx.array(weights) * latents)
+            del latents
+            device.release_cache()
+        assert whole is not None  # noqa: S101  there is a tile
+        return whole
+
     def _start(self, clean: mx.array | None) -> _Kept | None:
         """Start from noise, or the picture as noisy as the first step expects it; returns what a mask protects."""
         self.tokens = self.process.start(clean)
@@ -200,8 +227,8 @@ class Run:
         show, self.done = None, 0
         if self.preview:  # before the transformer is loaded, as the plan has it
             show = yield from self._told("load", self.model.preview(), later=1)
-        model, process, (rows, columns) = self.model, self.process, self.grid
-        steps = len(process.levels) - 1
+        model, process, (rows, columns) = self.model, self.process, self.tile
+        steps, tiles = len(process.levels) - 1, self.tiles.count if self.tiles else 1
         modulation = model.modulation(process.levels)
         transformer = model.transformer(streamed=self.plan.streamed)
         grids = [(0, rows, columns), *(references.grids if references else ())]
@@ -209,22 +236,55 @@ class Run:
         appended = transformer.embed(references.tokens) if references else None
         yield self._event("load", self.done + 1, self.done + 1)
         self._enter("denoise")
-        yield self._event("denoise", 0, steps)
+        yield self._event("denoise", 0, steps * tiles)
         marks = kept.marks if kept else None
         for step in range(steps):
-            outputs = [
-                _evaluated(transformer(self.tokens, context, modulation[step], rope, appended, marks), len(contexts))
-                for context in contexts
-            ]
-            output = self._guided(outputs)
+            output_of = partial(self._output, transformer, contexts, modulation[step], rope, appended, marks)
+            if self.tiles:
+                self.done = step * tiles
+                output = yield from self._told("denoise", self._blended(self.tiles, output_of, step, steps))
+            else:
+                output = output_of(self.tokens)
             clean = process.clean(self.tokens, output, step) if show else None
             self.tokens = process.step(self.tokens, output, step)
-            del output, outputs
+            del output
             if kept:
                 self.tokens = process.kept(self.tokens, kept.clean, kept.drawn, step)
             mx.eval(self.tokens)
             image = show(self._as_map(clean)) if show and clean is not None else None
-            yield self._event("denoise", step + 1, steps, preview=image)
+            yield self._event("denoise", (step + 1) * tiles, steps * tiles, preview=image)
+
+    def _blended(
+        self, tiles: Tiling, drawn: Callable[[mx.array], mx.array], step: int, steps: int
+    ) -> Generator[tuple[int, int], None, mx.array]:
+        """The velocity of every token from that of its tiles; yields (tiles done, tiles needed) of the whole run."""
+        tokens = self._as_map(self.tokens)
+        whole = mx.zeros(tokens.shape)
+        for place, (rows, columns, weights) in enumerate(tiles.places()):
+            part = drawn(as_tokens(tokens[:, :, rows, columns]))
+            part = part.transpose(0, 2, 1).reshape(1, tokens.shape[1], *weights.shape)
+            whole = _added(whole, rows, columns, mx.array(weights) * part)
+            del part
+            if place + 1 < tiles.count:
+                yield step * tiles.count + place + 1, steps * tiles.count
+        return as_tokens(whole)
+
+    def _output(
+        self,
+        transformer: Transformer,
+        contexts: Sequence[mx.array],
+        modulation: StepModulation,
+        rope: Rope,
+        appended: mx.array | None,
+        marks: mx.array | None,
+        tokens: mx.array,
+    ) -> mx.array:
+        """What the transformer makes of tokens, in as many passes as there are prompts."""
+        outputs = [
+            _evaluated(transformer(tokens, context, modulation, rope, appended, marks), len(contexts))
+            for context in contexts
+        ]
+        return self._guided(outputs)
 
     def _guided(self, outputs: Sequence[mx.array]) -> mx.array:
         """The model's output, led away from that for the negative prompt where there is one."""
@@ -238,12 +298,31 @@ class Run:
             self.model.drop_transformer()
         device.release_cache()
         self._enter("decode")
-        model, plan = self.model, self.plan
         latents = self._as_map(self.tokens)
-        decoding = vae.decode(
+        if self.tiles:
+            return (yield from self._decoded_in_tiles(self.tiles, latents))
+        return (yield from self._told("decode", self._decoding(latents)))
+
+    def _decoding(self, latents: mx.array) -> Generator[tuple[int, int], None, vae.Image8]:
+        model, plan = self.model, self.plan
+        return vae.decode(
             model.checkpoint, latents, model.dtype, strip_values=plan.strip_values, recompute=plan.recompute
         )
-        return (yield from self._told("decode", decoding))
+
+    def _decoded_in_tiles(self, tiles: Tiling, latents: mx.array) -> Generator[Event, None, vae.Image8]:
+        def pixels(rows: slice, columns: slice) -> vae.Image8:
+            made = _result_of(self._decoding(latents[:, :, rows, columns]))
+            device.release_cache()
+            return made
+
+        strips, done = [], 0
+        for strip in tiles.strips(16, pixels):
+            if strip is None:
+                done += 1
+                yield self._event("decode", done, tiles.count)
+            else:
+                strips.append(np.round(strip).astype(np.uint8))
+        return np.concatenate(strips)
 
     def _as_map(self, tokens: mx.array) -> mx.array:
         """Tokens [1, rows * columns, channels] -> packed latents [1, channels, rows, columns]."""
@@ -278,6 +357,22 @@ def _evaluated(output: mx.array, passes: int) -> mx.array:
     if passes > 1:
         mx.eval(output)
     return output
+
+
+def _result_of(work: Generator[tuple[int, int], None, T]) -> T:
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def _added(whole: mx.array, rows: slice, columns: slice, part: mx.array) -> mx.array:
+    """A map [1, channels, rows, columns] with a part of it added there, computed at once."""
+    whole[:, :, rows, columns] += part
+    mx.eval(whole)
+    return whole
 
 
 def _appended(latents: Sequence[mx.array]) -> _References | None:

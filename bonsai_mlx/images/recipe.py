@@ -12,14 +12,15 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from ..bounds import bounds_by_name
+from ..bounds import Bounds, Choice, bounds_by_name
 from ..decoding import Flag, Number, Text, Whole, decode
 from ..errors import RequestError
-from ..request import OPERATIONS, ResolvedRequest, chosen
+from ..request import OPERATIONS, ResolvedOperation, chosen, operation_of
 from ..version import __version__
 
 SCHEMA = 1
 APP = "bonsai-mlx"
+_USUAL = "draw"  # the operation of a recipe that names none
 
 
 def timestamp(at: float | None = None) -> str:
@@ -57,9 +58,11 @@ class Recipe:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # of the request, beside those above; flat in the JSON
 
     @classmethod
-    def of(cls, request: ResolvedRequest, **how: Any) -> Recipe:
+    def of(cls, request: ResolvedOperation, **how: Any) -> Recipe:
         """The recipe of a picture that the request has led to; `how` are the other fields."""
         named = chosen(request)
+        if (operation := operation_of(request)) != _USUAL:
+            named["operation"] = operation
         own = {name: named.pop(name) for name in tuple(named) if name not in _further()}
         return cls(**own, parameters=named, **how)
 
@@ -96,12 +99,13 @@ class Recipe:
 def _further() -> set[str]:
     """The parameters of requests that are not fields of a recipe: those that have come since its schema."""
     known = {name for kind in OPERATIONS.values() for name in kind.__dataclass_fields__}
-    return known - {item.name for item in fields(Recipe)}
+    return {"operation", *known} - {item.name for item in fields(Recipe)}
 
 
 def _read_further(data: Mapping[str, Any]) -> dict[str, Any]:
     """RequestError for one that is out of its bounds."""
-    bounds = {name: one for kind in OPERATIONS.values() for name, one in bounds_by_name(cast("Any", kind)).items()}
+    bounds: dict[str, Bounds] = {"operation": Choice(tuple(OPERATIONS))}
+    bounds |= {name: one for kind in OPERATIONS.values() for name, one in bounds_by_name(cast("Any", kind)).items()}
     found = {name: data[name] for name in sorted(_further()) if name in data}
     return {name: bounds[name].checked(name, value) if name in bounds else value for name, value in found.items()}
 

@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import Request
 
 from bonsai_mlx.hub import catalog
-from bonsai_mlx.request import MAX_SEED, ResolvedRequest, random_seed
+from bonsai_mlx.request import MAX_SEED, ResolvedOperation, random_seed
 
 from ..checkpoints.models import ReadyModel
 from ..errors import ApiError
@@ -109,7 +109,7 @@ class Asked:
     notes: list[str]
 
     @property
-    def first(self) -> ResolvedRequest:
+    def first(self) -> ResolvedOperation:
         return self.work[0].request
 
     def noted(self) -> dict[str, list[str]]:
@@ -257,7 +257,8 @@ async def followed(studio: Studio, jobs: Sequence[Job]) -> AsyncGenerator[Job, N
 
 def steps_done(job: Job) -> int:
     """Denoising steps that are finished; the job's own `step` counts those of whatever phase it is in."""
-    return {"denoise": job.step, "decode": job.steps}.get(job.phase or "", 0)
+    drawn = job.step * job.steps // max(job.steps_total, 1)  # what is drawn in tiles counts those
+    return {"denoise": drawn, "decode": job.steps}.get(job.phase or "", 0)
 
 
 async def picture(studio: Studio, job: Job) -> Picture:

@@ -23,7 +23,7 @@ from bonsai_mlx.images import metadata
 from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
 from bonsai_mlx.pipelines.styles import StyleBook
-from bonsai_mlx.request import MAX_GUIDANCE, MAX_SEED, MAX_STYLES
+from bonsai_mlx.request import MAX_GUIDANCE, MAX_SEED, MAX_STYLES, Draw
 from bonsai_mlx.version import __version__
 
 from ..checkpoints.models import ReadyModel
@@ -209,8 +209,8 @@ async def _drawn(studio: Studio, request: Request, jobs: list[Job]) -> list[Pict
 def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked) -> dict[str, Any]:
     """What A1111 tells of a call, with the numbers that were really used; clients read `infotexts` and `seed`."""
     jobs, negative = [made.job for made in pictures], body.negative_prompt
-    varied = [job.request.variation_seed for job in jobs]
-    subseeds = [job.seed if own is None else own for job, own in zip(jobs, varied, strict=True)]
+    varied = [_variation_of(job) for job in jobs]
+    subseeds = [job.seed if own is None else own for job, (own, _) in zip(jobs, varied, strict=True)]
     first, infotexts = jobs[0], [_infotext(made) for made in pictures]
     return {
         "prompt": first.prompt,
@@ -221,11 +221,11 @@ def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked
         "all_seeds": [job.seed for job in jobs],
         "subseed": subseeds[0],
         "all_subseeds": subseeds,
-        "subseed_strength": first.request.variation_amount,
+        "subseed_strength": varied[0][1],
         "width": first.width,
         "height": first.height,
         "sampler_name": "Euler",
-        "cfg_scale": first.request.guidance or 1.0,
+        "cfg_scale": getattr(first.request, "guidance", 1.0) or 1.0,
         "steps": first.steps,
         "batch_size": len(jobs),
         "restore_faces": False,
@@ -240,13 +240,19 @@ def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked
         "extra_generation_params": {},
         "index_of_first_image": 0,
         "infotexts": infotexts,
-        "styles": list(first.request.styles),
+        "styles": list(first.request.styles) if isinstance(first.request, Draw) else [],
         "job_timestamp": _job_timestamp(first),
         "clip_skip": 1,
         "is_using_inpainting_conditioning": False,
         "version": f"bonsai-mlx {__version__}",
         **asked.noted(),
     }
+
+
+def _variation_of(job: Job) -> tuple[int | None, float]:
+    """Seed and amount."""
+    request = job.request
+    return (request.variation_seed, request.variation_amount) if isinstance(request, Draw) else (None, 0.0)
 
 
 def _infotext(made: Picture) -> str:

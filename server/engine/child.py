@@ -38,7 +38,7 @@ from bonsai_mlx.images.metadata import encode_png
 from bonsai_mlx.images.recipe import timestamp
 from bonsai_mlx.images.thumbnail import thumbnail_webp
 from bonsai_mlx.printable import printable
-from bonsai_mlx.request import Request, from_json
+from bonsai_mlx.request import Operation, from_json
 from bonsai_mlx.result import Event, GenerationResult
 
 from .child_process import leave_signals_to_server
@@ -62,7 +62,7 @@ class EnginePipeline(Protocol):
     @property
     def embeddings(self) -> Any: ...
     def run(
-        self, request: Request, *, pictures: Mapping[str, Image], preview: bool = False
+        self, request: Operation, *, pictures: Mapping[str, Image], preview: bool = False
     ) -> Generator[Event, None, None]: ...
     def unload(self) -> None: ...
     def recipe(self, result: GenerationResult) -> Recipe: ...

@@ -17,7 +17,7 @@ import msgspec
 
 from bonsai_mlx.request import MAX_CANVAS_AREA, MAX_PROMPT_CHARS
 
-Phase = Literal["load", "encode", "encode image", "denoise", "decode"]
+Phase = Literal["enlarge", "load", "encode", "encode image", "denoise", "decode"]
 
 MAX_COMMAND_BYTES = 8 * MAX_PROMPT_CHARS  # the longest prompt in the widest script, and as much for all else
 MAX_EVENT_BYTES = 4 * MAX_CANVAS_AREA  # the largest picture, uncompressed in three bytes a pixel, and a third more

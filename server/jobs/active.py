@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bonsai_mlx.request import ResolvedRequest, batch
+from bonsai_mlx.request import Enlarge, ResolvedOperation, batch
 
 from ..schemas import GridCell, Job, Relative
 from .durations import Forecast
@@ -17,7 +17,7 @@ class Work(NamedTuple):
     """One request to carry out, with one model."""
 
     model: str
-    request: ResolvedRequest
+    request: ResolvedOperation
     parents: tuple[Relative, ...] = ()  # pictures of the gallery that go in
     cell: GridCell | None = None
 
@@ -43,6 +43,12 @@ class Active:
     started: float = 0.0  # time.monotonic()
     cancelling: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # a fresh one after every change
+
+    @property
+    def timed_as(self) -> str:
+        """What is learned of its durations belongs to: the model, and another way of using it than drawing."""
+        request = self.job.request
+        return f"{self.job.model} {request.method}" if isinstance(request, Enlarge) else self.job.model
 
     @property
     def most_bytes(self) -> int:

@@ -14,10 +14,11 @@ from ..engine.protocol import Phase
 from ..store import Store
 
 # As the engine goes through them; pictures are encoded if some go in.
-PHASES: tuple[Phase, ...] = ("encode", "encode image", "load", "denoise", "decode")
+PHASES: tuple[Phase, ...] = ("enlarge", "encode", "encode image", "load", "denoise", "decode")
 _NEW_SHARE = 0.4  # of the latest figure in the running average
 _CACHED_SHARE = 0.2  # a phase this much shorter than usual was answered from a cache and teaches nothing
 _GUESS_S: Mapping[Phase, float] = {  # only as proportions
+    "enlarge": 0.0,  # of a drawing
     "load": 1.0,
     "encode": 1.0,
     "encode image": 1.0,
@@ -66,7 +67,8 @@ class Durations:
         `pictures` go in, and are encoded.
         """
         found = {phase: self.seconds(model, width, height, phase) for phase in PHASES}
-        known = found["denoise"] is not None and found["decode"] is not None
+        drawn = found["denoise"] is not None and found["decode"] is not None
+        known = drawn or (found["enlarge"] is not None and steps == 0)
         seconds = {phase: found[phase] or (0.0 if known else _GUESS_S[phase]) for phase in PHASES}
         seconds["denoise"] *= steps
         if loaded:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from bonsai_mlx.editing.frame import reference_size
+from bonsai_mlx.editing.frame import held_bytes as bytes_held
+from bonsai_mlx.editing.frame import redrawing, reference_size
 from bonsai_mlx.errors import OutOfMemory
-from bonsai_mlx.request import SIZE_MULTIPLE_PX, ResolvedRequest
+from bonsai_mlx.request import SIZE_MULTIPLE_PX, ResolvedEnlarge, ResolvedRequest
 
 from ..checkpoints.models import Models, ReadyModel
 from ..engine.pool import EnginePool
@@ -61,8 +62,22 @@ class Fits:
             references = [reference_size(size, 256) for size in references]
         changed = [(width, height)] if request.init else []
         looked_at = (*(changed if request.source_as_reference else ()), *references)
+        await self._check(ready, (width, height), (*changed, *references), looked_at, None, held_bytes, force=force)
+
+    async def _check(
+        self,
+        ready: ReadyModel,
+        size: tuple[int, int],
+        pictures: Sizes,
+        looked_at: Sizes,
+        whole: tuple[int, int] | None,
+        held_bytes: int,
+        *,
+        force: bool,
+    ) -> None:
+        width, height = size
         try:
-            peak = await asyncio.to_thread(self._peak_bytes, ready, width, height, (*changed, *references), looked_at)
+            peak = await asyncio.to_thread(self._peak_bytes, ready, width, height, pictures, looked_at, whole)
         except OutOfMemory as error:
             raise ApiError(
                 422, "does_not_fit", f"{error}.", field="width", remedy="Choose a smaller size or a larger limit."
@@ -73,6 +88,14 @@ class Fits:
             message = f"{width}x{height} needs {needed / 1e9:.1f} GB; this machine has {total / 1e9:.1f} GB."
             remedy = 'Choose a smaller size, or send "force": true to try anyway.'
             raise ApiError(422, "does_not_fit", message, field="width", remedy=remedy)
+
+    async def check_enlarging(self, ready: ReadyModel, request: ResolvedEnlarge, *, force: bool) -> None:
+        """The same for a picture that is enlarged. RequestError for one that is too small to be redrawn."""
+        if request.method != "refine":
+            return
+        tile, canvas = redrawing(request, ready.recommended_size)
+        size = (tile.width or 0, tile.height or 0)
+        await self._check(ready, size, (size,), (), canvas, bytes_held(canvas), force=force)
 
     async def sizes(self, name: str) -> list[Fit]:
         """Every size that the page offers for a model, with a verdict. ApiError 409 for a missing model."""
@@ -97,10 +120,16 @@ class Fits:
         return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=forecast.total_s)
 
     def _peak_bytes(
-        self, ready: ReadyModel, width: int, height: int, pictures: Sizes = (), references: Sizes = ()
+        self,
+        ready: ReadyModel,
+        width: int,
+        height: int,
+        pictures: Sizes = (),
+        references: Sizes = (),
+        whole: tuple[int, int] | None = None,
     ) -> int:
         device = self._engines.device or ("metal" if sys.platform == "darwin" else "cpu")
-        return _predict(ready.path, width, height, device, self._settings.memory_limit, pictures, references)
+        return _predict(ready.path, width, height, device, self._settings.memory_limit, pictures, references, whole)
 
 
 @lru_cache(maxsize=512)
@@ -112,6 +141,7 @@ def _predict(
     limit_bytes: int | None,
     pictures: Sizes = (),
     references: Sizes = (),
+    whole: tuple[int, int] | None = None,
 ) -> int:
     from bonsai_mlx.flux2 import plan  # here: it brings numpy, which an idle server does without
 
@@ -126,6 +156,7 @@ def _predict(
         limit_bytes=limit_bytes,
         pictures=pictures,
         references=references,
+        whole=whole,
     ).peak_bytes
 
 

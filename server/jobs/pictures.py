@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from bonsai_mlx.editing.frame import Box, Size, frame_of, held_bytes, reference_size, resolved_by
 from bonsai_mlx.errors import RequestError
-from bonsai_mlx.request import Draw
+from bonsai_mlx.request import Draw, Enlarge
 
 from ..errors import ApiError
 from ..gallery.gallery import Gallery
 from ..gallery.inputs import Input, Inputs
-from ..schemas import Relative
+from ..schemas import Image, Relative
 
 _DIGEST_CHARS = 64  # of an input; a picture of the gallery has an id half as long
 _REMEDY = "Add it with POST /inputs first, or give the id of a picture in the gallery."
@@ -27,6 +27,11 @@ class Prepared:
     parents: list[Relative] = field(default_factory=list)  # pictures of the gallery among them
     references: list[Size] = field(default_factory=list)  # at which they are looked at
     held_bytes: int = 0  # see frame.held_bytes
+
+
+def refused(error: RequestError) -> ApiError:
+    """As an answer."""
+    return ApiError(422, "bad_field", f"{error.message[0].upper()}{error.message[1:]}.", field=error.field)
 
 
 async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: Size) -> Prepared:
@@ -54,11 +59,25 @@ async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: 
             references=[one.size for one in references],
         )
     except RequestError as error:
-        raise ApiError(422, "bad_field", f"{error.message[0].upper()}{error.message[1:]}.", field=error.field) from None
+        raise refused(error) from None
     prepared.request = resolved_by(frame, prepared.request)
     prepared.held_bytes = held_bytes(init.size if init else None, [one.size for one in references])
     prepared.references = _looked_at(prepared.request, [one.size for one in references])
     return prepared
+
+
+async def prepare_enlarging(
+    request: Enlarge, inputs: Inputs, gallery: Gallery
+) -> tuple[Enlarge, Size, Image | None, list[Relative]]:
+    """The request with its picture as an input, that one's size, and its entry if the gallery has it. ApiError.
+
+    Without words the picture's own are taken.
+    """
+    parents: list[Relative] = []
+    found = await _Finder(inputs, gallery, parents).find(request.source, "source", "source")
+    entry = gallery.get(parents[0].id) if parents else None
+    prompt = request.prompt if request.prompt.strip() or entry is None else entry.prompt
+    return replace(request, source=found.id, prompt=prompt), found.size, entry, parents
 
 
 def _looked_at(request: Draw, sizes: Sequence[Size]) -> list[Size]:

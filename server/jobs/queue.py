@@ -300,7 +300,7 @@ class Jobs:
             self._running.job.position = 0
         for place, active in enumerate(self._waiting, start=1):
             job = active.job
-            own = self._durations.forecast(job.model, job.width, job.height, job.steps, loaded=True).total_s
+            own = self._durations.forecast(active.timed_as, job.width, job.height, job.steps, loaded=True).total_s
             eta = None if eta is None or own is None else eta + own
             moved, job.position, job.eta_s = job.position != place, place, eta
             if moved:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.images.metadata import SaveError
-from bonsai_mlx.request import as_json
+from bonsai_mlx.request import Draw, Enlarge, as_json
 
 from ..checkpoints.models import Models, ReadyModel
 from ..engine.pool import EnginePool
@@ -100,7 +100,7 @@ class Runner:
         self._memory.run_begins()
         size, pictures = (job.width, job.height), bool(job.request.pictures)
         self._jobs.begin(
-            active, self._durations.forecast(job.model, *size, job.steps, loaded=loaded, pictures=pictures)
+            active, self._durations.forecast(active.timed_as, *size, job.steps, loaded=loaded, pictures=pictures)
         )
         run = worker.run(self._command(job, ready), self._allowed_silence(active))
         try:
@@ -137,12 +137,16 @@ class Runner:
     def _allowed_silence(self, active: Active) -> Callable[[Progress | None], float]:
         """The watchdog's patience until the next event, from what was learned about this model and size."""
         job, request = active.job, active.job.request
-        phases = [phase for phase in PHASES if phase != "encode image" or request.pictures]
+        idle = {"encode image": not request.pictures, "enlarge": not isinstance(request, Enlarge)}
+        phases = [phase for phase in PHASES if not idle.get(phase)]
 
         def seconds(last: Progress | None) -> float:
             index = phases.index(last.phase) if last and last.phase in phases else 0
-            learned = [self._durations.seconds(job.model, job.width, job.height, p) for p in phases[index : index + 2]]
-            if request.references:  # which make each step longer, by what nobody has measured
+            sizes = (active.timed_as, job.width, job.height)
+            learned = [self._durations.seconds(*sizes, phase) for phase in phases[index : index + 2]]
+            if (
+                isinstance(request, Draw) and request.references
+            ):  # which make each step longer, by what nobody has measured
                 learned.append(None)
             return patience_s(self._settings, learned, cancelling=active.cancelling)
 
@@ -167,9 +171,9 @@ class Runner:
         image_id = picture_id(job.id, len(job.image_ids))
         await self._gallery.save(image_id, picture.png, picture.thumbnail)
         # references make steps longer, by what depends on their sizes: those teach nothing
-        unlike = ("denoise", "encode image") if job.request.references else ()
+        unlike = ("denoise", "encode image") if isinstance(job.request, Draw) and job.request.references else ()
         timings = {phase: seconds for phase, seconds in picture.timings.items() if phase not in unlike}
-        self._durations.learn(job.model, job.width, job.height, job.steps, timings)
+        self._durations.learn(active.timed_as, job.width, job.height, job.steps, timings)
         parents = [(one.id, one.role) for one in job.parents] + [(one.id, one.role) for one in picture.parents]
         self._gallery.add(image_of(job, image_id, picture), parents)
         self._jobs.made(active, image_id)

@@ -13,7 +13,7 @@ from bonsai_mlx.hub import catalog
 
 from ..errors import ApiError, Code
 from ..jobs.active import Work
-from ..parameters import CompareRequest, GenerateRequest
+from ..parameters import CompareRequest, EnlargeRequest, GenerateRequest
 from ..schemas import Backend, Backends, Compared, ComparedImage, DemoComparison, Generated, GroupKind, Image, Job
 from ..studio import Studio
 from .common import StudioDep, errors
@@ -111,7 +111,11 @@ def image_headers(job: Job, image: Image) -> dict[str, str]:
 )
 async def generate(studio: StudioDep, request: Request, body: GenerateRequest) -> Response:
     """PNG with the figures in `X-` headers, or with `Accept: application/json` an object that holds it in base64."""
-    [job] = await draw(studio, request, [await studio.work(body, body.backend or body.model)])
+    return await _answer(studio, request, await studio.work(body, body.backend or body.model))
+
+
+async def _answer(studio: Studio, request: Request, work: Work) -> Response:
+    [job] = await draw(studio, request, [work])
     image, png = studio.gallery.get(job.id), await studio.gallery.png(job.id)
     headers = image_headers(job, image)
     if "application/json" not in request.headers.get("accept", ""):
@@ -140,6 +144,25 @@ async def edit(studio: StudioDep, request: Request, body: GenerateRequest) -> Re
         remedy = "Name the picture to be changed as `init`, or the ones to be looked at as `references`."
         raise ApiError(422, "bad_field", "No picture is named.", field="init", remedy=remedy)
     return await generate(studio, request, body)
+
+
+@router.post(
+    "/enlarge",
+    summary="Enlarge a picture and return it",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                "image/png": {"schema": {"type": "string", "format": "binary"}},
+                "application/json": {"schema": {"$ref": "#/components/schemas/Generated"}},
+            }
+        },
+        **errors(409, 429, 500, 503, 507),
+    },
+)
+async def enlarge(studio: StudioDep, request: Request, body: EnlargeRequest) -> Response:
+    """Two or four times the sides: `exact`, or `refine`, redrawn on top of that. The answer is that of `/generate`."""
+    return await _answer(studio, request, await studio.work_to_enlarge(body))
 
 
 @router.post(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from ..jobs.active import batch_of
-from ..parameters import JobRequest
+from ..parameters import EnlargeRequest, JobRequest
 from ..schemas import GroupKind, Id, Job, JobList, JobsCancelled, JobsCreated, JobStatus
 from .common import IdPath, StudioDep, errors, file_of
 
@@ -29,6 +29,16 @@ async def create(studio: StudioDep, body: JobRequest) -> JobsCreated:
         kind = "batch" if body.count > 1 else None
     jobs = studio.jobs.submit(work, kind)
     return JobsCreated(jobs=jobs, group=jobs[0].group)
+
+
+@router.post(
+    "/jobs/enlarge",
+    status_code=202,
+    summary="Ask for an enlarged picture and return at once",
+    responses=errors(409, 429, 503, 507),
+)
+async def enlarge(studio: StudioDep, body: EnlargeRequest) -> JobsCreated:
+    return JobsCreated(jobs=studio.jobs.submit([await studio.work_to_enlarge(body)]), group=None)
 
 
 @router.get("/jobs", summary="The latest jobs, newest first", responses=errors())

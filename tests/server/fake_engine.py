@@ -20,7 +20,7 @@ from PIL import Image
 
 from bonsai_mlx.errors import DeviceError, OutOfMemory
 from bonsai_mlx.images.metadata import Recipe
-from bonsai_mlx.request import GenerationRequest
+from bonsai_mlx.request import GenerationRequest, Operation, ResolvedEnlarge, ResolvedOperation
 from bonsai_mlx.result import Event, GenerationResult
 
 GATE = "BONSAI_TEST_GATE"  # names a file; while it exists, `hold` holds
@@ -37,9 +37,15 @@ class FakePipeline:
         _loaded_bytes[path] = 3_000_000_000 if "large" in path else 0
 
     def run(
-        self, request: GenerationRequest, *, pictures: Mapping[str, Image.Image], preview: bool = False
+        self, request: Operation, *, pictures: Mapping[str, Image.Image], preview: bool = False
     ) -> Generator[Event, None, None]:
-        steps, width, height = request.steps or 1, request.width or 64, request.height or 64
+        if isinstance(request, ResolvedEnlarge):
+            resolved: ResolvedOperation = request
+            steps, width, height = request.steps, request.width, request.height
+        else:
+            assert isinstance(request, GenerationRequest)
+            steps, width, height = request.steps or 1, request.width or 64, request.height or 64
+            resolved = request.resolved(steps=steps, size=(width, height), guidance=4.0)
         words = request.prompt.split()
         started = time.perf_counter()
         yield Event("load", 0, 1, 0.0)
@@ -66,7 +72,7 @@ class FakePipeline:
             0.0,
             result=GenerationResult(
                 image=Image.new("RGB", (width, height), colour),
-                request=request.resolved(steps=steps, size=(width, height), guidance=4.0),
+                request=resolved,
                 truncated="cut" in words,
                 timings={"load": 0.001, "encode": 0.001, "denoise": 0.001 * steps, "decode": 0.001, "total": 0.01},
                 memory={"peak_bytes": 123_000_000, "mean_active_bytes": 50_000_000, "integral_gb_s": 0.1},

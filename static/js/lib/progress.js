@@ -16,6 +16,8 @@ function timeLeft(job) {
 /** @param {Job} job */
 function phaseWords(job) {
   switch (job.phase) {
+    case "enlarge":
+      return "Enlarging the picture";
     case "load":
       return "Loading the model";
     case "encode":
@@ -23,7 +25,7 @@ function phaseWords(job) {
     case "encode image":
       return "Looking at the picture";
     case "denoise":
-      return `Step ${Math.min(job.step + 1, job.steps)} of ${job.steps}`;
+      return `Step ${Math.min(job.step + 1, job.steps_total)} of ${job.steps_total}`;
     case "decode":
       return "Developing the picture";
     default:

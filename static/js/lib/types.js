@@ -22,7 +22,7 @@
  * @property {number} height
  * @property {string} created_at
  * @property {number | null} position  0: running, 1 and more: waiting
- * @property {"load" | "encode" | "encode image" | "denoise" | "decode" | null} phase
+ * @property {"enlarge" | "load" | "encode" | "encode image" | "denoise" | "decode" | null} phase
  * @property {number} step
  * @property {number} steps_total
  * @property {number} progress  0 to 1

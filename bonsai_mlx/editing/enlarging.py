@@ -1,0 +1,20 @@
+"""Pictures with more pixels: what lies between the old ones, and the canvas on which all of it is redrawn."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from .blending import Image8
+from .canvas import extended
+from .frame import Size
+
+
+def exactly(picture: Image.Image, by: int) -> Image.Image:
+    """By Lanczos."""
+    return picture.resize((picture.width * by, picture.height * by), Image.Resampling.LANCZOS)
+
+
+def on_canvas(picture: Image.Image, canvas: Size) -> Image8:
+    """Its pixels, carried on beyond its right and lower edge."""
+    return np.asarray(extended(picture, canvas, (0, 0)))

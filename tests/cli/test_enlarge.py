@@ -1,0 +1,64 @@
+"""`bonsai-mlx enlarge`, and `again` of what it has made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bonsai_mlx.cli.main import main
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Image.effect_noise((40, 32), 90).convert("RGB").save("photo.png")
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    return main([*words, "--model", "seedling", "--quiet"])
+
+
+def pixels(path: str) -> bytes:
+    with Image.open(path) as image:
+        return image.tobytes()
+
+
+def size(path: str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_enlarged_and_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    redrawn = ["--method", "refine", "--prompt", "a red star", "--steps", "1", "--strength", "0.2", "--seed", "3"]
+    assert run("enlarge", "photo.png", "--by", "4", "-o", "exact.png") == 0
+    assert run("enlarge", "photo.png", "-o", "refined.png", *redrawn) == 0
+    assert run("again", "exact.png", "-o", "exact2.png") == 0
+    assert run("again", "refined.png", "-o", "refined2.png") == 0
+    assert run("again", "refined.png", "-o", "other.png", "--seed", "4") == 0
+    assert capsys.readouterr().out.split() == ["exact.png", "refined.png", "exact2.png", "refined2.png", "other.png"]
+    assert size("exact.png") == (160, 128)
+    assert size("refined.png") == (80, 64)
+    assert pixels("exact.png") == pixels("exact2.png")
+    assert pixels("refined.png") == pixels("refined2.png") != pixels("other.png")
+    assert main(["show", "refined.png"]) == 0
+    assert "2 times, refine" in capsys.readouterr().out
+    (here / "photo.png").unlink()
+    assert run("again", "exact.png", "-o", "gone.png") == 1
+    assert "source (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--strength", "0.2"], "give --method refine too"),
+        (["--method", "refine"], "--prompt: is needed"),
+        (["--method", "refine", "--prompt", "a star", "--strength", "2"], "strength"),
+    ],
+)
+def test_what_cannot_be_done(words: list[str], told: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("enlarge", "photo.png", *words) == 1
+    assert told in capsys.readouterr().err
+    assert list(here.iterdir()) == [here / "photo.png"]
