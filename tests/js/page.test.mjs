@@ -20,6 +20,7 @@ const job = (changes) => ({
   phase: "denoise",
   step: 0,
   steps: 4,
+  steps_total: 4,
   position: 0,
   eta_s: null,
   error: null,
@@ -43,6 +44,7 @@ test("the chart's scale is a round figure above the data", () => {
 test("a job in words", () => {
   assert.equal(statusWords(job({})), "Step 1 of 4");
   assert.equal(statusWords(job({ step: 4 })), "Step 4 of 4");
+  assert.equal(statusWords(job({ step: 8, steps_total: 36 })), "Step 9 of 36"); // drawn in nine tiles
   assert.equal(statusWords(job({ status: "queued", position: 1 })), "Waiting, next in line");
   assert.equal(statusWords(job({ status: "queued", position: 3 })), "Waiting, 2 pictures before it");
   assert.equal(statusWords(job({ status: "failed", error: { message: "Out of paint." } })), "Out of paint.");
