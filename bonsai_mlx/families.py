@@ -42,10 +42,12 @@ def _is_flux2(index: Mapping[str, Any]) -> bool:
     return index.get("_class_name") == "Flux2KleinPipeline"
 
 
-def _open_flux2(folder: Path, *, repair: str | None, embeddings: Any, dtype: mx.Dtype | None) -> Model:
+def _open_flux2(
+    folder: Path, *, repair: str | None, embeddings: Any, dtype: mx.Dtype | None, companion: Path | None = None
+) -> Model:
     from .flux2.model import open_model as open_flux2
 
-    return open_flux2(folder, repair=repair, embeddings=embeddings, dtype=dtype)
+    return open_flux2(folder, repair=repair, embeddings=embeddings, dtype=dtype, companion=companion)
 
 
 FAMILIES: list[Family] = [Family("flux2", _is_flux2, _open_flux2)]
@@ -57,12 +59,21 @@ def register(family: Family) -> None:
 
 
 def open_model(
-    folder: Path, *, repair: str | None = None, embeddings: Any = None, dtype: mx.Dtype | None = None
+    folder: Path,
+    *,
+    repair: str | None = None,
+    embeddings: Any = None,
+    dtype: mx.Dtype | None = None,
+    companion: Path | None = None,
 ) -> Model:
-    """The model in a checkpoint folder. What no family recognises is opened as FLUX.2, which says what is wrong."""
+    """The model in a checkpoint folder. What no family recognises is opened as FLUX.2, which says what is wrong.
+
+    `companion` is the checkpoint whose text encoder and VAE serve a file that has none.
+    """
     index = _index(folder)
     family = next((family for family in FAMILIES if family.recognises(index)), FAMILIES[-1])
-    return family.open(folder, repair=repair, embeddings=embeddings, dtype=dtype)
+    more: dict[str, Any] = {} if companion is None else {"companion": companion}
+    return family.open(folder, repair=repair, embeddings=embeddings, dtype=dtype, **more)
 
 
 def _index(folder: Path) -> Mapping[str, Any]:

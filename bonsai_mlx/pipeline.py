@@ -94,8 +94,12 @@ class Pipeline:
         memory_limit_bytes: int | None = None,
         embeddings: Any = None,
         dtype: mx.Dtype | None = None,
+        companion: str | Path | None = None,
     ) -> Pipeline:
-        """Open a checkpoint by catalog name, Hub id (downloaded before) or folder. Loads no weights yet.
+        """Open a checkpoint by catalog name, Hub id (downloaded before), folder or file. Loads no weights yet.
+
+        A single file has a transformer alone: its text encoder and VAE are those of the `companion`, named in the same
+        way, by default of the first model of the catalog that is here.
 
         A catalog name wins over a folder of that name, which is written ./ternary or given as a Path. Raises
         CheckpointError if it is missing, incomplete or damaged. `memory_limit_bytes` bounds what MLX may hold (see
@@ -104,8 +108,11 @@ class Pipeline:
         folder = hub.as_folder(name_or_path)
         entry = None if folder else resolve(str(name_or_path))
         path = folder or hub.find(name_or_path)
-        model = open_model(path, repair=entry.remedy if entry else None, embeddings=embeddings, dtype=dtype)
-        return cls(model, name=entry.name if entry else path.name, entry=entry, memory_limit_bytes=memory_limit_bytes)
+        other = hub.find(companion) if companion is not None else hub.companion() if path.is_file() else None
+        repair = entry.remedy if entry else None
+        model = open_model(path, repair=repair, embeddings=embeddings, dtype=dtype, companion=other)
+        name = entry.name if entry else path.stem if path.is_file() else path.name
+        return cls(model, name=name, entry=entry, memory_limit_bytes=memory_limit_bytes)
 
     def generate(
         self,

@@ -46,6 +46,7 @@ class GenerateOptions:
     like: Path | None = None  # a picture whose settings hold where nothing else is said
     model: str | None = None  # a folder, a Hub repository or a catalog name; overrides `variant`
     variant: str | None = None
+    companion: str | None = None  # what a single file lacks is this model's
     seed: int | None = None
     steps: int | None = None
     width: int | None = None
@@ -103,7 +104,7 @@ def carry_out(
 
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
-    pipe = Pipeline.from_pretrained(model, memory_limit_bytes=options.memory_limit_bytes)
+    pipe = Pipeline.from_pretrained(model, memory_limit_bytes=options.memory_limit_bytes, companion=options.companion)
     for one in requests:
         if isinstance(one, GenerationRequest):
             say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")

@@ -39,7 +39,10 @@ def add_model(command: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--model",
         metavar="NAME|REPO|PATH",
-        help="a name of `models`, a Hub repository or a folder (written ./NAME if it is called like a model)",
+        help="a name of `models`, a Hub repository, a folder (written ./NAME if it is called like a model) or a file",
+    )
+    command.add_argument(
+        "--companion", metavar="NAME|REPO|PATH", help="the model whose text encoder and VAE a single file draws with"
     )
     command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
     command.add_argument(
@@ -132,6 +135,7 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "steps": getattr(arguments, "steps", None),
         "variation_amount": arguments.variation,
         "variation_seed": arguments.variation_seed,
+        "companion": arguments.companion,
         "guidance": arguments.guidance,
         "negative_prompt": arguments.negative_prompt,
         "width": width,

@@ -37,10 +37,16 @@ from .transformer import StepModulation, Transformer, modulation_schedule, proje
 
 
 def open_model(
-    folder: Path, *, repair: str | None = None, embeddings: EmbeddingCache | None = None, dtype: mx.Dtype | None = None
+    folder: Path,
+    *,
+    repair: str | None = None,
+    embeddings: EmbeddingCache | None = None,
+    dtype: mx.Dtype | None = None,
+    companion: Path | None = None,
 ) -> Flux2:
-    """The model in a folder of the published layout; loads no weights yet. CheckpointError."""
-    return Flux2(Checkpoint.open(folder, repair=repair), embeddings=embeddings, dtype=dtype)
+    """The model in a folder or a file (see `Checkpoint.open`); loads no weights yet. CheckpointError."""
+    checkpoint = Checkpoint.open(folder, repair=repair, companion=companion)
+    return Flux2(checkpoint, embeddings=embeddings, dtype=dtype)
 
 
 class Flux2:

@@ -89,7 +89,18 @@ def as_folder(name: str | Path) -> Path | None:
     if isinstance(name, Path):
         return path
     is_name = os.sep not in name and catalog.is_known(name)
-    return path if path.is_dir() and not is_name else None
+    return path if (path.is_dir() or _is_weights(path)) and not is_name else None
+
+
+def _is_weights(path: Path) -> bool:
+    """A file with a transformer alone, as other programs have it."""
+    return path.suffix.lower() in (".safetensors", ".gguf") and path.is_file()
+
+
+def companion() -> Path | None:
+    """The first checkpoint of the catalog that is here and was downloaded: for what a single file lacks."""
+    ready = (status(entry) for entry in catalog.CATALOG if not entry.embedded)
+    return next((local.path for local in ready if local.state == "ready" and local.path), None)
 
 
 def _checked_folder(folder: Path) -> Path:

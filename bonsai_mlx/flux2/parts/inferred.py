@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from ...weights import gguf
 from ...weights.source import Pieces
 from ...weights.spec import Storage
 from .config import TextEncoderConfig, TransformerConfig, VaeConfig
@@ -26,7 +27,10 @@ def storages(pieces: Pieces, group_size: int | None = None, bits: int | None = N
         layer, _, kind = name.rpartition(".")
         if kind != "weight" or len(piece.shape) != 2:
             continue
-        if piece.dtype in _DENSE_BITS:
+        if piece.form == "codes":
+            of_gguf = gguf.BY_NAME[piece.stored.dtype]
+            found[layer] = Storage(of_gguf.bits, of_gguf.group_size)
+        elif piece.dtype in _DENSE_BITS:
             found[layer] = Storage(_DENSE_BITS[piece.dtype])
         elif piece.dtype == "U32" and f"{layer}.scales" in pieces:
             product = 32 * piece.shape[1] / pieces[f"{layer}.scales"].shape[1]
