@@ -6,7 +6,7 @@ from playwright.sync_api import Page
 
 # What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner, memory and help, which
 # every page has, are asked for by themselves.
-_FIND = """frame => {
+_FIND = """([frame, editor]) => {
     const kinds = [["[data-copy]", "copy"], ["#collections a", "collection"],
                    [".chip:not([aria-label], [id])", "example"],
                    [".guide summary", "guide"],
@@ -26,11 +26,15 @@ _FIND = """frame => {
     };
     const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
     const inFrame = (element) => Boolean(element.closest(".header, .banner, #machine, #help-dialog, .skip"));
-    const wanted = all.filter((element) => inFrame(element) === frame && !element.closest(".toasts"));
+    const inEditor = (element) => Boolean(element.closest("#editor, #editor-fields, #workbench"));
+    const wanted = all.filter((element) =>
+        inFrame(element) === frame && inEditor(element) === editor && !element.closest(".toasts"));
     return [...new Set(wanted.map(name))];
 }"""
 
 
-def controls_of(page: Page, *, frame: bool = False) -> set[str]:
-    """Names of the controls of what the page shows now; with `frame`, of its header, banner and help instead."""
-    return set(page.evaluate(_FIND, frame))
+def controls_of(page: Page, *, frame: bool = False, editor: bool = False) -> set[str]:
+    """Names of the controls of what the page shows now; with `frame`, of its header, banner and help instead, and with
+    `editor`, of what edits a picture.
+    """
+    return set(page.evaluate(_FIND, [frame, editor]))

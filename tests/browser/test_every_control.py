@@ -238,6 +238,7 @@ def test_a_typed_size_that_does_not_fit_is_told(form: Page) -> None:
 # What stands on the stage and beside it once something is drawn, and where each is pressed.
 STAGE = {
     "stage picture",
+    "stage-foot Edit",
     "stage-foot Use settings",
     "stage-foot Variations",
     "stage-foot Favourite",
@@ -309,6 +310,10 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
             foot.get_by_role("link", name=name, exact=True).click()
         found = metadata.read(Path(download.value.path()))
         assert (found.prompt if found else None) == prompt
+    foot.get_by_role("button", name="Edit").click()
+    expect(form.locator("#bench .easel")).to_be_visible()
+    form.locator("#editor-close").click()
+    expect(stage.locator(".frame a img")).to_be_visible()
     form.locator("#prompt").fill("something else")
     foot.get_by_role("button", name="Use settings").click()
     expect(form.locator("#prompt")).to_have_value(body["prompt"])

@@ -86,16 +86,37 @@ def test_a_drop_in_the_gallery_leads_to_the_studio(site: Site, open_page: Callab
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("plain.png", "carries no settings"),
-        ("not-an-image.png", "not a PNG, JPEG or WebP"),
-        ("bomb.png", "cannot be read"),
+        ("not-an-image.png", "cannot be used: it is no PNG, JPEG"),
+        ("bomb.png", "cannot be used: it is damaged"),
     ],
 )
-def test_nothing_to_read_is_said_plainly(studio: Page, watch: Watch, files: Path, name: str, words: str) -> None:
+def test_what_is_no_picture_is_said_plainly(studio: Page, watch: Watch, files: Path, name: str, words: str) -> None:
     watch.expected.append("422")
     deliver(studio, files / name, "drop")
     expect(studio.locator(".toast")).to_contain_text(words)
     expect(studio.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_picture_without_settings_is_edited_and_one_with_them_if_that_is_meant(studio: Page, files: Path) -> None:
+    deliver(studio, files / "plain.png", "drop")
+    expect(studio.locator("#bench .easel")).to_be_visible()
+    studio.locator("#editor-close").click()
+    expect(studio.locator("#editor")).to_be_hidden()
+    deliver(studio, files / "ours.png", "paste")
+    studio.get_by_role("dialog").get_by_role("button", name="Edit this picture").click()
+    expect(studio.get_by_role("dialog")).to_be_hidden()
+    expect(studio.locator("#bench .easel")).to_be_visible()
+    expect(studio.locator(".slot-thumb")).to_have_count(1)
+    expect(studio.get_by_label("Describe the picture")).to_have_value("")
+
+
+def test_a_photo_that_is_dropped_in_the_gallery_is_edited_in_the_studio(
+    site: Site, open_page: Callable[..., Page], files: Path
+) -> None:
+    page = open_page(f"{site.url}/gallery")
+    deliver(page, files / "plain.png", "drop")
+    page.wait_for_url(f"{site.url}/")
+    expect(page.locator("#bench .easel")).to_be_visible()
 
 
 def test_a_picture_of_the_gallery_gives_its_settings_back(site: Site, studio: Page, tmp_path: Path) -> None:

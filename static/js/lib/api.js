@@ -172,3 +172,11 @@ export const renameCollection = (id, name) => call("PATCH", `/collections/${id}`
 
 /** @param {string} id @returns {Promise<Collection>} */
 export const deleteCollection = (id) => call("DELETE", `/collections/${id}`);
+
+/** @typedef {{id: string, width: number, height: number, alpha: string | null}} Taken */
+
+/** @param {Blob} file  a picture that goes into others @returns {Promise<Taken>} */
+export const addInput = (file) => call("POST", "/inputs", file);
+
+/** @param {Blob} file  white is drawn anew @returns {Promise<Taken>} */
+export const addMask = (file) => call("POST", "/inputs?mask=true", file);

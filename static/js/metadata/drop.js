@@ -1,28 +1,50 @@
-// Pictures dropped anywhere, pasted, or chosen: hand them to the reader, say clearly when there is nothing to read.
+// Pictures dropped anywhere, pasted, or chosen: they are to be edited, or to give their settings back if they have any.
 
-import { ApiError } from "../lib/api.js";
+import { addInput, ApiError } from "../lib/api.js";
 import { byId } from "../lib/dom.js";
 import { MetadataError, readMetadata } from "./metadata.js";
 import { offerRestore } from "./restore.js";
-import { toast } from "../lib/toast.js";
+import { publish } from "../lib/store.js";
+import { toast, toastError } from "../lib/toast.js";
 
+const MOST = 4; // pictures that go into one
 const OVER_MS = 700; // while a file is held over the page, dragover comes at least every 550 ms
 
 let draggedFromHere = false;
 let overTimer = 0;
 
-/** @param {File | undefined} file */
-async function take(file) {
-  if (!file) return;
+/** @param {File[]} files  several, and those that carry no settings, are meant to be edited */
+async function take(files) {
+  if (!files.length) return;
   try {
-    const reading = await readMetadata(file);
-    if (reading) offerRestore(file, reading);
-    else toast("This picture carries no settings: it was saved without them, or they were removed.");
+    const reading = files.length === 1 ? await settingsOf(files[0]) : null;
+    if (reading) offerRestore(files[0], reading, () => edit(files).catch(toastError));
+    else await edit(files);
   } catch (error) {
     if (error instanceof MetadataError || error instanceof ApiError) toast(error.message);
     else if (error instanceof DOMException) toast("This cannot be read. Drop a picture, not a folder.");
     else throw error;
   }
+}
+
+/** @param {File} file @returns {Promise<import("./metadata.js").Reading | null>} */
+async function settingsOf(file) {
+  try {
+    return await readMetadata(file);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 422) return null; // of a kind whose settings nobody can read
+    throw error;
+  }
+}
+
+/** @param {File[]} files */
+async function edit(files) {
+  // a folder cannot be read, and sending it would fail as if the server were gone
+  await Promise.all(files.map((file) => file.slice(0, 1).arrayBuffer()));
+  const taken = await Promise.all(files.slice(0, MOST).map(addInput));
+  const ids = taken.map(({ id }) => id);
+  if (document.getElementById("editor")) publish("edit", ids);
+  else location.assign(`/?edit=${ids.join(",")}`);
 }
 
 /** @param {DragEvent} event */
@@ -46,7 +68,7 @@ function onDrop(event) {
   hideTarget();
   if (!carriesFile(event)) return;
   event.preventDefault();
-  take(event.dataTransfer?.files[0]);
+  take([...(event.dataTransfer?.files ?? [])]);
 }
 
 /** Office programs copy text together with a picture of it. @param {readonly string[]} types */
@@ -58,7 +80,7 @@ function onPaste(event) {
   const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
   if (!file) return;
   event.preventDefault();
-  take(file);
+  take([file]);
 }
 
 export function startDrop() {
@@ -71,7 +93,7 @@ export function startDrop() {
   const input = /** @type {HTMLInputElement | null} */ (document.getElementById("image-file"));
   document.getElementById("pick-image")?.addEventListener("click", () => input?.click());
   input?.addEventListener("change", () => {
-    take(input.files?.[0]);
+    take([...(input.files ?? [])]);
     input.value = ""; // the same file can be chosen again
   });
 }

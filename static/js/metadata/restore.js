@@ -139,10 +139,12 @@ function apply(recipe) {
 /**
  * @param {File} file
  * @param {Reading} reading
+ * @param {() => void} edit  what the picture may be meant for instead
  */
-export function offerRestore(file, reading) {
+export function offerRestore(file, reading, edit) {
   const rows = rowsOf(reading);
   const url = URL.createObjectURL(file);
+  const change = button({ icon: "edit" }, "Edit this picture");
   const accept = button({ class: "button primary" }, "Apply");
   const content = table(rows);
   const dialog = el(
@@ -156,16 +158,20 @@ export function offerRestore(file, reading) {
         "div",
         {},
         el("h2", { id: "restore-title" }, `Settings from ${reading.source}`),
-        el("p", { class: "hint" }, "Read by your own server, which keeps nothing of the file."),
+        el("p", { class: "hint" }, "Read by your own server, which keeps nothing of the file unless you edit it."),
       ),
     ),
     content,
-    el("div", { class: "button-row" }, button({ "data-close": true }, "Cancel"), accept),
+    el("div", { class: "button-row" }, button({ "data-close": true }, "Cancel"), change, accept),
   );
   const ticked = () =>
     [...content.querySelectorAll("input")].filter((box) => box.checked).map((box) => rows[Number(box.dataset.row)]);
   const show = () => (accept.disabled = ticked().length === 0);
   content.addEventListener("change", show);
+  change.addEventListener("click", () => {
+    dialog.close();
+    edit();
+  });
   accept.addEventListener("click", () => {
     const recipe = Object.assign({}, ...ticked().map((row) => row.recipe));
     dialog.close();

@@ -2,6 +2,7 @@
 
 import "./shell.js";
 import { getImage, getJob, listJobs } from "../lib/api.js";
+import { edit, isBenchShown, startEditor } from "../editor/editor.js";
 import { applyRecipe, isSending, send, startComposer } from "../studio/composer.js";
 import { byId, isComposing } from "../lib/dom.js";
 import { recipeOf } from "../lib/picture-actions.js";
@@ -35,11 +36,11 @@ const told = new Set();
 /** @param {Job[]} jobs  a running request belongs on the stage, wherever it was started */
 async function followRunning(jobs) {
   const first = jobs.find((job) => job.status === "running") ?? jobs.find(isActive);
-  if (!first || following || isChosen()) return;
+  if (!first || following || isChosen() || isBenchShown()) return;
   following = true;
   try {
     const shown = first.group ? await wholeGroup(first.group) : [first];
-    if (!isChosen()) showJobs(shown);
+    if (!isChosen() && !isBenchShown()) showJobs(shown);
   } finally {
     following = false;
   }
@@ -63,12 +64,14 @@ async function showNewest() {
 /** Settings that an address or another page asks for. */
 async function takeRequestedRecipe() {
   const { recipe, jobs } = takeHandover();
-  const from = new URLSearchParams(location.search).get("from");
+  const asked = new URLSearchParams(location.search);
+  const [from, toEdit] = [asked.get("from"), asked.get("edit")];
   if (recipe) applyRecipe(recipe);
   if (jobs) showJobs(await Promise.all(jobs.map(getJob)));
-  if (!from && !recipe && !jobs) await restoreView();
+  if (!from && !toEdit && !recipe && !jobs && !isBenchShown()) await restoreView();
+  if (from || toEdit) history.replaceState(null, "", "/");
+  if (toEdit) await edit(toEdit.split(","));
   if (!from) return;
-  history.replaceState(null, "", "/");
   const image = await getImage(from);
   applyRecipe(recipeOf(image));
   showImage(image);
@@ -100,6 +103,7 @@ function foldSettings({ matches }) {
 }
 
 startStage();
+startEditor();
 startComposer();
 startRecent();
 startQueue();

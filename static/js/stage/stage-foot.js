@@ -62,6 +62,7 @@ function tools(image) {
   return el(
     "div",
     { class: "button-row stage-tools" },
+    button({ icon: "edit", on: { click: () => publish("edit", [image.id]) } }, "Edit"),
     button({ icon: "reuse", on: { click: () => publish("use-recipe", recipeOf(image)) } }, "Use settings"),
     button({ icon: "variations", title: "The next four seeds", on: { click: () => variations(image) } }, "Variations"),
     heart,

@@ -3,6 +3,7 @@
 import { ApiError, createJobs } from "../lib/api.js";
 import { isStandIn } from "../lib/catalog.js";
 import { byId, button, el, fill, isComposing } from "../lib/dom.js";
+import { requestedPictures, sizesItself } from "../editor/editor.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "../lib/format.js";
 import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "../lib/limits.js";
@@ -12,7 +13,7 @@ import { chooseSize, chosenSize, isTypedSize, loadSizes, sizeHint, startSizes } 
 import { showJobs } from "../stage/stage.js";
 import { remember, remembered } from "../lib/storage.js";
 import { state, subscribe } from "../lib/store.js";
-import { toast } from "../lib/toast.js";
+import { toast, toastError } from "../lib/toast.js";
 
 /** @typedef {import("../lib/types.js").Recipe} Recipe */
 
@@ -24,6 +25,7 @@ const compare = /** @type {HTMLButtonElement} */ (byId("compare"));
 
 let waitTimer = 0;
 let sending = false;
+let gathering = false; // what goes into the picture: sending it may take a moment
 
 /** Not `disabled`: a button that is disabled under the user's finger loses the focus. @param {boolean} value */
 function setSending(value) {
@@ -62,7 +64,8 @@ function problem(name, text) {
  * @returns {Record<string, unknown> | null}
  */
 function readForm() {
-  const size = chosenSize() ?? (isTypedSize() ? null : {}); // sizes still to come: the server takes the recommended one
+  // sizes still to come: the server takes the recommended one; a picture that is edited has its own
+  const size = sizesItself() ? {} : (chosenSize() ?? (isTypedSize() ? null : {}));
   const seed = nextSeed();
   problem("prompt", prompt.value.trim() ? "" : "Describe the picture in a few words.");
   problem("seed", seed === null ? `A whole number from 0 to ${MAX_SEED}.` : "");
@@ -80,12 +83,28 @@ function readForm() {
 
 /** @param {"generate" | "compare"} how */
 async function submit(how) {
-  if (sending) return;
+  if (sending || gathering) return;
   const request = readForm();
   if (!request) return;
+  const pictures = await gathered();
+  if (!pictures) return;
+  Object.assign(request, pictures);
   if (how === "compare") askForPair(request);
   else if (Number(count.value) > 1) request.count = Number(count.value);
   await send(request);
+}
+
+/** What the request says of pictures that go in; null when that is not to be had, which has been said. */
+async function gathered() {
+  gathering = true;
+  try {
+    return await requestedPictures();
+  } catch (error) {
+    toastError(error);
+    return null;
+  } finally {
+    gathering = false;
+  }
 }
 
 /**

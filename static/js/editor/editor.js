@@ -1,0 +1,217 @@
+// Pictures that go in: takes them, shows the one that is changed on the workbench, and says what a request says of them.
+
+import { byId, fill } from "../lib/dom.js";
+import { addMask } from "../lib/api.js";
+import { rememberedHere, rememberHere } from "../lib/storage.js";
+import { subscribe } from "../lib/store.js";
+import { toast, toastError } from "../lib/toast.js";
+import { isChosen } from "../stage/stage.js";
+import { showControls, startControls } from "./controls.js";
+import { easel } from "./easel.js";
+import { createExtender } from "./extender.js";
+import { NONE } from "./margins.js";
+import { paintedMask, paintOn, startPaintTools } from "./paint-tools.js";
+import { slotOf, takeIn } from "./pictures.js";
+import { pngOf } from "./png.js";
+import { fieldsOf, keep, MAX_PICTURES, missing, restore, session, takesOwnSize } from "./session.js";
+import { nameOf, showSlots } from "./slots.js";
+
+/** @typedef {import("./session.js").Slot} Slot */
+
+const prompt = () => /** @type {HTMLTextAreaElement} */ (byId("prompt"));
+
+let onBench = ""; // what the workbench shows, so that it is not made anew under somebody's hand
+/** @type {ReturnType<typeof createExtender> | null} */
+let extender = null;
+/** @type {{of: string, id: string} | null} the mask that was sent last */
+let sentMask = null;
+
+export const isEditing = () => session.pictures.length > 0;
+
+/** Whether the picture's own size is asked for, and not the one that the form says. */
+export const sizesItself = () => isEditing() && !takesOwnSize(session);
+
+/** Whether the stage belongs to the picture that is edited. */
+export const isBenchShown = () => !byId("workbench").hidden;
+
+/**
+ * What a request says of the pictures that go in: nothing where nothing is edited, null after saying what is missing.
+ * @returns {Promise<Record<string, unknown> | null>}
+ */
+export async function requestedPictures() {
+  if (!isEditing()) return {};
+  const lacking = missing(session);
+  say(lacking);
+  if (lacking) {
+    showBench();
+    return null;
+  }
+  return fieldsOf(session, session.way === "repaint" ? await maskId() : null);
+}
+
+/** @returns {Promise<string>} of what is marked, which is sent if it has changed */
+async function maskId() {
+  const [slot] = session.pictures;
+  const of = `${slot.id} ${slot.mask}`;
+  if (sentMask?.of !== of) {
+    const mask = paintedMask();
+    if (!mask) throw new Error("What is marked is not there any more; mark it again.");
+    sentMask = { of, id: (await addMask(await pngOf(mask))).id };
+  }
+  return sentMask.id;
+}
+
+/** @param {string} words  what keeps this from being drawn; "" takes it back */
+function say(words) {
+  byId("editor-error").textContent = words;
+  byId("editor-error").hidden = !words;
+}
+
+/** @param {string[]} ids  pictures of the gallery or inputs: the first is to be changed */
+export async function edit(ids) {
+  const pictures = await Promise.all(ids.slice(0, MAX_PICTURES).map(slotOf));
+  Object.assign(session, { pictures, margins: NONE });
+  if (!prompt().value.trim() && ids[0].length < 64) fillPrompt(pictures[0].name);
+  changed();
+  showBench();
+}
+
+/** @param {string} text */
+function fillPrompt(text) {
+  prompt().value = text;
+  prompt().dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+/** More pictures to look at, as far as there is room. @param {readonly File[]} files */
+async function add(files) {
+  const room = MAX_PICTURES - session.pictures.length;
+  const ids = await Promise.all(files.slice(0, room).map(takeIn));
+  session.pictures = [...session.pictures, ...(await Promise.all(ids.map(slotOf)))];
+  if (files.length > room) toast(`${MAX_PICTURES} pictures go in at most.`);
+  changed();
+}
+
+function stop() {
+  Object.assign(session, { pictures: [], margins: NONE });
+  changed();
+  showStage();
+  byId("prompt").focus();
+}
+
+/** @type {import("./slots.js").Row} */
+const row = {
+  look: () => showBench(),
+  move(from, to) {
+    const pictures = [...session.pictures];
+    pictures.splice(to, 0, ...pictures.splice(from, 1));
+    if (pictures[0] !== session.pictures[0]) session.margins = NONE;
+    session.pictures = pictures;
+    changed();
+  },
+  remove(place) {
+    if (session.pictures.length === 1) return stop();
+    if (place === 0) session.margins = NONE;
+    session.pictures = session.pictures.filter((_, index) => index !== place);
+    changed();
+    return byId("slots").querySelector("button")?.focus();
+  },
+  name(place) {
+    const field = prompt();
+    const before = field.value.slice(0, field.selectionStart);
+    const gap = before && !/\s$/.test(before) ? " " : "";
+    field.setRangeText(`${gap}${nameOf(place)}`, field.selectionStart, field.selectionEnd, "end");
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus();
+  },
+  add: () => byId("slot-file").click(),
+};
+
+/** Something of the session is another one than before. */
+function changed() {
+  keep();
+  say("");
+  const active = document.activeElement;
+  for (const id of ["editor", "editor-fields"]) byId(id).hidden = !isEditing();
+  byId("composer").toggleAttribute("data-editing", isEditing());
+  if (isEditing()) {
+    if (!byId("slots").contains(active) || shownSlots !== slotsNow()) showRow();
+    showControls();
+    showOnBench();
+  }
+}
+
+let shownSlots = "";
+const slotsNow = () => session.pictures.map(({ id }) => id).join();
+
+function showRow() {
+  if (shownSlots === slotsNow()) return;
+  shownSlots = slotsNow();
+  showSlots(byId("slots"), row);
+}
+
+/** The picture that is changed, with what its way lays over it. */
+function showOnBench() {
+  const [slot] = session.pictures;
+  const { way } = session;
+  byId("tools").hidden = way !== "repaint";
+  if (onBench === `${slot.id} ${way}`) return extender?.show();
+  onBench = `${slot.id} ${way}`;
+  extender = way === "extend" ? createExtender(slot, { margins: () => session.margins, setMargins }) : null;
+  fill(byId("bench"), extender?.element ?? (way === "repaint" ? paintOn(slot) : easel(slot)));
+  return undefined;
+}
+
+/** @param {import("./margins.js").Margins} margins */
+function setMargins(margins) {
+  session.margins = margins;
+  changed();
+}
+
+export const showBench = () => isEditing() && setMode("edit");
+
+export const showStage = () => setMode("view");
+
+/** @param {"edit" | "view"} mode */
+function setMode(mode) {
+  const editing = mode === "edit";
+  byId("stage").dataset.mode = mode;
+  byId("stage").hidden = editing;
+  byId("workbench").hidden = !editing;
+  byId("editor-show").textContent = editing ? "Show the result" : "Show the picture";
+  rememberHere("bench", editing);
+}
+
+function listen() {
+  byId("editor-close").addEventListener("click", stop);
+  byId("editor-show").addEventListener("click", () => (isBenchShown() ? showStage() : showBench()));
+  byId("ways").addEventListener("change", showBench);
+  const chooser = /** @type {HTMLInputElement} */ (byId("slot-file"));
+  chooser.addEventListener("change", () => {
+    add([...(chooser.files ?? [])]).catch(toastError);
+    chooser.value = "";
+  });
+  byId("slots").addEventListener("drop", (event) => {
+    const files = [...(event.dataTransfer?.files ?? [])];
+    if (!files.length) return;
+    event.preventDefault();
+    event.stopPropagation(); // elsewhere a picture that is dropped becomes the one that is changed
+    add(files).catch(toastError);
+  });
+  subscribe("edit", (ids) => edit(ids).catch(toastError));
+  subscribe("view", () => isChosen() && showStage());
+}
+
+export function startEditor() {
+  restore();
+  startControls(changed);
+  startPaintTools(changed);
+  listen();
+  changed();
+  if (isEditing()) {
+    if (rememberedHere("bench")) showBench();
+    slotOf(session.pictures[0].id).catch(() => {
+      toast("The picture that was edited here is gone.");
+      stop();
+    });
+  }
+}
