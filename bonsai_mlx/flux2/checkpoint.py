@@ -141,7 +141,7 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         index = self._index()
-        if index.get("_class_name", "Flux2KleinPipeline") != "Flux2KleinPipeline":
+        if index is not None and index.get("_class_name") != "Flux2KleinPipeline":
             raise CheckpointError(
                 f"{self.root}: model_index.json names {index.get('_class_name')!r}, not Flux2KleinPipeline; "
                 "this program runs Bonsai Image and FLUX.2 [klein] checkpoints only"
@@ -150,7 +150,9 @@ class _Reader:
         recommended = self._recommendations()
         distilled = recommended.is_distilled
         if distilled is None:  # single files and the other program's folders are told by their names
-            distilled = bool(index) or not any("base" in name.lower() for name in (self.root.name, self.root.stem))
+            distilled = index is not None or not any(
+                "base" in name.lower() for name in (self.root.name, self.root.stem)
+            )
         transformer, text_encoder, vae = self._parts(folders)
         checkpoint = Checkpoint(
             root=self.root,
@@ -174,11 +176,11 @@ class _Reader:
             source.verify(checkpoint.expected(component))
         return checkpoint
 
-    def _index(self) -> dict[str, Any]:
-        """model_index.json; nothing for what others write without one."""
+    def _index(self) -> dict[str, Any] | None:
+        """model_index.json; None for what others write without one."""
         path = self.root / "model_index.json"
         if self.root.is_file() or (not path.exists() and not path.is_symlink() and self._is_bare()):
-            return {}
+            return None
         return self.parts.json(path)
 
     def _is_bare(self) -> bool:
@@ -212,10 +214,10 @@ class _Reader:
             return transformer, encoder, Part(other.vae, other.sources[VAE], other.absent.get(VAE, frozenset()))
         return transformer, encoder, parts.vae(place[VAE], published=published[VAE])
 
-    def _folders(self, index: Mapping[str, Any]) -> dict[str, Path]:
+    def _folders(self, index: Mapping[str, Any] | None) -> dict[str, Path]:
         """Where each component is: in the folder itself, or in a neighbouring folder that several checkpoints share."""
         roots = [self.root]
-        if common := index.get("_common_folder"):
+        if common := (index or {}).get("_common_folder"):
             shared = (self.root / str(common)).resolve()
             if shared.parent != self.root.resolve().parent:
                 raise CheckpointError(f"{self.root}: _common_folder {common!r} is not a neighbour of this folder")
@@ -228,7 +230,7 @@ class _Reader:
                 found = [self.root]
             if not found and self.companion:
                 found = [self.companion.folders[component.name]] if component.name in self.companion.folders else []
-            if not found and not (component.name == SCHEDULER and not index):
+            if not found and not (component.name == SCHEDULER and index is None):
                 raise CheckpointError(f"{self.root}: {self._lacks(component.name, component.folder)}; {self.repair}")
             if found:
                 folders[component.name] = found[0]
