@@ -47,6 +47,7 @@ Guidance = Annotated[float, Between(1, MAX_GUIDANCE)]
 NegativePrompt = Annotated[str, Words(MAX_PROMPT_CHARS, empty=True)]
 Amount = Annotated[float, Part(zero=True)]
 StrengthRule = Annotated[str, Choice(("sigma", "steps"))]
+MaskContent: TypeAlias = Annotated[str, Choice(("original", "surroundings"))]
 Feather = Annotated[int, Whole(0, MAX_FEATHER_PX)]
 Margin = Annotated[int, Whole(0, MAX_MARGIN_PX)]
 Flag = Annotated[bool, YES_OR_NO]
@@ -84,6 +85,7 @@ class Draw:
     strength: Strength = 1.0  # how much of it is noise at the start
     strength_rule: StrengthRule = "sigma"  # or "steps", diffusers' own; see flux2.scheduler.from_strength
     mask: Digest | None = None  # white is repainted
+    mask_content: MaskContent = "original"  # what the masked place starts from; or what lies around it
     feather_px: Feather = 16  # in which the repainted part fades into what is kept
     restore_unmasked: Flag = True  # put the picture's own pixels back where nothing was to change
     source_as_reference: Flag | None = None  # `init` is a reference too
@@ -230,6 +232,7 @@ _OF_PICTURES = (
     "strength",
     "strength_rule",
     "mask",
+    "mask_content",
     "feather_px",
     "restore_unmasked",
     "source_as_reference",

@@ -121,6 +121,7 @@ CHOSEN: dict[str, Any] = {  # of every field that a picture brings, something el
     "strength": 0.5,
     "strength_rule": "steps",
     "mask": "d" * 64,
+    "mask_content": "original",
     "feather_px": 0,
     "restore_unmasked": False,
     "source_as_reference": True,

@@ -21,6 +21,7 @@ class EditOptions:
     references: tuple[Path, ...] = ()
     reference_detail: int | None = None
     mask: Path | None = None
+    mask_content: str | None = None
     feather_px: int | None = None
     strength: float | None = None
     strength_rule: str | None = None
@@ -57,6 +58,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
         strength=usual if edit.strength is None else edit.strength,
         strength_rule=edit.strength_rule or "sigma",
         mask=None if edit.mask is None else pictures.add_mask("--mask", edit.mask),
+        mask_content=edit.mask_content or "original",
         feather_px=FEATHER_PX if edit.feather_px is None else edit.feather_px,
         only_masked=edit.only_masked,
         margin_px=edit.margin_px,
@@ -74,7 +76,12 @@ def _check(edit: EditOptions) -> None:
         raise RequestError("--reference", f"PICTURE is looked at too, so at most {most} more are; leave some out")
     if instruction and edit.strength_rule is not None:
         raise RequestError("--strength-rule", "says how --strength is meant; give that too")
-    idle = {"--feather": edit.feather_px, "--margin": edit.margin_px, "--only-masked and --whole": edit.only_masked}
+    idle = {
+        "--mask-content": edit.mask_content,
+        "--feather": edit.feather_px,
+        "--margin": edit.margin_px,
+        "--only-masked and --whole": edit.only_masked,
+    }
     for name, value in idle.items():
         if value is not None and not partly:
             raise RequestError(name, "is about what is repainted; give --mask or --extend too")

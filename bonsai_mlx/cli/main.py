@@ -288,6 +288,7 @@ def _edit(arguments: argparse.Namespace) -> int:
         references=tuple(arguments.reference),
         reference_detail=arguments.reference_detail,
         mask=arguments.mask,
+        mask_content=arguments.mask_content,
         feather_px=arguments.feather,
         strength=arguments.strength,
         strength_rule=arguments.strength_rule,

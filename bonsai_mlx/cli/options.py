@@ -94,6 +94,11 @@ def add_editing(command: argparse.ArgumentParser) -> None:
         help="pixels squared at which references are looked at; default: what the memory limit allows",
     )
     command.add_argument("--mask", type=user_path, metavar="FILE", help="white, or transparent if any is, is repainted")
+    command.add_argument(
+        "--mask-content",
+        choices=("original", "surroundings"),
+        help="what the masked place starts from; default: original",
+    )
     command.add_argument("--feather", type=int, metavar="PX", help="in which the repainted part fades out; default: 16")
     where = command.add_mutually_exclusive_group()
     where.add_argument("--only-masked", action="store_true", default=None, help="draw the mask's surroundings alone")

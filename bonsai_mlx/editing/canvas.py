@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 from ..request import SIZE_MULTIPLE_PX, Draw
 from .blending import Image8, Painted, Weights, put_back, weights_of
 from .frame import Frame
+from .tone import filled
 
 _SMOOTHED_PX = 8  # along an edge, so that what is filled from it has no streaks
 
@@ -42,6 +43,8 @@ def canvas_of(request: Draw, frame: Frame, init: Image.Image, mask: Image.Image 
     if repainted is not None and request.restore_unmasked and frame.out != frame.canvas:
         whole, repainted, frame = _scaled(whole, repainted, frame)
     pixels = _drawn(whole, frame, Image.Resampling.LANCZOS)
+    if request.mask_content == "surroundings" and repainted is not None:
+        pixels = filled(pixels, weights_of(_drawn(repainted, frame, Image.Resampling.BILINEAR)) > 0)
     if repainted is None:
         return Canvas(np.asarray(pixels), None, frame, None, None)
     if not request.restore_unmasked:

@@ -19,6 +19,17 @@ CELL_PX = 4  # the difference is smooth: it is worked out for squares of this si
 _TONE_LEVELS = 40.0  # of 255: a larger difference is another thing and not another tone
 
 
+def filled(picture: Image.Image, gone: np.ndarray[Any, np.dtype[np.bool_]]) -> Image.Image:
+    """The picture with the pixels that are `gone` [height, width] filled smoothly from what lies around them."""
+    if gone.all() or not gone.any():
+        return picture
+    pixels, kept = np.asarray(picture, np.float32), (~gone).astype(np.float32)
+    sums = _pooled(np.dstack([pixels * kept[..., None], kept]))
+    smooth = _resized(_filled(sums[..., :3], sums[..., 3]), *picture.size, Image.Resampling.BICUBIC)
+    out = np.where(gone[..., None], np.clip(np.rint(smooth), 0, 255), pixels)
+    return Image.fromarray(out.astype(np.uint8))
+
+
 class Tone:
     """What is added to a repainted part, from what is seen of it a band of rows at a time."""
 

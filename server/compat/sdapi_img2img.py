@@ -25,17 +25,27 @@ router = APIRouter(
 
 _FEATHER_PER_BLUR = 2  # a blur of sigma n fades over about twice as many pixels
 _MOST_BLUR = 64
+_ORIGINAL, _NOISE = 1, 2  # of `inpainting_fill`
 
 
 class Img2Img(Txt2Img):
-    """A1111's fields. Without width and height the picture keeps its size. `inpainting_fill` changes nothing: what is
-    repainted starts from the picture."""
+    """A1111's fields. Without width and height the picture keeps its size."""
 
     init_images: Annotated[list[Text], Field(description="base64, with or without a data: address; the first is used")]
     mask: Annotated[Text, Field(description="white is repainted; with transparent parts, those are")] = ""
     resize_mode: Annotated[int, Field(strict=True, ge=0, le=3), BeforeValidator(whole)] = 0
     denoising_strength: Annotated[float, Field(ge=0, le=1), BeforeValidator(number)] = 0.75
     mask_blur: Annotated[int, Field(strict=True, ge=0, le=999), BeforeValidator(whole)] = 4
+    inpainting_fill: Annotated[
+        int,
+        Field(
+            strict=True,
+            ge=0,
+            le=3,
+            description="the masked place starts from its surroundings (0, 3), as it is (1), or from noise alone (2)",
+        ),
+        BeforeValidator(whole),
+    ] = 0
     inpainting_mask_invert: Switch = False
     inpaint_full_res_padding: Annotated[int, Field(strict=True, ge=0, le=9_999), BeforeValidator(whole)] = 32
     inpaint_full_res: Annotated[Switch, Field(description="draw the mask's surroundings alone, enlarged")] = False
@@ -75,6 +85,10 @@ async def _used(studio: Studio, body: Img2Img) -> Json:
         data = await _fitted(studio, body, await decoded(body.mask, "mask"), "mask")
         mask = (await taken_in(studio, data, "mask", mask=True, invert=body.inpainting_mask_invert))[0]
         used |= {"mask": mask.id, "only_masked": body.inpaint_full_res}
+        if body.inpainting_fill == _NOISE:
+            used["strength"] = 1.0
+        elif body.inpainting_fill != _ORIGINAL:
+            used["mask_content"] = "surroundings"
         used["margin_px"] = min(body.inpaint_full_res_padding, MAX_MARGIN_PX)
         used["feather_px"] = _FEATHER_PER_BLUR * min(body.mask_blur, _MOST_BLUR)
     return used

@@ -48,7 +48,7 @@ EDITS = {
     "redrawn": ["--strength", "0.5"],
     "with a reference": ["--strength", "0.5", "--reference", "other.jpg", "--reference-detail", "256"],
     "masked": ["--mask", "mask.png", "--feather", "4"],
-    "masked, whole": ["--mask", "mask.png", "--feather", "4", "--whole"],
+    "masked, whole": ["--mask", "mask.png", "--feather", "4", "--whole", "--mask-content", "surroundings"],
     "masked, with a reference": ["--mask", "mask.png", "--reference", "other.jpg"],
     "extended": ["--extend", "16,0,32,0", "--seed", "9"],
     "by the rule of steps": ["--strength", "0.8", "--strength-rule", "steps"],
@@ -114,6 +114,8 @@ def test_each_option_reaches_the_recipe(here: Path) -> None:
         "--only-masked",
         "--margin",
         "8",
+        "--mask-content",
+        "surroundings",
     ]
     run("edit", "photo.png", "a red star", "--steps", "4", "-o", "edited.png", *words)
     found = parameters("edited.png")
@@ -123,7 +125,7 @@ def test_each_option_reaches_the_recipe(here: Path) -> None:
         "strength": 0.75,
         "strength_rule": "steps",
     }
-    assert found["margin_px"] == 8
+    assert (found["margin_px"], found["mask_content"]) == (8, "surroundings")
     assert (found["extend"], found["only_masked"], len(found["references"])) == ((0, 16, 0, 0), True, 1)
     assert pixels("edited.png").shape == (SIDE + 16, SIDE, 3)
 
@@ -183,6 +185,7 @@ def test_a_plain_picture_is_drawn_again(here: Path) -> None:
         ),
         (["edit", "photo.png", "a fox", "--strength", "0"], "strength: 0.0 is out of range"),
         (["edit", "photo.png", "a fox", "--mask", "mask.png", "--feather", "300"], "feather_px: 300 is out of"),
+        (["edit", "photo.png", "a fox", "--mask-content", "original"], "--mask-content: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--feather", "3"], "--feather: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--margin", "3", "--strength", "0.5"], "--margin: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--whole"], "--only-masked and --whole: is about what is repainted"),

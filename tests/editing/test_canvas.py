@@ -117,3 +117,20 @@ def test_lines_go_on_where_a_picture_is_extended() -> None:
     out = np.asarray(extended(init, (128, 64), (32, 0))).astype(int)
     assert (out[:, 32:96] == np.asarray(init)).all()
     assert (out[[5, 60]][:, [0, 127]] == np.asarray(init)[[5, 60]][:, [0, 63]]).all()
+
+
+def test_a_masked_place_starts_from_what_lies_around_it_if_that_is_asked_for() -> None:
+    init = Image.new("RGB", (128, 128), (20, 120, 220))
+    init.paste((250, 0, 0), (48, 48, 80, 80))
+    mask = mask_of((128, 128), (44, 44, 84, 84))
+    for content, centre in (("original", (250, 0, 0)), ("surroundings", (20, 120, 220))):
+        out, canvas = finished(init, mask, mask_content=content, only_masked=False, width=128, height=128)
+        assert np.abs(canvas.pixels[64, 64].astype(int) - centre).max() <= 1, content
+        assert (canvas.pixels[:40] == np.asarray(init)[:40]).all()
+        assert (out[:20] == np.asarray(init)[:20]).all(), "what comes out keeps the picture's own pixels"
+
+
+def test_a_place_that_is_the_whole_picture_has_nothing_around_it() -> None:
+    init = photo((64, 64))
+    _, canvas = finished(init, mask_of((64, 64), (0, 0, 64, 64)), mask_content="surroundings")
+    assert (canvas.pixels == np.asarray(init)).all()

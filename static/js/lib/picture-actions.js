@@ -18,6 +18,7 @@ export const OF_PICTURES = [
   "strength",
   "strength_rule",
   "mask",
+  "mask_content",
   "feather_px",
   "restore_unmasked",
   "source_as_reference",

@@ -203,6 +203,21 @@ def test_img2img_repaints_where_the_mask_is_white(invert: object, shared: LiveSe
     assert len(answer["images"]) == 1
 
 
+def test_img2img_starts_a_masked_place_from_what_is_asked_for(shared: LiveServer) -> None:
+    body = {"prompt": "a fox", "init_images": [text_of(PHOTO)], "mask": text_of(MASK), "denoising_strength": 0.5}
+    for fill, expected in (
+        ({}, ("surroundings", 0.5)),
+        ({"inpainting_fill": 0}, ("surroundings", 0.5)),
+        ({"inpainting_fill": 1}, ("original", 0.5)),
+        ({"inpainting_fill": 2}, ("original", 1.0)),
+        ({"inpainting_fill": 3}, ("surroundings", 0.5)),
+    ):
+        shared.client.post("/sdapi/v1/img2img", json=body | fill).raise_for_status()
+        request = newest(shared)
+        assert (request["mask_content"], request["strength"]) == expected, fill
+    assert shared.client.post("/sdapi/v1/img2img", json=body | {"inpainting_fill": 4}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
