@@ -82,7 +82,7 @@ def test_a_request_that_is_none_makes_no_job(request_: Any) -> None:
         Job.model_validate(JOB | {"request": request_})
 
 
-_DEFINED = "Side = Annotated["
+_DEFINED = "\nSide = Annotated["
 _FIELD = "    height: Side | None = None\n"
 _SERVER = """
 import json, sqlite3, sys
@@ -119,7 +119,7 @@ def test_a_new_parameter_is_a_field_of_the_request_and_nothing_more(tmp_path: Pa
     source = copy / "bonsai_mlx" / "request.py"
     text = source.read_text()
     assert text.count(_FIELD) == text.count(_DEFINED) == 1
-    text = text.replace(_DEFINED, f"Grain = Annotated[int, Whole(0, 100)]\n{_DEFINED}")
+    text = text.replace(_DEFINED, f"\nGrain = Annotated[int, Whole(0, 100)]{_DEFINED}")
     source.write_text(text.replace(_FIELD, f"{_FIELD}    grain: Grain = 10\n"))
 
     ran = subprocess.run(
