@@ -46,6 +46,7 @@ ROOMS: Mapping[str, str] = {
     "server.index": "the index's file: its schema and the steps from one version to the next; no meaning of a row",
     "server": "settings, errors, events, the index; no tensor library anywhere in the server",
     "server.edge": "what every request passes: hosts, tokens, limits, the log; knows no route",
+    "server.options": "what may change while the server runs, and how a phone comes in",
     "server.engine": "the child process that draws, and how the server sees it",
     "server.checkpoints": "the models' states, downloads in child processes",
     "server.gallery": "the pictures: files, entries, conversions",

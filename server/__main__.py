@@ -47,7 +47,7 @@ from .events import EventHub
 from .gallery.decoder import Decoder
 from .gallery.files import FolderInUseError, check_room, lock_folder
 from .gallery.gallery import Gallery
-from .hosts import in_url
+from .hosts import address_in_network, in_url
 from .index.migrations import IndexVersionError
 from .settings import NoHomeError, Settings
 from .store import NAME as INDEX
@@ -165,7 +165,7 @@ def listen(host: str, port: int) -> socket.socket:
 def _somebody_answers(address: Any) -> bool:
     """macOS lets a program listen on one address beside another that listens on all, and take what was for it."""
     host, port = address[:2]
-    places = ("127.0.0.1", "::1", _address_in_network()) if host in _ANY else (host,)
+    places = ("127.0.0.1", "::1", address_in_network()) if host in _ANY else (host,)
     for place in places:
         with contextlib.suppress(OSError), socket.create_connection((place, port), timeout=1):
             return True
@@ -176,18 +176,8 @@ def address_of(settings: Settings, port: int, ticket: str | None = None) -> str:
     """What to open in a browser on this computer, or, where others may come in, on theirs."""
     host = settings.host
     if host in _ANY:
-        host = _address_in_network()
+        host = address_in_network()
     return f"http://{in_url(host)}:{port}" + (f"/?{TICKET}={ticket}" if ticket else "")
-
-
-def _address_in_network() -> str:
-    """The address of this computer that others see; connecting a datagram socket sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
 
 
 class Server(uvicorn.Server):

@@ -33,6 +33,7 @@ from .routes import (
     jobs,
     metadata,
     models,
+    options,
     pages,
     selection,
     styles,
@@ -44,7 +45,7 @@ from .templating import STATIC, version_of
 
 ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router),
-    *(models.router, system.router, connect.router, collections.router, selection.router),
+    *(models.router, system.router, connect.router, collections.router, selection.router, options.router),
     *(styles.router, grids.router),
 )
 COMPATIBILITY = (  # the interfaces of other programs

@@ -48,6 +48,16 @@ def own_names() -> frozenset[str]:
     return frozenset(name for name in every if parse_host(name) == name and address_in(name) is None)
 
 
+def address_in_network() -> str:
+    """The address of this computer that others see; connecting a datagram socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a bind address is this computer's own: `localhost`, 127.0.0.0/8 or ::1."""
     address = address_in(host)

@@ -13,7 +13,7 @@ from pydantic import (
 
 from bonsai_mlx.images.naming import stem_of
 
-from .parameters import Fields, Flag, ModelName, RequestValue
+from .parameters import Fields, Flag, RequestValue
 from .validation import Answer
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -371,18 +371,3 @@ class Health(Answer):
     version: str
     worker: WorkerState
     uptime_s: float
-
-
-class Preferences(Answer):
-    """What the page may change while the server runs, and what it needs to know of the options."""
-
-    preview: bool
-    default_model: str | None
-    queue_size: int
-    keep_alive_minutes: float
-    memory_limit_bytes: int | None
-
-
-class PreferencesPatch(Fields):
-    preview: Flag | None = None
-    default_model: ModelName | None = None

@@ -37,8 +37,10 @@ from .jobs.queue import Jobs
 from .jobs.runner import Runner
 from .library.archive import Archives
 from .library.collections import Collections
+from .options.choices import Choices
+from .options.shapes import Preferences, PreferencesPatch
 from .parameters import EnlargeRequest, PictureFields
-from .schemas import Image, Memory, Model, Preferences, PreferencesPatch, WorkerState
+from .schemas import Image, Memory, Model, WorkerState
 from .settings import Settings
 from .store import Store
 
@@ -52,6 +54,7 @@ class Studio:
     store: Store
     decoder: Decoder
     gallery: Gallery
+    choices: Choices
     collections: Collections
     archives: Archives
     models: Models
@@ -85,13 +88,14 @@ class Studio:
             settings.trash_days,
             private=settings.keep_private,
         )
+        self.choices = Choices(settings, self.store)
         self.collections = Collections(self.store, self.events)
         self.archives = Archives(self.gallery)
         self.models = Models(settings, self.store, self.events)
         self.engines = EnginePool(Worker(settings, self._on_worker_state))
         self.memory = MemoryMonitor(settings, self.events, self.engines)
         durations = Durations(self.store)
-        self.fits = Fits(settings, self.models, self.engines, durations)
+        self.fits = Fits(self.choices, self.models, self.engines, durations)
         self.grids = Grids(settings, self.models, durations, self.work_of)
         self.sheets = Sheets(self.gallery, self.decoder)
         self.jobs = Jobs(settings, self.store, self.events, self.gallery, self.engines, durations)
@@ -113,7 +117,7 @@ class Studio:
             durations,
             self.jobs,
             self.inputs,
-            self._preview,
+            self.choices,
         )
         await asyncio.to_thread(self.gallery.prepare)
         await asyncio.to_thread(self.inputs.prepare)
@@ -154,10 +158,10 @@ class Studio:
 
     async def _end_idle_worker(self) -> None:
         """Give all memory back after the keep-alive minutes."""
-        keep_s = self.settings.keep_alive * 60
-        while keep_s:
-            await asyncio.sleep(min(5.0, keep_s / 2))
-            if not self.jobs.active:
+        while True:
+            keep_s = self.choices.keep_alive * 60
+            await asyncio.sleep(min(5.0, keep_s / 2 or 5.0))
+            if keep_s and not self.jobs.active:
                 await self.engines.stop_idle(longer_than_s=keep_s)
 
     async def _tidy_forever(self) -> None:
@@ -257,25 +261,13 @@ class Studio:
         }
 
     def preferences(self) -> Preferences:
-        return Preferences(
-            preview=self._preview(),
-            default_model=self.store.preference("default_model"),
-            queue_size=self.settings.queue_size,
-            keep_alive_minutes=self.settings.keep_alive,
-            memory_limit_bytes=self.settings.memory_limit,
-        )
-
-    def _preview(self) -> bool:
-        stored = self.store.preference("preview")
-        return self.settings.preview if stored is None else stored == "on"
+        return self.choices.preferences()
 
     def set_preferences(self, patch: PreferencesPatch) -> Preferences:
-        """Change what the patch names, for this and later starts; a default model of null returns to the option's."""
-        if patch.preview is not None:
-            self.store.set_preference("preview", "on" if patch.preview else "off")
-        if "default_model" in patch.model_fields_set:
-            name = self.models.resolve(patch.default_model) if patch.default_model else None
-            self.store.set_preference("default_model", name)
+        """Change what the patch names, for this and later starts; null returns to the default."""
+        if patch.default_model:
+            patch.default_model = self.models.resolve(patch.default_model)
+        self.choices.change(patch)
         return self.preferences()
 
     def uptime_s(self) -> float:

@@ -153,7 +153,8 @@ class Models:
 
     def default(self) -> str:
         """The chosen model if it is complete, else the configured one, else what stands in for that."""
-        chosen, configured = self._store.preference("default_model"), self._settings.variant
+        configured = self._settings.variant
+        chosen = None if "variant" in self._settings.model_fields_set else self._store.preference("default_model")
         for name in (chosen, configured):
             if name is not None and name in self.names() and self.find_ready(name) is not None:
                 return name

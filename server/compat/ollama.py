@@ -105,7 +105,7 @@ async def ps(studio: StudioDep) -> Response:
     name = studio.engines.model
     if name is None:
         return json_answer({"models": []})
-    keep = timedelta(minutes=studio.settings.keep_alive or 60 * 24 * 365)
+    keep = timedelta(minutes=studio.choices.keep_alive or 60 * 24 * 365)
     loaded = {
         "expires_at": (datetime.now(UTC) + keep).isoformat(),
         "size_vram": studio.memory.snapshot().mlx_active_bytes,

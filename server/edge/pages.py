@@ -2,7 +2,7 @@
 
 import re
 
-PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/docs"})
+PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/preferences", "/docs"})
 IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import psutil
 
@@ -21,7 +21,6 @@ from ..checkpoints.models import Models, ReadyModel
 from ..engine.pool import EnginePool
 from ..errors import ApiError
 from ..schemas import Fit
-from ..settings import Settings
 from .durations import Durations
 
 if TYPE_CHECKING:
@@ -34,11 +33,18 @@ _SEVERAL_FROM_PX = 512 * 512  # a model made for fewer pixels was taught one siz
 _COMFORTABLE = 0.75  # of what is free
 
 
+class Limits(Protocol):
+    """What may be changed while the server runs."""
+
+    @property
+    def memory_limit(self) -> int | None: ...
+
+
 class Fits:
     """Predictions are made in a thread (opening a checkpoint reads its headers) and remembered."""
 
-    def __init__(self, settings: Settings, models: Models, engines: EnginePool, durations: Durations) -> None:
-        self._settings = settings
+    def __init__(self, limits: Limits, models: Models, engines: EnginePool, durations: Durations) -> None:
+        self._limits = limits
         self._models = models
         self._engines = engines
         self._durations = durations
@@ -58,7 +64,7 @@ class Fits:
         `held_bytes` is what they and the picture that is changed take beside the model.
         """
         width, height = request.width, request.height
-        if self._settings.memory_limit and request.reference_detail is None:
+        if self._limits.memory_limit and request.reference_detail is None:
             references = [reference_size(size, 256) for size in references]
         changed = [(width, height)] if request.init else []
         looked_at = (*(changed if request.source_as_reference else ()), *references)
@@ -113,7 +119,7 @@ class Fits:
         try:
             peak = self._peak_bytes(ready, width, height)
         except OutOfMemory:
-            peak, verdict = self._settings.memory_limit or 0, "swaps"
+            peak, verdict = self._limits.memory_limit or 0, "swaps"
         else:
             free = psutil.virtual_memory().available + self._engines.memory.process_bytes
             verdict = "fits" if peak <= _COMFORTABLE * free else "tight" if peak <= free else "swaps"
@@ -129,7 +135,7 @@ class Fits:
         whole: tuple[int, int] | None = None,
     ) -> int:
         device = self._engines.device or ("metal" if sys.platform == "darwin" else "cpu")
-        return _predict(ready.path, width, height, device, self._settings.memory_limit, pictures, references, whole)
+        return _predict(ready.path, width, height, device, self._limits.memory_limit, pictures, references, whole)
 
 
 @lru_cache(maxsize=512)

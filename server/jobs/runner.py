@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.images.metadata import SaveError
@@ -39,8 +40,18 @@ _PATIENCE = 10  # times the learned duration of a step before the engine counts 
 _PATIENCE_CANCELLED = 3  # the same once nobody wants the picture any more; a step that goes well ends before
 
 
+class Choices(Protocol):
+    """What may be changed between two pictures."""
+
+    @property
+    def preview(self) -> bool: ...
+
+    @property
+    def memory_limit(self) -> int | None: ...
+
+
 class Runner:
-    """`preview` says before each run whether previews are wanted."""
+    """Before each run `choices` are asked what is wanted by then."""
 
     def __init__(
         self,
@@ -53,7 +64,7 @@ class Runner:
         durations: Durations,
         jobs: Jobs,
         inputs: Inputs,
-        preview: Callable[[], bool],
+        choices: Choices,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -64,7 +75,7 @@ class Runner:
         self._durations = durations
         self._jobs = jobs
         self._inputs = inputs
-        self._preview = preview
+        self._choices = choices
 
     async def run_forever(self) -> None:
         """One after the other; no failure ends this loop."""
@@ -129,8 +140,8 @@ class Runner:
             path=os.fsencode(ready.path),
             checkpoint=Checkpoint(job.model, ready.repo, ready.revision),
             request=as_json(job.request),
-            preview=self._preview(),
-            memory_limit_bytes=self._settings.memory_limit,
+            preview=self._choices.preview,
+            memory_limit_bytes=self._choices.memory_limit,
             pictures=self._inputs.paths(job.request.pictures),
         )
 

@@ -26,10 +26,11 @@ _TEMPLATES = {
     "image": "image.html",
     "models": "model_manager.html",
     "docs": "docs.html",
+    "preferences": "preferences.html",
 }
 
 
-def _page(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
+def rendered(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
     common = {"version": __version__, "page": page, "settings": studio.preferences()}
     # a browser may keep it for the way back, where one was: its scripts ask for what happened since
     return HTMLResponse(render(_TEMPLATES[page], common | context), headers={"Cache-Control": "private, no-cache"})
@@ -38,7 +39,7 @@ def _page(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
 @router.get("/")
 async def home(studio: StudioDep) -> HTMLResponse:
     recent = await studio.gallery.page(limit=RECENT)
-    return _page(studio, "home", images=recent.images)
+    return rendered(studio, "home", images=recent.images)
 
 
 @router.get("/gallery")
@@ -49,7 +50,7 @@ async def gallery(studio: StudioDep, query: ListingQuery, cursor: Cursor | None 
     chosen = next((one for one in collections if one.id == query.collection), None)
     context = {"images": page.images, "next_cursor": page.next_cursor, "total": page.total}
     shown = {"collections": collections, "collection": chosen, "query": query, "address": _address(query)}
-    return _page(studio, "gallery", **context, **shown)
+    return rendered(studio, "gallery", **context, **shown)
 
 
 def _address(query: Query) -> str:
@@ -68,7 +69,7 @@ async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTM
     context = {"before": before, "after": after, "siblings": siblings[::-1], "address": _address(query)}
     context["lineage"] = await studio.gallery.listing.lineage(image_id)
     inside = [one for one in studio.collections.all() if one.id in found.collections]
-    return _page(
+    return rendered(
         studio,
         "image",
         image=found,
@@ -81,9 +82,9 @@ async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTM
 
 @router.get("/model-manager")
 async def model_manager(studio: StudioDep) -> HTMLResponse:
-    return _page(studio, "models", models=studio.models.all(), disk_free_bytes=studio.models.disk_free_bytes())
+    return rendered(studio, "models", models=studio.models.all(), disk_free_bytes=studio.models.disk_free_bytes())
 
 
 @router.get("/docs")
 async def docs(studio: StudioDep, request: Request) -> HTMLResponse:
-    return _page(studio, "docs", operations=operations(request.app.openapi()))
+    return rendered(studio, "docs", operations=operations(request.app.openapi()))

@@ -13,7 +13,8 @@ from starlette.responses import StreamingResponse
 from bonsai_mlx.version import __version__
 
 from ..events import EventHub, Listener
-from ..schemas import Health, Memory, Preferences, PreferencesPatch
+from ..options.shapes import Preferences, PreferencesPatch
+from ..schemas import Health, Memory
 from .common import StudioDep, errors, streamed
 
 router = APIRouter(tags=["system"])
@@ -83,6 +84,6 @@ async def settings(studio: StudioDep) -> Preferences:
     return studio.preferences()
 
 
-@router.patch("/settings", summary="Change preferences, for this and later starts", responses=errors())
+@router.patch("/settings", summary="Change preferences, for this and later starts", responses=errors(409))
 async def change_settings(studio: StudioDep, patch: PreferencesPatch) -> Preferences:
     return studio.set_preferences(patch)

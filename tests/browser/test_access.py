@@ -40,6 +40,7 @@ PAGES = (
     "/i/{id}",
     "/model-manager",
     "/connect",
+    "/preferences",
     "/docs",
     "/there-is-nothing",
 )

@@ -184,7 +184,8 @@ def test_the_frame_of_every_page(site: Site, open_page: Callable[..., Page]) -> 
     page = opened(open_page, site.url)
     assert controls_of(page, frame=True) == {
         "Skip to the content", "bonsai-mlx, studio", "Studio", "Gallery", "Models", "Connect", "#engine-mark",
-        "#help-button", "#theme-button", "#reconnect-button", "Close", "#machine-close", "#unload", "#preview",
+        "#help-button", "#settings-link", "Model, memory, previews, folder, phone",
+        "#theme-button", "#reconnect-button", "Close", "#machine-close", "#unload", "#preview",
     }  # fmt: skip
     for name, path in (("Gallery", "gallery"), ("Models", "model-manager"), ("Connect", "connect"), ("Studio", "")):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()

@@ -10,7 +10,7 @@ from PIL import Image
 from server.templating import STATIC, TEMPLATES, static_url
 from tests.server.conftest import LiveServer
 
-PAGES = ["/", "/gallery", "/model-manager", "/docs"]
+PAGES = ["/", "/gallery", "/model-manager", "/preferences", "/docs"]
 HOSTILE = "<script>alert(1)</script>\"onload='x'{{7*7}}\u2028</textarea>"
 HTML = {"Accept": "text/html"}
 

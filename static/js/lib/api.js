@@ -120,7 +120,7 @@ export const getFit = (model, { width, height }) => call("GET", `/fit?${query({ 
 /** @returns {Promise<import("./types.js").Memory>} */
 export const unload = () => call("POST", "/unload");
 
-/** @param {{preview?: boolean}} changes */
+/** @param {object} changes  preview, default_model, keep_alive_minutes, memory_limit_bytes */
 export const changeSettings = (changes) => call("PATCH", "/settings", changes);
 
 /** @param {Blob} file  a picture @returns {Promise<{settings: import("./types.js").PictureSettings | null}>} */
@@ -160,6 +160,11 @@ export const makeArchive = (ids) => call("POST", "/archives", { ids });
 
 /** @param {string} id */
 export const revealImage = (id) => call("POST", `/images/${id}/reveal`);
+
+export const revealFolder = () => call("POST", "/settings/reveal");
+
+/** @returns {Promise<{url: string, svg: string}>} */
+export const phoneLink = () => call("POST", "/settings/phone");
 
 /** @returns {Promise<{collections: Collection[]}>} */
 export const listCollections = () => call("GET", "/collections");

@@ -96,6 +96,7 @@ class World:
     jobs: Jobs
     runner: Runner
     preview: bool = True
+    memory_limit: int | None = None
 
     async def drawn(self, *scripts: list[Said], work: Work = WORK) -> list[Job]:
         """The jobs as they are after these runs, one for each script."""
@@ -121,9 +122,7 @@ def world(tmp_path: Path) -> Iterator[Callable[[Callable[[World], Awaitable[None
             memory = MemoryMonitor(settings, events, engines)
             found = World(settings, store, events, gallery, worker, durations, jobs, None)  # type: ignore[arg-type]
             inputs = Inputs(tmp_path, store, decoder, set, private=False, mode=0o600)
-            found.runner = Runner(
-                settings, store, gallery, models, engines, memory, durations, jobs, inputs, lambda: found.preview
-            )
+            found.runner = Runner(settings, store, gallery, models, engines, memory, durations, jobs, inputs, found)
             running = asyncio.create_task(found.runner.run_forever())
             try:
                 async with asyncio.timeout(60):

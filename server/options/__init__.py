@@ -1,0 +1,1 @@
+"""What may change while the server runs, and how other devices come in."""

@@ -1,0 +1,83 @@
+"""What a person may change while the server runs: the next picture is drawn with it, and so are later starts.
+
+An option of this start, on the command line or as a variable, counts more than what was chosen, and cannot be changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from ..errors import ApiError
+from ..settings import Settings
+from ..store import Store
+from .shapes import Preferences, PreferencesPatch
+
+OPTIONS = {  # field of the interface -> field of the settings, option of the command line
+    "preview": ("preview", "--no-preview"),
+    "default_model": ("variant", "--variant"),
+    "keep_alive_minutes": ("keep_alive", "--keep-alive"),
+    "memory_limit_bytes": ("memory_limit", "--memory-limit"),
+}
+
+
+class Choices:
+    """Change them from the event loop; they are read from any thread."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._stored = {field: store.preference(field) for field in OPTIONS}
+
+    def is_fixed(self, field: str) -> bool:
+        """Whether an option of this start decides."""
+        return OPTIONS[field][0] in self._settings.model_fields_set
+
+    def _chosen(self, field: str) -> str | None:
+        return None if self.is_fixed(field) else self._stored[field]
+
+    @property
+    def preview(self) -> bool:
+        chosen = self._chosen("preview")
+        return self._settings.preview if chosen is None else chosen == "on"
+
+    @property
+    def keep_alive(self) -> float:
+        """Minutes that an idle engine stays loaded; 0: until it is unloaded."""
+        return self._number("keep_alive_minutes", self._settings.keep_alive)
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Of the engine, in bytes."""
+        chosen = self._number("memory_limit_bytes", 0)
+        return int(chosen) if chosen else self._settings.memory_limit
+
+    def _number(self, field: str, default: float) -> float:
+        """What was chosen, unless it is what nobody can have chosen."""
+        with contextlib.suppress(ValueError):
+            chosen = float(self._chosen(field) or "")
+            PreferencesPatch.model_validate({field: chosen})
+            return chosen
+        return default
+
+    def preferences(self) -> Preferences:
+        return Preferences(
+            preview=self.preview,
+            default_model=self._chosen("default_model"),
+            queue_size=self._settings.queue_size,
+            keep_alive_minutes=self.keep_alive,
+            memory_limit_bytes=self.memory_limit,
+            fixed=[field for field in OPTIONS if self.is_fixed(field)],
+        )
+
+    def change(self, patch: PreferencesPatch) -> None:
+        """Keep what the patch names; null returns to the default. ApiError 409 for what is fixed."""
+        values = patch.model_dump(exclude_unset=True)
+        for field in values:
+            if self.is_fixed(field):
+                option = OPTIONS[field][1]
+                message = f"This server was started with {option}, or its variable, which decides."
+                raise ApiError(409, "conflict", message, field=field, remedy=f"Start it without {option}.")
+        for field, value in values.items():
+            text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+            self._stored[field] = None if value is None else text
+            self._store.set_preference(field, self._stored[field])

@@ -1,0 +1,38 @@
+"""The settings of the interface, and the way in for a phone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from ..parameters import Fields, Flag, ModelName, whole
+from ..validation import Answer
+
+
+class Preferences(Answer):
+    """What the page may change while the server runs, and what it needs to know of the options."""
+
+    preview: bool
+    default_model: str | None
+    queue_size: int
+    keep_alive_minutes: float
+    memory_limit_bytes: int | None
+    fixed: list[str] = Field([], description="those that an option of this start decides; they cannot be changed")
+
+
+class PhoneLink(Answer):
+    """`svg` is the link as a QR code."""
+
+    url: str
+    svg: str
+    seconds: float = Field(description="for which it is good")
+
+
+class PreferencesPatch(Fields):
+    """null returns to the default."""
+
+    preview: Flag | None = None
+    default_model: ModelName | None = None
+    keep_alive_minutes: float | None = Field(None, strict=True, ge=0, le=10_080, allow_inf_nan=False)
+    memory_limit_bytes: Annotated[int, Field(strict=True, ge=10**8, le=2**50), BeforeValidator(whole)] | None = None
