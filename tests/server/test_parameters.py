@@ -139,4 +139,5 @@ def test_a_new_parameter_is_a_field_of_the_request_and_nothing_more(tmp_path: Pa
     bounds = {"type": "integer", "minimum": 0, "maximum": 100, "default": 10, "title": "Grain"}
     for body in ("GenerateRequest", "CompareRequest", "JobRequest"):
         assert said["document"][body]["properties"]["grain"] == bounds
-    assert said["document"]["Job"]["properties"]["request"]["properties"]["grain"] == bounds
+    drawing, _ = said["document"]["Job"]["properties"]["request"]["anyOf"]
+    assert drawing["properties"]["grain"] == bounds
