@@ -42,6 +42,19 @@ def _is_flux2(index: Mapping[str, Any]) -> bool:
     return index.get("_class_name") == "Flux2KleinPipeline"
 
 
+def _is_bits(index: Mapping[str, Any]) -> bool:
+    latents = index.get("latents")
+    return isinstance(latents, dict) and latents.get("kind") == "bernoulli"
+
+
+def _open_bits(
+    folder: Path, *, repair: str | None, embeddings: Any, dtype: mx.Dtype | None, companion: Path | None = None
+) -> Model:
+    from .bits.model import open_model as open_bits
+
+    return open_bits(folder, repair=repair, embeddings=embeddings, dtype=dtype, companion=companion)
+
+
 def _open_flux2(
     folder: Path, *, repair: str | None, embeddings: Any, dtype: mx.Dtype | None, companion: Path | None = None
 ) -> Model:
@@ -50,7 +63,7 @@ def _open_flux2(
     return open_flux2(folder, repair=repair, embeddings=embeddings, dtype=dtype, companion=companion)
 
 
-FAMILIES: list[Family] = [Family("flux2", _is_flux2, _open_flux2)]
+FAMILIES: list[Family] = [Family("bits", _is_bits, _open_bits), Family("flux2", _is_flux2, _open_flux2)]
 
 
 def register(family: Family) -> None:

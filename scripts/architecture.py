@@ -38,6 +38,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.model": "what a pipeline needs of a model, whatever its family",
     "bonsai_mlx.flux2.parts": "a checkpoint's components as files: configs, tensors, other programs' names for these",
     "bonsai_mlx.flux2": "FLUX.2 [klein]: transformer, text encoder, VAE, memory plan; no server, no command line",
+    "bonsai_mlx.bits": "models whose latents are bits: Bernoulli diffusion with FLUX.2's networks",
     "bonsai_mlx.families": "which family of models opens which checkpoint folder",
     "bonsai_mlx.pipelines": "styles, alternatives, axes, contact sheets, batches from a file; draws nothing itself",
     "bonsai_mlx.pipeline": "from a request to a picture, an event at a time",

@@ -20,12 +20,13 @@ from ..weights.source import Source
 from ..weights.spec import Dimensions, Pair, Tensors, precision_of, up_to
 from ..wording import command, user_path
 from .parts.components import Components, Part
-from .parts.config import TextEncoderConfig, TransformerConfig, VaeConfig
+from .parts.config import Latents, TextEncoderConfig, TransformerConfig, VaeConfig
 
 if TYPE_CHECKING:
     import mlx.core as mx
 
 SCHEDULER_CLASS = "FlowMatchEulerDiscreteScheduler"  # of diffusers
+BERNOULLI_CLASS = "BernoulliScheduler"  # of checkpoints whose latents are bits
 GUIDED_STEPS, GUIDANCE = 28, 4.0  # of a model that is not distilled; its authors take 50 steps
 # Formats that can run code when they are read, or that no check here covers.
 _REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz"}
@@ -48,6 +49,12 @@ class Checkpoint:
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     absent: Mapping[str, frozenset[str]] = field(default_factory=dict)  # tensors that a component does without
     distilled: bool = True  # one pass a step; otherwise two, which guidance takes apart
+    latents: Latents | None = None  # of another kind than Gaussian ones
+
+    @property
+    def scheduler_class(self) -> str:
+        """What its noise is scheduled by, and its scheduler_config.json names."""
+        return BERNOULLI_CLASS if self.latents else SCHEDULER_CLASS
 
     @property
     def recommended_guidance(self) -> float:
@@ -168,9 +175,10 @@ class _Reader:
             sources={TRANSFORMER: transformer.source, TEXT_ENCODER: text_encoder.source, VAE: vae.source},
             absent={VAE: vae.absent},
             distilled=distilled,
+            latents=self.parts.latents(self.root / "model_index.json", (index or {}).get("latents")),
         )
         if SCHEDULER in folders:
-            self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json")
+            self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json", checkpoint.scheduler_class)
         self._check_agreement(checkpoint)
         for component, source in checkpoint.sources.items():
             source.verify(checkpoint.expected(component))
@@ -255,11 +263,11 @@ class _Reader:
                     f"{self.repair}"
                 )
 
-    def _check_scheduler(self, path: Path) -> None:
-        """There is one schedule here, see `scheduler`; a model that was made for another would draw badly."""
+    def _check_scheduler(self, path: Path, expected: str) -> None:
+        """A kind of latents has one schedule here; a model that was made for another would draw badly."""
         named = self.parts.json(path).get("_class_name")
-        if named != SCHEDULER_CLASS:
-            raise CheckpointError(f"{path}: names {named!r}, not {SCHEDULER_CLASS}; {self.repair}")
+        if named != expected:
+            raise CheckpointError(f"{path}: names {named!r}, not {expected}; {self.repair}")
 
     def _check_agreement(self, checkpoint: Checkpoint) -> None:
         """The parts must fit together, or shapes would clash deep inside a run."""

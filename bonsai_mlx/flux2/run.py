@@ -177,7 +177,7 @@ class Run:
         self._enter("encode image")
         latents = []
         if self.tiles:
-            latents.append((yield from self._encoded_in_tiles(self.tiles, pixels.pop(0))))
+            latents.append(self.model.as_drawn((yield from self._encoded_in_tiles(self.tiles, pixels.pop(0)))))
         for place, picture in enumerate(pixels):
             latents.append(self.model.as_drawn((yield from self._encoded(picture, place, len(pixels)))))
             device.release_cache()
@@ -204,7 +204,7 @@ class Run:
         whole: mx.array | None = None
         for place, (rows, columns, weights) in enumerate(tiles.places()):
             part = pixels[rows.start * 16 : rows.stop * 16, columns.start * 16 : columns.stop * 16]
-            latents = self.model.as_drawn((yield from self._encoded(part, place, tiles.count)))
+            latents = yield from self._encoded(part, place, tiles.count)
             whole = mx.zeros((1, latents.shape[1], *self.grid)) if whole is None else whole
             whole = _added(whole, rows, columns, mx.array(weights) * latents)
             del latents
@@ -237,7 +237,7 @@ class Run:
         yield self._event("load", self.done + 1, self.done + 1)
         self._enter("denoise")
         yield self._event("denoise", 0, steps * tiles)
-        marks = kept.marks if kept else None
+        marks = kept.marks if kept and not self.tiles else None
         for step in range(steps):
             output_of = partial(self._output, transformer, contexts, modulation[step], rope, appended, marks)
             if self.tiles:

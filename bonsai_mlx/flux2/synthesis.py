@@ -114,6 +114,11 @@ SCHEDULER_CONFIG: dict[str, Any] = {
     "use_exponential_sigmas": False,
     "use_karras_sigmas": False,
 }
+BERNOULLI_CONFIG: dict[str, Any] = {
+    "_class_name": "BernoulliScheduler",
+    "_diffusers_version": DIFFUSERS_VERSION,
+    "schedule": "linear",
+}
 _MODEL_INDEX: dict[str, Any] = {"_class_name": "Flux2KleinPipeline", "_diffusers_version": DIFFUSERS_VERSION}
 _PUBLISHED_OUT_LAYERS = (9, 18, 27)  # what a model_index.json without text_encoder_out_layers means
 
@@ -207,6 +212,13 @@ PRESETS = {
     ),
 }
 
+PRESETS["tiny-bits"] = Preset(
+    transformer={**PRESETS["tiny"].transformer, "known_tokens": True},
+    text_encoder=PRESETS["tiny"].text_encoder,
+    vae=PRESETS["tiny"].vae,
+    model_index={**PRESETS["tiny"].model_index, "latents": {"kind": "bernoulli"}, "recommended_steps": 16},
+)
+
 
 def make_checkpoint(
     out: Path | str,
@@ -249,7 +261,8 @@ def make_checkpoint(
 
 def _write_common(out: Path, parts: Preset, seed: int, tokenizer: Path) -> None:
     shutil.copytree(tokenizer, out / PACKED.folder(TOKENIZER))
-    _write_json(out / PACKED.folder(SCHEDULER) / "scheduler_config.json", SCHEDULER_CONFIG)
+    scheduler = BERNOULLI_CONFIG if "latents" in parts.model_index else SCHEDULER_CONFIG
+    _write_json(out / PACKED.folder(SCHEDULER) / "scheduler_config.json", scheduler)
     _write_text_encoder(out, parts.text_encoder, seed)
     _write_json(out / PACKED.folder(VAE) / "config.json", parts.vae)
     tensors = decode(VaeConfig, parts.vae).tensors()

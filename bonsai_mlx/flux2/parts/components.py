@@ -21,7 +21,7 @@ from ...weights.layout import SAFE_NAME
 from ...weights.source import Pieces, Source, Translate, as_stored
 from ...weights.spec import Packing
 from . import inferred, naming
-from .config import TextEncoderConfig, TransformerConfig, VaeConfig
+from .config import Latents, TextEncoderConfig, TransformerConfig, VaeConfig
 
 _MAX_JSON_BYTES = 64 << 10
 _MAX_INDEX_BYTES = 1 << 20
@@ -111,6 +111,14 @@ class Components:
             with _Explained(source):
                 config = inferred.vae(pieces)
         return Part(config, source, frozenset({"bn.num_batches_tracked"} - pieces.keys()))
+
+    def latents(self, path: Path, values: object) -> Latents | None:
+        """What model_index.json says of latents that are not Gaussian."""
+        if values is None:
+            return None
+        if not isinstance(values, dict):
+            raise CheckpointError(f"{path}: latents must be a JSON object; {self.repair}")
+        return self._decoded(path, Latents, values)
 
     def _source(self, place: Path, translate: Translate) -> Source:
         paths = [place] if place.is_file() else self._files(place)

@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
+from msgspec import Meta
+
+from ...decoding import Flag
 from ...weights.spec import (
     FLOATS,
     Dimension,
@@ -23,6 +27,14 @@ from ...weights.spec import (
     matrix_tensors,
     prefixed,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Latents:
+    """`latents` of model_index.json, for latents of another kind than Gaussian ones."""
+
+    kind: Annotated[Literal["bernoulli"], Meta(description='"bernoulli", the one other kind that is known')]
+    schedule: Annotated[Literal["linear"], Meta(description='"linear"')] = "linear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,7 @@ class TransformerConfig:
     mlp_ratio: Positive = 3.0
     rope_theta: Positive = 2000.0
     eps: Positive = 1e-6
+    known_tokens: Flag = False  # trained to be told which tokens are kept
     bits: Dimension = 2
     group_size: Dimension = 128
     others: Mapping[str, Storage] = field(default_factory=dict)
@@ -85,6 +98,8 @@ class TransformerConfig:
             ("proj_out", (self.in_channels, d)),
         ):
             out |= self._matrix(name, *shape)
+        if self.known_tokens:
+            out["known_embedder.weight"] = TensorSpec(FLOATS, (d,))
         for index in range(self.num_layers):
             out |= self.double_block_tensors(index)
         for index in range(self.num_single_layers):

@@ -1,0 +1,97 @@
+"""A model whose latents are bits: the networks are FLUX.2's, the process is Bernoulli diffusion (see `process`).
+
+Its folder is in FLUX.2's layout; model_index.json says `"latents": {"kind": "bernoulli"}`. The autoencoder's latents
+are logits, of which the signs are drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from ..errors import RequestError
+from ..flux2.checkpoint import Checkpoint
+from ..flux2.model import Flux2
+from ..flux2.run import as_tokens
+from ..flux2.text_encoder import EmbeddingCache
+from ..model import Description
+from ..request import Request, ResolvedRequest
+from ..weights.layout import TRANSFORMER
+from .process import Bernoulli, levels, signs
+
+
+def open_model(
+    folder: Path,
+    *,
+    repair: str | None = None,
+    embeddings: EmbeddingCache | None = None,
+    dtype: mx.Dtype | None = None,
+    companion: Path | None = None,
+) -> Bits:
+    """The model in a folder; loads no weights yet. CheckpointError."""
+    checkpoint = Checkpoint.open(folder, repair=repair, companion=companion)
+    return Bits(checkpoint, embeddings=embeddings, dtype=dtype)
+
+
+class Bits(Flux2):
+    """One checkpoint; see `bonsai_mlx.model.Model` for what a pipeline asks of it."""
+
+    def describe(self) -> Description:
+        """See Model."""
+        checkpoint = self.checkpoint
+        return Description(
+            "bits",
+            checkpoint.precision,
+            checkpoint.recommended_steps,
+            checkpoint.recommended_size,
+            checkpoint.recommended_guidance,
+        )
+
+    def sampler(self, request: ResolvedRequest) -> dict[str, Any]:  # noqa: ARG002  the same for all
+        """See Model."""
+        return {"scheduler": self.checkpoint.scheduler_class}
+
+    def resolve(self, request: Request) -> ResolvedRequest:
+        """See Model."""
+        if request.references or request.source_as_reference:
+            name = "references" if request.references else "source_as_reference"
+            raise RequestError(name, "this model looks at no pictures; give one to change as the init picture")
+        if request.variation_amount:
+            message = "this model draws from coins, which have nothing between them; change a picture by its strength"
+            raise RequestError("variation_amount", message)
+        own = self.checkpoint
+        resolved = request.resolved(
+            steps=own.recommended_steps, size=own.recommended_size, guidance=own.recommended_guidance
+        )
+        if resolved.init is not None:
+            levels(resolved.steps, resolved.strength, resolved.strength_rule)  # which may leave no step
+        return resolved
+
+    def process(self, request: ResolvedRequest, latents: Any, *, changes: bool, size: tuple[int, int]) -> Bernoulli:
+        """See Flux2. `latents` are the bits to start from, -1 and +1: [1, in_channels, height/16, width/16]."""
+        shape = (1, (size[0] // 16) * (size[1] // 16), self.checkpoint.transformer.in_channels)
+        coins = None if latents is None else self._coins(request, latents, size)
+        spread = levels(request.steps, request.strength if changes else 1.0, request.strength_rule)
+        return Bernoulli(shape, spread, mx.random.key(request.seed), coins=coins)
+
+    def as_drawn(self, latents: mx.array) -> mx.array:
+        """See Flux2."""
+        return signs(latents)
+
+    def marks(self, drawn: mx.array) -> mx.array | None:
+        """See Flux2: what the transformer was trained to find on tokens that are kept."""
+        if not self.checkpoint.transformer.known_tokens:
+            return None
+        embedding = self.checkpoint.load(TRANSFORMER)["known_embedder.weight"]
+        marks = ((1 - drawn) * embedding.astype(mx.float32)).astype(self.dtype)
+        mx.eval(marks)
+        return marks
+
+    def _coins(self, request: ResolvedRequest, latents: Any, size: tuple[int, int]) -> mx.array:
+        given = self._noise(request, latents, size)
+        if not np.isin(np.asarray(given), (-1.0, 1.0)).all():
+            raise RequestError("latents", "holds values other than -1 and +1; this model's latents are bits")
+        return as_tokens(given)
