@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from os import PathLike
 from typing import Any, Protocol, get_args, get_type_hints
 
 from .errors import RequestError
@@ -129,6 +130,56 @@ class PictureDigest:
         if not isinstance(value, str) or not _DIGEST.fullmatch(value):
             raise RequestError(name, f"{value!r} names no picture; give the id that it got when it was added")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """An adapter as a request names it; `sha256` is that of its file, once somebody has looked."""
+
+    name: str
+    strength: float = 1.0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterUse:
+    """An adapter and its strength: a `Lora`, a pair of name and strength, or an object with the fields of one."""
+
+    max_chars: int = 1_000
+    most: float = 10.0
+
+    def checked(self, name: str, value: object) -> Lora:
+        """`value` as a Lora."""
+        one = self._read(value)
+        if one is None:
+            raise RequestError(name, f"{value!r} is no adapter; give its name and its strength")
+        words = str(one.name) if isinstance(one.name, str | PathLike) else ""
+        if not words.strip() or len(words) > self.max_chars:
+            raise RequestError(name, f"{one.name!r} is no name of an adapter")
+        if one.sha256 is not None and not (isinstance(one.sha256, str) and _DIGEST.fullmatch(one.sha256)):
+            raise RequestError(name, f"{one.sha256!r} is no SHA-256 of a file")
+        return Lora(words, self._strength(name, one.strength), one.sha256)
+
+    def _read(self, value: Any) -> Lora | None:
+        match value:
+            case Lora():
+                return value
+            case {"name": _} if value.keys() <= {"name", "strength", "sha256"}:
+                return Lora(**value)
+            case [_, *others] if len(others) <= 2:  # a list or a tuple
+                return Lora(*value)
+        return None
+
+    def _strength(self, name: str, value: object) -> float:
+        try:
+            number = None if isinstance(value, bool | str | bytes) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        if number is None or not -self.most <= number <= self.most:
+            raise RequestError(
+                name, f"the strength {value!r} is out of range; give a number from {-self.most:g} to {self.most:g}"
+            )
+        return number
 
 
 @dataclass(frozen=True, slots=True)

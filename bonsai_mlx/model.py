@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
 from .request import Request, ResolvedRequest
 from .result import Event
 from .runtime.memory import RunMemory
+
+if TYPE_CHECKING:
+    from .adapters.file import AdapterFile
+    from .adapters.fitting import FittedAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,9 @@ class Description:
     recommended_steps: int
     recommended_size: tuple[int, int]  # pixels, width x height
     recommended_guidance: float = 1.0  # 1: distilled, one pass a step and no negative prompt
+
+
+Adapters: TypeAlias = "Sequence[tuple[FittedAdapter, float]]"  # with their strengths
 
 
 class MemoryPlan(Protocol):
@@ -64,6 +71,10 @@ class Model(Protocol):
         """The request with nothing left open; RequestError for what this model cannot do."""
         ...
 
+    def fit(self, adapter: AdapterFile) -> FittedAdapter:
+        """An adapter's file as something to draw with; AdapterError says what it is for if it does not fit."""
+        ...
+
     def plan(
         self,
         request: ResolvedRequest,
@@ -72,6 +83,7 @@ class Model(Protocol):
         preview: bool = False,
         references: Sequence[tuple[int, int]] = (),
         whole: tuple[int, int] | None = None,
+        adapters: Adapters = (),
     ) -> MemoryPlan:
         """How a run will use memory, with references of these sizes (pixels); OutOfMemory if no way fits the limit.
 
@@ -90,6 +102,7 @@ class Model(Protocol):
         memory: RunMemory,
         *,
         pictures: Pictures | None = None,
+        adapters: Adapters = (),
         latents: Any = None,
         preview: bool = False,
     ) -> Generator[Event, None, None]:

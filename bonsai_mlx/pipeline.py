@@ -18,6 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .adapters import folder as adapter_folder
+from .adapters.file import AdapterFile
+from .adapters.prompt import with_prompt_adapters
+from .bounds import Lora
 from .editing import enlarging
 from .editing.frame import redrawing
 from .editing.inputs import Inputs
@@ -29,7 +33,7 @@ from .hub import api as hub
 from .hub.catalog import Entry, resolve
 from .images.metadata import read
 from .images.recipe import Recipe, timestamp
-from .model import MemoryPlan, Model, Pictures
+from .model import Adapters, MemoryPlan, Model, Pictures
 from .pipelines.axes import Grid, grid_of
 from .pipelines.styles import styled
 from .request import (
@@ -77,14 +81,24 @@ class Pipeline:
     """Makes pictures with one model. See the package's docstring for how it is used."""
 
     def __init__(
-        self, model: Model, *, name: str, entry: Entry | None = None, memory_limit_bytes: int | None = None
+        self,
+        model: Model,
+        *,
+        name: str,
+        entry: Entry | None = None,
+        memory_limit_bytes: int | None = None,
+        loras_dir: Path | None = None,
     ) -> None:
-        """`name` is what recipes call the model; `entry` is its place in the catalog."""
+        """`name` is what recipes call the model; `entry` is its place in the catalog.
+
+        `loras_dir` is the folder of adapters, the user's own by default.
+        """
         prepare()  # late where MLX is there already, which is then said
         self.model = model
         self.name = name
         self.entry = entry
         self.memory_limit_bytes = memory_limit_bytes
+        self.loras_dir = loras_dir or adapter_folder.default_folder()
 
     @classmethod
     def from_pretrained(
@@ -95,6 +109,7 @@ class Pipeline:
         embeddings: Any = None,
         dtype: mx.Dtype | None = None,
         companion: str | Path | None = None,
+        loras_dir: Path | None = None,
     ) -> Pipeline:
         """Open a checkpoint by catalog name, Hub id (downloaded before), folder or file. Loads no weights yet.
 
@@ -112,7 +127,7 @@ class Pipeline:
         repair = entry.remedy if entry else None
         model = open_model(path, repair=repair, embeddings=embeddings, dtype=dtype, companion=other)
         name = entry.name if entry else path.stem if path.is_file() else path.name
-        return cls(model, name=name, entry=entry, memory_limit_bytes=memory_limit_bytes)
+        return cls(model, name=name, entry=entry, memory_limit_bytes=memory_limit_bytes, loras_dir=loras_dir)
 
     def generate(
         self,
@@ -141,10 +156,12 @@ class Pipeline:
         margin_px: int | None = None,
         extend: Sequence[int] | None = None,
         styles: Sequence[str] = (),
+        loras: Sequence[Lora | tuple[str | Path, float]] = (),
     ) -> GenerationResult:
         """Make one picture. What is left None is the checkpoint's recommendation or what suits, and a random seed.
 
-        Pictures are PIL images or paths; see `Draw` for what each field means. `latents`, a float array
+        Pictures are PIL images or paths; `loras` are adapters with strengths, by the path of a file or by a name in
+        the folder of adapters; see `Draw` for what each field means. `latents`, a float array
         [1, in_channels, height/16, width/16], replace the seed's noise, whatever else is given.
         """
         pictures = PictureSet()
@@ -172,6 +189,7 @@ class Pipeline:
             margin_px=margin_px,
             extend=None if extend is None else tuple(extend),
             styles=tuple(styles),
+            loras=tuple(loras),  # type: ignore[arg-type]  # pairs become values when the request is checked
         )
         return self._drawn(request, pictures=pictures.by_digest, latents=latents)
 
@@ -246,6 +264,7 @@ class Pipeline:
         request: Operation,
         *,
         pictures: Mapping[str, Image] | None = None,
+        adapters: Mapping[str, Path] | None = None,
         latents: Any = None,
         preview: bool = False,
         memory: RunMemory | None = None,
@@ -254,20 +273,21 @@ class Pipeline:
 
         Closing the generator at any event stops the work and frees what the run took. Raises RequestError for a bad
         request, OutOfMemory when the memory limit, or the device, is too small, and DeviceError when the device stopped
-        the work. `pictures` are those that the request names, by digest: RGB, and L for a mask. `preview` asks for a
-        small approximate picture after every step; `memory` is a meter of the caller's that already runs.
+        the work. `pictures` are those that the request names, by digest: RGB, and L for a mask. `adapters` are the only
+        files that it may name as loras, by name; None stands for any file, and those in the folder of adapters.
+        `preview` asks for a small approximate picture after every step; `memory` is a meter of the caller's.
         """
         if isinstance(request, Enlarge):
             yield from self._enlarged(request, pictures or {}, preview=preview, memory=memory)
             return
-        inputs, resolved, plan = self._prepared(request, pictures or {}, preview=preview)
+        inputs, resolved, chosen, plan = self._prepared(request, pictures or {}, adapters, preview=preview)
         canvas = inputs.canvas()
         given = Pictures(
             inputs.references(resolved.reference_detail),
             canvas.pixels if canvas else None,
             canvas.tokens if canvas else None,
         )
-        for event in self._events(resolved, plan, given, latents=latents, preview=preview, memory=memory):
+        for event in self._events(resolved, plan, given, chosen, latents=latents, preview=preview, memory=memory):
             yield self._finished(event, canvas, inputs.mask)
 
     def _events(
@@ -275,6 +295,7 @@ class Pipeline:
         request: ResolvedRequest,
         plan: MemoryPlan,
         given: Pictures,
+        adapters: Adapters = (),
         *,
         latents: Any,
         preview: bool,
@@ -289,7 +310,11 @@ class Pipeline:
             with (
                 goal,
                 nullcontext(memory) if memory else RunMemory() as meter,
-                closing(self.model.run(request, plan, meter, pictures=given, latents=latents, preview=preview)) as run,
+                closing(
+                    self.model.run(
+                        request, plan, meter, pictures=given, adapters=adapters, latents=latents, preview=preview
+                    )
+                ) as run,
             ):
                 yield from run
         except (RuntimeError, MemoryError) as error:
@@ -340,11 +365,19 @@ class Pipeline:
         return self.model.plan(drawing, self.memory_limit_bytes, preview=preview, whole=canvas)
 
     def _prepared(
-        self, request: Request, pictures: Mapping[str, Image], *, preview: bool
-    ) -> tuple[Inputs, ResolvedRequest, MemoryPlan]:
-        """The pictures, the request with nothing left open, and its plan with the best references that fit."""
+        self,
+        request: Request,
+        pictures: Mapping[str, Image],
+        adapters: Mapping[str, Path] | None,
+        *,
+        preview: bool,
+    ) -> tuple[Inputs, ResolvedRequest, Adapters, MemoryPlan]:
+        """The pictures, the request with nothing left open, its adapters, and its plan.
+
+        The plan has the best references that fit.
+        """
         inputs = self._inputs(request, pictures)
-        resolved = self.model.resolve(inputs.request)
+        resolved, chosen = self._with_adapters(self.model.resolve(inputs.request), adapters)
         details = [resolved.reference_detail]
         if resolved.references and details == [None]:
             details = [1024, 768, 512, 256] if self.memory_limit_bytes else [1024]
@@ -352,12 +385,26 @@ class Pipeline:
             detail = details.pop(0)
             sizes = inputs.reference_sizes(detail)
             try:
-                plan = self.model.plan(resolved, self.memory_limit_bytes, preview=preview, references=sizes)
+                plan = self.model.plan(
+                    resolved, self.memory_limit_bytes, preview=preview, references=sizes, adapters=chosen
+                )
             except OutOfMemory:
                 if not details:
                     raise
             else:
-                return inputs, replace(resolved, reference_detail=detail), plan
+                return inputs, replace(resolved, reference_detail=detail), chosen, plan
+
+    def _with_adapters(
+        self, request: ResolvedRequest, files: Mapping[str, Path] | None
+    ) -> tuple[ResolvedRequest, Adapters]:
+        """The adapters that the request names, and the request with their names as recipes have them, and digests."""
+        named, chosen = [], []
+        for lora in request.loras:
+            file = _adapter_file(lora, files) if files is not None else self._adapter_found(lora)
+            adapter = self.model.fit(file)
+            named.append(Lora(file.name, lora.strength, adapter.digest))
+            chosen.append((adapter, lora.strength))
+        return replace(request, loras=tuple(named)), chosen
 
     def _finished(self, event: Event, canvas: Canvas | None, mask: Image | None) -> Event:
         """The last event with the picture put back where it belongs, and its recipe."""
@@ -366,18 +413,22 @@ class Pipeline:
         image = canvas.finished(event.result.image) if canvas else event.result.image
         return replace(event, result=replace(event.result, image=image, mask=mask, recipe=self.recipe(event.result)))
 
+    def _adapter_found(self, lora: Lora) -> AdapterFile:
+        return adapter_folder.found(lora, self.loras_dir, paths=True)
+
     def resolve(self, request: Request, *, pictures: Mapping[str, Image] | None = None) -> ResolvedRequest:
         """The request with nothing left open, but the detail of references, which the plan chooses."""
-        return self.model.resolve(self._inputs(request, pictures or {}).request)
+        return self._with_adapters(self.model.resolve(self._inputs(request, pictures or {}).request), None)[0]
 
     def _inputs(self, request: Request, pictures: Mapping[str, Image]) -> Inputs:
-        return Inputs.of(styled(request.validated()), pictures, self.model.describe().recommended_size)
+        checked = with_prompt_adapters(styled(with_prompt_adapters(request.validated())))  # styles may name some too
+        return Inputs.of(checked, pictures, self.model.describe().recommended_size)
 
     def plan(
         self, request: Request, *, pictures: Mapping[str, Image] | None = None, preview: bool = False
     ) -> MemoryPlan:
         """How this request will use memory under the pipeline's limit; OutOfMemory if no way fits."""
-        return self._prepared(request, pictures or {}, preview=preview)[2]
+        return self._prepared(request, pictures or {}, None, preview=preview)[-1]
 
     @property
     def embeddings(self) -> Any:
@@ -415,3 +466,13 @@ def _prompt_of(image: PictureSource) -> str:
     except (OSError, ValueError):
         return ""
     return found.prompt if found else ""
+
+
+def _adapter_file(lora: Lora, files: Mapping[str, Path]) -> AdapterFile:
+    """The one of the files that a name means, opened. RequestError, AdapterError."""
+    if lora.name not in files:
+        raise RequestError("loras", f"the adapter {lora.name} is not there; give it again")
+    file = AdapterFile.open(files[lora.name])
+    if lora.sha256 not in (None, file.verified()):
+        raise RequestError("loras", f"the adapter {lora.name} is another file than when it was chosen; ask again")
+    return file

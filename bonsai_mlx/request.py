@@ -11,10 +11,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Self, TypeAlias, cast
 
-from .bounds import YES_OR_NO, Between, Choice, Part, PictureDigest, Several, Whole, Words, bounds_by_name
+from .bounds import (
+    YES_OR_NO,
+    AdapterUse,
+    Between,
+    Choice,
+    Lora,
+    Part,
+    PictureDigest,
+    Several,
+    Whole,
+    Words,
+    bounds_by_name,
+)
 from .errors import RequestError
 
 VERSION = 1  # of the JSON form; goes up when a field changes its meaning
@@ -32,6 +44,7 @@ MAX_MARGIN_PX = 1024
 MAX_STYLES = 8  # of one picture
 MAX_STYLE_NAME_CHARS = 60
 MAX_GUIDANCE = 30
+MAX_LORAS = 8
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client
 
 
@@ -50,6 +63,7 @@ StrengthRule = Annotated[str, Choice(("sigma", "steps"))]
 MaskContent: TypeAlias = Annotated[str, Choice(("original", "surroundings"))]
 Feather = Annotated[int, Whole(0, MAX_FEATHER_PX)]
 Margin = Annotated[int, Whole(0, MAX_MARGIN_PX)]
+Loras = Annotated[tuple[Lora, ...], Several(AdapterUse(), 0, MAX_LORAS)]
 Flag = Annotated[bool, YES_OR_NO]
 StyleName = Annotated[str, Words(MAX_STYLE_NAME_CHARS)]
 StyleNames = Annotated[tuple[str, ...], Several(Words(MAX_STYLE_NAME_CHARS), 0, MAX_STYLES)]
@@ -94,6 +108,7 @@ class Draw:
     extend: Margins | None = None
     styles: StyleNames = ()  # see pipelines.styles; they are in the prompt already where `typed` is given
     typed: Prompt | None = None  # the prompt before styles, or the writer, made this one of it
+    loras: Loras = ()  # adapters by name, each with a strength; see `adapters`
 
     def resolved(self, *, steps: int, size: tuple[int, int], guidance: float = 1.0) -> ResolvedDraw:
         """The request with nothing left open, or RequestError for the first field that is out of bounds.
@@ -127,6 +142,9 @@ class Draw:
         for name in ("mask", "extend"):
             if checked[name] is not None and checked["init"] is None:
                 raise RequestError(name, "belongs to a picture that is changed; give that as the init picture")
+        names = [one.name.casefold() for one in checked["loras"]]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise RequestError("loras", f"{twice} is named twice; name it once, with one strength")
         if checked["extend"] is not None and not any(checked["extend"]):
             checked["extend"] = None
         if checked["guidance"] == 1 and checked["negative_prompt"].strip():
@@ -240,7 +258,7 @@ _OF_PICTURES = (
     "margin_px",
     "extend",
 )
-_OF_WORDS = ("styles", "typed", "negative_prompt")
+_IF_ANY = ("styles", "typed", "negative_prompt", "loras")
 OPERATIONS: Mapping[str, type[ResolvedOperation]] = {"draw": ResolvedDraw, "enlarge": ResolvedEnlarge}
 
 
@@ -253,7 +271,7 @@ def as_json(request: ResolvedOperation) -> dict[str, Any]:
     """The request as a JSON object that names its operation and the version of this form.
 
     What says how pictures are used is left out where none goes in, and what says of variations where it is none; so
-    is how the prompt was made where it was typed.
+    is how the prompt was made where it was typed, and adapters where there are none.
     """
     return {"operation": operation_of(request), "version": VERSION, **chosen(request)}
 
@@ -266,17 +284,21 @@ def chosen(request: Operation) -> dict[str, Any]:
         idle = idle if request.upscaler else (*idle, "upscaler")
     else:
         idle = _idle_of_drawing(request)
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in parameters(request).items()
-        if name not in idle
-    }
+    values = {name: plain(value) for name, value in parameters(request).items() if name not in idle}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def plain(value: Any) -> Any:
+    """A field's value with an object of JSON for each adapter."""
+    if isinstance(value, Lora):
+        return {name: one for name, one in asdict(value).items() if one is not None}
+    return tuple(plain(one) for one in value) if isinstance(value, tuple) else value
 
 
 def _idle_of_drawing(request: Draw) -> tuple[str, ...]:
     idle = [*(() if request.pictures else _OF_PICTURES), *(() if request.variation_amount else _OF_VARIATIONS)]
     idle += ["guidance"] if request.guidance in (None, 1) else []
-    return (*idle, *(name for name in _OF_WORDS if not getattr(request, name)))
+    return (*idle, *(name for name in _IF_ANY if not getattr(request, name)))
 
 
 def parameters(request: Operation) -> dict[str, Any]:

@@ -30,6 +30,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.runtime": "the machine and the process: device, BLAS, memory, environment",
     "bonsai_mlx.weights": "checkpoints as files: layouts, headers, which tensors a file holds and must hold; no layer",
     "bonsai_mlx.nn": "layers of any model: linears, attention, activations, noise, shards of a block on a CPU's cores",
+    "bonsai_mlx.adapters": "adapters (LoRA, LoKr): their files, what fits which model, what they add to its linears",
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what others write; no pixels but thumbnails",
     "bonsai_mlx.editing": "pixels of pictures that go in: reading, masks, the canvas they are drawn on; no tensor",
     "bonsai_mlx.result": "what comes out of a generation: events, the picture and its recipe",

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from bonsai_mlx import Pipeline, families
+from bonsai_mlx.adapters.file import AdapterError, AdapterFile
+from bonsai_mlx.adapters.fitting import FittedAdapter
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.model import Description, Pictures
+from bonsai_mlx.model import Adapters, Description, Pictures
 from bonsai_mlx.request import Request, ResolvedRequest
 from bonsai_mlx.result import Event, GenerationResult
 from bonsai_mlx.runtime.memory import RunMemory
@@ -47,6 +49,9 @@ class Colours:
     def plan(self, request: ResolvedRequest, limit_bytes: int | None, **options: Any) -> ConstantPlan:
         return ConstantPlan()
 
+    def fit(self, adapter: AdapterFile) -> FittedAdapter:
+        raise AdapterError("colours take no adapters")
+
     def prepare(self, plan: ConstantPlan) -> int:
         return 0
 
@@ -57,6 +62,7 @@ class Colours:
         memory: RunMemory,
         *,
         pictures: Pictures | None = None,
+        adapters: Adapters = (),
         latents: Any = None,
         preview: bool = False,
     ) -> Generator[Event, None, None]:

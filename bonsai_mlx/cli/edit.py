@@ -47,6 +47,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
         height=options.height,
         references=references,
         reference_detail=edit.reference_detail,
+        loras=options.loras,
     )
     if edit.strength is None and edit.mask is None and edit.extend is None:
         request = replace(request, references=(source, *references))

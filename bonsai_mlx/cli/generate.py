@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ..bounds import Lora
 from ..errors import RequestError
 from ..hub import api as hub
 from ..hub.catalog import lookup, published_names, stand_in
@@ -63,13 +64,20 @@ class GenerateOptions:
     metadata: MetadataMode = "full"
     quiet: bool = False
     styles: tuple[str, ...] = ()
+    loras: tuple[Lora, ...] = ()
+    loras_dir: Path | None = None  # the folder that names mean; None: the user's own
 
 
 def generate_command(options: GenerateOptions) -> int:
     """Draw and save `options.count` pictures. Returns 0, or raises the BonsaiError that says why it cannot."""
     options = _completed(options)
     request = GenerationRequest(
-        options.prompt or "", seed=options.seed, steps=options.steps, width=options.width, height=options.height
+        options.prompt or "",
+        seed=options.seed,
+        steps=options.steps,
+        width=options.width,
+        height=options.height,
+        loras=options.loras,
     )
     if has_alternatives(request.prompt):
         say(options, "The braces are drawn as they are; `bonsai-mlx grid` draws each of the alternatives in them.")
@@ -104,7 +112,12 @@ def carry_out(
 
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
-    pipe = Pipeline.from_pretrained(model, memory_limit_bytes=options.memory_limit_bytes, companion=options.companion)
+    pipe = Pipeline.from_pretrained(
+        model,
+        memory_limit_bytes=options.memory_limit_bytes,
+        companion=options.companion,
+        loras_dir=options.loras_dir,
+    )
     for one in requests:
         if isinstance(one, GenerationRequest):
             say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")
@@ -136,7 +149,7 @@ def _completed(options: GenerateOptions) -> GenerateOptions:
     found, notes = settings_like(options.like)
     for note in notes:
         say(options, note)
-    given = {name for name in found if getattr(options, name) is not None}
+    given = {name for name in found if getattr(options, name) not in (None, ())}
     if options.variant or options.model:
         given |= {"model"}
     if options.width or options.height:
@@ -194,11 +207,12 @@ def _word(state: str) -> str:
 def _settings(filled: ResolvedRequest) -> str:
     """What will be drawn, with the model's own choices filled in."""
     steps = "1 step" if filled.steps == 1 else f"{filled.steps} steps"
+    adapters = "".join(f", {one.name} {one.strength:g}" for one in filled.loras)
     seed = f"seed {filled.seed}"
     if filled.variation_amount:
         seed = f"{seed} varied by {filled.variation_amount:g} with {filled.variation_seed}"
     guidance = f"guidance {filled.guidance:g}, " if (filled.guidance or 1) > 1 else ""
-    return f"{seed}, {steps}, {guidance}{filled.width}x{filled.height}"
+    return f"{seed}, {steps}, {guidance}{filled.width}x{filled.height}{adapters}"
 
 
 def follow(events: Iterable[Event], quiet: bool) -> GenerationResult:

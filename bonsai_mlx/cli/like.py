@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..bounds import AdapterUse
 from ..errors import BonsaiError
 from ..hub.catalog import is_known, is_repository
 from ..images.metadata import FoundMetadata, read
@@ -28,12 +29,14 @@ def found_in(path: Path) -> FoundMetadata:
 
 
 def settings_like(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Options of `generate` (prompt, seed, variation, steps, width, height, model) as far as they hold, and notes."""
+    """Options of `generate` (prompt, seed, variation, steps, size, loras, model) as far as they hold, and notes."""
     found = found_in(path)
     notes = [f"Settings of {path}, made by {printable(found.program)}."]
     settings: dict[str, Any] = {"prompt": found.prompt} if found.prompt else {}
     _take_numbers(found, settings, notes)
     _take_size(found, settings, notes)
+    if found.recipe and (loras := found.recipe.parameters.get("loras")):
+        settings["loras"] = tuple(AdapterUse().checked("loras", one) for one in loras)
     if found.recipe:
         settings |= {name: found.recipe.parameters[name] for name in _FURTHER if name in found.recipe.parameters}
         _take_model(found.recipe, settings, notes)

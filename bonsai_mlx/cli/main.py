@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..version import __version__
 from ..wording import command, user_path
 from .options import (
     PUBLISHED,
+    add_adapter_folder,
     add_drawing,
     add_editing,
     add_enlarging,
@@ -99,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_again(commands)
     _add_styles(commands)
     _add_show(commands)
+    _add_lora(commands)
     _add_models(commands)
     _add_download(commands)
     _add_delete(commands)
@@ -201,6 +203,7 @@ def _add_again(commands: Any) -> None:
     )
     add_model(command)
     add_output(command)
+    add_adapter_folder(command)
     command.set_defaults(run=_again)
 
 
@@ -209,6 +212,15 @@ def _add_show(commands: Any) -> None:
     command.add_argument("file", metavar="FILE", type=user_path, help="a PNG, JPEG or WebP file")
     command.add_argument("--json", action="store_true", help="for programs")
     command.set_defaults(run=_show)
+
+
+def _add_lora(commands: Any) -> None:
+    command = commands.add_parser("lora", help="say what an adapter's file is, and which models it fits")
+    command.add_argument("what", choices=("info",), help="what to do")
+    command.add_argument("file", metavar="FILE", help="a .safetensors file, or a name in the folder of adapters")
+    add_adapter_folder(command)
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_lora)
 
 
 def _add_models(commands: Any) -> None:
@@ -323,6 +335,31 @@ def _show(arguments: argparse.Namespace) -> int:
     from .show import show_command
 
     return show_command(arguments.file, as_json=arguments.json)
+
+
+def _lora(arguments: argparse.Namespace) -> int:
+    from ..adapters.folder import default_folder, found
+    from ..adapters.report import lines, report
+    from ..bounds import Lora
+
+    file = found(Lora(arguments.file), arguments.loras or default_folder(), paths=True)
+    told = report(file, _linears_here())
+    if arguments.json:
+        print(json.dumps(told, indent=2))
+    else:
+        print("\n".join(map(printable, lines(told))))
+    return 0
+
+
+def _linears_here() -> Iterator[tuple[str, Mapping[str, tuple[int, int]]]]:
+    """The linears of each complete checkpoint here, by its name."""
+    from ..flux2.checkpoint import Checkpoint
+    from ..hub import api as hub
+
+    for entry in CATALOG:
+        local = hub.status(entry)
+        if local.state == "ready" and local.path:
+            yield entry.name, Checkpoint.open(local.path).transformer.linears()
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..bounds import AdapterUse, Lora
+from ..errors import RequestError
 from ..hub.catalog import published_names
 from ..wording import byte_size, user_path
 
@@ -21,6 +23,20 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     add_shape(command)
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
     add_output(command)
+    command.add_argument(
+        "--lora",
+        type=_lora,
+        action="append",
+        default=[],
+        metavar="FILE[=STRENGTH]",
+        help="an adapter, or its name in the folder of adapters, such as ink.safetensors=0.8; several add up",
+    )
+    add_adapter_folder(command)
+
+
+def add_adapter_folder(command: argparse.ArgumentParser) -> None:
+    """Where adapters are that are named without a path."""
+    command.add_argument("--loras", type=user_path, metavar="FOLDER", help="with the adapters that names mean")
 
 
 def add_shape(command: argparse.ArgumentParser) -> None:
@@ -153,6 +169,8 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "memory_limit_bytes": arguments.memory_limit,
         "metadata": arguments.metadata,
         "quiet": arguments.quiet,
+        "loras": tuple(getattr(arguments, "lora", ())),
+        "loras_dir": arguments.loras,
     }
     return GenerateOptions(**shared | own)
 
@@ -179,6 +197,17 @@ def _margins(text: str) -> tuple[int, ...]:
     if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not four numbers of pixels; write them like 256,0,256,0")
     return tuple(map(int, parts))
+
+
+def _lora(text: str) -> Lora:
+    """`ink.safetensors=0.8`; without a strength, all of it. A name may hold the sign too."""
+    name, sign, strength = text.rpartition("=")
+    try:
+        return AdapterUse().checked("--lora", Lora(name, float(strength)) if sign else Lora(text))
+    except ValueError:
+        return Lora(text)
+    except RequestError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def _output(text: str) -> Path | Literal["-"]:

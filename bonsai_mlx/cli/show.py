@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..bounds import AdapterUse
 from ..images.metadata import FoundMetadata
 from ..printable import printable
 from .like import found_in
@@ -35,7 +36,7 @@ def _lines(found: FoundMetadata) -> list[str]:
         "Size": size,
         "Model": found.model,
         "Revision": recipe.revision if recipe else None,
-        **(_inputs(recipe.parameters) if recipe else {}),
+        **(_inputs(recipe.parameters) | _adapters(recipe.parameters) if recipe else {}),
         **found.extra,
     }
     present = {printable(name): value for name, value in rows.items() if value not in (None, "")}
@@ -58,6 +59,13 @@ def _inputs(parameters: Mapping[str, Any]) -> dict[str, object]:
     if init and extend:
         rows["Extended by"] = ", ".join(f"{px} {side}" for px, side in zip(extend, _SIDES, strict=True) if px)
     return rows
+
+
+def _adapters(parameters: Mapping[str, Any]) -> dict[str, object]:
+    """A row for each, with its strength and the beginning of its digest."""
+    read = [AdapterUse().checked("loras", one) for one in parameters.get("loras") or ()]
+    words = [f"{one.name} {one.strength:g}" + (f" ({_short(one.sha256)})" if one.sha256 else "") for one in read]
+    return {"Adapters": "\n".join(words)}
 
 
 def _short(digest: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,6 +19,9 @@ from ..weights.spec import Storage
 from .parts.config import TransformerConfig
 
 Rope = tuple[mx.array, mx.array]  # cosines and sines, float32 [tokens, head_dim / 2]
+# How a module's linears are shared out: name -> side, and the widths of the parts of each of which a share has some.
+Cut = tuple[Literal["rows", "columns"], tuple[int, ...]]
+Cuts = Mapping[str, Cut]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,17 @@ class JointAttention(nn.Module):
         self.to_qkv = FusedLinear([self.to_q, self.to_k, self.to_v])
         self.to_added_qkv = FusedLinear([self.add_q_proj, self.add_k_proj, self.add_v_proj])
 
+    def adapters_changed(self) -> None:
+        """Have the products that are computed together know of other adapters beside the same weights."""
+        self.to_qkv.parts = [self.to_q, self.to_k, self.to_v]
+        self.to_added_qkv.parts = [self.add_q_proj, self.add_k_proj, self.add_v_proj]
+
+    def cuts(self) -> Cuts:
+        """By heads; what they give is projected back."""
+        into = ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj")
+        cuts: dict[str, Cut] = dict.fromkeys(into, ("rows", (self.width,)))
+        return cuts | dict.fromkeys(("to_out.0", "to_add_out"), ("columns", (self.width,)))
+
     def __call__(self, image: mx.array, text: mx.array, rope: Rope) -> tuple[mx.array, mx.array]:
         q, k, v = _heads(self.to_qkv(image), self.head_dim)
         text_q, text_k, text_v = _heads(self.to_added_qkv(text), self.head_dim)
@@ -114,6 +129,11 @@ class ParallelAttention(nn.Module):
         self.to_out = linear(dim + mlp_dim, dim)
         self.norm_q, self.norm_k = nn.RMSNorm(head_dim, eps=eps), nn.RMSNorm(head_dim, eps=eps)
 
+    def cuts(self) -> Cuts:
+        """By heads, and by channels of the MLP."""
+        qkv, mlp = (self.width,) * 3, (self.mlp_dim,) * 2
+        return {"to_qkv_mlp_proj": ("rows", qkv + mlp), "to_out": ("columns", (self.width, self.mlp_dim))}
+
     def __call__(self, x: mx.array, rope: Rope) -> mx.array:
         ends = [3 * self.width, 3 * self.width + self.mlp_dim]
         qkv, gate, value = mx.split(self.to_qkv_mlp_proj(x), ends, axis=-1)
@@ -130,6 +150,10 @@ class FeedForward(nn.Module):
         super().__init__()
         self.mlp_dim = mlp_dim
         self.linear_in, self.linear_out = linear(dim, 2 * mlp_dim), linear(mlp_dim, dim)
+
+    def cuts(self) -> Cuts:
+        """By channels."""
+        return {"linear_in": ("rows", (self.mlp_dim,) * 2), "linear_out": ("columns", (self.mlp_dim,))}
 
     def __call__(self, x: mx.array) -> mx.array:
         return self.linear_out(swiglu(*mx.split(self.linear_in(x), 2, axis=-1)))

@@ -7,26 +7,22 @@ because the projection back is cut by its inputs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
-from typing import Protocol
+from typing import Any, Protocol
 
 import mlx.core as mx
 from mlx.utils import tree_unflatten
 
+from ..adapters.active import ActiveAdapters
+from ..nn.composed import Adapted
 from ..nn.layers import read, take
 from ..nn.limits import share_count
-from ..nn.linear import StoredLinear
+from ..nn.linear import Linear, StoredLinear
 from ..nn.shards import Sharded, Share, cut
 from ..runtime import device
 from ..weights.layout import TRANSFORMER
-from .blocks import (
-    DoubleStreamBlock,
-    FeedForward,
-    JointAttention,
-    ParallelAttention,
-    SingleStreamBlock,
-    make_linear,
-)
+from .blocks import DoubleStreamBlock, JointAttention, SingleStreamBlock, make_linear
 from .checkpoint import Checkpoint
 from .parts.config import TransformerConfig
 
@@ -48,8 +44,9 @@ class Blocks(Protocol):
 class StoredBlocks:
     """Blocks that are read from the checkpoint's file when they are asked for, each once."""
 
-    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype) -> None:
-        self._config, self._dtype = checkpoint.transformer, dtype
+    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype, adapters: ActiveAdapters | None = None) -> None:
+        """Each block is read with what `adapters` add to it."""
+        self._config, self._dtype, self._adapters = checkpoint.transformer, dtype, adapters
         self._tensors = checkpoint.load(TRANSFORMER)
 
     def double(self, index: int) -> DoubleStreamBlock:
@@ -98,6 +95,8 @@ class StoredBlocks:
         if isinstance(block.attn, JointAttention):
             block.attn.fuse_projections()
         read(block)
+        if self._adapters and self._adapters.adapters:
+            adapt(block, prefix, self._adapters)
 
 
 class ResidentBlocks:
@@ -106,6 +105,13 @@ class ResidentBlocks:
     def __init__(self, stored: StoredBlocks, config: TransformerConfig) -> None:
         self._doubles = [stored.double(index) for index in range(config.num_layers)]
         self._singles = [stored.single(index) for index in range(config.num_single_layers)]
+
+    def adapt(self, adapters: ActiveAdapters) -> None:
+        """Have all blocks add what these adapters add, and nothing else."""
+        for index, double in enumerate(self._doubles):
+            adapt(double, f"transformer_blocks.{index}.", adapters)
+        for index, single in enumerate(self._singles):
+            adapt(single, f"single_transformer_blocks.{index}.", adapters)
 
     def double(self, index: int) -> DoubleStreamBlock:
         """See Blocks."""
@@ -126,40 +132,66 @@ def shares(config: TransformerConfig) -> int:
 def shard(block: DoubleStreamBlock | SingleStreamBlock, count: int) -> None:
     """Cut what a loaded block computes into `count` parts, and read it if its weights are still on the disk."""
     if isinstance(block, SingleStreamBlock):
-        block.attn = cut(block.attn, count, _parallel_attention)
+        block.attn = cut(block.attn, count, _share)
     else:
-        block.attn = cut(block.attn, count, _joint_attention)
-        block.ff = cut(block.ff, count, _feed_forward)
-        block.ff_context = cut(block.ff_context, count, _feed_forward)
+        block.attn = cut(block.attn, count, _share)
+        block.ff = cut(block.ff, count, _share)
+        block.ff_context = cut(block.ff_context, count, _share)
     for module in block.children().values():
         if isinstance(module, Sharded):
             module.read()
 
 
-def _joint_attention(whole: JointAttention, share: Share) -> JointAttention:
-    heads = share.pieces(whole.width)
+def adapt(block: DoubleStreamBlock | SingleStreamBlock, prefix: str, adapters: ActiveAdapters) -> None:
+    """Have the linears of a loaded block, cut or not, add what these adapters add, and nothing else.
+
+    `prefix` is that of the block's names in the checkpoint.
+    """
+    for module_name, module in _modules(block):
+        parts = module.parts if isinstance(module, Sharded) else [module]
+        for name, (side, widths) in parts[0].cuts().items():
+            deltas = adapters.deltas(f"{prefix}{module_name}.{name}")
+            for index, part in enumerate(parts):
+                pieces = Share(index, len(parts)).pieces(*(width * len(parts) for width in widths))
+                linear = get_linear(part, name)
+                base = linear.linear if isinstance(linear, Adapted) else linear
+                own = [getattr(delta, side)(pieces) for delta in deltas] if len(parts) > 1 else deltas
+                set_linear(part, name, Adapted(base, own) if own else base)
+        for part in parts:
+            if isinstance(part, JointAttention):
+                part.adapters_changed()
+    read(block)
+
+
+def _modules(block: DoubleStreamBlock | SingleStreamBlock) -> Iterator[tuple[str, Any]]:
+    """The modules with linears, by their names."""
+    names = ("attn",) if isinstance(block, SingleStreamBlock) else ("attn", "ff", "ff_context")
+    return ((name, getattr(block, name)) for name in names)
+
+
+def get_linear(module: Any, name: str) -> Linear:
+    """A linear by its name, such as "to_q", or "to_out.0" for the first of a list."""
+    head, _, place = name.partition(".")
+    found = getattr(module, head)
+    linear: Linear = found[int(place)] if place else found
+    return linear
+
+
+def set_linear(module: Any, name: str, linear: Linear) -> None:
+    """Replace the linear of that name."""
+    head, _, place = name.partition(".")
+    setattr(module, head, [linear] if place else linear)
+
+
+def _share(whole: Any, share: Share) -> Any:
+    """The module that computes one share of what `whole` does."""
     part = copy(whole)
-    part.width = whole.width // share.count
-    part.to_q, part.to_k, part.to_v = whole.to_q.rows(heads), whole.to_k.rows(heads), whole.to_v.rows(heads)
-    part.add_q_proj, part.add_k_proj = whole.add_q_proj.rows(heads), whole.add_k_proj.rows(heads)
-    part.add_v_proj = whole.add_v_proj.rows(heads)
-    part.to_out, part.to_add_out = [whole.to_out[0].columns(heads)], whole.to_add_out.columns(heads)
-    part.fuse_projections()
-    return part
-
-
-def _parallel_attention(whole: ParallelAttention, share: Share) -> ParallelAttention:
-    width, mlp_dim = whole.width, whole.mlp_dim
-    part = copy(whole)
-    part.width, part.mlp_dim = width // share.count, mlp_dim // share.count
-    part.to_qkv_mlp_proj = whole.to_qkv_mlp_proj.rows(share.pieces(width, width, width, mlp_dim, mlp_dim))
-    part.to_out = whole.to_out.columns(share.pieces(width, mlp_dim))
-    return part
-
-
-def _feed_forward(whole: FeedForward, share: Share) -> FeedForward:
-    part = copy(whole)
-    part.mlp_dim = whole.mlp_dim // share.count
-    part.linear_in = whole.linear_in.rows(share.pieces(whole.mlp_dim, whole.mlp_dim))
-    part.linear_out = whole.linear_out.columns(share.pieces(whole.mlp_dim))
+    for size in ("width", "mlp_dim"):
+        if hasattr(whole, size):
+            setattr(part, size, getattr(whole, size) // share.count)
+    for name, (side, widths) in whole.cuts().items():
+        linear, pieces = get_linear(whole, name), share.pieces(*widths)
+        set_linear(part, name, linear.rows(pieces) if side == "rows" else linear.columns(pieces))
+    if isinstance(part, JointAttention):
+        part.fuse_projections()
     return part

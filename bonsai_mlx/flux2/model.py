@@ -18,8 +18,11 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from ..adapters.active import ActiveAdapters
+from ..adapters.file import AdapterFile
+from ..adapters.fitting import FittedAdapter, fitted
 from ..errors import RequestError
-from ..model import Description, Pictures
+from ..model import Adapters, Description, Pictures
 from ..nn.noise import between, seeded
 from ..request import Request, ResolvedRequest
 from ..result import Event
@@ -30,10 +33,10 @@ from ..weights.layout import TOKENIZER
 from . import preview as previews
 from . import scheduler, text_encoder
 from .checkpoint import SCHEDULER_CLASS, Checkpoint
-from .plan import CACHED_CONTEXTS, Plan, choose
+from .plan import CACHED_CONTEXTS, Plan, adapter_bytes, choose
 from .run import Process, Run, as_tokens, is_guided
 from .text_encoder import EmbeddingCache
-from .transformer import StepModulation, Transformer, modulation_schedule, project_context
+from .transformer import CONTEXT, MODULATION, StepModulation, Transformer, modulation_schedule, project_context
 
 
 def open_model(
@@ -62,7 +65,7 @@ class Flux2:
         self._tokenizer = Tokenizer.from_folder(checkpoint.folders[TOKENIZER])
         self._transformer: Transformer | None = None
         self._contexts = EmbeddingCache(CACHED_CONTEXTS)
-        self._modulations: dict[tuple[float, ...], list[StepModulation]] = {}
+        self._modulations: dict[tuple[Any, ...], list[StepModulation]] = {}
         self._preview: previews.LatentPreview | None = None
 
     def describe(self) -> Description:
@@ -95,6 +98,10 @@ class Flux2:
             return replace(resolved, source_as_reference=self.checkpoint.learned_references)
         return resolved
 
+    def fit(self, adapter: AdapterFile) -> FittedAdapter:
+        """See Model."""
+        return fitted(adapter, self.checkpoint.transformer.linears())
+
     def plan(
         self,
         request: ResolvedRequest,
@@ -103,6 +110,7 @@ class Flux2:
         preview: bool = False,
         references: Sequence[tuple[int, int]] = (),
         whole: tuple[int, int] | None = None,
+        adapters: Adapters = (),
     ) -> Plan:
         """See Model."""
         changed = [(request.width, request.height)] if request.init else []
@@ -118,6 +126,7 @@ class Flux2:
             pictures=(*changed, *references),
             references=(*(changed if request.source_as_reference else ()), *references),
             whole=whole,
+            adapters=adapter_bytes(self.checkpoint.transformer, adapters, self.dtype.size),
         )
 
     def prepare(self, plan: Plan) -> int:
@@ -132,6 +141,7 @@ class Flux2:
         memory: RunMemory,
         *,
         pictures: Pictures | None = None,
+        adapters: Adapters = (),
         latents: Any = None,
         preview: bool = False,
     ) -> Generator[Event, None, None]:
@@ -139,7 +149,10 @@ class Flux2:
         given = pictures or Pictures()
         size = (request.width, request.height) if given.init is None else (given.init.shape[1], given.init.shape[0])
         process = self.process(request, latents, changes=given.init is not None, size=size)
-        yield from Run(self, request, process, given, plan, memory, preview=preview).events()
+        active = ActiveAdapters.of(adapters, self.dtype)
+        if self._transformer:
+            self._transformer.let_go_of_others(active)
+        yield from Run(self, request, process, given, active, plan, memory, preview=preview).events()
 
     def process(self, request: ResolvedRequest, latents: Any, *, changes: bool, size: tuple[int, int]) -> Process:
         """How this run's noise becomes latents; `changes` says that it starts from a picture.
@@ -176,28 +189,30 @@ class Flux2:
         """The prompt's tokens, padded to the checkpoint's length."""
         return self._tokenizer.encode_prompt(prompt, self.checkpoint.max_sequence_length)
 
-    def context(self, prompt: str) -> Generator[tuple[int, int], None, mx.array]:
+    def context(self, prompt: str, adapters: ActiveAdapters) -> Generator[tuple[int, int], None, mx.array]:
         """The projected prompt [1, tokens, dim]; yields as `prompt_embeddings` does if those are needed for it."""
-        found = self._contexts.get((prompt,))
+        key = (prompt, adapters.key(CONTEXT))
+        found = self._contexts.get(key)
         if found is None:
             embeddings = yield from self.prompt_embeddings(prompt)
-            found = project_context(self.checkpoint, embeddings, self.dtype)
-            self._contexts.put((prompt,), found)
+            found = project_context(self.checkpoint, embeddings, self.dtype, adapters)
+            self._contexts.put(key, found)
         return found
 
-    def modulation(self, sigmas: Sequence[float]) -> list[StepModulation]:
+    def modulation(self, sigmas: Sequence[float], adapters: ActiveAdapters | None = None) -> list[StepModulation]:
         """The modulation of every step, at its noise level."""
-        key = tuple(sigmas)
+        key = (*sigmas, *(adapters.key(MODULATION) if adapters else ()))
         if key not in self._modulations:
             timesteps = [1000 * sigma for sigma in sigmas[:-1]]
-            self._modulations = {key: modulation_schedule(self.checkpoint, timesteps, self.dtype)}
+            self._modulations = {key: modulation_schedule(self.checkpoint, timesteps, self.dtype, adapters)}
         return self._modulations[key]
 
-    def transformer(self, *, streamed: bool) -> Transformer:
-        """The transformer, loaded on first use."""
+    def transformer(self, *, streamed: bool, adapters: ActiveAdapters | None = None) -> Transformer:
+        """The transformer, loaded on first use, with these adapters."""
         self._drop_other_transformer(streamed=streamed)  # never two at once
         if self._transformer is None:
             self._transformer = Transformer(self.checkpoint, self.dtype, streamed=streamed)
+        self._transformer.adapt(adapters or ActiveAdapters(self.dtype))
         return self._transformer
 
     def _drop_other_transformer(self, *, streamed: bool) -> None:

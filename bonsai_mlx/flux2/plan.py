@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..adapters.fitting import bytes_held
 from ..errors import OutOfMemory
+from ..model import Adapters
 from ..nn.limits import BLOCK_BYTES, SCORES_LIMIT_BYTES, SMALL_STRIP_VALUES, STRIP_VALUES, share_count
 from ..runtime import blas
 from ..weights.spec import TensorSpec, tensor_bytes
@@ -50,6 +52,42 @@ class Plan:
         return self.level != "default"
 
 
+@dataclass(frozen=True, slots=True)
+class AdapterBytes:
+    """What the adapters of a run take: in all blocks, in the largest of each kind, beside them, and before them."""
+
+    blocks: int = 0
+    double: int = 0
+    single: int = 0
+    edges: int = 0
+    before: int = 0  # the largest of what modulation and context are made with, which is dropped
+    kronecker: bool = False
+
+
+NO_ADAPTERS = AdapterBytes()
+
+
+def adapter_bytes(config: TransformerConfig, adapters: Adapters, item_bytes: int) -> AdapterBytes:
+    """What the adapters take at so many bytes a value."""
+    chosen = [adapter for adapter, strength in adapters if strength]
+    sizes: dict[str, int] = {}
+    for name in config.linears():
+        block = ".".join(name.split(".")[:2]) if "transformer_blocks" in name else name
+        sizes[block] = sizes.get(block, 0) + bytes_held(chosen, [name], item_bytes)
+    edges = ("x_embedder", "proj_out")
+    double, single = (
+        [size for name, size in sizes.items() if name.startswith(kind)] for kind in ("tran", "single_tran")
+    )
+    return AdapterBytes(
+        blocks=sum(double) + sum(single),
+        double=max(double),
+        single=max(single),
+        edges=sum(sizes[name] for name in edges),
+        before=max(size for name, size in sizes.items() if "blocks" not in name and name not in edges),
+        kronecker=any(part.first for adapter in chosen for part in adapter.parts.values()),
+    )
+
+
 def choose(
     checkpoint: Checkpoint,
     width: int,
@@ -63,12 +101,14 @@ def choose(
     pictures: Sequence[tuple[int, int]] = (),
     references: Sequence[tuple[int, int]] = (),
     whole: tuple[int, int] | None = None,
+    adapters: AdapterBytes = NO_ADAPTERS,
 ) -> Plan:
     """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met.
 
     `guided` counts two passes a step, `fits_preview` what previews need once for each VAE, `pictures` the encoding of
-    pictures of these sizes (pixels, width x height), `references` the tokens of those that are looked at in every step.
-    Of a picture of the size `whole` that is drawn in tiles of `width` x `height`, the latents are counted in.
+    pictures of these sizes (pixels, width x height), `references` the tokens of those that are looked at in every step,
+    `adapters` what they take. Of a picture of the size `whole` that is drawn in tiles of `width` x `height`, the
+    latents are counted in.
     """
     smallest = None
     found = levels(
@@ -82,6 +122,7 @@ def choose(
         pictures=pictures,
         references=references,
         whole=whole,
+        adapters=adapters,
     )
     for plan in found:
         if limit_bytes is None or plan.peak_bytes <= limit_bytes:
@@ -105,11 +146,12 @@ def levels(
     pictures: Sequence[tuple[int, int]] = (),
     references: Sequence[tuple[int, int]] = (),
     whole: tuple[int, int] | None = None,
+    adapters: AdapterBytes = NO_ADAPTERS,
 ) -> Iterator[Plan]:
     """Every plan for one picture, from the fastest to the smallest; the options are those of `choose`."""
     kinds: tuple[tuple[Level, bool], ...] = (("default", False), ("drop", False), ("drop", True), ("stream", True))
     for level, recompute in kinds:
-        plan = _predicted(checkpoint, width, height, device, item, level, recompute=recompute, references=references)
+        plan = _predicted(checkpoint, width, height, device, item, level, recompute, references, adapters)
         phases = dict(plan.phases)
         if guided:
             phases |= _guided(checkpoint, phases, width, height, item)
@@ -145,9 +187,9 @@ def _predicted(
     device: str,
     item: int,
     level: Level,
-    *,
     recompute: bool,
     references: Sequence[tuple[int, int]],
+    adapters: AdapterBytes,
 ) -> Plan:
     config = checkpoint.transformer
     tensors = config.tensors()
@@ -155,6 +197,8 @@ def _predicted(
     double = max(tensor_bytes(config.double_block_tensors(index)) for index in range(config.num_layers))
     single = max(tensor_bytes(config.single_block_tensors(index)) for index in range(config.num_single_layers))
     edges = _bytes_of(tensors, "x_embedder") + _bytes_of(tensors, "proj_out")
+    blocks, edges = blocks + adapters.blocks, edges + adapters.edges
+    double, single = double + adapters.double, single + adapters.single
     resident = edges + (0 if level == "stream" else blocks)
     kept = checkpoint.max_sequence_length * (config.joint_attention_dim + CACHED_CONTEXTS * config.dim) * item
     held = (double, single) if level == "stream" else (blocks, blocks)  # weights while a block of either kind runs
@@ -170,8 +214,12 @@ def _predicted(
         resident_bytes=resident + kept,
         phases={
             "encode": resident + _encoding(checkpoint, device, item),
-            "load": kept + max(edges + max(held), resident + _modulating(config)),
-            "denoise": kept + edges + appended + _denoising(checkpoint, tokens, device, item, *held),
+            "load": kept + max(edges + max(held), resident + _modulating(config) + adapters.before),
+            "denoise": kept
+            + edges
+            + appended
+            + _denoising(checkpoint, tokens, device, item, *held)
+            + _adapting(config, checkpoint.max_sequence_length + tokens, device, item, adapters),
             "decode": kept + (resident if level == "default" else 0) + decoding,
         },
     )
@@ -226,6 +274,22 @@ def _denoising(checkpoint: Checkpoint, image_tokens: int, device: str, item: int
             single + _shares_moment(config, tokens, stream, projected=3 + 2 * r, widths=6 + 3 * r),
         )
     return int(max(double + stream * (8 + 3 * config.mlp_ratio), single + stream * (14 + 4 * config.mlp_ratio)))
+
+
+def _adapting(config: TransformerConfig, tokens: int, device: str, item: int, adapters: AdapterBytes) -> int:
+    """What deltas need in the widest moment, that of a single-stream block's first projection.
+
+    What is added, and the sum, beside what they are added to; a Kronecker product also has its input and what the first
+    factor makes of it, turned around.
+    """
+    if not adapters.blocks:
+        return 0
+    widths = (3 if adapters.kronecker else 1) * (3 + 2 * config.mlp_ratio)
+    shares, workers = 1, 1
+    if device == "cpu":
+        shares = share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.widest_group)
+        workers = min(shares, blas.threads())
+    return int(tokens * config.dim * item * widths * workers / shares)
 
 
 def _shares_moment(config: TransformerConfig, tokens: int, stream: int, projected: float, widths: float) -> int:

@@ -18,6 +18,7 @@ import mlx.core as mx
 import numpy as np
 from PIL import Image
 
+from ..adapters.active import ActiveAdapters
 from ..editing.tiles import Tiling, tiling
 from ..model import Pictures
 from ..request import ResolvedRequest
@@ -66,9 +67,9 @@ class Parts(Protocol):
     dtype: mx.Dtype
 
     def tokenize(self, prompt: str) -> TokenizedPrompt: ...
-    def context(self, prompt: str) -> Generator[tuple[int, int], None, mx.array]: ...
-    def modulation(self, sigmas: Sequence[float]) -> list[StepModulation]: ...
-    def transformer(self, *, streamed: bool) -> Transformer: ...
+    def context(self, prompt: str, adapters: ActiveAdapters) -> Generator[tuple[int, int], None, mx.array]: ...
+    def modulation(self, sigmas: Sequence[float], adapters: ActiveAdapters | None = None) -> list[StepModulation]: ...
+    def transformer(self, *, streamed: bool, adapters: ActiveAdapters | None = None) -> Transformer: ...
     def drop_transformer(self) -> None: ...
     def preview(self) -> Generator[tuple[int, int], None, LatentPreview]: ...
     def as_drawn(self, latents: mx.array) -> mx.array: ...
@@ -106,6 +107,7 @@ class Run:
         request: ResolvedRequest,
         process: Process,
         pictures: Pictures,
+        adapters: ActiveAdapters,
         plan: Plan,
         memory: RunMemory,
         *,
@@ -113,7 +115,7 @@ class Run:
     ) -> None:
         """A picture that is changed and larger than the request's size is drawn in tiles of that size."""
         self.model, self.request, self.plan, self.memory, self.preview = model, request, plan, memory, preview
-        self.process, self.pictures = process, pictures
+        self.process, self.pictures, self.adapters = process, pictures, adapters
         self.tile = request.height // 16, request.width // 16  # rows and columns of tokens that are drawn at a time
         self.grid = self.tile if pictures.init is None else (pictures.init.shape[0] // 16, pictures.init.shape[1] // 16)
         self.tiles: Tiling | None = None
@@ -150,9 +152,10 @@ class Run:
     def _encode(self) -> Generator[Event, None, list[mx.array]]:
         """The context of the prompt and, where guidance leads away from another, of that."""
         self._enter("encode")
-        contexts = [(yield from self._told("encode", self.model.context(self.request.prompt)))]
+        contexts = [(yield from self._told("encode", self.model.context(self.request.prompt, self.adapters)))]
         if is_guided(self.request):
-            contexts.append((yield from self._told("encode", self.model.context(self.request.negative_prompt))))
+            negative = self.model.context(self.request.negative_prompt, self.adapters)
+            contexts.append((yield from self._told("encode", negative)))
         return contexts
 
     def _told(
@@ -229,8 +232,8 @@ class Run:
             show = yield from self._told("load", self.model.preview(), later=1)
         model, process, (rows, columns) = self.model, self.process, self.tile
         steps, tiles = len(process.levels) - 1, self.tiles.count if self.tiles else 1
-        modulation = model.modulation(process.levels)
-        transformer = model.transformer(streamed=self.plan.streamed)
+        modulation = model.modulation(process.levels, self.adapters)
+        transformer = model.transformer(streamed=self.plan.streamed, adapters=self.adapters)
         grids = [(0, rows, columns), *(references.grids if references else ())]
         rope = rotary_embedding(model.checkpoint.transformer, contexts[0].shape[1], grids)
         appended = transformer.embed(references.tokens) if references else None

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
+from ..adapters.active import ActiveAdapters
+from ..nn.composed import Adapted
 from ..nn.layers import read, take
-from ..nn.linear import StoredLinear
+from ..nn.linear import Linear, StoredLinear
 from ..weights.layout import TRANSFORMER
 from .blocks import AdaNorm, Rope, make_linear
 from .checkpoint import Checkpoint
@@ -29,6 +31,17 @@ from .loading import Blocks, ResidentBlocks, StoredBlocks
 from .parts.config import TransformerConfig
 
 Grid = tuple[int, int, int]  # (t, rows, columns) of tokens
+# Linears whose outputs are computed before the first step, with weights that are then dropped.
+CONTEXT = ("context_embedder",)
+MODULATION = (
+    "time_guidance_embed.timestep_embedder.linear_1",
+    "time_guidance_embed.timestep_embedder.linear_2",
+    "double_stream_modulation_img.linear",
+    "double_stream_modulation_txt.linear",
+    "single_stream_modulation.linear",
+    "norm_out.linear",
+)
+EDGES = ("x_embedder", "proj_out")
 Positions = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -54,11 +67,34 @@ class Transformer:
         self.config = config = checkpoint.transformer
         self.dtype, self.streamed = dtype, streamed
         self._checkpoint = checkpoint
+        self._adapters: ActiveAdapters | None = None
+        self.x_embedder: Linear
+        self.proj_out: Linear
         tensors = checkpoint.load(TRANSFORMER)
         self.x_embedder = stored_linear(config, tensors, "x_embedder", config.in_channels)
         self.proj_out = stored_linear(config, tensors, "proj_out", config.dim)
         del tensors
         self._resident = None if streamed else ResidentBlocks(self.stored_blocks(), config)
+
+    def adapt(self, adapters: ActiveAdapters) -> None:
+        """Add what these adapters add from now on, and nothing else; other strengths of the same ones cost nothing."""
+        if self._adapters is not None and adapters.digests == self._adapters.digests:
+            self._adapters.take_strengths(adapters)
+            return
+        self._adapters = None  # should reading fail, the next run begins anew
+        for name in EDGES:
+            linear = getattr(self, name)
+            base = linear.linear if isinstance(linear, Adapted) else linear
+            deltas = adapters.deltas(name)
+            setattr(self, name, Adapted(base, deltas) if deltas else base)
+        if self._resident:
+            self._resident.adapt(adapters)
+        self._adapters = adapters
+
+    def let_go_of_others(self, adapters: ActiveAdapters) -> None:
+        """Free what adapters have added unless they are these."""
+        if self._adapters is None or self._adapters.digests != adapters.digests:
+            self.adapt(ActiveAdapters(self.dtype))
 
     def embed(self, latents: mx.array) -> mx.array:
         """Latents [1, tokens, channels] as the image stream has them, [1, tokens, dim]."""
@@ -101,7 +137,7 @@ class Transformer:
 
     def stored_blocks(self) -> StoredBlocks:
         """What reads blocks from the checkpoint."""
-        return StoredBlocks(self._checkpoint, self.dtype)
+        return StoredBlocks(self._checkpoint, self.dtype, self._adapters)
 
     def _settle(self, *arrays: mx.array) -> None:
         """Compute now if the block's weights are about to be dropped; otherwise a step is one evaluation."""
@@ -141,7 +177,9 @@ def _grid_positions(t: int, rows: int, columns: int) -> Positions:
     return positions
 
 
-def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtype: mx.Dtype) -> list[StepModulation]:
+def modulation_schedule(
+    checkpoint: Checkpoint, timesteps: Sequence[float], dtype: mx.Dtype, adapters: ActiveAdapters | None = None
+) -> list[StepModulation]:
     """The modulation of every step of a run, from weights that are read, used on a few vectors and dropped.
 
     `timesteps` are the sigmas times 1000. Computed in float32 whatever the activations are: it is next to no work.
@@ -151,6 +189,7 @@ def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtyp
 
     def linear(name: str, x: mx.array) -> mx.array:
         y = stored_linear(config, tensors, name, x.shape[-1])(x)
+        y = adapters.added(name, y, x) if adapters else y
         mx.eval(y)
         return y
 
@@ -172,10 +211,14 @@ def modulation_schedule(checkpoint: Checkpoint, timesteps: Sequence[float], dtyp
     return steps
 
 
-def project_context(checkpoint: Checkpoint, embeddings: mx.array, dtype: mx.Dtype) -> mx.array:
+def project_context(
+    checkpoint: Checkpoint, embeddings: mx.array, dtype: mx.Dtype, adapters: ActiveAdapters | None = None
+) -> mx.array:
     """Prompt embeddings [1, text, joint_attention_dim] -> context [1, text, dim], through a weight that is dropped."""
     tensors, config = checkpoint.load(TRANSFORMER), checkpoint.transformer
-    context = stored_linear(config, tensors, "context_embedder", config.joint_attention_dim)(embeddings.astype(dtype))
+    inputs = embeddings.astype(dtype)
+    context = stored_linear(config, tensors, CONTEXT[0], config.joint_attention_dim)(inputs)
+    context = adapters.added(CONTEXT[0], context, inputs) if adapters else context
     mx.eval(context)
     return context
 

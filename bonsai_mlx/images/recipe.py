@@ -15,7 +15,7 @@ from typing import Any, cast
 from ..bounds import Bounds, Choice, bounds_by_name
 from ..decoding import Flag, Number, Text, Whole, decode
 from ..errors import RequestError
-from ..request import OPERATIONS, ResolvedOperation, chosen, operation_of
+from ..request import OPERATIONS, ResolvedOperation, chosen, operation_of, plain
 from ..version import __version__
 
 SCHEMA = 1
@@ -107,7 +107,9 @@ def _read_further(data: Mapping[str, Any]) -> dict[str, Any]:
     bounds: dict[str, Bounds] = {"operation": Choice(tuple(OPERATIONS))}
     bounds |= {name: one for kind in OPERATIONS.values() for name, one in bounds_by_name(cast("Any", kind)).items()}
     found = {name: data[name] for name in sorted(_further()) if name in data}
-    return {name: bounds[name].checked(name, value) if name in bounds else value for name, value in found.items()}
+    return {
+        name: plain(bounds[name].checked(name, value)) if name in bounds else value for name, value in found.items()
+    }
 
 
 def parse_json_object(text: str | bytes) -> dict[str, Any] | None:

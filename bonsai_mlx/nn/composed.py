@@ -1,4 +1,4 @@
-"""Linears made of linears: several of one input as one product, and one with low-rank terms beside it (LoRA)."""
+"""Linears made of linears: several of one input as one product, and one with what adapters add to it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,8 @@ from itertools import accumulate
 import mlx.core as mx
 import mlx.nn as nn
 
-from .linear import Linear, StoredLinear, dense
-
-
-class LowRank(nn.Module):
-    """One adapter's part in one linear: strength * up(down(x)), down [rank, in], up [out, rank] (arXiv:2106.09685).
-
-    `strength` is all that multiplies it, alpha / rank included, and may be changed at any time.
-    """
-
-    def __init__(self, down: mx.array, up: mx.array, strength: float) -> None:
-        super().__init__()
-        if down.shape[0] != up.shape[1]:
-            raise ValueError(f"down has {down.shape[0]} rows and up {up.shape[1]} columns; both are the rank")
-        self.down, self.up, self.strength = down, up, strength
-
-    def __call__(self, x: mx.array) -> mx.array:
-        return self.strength * dense(dense(x, self.down), self.up)
+from .deltas import Delta
+from .linear import Linear, StoredLinear
 
 
 class Adapted(nn.Module):
@@ -33,12 +18,12 @@ class Adapted(nn.Module):
     Never baked in: a step of packed weights is larger than what an adapter adds to them.
     """
 
-    def __init__(self, linear: Linear, terms: Sequence[LowRank]) -> None:
+    def __init__(self, linear: Linear, terms: Sequence[Delta]) -> None:
         super().__init__()
         shape = linear.out_features, linear.in_features
         for term in terms:
-            if (term.up.shape[0], term.down.shape[1]) != shape:
-                found = f"[{term.up.shape[0]}, {term.down.shape[1]}]"
+            if (term.out_features, term.in_features) != shape:
+                found = f"[{term.out_features}, {term.in_features}]"
                 raise ValueError(f"an adapter for {found} does not fit a linear of [{shape[0]}, {shape[1]}]")
         self.linear, self.terms = linear, list(terms)
 
@@ -63,14 +48,11 @@ class Adapted(nn.Module):
 
     def rows(self, pieces: Sequence[slice]) -> Adapted:
         """See Linear."""
-        terms = [LowRank(t.down, mx.concatenate([t.up[p] for p in pieces]), t.strength) for t in self.terms]
-        return Adapted(self.linear.rows(pieces), terms)
+        return Adapted(self.linear.rows(pieces), [term.rows(pieces) for term in self.terms])
 
     def columns(self, pieces: Sequence[slice]) -> Adapted:
         """See Linear."""
-        downs = [mx.contiguous(mx.concatenate([t.down[:, p] for p in pieces], axis=1)) for t in self.terms]
-        terms = [LowRank(down, t.up, t.strength) for down, t in zip(downs, self.terms, strict=True)]
-        return Adapted(self.linear.columns(pieces), terms)
+        return Adapted(self.linear.columns(pieces), [term.columns(pieces) for term in self.terms])
 
 
 class FusedLinear:
@@ -81,7 +63,7 @@ class FusedLinear:
     """
 
     def __init__(self, parts: Sequence[Linear]) -> None:
-        self.parts = parts
+        self.parts = parts  # may be replaced by the same ones with other adapters
         stored = [_stored(part) for part in parts]
         self._stacked: StoredLinear | None = None
         if any(

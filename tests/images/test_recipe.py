@@ -37,7 +37,7 @@ def test_defaults_name_this_program() -> None:
 
 
 def test_fields_of_later_versions_are_ignored() -> None:
-    data = json.loads(a_recipe().to_json()) | {"loras": [1, 2]}
+    data = json.loads(a_recipe().to_json()) | {"hologram": [1, 2]}
     assert Recipe.from_json(json.dumps(data)) == a_recipe()
 
 

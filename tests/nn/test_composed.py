@@ -9,7 +9,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx.nn.composed import Adapted, FusedLinear, LowRank
+from bonsai_mlx.nn.composed import Adapted, FusedLinear
+from bonsai_mlx.nn.deltas import Kronecker, LowRank, Strength
 from bonsai_mlx.nn.linear import DenseLinear, Linear, PackedLinear
 from bonsai_mlx.nn.shards import Share
 
@@ -42,15 +43,31 @@ def adapted(make: Callable[..., Made], seed: int, strengths: tuple[float, ...] =
         keys = mx.random.split(mx.random.key(100 * seed + place))
         down = mx.random.normal((4 + place, INPUTS), key=keys[0]).astype(mx.bfloat16)
         up = mx.random.normal((OUTPUTS, 4 + place), key=keys[1]).astype(mx.bfloat16)
-        terms.append(LowRank(down, up, strength))
+        terms.append(LowRank(down, up, Strength(strength / 2), 2.0))
         a, b = (np.array(part.astype(mx.float32), dtype=np.float64) for part in (down, up))
         matrix = matrix + strength * b @ a
     return Adapted(layer, terms), matrix
 
 
+def kronecker(make: Callable[..., Made], seed: int) -> Made:
+    """A linear with Kronecker products, of a whole second factor and of one in two, that fit into no share."""
+    layer, matrix = make(seed)
+    terms = []
+    for place, (first, second) in enumerate([((6, 4), [(8, 128)]), ((16, 64), [(3, 2), (2, 8)])]):
+        keys = mx.random.split(mx.random.key(place), 3)
+        a = mx.random.normal(first, key=keys[0]).astype(mx.bfloat16)
+        factors = [
+            mx.random.normal(shape, key=key).astype(mx.bfloat16) for shape, key in zip(second, keys[1:], strict=False)
+        ]
+        terms.append(Kronecker(a, factors, Strength(0.6 - 2 * place), 0.5))
+        one, *others = (np.array(part.astype(mx.float32), dtype=np.float64) for part in (a, *factors))
+        matrix = matrix + (0.3 - place) * np.kron(one, np.linalg.multi_dot(others) if others[1:] else others[0])
+    return Adapted(layer, terms), matrix
+
+
 def fused(make: Callable[..., Made]) -> Made:
-    """q and v adapted, k not."""
-    parts = [adapted(make, 1), make(2), adapted(make, 3, (0.25,))]
+    """q and v adapted, in two ways, k not."""
+    parts = [adapted(make, 1), make(2), kronecker(make, 3)]
     return FusedLinear([layer for layer, _ in parts]), np.concatenate([matrix for _, matrix in parts])
 
 
@@ -63,13 +80,20 @@ def assert_computes(layer: Linear, matrix: Values) -> None:
     assert np.abs(np.array(found) - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
+def fused_of_different_kinds() -> Made:
+    parts = [of_packed(0), of_dense(1), adapted(of_packed, 2)]
+    return FusedLinear([layer for layer, _ in parts]), np.concatenate([matrix for _, matrix in parts])
+
+
 KINDS = {
     "packed": lambda: of_packed(0),
     "dense": lambda: of_dense(0),
     "adapted packed": lambda: adapted(of_packed, 0),
     "adapted dense": lambda: adapted(of_dense, 0),
+    "adapted by Kronecker products": lambda: kronecker(of_packed, 0),
     "fused packed": lambda: fused(of_packed),
     "fused dense": lambda: fused(of_dense),
+    "fused of different kinds": fused_of_different_kinds,
 }
 
 
@@ -113,7 +137,7 @@ def test_a_strength_can_be_changed_and_zero_is_the_base() -> None:
     layer, _ = adapted(of_packed, 0, (1.0,))
     base, matrix = of_packed(0)
     assert isinstance(layer, Adapted)
-    layer.terms[0].strength = 0.0
+    layer.terms[0].strength.value = 0.0
     assert_computes(layer, matrix)
     assert mx.array_equal(layer.linear.weight, base.weight)  # never baked in
 
@@ -134,10 +158,8 @@ def test_parts_of_a_fused_linear_are_views_of_its_weights() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     layer, _ = of_packed(0)
     with pytest.raises(ValueError, match="both are the rank"):
-        LowRank(mx.zeros((4, INPUTS)), mx.zeros((OUTPUTS, 8)), 1.0)
+        LowRank(mx.zeros((4, INPUTS)), mx.zeros((OUTPUTS, 8)), Strength())
     with pytest.raises(ValueError, match=r"for \[40, 512\] does not fit a linear of \[48, 512\]"):
-        Adapted(layer, [LowRank(mx.zeros((4, INPUTS)), mx.zeros((40, 4)), 1.0)])
-    with pytest.raises(ValueError, match="different kinds"):
-        FusedLinear([layer, of_dense(1)[0]])
+        Adapted(layer, [LowRank(mx.zeros((4, INPUTS)), mx.zeros((40, 4)), Strength())])
     with pytest.raises(ValueError, match="do not lie within parts"):
         FusedLinear([layer, of_packed(1)[0]]).rows([slice(40, 56)])

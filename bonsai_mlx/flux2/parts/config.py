@@ -106,6 +106,18 @@ class TransformerConfig:
             out |= self.single_block_tensors(index)
         return out
 
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """Every linear by its name, with its numbers of outputs and inputs, however it is stored."""
+        tensors = self.tensors()
+        found = {}
+        for name, spec in tensors.items():
+            layer, _, kind = name.rpartition(".")
+            if kind == "weight" and len(spec.shape) == 2:
+                groups = tensors.get(f"{layer}.scales")
+                inputs = groups.shape[1] * self.storage(layer).group_size if groups else spec.shape[1]
+                found[layer] = (spec.shape[0], inputs)
+        return found
+
     def double_block_tensors(self, index: int = 0) -> Tensors:
         """One double-stream block: image and text tokens with weights of their own, attending to each other."""
         d, mlp, block = self.dim, self.mlp_dim, f"transformer_blocks.{index}"

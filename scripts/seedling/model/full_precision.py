@@ -12,6 +12,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_map_with_path
 
+from bonsai_mlx.adapters.active import ActiveAdapters
 from bonsai_mlx.flux2.blocks import DoubleStreamBlock, SingleStreamBlock
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.loading import StoredBlocks
@@ -30,10 +31,11 @@ class FullPrecision(Flux2):
         self._weights: Weights = mx.load(str(weights))  # type: ignore[assignment]
         self._unpacked: Transformer | None = None
 
-    def transformer(self, *, streamed: bool) -> Transformer:  # noqa: ARG002  small: always resident
-        """The transformer, loaded on first use."""
+    def transformer(self, *, streamed: bool, adapters: ActiveAdapters | None = None) -> Transformer:  # noqa: ARG002
+        """The transformer, loaded on first use; small, so always resident."""
         if self._unpacked is None:
             self._unpacked = _FullPrecisionTransformer(self.checkpoint, self.dtype, self._weights)
+        self._unpacked.adapt(adapters or ActiveAdapters(self.dtype))
         return self._unpacked
 
 

@@ -1,0 +1,80 @@
+"""What an adapter's file is, in words: kind, size, what it was made for, which of some models it fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..wording import format_bytes
+from .file import AdapterError, AdapterFile
+from .fitting import FittedAdapter, Linears, origin_of, parts_of
+
+_WORDS = ("modelspec.trigger_phrase", "trigger_words", "trainedWords", "instance_prompt")
+_TITLES = ("modelspec.title", "ss_output_name", "name")
+_MOST_CHARS = 300
+
+
+def report(file: AdapterFile, models: Iterable[tuple[str, Linears]]) -> dict[str, Any]:
+    """Everything that can be said of a file, for people and programs; `models` are those here, by name.
+
+    AdapterError for a file that is no adapter at all, or has values that are no numbers.
+    """
+    digest = file.verified()
+    fits, misfits = {}, {}
+    for name, linears in models:
+        try:
+            fits[name] = FittedAdapter(file, digest, parts_of(file, linears))
+        except AdapterError as error:
+            misfits[name] = str(error).removeprefix(f"{file.path.name}: ")
+    fitted = next(iter(fits.values()), None)
+    return {
+        "name": file.name,
+        "made_for": origin_of(file),
+        "kind": fitted.kind if fitted else None,
+        "linears": len(fitted.parts) if fitted else None,
+        "bytes": file.stamp[2],
+        "sha256": digest,
+        "title": _note(file.notes, _TITLES),
+        "trigger_words": _note(file.notes, _WORDS),
+        "fits": list(fits),
+        "does_not_fit": misfits,
+    }
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """The report on a terminal. Texts of the file stand in it as they are: print them with `printable`."""
+    rows = {
+        "Name": found["name"],
+        "Title": found["title"],
+        "Made for": found["made_for"],
+        "Kind": found["kind"] and f"{found['kind']}, on {found['linears']} linears",
+        "Words": found["trigger_words"],
+        "Size": format_bytes(found["bytes"]),
+        "SHA-256": found["sha256"],
+        "Fits": ", ".join(found["fits"]) or "no model that is on this machine",
+    }
+    rows |= {f"Not {name}": why for name, why in found["does_not_fit"].items()}
+    present = {name: str(value) for name, value in rows.items() if value}
+    width = max(map(len, present))
+    return [f"{name:<{width}}  {value}" for name, value in present.items()]
+
+
+def _note(notes: Mapping[str, str], names: Iterable[str]) -> str | None:
+    """The first of these notes that says something, as one text."""
+    for name in names:
+        text = notes.get(name, "").strip()
+        if text.startswith("["):
+            text = _joined(text)
+        if text:
+            return text[:_MOST_CHARS]
+    return None
+
+
+def _joined(text: str) -> str:
+    """A JSON list of words as one text; anything else as it is."""
+    try:
+        values = json.loads(text[: 16 * _MOST_CHARS])
+    except (ValueError, RecursionError):
+        return text
+    return ", ".join(str(value) for value in values[:50])

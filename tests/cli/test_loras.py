@@ -1,0 +1,127 @@
+"""Adapters on the command line: chosen, in the picture's recipe and back from it, and explained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bonsai_mlx
+from bonsai_mlx.adapters.folder import listed
+from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.images import metadata
+
+from ..adapters.files import lora_tensors, saved
+
+pytestmark = pytest.mark.usefixtures("nothing_downloaded")
+
+SEEDLING = Path(bonsai_mlx.__file__).parent / "seedling" / "ternary"
+SMALL = ("--size", "64x64", "--steps", "1", "--seed", "7", "--quiet")
+
+
+@pytest.fixture
+def loras(tmp_path: Path) -> Path:
+    """A folder with two adapters for the seedling, one of them in a folder of its own, as PEFT saves it."""
+    linears = Checkpoint.open(SEEDLING).transformer.linears()
+    saved(tmp_path / "loras" / "ink.safetensors", lora_tensors(linears), {"modelspec.trigger_phrase": "inky\x1b[31m"})
+    saved(tmp_path / "loras" / "chalk" / "adapter_model.safetensors", lora_tensors(linears, seed=1))
+    return tmp_path / "loras"
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+def test_an_adapter_is_used_written_down_and_used_again(run: Any, loras: Path) -> None:
+    ink, folder = loras / "ink.safetensors", ("--loras", str(loras))
+    assert run("generate", "a fox", *SMALL, "-o", "plain.png")[0] == 0
+    status, _, err = run("generate", "a fox", *SMALL, "--lora", f"{ink}=0.8", "-o", "fox.png")
+    assert (status, err) == (0, err)
+    assert np.abs(pixels("fox.png") - pixels("plain.png")).mean() > 1
+    found = metadata.read(Path("fox.png"))
+    assert found is not None
+    assert found.recipe is not None
+    digest = hashlib.sha256(ink.read_bytes()).hexdigest()
+    assert found.recipe.parameters["loras"] == ({"name": "ink", "strength": 0.8, "sha256": digest},)
+    assert str(loras) not in found.recipe.to_json().decode()
+
+    assert f"Adapters  ink 0.8 ({digest[:12]}...)" in run("show", "fox.png")[1]
+    assert run("again", "fox.png", *folder, "--quiet", "-o", "again.png")[0] == 0
+    assert np.array_equal(pixels("again.png"), pixels("fox.png"))
+    assert run("generate", "--like", "fox.png", *folder, "--quiet", "-o", "like.png")[0] == 0
+    assert np.array_equal(pixels("like.png"), pixels("fox.png"))
+    for words in (("a fox", "--lora", "ink=0.8"), ("a fox <lora:ink:0.8>",), ("<lora:INK:1:0.8>a fox",)):
+        assert run("generate", *words, *folder, *SMALL, "-o", "same.png")[0] == 0
+        assert np.array_equal(pixels("same.png"), pixels("fox.png"))
+    assert metadata.read(Path("same.png")).prompt == "a fox"  # type: ignore[union-attr]
+    ink.rename(loras / "renamed.safetensors")  # still known by its digest
+    assert run("again", "fox.png", *folder, "--quiet", "-o", "renamed.png")[0] == 0
+    assert np.array_equal(pixels("renamed.png"), pixels("fox.png"))
+
+
+def test_several_and_none(run: Any, loras: Path) -> None:
+    folder = ("--loras", str(loras))
+    run("generate", "a fox", *SMALL, "-o", "plain.png")
+    run("generate", "a fox", *SMALL, *folder, "--lora", "ink=0", "-o", "zero.png")
+    assert np.array_equal(pixels("zero.png"), pixels("plain.png"))
+    run("generate", "a fox", *SMALL, *folder, "--lora", "ink=0.5", "--lora", "chalk=-0.5", "-o", "both.png")
+    run("generate", "a fox", *SMALL, *folder, "--lora", str(loras / "chalk"), "-o", "chalk.png")
+    pictures = [pixels(f"{name}.png") for name in ("plain", "both", "chalk")]
+    assert all(np.abs(one - other).mean() > 1 for one, other in zip(pictures, pictures[1:] + pictures[:1], strict=True))
+    assert (
+        run("edit", "plain.png", "a fox", "--strength", "0.9", *SMALL, *folder, "--lora", "ink", "-o", "e.png")[0] == 0
+    )
+    assert metadata.read(Path("e.png")).recipe.parameters["loras"][0]["name"] == "ink"  # type: ignore[union-attr]
+
+
+def test_what_a_file_is(run: Any, loras: Path) -> None:
+    status, out, _ = run("lora", "info", str(loras / "ink.safetensors"))
+    assert status == 0
+    for words in ("LoRA, rank 4, on 49 linears", "seedling-ternary", "Words     inky\\x1b[31m", "Not ternary"):
+        assert (words in out) != words.startswith("Not")
+    told = json.loads(run("lora", "info", "chalk", "--loras", str(loras), "--json")[1])
+    assert (told["name"], told["fits"]) == ("chalk", ["seedling-ternary", "seedling-binary"])
+    assert told["sha256"] == hashlib.sha256((loras / "chalk" / "adapter_model.safetensors").read_bytes()).hexdigest()
+    other = {
+        f"double_blocks.{n}.img_attn.qkv.lora_{s}.weight": np.ones((3, 3), np.float32) for n in range(19) for s in "AB"
+    }
+    status, out, _ = run("lora", "info", str(saved(loras / "other.safetensors", other)))
+    assert status == 0
+    assert "Made for" in out
+    assert "FLUX.1: 19 double blocks" in out
+    assert "no model that is on this machine" in out
+
+
+def test_what_cannot_be_used_is_one_sentence(run: Any, loras: Path) -> None:
+    folder = ("--loras", str(loras))
+    (loras / "broken.safetensors").write_bytes(b"x" * 100)
+    for words, said in {
+        ("--lora", "inc"): "loras: there is no adapter called 'inc' here; did you mean ink?",
+        ("--lora", "broken"): "broken.safetensors: not a whole safetensors file",
+        ("--lora", "ink", "--lora", "INK"): "loras: ink is named twice; name it once, with one strength",
+        ("--lora", "../loras/nothing.safetensors"): "there is no adapter called '../loras/nothing.safetensors' here",
+    }.items():
+        status, out, err = run("generate", "a fox", *SMALL, *folder, *words)
+        assert (status, out) == (1, "")
+        assert said in err.splitlines()[-1]
+    status, _, err = run("generate", "a fox <lora:ink:much>", *SMALL, *folder)
+    assert (status, "<lora:ink:much> has no strength that is a number" in err) == (1, True)
+    status, _, err = run("generate", "a fox", "--lora", "ink=11")
+    assert (status, "from -10 to 10" in err) == (2, True)
+    assert run("generate", "<lora:ink:1>", *SMALL, *folder)[0] == 1  # no prompt is left
+
+
+def test_the_folder_lists_what_is_in_it(loras: Path) -> None:
+    (loras / "notes.txt").write_text("x")
+    (loras / ".hidden.safetensors").write_bytes(b"")
+    inner = saved(loras / "more" / "ink.safetensors", {})
+    deep = saved(loras / "more" / "deep" / "deeper.safetensors", {})
+    assert [(one.name, one.path.parent) for one in listed(loras)] == [("chalk", loras / "chalk"), ("ink", loras)]
+    assert inner.is_file()
+    assert deep.is_file()
+    assert listed(loras / "nowhere") == []
