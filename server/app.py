@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import deque
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -70,11 +72,25 @@ INTERFACES = (
 _CROWDED = frozenset({"/jobs", "/grids"})
 
 
+_TEXTS = (".js", ".css", ".svg", ".json")
+
+
+@lru_cache(maxsize=256)
+def _packed(path: str, _version: str | None) -> bytes:
+    return gzip.compress((STATIC / path).read_bytes(), mtime=0)
+
+
 class Assets(StaticFiles):
     """The shipped files. An address that names the current content may be kept for ever, others are revalidated."""
 
     async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> Response:
         response = await super().get_response(path, scope)
+        taken = Headers(scope=scope).get("accept-encoding", "")
+        if response.status_code == 200 and path.endswith(_TEXTS) and "gzip" in taken:
+            kept = {name: response.headers[name] for name in ("etag", "last-modified") if name in response.headers}
+            response = Response(_packed(path, version_of(path)), headers=kept, media_type=response.media_type)
+            response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
         named = parse_qs(scope["query_string"].decode("latin-1")).get("v", [""])[0]
         current = bool(named) and named == version_of(path)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if current else "no-cache"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,10 +37,20 @@ def rendered(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
     return HTMLResponse(render(_TEMPLATES[page], common | context), headers={"Cache-Control": "private, no-cache"})
 
 
+def packed(request: Request, page: HTMLResponse) -> HTMLResponse:
+    """A long page for a browser that takes it compressed: there is no secret in it that its length could tell of."""
+    page.headers["Vary"] = "Accept-Encoding"
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return page
+    headers = {name: page.headers[name] for name in ("cache-control", "vary")}
+    return HTMLResponse(gzip.compress(bytes(page.body), 6), headers=headers | {"Content-Encoding": "gzip"})
+
+
 @router.get("/")
-async def home(studio: StudioDep) -> HTMLResponse:
+async def home(studio: StudioDep, request: Request) -> HTMLResponse:
     recent = await studio.gallery.page(limit=RECENT)
-    return rendered(studio, "home", images=recent.images)
+    real_ready = any(model.state == "ready" and not model.embedded for model in studio.models.all())
+    return packed(request, rendered(studio, "home", images=recent.images, real_ready=real_ready))
 
 
 @router.get("/gallery")

@@ -117,9 +117,8 @@ def test_the_studio_says_why_a_model_is_not_here(
     page = open_page("about:blank")
     with_state(page, site, **said)
     page.goto(site.url)
-    expect(page.locator("#model-note").get_by_role("alert")).to_contain_text(words)
+    expect(page.locator(".real-model").get_by_role("alert")).to_contain_text(words)
     expect(page.get_by_role("button", name=re.compile(f"{verb}.* ternary, "))).to_be_visible()
-    expect(page.get_by_role("button", name=re.compile("Download binary, "))).to_be_visible()
 
 
 def test_the_studio_uses_a_model_that_is_here(site: Site, open_page: Callable[..., Page]) -> None:
@@ -137,4 +136,33 @@ def test_the_studio_uses_a_model_that_is_here(site: Site, open_page: Callable[..
     expect(page.locator("#model-note")).to_contain_text("Drawing with the seedling")
     page.get_by_role("button", name="Use ternary 4B").click()
     page.get_by_role("radio", name=re.compile("Binary")).check()
-    expect(page.locator("#model-note")).to_contain_text("Drawing with the seedling")
+    expect(page.locator(".real-model")).to_contain_text("the seedling draws")
+
+
+def test_the_studio_shows_a_download_and_uses_what_has_come(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    calls = with_state(page, site, state="downloading", download=DOWNLOAD)
+    page.goto(site.url)
+    card = page.locator(".real-model")
+    expect(card).to_contain_text("25 % of 4.00 GB, 40 MB/s, 1 min 15 s left")
+    assert card.get_by_role("progressbar").evaluate("({value, max}) => value / max") == 0.25
+    card.get_by_role("button", name="Pause").click()
+    expect(card).to_contain_text("The download is paused")
+    card.get_by_role("button", name=re.compile("^Resume ternary")).click()
+    expect(card).to_contain_text("on its way")
+    assert calls == ["POST /models/ternary/pause", "POST /models/ternary/resume"]
+    arrive = """async name => {
+        const { putModel, state } = await import(document.querySelector("script[src*=studio]").src
+            .replace(/pages\\/studio.*/, "lib/store.js"));
+        putModel({ ...state.models.get(name), state: "ready" });
+    }"""
+    size = {"width": 512, "height": 512, "peak_bytes": 1_000_000_000, "verdict": "fits", "seconds": None}
+    page.route(re.compile(r"/sizes\?"), lambda route: route.fulfill(json={"sizes": [size]}))
+    page.evaluate(arrive, "ternary")
+    expect(page.locator(".toast")).to_contain_text("is here and draws from now on.")
+    expect(card).to_have_count(0)
+    page.locator("#prompt").fill("with what has come")
+    page.route(re.compile("/jobs$"), lambda route: route.fulfill(json={"jobs": [], "group": None}))
+    with page.expect_request(re.compile("/jobs$")) as request:
+        page.locator("#generate").click()
+    assert request.value.post_data_json["model"] == "ternary"

@@ -25,9 +25,10 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_first_visit_offers_the_seedling_and_the_downloads(studio: Page) -> None:
-    expect(studio.locator("#model-note")).to_contain_text("tiny demonstration model")
-    expect(studio.get_by_role("button", name=re.compile("ternary, .* GB"))).to_be_visible()
-    expect(studio.get_by_role("button", name=re.compile("binary, .* GB"))).to_be_visible()
+    expect(studio.locator(".real-model")).to_contain_text("tiny demonstration model")
+    expect(studio.get_by_role("button", name=re.compile("Download ternary, .* GB"))).to_be_visible()
+    studio.get_by_role("radio", name=re.compile("Binary")).check()
+    expect(studio.get_by_role("button", name=re.compile("Download binary, .* GB"))).to_be_visible()
     studio.get_by_role("button", name="three green stars").click()
     expect(studio.get_by_label("Describe the picture")).to_have_value("three green stars")
 

@@ -52,6 +52,19 @@ def test_a_shipped_file_is_kept_for_ever_under_the_address_of_its_content(shared
         assert shared.client.get(f"/static/{name}{query}").headers["cache-control"] == "no-cache", query
 
 
+def test_a_shipped_text_travels_packed_where_that_is_understood(shared: LiveServer) -> None:
+    plain = shared.client.get("/static/js/lib/dom.js", headers={"Accept-Encoding": "identity"})
+    packed = shared.client.get("/static/js/lib/dom.js", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    assert packed.content == plain.content
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
+    again = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+    assert shared.client.get("/static/js/lib/dom.js", headers=again).status_code == 304
+    assert "content-encoding" not in shared.client.get("/static/favicon.png").headers
+
+
 def test_the_parts_start_and_end_with_the_application(tmp_path: Path) -> None:
     with LiveServer(Settings(**(QUICK | {"output": tmp_path / "out"}))) as live:
         assert live.client.get("/health").status_code == 200

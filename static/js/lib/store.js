@@ -26,7 +26,7 @@ const bus = new EventTarget();
 
 /**
  * From the server: connection, hello, job, image, image_deleted, images_changed, model, memory, worker, resync. Within the
- * page: sizes, view, show-jobs, use-recipe, smaller-size, retry,
+ * page: sizes, view, show-jobs, use-recipe, smaller-size, retry, first-picture,
  * edit (ids of pictures that are to be changed).
  * @param {string} topic
  * @param {(detail: any) => void} listener

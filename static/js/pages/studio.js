@@ -3,7 +3,7 @@
 import "./shell.js";
 import { getImage, getJob, listJobs } from "../lib/api.js";
 import { edit, isBenchShown, startEditor } from "../editor/editor.js";
-import { applyRecipe, isSending, send, startComposer } from "../studio/composer.js";
+import { applyRecipe, drawFirst, isSending, send, startComposer } from "../studio/composer.js";
 import { byId, isComposing } from "../lib/dom.js";
 import { recipeOf } from "../lib/picture-actions.js";
 import { startQueue } from "../studio/queue.js";
@@ -100,6 +100,7 @@ function onEscape(event) {
 /** On a phone the settings wait behind one line, so that the picture is near. @param {{matches: boolean}} media */
 function foldSettings({ matches }) {
   byId("settings").toggleAttribute("open", !matches);
+  byId("settings").dataset.known = "";
 }
 
 startStage();
@@ -116,6 +117,7 @@ subscribe("job", (job) => followRunning([job]).catch(toastError));
 subscribe("job", tellFailure);
 subscribe("show-jobs", showJobs);
 subscribe("retry", send);
+subscribe("first-picture", drawFirst);
 subscribe("use-recipe", (recipe) => {
   applyRecipe(recipe);
   toast(recipe.seed === undefined ? "Settings applied." : "Settings applied; the seed is locked.");

@@ -1,23 +1,41 @@
 // The stage when there is no picture: before the first one, and when one could not be drawn.
 
-import { button, el, icon } from "../lib/dom.js";
+import { button, byId, el, icon } from "../lib/dom.js";
 import { formatSize } from "../lib/format.js";
 import { picturesIn } from "../lib/picture-actions.js";
 import { publish, state } from "../lib/store.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
 
+/** Whether there is nothing but what came with the program. */
+export const isFirstRun = () =>
+  ![...state.models.values()].some((model) => !model.embedded && model.state === "ready");
+
+/** Six pictures to press, which are then drawn here, and a place for the card about the real model. */
+function firstRun() {
+  const pictures = /** @type {HTMLTemplateElement} */ (byId("first-pictures")).content.cloneNode(true);
+  const list = el("ul", { class: "first-pictures", role: "list" }, pictures);
+  list.addEventListener("click", (event) => {
+    const chosen = /** @type {Element} */ (event.target).closest("button");
+    if (chosen) publish("first-picture", { prompt: chosen.dataset.prompt, seed: Number(chosen.dataset.seed) });
+  });
+  return el(
+    "div",
+    { class: "first-run" },
+    el("h2", {}, "Press one, and watch it being drawn"),
+    list,
+    el("div", { class: "first-run-card", id: "first-run-card" }),
+  );
+}
+
 export function emptyStage() {
-  const seedling = ![...state.models.values()].some((model) => !model.embedded && model.state === "ready");
-  const words = seedling
-    ? "The embedded seedling is ready: a tiny demonstration model that draws simple things, landscapes and bonsai trees."
-    : "Describe a picture and press Generate. Nothing leaves this machine.";
+  if (isFirstRun()) return firstRun();
   return el(
     "div",
     { class: "empty stage-empty" },
     icon("bonsai", "bonsai"),
     el("h2", {}, "Nothing drawn yet"),
-    el("p", {}, words),
+    el("p", {}, "Describe a picture and press Generate. Nothing leaves this machine."),
   );
 }
 

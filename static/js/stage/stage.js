@@ -8,7 +8,7 @@ import { predictedPeak } from "../lib/fits.js";
 import { keepArranged } from "./grid.js";
 import { groupFoot, stageFoot } from "./stage-foot.js";
 import { announceEnd, announceStart, showProgress } from "./stage-progress.js";
-import { again, emptyStage, problemOf } from "./stage-states.js";
+import { again, emptyStage, isFirstRun, problemOf } from "./stage-states.js";
 import { dropImage, isActive, publish, putImage, putJob, state, subscribe } from "../lib/store.js";
 import { createTile, pictureFrame } from "./tile.js";
 import { toastError } from "../lib/toast.js";
@@ -151,9 +151,14 @@ async function drawAgain(lost) {
   }
 }
 
+function emptyLayout() {
+  if (byId("strip").children.length) return "waiting"; // there are pictures, and the newest is on its way
+  return isFirstRun() ? "empty, first run" : "empty";
+}
+
 /** @param {Job[]} jobs @returns {string} which arrangement fits the state of things */
 function layoutFor(jobs) {
-  if (!jobs.length) return view.image && state.images.has(view.image) ? `image ${view.image}` : "empty";
+  if (!jobs.length) return view.image && state.images.has(view.image) ? `image ${view.image}` : emptyLayout();
   if (jobs[0].group_kind === "compare" && jobs.length === 2 && jobs.every(imageOf)) return "compare";
   const lost = jobs.every((job) => problemOf(job) && job.status === jobs[0].status);
   if (lost && (jobs.length === 1 || jobs[0].status === "cancelled")) return `problem ${jobs[0].status}`;
@@ -175,7 +180,8 @@ function tileList(jobs) {
 
 /** @param {Job[]} jobs */
 function stageBody(jobs) {
-  if (layout === "empty") return emptyStage();
+  if (layout === "waiting") return "";
+  if (layout.startsWith("empty")) return emptyStage();
   if (layout.startsWith("problem")) return problemOf(jobs[0]) ?? "";
   if (layout === "compare") {
     const [left, right] = jobs.map((job) => /** @type {Picture} */ (imageOf(job)));
@@ -253,7 +259,7 @@ export function startStage() {
     else showNothing();
   });
   subscribe("resync", refreshShown);
-  subscribe("model", () => layout === "empty" && ((layout = ""), render()));
+  subscribe("model", () => layout.startsWith("empty") && layout !== emptyLayout() && (render(), publish("view")));
   setInterval(() => !isIdle() && render(), 500); // the time left counts down between events
   render();
 }

@@ -140,6 +140,15 @@ export async function send(request) {
   }
 }
 
+/** One of the six that an empty studio offers: drawn live, by what can draw here. @param {Recipe} picture */
+export async function drawFirst({ prompt: words, seed }) {
+  const model = state.models.get(chosenModel());
+  setPrompt(String(words));
+  setSeed(Number(seed));
+  const [width, height] = model?.recommended_size ?? [256, 256];
+  await send({ prompt: words, seed, width, height, steps: model?.recommended_steps, model: model?.name });
+}
+
 /** Whether an answer is awaited that will take the stage. */
 export const isSending = () => sending && !waitTimer;
 
@@ -264,6 +273,7 @@ export function startComposer() {
   const mac = navigator.platform.startsWith("Mac");
   byId("generate-key").textContent = mac ? "⌘ ⏎" : "Ctrl ⏎";
   setPrompt(remembered("prompt", ""));
+  prompt.dataset.known = ""; // until now the stylesheet went by what theme-early.js found
   steps.value = String(remembered("steps", 4));
   count.value = String(remembered("count", 1));
   startSeed();

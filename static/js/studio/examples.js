@@ -1,7 +1,7 @@
 // Prompts that suit the model at hand. The seedling knows twenty kinds of things, ten colours, up to four of a kind,
 // positions and landscapes.
 
-import { byId, el } from "../lib/dom.js";
+import { byId, el, icon } from "../lib/dom.js";
 
 const SEEDLING = [
   "cherry blossom bonsai at dawn",
@@ -30,7 +30,7 @@ const BONSAI = [
   "terraced rice fields after rain, aerial photograph",
 ];
 
-const SHOWN = 2; // they fit one line
+const SHOWN = 2;
 let offset = 0;
 
 /** @param {boolean} seedling @param {(prompt: string) => void} choose */
@@ -48,7 +48,7 @@ export function showExamples(seedling, choose) {
   const more = el(
     "li",
     {},
-    el("button", { type: "button", class: "chip", "aria-label": "Other examples", on: { click: others } }, "…"),
+    el("button", { type: "button", class: "chip", "aria-label": "Other examples", on: { click: others } }, icon("dice")),
   );
   byId("examples").replaceChildren(...chips, more);
 }

@@ -1,18 +1,14 @@
 // Which checkpoint draws: the chosen one when it is here, else the seedling that stands in, with plain words about it.
 
-import { modelAction } from "../lib/api.js";
 import { comparedPair, isStandIn, known, PUBLISHED, standIn } from "../lib/catalog.js";
 import { byId, button, el, refill } from "../lib/dom.js";
 import { formatBytes } from "../lib/format.js";
+import { realModelCard } from "./real-model.js";
 import { remember, remembered } from "../lib/storage.js";
-import { putModel, state, subscribe } from "../lib/store.js";
-import { toastError } from "../lib/toast.js";
+import { state, subscribe } from "../lib/store.js";
+import { toast } from "../lib/toast.js";
 
 /** @typedef {import("../lib/types.js").Model} Model */
-
-const SEEDLING_WORDS =
-  ", a tiny demonstration model inside this program: twenty kinds of things from stars to bonsai trees in ten " +
-  "colours, and landscapes. Real pictures need Bonsai Image 4B:";
 
 /** @type {Record<string, string>} */
 const SUBTITLES = {
@@ -77,43 +73,10 @@ function subtitle(model) {
   return SUBTITLES[model.state] ?? `${size}, not here`;
 }
 
-/** @type {Record<string, string>} */
-const VERBS = { partial: "Resume", failed: "Try again:", damaged: "Repair" };
-
-/** Why a model that was asked for is not here, in the server's words. @param {Model} model */
-function failureOf(model) {
-  if (model.state === "failed") return model.download?.error ?? "The download failed.";
-  return model.state === "damaged" ? (model.problems[0] ?? "Its files are damaged.") : "";
-}
-
-/** @param {Model} model */
-function failureLine(model) {
-  const text = failureOf(model);
-  return text && el("p", { class: "notice", data: { tone: "bad" }, role: "alert" }, `${model.title}: ${text}`);
-}
-
-/** @param {Model} model */
-function downloadButton(model) {
-  if (["downloading", "paused", "verifying"].includes(model.state)) {
-    return el("a", { class: "button small", href: "/model-manager" }, `${model.variant}: ${subtitle(model)}`);
-  }
-  const action = model.state === "partial" || model.state === "failed" ? "resume" : "download";
-  const start = () => modelAction(model.name, action).then(putModel, toastError);
-  return button(
-    { class: "button small", icon: "download", on: { click: start } },
-    `${VERBS[model.state] ?? "Download"} ${model.variant}, ${formatBytes(model.bytes_total)}`,
-  );
-}
-
 function seedlingNote() {
-  const absent = PUBLISHED.flatMap(({ name }) => state.models.get(name) ?? []).filter((model) => model.state !== "ready");
-  const available = isReady(variant());
-  const switchBack = button({ class: "button small", on: { click: () => setSeedling(false) } }, `Use ${variant()} 4B`);
-  return [
-    el("p", {}, el("strong", {}, "Drawing with the seedling"), SEEDLING_WORDS),
-    ...absent.map(failureLine),
-    el("div", { class: "button-row" }, available && switchBack, ...absent.map(downloadButton)),
-  ];
+  const use = button({ class: "button small", on: { click: () => setSeedling(false) } }, `Use ${variant()} 4B`);
+  const words = el("p", {}, el("strong", {}, "Drawing with the seedling"), ", a tiny demonstration model.");
+  return [words, el("div", { class: "button-row" }, use)];
 }
 
 function bonsaiNote() {
@@ -127,16 +90,40 @@ function bonsaiNote() {
 
 let shownNote = "";
 
+/** The card stands on the empty stage; the note above the settings has it otherwise. @param {Model} model */
+function showCard(model) {
+  const card = realModelCard(model, model.name === PUBLISHED[0].name);
+  const place = document.getElementById("first-run-card") ?? byId("model-note");
+  if (card.parentElement !== place) place.replaceChildren(card);
+  byId("model-note").hidden = place.id !== "model-note";
+  shownNote = "";
+}
+
 function show() {
   const subtitles = PUBLISHED.map(({ name }) => subtitle(state.models.get(name)));
   PUBLISHED.forEach(({ name }, index) => (byId(`${name}-sub`).textContent = subtitles[index] || "\u00a0"));
   const note = byId("model-note");
-  note.hidden = !state.models.size;
-  const failures = [...state.models.values()].map(failureOf);
-  const signature = [chosenModel(), isReady(variant()), ...subtitles, ...failures].join();
+  const wanted = state.models.get(variant());
+  if (!wanted) return;
+  note.classList.remove("reserved");
+  if (wanted.state !== "ready") return showCard(wanted);
+  note.hidden = false;
+  const signature = [chosenModel(), ...subtitles].join();
   if (signature === shownNote) return; // a button must not be replaced while it is pressed
   shownNote = signature;
   refill(note, byId("variants"), ...(isStandIn(chosenModel()) ? seedlingNote() : bonsaiNote()));
+}
+
+/** @type {Map<string, string>} the state of each model when it was last heard of */
+const before = new Map();
+
+/** @param {Model} model */
+function tellArrival(model) {
+  const last = before.get(model.name);
+  before.set(model.name, model.state);
+  if (model.state !== "ready" || last === undefined || last === "ready" || model.embedded) return;
+  if (isReady(variant())) setSeedling(false);
+  toast(`${model.title} is here${chosenModel() === model.name ? " and draws from now on" : ""}.`, { showMs: 20_000 });
 }
 
 /** @param {() => void} onChange  called whenever another model would draw */
@@ -149,11 +136,13 @@ export function startModelChoice(onChange) {
     show();
     changed();
   });
-  let before = "";
-  subscribe("model", () => {
+  let drawing = "";
+  subscribe("model", (model) => {
+    tellArrival(model);
     show();
     const now = `${chosenModel()} ${state.models.has(chosenModel())}`;
-    if (now !== before) changed();
-    before = now;
+    if (now !== drawing) changed();
+    drawing = now;
   });
+  subscribe("view", show);
 }

@@ -1,0 +1,77 @@
+"""The studio before its first picture, and what it costs to open it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, Response, expect
+
+from tests.browser.driver import DRAWN_WITHIN_MS, ROOT, Site, drawn
+
+pytestmark = pytest.mark.browser
+
+FIRST = json.loads((ROOT / "static/first/pictures.json").read_text("utf-8"))
+SHIFTS = """() => new Promise(resolve => new PerformanceObserver(list =>
+    resolve(list.getEntries().reduce((sum, entry) => sum + entry.value, 0)))
+    .observe({ type: "layout-shift", buffered: true }) ?? setTimeout(() => resolve(0), 300))"""
+
+
+@pytest.fixture
+def empty(site: Site, open_page: Callable[..., Page]) -> Page:
+    """The studio of somebody who has drawn nothing yet."""
+    page = open_page("about:blank")
+    nothing = {"images": [], "next_cursor": None, "total": 0}
+    page.route(re.compile(r"/images\?"), lambda route: route.fulfill(json=nothing))
+    page.goto(site.url)
+    return page
+
+
+def pixels(data: bytes) -> np.ndarray:
+    with Image.open(BytesIO(data)) as picture:
+        return np.asarray(picture.convert("RGB").resize((48, 48)), dtype=float)
+
+
+def test_six_pictures_wait_to_be_drawn(site: Site, empty: Page) -> None:
+    pictures = empty.locator(".first-picture")
+    expect(pictures).to_have_count(6)
+    expect(empty.locator("#first-run-card .real-model")).to_contain_text("recommended")
+    for entry in FIRST:
+        expect(empty.get_by_role("button", name=entry["prompt"], exact=True).first).to_be_visible()
+        assert (ROOT / "static/first" / entry["file"]).stat().st_size < 10_000
+    with empty.expect_response(lambda response: response.url.endswith("/jobs")) as answer:
+        pictures.first.click()
+    asked = answer.value.request.post_data_json
+    assert (asked["prompt"], asked["seed"]) == (FIRST[0]["prompt"], FIRST[0]["seed"])
+    assert asked["model"] == "seedling-ternary"
+    drawn(empty, FIRST[0]["prompt"])
+    expect(empty.locator("#model-note .real-model")).to_be_visible()  # the card has moved out of the picture's way
+    done = empty.request.get(f"{site.url}/jobs/{answer.value.json()['jobs'][0]['id']}").json()
+    made = pixels(empty.request.get(f"{site.url}/images/{done['image_id']}.png").body())
+    shown = [pixels((ROOT / "static/first" / entry["file"]).read_bytes()) for entry in FIRST]
+    distances = [float(np.abs(made - other).mean()) for other in shown]
+    assert distances[0] < 8  # the very picture that was pressed
+    assert min(distances[1:]) > 2 * distances[0]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_opening_it_moves_nothing_and_weighs_little(site: Site, open_page: Callable[..., Page], width: int) -> None:
+    page = open_page("about:blank", viewport={"width": width, "height": 844 if width < 400 else 680})
+    answers: list[Response] = []
+    page.on("response", lambda response: answers.append(response))
+    page.goto(site.url)
+    expect(page.locator("[name=size]").first).to_be_attached(timeout=DRAWN_WITHIN_MS)
+    expect(page.locator(".real-model, .first-picture").first).to_be_visible()
+    page.wait_for_timeout(300)
+    assert page.evaluate(SHIFTS) <= 0.02
+    sizes = {
+        answer.url: answer.request.sizes()["responseBodySize"]
+        for answer in answers
+        if "/events" not in answer.url and not answer.headers.get("content-type", "").startswith("image/")
+    }
+    assert sum(sizes.values()) < 120_000, sizes
