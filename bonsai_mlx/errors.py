@@ -46,6 +46,10 @@ class DeviceError(BonsaiError):
     """The device, or the system that shares it out, stopped the work; the same request may well succeed later."""
 
 
+class UpscalerError(BonsaiError):
+    """A file holds no upscaler of a kind that is run here, or is not whole."""
+
+
 class PictureError(BonsaiError):
     """A file is no picture that can be read here, or one that costs more than is spent on one."""
 

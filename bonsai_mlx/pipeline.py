@@ -51,6 +51,8 @@ from .result import Event, GenerationResult
 from .runtime import device
 from .runtime.memory import RunMemory
 from .runtime.startup import prepare
+from .upscaling.files import open_upscaler
+from .upscaling.tiled import upscaled
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -242,10 +244,13 @@ class Pipeline:
         seed: int | None = None,
         steps: int | None = None,
         strength: float = REFINE_STRENGTH,
+        upscaler: Path | str | None = None,
     ) -> GenerationResult:
-        """The picture with 2 or 4 times the sides: "exact", by Lanczos, or "refine", redrawn on top of that.
+        """The picture with 2 or 4 times the sides.
 
-        What is redrawn needs a prompt: that of the picture's own recipe, unless another is given.
+        "exact" is Lanczos; "learned" takes the file of an `upscaler`; "refine" redraws what either of them has made,
+        and needs a prompt: that of the picture's own recipe, unless another is given. UpscalerError for a file that
+        is none.
         """
         pictures = PictureSet()
         request = Enlarge(
@@ -256,8 +261,10 @@ class Pipeline:
             seed=seed,
             steps=steps,
             strength=strength,
+            upscaler=None if upscaler is None else Path(upscaler).name,
         )
-        return self._drawn(request, pictures=pictures.by_digest)
+        file = None if upscaler is None else Path(upscaler)
+        return self._drawn(request, pictures=pictures.by_digest, upscaler=file)
 
     def run(
         self,
@@ -268,6 +275,7 @@ class Pipeline:
         latents: Any = None,
         preview: bool = False,
         memory: RunMemory | None = None,
+        upscaler: Path | None = None,
     ) -> Generator[Event, None, None]:
         """Make one picture, an event at a time; the last event carries the result.
 
@@ -275,10 +283,11 @@ class Pipeline:
         request, OutOfMemory when the memory limit, or the device, is too small, and DeviceError when the device stopped
         the work. `pictures` are those that the request names, by digest: RGB, and L for a mask. `adapters` are the only
         files that it may name as loras, by name; None stands for any file, and those in the folder of adapters.
-        `preview` asks for a small approximate picture after every step; `memory` is a meter of the caller's.
+        `preview` asks for a small approximate picture after every step; `memory` is a meter of the caller's. `upscaler`
+        is the file whose name the request has.
         """
         if isinstance(request, Enlarge):
-            yield from self._enlarged(request, pictures or {}, preview=preview, memory=memory)
+            yield from self._enlarged(request, pictures or {}, upscaler, preview=preview, memory=memory)
             return
         inputs, resolved, chosen, plan = self._prepared(request, pictures or {}, adapters, preview=preview)
         canvas = inputs.canvas()
@@ -324,17 +333,22 @@ class Pipeline:
             device.release_cache()
 
     def _enlarged(
-        self, request: Enlarge, pictures: Mapping[str, Image], *, preview: bool, memory: RunMemory | None
+        self,
+        request: Enlarge,
+        pictures: Mapping[str, Image],
+        upscaler: Path | None,
+        *,
+        preview: bool,
+        memory: RunMemory | None,
     ) -> Generator[Event, None, None]:
         """The picture enlarged and, if that is asked for, redrawn in tiles of what the model draws best."""
         model, source = self.model.describe(), pictures.get(request.source)
         if source is None:
             raise RequestError("source", f"the picture {request.source[:12]}... is not there; give it again")
         asked = request.validated().resolved(size=source.size, steps=model.recommended_steps)
-        yield Event("enlarge", 0, 1, 0.0)
         started = time.perf_counter()
         with nullcontext(memory) if memory else RunMemory() as meter:
-            larger = enlarging.exactly(source, asked.by)
+            larger = yield from self._larger(source, asked, upscaler)
         took = {"enlarge": round(time.perf_counter() - started, 4)}
         yield Event("enlarge", 1, 1, took["enlarge"])
         if asked.method != "refine":
@@ -353,6 +367,28 @@ class Pipeline:
             timings = took | {**event.result.timings, "total": event.result.timings["total"] + took["enlarge"]}
             result = replace(event.result, image=image, request=asked, timings=timings)
             yield replace(event, result=replace(result, recipe=self.recipe(result)))
+
+    def _larger(self, source: Image, request: ResolvedEnlarge, upscaler: Path | None) -> Generator[Event, None, Image]:
+        """By Lanczos, or by the upscaler that the request names."""
+        yield Event("enlarge", 0, 1, 0.0)
+        if request.upscaler is None:
+            return enlarging.exactly(source, request.by)
+        if upscaler is None:
+            raise RequestError("upscaler", f"the file {request.upscaler} is not there")
+        started = time.perf_counter()
+        try:
+            work = upscaled(source, open_upscaler(upscaler), request.by)
+            while True:
+                done, total = next(work)
+                yield Event("enlarge", done, total, time.perf_counter() - started)
+        except StopIteration as stop:
+            larger: Image = stop.value
+            return larger
+        except (RuntimeError, MemoryError) as error:
+            device.raise_failure(error, f"{request.width}x{request.height}")
+            raise
+        finally:
+            device.release_cache()
 
     def _tile(self, request: ResolvedEnlarge) -> tuple[ResolvedRequest, tuple[int, int]]:
         """The drawing of one tile, and the size of the canvas that the tiles cover."""

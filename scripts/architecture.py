@@ -33,6 +33,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.adapters": "adapters (LoRA, LoKr): their files, what fits which model, what they add to its linears",
     "bonsai_mlx.images": "picture files: recipes, metadata, containers, what others write; no pixels but thumbnails",
     "bonsai_mlx.editing": "pixels of pictures that go in: reading, masks, the canvas they are drawn on; no tensor",
+    "bonsai_mlx.upscaling": "learned upscalers: their files, which are not trusted, their networks, tiles of a picture",
     "bonsai_mlx.result": "what comes out of a generation: events, the picture and its recipe",
     "bonsai_mlx.hub": "checkpoints on disk and on the Hub: catalog, downloads, verification; no tensor",
     "bonsai_mlx.text": "from words to token ids: tokenizers, and chat templates that are not trusted",

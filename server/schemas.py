@@ -203,6 +203,10 @@ class Image(Answer):
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
+class Upscalers(Answer):
+    names: list[str] = Field(description="files in the folder of upscalers, for `upscaler` of POST /enlarge")
+
+
 class ImageDetails(Image):
     """An image with its lineage; what was deleted is not in it."""
 

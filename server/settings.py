@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     output: UserPath = Field(default_factory=default_output)
     models_dir: UserPath | None = None
     variant: Annotated[str, AfterValidator(_published)] = catalog.published_names()[0]  # the default model
+    upscalers_dir: UserPath | None = None  # of .safetensors files of the ESRGAN family
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
     memory_limit: Bytes | None = Field(default=None, ge=10**8)
     token: str | None = Field(default=None, min_length=16, max_length=256)
@@ -116,3 +117,10 @@ class Settings(BaseSettings):
     def loopback(self) -> bool:
         """Whether only programs on this computer can reach the server."""
         return is_loopback(self.host)
+
+
+def upscaler_files(settings: Settings) -> dict[str, Path]:
+    """The files in the folder of upscalers, by their names; none where there is no such folder."""
+    if settings.upscalers_dir is None or not settings.upscalers_dir.is_dir():
+        return {}
+    return {file.name: file for file in sorted(settings.upscalers_dir.glob("*.safetensors")) if file.is_file()}

@@ -41,9 +41,10 @@ from .options.choices import Choices
 from .options.shapes import Preferences, PreferencesPatch
 from .parameters import EnlargeRequest, PictureFields
 from .schemas import Image, Memory, Model, WorkerState
-from .settings import Settings
+from .settings import Settings, upscaler_files
 from .store import Store
 
+_NO_UPSCALER = "there is no such file; put it into the folder that the server was given with --upscalers-dir"
 log = logging.getLogger("bonsai.studio")
 
 
@@ -225,6 +226,8 @@ class Studio:
         name = self.models.resolve(fields.model) if fields.model else self._model_of(entry)
         ready = self.models.require_ready(name)
         try:
+            if request.upscaler is not None and request.upscaler not in upscaler_files(self.settings):
+                raise RequestError("upscaler", _NO_UPSCALER)
             resolved = request.validated().resolved(size=size, steps=ready.recommended_steps)
             await self.fits.check_enlarging(ready, resolved, force=fields.force)
         except RequestError as error:

@@ -30,7 +30,10 @@ NETWORK = {  # who may call other computers: the downloads, their library's sett
     "bonsai_mlx/hub/transfer.py",
     "server/mcp.py",
 }
-LOADERS = {"bonsai_mlx/weights/source.py"}  # who may open weights with MLX, after its own checks
+LOADERS = {
+    "bonsai_mlx/upscaling/files.py",
+    "bonsai_mlx/weights/source.py",
+}  # who may open weights with MLX, after its own checks
 CODE = {"eval", "exec", "compile", "__import__"}
 CODE_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "torch", "yaml", "runpy", "code"}
 CODE_CALLS = {"np.load", "numpy.load", "mx.load", "torch.load", "os.system", "os.popen"}

@@ -38,8 +38,19 @@ def again_command(options: GenerateOptions, path: Path, places: tuple[Path, ...]
     if not options.model and not options.variant:
         options = replace(options, model=_model(recipe))
     if isinstance(request, Enlarge):
-        return carry_out(options, [request], pictures.by_digest)
+        return carry_out(options, [request], pictures.by_digest, _upscaler(request.upscaler, path, places))
     return draw(options, varied(request, options), pictures.by_digest)
+
+
+def _upscaler(name: str | None, path: Path, places: tuple[Path, ...]) -> Path | None:
+    """The file of that name beside the picture or in the places that are given."""
+    if name is None:
+        return None
+    candidates = [place / name if place.is_dir() else place for place in (*places, path.parent)]
+    for candidate in candidates:
+        if candidate.name == name and candidate.is_file():
+            return candidate
+    raise BonsaiError(f"the upscaler {name} is not found; give the file, or its folder, with --input")
 
 
 def request_of(recipe: Recipe) -> Operation:

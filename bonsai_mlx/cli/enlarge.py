@@ -9,6 +9,7 @@ from ..editing.pictures import PictureSet
 from ..errors import RequestError
 from ..images.metadata import read
 from ..request import REFINE_STRENGTH, Enlarge
+from ..wording import user_path
 from .generate import GenerateOptions, carry_out
 
 
@@ -22,11 +23,15 @@ class EnlargeOptions:
     prompt: str | None = None
     steps: int | None = None
     strength: float | None = None
+    upscaler: Path | None = None
 
 
 def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
     """Enlarge and save. Returns 0, or raises the BonsaiError that says why it cannot."""
-    redraws = enlarge.method == "refine"
+    method, upscaler = enlarge.method, enlarge.upscaler
+    if method not in ("exact", "refine"):
+        method, upscaler = "learned", user_path(method)
+    redraws = method == "refine"
     for name, value in {"--prompt": enlarge.prompt, "--steps": enlarge.steps, "--strength": enlarge.strength}.items():
         if value is not None and not redraws:
             raise RequestError(name, "is about what is redrawn; give --method refine too")
@@ -34,7 +39,8 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
     request = Enlarge(
         pictures.add("PICTURE", enlarge.picture),
         by=enlarge.by,
-        method=enlarge.method,
+        method=method,
+        upscaler=upscaler.name if upscaler else None,
         prompt=enlarge.prompt or described(enlarge.picture),
         seed=options.seed,
         steps=enlarge.steps,
@@ -42,7 +48,7 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
     )
     if redraws and not request.prompt.strip():
         raise RequestError("--prompt", "is needed: the picture does not say what it shows; describe it in a few words")
-    return carry_out(options, [request.validated()], pictures.by_digest)
+    return carry_out(options, [request.validated()], pictures.by_digest, upscaler)
 
 
 def described(picture: Path) -> str:

@@ -103,7 +103,10 @@ def draw(options: GenerateOptions, request: GenerationRequest, pictures: Mapping
 
 
 def carry_out(
-    options: GenerateOptions, requests: Sequence[Operation], pictures: Mapping[str, Image] | None = None
+    options: GenerateOptions,
+    requests: Sequence[Operation],
+    pictures: Mapping[str, Image] | None = None,
+    upscaler: Path | None = None,
 ) -> int:
     """Carry out requests, one after the other, and save what comes out."""
     output = Output.choose(options.output, options.format, options.count)
@@ -121,7 +124,7 @@ def carry_out(
     for one in requests:
         if isinstance(one, GenerationRequest):
             say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")
-        result = follow(pipe.run(one, pictures=pictures), options.quiet)
+        result = follow(pipe.run(one, pictures=pictures, upscaler=upscaler), options.quiet)
         if result.truncated:
             say(options, TRUNCATED)
         recipe = pipe.recipe(result)

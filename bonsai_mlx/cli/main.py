@@ -321,6 +321,7 @@ def _enlarge(arguments: argparse.Namespace) -> int:
         prompt=arguments.prompt and environment.as_typed(arguments.prompt),
         steps=arguments.steps,
         strength=arguments.strength,
+        upscaler=arguments.upscaler,
     )
     return enlarge_command(drawing_options(arguments, prompt=None, steps=None), enlarge)
 

@@ -135,9 +135,13 @@ def add_enlarging(command: argparse.ArgumentParser) -> None:
     command.add_argument("--by", type=int, choices=(2, 4), default=2, help="how many times as wide and as high")
     command.add_argument(
         "--method",
-        choices=("exact", "refine"),
+        metavar="exact|refine|FILE",
         default="exact",
-        help="exact: every pixel is kept, by Lanczos; refine: finer strokes are drawn on top of that",
+        help="exact: every pixel is kept, by Lanczos; refine: finer strokes are drawn on top of that; a .safetensors "
+        "file: an upscaler of the ESRGAN family",
+    )
+    command.add_argument(
+        "--upscaler", type=user_path, metavar="FILE", help="with --method refine: what enlarges before it is redrawn"
     )
     command.add_argument("--prompt", metavar="PROMPT", help="what is to be seen; default: what it was drawn from")
     command.add_argument("--steps", type=int, metavar="N", help="of what is redrawn; default: the model's own")

@@ -62,7 +62,7 @@ class EnginePipeline(Protocol):
     @property
     def embeddings(self) -> Any: ...
     def run(
-        self, request: Operation, *, pictures: Mapping[str, Image], preview: bool = False
+        self, request: Operation, *, pictures: Mapping[str, Image], preview: bool = False, upscaler: Path | None = None
     ) -> Generator[Event, None, None]: ...
     def unload(self) -> None: ...
     def recipe(self, result: GenerationResult) -> Recipe: ...
@@ -181,9 +181,12 @@ class Engine:
         self._channel.send(Progress(job, "load", 0, 1))
         request = from_json(command.request)
         pictures = opened_pictures(command.pictures)
+        upscaler = Path(os.fsdecode(command.upscaler)) if command.upscaler else None
         pipeline = self._ensure_loaded(os.fsdecode(command.path), command.memory_limit_bytes)
         loaded_s = time.perf_counter() - started
-        with contextlib.closing(pipeline.run(request, pictures=pictures, preview=command.preview)) as events:
+        with contextlib.closing(
+            pipeline.run(request, pictures=pictures, preview=command.preview, upscaler=upscaler)
+        ) as events:
             for event in events:
                 if event.result is not None:
                     # the server knows the checkpoint by its name, the engine by the folder that it was loaded from

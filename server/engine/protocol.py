@@ -45,6 +45,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     request: dict[str, Any]  # bonsai_mlx.request.as_json
     preview: bool = False
     memory_limit_bytes: int | None = None
+    upscaler: bytes | None = None  # the path of its file, in the file system's bytes
     pictures: dict[str, bytes] = {}  # those that the request names, by digest: the paths of PNG files
 
 

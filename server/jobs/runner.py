@@ -15,7 +15,7 @@ from typing import Protocol
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.images.metadata import SaveError
-from bonsai_mlx.request import Draw, Enlarge, as_json
+from bonsai_mlx.request import Draw, Enlarge, ResolvedOperation, as_json
 
 from ..checkpoints.models import Models, ReadyModel
 from ..engine.pool import EnginePool
@@ -27,7 +27,7 @@ from ..gallery.gallery import Gallery
 from ..gallery.inputs import Inputs
 from ..index.damage import is_damage
 from ..schemas import Image, Job
-from ..settings import Settings
+from ..settings import Settings, upscaler_files
 from ..store import Store, timestamp
 from .active import Active, picture_id
 from .durations import PHASES, Durations
@@ -143,7 +143,12 @@ class Runner:
             preview=self._choices.preview,
             memory_limit_bytes=self._choices.memory_limit,
             pictures=self._inputs.paths(job.request.pictures),
+            upscaler=self._upscaler(job.request),
         )
+
+    def _upscaler(self, request: ResolvedOperation) -> bytes | None:
+        found = upscaler_files(self._settings).get(getattr(request, "upscaler", None) or "")
+        return os.fsencode(found) if found else None
 
     def _allowed_silence(self, active: Active) -> Callable[[Progress | None], float]:
         """The watchdog's patience until the next event, from what was learned about this model and size."""

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from bonsai_mlx.request import MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 from ..parameters import ModelName
-from ..schemas import Fit, Model, ModelList, Sizes
+from ..schemas import Fit, Model, ModelList, Sizes, Upscalers
+from ..settings import upscaler_files
 from .common import ModelNamePath, StudioDep, errors
 
 router = APIRouter(tags=["models"])
@@ -70,3 +71,8 @@ async def sizes(studio: StudioDep, model: ModelName | None = None) -> Sizes:
 async def fit(studio: StudioDep, width: SideQuery, height: SideQuery, model: ModelName | None = None) -> Fit:
     """For any size that can be drawn, also one that `/sizes` does not list."""
     return await studio.fits.size(studio.models.resolve(model), width, height)
+
+
+@router.get("/upscalers", summary="Upscalers that pictures can be enlarged with", responses=errors())
+async def upscalers(studio: StudioDep) -> Upscalers:
+    return Upscalers(names=list(upscaler_files(studio.settings)))

@@ -9,6 +9,8 @@ from PIL import Image
 
 from bonsai_mlx.cli.main import main
 
+from ..upscaling.files import compact, saved
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -48,6 +50,20 @@ def test_enlarged_and_again(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     (here / "photo.png").unlink()
     assert run("again", "exact.png", "-o", "gone.png") == 1
     assert "source (" in capsys.readouterr().err
+
+
+def test_an_upscaler_is_a_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(here / "4x.safetensors", compact(width=8))
+    assert run("enlarge", "photo.png", "--by", "4", "--method", "4x.safetensors", "-o", "learned.png") == 0
+    assert run("again", "learned.png", "-o", "again.png") == 0
+    assert size("learned.png") == (160, 128)
+    assert pixels("learned.png") == pixels("again.png")
+    (here / "4x.safetensors").write_bytes(b"no upscaler")
+    assert run("again", "learned.png", "-o", "again.png") == 1
+    (here / "4x.safetensors").unlink()
+    assert run("again", "learned.png", "-o", "again.png") == 1
+    told = capsys.readouterr().err.splitlines()
+    assert [words in line for words, line in zip(("no whole safetensors file", "is not found"), told, strict=True)]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,12 @@ class FakePipeline:
         _loaded_bytes[path] = 3_000_000_000 if "large" in path else 0
 
     def run(
-        self, request: Operation, *, pictures: Mapping[str, Image.Image], preview: bool = False
+        self,
+        request: Operation,
+        *,
+        pictures: Mapping[str, Image.Image],
+        preview: bool = False,
+        upscaler: Path | None = None,
     ) -> Generator[Event, None, None]:
         if isinstance(request, ResolvedEnlarge):
             resolved: ResolvedOperation = request

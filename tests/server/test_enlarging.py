@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.server.conftest import LiveServer
+from tests.upscaling.files import compact, saved
 
 
 def png(size: tuple[int, int]) -> bytes:
@@ -85,3 +88,19 @@ def test_what_cannot_be_done_names_its_field(route: str, shared: LiveServer) -> 
         detail = answer.json()["error"]
         assert detail["field"] == field, (fields, detail)
         assert words in detail["message"], detail
+
+
+def test_the_file_of_an_upscaler_is_chosen_by_its_name(serve: Callable[..., LiveServer], tmp_path: Path) -> None:
+    folder = tmp_path / "upscalers"
+    folder.mkdir()
+    saved(folder / "4x.safetensors", compact(width=8))
+    (folder / "notes.txt").write_text("no upscaler")
+    live = serve(upscalers_dir=folder)
+    assert live.client.get("/upscalers").json() == {"names": ["4x.safetensors"]}
+    source = live.client.post("/inputs", content=png((64, 64))).json()["id"]
+    body = {"source": source, "by": 4, "method": "learned", "upscaler": "4x.safetensors"}
+    job = live.finished(live.client.post("/jobs/enlarge", json=body).raise_for_status().json()["jobs"][0]["id"])
+    assert (job["status"], job["width"], job["request"]["upscaler"]) == ("done", 256, "4x.safetensors")
+    for name in ("notes.txt", "../4x.safetensors", "4X"):
+        refused = live.client.post("/jobs/enlarge", json=body | {"upscaler": name})
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, "upscaler")

@@ -1,0 +1,1 @@
+"""Upscalers of the ESRGAN family, from files that a user has."""
