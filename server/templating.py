@@ -69,11 +69,11 @@ def _environment() -> Environment:
 
 def _catalog() -> dict[str, Any]:
     """What templates and scripts know of models: `json` is for the scripts."""
-    shown = ("name", "label", "summary", "embedded", "stands_in_for", "compared_with")
+    shown = ("name", "label", "summary", "embedded", "stands_in_for", "compared_with", "featured")
     return {
         "json": json.dumps([{field: getattr(entry, field) for field in shown} for entry in CATALOG]),
         "labels": {entry.name: entry.label for entry in CATALOG},
-        "published": [entry for entry in CATALOG if not entry.embedded],
+        "published": [entry for entry in CATALOG if entry.featured],
         "compared": comparisons()[0],
     }
 

@@ -66,6 +66,8 @@ class Entry:
     summary: str = ""  # a short sentence beside the choice
     public_name: str = ""  # in the interfaces of other programs; by default `name`
     demo_name: str = ""  # among the backends of the Bonsai demo; by default `name`
+    featured: bool = False  # among the first to choose from
+    licence: str = "Apache-2.0"
     compared_with: str | None = None  # the model that a comparison sets beside this one
     stands_in_for: str | None = None  # the model in whose place this one draws while that is not here
 
@@ -136,8 +138,8 @@ def known_names() -> tuple[str, ...]:
 
 
 def published_names() -> tuple[str, ...]:
-    """The names of what can be downloaded, the one to choose by default first."""
-    return tuple(entry.name for entry in CATALOG if not entry.embedded)
+    """The names of what people choose between first of what can be downloaded, the default before the others."""
+    return tuple(entry.name for entry in CATALOG if entry.featured)
 
 
 def stand_in(name: str) -> Entry:
@@ -245,6 +247,58 @@ def _seedling(precision: str, resident_bytes: int, **more: Any) -> Entry:
     )
 
 
+# Sizes to the nearest 10 MB where the repository's own list is not known here; what the Hub lists is what counts.
+_KLEIN_VAE = CheckpointFile(f"{layout.VAE}/diffusion_pytorch_model.safetensors", 168_120_878)
+_KLEIN_TOKENIZER = _SHARED_WEIGHTS[1]
+_DENSE_KLEIN = (
+    CheckpointFile("model_index.json", 500),
+    CheckpointFile("scheduler/scheduler_config.json", 500),
+    CheckpointFile("text_encoder/config.json", 1_000),
+    CheckpointFile("text_encoder/model.safetensors.index.json", 33_000),
+    CheckpointFile("text_encoder/model-00001-of-00002.safetensors", 4_970_000_000),
+    CheckpointFile("text_encoder/model-00002-of-00002.safetensors", 3_080_000_000),
+    _KLEIN_TOKENIZER,
+    CheckpointFile("transformer/config.json", 600),
+    CheckpointFile("transformer/diffusion_pytorch_model.safetensors", 7_751_109_744),
+    CheckpointFile("vae/config.json", 800),
+    _KLEIN_VAE,
+)
+
+
+def _packed_klein(transformer_bytes: int, encoder_bytes: int) -> tuple[CheckpointFile, ...]:
+    return (
+        CheckpointFile("text_encoder/0.safetensors", encoder_bytes),
+        _KLEIN_TOKENIZER,
+        CheckpointFile("transformer/0.safetensors", transformer_bytes),
+        CheckpointFile("vae/0.safetensors", 168_000_000),
+    )
+
+
+def _klein(
+    name: str,
+    title: str,
+    precision: str,
+    repo: str,
+    files: tuple[CheckpointFile, ...],
+    resident_bytes: int,
+    *,
+    layout: Layout = layout.MFLUX,
+    **more: Any,
+) -> Entry:
+    """FLUX.2 [klein] 4B, which Bonsai was made from."""
+    return Entry(
+        name=name,
+        title=title,
+        precision=precision,
+        repo=repo,
+        files=files,
+        resident_bytes=resident_bytes,
+        layout=layout,
+        public_name=f"flux2-{name}-4b" if name == "klein" else f"flux2-{name}",
+        **more,
+    )
+
+
 CATALOG = (
     Entry(
         name="ternary",
@@ -264,6 +318,7 @@ CATALOG = (
         public_name="bonsai-ternary",
         demo_name="bonsai-ternary-mlx",
         resident_bytes=1_060_000_000,
+        featured=True,
         compared_with="binary",
     ),
     Entry(
@@ -279,7 +334,54 @@ CATALOG = (
         public_name="bonsai-binary",
         demo_name="bonsai-binary-mlx",
         resident_bytes=600_000_000,
+        featured=True,
     ),
     _seedling("ternary", 3_300_000, aliases=("seedling",), compared_with="seedling-binary"),
     _seedling("binary", 2_000_000),
+    _klein(
+        "klein",
+        "FLUX.2 klein 4B, 4 bits",
+        "4-bit",
+        "mflux-community/flux2-klein-4b-mflux-q4",
+        _packed_klein(2_180_000_000, 2_260_000_000),
+        2_090_000_000,
+        note="Trained for editing and for lettering, which Bonsai was not: the companion for both, at twice the "
+        "memory; about 2.4 GB while it draws 512x512 on a GPU, by the plan.",
+    ),
+    _klein(
+        "klein-8bit",
+        "FLUX.2 klein 4B, 8 bits",
+        "8-bit",
+        "mlx-community/flux2-klein-4b-8bit",
+        _packed_klein(4_120_000_000, 4_280_000_000),
+        3_930_000_000,
+        note="Nearer to the original than 4 bits, for 1.8 GB more memory; about 4.2 GB while it draws 512x512 on a "
+        "GPU, by the plan.",
+    ),
+    _klein(
+        "klein-bf16",
+        "FLUX.2 klein 4B, bfloat16",
+        "bf16",
+        "black-forest-labs/FLUX.2-klein-4B",
+        _DENSE_KLEIN,
+        7_380_000_000,
+        revision="e7b7dc27f91deacad38e78976d1f2b499d76a294",
+        layout=layout.DIFFUSERS,
+        note="The original, a 16 GB download: 7.8 GB while it draws 512x512 on a GPU, or 0.7 GB with --memory-limit, "
+        "read from the disk in every step, by the plan.",
+    ),
+    _klein(
+        "klein-base",
+        "FLUX.2 klein base 4B, bfloat16",
+        "bf16",
+        "black-forest-labs/FLUX.2-klein-base-4B",
+        _DENSE_KLEIN,
+        7_380_000_000,
+        revision="a3b4f4849157f664bdbc776fd7453c2783562f4d",
+        layout=layout.DIFFUSERS,
+        recommended_steps=28,
+        recommended_guidance=4.0,
+        note="Not distilled: guidance and a negative prompt, in two passes a step and seven times as many steps, so "
+        "about fourteen times the time; adapters are trained on it.",
+    ),
 )

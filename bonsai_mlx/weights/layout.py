@@ -35,6 +35,7 @@ class Layout:
 
     components: tuple[Component, ...]
     documents: tuple[str, ...] = ("LICENSE", "NOTICE.md")  # taken along if they are there
+    indexed: bool = True  # with a model_index.json
 
     def component(self, name: str) -> Component:
         """The component of that name; KeyError if there is none."""
@@ -53,7 +54,8 @@ class Layout:
     @property
     def required_files(self) -> tuple[str, ...]:
         """The files without which a checkpoint is incomplete, relative to its folder, with forward slashes."""
-        return (INDEX, *(f"{part.folder}/{name}" for part in self.components for name in part.required))
+        index = (INDEX,) if self.indexed else ()
+        return (*index, *(f"{part.folder}/{name}" for part in self.components for name in part.required))
 
     @property
     def allow_patterns(self) -> tuple[str, ...]:
@@ -97,7 +99,32 @@ PACKED = Layout(  # of the published Bonsai Image checkpoints
         ),
     )
 )
-LAYOUTS = (PACKED,)
+_WHOLE = "diffusion_pytorch_model.safetensors"
+_TOKENIZER = Component(TOKENIZER, "tokenizer", ("tokenizer.json",), ("*.json", "*.jinja", "*.txt"))
+DIFFUSERS = Layout(  # as diffusers writes FLUX.2 [klein], not packed
+    (
+        Component(SCHEDULER, "scheduler", ("scheduler_config.json",), ("*.json",)),
+        Component(
+            TEXT_ENCODER,
+            "text_encoder",
+            ("config.json", "model.safetensors.index.json"),
+            ("config.json", "*.safetensors", "*.safetensors.index.json"),
+        ),
+        _TOKENIZER,
+        Component(TRANSFORMER, "transformer", ("config.json", _WHOLE), ("*.json", "*.safetensors"), _WHOLE),
+        Component(VAE, "vae", ("config.json", _WHOLE), ("*.json", "*.safetensors"), _WHOLE),
+    )
+)
+MFLUX = Layout(  # of the other MLX program: shards that are numbered, and nothing that says what they are
+    (
+        Component(TEXT_ENCODER, "text_encoder", ("0.safetensors",), ("*.json", "*.safetensors")),
+        _TOKENIZER,
+        Component(TRANSFORMER, "transformer", ("0.safetensors",), ("*.json", "*.safetensors")),
+        Component(VAE, "vae", ("0.safetensors",), ("*.json", "*.safetensors")),
+    ),
+    indexed=False,
+)
+LAYOUTS = (PACKED, DIFFUSERS, MFLUX)
 
 
 def is_part(path: str) -> bool:

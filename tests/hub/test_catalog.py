@@ -9,7 +9,7 @@ from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.families import open_model
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.hub.catalog import CATALOG, is_commit, lookup, resolve
-from bonsai_mlx.weights.layout import PACKED
+from bonsai_mlx.weights.layout import PACKED, is_whole
 
 from ..fake_hub import blob_id
 
@@ -80,10 +80,24 @@ def test_what_is_no_repository_does_not_resolve(name: str) -> None:
 @pytest.mark.parametrize("entry", FULL_SIZE, ids=lambda entry: entry.name)
 def test_full_size_entries_are_complete_and_allowed(entry: catalog.Entry) -> None:
     paths = [file.path for file in entry.files]
-    assert PACKED.missing(paths) == []
-    assert all(PACKED.allows(path) for path in paths)
+    assert entry.layout.missing(paths) == []
+    assert all(entry.layout.allows(path) for path in paths)
+    assert is_whole(paths)
     assert len(set(paths)) == len(paths)
     assert all(catalog.is_digest(file.digest) for file in entry.files if file.digest)
+
+
+def test_what_bonsai_was_made_from_is_offered_behind_it() -> None:
+    assert catalog.published_names() == ("ternary", "binary")
+    family = {entry.name: entry for entry in CATALOG if entry.name.startswith("klein")}
+    assert {name: entry.precision for name, entry in family.items()} == {
+        "klein": "4-bit",
+        "klein-8bit": "8-bit",
+        "klein-bf16": "bf16",
+        "klein-base": "bf16",
+    }
+    assert [entry.recommended_guidance for entry in family.values()] == [1.0, 1.0, 1.0, 4.0]
+    assert all("memory" in entry.note or "GB" in entry.note or "time" in entry.note for entry in family.values())
 
 
 def test_the_sizes_are_the_published_ones() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bonsai_mlx.hub.catalog import known_names
 from server.openapi import operations
 from tests.server.conftest import NATIVE, EventStream, LiveServer, eventually
 
@@ -57,7 +58,7 @@ def test_a_reload_finds_the_running_job(gate: Path, live: LiveServer) -> None:
         hello = next(EventStream(stream))["data"]
     assert [(j["id"], j["status"]) for j in hello["jobs"]] == [(job["id"], "running")]
     assert hello["memory"]["worker"] == "busy"
-    assert [m["name"] for m in hello["models"]] == ["ternary", "binary", "seedling-ternary", "seedling-binary"]
+    assert [m["name"] for m in hello["models"]] == list(known_names())
 
 
 def test_memory_is_told_again_and_again_while_drawing(gate: Path, live: LiveServer) -> None:

@@ -6,6 +6,7 @@
  * @property {string} label
  * @property {string} summary
  * @property {boolean} embedded
+ * @property {boolean} featured  among the first to choose from
  * @property {string | null} stands_in_for  the model in whose place it draws while that is not here
  * @property {string | null} compared_with  the model that a comparison sets beside it
  */
@@ -13,8 +14,11 @@
 /** @type {Known[]} */
 export const CATALOG = JSON.parse(globalThis.document?.body?.dataset.models ?? "[]");
 
-/** What can be chosen: the models that have to be downloaded, the default first. */
-export const PUBLISHED = CATALOG.filter((model) => !model.embedded);
+/** What is chosen between: the models that have to be downloaded and are shown first, the default before the others. */
+export const PUBLISHED = CATALOG.filter((model) => model.featured);
+
+/** What can be chosen as well, once it is here. */
+export const OTHERS = CATALOG.filter((model) => !model.embedded && !model.featured);
 
 /** @param {string} name */
 export const known = (name) => CATALOG.find((model) => model.name === name);

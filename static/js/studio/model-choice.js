@@ -1,6 +1,6 @@
 // Which checkpoint draws: the chosen one when it is here, else the seedling that stands in, with plain words about it.
 
-import { comparedPair, isStandIn, known, PUBLISHED, standIn } from "../lib/catalog.js";
+import { comparedPair, isStandIn, known, OTHERS, PUBLISHED, standIn } from "../lib/catalog.js";
 import { byId, button, el, refill } from "../lib/dom.js";
 import { formatBytes } from "../lib/format.js";
 import { realModelCard } from "./real-model.js";
@@ -85,7 +85,29 @@ function bonsaiNote() {
     { type: "button", class: "link-button", on: { click: () => setSeedling(true) } },
     "Try the seedling",
   );
-  return [el("p", {}, known(variant())?.summary, " ", trySeedling)];
+  const words = known(variant())?.summary || state.models.get(variant())?.note;
+  return [el("p", {}, words, " ", OTHERS.some(({ name }) => name === variant()) ? "" : trySeedling)];
+}
+
+/** The models behind "More models": those of which something is here. They are downloaded on the Models page. */
+function showOthers() {
+  const here = OTHERS.filter(({ name }) => !["absent", undefined].includes(state.models.get(name)?.state));
+  const missing = here.filter(({ name }) => !radioOf(name));
+  if (!missing.length) return;
+  const box = document.getElementById("more-models") ?? moreModels();
+  for (const { name, label } of missing) {
+    const radio = el("input", { type: "radio", name: "variant", value: name });
+    const sub = el("span", { class: "sub", id: `${name}-sub` }, "\u00a0");
+    box.querySelector(".segmented")?.append(el("label", {}, radio, el("span", {}, label), sub));
+    if (remembered("variant", "") === name) radio.checked = true;
+  }
+}
+
+function moreModels() {
+  const box = el("details", { id: "more-models" }, el("summary", {}, "More models"), el("div", { class: "segmented" }));
+  byId("variants").after(box);
+  box.addEventListener("change", modelChanged);
+  return box;
 }
 
 let shownNote = "";
@@ -100,8 +122,10 @@ function showCard(model) {
 }
 
 function show() {
-  const subtitles = PUBLISHED.map(({ name }) => subtitle(state.models.get(name)));
-  PUBLISHED.forEach(({ name }, index) => (byId(`${name}-sub`).textContent = subtitles[index] || "\u00a0"));
+  showOthers();
+  const shown = [...PUBLISHED, ...OTHERS].filter(({ name }) => document.getElementById(`${name}-sub`));
+  const subtitles = shown.map(({ name }) => subtitle(state.models.get(name)));
+  shown.forEach(({ name }, index) => (byId(`${name}-sub`).textContent = subtitles[index] || "\u00a0"));
   const note = byId("model-note");
   const wanted = state.models.get(variant());
   if (!wanted) return;
@@ -126,16 +150,18 @@ function tellArrival(model) {
   toast(`${model.title} is here${chosenModel() === model.name ? " and draws from now on" : ""}.`, { showMs: 20_000 });
 }
 
+function modelChanged() {
+  remember("variant", variant());
+  show();
+  changed();
+}
+
 /** @param {() => void} onChange  called whenever another model would draw */
 export function startModelChoice(onChange) {
   changed = onChange;
   const radio = radioOf(remembered("variant", variant()));
   if (radio) radio.checked = true;
-  byId("variants").addEventListener("change", () => {
-    remember("variant", variant());
-    show();
-    changed();
-  });
+  byId("variants").addEventListener("change", modelChanged);
   let drawing = "";
   subscribe("model", (model) => {
     tellArrival(model);
