@@ -69,16 +69,17 @@ def test_the_gallery(site: Site, open_page: Callable[..., Page]) -> None:
 
 
 def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
+    make_picture(site, "an older one")
     studio.get_by_label("Describe the picture").fill("pressed on its page")
     studio.get_by_label("Steps").fill("1")
     studio.get_by_role("button", name="Compare").click()
     expect(studio.locator(".compare-side img")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
     make_picture(site, "a newer one")
-    studio.locator(".compare-side a").first.click()
+    here = site.url + str(studio.locator(".compare-side a").first.get_attribute("href"))
+    studio.goto(here)
     expect(studio.locator("#engine-mark")).to_be_visible()
-    here = studio.url
     assert controls_of(studio) == {
-        "#back", "#before", "#after", "#use", "#variations", "#favourite", "#copy-prompt", "Download",
+        "#back", "#before", "#after", "#use", "#edit", "#variations", "#favourite", "#copy-prompt", "Download",
         "Without the prompt", "siblings picture", "#open-compare", "#delete", "#whole-prompt",
         "#copy-picture", "#move",  # pressed in test_gallery_selection.py
     } | ({"#reveal"} if shutil.which("xdg-open") else set())  # fmt: skip
@@ -103,6 +104,9 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
         expect(studio).to_have_url(f"{site.url}{target}")
         if words:
             expect(studio.locator("h1")).to_have_text(words)
+    studio.goto(here)
+    studio.locator("#edit").click()
+    expect(studio).to_have_url(re.compile(r"/\?edit=|/$"))
     studio.goto(here)
     studio.locator("#use").click()
     expect(studio.locator("#prompt")).to_have_value("pressed on its page")
@@ -165,6 +169,9 @@ def test_connect(site: Site, open_page: Callable[..., Page]) -> None:
         assert (answer.value.request.method, answer.value.status) == (method, 200), name
         card = page.locator(".trial", has=page.get_by_role("button", name=name, exact=True))
         expect(card.locator("img")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    page.wait_for_function(  # the pictures of trials are not kept
+        "async () => (await (await fetch('/images?q=bonsai+tree+test')).json()).total === 0"
+    )
     for guide in page.locator(".guide").all():
         guide.locator("summary").click()
         for button in guide.locator("[data-copy]").all():

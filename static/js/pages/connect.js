@@ -1,40 +1,50 @@
 // The connect page: copying settings, one real call per interface, and the last requests as they come.
 
 import "./shell.js";
+import { deleteImage } from "../lib/api.js";
 import { copyText } from "../lib/clipboard.js";
 import { byId, el, fill } from "../lib/dom.js";
+import { subscribe } from "../lib/store.js";
+import { toastError } from "../lib/toast.js";
 
 const POLL_MS = 2000;
 const PROMPT = "a small bonsai tree";
 
 /**
+ * This page's own trials by their prompts: their pictures are for a look here, not for the gallery. Each goes once it is
+ * known and its answer, which is made from it, has come.
+ * @type {Map<string, {id?: string, answered?: boolean}>}
+ */
+const trials = new Map();
+
+/**
  * A call of each interface as its clients make it, and where the picture is in the answer.
- * @type {Record<string, {path: string, body: (side: number) => object, picture: (answer: any) => string}>}
+ * @type {Record<string, {path: string, body: (side: number, prompt: string) => object, picture: (answer: any) => string}>}
  */
 const TRIALS = {
   openai: {
     path: "/v1/images/generations",
-    body: (side) => ({ prompt: PROMPT, size: `${side}x${side}`, steps: 1 }),
+    body: (side, prompt) => ({ prompt, size: `${side}x${side}`, steps: 1 }),
     picture: (answer) => answer.data[0].b64_json,
   },
   lemonade: {
     path: "/api/v1/images/generations",
-    body: (side) => ({ prompt: PROMPT, size: `${side}x${side}`, steps: 1 }),
+    body: (side, prompt) => ({ prompt, size: `${side}x${side}`, steps: 1 }),
     picture: (answer) => answer.data[0].b64_json,
   },
   a1111: {
     path: "/sdapi/v1/txt2img",
-    body: (side) => ({ prompt: PROMPT, width: side, height: side, steps: 1 }),
+    body: (side, prompt) => ({ prompt, width: side, height: side, steps: 1 }),
     picture: (answer) => answer.images[0],
   },
   ollama: {
     path: "/api/generate",
-    body: (side) => ({ model: "bonsai", prompt: PROMPT, width: side, height: side, steps: 1, stream: false }),
+    body: (side, prompt) => ({ model: "bonsai", prompt, width: side, height: side, steps: 1, stream: false }),
     picture: (answer) => answer.image,
   },
   native: {
     path: "/generate",
-    body: (side) => ({ prompt: PROMPT, width: side, height: side, steps: 1 }),
+    body: (side, prompt) => ({ prompt, width: side, height: side, steps: 1 }),
     picture: (answer) => answer.b64_json,
   },
 };
@@ -72,6 +82,15 @@ function pictureUrl(encoded) {
   return URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
 }
 
+/** @param {string} prompt @param {{id?: string, answered?: boolean}} news */
+function note(prompt, news) {
+  const trial = { ...trials.get(prompt), ...news };
+  trials.set(prompt, trial);
+  if (!trial.id || !trial.answered) return;
+  trials.delete(prompt);
+  deleteImage(trial.id).catch(toastError);
+}
+
 /**
  * @param {string} protocol
  * @param {number} side
@@ -79,9 +98,12 @@ function pictureUrl(encoded) {
  */
 async function call(protocol, side) {
   const { path, body, picture } = TRIALS[protocol];
+  const prompt = `${PROMPT}, test ${Date.now().toString(36)}`;
+  trials.set(prompt, {});
   const headers = { "Content-Type": "application/json", Accept: "application/json" };
-  const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body(side)) });
+  const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body(side, prompt)) });
   const answer = await response.json().catch(() => null);
+  note(prompt, { answered: true });
   if (!response.ok) throw new Error(wordsOf(answer, response.status));
   return picture(answer);
 }
@@ -170,6 +192,9 @@ async function refresh() {
   byId("no-requests").hidden = requests.length > 0;
 }
 
+subscribe("image", ({ image, isNew }) => {
+  if (isNew && trials.has(image.prompt)) note(image.prompt, { id: image.id });
+});
 startCopying();
 startTrials();
 byId("show-own").addEventListener("change", refresh);

@@ -2,6 +2,7 @@
 
 import "./shell.js";
 import { deleteModel, listModels, modelAction } from "../lib/api.js";
+import { PUBLISHED } from "../lib/catalog.js";
 import { byId, button, el, fill } from "../lib/dom.js";
 import { formatBytes, formatSize, formatTimeLeft } from "../lib/format.js";
 import { putModel, state, subscribe } from "../lib/store.js";
@@ -34,6 +35,13 @@ const ACTIONS = {
   damaged: ["download", "verify"],
   failed: ["resume", "cancel"],
 };
+
+/** What can be done with a model: one of which nothing has arrived is as one that nobody has asked for. @param {Model} model */
+const actionsOf = (model) =>
+  model.state === "failed" && !model.bytes_present ? /** @type {const} */ (["download"]) : ACTIONS[model.state];
+
+/** @param {Model} model */
+const isRecommended = (model) => model.name === PUBLISHED[0]?.name;
 
 let diskFree = 0;
 
@@ -106,7 +114,7 @@ function problems(model) {
 
 /** @param {Model} model @param {keyof typeof VERBS} action */
 function actionButton(model, action) {
-  const primary = action === "download" || action === "resume";
+  const primary = action === "resume" || (action === "download" && isRecommended(model));
   const size = action === "download" ? ` ${formatBytes(model.bytes_total)}` : "";
   return button(
     {
@@ -123,7 +131,7 @@ function actionButton(model, action) {
 /** @param {Model} model */
 function actions(model) {
   if (model.embedded) return null;
-  const deletable = !["absent", "downloading", "verifying"].includes(model.state);
+  const deletable = !["absent", "downloading", "verifying"].includes(model.state) && model.bytes_present > 0;
   const remove = button(
     { class: "button quiet", icon: "trash", data: { action: "delete" }, on: { click: () => confirmDelete(model) } },
     "Delete",
@@ -131,7 +139,7 @@ function actions(model) {
   return el(
     "div",
     { class: "button-row" },
-    ...ACTIONS[model.state].map((action) => actionButton(model, action)),
+    ...actionsOf(model).map((action) => actionButton(model, action)),
     deletable && remove,
   );
 }
@@ -147,6 +155,7 @@ function card(model) {
       "div",
       { class: "model-head" },
       el("h2", { id: `title-${model.name}` }, model.title),
+      isRecommended(model) && el("span", { class: "recommended" }, "Recommended"),
       el("span", { class: "mark", data: { tone } }, model.embedded ? "Part of this program" : words),
     ),
     el("p", { class: "muted" }, model.note),
