@@ -456,6 +456,49 @@ def test_a_reload_brings_back_what_was_edited_and_marked(site: Site, studio: Pag
     expect(studio.locator("#paint-share")).to_have_text("Nothing is marked")
 
 
+def test_one_goes_back_along_what_a_picture_was_made_from(site: Site, studio: Page, axe: str) -> None:
+    (photo_id,) = open_editor(studio, site, png(photo()))
+    choose_way(studio, "extend")
+    studio.locator("#extend-left").fill("50")
+    generated(studio, site)
+    steps = studio.locator(".lineage-step")
+    expect(steps).to_have_count(2)
+    studio.get_by_role("button", name="Before and after").click()
+    dialog = studio.get_by_role("dialog")
+    old, new = dialog.locator(".before img").bounding_box(), dialog.locator(".frame").bounding_box()
+    assert old is not None
+    assert new is not None
+    assert abs((old["x"] - new["x"]) / new["width"] - 50 / 200) < 0.01
+    slider = dialog.get_by_role("slider")
+    slider.fill("30")
+    cut = "document.querySelector('.before-after .frame').style.getPropertyValue('--cut')"
+    assert studio.evaluate(cut) == "30%"
+    hold = dialog.get_by_role("button", name="Hold to see before")
+    hold.focus()
+    for press, shown in ((studio.keyboard.down, "100%"), (studio.keyboard.up, "30%")):
+        press("Space")
+        assert studio.evaluate(cut) == shown
+    hold.hover()
+    studio.mouse.down()
+    assert studio.evaluate(cut) == "100%"
+    studio.mouse.up()
+    assert studio.evaluate(cut) == "30%"
+    studio.evaluate(axe)
+    found = studio.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    assert not found, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+    dialog.get_by_role("button", name="Close").click()
+    studio.get_by_role("button", name="Edit", exact=True).click()
+    expect(studio.locator(".slot-thumb img")).not_to_have_attribute("src", f"/inputs/{photo_id}")
+    choose_way(studio, "redraw")
+    generated(studio, site)
+    expect(steps).to_have_count(3)
+    steps.nth(1).click()
+    expect(steps).to_have_count(2)
+    expect(studio.locator("#stage .frame img")).to_have_attribute("width", "200")
+    steps.nth(0).click()
+    expect(studio.locator(".slot-thumb img")).to_have_attribute("src", f"/inputs/{photo_id}")
+
+
 def test_the_editor_is_accessible_in_every_way(site: Site, studio: Page, axe: str) -> None:
     open_editor(studio, site, png(photo()), png(Image.new("RGB", (64, 64), "red")))
     studio.locator(".editor-more summary").click()
@@ -464,6 +507,7 @@ def test_the_editor_is_accessible_in_every_way(site: Site, studio: Page, axe: st
         studio.set_viewport_size({"width": size[0], "height": size[1]})
         for way in ("change", "redraw", "repaint", "extend"):
             choose_way(studio, way)
+            assert studio.evaluate("document.documentElement.scrollWidth") == size[0]
             found = studio.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
             assert not found, (size, way, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found])
 

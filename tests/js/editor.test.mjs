@@ -4,7 +4,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inflateSync } from "node:zlib";
 
+import "./catalog-of-a-page.mjs";
+
 import { extended, isNone, moved, NONE, problemOf, toShape } from "../../static/js/editor/margins.js";
+import { lineageOf } from "../../static/js/editor/ancestors.js";
+import { placeOfBefore } from "../../static/js/editor/before-after.js";
 import { Mask, maskSize } from "../../static/js/editor/mask.js";
 import { pngOf } from "../../static/js/editor/png.js";
 import { fieldsOf, fresh, missing } from "../../static/js/editor/session.js";
@@ -168,4 +172,23 @@ test("what is missing is said before anything is sent", () => {
   assert.equal(missing(session({ way: "repaint", pictures: [slot("a", "1,3,1")] })), "");
   assert.match(missing(session({ way: "extend" })), /drag an edge/);
   assert.equal(missing(session({ way: "extend", margins: { ...NONE, top: 8 } })), "");
+});
+
+test("a picture's lineage goes back to what was given first", async () => {
+  const made = (id, parents, recipe = {}) => ({ id, url: id, thumbnail_url: id, prompt: id, parents, recipe });
+  const all = {
+    c: made("c", [{ id: "x", role: "reference" }, { id: "b", role: "input" }], { init: "0" }),
+    b: made("b", [{ id: "a", role: "reference" }], { references: ["1"] }),
+    a: made("a", [], { init: "photo" }),
+    loop: made("loop", [{ id: "loop", role: "input" }]),
+  };
+  const ids = async (id) => (await lineageOf(id, async (asked) => all[asked])).map((one) => one.id);
+  assert.deepEqual(await ids("c"), ["photo", "a", "b", "c"]);
+  assert.deepEqual(await ids("loop"), ["loop"]);
+});
+
+test("what was extended lies where it was", () => {
+  const image = { width: 200, height: 100, recipe: { extend: [50, 20, 0, 0] } };
+  assert.deepEqual(placeOfBefore(image), { left: 0.25, top: 0.2, width: 0.75, height: 0.8 });
+  assert.deepEqual(placeOfBefore({ ...image, recipe: {} }), { left: 0, top: 0, width: 1, height: 1 });
 });

@@ -73,7 +73,7 @@ export async function edit(ids) {
   Object.assign(session, { pictures, margins: NONE });
   if (!prompt().value.trim() && ids[0].length < 64) fillPrompt(pictures[0].name);
   changed();
-  showBench();
+  lookAtBench();
 }
 
 /** @param {string} text */
@@ -100,7 +100,7 @@ function stop() {
 
 /** @type {import("./slots.js").Row} */
 const row = {
-  look: () => showBench(),
+  look: lookAtBench,
   move(from, to) {
     const pictures = [...session.pictures];
     pictures.splice(to, 0, ...pictures.splice(from, 1));
@@ -167,9 +167,18 @@ function setMargins(margins) {
   changed();
 }
 
-export const showBench = () => isEditing() && setMode("edit");
+function showBench() {
+  if (!isEditing()) return;
+  setMode("edit");
+}
 
-export const showStage = () => setMode("view");
+/** On a phone the picture lies below the form. */
+function lookAtBench() {
+  showBench();
+  byId("workbench").scrollIntoView({ block: "nearest" });
+}
+
+const showStage = () => setMode("view");
 
 /** @param {"edit" | "view"} mode */
 function setMode(mode) {
@@ -183,7 +192,7 @@ function setMode(mode) {
 
 function listen() {
   byId("editor-close").addEventListener("click", stop);
-  byId("editor-show").addEventListener("click", () => (isBenchShown() ? showStage() : showBench()));
+  byId("editor-show").addEventListener("click", () => (isBenchShown() ? showStage() : lookAtBench()));
   byId("ways").addEventListener("change", showBench);
   const chooser = /** @type {HTMLInputElement} */ (byId("slot-file"));
   chooser.addEventListener("change", () => {

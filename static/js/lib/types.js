@@ -63,6 +63,7 @@
  * @property {string | null} group
  * @property {"batch" | "compare" | null} group_kind
  * @property {Record<string, any>} recipe  as it stands in the file; empty for pictures of others
+ * @property {{id: string, role: string}[]} [parents]  only where one picture is asked for
  * @property {string} url
  * @property {string} thumbnail_url
  *

@@ -3,6 +3,7 @@
 import "./shell.js";
 import { getImage, getJob, listJobs } from "../lib/api.js";
 import { edit, isBenchShown, startEditor } from "../editor/editor.js";
+import { startLineage } from "../editor/lineage.js";
 import { applyRecipe, drawFirst, isSending, send, startComposer } from "../studio/composer.js";
 import { byId, isComposing } from "../lib/dom.js";
 import { recipeOf } from "../lib/picture-actions.js";
@@ -105,6 +106,7 @@ function foldSettings({ matches }) {
 
 startStage();
 startEditor();
+startLineage();
 startComposer();
 startRecent();
 startQueue();

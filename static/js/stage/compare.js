@@ -38,7 +38,7 @@ function side(image) {
  * @param {HTMLElement} frame
  * @param {HTMLInputElement} range
  */
-function pullAnywhere(frame, range) {
+export function pullAnywhere(frame, range) {
   /** @param {PointerEvent} event */
   const follow = ({ clientX }) => {
     const { left, width } = frame.getBoundingClientRect();
