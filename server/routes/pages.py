@@ -7,14 +7,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 
 from bonsai_mlx.version import __version__
 
 from ..gallery.listing import Query
 from ..library.reveal import file_manager
 from ..openapi import operations
-from ..templating import render
+from ..templating import STATIC, render
 from .common import Cursor, IdPath, ListingQuery, StudioDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -27,6 +27,7 @@ _TEMPLATES = {
     "image": "image.html",
     "models": "model_manager.html",
     "docs": "docs.html",
+    "offline": "offline.html",
     "preferences": "preferences.html",
 }
 
@@ -94,6 +95,18 @@ async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTM
 @router.get("/model-manager")
 async def model_manager(studio: StudioDep) -> HTMLResponse:
     return rendered(studio, "models", models=studio.models.all(), disk_free_bytes=studio.models.disk_free_bytes())
+
+
+@router.get("/offline")
+async def offline(studio: StudioDep) -> HTMLResponse:
+    """What an installed page shows while there is no server; it is kept by it (static/sw.js)."""
+    return rendered(studio, "offline")
+
+
+@router.get("/sw.js")
+async def worker() -> FileResponse:
+    """Here and not below /static: it answers for its own folder and what is below."""
+    return FileResponse(STATIC / "sw.js", media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/docs")

@@ -151,7 +151,9 @@ def open_page(chromium: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
 
     def open_new(url: str, **options: Any) -> Page:
         size = {"width": 1280, "height": 860}
-        context = chromium.new_context(**({"viewport": size, "reduced_motion": "reduce"} | options))
+        context = chromium.new_context(
+            **({"viewport": size, "reduced_motion": "reduce", "service_workers": "block"} | options)
+        )
         contexts.append(context)
         page = context.new_page()
         watch.attach(page)

@@ -50,7 +50,7 @@ const TRIALS = {
 };
 
 /** The page asks for these by itself; they say nothing about other programs. */
-const OWN = /^\/(static\/|events$|connect$|models$|memory$|jobs$|sizes$|fit$|sign-in$|gallery$|model-manager$|i\/|images(\/|$)|$)/;
+const OWN = /^\/(static\/|sw\.js$|offline$|collections$|preferences$|settings$|events$|connect$|models$|memory$|jobs$|sizes$|fit$|sign-in$|gallery$|model-manager$|i\/|images(\/|$)|$)/;
 
 // copying
 

@@ -1,5 +1,6 @@
 // What every page has: theme, the engine's mark, the connection banner, help, dropped images. Importing it starts it.
 
+import { startApp } from "../lib/app.js";
 import { byId } from "../lib/dom.js";
 import { startDrop } from "../metadata/drop.js";
 import { engineWords } from "../lib/engine-words.js";
@@ -49,6 +50,7 @@ function startDialogs() {
 }
 
 startTheme();
+startApp();
 startDialogs();
 startDrop();
 startMemoryPanel();
