@@ -154,6 +154,7 @@ class Queue(Answer):
     running: int
     waiting: int
     limit: int
+    paused: bool = False  # what runs is finished, and nothing else begins
 
 
 class JobList(Answer):
@@ -164,6 +165,12 @@ class JobList(Answer):
 class JobsCreated(Answer):
     jobs: list[Job]
     group: Id | None
+
+
+class QueueOrder(Fields):
+    """Waiting jobs in the order in which they are to be drawn; those that are not named follow as they are."""
+
+    jobs: list[Id] = Field(min_length=1, max_length=1000)
 
 
 class JobsCancelled(Answer):

@@ -259,6 +259,7 @@ class Studio:
         return {
             "server_version": __version__,
             "jobs": [job.model_dump() for job in self.jobs.snapshot()],
+            "queue": self.jobs.queue().model_dump(),
             "memory": self.memory.snapshot().model_dump(),
             "models": [model.model_dump() for model in self.models.all()],
         }

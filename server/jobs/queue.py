@@ -63,6 +63,7 @@ class Jobs:
         self._undrawn = Undrawn(settings.queue_size)
         self._unnoted: dict[str, Job] = {}  # what the store has not taken
         self._closing = False
+        self._paused = False
 
     # asking
 
@@ -153,9 +154,9 @@ class Jobs:
         return self._records.recent(status, limit, live)
 
     def queue(self) -> Queue:
-        return Queue(
-            running=int(self._running is not None), waiting=len(self._waiting), limit=self._settings.queue_size
-        )
+        running = int(self._running is not None)
+        limit = self._settings.queue_size
+        return Queue(running=running, waiting=len(self._waiting), limit=limit, paused=self._paused)
 
     def preview_png(self, job_id: str) -> bytes:
         """The latest preview, also for a while after the end; ApiError 404 without one."""
@@ -204,11 +205,31 @@ class Jobs:
             raise not_found("group with unfinished jobs")
         return [self.cancel(job_id) for job_id in reversed(members)]  # the running one last: the next must not start
 
+    def cancel_all(self) -> list[Job]:
+        """Cancel whatever has not ended."""
+        return [self.cancel(active.job.id) for active in reversed(self.active) if not active.cancelling]
+
+    # order
+
+    def pause(self, paused: bool) -> Queue:
+        """While it is paused nothing begins; what runs is finished. Not kept over a restart."""
+        self._paused = paused
+        self._arrived.set()
+        self._events.publish("queue", self.queue().model_dump(), replay=False)
+        return self.queue()
+
+    def order(self, job_ids: Sequence[str]) -> list[Job]:
+        """Let these waiting jobs come first, in this order; ids of what does not wait any more mean nothing."""
+        places = {job_id: place for place, job_id in enumerate(job_ids)}
+        self._waiting = deque(sorted(self._waiting, key=lambda active: places.get(active.job.id, len(places))))
+        self._number()
+        return self.snapshot()
+
     # running, as the runner tells
 
     async def next(self) -> Active:
         """The job whose turn it is, as soon as there is one; it counts as running from now on."""
-        while not self._waiting:
+        while self._paused or not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
         self._running = self._waiting.popleft()

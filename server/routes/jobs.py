@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
+from fastapi import Query as Parameter
 from starlette.responses import Response
 
 from ..jobs.active import batch_of
 from ..parameters import EnlargeRequest, JobRequest
-from ..schemas import GroupKind, Id, Job, JobList, JobsCancelled, JobsCreated, JobStatus
+from ..schemas import GroupKind, Id, Job, JobList, JobsCancelled, JobsCreated, JobStatus, Queue, QueueOrder
 from .common import IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["jobs"])
@@ -45,14 +46,30 @@ async def enlarge(studio: StudioDep, body: EnlargeRequest) -> JobsCreated:
 async def jobs(
     studio: StudioDep,
     status: JobStatus | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
 ) -> JobList:
     return JobList(jobs=studio.jobs.recent(status, limit), queue=studio.jobs.queue())
 
 
-@router.delete("/jobs", summary="Cancel every unfinished job of a group", responses=errors(404))
-async def cancel_group(studio: StudioDep, group: Id) -> JobsCancelled:
-    return JobsCancelled(jobs=studio.jobs.cancel_group(group))
+@router.delete("/jobs", summary="Cancel every unfinished job, of one group or of all", responses=errors(404))
+async def cancel_many(studio: StudioDep, group: Id | None = None) -> JobsCancelled:
+    return JobsCancelled(jobs=studio.jobs.cancel_group(group) if group else studio.jobs.cancel_all())
+
+
+@router.post("/queue/pause", summary="Let nothing begin that waits; what runs is finished", responses=errors())
+async def pause(studio: StudioDep) -> Queue:
+    return studio.jobs.pause(True)
+
+
+@router.post("/queue/resume", summary="Go on with what waits", responses=errors())
+async def resume(studio: StudioDep) -> Queue:
+    return studio.jobs.pause(False)
+
+
+@router.post("/queue/order", summary="Change the order of what waits", responses=errors())
+async def order(studio: StudioDep, body: QueueOrder) -> JobList:
+    """The answer has what runs and waits, in its order."""
+    return JobList(jobs=studio.jobs.order(body.jobs), queue=studio.jobs.queue())
 
 
 @router.get("/jobs/{job_id:id}", summary="One job", responses=errors(404))

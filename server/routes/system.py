@@ -44,7 +44,7 @@ async def events(
     studio: StudioDep,
     last_event_id: Annotated[str | None, Header(max_length=40, description="Where to go on after a break")] = None,
 ) -> EventSourceResponse:
-    """Begins with `hello`; then `job`, `preview`, `image`, `image_deleted`, `memory`, `model` and `worker`.
+    """Begins with `hello`; then `job`, `preview`, `image`, `image_deleted`, `memory`, `model`, `queue` and `worker`.
 
     With Last-Event-ID what was missed follows first, or `reset` when that is too long ago.
     """

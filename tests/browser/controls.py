@@ -10,7 +10,8 @@ _FIND = """([frame, editor]) => {
     const kinds = [["[data-copy]", "copy"], ["#collections a", "collection"],
                    [".chip:not([aria-label], [id])", "example"],
                    [".guide summary", "guide"],
-                   [".queue-prompt", "queue prompt"], [".queue [aria-label]", "queue cancel"]];
+                   [".queue-prompt", "queue prompt"], [".queue [aria-label^=Cancel]", "queue cancel"],
+                   [".queue [aria-label^=Earlier]", "queue earlier"], [".queue [aria-label^=Later]", "queue later"]];
     const tile = (element) => `tile ${element.getAttribute("aria-label").split(",")[0]}`;
     const name = (element) => {
         const kind = kinds.find(([selector]) => element.matches(selector));

@@ -163,7 +163,7 @@ FORM: dict[str, tuple[Callable[[Page], None], dict[str, Any]]] = {
     "#compare": (lambda _page: None, {"compare": True, "model": None}),
 }
 SIZES = {f"aspect={shape}" for shape in SHAPES} | {"size=512x512", "size=768x768", "size=1024x1024", "size=1280x1280"}
-ELSEWHERE = {"recent All pictures"}  # ask for no picture: see below
+ELSEWHERE = {"recent All pictures", "#queue-pause", "#queue-cancel", "#notify"}  # ask for no picture: see below
 
 
 def test_every_control_of_the_form_has_a_row(form: Page) -> None:
@@ -249,6 +249,8 @@ STAGE = {
     "#cancel",
     "queue prompt",
     "queue cancel",
+    "queue earlier",
+    "queue later",
     "compare-mode=side",
     "compare-mode=wipe",
     "stage How much of Ternary is shown over Binary",
@@ -256,6 +258,27 @@ STAGE = {
     "tile Download",
     "tile Delete",
 }
+
+
+def use_the_queue(page: Page, waiting: str, last: str, look: Callable[[], None]) -> None:
+    """One picture is drawn, two wait; in the end the first is on the stage and the last one waits."""
+    rows = page.locator("#queue li")
+    expect(rows).to_have_count(3)
+    look()
+    for name, order in (("Earlier", [last, waiting]), ("Later", [waiting, last])):
+        row = page.locator(f"#queue li[data-id='{last}']")
+        row.get_by_role("button", name=re.compile(f"^{name}: ")).click()
+        for place, job in enumerate(order):
+            expect(rows.nth(place + 1)).to_have_attribute("data-id", job)
+    page.context.grant_permissions(["notifications"])
+    page.locator("#notify").check()
+    for words in ("Go on with the queue", "Pause the queue"):
+        page.locator("#queue-pause").click()
+        expect(page.locator("#queue-pause")).to_have_attribute("aria-label", words)
+    page.locator(f"#queue li[data-id='{waiting}']").get_by_role("button", name=re.compile("^Cancel")).click()
+    expect(rows).to_have_count(2)
+    page.locator("#queue .queue-prompt").first.click()
+    expect(page.locator("#cancel")).to_be_visible()
 
 
 def use_the_viewer(page: Page, tile: Locator) -> None:
@@ -342,16 +365,15 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
     form.locator("#steps").fill(str(LASTING_STEPS))
     asked_by(form, lambda: generate(form))
     _, (waiting,) = asked_by(form, lambda: generate(form))
-    form.locator("#strip a").first.click()  # so that the queue has both
-    expect(form.locator("#queue .queue-prompt")).to_have_count(2)
-    look()
-    form.locator(f"#queue li[data-id='{waiting['id']}']").get_by_role("button", name=re.compile("^Cancel")).click()
-    expect(form.locator("#queue .queue-prompt")).to_have_count(1)
-    form.locator("#queue .queue-prompt").click()
-    expect(form.locator("#cancel")).to_be_visible()
+    _, (last,) = asked_by(form, lambda: generate(form))
+    form.locator("#strip a").first.click()  # so that the queue has all of them
+    use_the_queue(form, waiting["id"], last["id"], look)
     look()
     form.locator("#cancel").click()
     expect(form.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(form.locator("#queue .queue-prompt")).to_have_count(1)
+    form.locator("#queue-cancel").click()
+    expect(form.locator("#queue-panel")).to_be_hidden(timeout=DRAWN_WITHIN_MS)
 
     form.locator("#steps").fill("1")
     asked_by(form, lambda: compare(form))

@@ -161,6 +161,27 @@ def test_a_batch_of_four_is_told_in_few_words(studio: Page) -> None:
     assert len(said) <= 6, said
 
 
+def test_a_batch_is_one_row_of_the_queue(site: Site, studio: Page) -> None:
+    draw_batch(studio, "before the batch", 2)
+    ask_for_batch(studio, "in one row", 2, steps=100)
+    studio.locator("#generate").click()
+    ask_for_batch(studio, "and another row", 2, steps=100)
+    studio.locator("#generate").click()
+    rows = studio.locator("#queue li")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("in one row")
+    expect(rows.first).to_contain_text("0/2")
+    expect(studio.locator("#queue-words")).to_contain_text("3 pictures waiting")
+    studio.locator("#queue-pause").click()
+    expect(studio.locator("#stage-words")).to_contain_text("the queue is paused")
+    studio.reload()
+    expect(studio.locator("#queue-words")).to_contain_text("paused")  # another page, or this one later, knows as well
+    studio.get_by_role("button", name="Cancel all").click()
+    expect(studio.locator("#queue-panel")).to_be_hidden(timeout=DRAWN_WITHIN_MS)
+    studio.request.post(f"{site.url}/queue/resume")
+    assert studio.request.get(f"{site.url}/jobs?limit=1").json()["queue"]["waiting"] == 0
+
+
 def test_what_a_cancelled_batch_lacks_can_be_drawn(site: Site, studio: Page) -> None:
     ask_for_batch(studio, "only some of these", 2, steps=20)
     with studio.expect_response(lambda response: response.url.endswith("/jobs")) as answer:

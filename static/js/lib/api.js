@@ -75,6 +75,15 @@ export const listJobs = (limit) => call("GET", `/jobs?${query({ limit })}`);
 /** @param {string} id @returns {Promise<Job>} */
 export const cancelJob = (id) => call("DELETE", `/jobs/${id}`);
 
+/** Of one group, or of all. @param {string} [group] @returns {Promise<{jobs: Job[]}>} */
+export const cancelJobs = (group) => call("DELETE", group ? `/jobs?${query({ group })}` : "/jobs");
+
+/** @param {boolean} paused @returns {Promise<{paused: boolean}>} */
+export const pauseQueue = (paused) => call("POST", `/queue/${paused ? "pause" : "resume"}`);
+
+/** @param {string[]} jobs  ids in the order in which they are to be drawn @returns {Promise<{jobs: Job[]}>} */
+export const orderQueue = (jobs) => call("POST", "/queue/order", { jobs });
+
 /**
  * @param {{cursor?: string | null, limit?: number, q?: string, favourite?: boolean | null, group?: string,
  *   collection?: string | null, sort?: string}} filter

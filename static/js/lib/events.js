@@ -11,6 +11,7 @@ import {
   putJob,
   putMemory,
   putModel,
+  putQueue,
   setConnection,
 } from "./store.js";
 
@@ -44,6 +45,7 @@ const handlers = {
   images_changed: () => publish("images_changed"),
   memory: putMemory,
   model: putModel,
+  queue: putQueue,
   worker: (data) => publish("worker", data),
   reset: () => publish("resync"),
 };
@@ -64,7 +66,7 @@ export function connect() {
 }
 
 /** @param {import("./types.js").Hello} hello */
-function onHello({ jobs, memory, models }) {
+function onHello({ jobs, memory, models, queue }) {
   clearTimeout(bannerTimer);
   bannerTimer = 0;
   attempts = 0;
@@ -72,6 +74,7 @@ function onHello({ jobs, memory, models }) {
   models.forEach(putModel);
   jobs.forEach(putJob);
   putMemory(memory);
+  if (queue) putQueue(queue);
   for (const job of activeJobs()) if (!alive.has(job.id)) settle(job.id);
   setConnection("open");
   publish("hello", { jobs });

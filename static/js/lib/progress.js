@@ -2,6 +2,8 @@
 
 import { formatTimeLeft, modelTitle, plural } from "./format.js";
 
+import { state } from "./store.js";
+
 /** @typedef {import("./types.js").Job} Job */
 
 const received = new WeakMap(); // job -> when its figures were true, so that the time left counts down between events
@@ -37,6 +39,7 @@ function phaseWords(job) {
 export function statusWords(job) {
   switch (job.status) {
     case "queued":
+      if (state.queue.paused) return "Waiting: the queue is paused";
       return job.position && job.position > 1
         ? `Waiting, ${plural(job.position - 1, "picture")} before it`
         : "Waiting, next in line";

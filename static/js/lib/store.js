@@ -16,6 +16,7 @@ export const state = {
   images: new Map(),
   /** @type {Map<string, Model>} */
   models: new Map(),
+  queue: { paused: false },
   /** @type {Memory | null} */
   memory: null,
   /** @type {Memory[]} the last two minutes, oldest first */
@@ -25,7 +26,7 @@ export const state = {
 const bus = new EventTarget();
 
 /**
- * From the server: connection, hello, job, image, image_deleted, images_changed, model, memory, worker, resync. Within the
+ * From the server: connection, hello, job, image, image_deleted, images_changed, model, memory, queue, worker, resync. Within the
  * page: sizes, view, show-jobs, use-recipe, smaller-size, retry, first-picture,
  * edit (ids of pictures that are to be changed).
  * @param {string} topic
@@ -76,6 +77,12 @@ export function dropImage(id) {
 export function putModel(model) {
   state.models.set(model.name, model);
   publish("model", model);
+}
+
+/** @param {{paused: boolean}} queue */
+export function putQueue(queue) {
+  state.queue = queue;
+  publish("queue", queue);
 }
 
 /** @param {Memory} memory */

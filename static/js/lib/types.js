@@ -44,6 +44,7 @@
  * @property {Job[]} jobs  those that wait or run
  * @property {Memory} memory
  * @property {Model[]} models
+ * @property {{paused: boolean}} [queue]
  *
  * @typedef {object} Picture  An image of the gallery
  * @property {string} id

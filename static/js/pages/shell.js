@@ -11,6 +11,8 @@ import { startTheme } from "../lib/theme.js";
 import { toast, undoByKey } from "../lib/toast.js";
 
 const TITLE = document.title;
+let wasDrawing = false;
+let unseen = false; // something was drawn while nobody looked
 
 function showEngine() {
   const jobs = activeJobs();
@@ -22,7 +24,9 @@ function showEngine() {
   const known = running && state.connection !== "lost"; // nobody hears how far it is without a connection
   mark.dataset.tone = known ? "busy" : tone;
   byId("engine-text").textContent = known ? `Drawing, ${percent}` : words;
-  document.title = known ? `${percent} · ${TITLE}` : TITLE;
+  unseen = document.hidden && (unseen || (wasDrawing && !running));
+  wasDrawing = Boolean(running);
+  document.title = unseen && !known ? `✓ Done · ${TITLE}` : known ? `${percent} · ${TITLE}` : TITLE;
 }
 
 function showConnection() {
@@ -57,6 +61,7 @@ startMemoryPanel();
 document.addEventListener("keydown", undoByKey);
 byId("reconnect-button").addEventListener("click", connect);
 subscribe("connection", showConnection);
+document.addEventListener("visibilitychange", showEngine);
 subscribe("memory", showEngine);
 subscribe("job", showEngine);
 subscribe("worker", onWorker);

@@ -250,6 +250,7 @@ export function startStage() {
   subscribe("image", render);
   subscribe("sizes", render);
   subscribe("connection", render);
+  subscribe("queue", render);
   byId("stage").addEventListener("click", onClick);
   startViewer(picturesToView, (last) => inView(last.id) || showImage(last));
   subscribe("image_deleted", (id) => {

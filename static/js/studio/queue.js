@@ -1,62 +1,132 @@
-// The list of what is being drawn and what waits, shown when there is more than the stage can tell. A press on a prompt
-// brings its request to the stage.
+// What is being drawn and what waits, shown when there is more than the stage can tell: a request is one row with the
+// pictures that it has so far. A press on its prompt brings it to the stage.
 
-import { cancelJob } from "../lib/api.js";
-import { byId, button, el } from "../lib/dom.js";
-import { modelTitle } from "../lib/format.js";
+import { cancelJob, cancelJobs, orderQueue, pauseQueue } from "../lib/api.js";
+import { byId, button, el, fill, setIcon } from "../lib/dom.js";
+import { formatTimeLeft, modelTitle, plural } from "../lib/format.js";
 import { showJobs, showsJob } from "../stage/stage.js";
-import { activeJobs, putJob, state, subscribe } from "../lib/store.js";
+import { activeJobs, putJob, putQueue, state, subscribe } from "../lib/store.js";
 import { toastError } from "../lib/toast.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
+/** @typedef {{id: string, group: string | null, jobs: Job[]}} Row  its unfinished jobs */
 
-/** @param {Job} job  shown with those of its request that are known here */
-function lookAt(job) {
-  showJobs(job.group ? [...state.jobs.values()].filter(({ group }) => group === job.group) : [job]);
+/** @returns {Row[]} */
+function rowsOf() {
+  /** @type {Map<string, Row>} */
+  const rows = new Map();
+  for (const job of activeJobs()) {
+    const id = job.group ?? job.id;
+    const row = rows.get(id) ?? { id, group: job.group, jobs: [] };
+    row.jobs.push(job);
+    rows.set(id, row);
+  }
+  return [...rows.values()];
 }
 
-/** @param {Job} job */
-function row(job) {
-  const look = () => lookAt(job);
-  const cancel = () => cancelJob(job.id).then(putJob, toastError);
-  const place = job.status === "running" ? "▸" : String(job.position ?? "");
-  const title = `${modelTitle(job.model)}, seed ${job.seed}`;
-  const label = `Cancel ${job.prompt.slice(0, 60)}, seed ${job.seed}`;
+/** All jobs of a row that are known here, the finished ones too. @param {Row} row */
+const membersOf = ({ group, jobs }) =>
+  group ? [...state.jobs.values()].filter((job) => job.group === group) : jobs;
+
+/** @param {Row} row */
+function cancel(row) {
+  if (!row.group) return cancelJob(row.id).then(putJob, toastError);
+  return cancelJobs(row.group).then(({ jobs }) => jobs.forEach(putJob), toastError);
+}
+
+/** @param {Row} row @param {number} step  -1: earlier, 1: later */
+function move(row, step) {
+  const rows = rowsOf();
+  const place = rows.findIndex(({ id }) => id === row.id);
+  if (!rows[place + step]) return;
+  [rows[place], rows[place + step]] = [rows[place + step], rows[place]];
+  const ids = rows.flatMap(({ jobs }) => jobs.map((job) => job.id));
+  orderQueue(ids).then(({ jobs }) => jobs.forEach(putJob), toastError);
+}
+
+/** @param {Row} row */
+function thumbs(row) {
+  const images = membersOf(row).flatMap((job) => state.images.get(job.image_id ?? "") ?? []);
+  const pictures = images.map((image) => el("img", { src: image.thumbnail_url, width: 24, height: 24, alt: "" }));
+  return pictures.length ? el("span", { class: "queue-thumbs" }, ...pictures) : null;
+}
+
+/** @param {Row} row @param {number} place @param {Row[]} rows */
+function line(row, place, rows) {
+  const [first] = row.jobs;
+  const running = row.jobs.some((job) => job.status === "running");
+  const total = membersOf(row).length;
+  const name = `${first.prompt.slice(0, 60)}, seed ${first.seed}`;
+  const title = `${modelTitle(first.model)}, seed ${first.seed}`;
+  const count = total > 1 ? el("span", { class: "muted numeric" }, `${total - row.jobs.length}/${total}`) : null;
+  const small = "button quiet small square";
+  const movable = (/** @type {number} */ step) => Boolean(rows[place + step]) && !running && !isRunning(rows[place + step]);
+  const up = button({ icon: "up", label: `Earlier: ${name}`, class: small, on: { click: () => move(row, -1) } });
+  const down = button({ icon: "down", label: `Later: ${name}`, class: small, on: { click: () => move(row, 1) } });
   return el(
     "li",
-    { data: { id: job.id } },
-    el("span", { class: "muted numeric", "aria-label": job.status === "running" ? "Being drawn" : "Waiting" }, place),
-    el("button", { type: "button", class: "queue-prompt", dir: "auto", title, on: { click: look } }, job.prompt),
-    button({ icon: "close", label, class: "button quiet small square", on: { click: cancel } }),
+    { data: { id: row.id } },
+    el("span", { class: "muted numeric", role: "img", "aria-label": running ? "Being drawn" : "Waiting" }, running ? "▸" : place + 1),
+    el(
+      "button",
+      { type: "button", class: "queue-prompt", dir: "auto", title, on: { click: () => showJobs(membersOf(row)) } },
+      thumbs(row),
+      first.prompt,
+    ),
+    count,
+    movable(-1) && up,
+    movable(1) && down,
+    button({ icon: "close", label: `Cancel ${name}`, class: small, on: { click: () => cancel(row) } }),
   );
 }
+
+/** @param {Row} row */
+const isRunning = (row) => row.jobs.some((job) => job.status === "running");
 
 let shown = "";
 
 function show() {
   const jobs = activeJobs();
-  byId("queue-panel").hidden = jobs.length < 2 && jobs.every((job) => showsJob(job.id));
-  const signature = jobs.map((job) => `${job.id} ${job.position}`).join();
+  const { paused } = state.queue;
+  byId("queue-panel").hidden = !jobs.length || (jobs.length < 2 && !paused && jobs.every((job) => showsJob(job.id)));
+  const rows = rowsOf();
+  const done = rows.map((row) => membersOf(row).filter((job) => state.images.has(job.image_id ?? "")).length);
+  const signature = [paused, ...jobs.map((job) => `${job.id} ${job.position}`), ...done].join();
   if (signature === shown) return; // progress alone changes nothing here, and the focus stays where it is
   shown = signature;
+  const waiting = jobs.filter((job) => job.status === "queued").length;
+  const left = Math.max(0, ...jobs.map((job) => job.eta_s ?? 0));
+  byId("queue-words").textContent = [
+    paused ? "paused" : "",
+    waiting ? `${plural(waiting, "picture")} waiting` : "",
+    left && !paused ? formatTimeLeft(left) : "",
+  ]
+    .filter(Boolean)
+    .join(", ");
+  byId("queue-pause").setAttribute("aria-label", paused ? "Go on with the queue" : "Pause the queue");
+  byId("queue-pause").title = byId("queue-pause").ariaLabel ?? "";
+  setIcon(byId("queue-pause"), paused ? "play" : "pause");
   const focused = focusedControl();
-  byId("queue").replaceChildren(...jobs.map(row));
+  fill(byId("queue"), ...rows.map(line));
   if (!focused) return;
   const queue = byId("queue");
-  const controls = queue.querySelector(`[data-id="${focused.id}"]`)?.querySelectorAll("button");
-  (controls?.[focused.index] ?? queue.querySelector("button"))?.focus();
+  const controls = [...(queue.querySelector(`[data-id="${focused.id}"]`)?.querySelectorAll("button") ?? [])];
+  const same = controls.find((control) => control.getAttribute("aria-label") === focused.name) ?? controls[0];
+  (same ?? queue.querySelector("button") ?? byId("queue-pause")).focus();
 }
 
-/** @returns {{id: string | null, index: number} | null} of which job, and which of its buttons */
+/** @returns {{id: string | null, name: string | null} | null} of which row, and which of its buttons */
 function focusedControl() {
   const item = document.activeElement?.closest(".queue li");
   if (!item) return null;
-  const index = [...item.querySelectorAll("button")].findIndex((control) => control === document.activeElement);
-  return { id: item.getAttribute("data-id"), index };
+  return { id: item.getAttribute("data-id"), name: document.activeElement?.getAttribute("aria-label") ?? null };
 }
 
 export function startQueue() {
-  subscribe("job", show);
-  subscribe("view", show);
+  for (const topic of ["job", "view", "queue", "image"]) subscribe(topic, show);
+  byId("queue-pause").addEventListener("click", () => pauseQueue(!state.queue.paused).then(putQueue, toastError));
+  byId("queue-cancel").addEventListener("click", () =>
+    cancelJobs().then(({ jobs }) => jobs.forEach(putJob), toastError),
+  );
   show();
 }

@@ -61,12 +61,49 @@ def test_a_comparison_is_a_pair_with_one_seed(live: LiveServer) -> None:
     assert [live.client.get(f"/images/{i}").json()["group_kind"] for i in images] == ["compare", "compare"]
 
 
+def test_what_waits_is_put_in_another_order(gate: Path, live: LiveServer) -> None:
+    ids = [live.post_job(f"hold {n}")["id"] for n in range(4)]
+    live.running(ids[0])
+    answer = live.client.post("/queue/order", json={"jobs": [ids[3], ID, ids[0], ids[2]]}).json()
+    assert [job["id"] for job in answer["jobs"]] == [ids[0], ids[3], ids[2], ids[1]]
+    assert [live.job(i)["position"] for i in ids] == [0, 3, 2, 1]
+    gate.unlink()
+    ends = [live.finished(i)["finished_at"] for i in (ids[0], ids[3], ids[2], ids[1])]
+    assert ends == sorted(ends)
+    for body in ({"jobs": []}, {"jobs": ["x"]}, {}, {"jobs": [ID], "to": 1}):
+        refused = live.client.post("/queue/order", json=body)
+        assert refused.status_code == 422, body
+
+
+def test_a_paused_queue_finishes_what_runs_and_begins_nothing(gate: Path, live: LiveServer) -> None:
+    first, second = (live.post_job(f"hold {n}")["id"] for n in range(2))
+    live.running(first)
+    assert live.client.post("/queue/pause").json()["paused"] is True
+    gate.unlink()
+    assert live.finished(first)["status"] == "done"
+    assert live.client.get("/jobs").json()["queue"] == {"running": 0, "waiting": 1, "limit": 32, "paused": True}
+    assert live.job(second)["status"] == "queued"
+    assert live.client.post("/queue/resume").json()["paused"] is False
+    assert live.finished(second)["status"] == "done"
+
+
+def test_everything_can_be_cancelled_at_once(gate: Path, live: LiveServer) -> None:
+    ids = [live.post_job(f"hold {n}")["id"] for n in range(3)]
+    live.running(ids[0])
+    live.client.post("/queue/pause")
+    cancelled = live.client.delete("/jobs").json()["jobs"]
+    assert sorted(job["id"] for job in cancelled) == sorted(ids)
+    assert [live.finished(i)["status"] for i in ids] == ["cancelled"] * 3
+    assert live.client.delete("/jobs").json()["jobs"] == []
+    live.client.post("/queue/resume")
+
+
 def test_positions_and_phases_of_a_held_queue(gate: Path, live: LiveServer) -> None:
     ids = [live.post_job(f"hold {n}")["id"] for n in range(3)]
     live.running(ids[0])
     assert [live.job(i)["position"] for i in ids] == [0, 1, 2]
     listed = live.client.get("/jobs").json()
-    assert listed["queue"] == {"running": 1, "waiting": 2, "limit": 32}
+    assert listed["queue"] == {"running": 1, "waiting": 2, "limit": 32, "paused": False}
     assert [job["id"] for job in listed["jobs"]] == ids[::-1]
     assert [j["id"] for j in live.client.get("/jobs", params={"status": "running"}).json()["jobs"]] == ids[:1]
     assert live.client.delete(f"/jobs/{ids[1]}").json()["status"] == "cancelled"
