@@ -201,6 +201,19 @@ class Several:
 
 
 @dataclass(frozen=True, slots=True)
+class Objects:
+    """At most so many JSON objects, which are looked at when they are used."""
+
+    most: int
+
+    def checked(self, name: str, value: object) -> list[dict[str, Any]]:
+        """`value`."""
+        if not isinstance(value, list) or len(value) > self.most or not all(isinstance(one, dict) for one in value):
+            raise RequestError(name, f"is no list of at most {self.most} objects")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Maybe:
     """A field that may be left open."""
 

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..editing.normalise import mask_of, normalised
 from ..editing.pictures import PictureSet, digest_of
 from ..errors import BonsaiError, PictureError, RequestError
 from ..hub.catalog import is_known, is_repository
 from ..images.mask import read_mask
+from ..images.metadata import encode
 from ..images.recipe import Recipe
-from ..request import OPERATIONS, VERSION, Draw, Enlarge, Operation, from_json, opened
-from .generate import GenerateOptions, carry_out, draw, varied
+from ..pipelines.chains import (
+    Pictures,
+    Step,
+    described,
+    has_chain,
+    missing,
+    read_chain,
+    seeded,
+    spoken,
+    steps_of_recipe,
+    with_chain,
+)
+from ..request import OPERATIONS, VERSION, Draw, Enlarge, Operation, from_json, opened, operation_of
+from .generate import GenerateOptions, carry_out, draw, follow, model_of, report, say, varied
 from .like import found_in
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..pipeline import Pipeline
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic"}
 _MOST_FILES = 2_000  # of a folder that are looked at: a folder of photos is not the place for more
@@ -32,14 +50,73 @@ def again_command(options: GenerateOptions, path: Path, places: tuple[Path, ...]
         if not place.exists():
             raise BonsaiError(f"--input {place}: there is no such file or folder")
     request = request_of(recipe)
+    if has_chain(recipe) and (options.seed is not None or _lacks(request, path, places)):
+        steps = steps_of_recipe(recipe)
+        return run_steps(options, steps if options.seed is None else seeded(steps, options.seed), path, places)
     pictures = _pictures(request, path, places)
     if options.seed is not None:
         request = replace(request, seed=options.seed)
     if not options.model and not options.variant:
         options = replace(options, model=_model(recipe))
     if isinstance(request, Enlarge):
-        return carry_out(options, [request], pictures.by_digest, _upscaler(request.upscaler, path, places))
-    return draw(options, varied(request, options), pictures.by_digest)
+        upscaler = _upscaler(request.upscaler, path, places)
+        return carry_out(options, [request], pictures.by_digest, upscaler, chain=recipe.parameters.get("chain", ()))
+    chain = recipe.parameters.get("chain", ())
+    return draw(options, varied(request, options), pictures.by_digest, chain)
+
+
+def run_command(options: GenerateOptions, path: Path, places: tuple[Path, ...] = ()) -> int:
+    """Carry out the steps in a file, with other words and another seed if `options` have them, and save the last one's
+    picture."""
+    steps = spoken(read_chain(path), options.prompt)
+    return run_steps(options, steps if options.seed is None else seeded(steps, options.seed), path, places)
+
+
+def run_steps(options: GenerateOptions, steps: Sequence[Step], path: Path, places: tuple[Path, ...]) -> int:
+    """Carry out steps, one after the other, and save the last one's picture. BonsaiError names the step at fault."""
+    output = Output.choose(options.output, options.format, 1)
+    output.check()
+    wanted = set(missing(steps))
+    given = PictureSet()
+    for file in _files(path, places) if wanted else ():
+        wanted -= _found(file, wanted, given)
+    pictures, pipe = Pictures(given.by_digest), None
+    chain: list[dict[str, Any]] = []
+    for place, step in enumerate(steps):
+        request = pictures.request(step, place)
+        pipe = _pipeline_for(pipe, options, step)
+        upscaler = _upscaler(getattr(request, "upscaler", None), path, places)
+        say(options, f"Step {place + 1} of {len(steps)}: {operation_of(request)}, {pipe.name}")
+        result = follow(pipe.run(request, pictures=pictures.by_digest, upscaler=upscaler), options.quiet)
+        recipe = with_chain(pipe.recipe(result), chain)
+        chain = [*chain, described(recipe, pictures.made(step, result.image), result.mask)]
+    data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask)
+    report(options, result, output.save(data, result.seed))
+    return 0
+
+
+def _pipeline_for(pipe: Pipeline | None, options: GenerateOptions, step: Step) -> Pipeline:
+    """The one that is open, unless the step is another model's."""
+    from ..pipeline import Pipeline
+
+    asked = options.model or options.variant is not None
+    name = model_of(options) if asked or step.model is None else step.model
+    if pipe is not None and pipe.name == name:
+        return pipe
+    if not asked and step.model is not None and not (is_known(name) or is_repository(name)):
+        raise BonsaiError(f"its model, {name}, is not known here; name one with --model")
+    if pipe is not None:
+        pipe.unload()
+    return Pipeline.from_pretrained(name, memory_limit_bytes=options.memory_limit_bytes)
+
+
+def _lacks(request: Operation, path: Path, places: tuple[Path, ...]) -> bool:
+    """Whether something that went into the picture is not found."""
+    try:
+        _pictures(request, path, places)
+    except BonsaiError:
+        return True
+    return False
 
 
 def _upscaler(name: str | None, path: Path, places: tuple[Path, ...]) -> Path | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..editing.pictures import PictureSet
 from ..errors import RequestError
+from ..pipelines.chains import chain_of
 from ..request import EXTEND_STRENGTH, MAX_REFERENCES, GenerationRequest
 from .generate import GenerateOptions, draw, varied
 
@@ -39,6 +40,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
     pictures = PictureSet()
     source = pictures.add("PICTURE", edit.picture)
     references = tuple(pictures.add("--reference", path) for path in edit.references)
+    chain = chain_of([edit.picture, *edit.references])
     request = GenerationRequest(
         options.prompt or "",
         seed=options.seed,
@@ -51,7 +53,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
     )
     if edit.strength is None and edit.mask is None and edit.extend is None:
         request = replace(request, references=(source, *references))
-        return draw(options, varied(request, options), pictures.by_digest)
+        return draw(options, varied(request, options), pictures.by_digest, chain)
     usual = 1.0 if edit.extend is None else EXTEND_STRENGTH
     request = replace(
         request,
@@ -65,7 +67,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
         margin_px=edit.margin_px,
         extend=edit.extend,
     )
-    return draw(options, varied(request, options), pictures.by_digest)
+    return draw(options, varied(request, options), pictures.by_digest, chain)
 
 
 def _check(edit: EditOptions) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..editing.pictures import PictureSet
 from ..errors import RequestError
 from ..images.metadata import read
+from ..pipelines.chains import chain_of
 from ..request import REFINE_STRENGTH, Enlarge
 from ..wording import user_path
 from .generate import GenerateOptions, carry_out
@@ -48,7 +49,7 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
     )
     if redraws and not request.prompt.strip():
         raise RequestError("--prompt", "is needed: the picture does not say what it shows; describe it in a few words")
-    return carry_out(options, [request.validated()], pictures.by_digest, upscaler)
+    return carry_out(options, [request.validated()], pictures.by_digest, upscaler, chain=chain_of([enlarge.picture]))
 
 
 def described(picture: Path) -> str:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..bounds import Lora
 from ..errors import RequestError
@@ -18,6 +18,7 @@ from ..hub import api as hub
 from ..hub.catalog import lookup, published_names, stand_in
 from ..images.metadata import DEFAULT_QUALITY, Format, MetadataMode, encode
 from ..pipelines.alternatives import has_alternatives
+from ..pipelines.chains import with_chain
 from ..pipelines.styles import styled
 from ..printable import printable
 from ..request import (
@@ -97,9 +98,17 @@ def varied(request: GenerationRequest, options: GenerateOptions) -> GenerationRe
     return replace(request, variation_amount=options.variation_amount, variation_seed=options.variation_seed)
 
 
-def draw(options: GenerateOptions, request: GenerationRequest, pictures: Mapping[str, Image] | None = None) -> int:
-    """Carry out a request `options.count` times and save what comes out; `pictures` are those that it names."""
-    return carry_out(options, _batch(with_styles(options, request), options.count), pictures)
+def draw(
+    options: GenerateOptions,
+    request: GenerationRequest,
+    pictures: Mapping[str, Image] | None = None,
+    chain: Sequence[Mapping[str, Any]] = (),
+) -> int:
+    """Carry out a request `options.count` times and save what comes out.
+
+    `pictures` are those that it names, and `chain` the steps that they came about by.
+    """
+    return carry_out(options, _batch(with_styles(options, request), options.count), pictures, chain=chain)
 
 
 def carry_out(
@@ -107,6 +116,8 @@ def carry_out(
     requests: Sequence[Operation],
     pictures: Mapping[str, Image] | None = None,
     upscaler: Path | None = None,
+    *,
+    chain: Sequence[Mapping[str, Any]] = (),
 ) -> int:
     """Carry out requests, one after the other, and save what comes out."""
     output = Output.choose(options.output, options.format, options.count)
@@ -127,9 +138,9 @@ def carry_out(
         result = follow(pipe.run(one, pictures=pictures, upscaler=upscaler), options.quiet)
         if result.truncated:
             say(options, TRUNCATED)
-        recipe = pipe.recipe(result)
+        recipe = with_chain(pipe.recipe(result), chain)
         data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask)
-        _report(options, result, output.save(data, _counted(result.request)))
+        report(options, result, output.save(data, _counted(result.request)))
     return 0
 
 
@@ -228,7 +239,7 @@ def follow(events: Iterable[Event], quiet: bool) -> GenerationResult:
     return result
 
 
-def _report(options: GenerateOptions, result: GenerationResult, path: Path | None) -> None:
+def report(options: GenerateOptions, result: GenerationResult, path: Path | None) -> None:
     """`path`: None for a picture that went to standard output, which then carries nothing else."""
     stream = sys.stdout if path else sys.stderr
     if not options.quiet:

@@ -98,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_edit(commands)
     _add_enlarge(commands)
     _add_again(commands)
+    _add_run(commands)
     _add_styles(commands)
     _add_show(commands)
     _add_lora(commands)
@@ -324,6 +325,25 @@ def _enlarge(arguments: argparse.Namespace) -> int:
         upscaler=arguments.upscaler,
     )
     return enlarge_command(drawing_options(arguments, prompt=None, steps=None), enlarge)
+
+
+def _add_run(commands: Any) -> None:
+    command = commands.add_parser("run", help="carry out a pipeline: the steps of a JSON file, or those of a picture")
+    command.add_argument("file", metavar="PIPELINE", type=user_path, help="a .json file, or a picture of this program")
+    command.add_argument("--prompt", metavar="PROMPT", help="your words, where the steps say {prompt}")
+    command.add_argument(
+        "--input", type=user_path, action="append", default=[], metavar="FILE|FOLDER", help="where pictures are"
+    )
+    add_model(command)
+    add_output(command)
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .again import run_command
+
+    prompt = arguments.prompt and environment.as_typed(arguments.prompt)
+    return run_command(drawing_options(arguments, prompt=prompt), arguments.file, tuple(arguments.input))
 
 
 def _again(arguments: argparse.Namespace) -> int:

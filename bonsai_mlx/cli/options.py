@@ -174,7 +174,7 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "metadata": arguments.metadata,
         "quiet": arguments.quiet,
         "loras": tuple(getattr(arguments, "lora", ())),
-        "loras_dir": arguments.loras,
+        "loras_dir": getattr(arguments, "loras", None),
     }
     return GenerateOptions(**shared | own)
 

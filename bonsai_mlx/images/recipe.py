@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from ..bounds import Bounds, Choice, bounds_by_name
+from ..bounds import Bounds, Choice, Objects, bounds_by_name
 from ..decoding import Flag, Number, Text, Whole, decode
 from ..errors import RequestError
 from ..request import OPERATIONS, ResolvedOperation, chosen, operation_of, plain
@@ -20,6 +20,7 @@ from ..version import __version__
 
 SCHEMA = 1
 APP = "bonsai-mlx"
+_MOST_EARLIER = 15  # steps that led to a picture, see pipelines.chains
 _USUAL = "draw"  # the operation of a recipe that names none
 
 
@@ -99,12 +100,12 @@ class Recipe:
 def _further() -> set[str]:
     """The parameters of requests that are not fields of a recipe: those that have come since its schema."""
     known = {name for kind in OPERATIONS.values() for name in kind.__dataclass_fields__}
-    return {"operation", *known} - {item.name for item in fields(Recipe)}
+    return {"operation", "chain", *known} - {item.name for item in fields(Recipe)}
 
 
 def _read_further(data: Mapping[str, Any]) -> dict[str, Any]:
     """RequestError for one that is out of its bounds."""
-    bounds: dict[str, Bounds] = {"operation": Choice(tuple(OPERATIONS))}
+    bounds: dict[str, Bounds] = {"operation": Choice(tuple(OPERATIONS)), "chain": Objects(_MOST_EARLIER)}
     bounds |= {name: one for kind in OPERATIONS.values() for name, one in bounds_by_name(cast("Any", kind)).items()}
     found = {name: data[name] for name in sorted(_further()) if name in data}
     return {

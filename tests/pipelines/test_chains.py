@@ -1,0 +1,62 @@
+"""Steps as data: what they may say, and which one is named where they say something else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bonsai_mlx.errors import RequestError
+from bonsai_mlx.pipelines.chains import MAX_STEPS, as_json, missing, seeded, spoken, steps_of, worded
+from bonsai_mlx.request import Draw, Enlarge
+
+DRAW: dict[str, Any] = {"operation": "draw", "prompt": "a {prompt}", "id": "one"}
+REDRAW: dict[str, Any] = {"operation": "draw", "prompt": "{prompt}", "init": "one", "references": ["previous"]}
+LARGE: dict[str, Any] = {"operation": "enlarge", "source": "previous", "by": 4, "width": 9, "height": 9, "steps": 0}
+
+
+def test_steps_are_requests_and_can_be_written_again() -> None:
+    steps = steps_of([DRAW, REDRAW | {"model": "ternary"}, LARGE])
+    assert steps[0].request == Draw("a {prompt}")
+    assert steps[1].request == Draw("{prompt}", init="one", references=("previous",))
+    assert steps[2].request == Enlarge("previous", by=4)
+    assert steps_of(as_json(steps)) == steps
+    assert list(missing(steps)) == []
+    assert list(missing(steps_of([REDRAW | {"references": [], "mask": "m"}]))) == ["one", "m"]
+
+
+def test_words_and_seeds_are_changed_everywhere() -> None:
+    steps = steps_of([DRAW, REDRAW])
+    assert [step.request.prompt for step in spoken(steps, "fox")] == ["a fox", "fox"]
+    with pytest.raises(RequestError, match="your words"):
+        spoken(steps, None)
+    assert [step.request.seed for step in seeded(steps, 8)] == [8, 8]
+    said = worded(steps_of([DRAW | {"prompt": "a fox"}, REDRAW | {"prompt": "a fox at night"}]))
+    assert [step.request.prompt for step in said] == ["{prompt}", "{prompt} at night"]
+
+
+FAULTS: list[tuple[Any, str]] = [
+    (None, "steps"),
+    ("steps", "steps"),
+    ([DRAW | {"id": str(place)} for place in range(MAX_STEPS + 1)], "steps"),
+    ([7], "steps[0]"),
+    ([DRAW | {"operation": "exec"}], "steps[0].operation"),
+    ([DRAW | {"operation": ["draw"]}], "steps[0].operation"),
+    ([DRAW | {"code": "1"}], "steps[0].code"),
+    ([DRAW | {"version": 99}], "steps[0].version"),
+    ([DRAW | {"id": 7}], "steps[0].id"),
+    ([DRAW, DRAW], "steps[1].id"),
+    ([DRAW | {"model": []}], "steps[0].model"),
+    ([{"operation": "draw"}], "steps[0]"),
+    ([{"operation": "enlarge"}], "steps[0]"),
+    ([REDRAW], "steps[0]"),
+    ([DRAW | {"pictures": {"a": "no base64!"}}], "steps[0].pictures"),
+    ([DRAW | {"pictures": ["a"]}], "steps[0].pictures"),
+]
+
+
+@pytest.mark.parametrize(("values", "field"), FAULTS)
+def test_what_is_no_step_is_named(values: Any, field: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        steps_of(values)
+    assert caught.value.field == field
