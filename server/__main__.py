@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="FOLDER", help="where images are kept")
     parser.add_argument("--models-dir", metavar="FOLDER", help="checkpoints; default: Hugging Face cache")
     parser.add_argument("--upscalers-dir", metavar="FOLDER", help=".safetensors files of ESRGAN's kind; default: none")
+    parser.add_argument("--loras", metavar="FOLDER", help="adapters; default: loras, or bonsai-loras in your home")
     published = catalog.published_names()
     parser.add_argument("--variant", choices=published, help=f"the default model; default {published[0]}")
     parser.add_argument(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import pydantic
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,7 +26,19 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from bonsai_mlx.bounds import Between, Choice, Maybe, Part, PictureDigest, Several, Whole, Words, bounds_of
+from bonsai_mlx.bounds import (
+    AdapterUse,
+    Between,
+    Choice,
+    Lora,
+    Maybe,
+    Part,
+    PictureDigest,
+    Several,
+    Whole,
+    Words,
+    bounds_of,
+)
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.hub.catalog import CATALOG
 from bonsai_mlx.pipelines.styles import Style
@@ -48,6 +61,20 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+class LoraFields(BaseModel):
+    """An adapter by its name in the folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200, pattern=r"\S")
+    strength: float = Field(1.0, strict=True, ge=-10, le=10)
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="of the file, if it must be this one")
+
+    def lora(self) -> Lora:
+        """As a request has it."""
+        return Lora(self.name, self.strength, self.sha256)
+
+
 def annotation(hint: Any) -> Any:
     """The type of a body's field for the annotation of a request's: strict, in its bounds, null where it may be."""
     match bounds_of(hint):
@@ -67,6 +94,8 @@ def annotation(hint: Any) -> Any:
             return Annotated[float, part]
         case Choice(values):
             return Literal[values]
+        case AdapterUse():
+            return Annotated[LoraFields, AfterValidator(LoraFields.lora)]
         case PictureDigest():
             return Annotated[str, pydantic.Field(pattern="^[0-9a-f]{32,64}$")]
         case Several(kind, least, most):

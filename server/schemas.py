@@ -74,6 +74,18 @@ class StyleList(Answer):
     styles: list[StyleShown]
 
 
+class LoraShown(Answer):
+    name: str
+    bytes: int
+    models: list[str] = Field(description="those that it fits")
+    problem: str | None = Field(None, description="why it fits none")
+    trigger_words: str | None = Field(None, description="what a prompt should hold, as the file says")
+
+
+class LoraList(Answer):
+    loras: list[LoraShown]
+
+
 class InputPicture(Answer):
     """A picture that goes in."""
 

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     output: UserPath = Field(default_factory=default_output)
     models_dir: UserPath | None = None
+    loras: UserPath | None = None  # the folder of adapters; None: the user's own
     variant: Annotated[str, AfterValidator(_published)] = catalog.published_names()[0]  # the default model
     upscalers_dir: UserPath | None = None  # of .safetensors files of the ESRGAN family
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from bonsai_mlx.adapters.prompt import with_prompt_adapters
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.pipelines.styles import styled
 from bonsai_mlx.request import Draw, ResolvedRequest
@@ -27,6 +28,7 @@ from .gallery.files import lock_folder
 from .gallery.gallery import Gallery
 from .gallery.inputs import Inputs
 from .gallery.sheets import Sheets
+from .jobs import adapters
 from .jobs.active import Work
 from .jobs.durations import Durations
 from .jobs.fits import Fits
@@ -212,11 +214,14 @@ class Studio:
         """The same for a request in the engine's own words."""
         ready = self.models.require_ready(self.models.resolve(model))
         await self._make_room()
-        prepared = await prepare(styled(draw), self.inputs, self.gallery, ready.recommended_size)
+        draw = with_prompt_adapters(styled(with_prompt_adapters(draw)))
+        prepared = await prepare(draw, self.inputs, self.gallery, ready.recommended_size)
         request = prepared.request.resolved(
             steps=ready.recommended_steps, size=ready.recommended_size, guidance=ready.recommended_guidance
         )
-        await self.fits.check(ready, request, prepared.references, prepared.held_bytes, force=force)
+        request, adapter_bytes = await adapters.checked(request, ready, self.settings)
+        held = prepared.held_bytes + adapter_bytes
+        await self.fits.check(ready, request, prepared.references, held, force=force)
         return Work(ready.name, request, tuple(prepared.parents))
 
     async def work_to_enlarge(self, fields: EnlargeRequest) -> Work:

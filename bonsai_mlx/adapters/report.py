@@ -36,10 +36,15 @@ def report(file: AdapterFile, models: Iterable[tuple[str, Linears]]) -> dict[str
         "bytes": file.stamp[2],
         "sha256": digest,
         "title": _note(file.notes, _TITLES),
-        "trigger_words": _note(file.notes, _WORDS),
+        "trigger_words": trigger_words(file),
         "fits": list(fits),
         "does_not_fit": misfits,
     }
+
+
+def trigger_words(file: AdapterFile) -> str | None:
+    """What a prompt should hold for it to show, as far as the file says."""
+    return _note(file.notes, _WORDS)
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:

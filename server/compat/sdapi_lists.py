@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from bonsai_mlx.pipelines.styles import StyleBook
 
+from ..jobs.adapters import names_and_files
 from ..routes.common import StudioDep
 from .base import public_name, ready_models
 from .failing import json_answer
@@ -28,7 +29,6 @@ _LISTS: dict[str, Any] = {
     "hypernetworks": [],
     "face-restorers": [],
     "realesrgan-models": [],
-    "loras": [],
     "extensions": [],
     "script-info": [],
     "scripts": {"txt2img": [], "img2img": []},
@@ -46,6 +46,13 @@ def _add(path: str, content: Any) -> None:
 
 for _path, _content in _LISTS.items():
     _add(_path, _content)
+
+
+@router.get("/loras", summary="The adapters in the folder (A1111)")
+async def loras(studio: StudioDep) -> Response:
+    """Names that a prompt may hold as <lora:name:strength>; of paths, the file's name alone."""
+    files = await names_and_files(studio.settings)
+    return json_answer([{"name": name, "alias": name, "path": file, "metadata": {}} for name, file in files])
 
 
 @router.get("/prompt-styles", summary="The styles (A1111)")

@@ -62,7 +62,13 @@ class EnginePipeline(Protocol):
     @property
     def embeddings(self) -> Any: ...
     def run(
-        self, request: Operation, *, pictures: Mapping[str, Image], preview: bool = False, upscaler: Path | None = None
+        self,
+        request: Operation,
+        *,
+        pictures: Mapping[str, Image],
+        adapters: Mapping[str, Path],
+        preview: bool = False,
+        upscaler: Path | None = None,
     ) -> Generator[Event, None, None]: ...
     def unload(self) -> None: ...
     def recipe(self, result: GenerationResult) -> Recipe: ...
@@ -184,9 +190,9 @@ class Engine:
         upscaler = Path(os.fsdecode(command.upscaler)) if command.upscaler else None
         pipeline = self._ensure_loaded(os.fsdecode(command.path), command.memory_limit_bytes)
         loaded_s = time.perf_counter() - started
-        with contextlib.closing(
-            pipeline.run(request, pictures=pictures, preview=command.preview, upscaler=upscaler)
-        ) as events:
+        adapters = {name: Path(os.fsdecode(path)) for name, path in command.adapters.items()}
+        run = pipeline.run(request, pictures=pictures, adapters=adapters, preview=command.preview, upscaler=upscaler)
+        with contextlib.closing(run) as events:
             for event in events:
                 if event.result is not None:
                     # the server knows the checkpoint by its name, the engine by the folder that it was loaded from

@@ -47,6 +47,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     memory_limit_bytes: int | None = None
     upscaler: bytes | None = None  # the path of its file, in the file system's bytes
     pictures: dict[str, bytes] = {}  # those that the request names, by digest: the paths of PNG files
+    adapters: dict[str, bytes] = {}  # the only files that it may name as loras, by name
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

@@ -152,7 +152,7 @@ def _predict(
     from bonsai_mlx.flux2 import plan  # here: it brings numpy, which an idle server does without
 
     item_bytes = 4 if device == "cpu" else 2  # activations: float32 on the CPU, bfloat16 elsewhere
-    checkpoint = _checkpoint(path)
+    checkpoint = opened_checkpoint(path)
     return plan.choose(
         checkpoint,
         width,
@@ -167,7 +167,7 @@ def _predict(
 
 
 @lru_cache(maxsize=8)
-def _checkpoint(path: Path) -> Checkpoint:
+def opened_checkpoint(path: Path) -> Checkpoint:
     from bonsai_mlx.flux2.checkpoint import Checkpoint
 
     return Checkpoint.open(path)

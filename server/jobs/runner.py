@@ -30,6 +30,7 @@ from ..schemas import Image, Job
 from ..settings import Settings, upscaler_files
 from ..store import Store, timestamp
 from .active import Active, picture_id
+from .adapters import paths_of
 from .durations import PHASES, Durations
 from .memory_monitor import MemoryMonitor
 from .queue import Jobs
@@ -144,6 +145,7 @@ class Runner:
             memory_limit_bytes=self._choices.memory_limit,
             pictures=self._inputs.paths(job.request.pictures),
             upscaler=self._upscaler(job.request),
+            adapters=paths_of(job.request, self._settings),
         )
 
     def _upscaler(self, request: ResolvedOperation) -> bytes | None:

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query
 
 from bonsai_mlx.request import MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
+from ..jobs.adapters import listed_adapters
 from ..parameters import ModelName
-from ..schemas import Fit, Model, ModelList, Sizes, Upscalers
+from ..schemas import Fit, LoraList, Model, ModelList, Sizes, Upscalers
 from ..settings import upscaler_files
 from .common import ModelNamePath, StudioDep, errors
 
@@ -76,3 +77,9 @@ async def fit(studio: StudioDep, width: SideQuery, height: SideQuery, model: Mod
 @router.get("/upscalers", summary="Upscalers that pictures can be enlarged with", responses=errors())
 async def upscalers(studio: StudioDep) -> Upscalers:
     return Upscalers(names=list(upscaler_files(studio.settings)))
+
+
+@router.get("/loras", summary="The adapters in the folder, and what they fit", responses=errors())
+async def loras(studio: StudioDep) -> LoraList:
+    models = [ready for name in studio.models.names() if (ready := studio.models.find_ready(name)) is not None]
+    return LoraList(loras=await listed_adapters(models, studio.settings))

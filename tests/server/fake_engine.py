@@ -42,6 +42,7 @@ class FakePipeline:
         *,
         pictures: Mapping[str, Image.Image],
         preview: bool = False,
+        adapters: Mapping[str, Path],
         upscaler: Path | None = None,
     ) -> Generator[Event, None, None]:
         if isinstance(request, ResolvedEnlarge):
