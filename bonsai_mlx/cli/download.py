@@ -1,6 +1,6 @@
-"""Downloads on a terminal: the progress line, the JSON lines for a parent process, and the command behind both.
+"""`bonsai-mlx download` and `convert`: checkpoints that come, and that are written in another precision.
 
-`bonsai-mlx download` and `scripts/download_model.py` are this command. A parent that reads the JSON lines pauses by
+`download` and `scripts/download_model.py` are this command. A parent that reads the JSON lines pauses by
 ending the process (SIGTERM): nothing needs to be cleaned up, the next run goes on from there.
 """
 
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import BonsaiError, CheckpointError
+from ..flux2.checkpoint import Checkpoint
 from ..hub import api as hub
 from ..hub.catalog import Entry, published_names, resolve
 from ..hub.progress import DownloadProgress
 from ..printable import printable
 from ..runtime.environment import is_terminal
+from ..weights.spec import bits_of
 from ..wording import command, format_bytes, format_duration
 
 _EVERY_S = {True: 0.2, False: 5.0}  # between two updates, on a terminal and in a log
@@ -142,3 +144,30 @@ def _fail(error: BonsaiError, status: int, *, as_json: bool) -> int:
         sys.stdout.flush()
     sys.stderr.write(f"{error}\n")
     return status
+
+
+_PRECISIONS = {"ternary": "ternary", "binary": "binary", "bf16": "bf16"} | {
+    str(bits): f"{bits}-bit" for bits in (3, 4, 6, 8)
+}
+
+
+def convert_command(source: str, out: Path, to: str, group_size: int, companion: str | None) -> int:
+    """Returns 0, or raises the BonsaiError or OSError that says why not; the same call goes on where it stopped."""
+    from ..flux2.convert import convert  # the first thing that needs MLX
+
+    other = None if companion is None else hub.find(companion)
+    checkpoint = Checkpoint.open(hub.as_folder(source) or hub.find(source), companion=other)
+    errors = []
+    for matrix in convert(checkpoint, out, bits_of(_PRECISIONS[to]), group_size):
+        errors.append(matrix.error)
+        sys.stderr.write(f"{matrix.done}/{matrix.total}  {printable(matrix.name)}  error {matrix.error:.2%}\n")
+    if errors:
+        mean = sum(errors) / len(errors)
+        words = (
+            "without loss"
+            if max(errors) == 0
+            else f"error of a matrix {mean:.2%} on average, {max(errors):.2%} at most"
+        )
+        sys.stderr.write(f"{len(errors)} matrices, {words}\n")
+    sys.stdout.write(f"{printable(out)}\n")
+    return 0

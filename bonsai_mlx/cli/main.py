@@ -104,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_lora(commands)
     _add_models(commands)
     _add_download(commands)
+    _add_convert(commands)
     _add_delete(commands)
     _add_doctor(commands)
     commands.add_parser("bench", help="measure seconds and memory (bench --help)", add_help=False)
@@ -245,6 +246,23 @@ def _add_download(commands: Any) -> None:
     command.add_argument("--token", help="for private repositories; better set HF_TOKEN, which other users cannot see")
     command.add_argument("--json", action="store_true", help="one JSON object per line on stdout, for programs")
     command.set_defaults(run=_download)
+
+
+def _add_convert(commands: Any) -> None:
+    command = commands.add_parser(
+        "convert",
+        help="write a checkpoint in another precision",
+        epilog="Interrupted? The same command goes on from there. To 1 or 2 bits, what was not trained for them loses "
+        "most of what it knows; an unpacked Bonsai loses nothing.",
+    )
+    command.add_argument("source", metavar="SOURCE", help="a name of `models`, a Hub repository, a folder or a file")
+    command.add_argument("out", metavar="FOLDER", type=user_path, help="a new folder")
+    command.add_argument(
+        "--to", required=True, choices=("binary", "ternary", "3", "4", "6", "8", "bf16"), help="bits, or what they mean"
+    )
+    command.add_argument("--group-size", type=int, choices=(32, 64, 128), default=128, help="of packed weights: 128")
+    command.add_argument("--companion", metavar="NAME|REPO|PATH", help="the model with what a single file lacks")
+    command.set_defaults(run=_convert)
 
 
 def _add_delete(commands: Any) -> None:
@@ -450,6 +468,12 @@ def _download(arguments: argparse.Namespace) -> int:
         verify=arguments.verify,
         as_json=arguments.json,
     )
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from .download import convert_command
+
+    return convert_command(arguments.source, arguments.out, arguments.to, arguments.group_size, arguments.companion)
 
 
 def _delete(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,93 @@
+"""Checkpoints in another precision: exact where they can be, and as MLX itself packs them where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from bonsai_mlx import Pipeline
+from bonsai_mlx.cli.main import main
+from bonsai_mlx.errors import BonsaiError
+from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.convert import convert
+from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, TRANSFORMER
+from bonsai_mlx.weights.spec import bits_of
+from tests.layouts import dense
+
+
+def converted(source: Path, out: Path, to: str, group_size: int = 128) -> list[float]:
+    return [one.error for one in convert(Checkpoint.open(source), out, bits_of(to), group_size)]
+
+
+@pytest.mark.parametrize("precision", ["ternary", "binary"])
+def test_an_unpacked_bonsai_is_packed_bit_for_bit(
+    precision: str, tiny_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    packed, unpacked, again = tiny_checkpoint(precision), tmp_path / "unpacked", tmp_path / "again"
+    assert max(converted(packed, unpacked, "bf16")) == 0
+    assert Checkpoint.open(unpacked).precision == "bf16"
+    assert set(converted(unpacked, again, precision)) == {0.0}
+    before, after = (Checkpoint.open(folder).load(TRANSFORMER) for folder in (packed, again))
+    assert before.keys() == after.keys()
+    assert all(mx.array_equal(before[name], after[name]) for name in before)
+    encoder = PACKED.weights(TEXT_ENCODER)
+    assert (again / encoder).stat().st_ino == (packed / encoder).stat().st_ino  # what is shared is there once
+
+
+@pytest.mark.parametrize(
+    ("to", "group_size", "most"),
+    [("8-bit", 64, 0.01), ("6-bit", 128, 0.03), ("4-bit", 64, 0.12), ("3-bit", 32, 0.25), ("ternary", 128, 0.6),
+     ("binary", 128, 0.7)],
+)  # fmt: skip
+def test_ordinary_weights_are_rounded_as_reported(
+    to: str, group_size: int, most: float, tiny_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, out = tiny_checkpoint("bf16"), tmp_path / "out"
+    errors = converted(source, out, to, group_size)
+    assert 0 < max(errors) < most
+    name = "single_transformer_blocks.0.attn.to_out.weight"
+    checkpoint, values = Checkpoint.open(out), dense(source)[name]
+    tensors = checkpoint.load(TRANSFORMER)
+    parts = [tensors[f"{name.removesuffix('.weight')}.{part}"].astype(mx.float32) for part in ("scales", "biases")]
+    found = mx.dequantize(tensors[name], *parts, group_size=group_size, bits=bits_of(to))
+    error = float(mx.sqrt(mx.square(found - values).sum() / mx.square(values).sum()))
+    assert min(abs(error - one) for one in errors) < 1e-4
+    if bits_of(to) > 2:
+        theirs = mx.quantize(values.astype(mx.bfloat16), group_size=group_size, bits=bits_of(to))
+        assert mx.array_equal(theirs[0], tensors[name])
+    picture = Pipeline.from_pretrained(out).generate("a fox", seed=1, steps=1, width=64, height=64)
+    assert np.asarray(picture.image).std() > 10
+
+
+def test_it_goes_on_where_it_stopped(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    source, whole, stopped = tiny_checkpoint("bf16"), tmp_path / "whole", tmp_path / "stopped"
+    steps = len(converted(source, whole, "4-bit"))
+    begun = convert(Checkpoint.open(source), stopped, 4)
+    for _ in range(steps // 2):
+        next(begun)
+    begun.close()
+    assert not (stopped / "model_index.json").exists()
+    (partial,) = stopped.glob("*/*.partial")
+    with partial.open("r+b") as file:
+        file.truncate(partial.stat().st_size - 1000)  # in the middle of a layer
+    assert 0 < len(converted(source, stopped, "4-bit")) < steps
+    weights = PACKED.weights(TRANSFORMER)
+    assert (stopped / weights).read_bytes() == (whole / weights).read_bytes()
+    with pytest.raises(BonsaiError, match="there is something in it already"):
+        converted(source, whole, "4-bit")
+
+
+def test_on_the_command_line(
+    tiny_checkpoint: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "eight"
+    options = ["--to", "8", "--group-size", "64"]
+    assert main(["convert", str(tiny_checkpoint("bf16")), str(out), *options]) == 0
+    told = capsys.readouterr()
+    assert told.out.strip() == str(out)
+    assert "28 matrices, error of a matrix" in told.err
+    assert Checkpoint.open(out).transformer.group_size == 64
