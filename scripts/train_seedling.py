@@ -22,7 +22,7 @@ import torch
 
 from seedling.install import install
 from seedling.model.run import Paused, Run, bundle, unbundle
-from seedling.options import PRESETS, STAGES, TIMED_STAGES, Options, preset
+from seedling.options import BITS_STAGES, PARTS, PRESETS, STAGES, TIMED, Options, preset
 from seedling.stages import check, train
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _refused(error)
     signal.signal(signal.SIGTERM, lambda *_: setattr(run, "deadline", 0.0))
     try:
-        train(run, options.stage)
+        train(run, options.stage, options.part)
     except Paused as pause:
         print(f"paused in {pause}; the same command goes on from here", flush=True)
         return 3
@@ -69,8 +69,8 @@ def _settings(options: argparse.Namespace) -> Options:
     budgets = dict(chosen.minutes)
     for text in options.budget:
         stage, _, minutes = text.partition("=")
-        if stage not in TIMED_STAGES:
-            raise ValueError(f"--budget {text}: give STAGE=MINUTES with one of {', '.join(TIMED_STAGES)}")
+        if stage not in TIMED:
+            raise ValueError(f"--budget {text}: give STAGE=MINUTES with one of {', '.join(TIMED)}")
         budgets[stage] = float(minutes)
     return replace(chosen, minutes=budgets)
 
@@ -84,7 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--budget", action="append", default=[], metavar="STAGE=MINUTES", help="instead of the preset's"
     )
-    parser.add_argument("--stage", choices=STAGES, help="run this stage alone; evaluation and export also again")
+    parser.add_argument(
+        "--part", choices=tuple(PARTS), default="seedling", help="which stages; the bits' begin with the seedling"
+    )
+    parser.add_argument(
+        "--stage", choices=(*STAGES, *BITS_STAGES), help="run this stage alone; evaluation and export also again"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch on a CPU")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="at the end, write the run there in files of 15 MiB")
     parser.add_argument("--resume-from", type=Path, metavar="DIR", help="begin with a run that --bundle wrote")

@@ -24,12 +24,16 @@ STAGES = (
     "evaluate",
     "report",
 )
+BITS_STAGES = ("bits-ae", "bits-codes", "bits", "bits-guidance", "bits-binary", "bits-decoder", "bits-export")
+PARTS = {"seedling": STAGES, "bits": BITS_STAGES}
 VARIANTS = ("ternary", "binary")
 OUT_LAYERS = (2, 4, 6)  # hidden states that make the prompt embeddings, as 9, 18, 27 of 36 do in the 4B model
 TEXT_LAYERS = 7  # one more than is read, because a final norm would follow the last
 TEXT_GROUP, BLOCK_GROUP = 64, 128  # inputs that share a scale: 4-bit text encoder, 1- and 2-bit blocks
 PIXELS_PER_TOKEN = 16
 TIMED_STAGES = ("vae", "flow", "guidance", "steps", "ternary", "binary", "decoder")
+TIMED_BITS_STAGES = tuple(stage for stage in BITS_STAGES if stage not in ("bits-codes", "bits-export"))
+TIMED = (*TIMED_STAGES, *TIMED_BITS_STAGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Options:
     vae_crop: int = 128  # pixels each way of the crops of the first part
     vae_crop_part: float = 0.7  # of the stage's time
     vae_rate: float = 3e-3
+    bits_vae_rate: float = 2e-3
     decoder_batch: int = 8
     decoder_rate: float = 2e-3
 
@@ -78,13 +83,15 @@ class Options:
     guidance: float = 3.0
     substeps: int = 6  # Euler steps of the guided model inside one step of the student
     sample_steps: int = 4
+    bits_steps: int = 16
+    bits_shift: float = 2.0
 
     prompts: int = 100  # held-out prompts of each category in the evaluation
 
     compile: bool = True
     log_seconds: float = 15.0
     save_minutes: float = 5.0
-    minutes: dict[str, float] = field(default_factory=dict)  # of each stage in TIMED_STAGES
+    minutes: dict[str, float] = field(default_factory=dict)  # of each stage in TIMED
 
     @property
     def dim(self) -> int:
@@ -189,6 +196,11 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ternary": 2.25,
             "binary": 2.25,
             "decoder": 1.25,
+            "bits-ae": 4.0,
+            "bits": 6.0,
+            "bits-guidance": 1.5,
+            "bits-binary": 3.0,
+            "bits-decoder": 1.25,
         },
     },
     "cpu": {
@@ -209,6 +221,11 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ternary": 36.0,
             "binary": 64.0,
             "decoder": 8.0,
+            "bits-ae": 50.0,
+            "bits": 120.0,
+            "bits-guidance": 15.0,
+            "bits-binary": 60.0,
+            "bits-decoder": 10.0,
         },
     },
     "smoke": {
@@ -236,6 +253,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prompts": 1,
         "compile": False,
         "log_seconds": 0.2,
-        "minutes": dict.fromkeys(TIMED_STAGES, 0.03),
+        "minutes": dict.fromkeys(TIMED, 0.03),
     },
 }

@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from .bits.autoencoder import encode_codes, train_autoencoder
+from .bits.autoencoder import tune_decoder as tune_bits_decoder
+from .bits.diffusion import distil_bits_binary, distil_bits_guidance, train_bits
+from .bits.export import export_bits
 from .draw import rendering
 from .judge.evaluate import evaluate
 from .judge.report import write_report
@@ -16,7 +20,7 @@ from .model.networks import device
 from .model.run import EXPORT, Run
 from .model.text import train_tokenizer
 from .model.vae import encode_pictures, train_vae, tune_decoder
-from .options import STAGES, TIMED_STAGES
+from .options import PARTS, STAGES, TIMED
 
 
 def make_tokenizer(run: Run) -> None:
@@ -46,21 +50,31 @@ WORK: Mapping[str, Callable[[Run], None]] = {
     "export": export,
     "evaluate": judge_models,
     "report": write_report,
+    "bits-ae": train_autoencoder,
+    "bits-codes": encode_codes,
+    "bits": train_bits,
+    "bits-guidance": distil_bits_guidance,
+    "bits-binary": distil_bits_binary,
+    "bits-decoder": tune_bits_decoder,
+    "bits-export": export_bits,
 }
 
 
 def check(run: Run, only: str | None) -> None:
     """ValueError for a trained stage that is complete: what it began with is gone, and what follows came from it."""
-    if only in TIMED_STAGES and run.done(only):
+    if only in TIMED and run.done(only):
         raise ValueError(f"the stage {only!r} is complete; to train it again, begin in another folder")
 
 
-def train(run: Run, only: str | None = None) -> None:
-    """Run every stage that is left, or the one that is named. Raises Paused as `Run` says."""
-    for stage in STAGES if only is None else (only,):
+def train(run: Run, only: str | None = None, part: str = "seedling") -> None:
+    """Run every stage of a part that is left, or the one that is named. Raises Paused as `Run` says."""
+    if only is not None:
+        part = next(name for name, stages in PARTS.items() if only in stages)
+    for stage in PARTS[part] if only is None else (only,):
         if only is None and run.done(stage) and not _lost(run, stage):
             continue
-        left = sum(60 * run.options.minutes[name] - _spent(run, name) for name in TIMED_STAGES if not run.done(name))
+        timed = [name for name in PARTS[part] if name in TIMED]
+        left = sum(60 * run.options.minutes[name] - _spent(run, name) for name in timed if not run.done(name))
         run.log(stage, f"begins; {left / 60:.0f} min of training left in all")
         started = time.monotonic()
         WORK[stage](run)

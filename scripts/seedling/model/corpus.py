@@ -57,17 +57,24 @@ class Corpus:
 
     def __init__(self, run: Run) -> None:
         """Reads what the stages "tokenizer" and "latents" wrote."""
-        self.options: Options = run.options
-        self.tokenizer = PromptTokenizer(run.folder / "tokenizer", run.options.text_tokens)
+        self._read_captions(run)
         vae = load_file(run.weights("vae"))
         mean, variance = (vae[f"bn.running_{name}"].float().to(device()) for name in ("mean", "var"))
         self._mean, self._std = mean, torch.sqrt(variance + run.options.vae_config()["batch_norm_eps"])
+        files = ("latents.npy", "latents-half.npy")
+        self._full, self._half = (self._settled(np.load(run.cache / name, mmap_mode="r+")) for name in files)
+
+    def _read_captions(self, run: Run) -> None:
+        self.options: Options = run.options
+        self.tokenizer = PromptTokenizer(run.folder / "tokenizer", run.options.text_tokens)
         ids, lengths = _tokens(run, self.tokenizer)
         self.phrasings = ids.shape[1]
         self._ids, self._lengths = self._settled(ids), self._settled(lengths)
-        files = ("latents.npy", "latents-half.npy")
-        self._full, self._half = (self._settled(np.load(run.cache / name, mmap_mode="r+")) for name in files)
         self.empty = tuple(self._settled(part)[0] for part in self.tokenizer([""]))
+
+    def clean(self, latents: Tensor) -> Tensor:
+        """Stored latents as the transformer sees them."""
+        return (latents.float() - self._mean) / self._std
 
     def batch(self, size: int, generator: torch.Generator, unconditional: float = 0.0, *, half: bool = False) -> Batch:
         """A random batch; `unconditional` is the part of captions left empty, `half` asks for pictures half as wide."""
@@ -77,7 +84,7 @@ class Corpus:
         dropped = (torch.rand(size, generator=generator) < unconditional).to(latents.device)
         ids = torch.where(dropped[:, None], self.empty[0], self._ids[chosen, phrasing])
         lengths = torch.where(dropped, self.empty[1], self._lengths[chosen, phrasing])
-        return Batch((latents[chosen].float() - self._mean) / self._std, ids.long(), lengths.long())
+        return Batch(self.clean(latents[chosen]), ids.long(), lengths.long())
 
     def without_text(self, size: int) -> tuple[Tensor, Tensor]:
         """Ids and lengths of `size` empty prompts."""

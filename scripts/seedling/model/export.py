@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,22 @@ def export_rounded(run: Run, variant: Variant, folder: Path) -> None:
     Checkpoint.open(folder)
 
 
-def write_variant(options: Options, folder: Path, tensors: dict[str, Tensor], variant: str) -> None:
+def write_variant(
+    options: Options,
+    folder: Path,
+    tensors: dict[str, Tensor],
+    variant: str,
+    more_config: Mapping[str, Any] | None = None,
+    more_index: Mapping[str, Any] | None = None,
+) -> None:
     """A variant's own files: the index and the packed transformer."""
     target = folder / PACKED.folder(TRANSFORMER)
-    config = options.transformer_config() | {"_diffusers_version": DIFFUSERS_VERSION}
+    config = options.transformer_config() | {"_diffusers_version": DIFFUSERS_VERSION} | dict(more_config or {})
     packing = {"bits": BITS[_variant(variant)], "group_size": BLOCK_GROUP, "skip_patterns": list(_UNPACKED)}
-    _write_json(target / "config.json", config)
-    _write_json(target / "quantization_config.json", packing)
+    write_json(target / "config.json", config)
+    write_json(target / "quantization_config.json", packing)
     save_file(tensors, folder / PACKED.weights(TRANSFORMER))
-    _write_json(
+    write_json(
         folder / "model_index.json",
         {
             "_class_name": "Flux2KleinPipeline",
@@ -67,6 +75,7 @@ def write_variant(options: Options, folder: Path, tensors: dict[str, Tensor], va
             "recommended_size": [options.size, options.size],
             "recommended_steps": options.sample_steps,
             "text_encoder_out_layers": list(OUT_LAYERS),
+            **(more_index or {}),
         },
     )
 
@@ -77,26 +86,28 @@ def total_bytes(folder: Path) -> int:
 
 
 def _write_common(run: Run, folder: Path) -> None:
-    shutil.copytree(run.folder / "tokenizer", folder / PACKED.folder(TOKENIZER))
-    _write_json(folder / PACKED.folder(SCHEDULER) / "scheduler_config.json", SCHEDULER_CONFIG)
-    _write_json(
+    write_text_encoder(run, folder)
+    write_json(folder / PACKED.folder(SCHEDULER) / "scheduler_config.json", SCHEDULER_CONFIG)
+    write_json(
         folder / PACKED.folder(VAE) / "config.json",
         run.options.vae_config() | {"_diffusers_version": DIFFUSERS_VERSION},
     )
     vae = build_vae(run.options)
     run.restore("vae", vae)
-    kept = {name: _half(value).contiguous() for name, value in vae.state_dict().items()}
+    kept = {name: half_precision(value).contiguous() for name, value in vae.state_dict().items()}
     save_file(kept, folder / PACKED.weights(VAE), metadata={"format": "pt"})
-    _write_text_encoder(run, folder / PACKED.folder(TEXT_ENCODER))
 
 
-def _write_text_encoder(run: Run, folder: Path) -> None:
+def write_text_encoder(run: Run, common: Path) -> None:
+    """The tokenizer and the text encoder, which all variants share."""
+    shutil.copytree(run.folder / "tokenizer", common / PACKED.folder(TOKENIZER))
+    folder = common / PACKED.folder(TEXT_ENCODER)
     tensors = load_file(run.weights(TEXT_FILE))
     vocabulary, words = tensors["embed_tokens.weight"].shape
     config = run.options.text_config(vocabulary)
     tensors |= _unread_layer(tensors)
     tensors["norm.weight"] = torch.ones(words * 8, dtype=torch.bfloat16)
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     save_file({f"model.{name}": value for name, value in tensors.items()}, folder / "model.safetensors")
 
 
@@ -107,7 +118,7 @@ def _unread_layer(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {last + name.removeprefix(first): torch.zeros_like(value) for name, value in layer.items()}
 
 
-def _half(value: Tensor) -> Tensor:
+def half_precision(value: Tensor) -> Tensor:
     return value.to(torch.bfloat16) if value.is_floating_point() else value
 
 
@@ -115,6 +126,6 @@ def _variant(name: str) -> Variant:
     return "ternary" if name == "ternary" else "binary"
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(sorted(content.items())), indent=2) + "\n", encoding="utf-8")

@@ -38,11 +38,14 @@ def build_vae(options: Options) -> nn.Module:
     return cast(nn.Module, AutoencoderKLFlux2(**_arguments(options.vae_config())))
 
 
-def build_transformer(options: Options) -> nn.Module:
-    """Flux2Transformer2DModel with fresh weights; modulation and output start at zero, so it starts as the identity."""
+def build_transformer(options: Options, **changes: int) -> nn.Module:
+    """Flux2Transformer2DModel with fresh weights; modulation and output start at zero, so it starts as the identity.
+
+    `changes` are those of its configuration.
+    """
     from diffusers import Flux2Transformer2DModel
 
-    transformer = Flux2Transformer2DModel(**_arguments(options.transformer_config()))
+    transformer = Flux2Transformer2DModel(**_arguments(options.transformer_config() | changes))
     for module in (
         transformer.double_stream_modulation_img.linear,
         transformer.double_stream_modulation_txt.linear,
