@@ -165,3 +165,42 @@ def test_a_locked_seed_survives_a_reload(studio: Page) -> None:
     studio.reload()
     expect(seed).to_have_value(before)
     expect(studio.get_by_text("The seed is locked")).to_be_visible()
+
+
+def test_drawn_prompts_come_back_with_the_arrow_keys(studio: Page) -> None:
+    for prompt in ("the first of two", "the second of two"):
+        draw(studio, prompt)
+        drawn(studio, prompt)
+    studio.reload()
+    prompt = studio.locator("#prompt")
+    studio.locator("#stage").press("/")
+    expect(prompt).to_be_focused()
+    prompt.fill("half a")
+    prompt.press("Home")
+    for expected in ("the second of two", "the first of two"):
+        prompt.press("ArrowUp")
+        expect(prompt).to_have_value(expected)
+    prompt.press("End")
+    for expected in ("the second of two", "half a"):
+        prompt.press("ArrowDown")
+        expect(prompt).to_have_value(expected)
+    prompt.press("ArrowUp")  # from the end of the text it moves the caret, as everywhere
+    expect(prompt).to_have_value("half a")
+    studio.locator("#stage").press("?")
+    expect(studio.locator("#help-dialog")).to_be_visible()
+
+
+def test_settings_of_a_picture_bring_their_seed_once(studio: Page) -> None:
+    draw(studio, "a seed to use once")
+    drawn(studio, "a seed to use once")
+    seed = studio.locator("#seed")
+    first = seed.input_value()
+    seed.fill("5")
+    studio.get_by_role("button", name="Use settings").click()
+    expect(seed).to_have_value(first)
+    expect(studio.locator("#seed-lock")).to_have_attribute("aria-pressed", "false")
+    studio.locator("#generate").click()
+    expect(studio.locator("#cancel")).to_have_count(0)
+    with studio.expect_request("**/jobs") as request:
+        studio.locator("#generate").click()
+    assert request.value.post_data_json["seed"] != int(first)

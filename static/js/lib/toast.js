@@ -5,6 +5,7 @@ import { byId, button, el } from "./dom.js";
 
 export const UNDO = "Undo";
 const SHOW_MS = 6000;
+const MOST = 3; // at once: more would cover the page
 
 /**
  * @param {string} message
@@ -32,6 +33,7 @@ export function toast(message, { action, onAction, showMs = SHOW_MS } = {}) {
   for (const type of ["pointerenter", "focusin"]) box.addEventListener(type, hold);
   for (const type of ["pointerleave", "focusout"]) box.addEventListener(type, release);
   byId("toasts").append(box);
+  for (const older of [...byId("toasts").children].slice(0, -MOST)) older.remove();
   return dismiss;
 }
 

@@ -47,6 +47,10 @@ function onWorker({ state: worker, message }) {
 function startDialogs() {
   const help = /** @type {HTMLDialogElement} */ (byId("help-dialog"));
   byId("help-button").addEventListener("click", () => help.showModal());
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "?" || document.querySelector("dialog[open]")) return;
+    if (!(/** @type {Element} */ (event.target).closest("input, textarea, select"))) help.showModal();
+  });
   document.addEventListener("click", (event) => {
     const target = /** @type {Element} */ (event.target);
     if (target.closest("[data-close]")) target.closest("dialog")?.close();

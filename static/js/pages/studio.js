@@ -99,6 +99,14 @@ function onEscape(event) {
   if (!document.querySelector("dialog[open]") && cancelShown()) event.preventDefault();
 }
 
+/** @param {KeyboardEvent} event  a slash goes to the prompt, from wherever nothing is typed */
+function onSlash(event) {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || document.querySelector("dialog[open]")) return;
+  if (/** @type {Element} */ (event.target).closest("input, textarea, select")) return;
+  event.preventDefault();
+  byId("prompt").focus();
+}
+
 /** On a phone the settings wait behind one line, so that the picture is near. @param {{matches: boolean}} media */
 function foldSettings({ matches }) {
   byId("settings").toggleAttribute("open", !matches);
@@ -113,6 +121,7 @@ startRecent();
 startQueue();
 startNotify();
 document.addEventListener("keydown", onEscape);
+document.addEventListener("keydown", onSlash);
 foldSettings(PHONE);
 PHONE.addEventListener("change", foldSettings);
 
@@ -124,7 +133,7 @@ subscribe("retry", send);
 subscribe("first-picture", drawFirst);
 subscribe("use-recipe", (recipe) => {
   applyRecipe(recipe);
-  toast(recipe.seed === undefined ? "Settings applied." : "Settings applied; the seed is locked.");
+  toast(recipe.seed === undefined ? "Settings applied." : "Settings applied; the next picture has this seed.");
   byId("prompt").focus();
 });
 subscribe("smaller-size", (recipe) => {

@@ -6,9 +6,10 @@ import { byId, button, el, fill, isComposing } from "../lib/dom.js";
 import { requestedPictures, sizesItself } from "../editor/editor.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "../lib/format.js";
+import { keepPrompt, startHistory } from "./history.js";
 import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "../lib/limits.js";
 import { chooseModel, chosenModel, comparesSeedlings, startModelChoice } from "./model-choice.js";
-import { nextSeed, seedText, setLocked, setSeed, spendSeed, startSeed } from "./seed.js";
+import { nextSeed, seedText, setSeed, spendSeed, startSeed } from "./seed.js";
 import { chooseSize, chosenSize, isTypedSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
 import { showJobs } from "../stage/stage.js";
 import { remember, remembered } from "../lib/storage.js";
@@ -132,6 +133,7 @@ export async function send(request) {
   try {
     const { jobs } = await createJobs(request);
     spendSeed(request.seed);
+    keepPrompt(String(request.prompt));
     showJobs(jobs);
   } catch (error) {
     refused(error, request);
@@ -215,8 +217,7 @@ export function applyRecipe(recipe) {
     remember("steps", recipe.steps);
   }
   if (isWhole(recipe.seed, 0, MAX_SEED)) {
-    setSeed(Number(recipe.seed));
-    setLocked(true);
+    setSeed(Number(recipe.seed)); // for the next picture; the lock is the user's
   }
   if (isSide(recipe.width) && isSide(recipe.height)) {
     chooseSize(Number(recipe.width), Number(recipe.height), recipe.model ?? modelInUse());
@@ -276,6 +277,7 @@ export function startComposer() {
   prompt.dataset.known = ""; // until now the stylesheet went by what theme-early.js found
   steps.value = String(remembered("steps", 4));
   count.value = String(remembered("count", 1));
+  startHistory(prompt, setPrompt);
   startSeed();
   startSizes(summarise);
   startModelChoice(modelChanged);
