@@ -12,7 +12,7 @@ import mlx.core as mx
 import numpy as np
 
 from bonsai_mlx.flux2.checkpoint import Checkpoint
-from bonsai_mlx.flux2.parts.naming import _DOUBLE, _FUSED, _REST, _SINGLE
+from bonsai_mlx.flux2.parts.naming import DOUBLE, FUSED, REST, SINGLE
 from bonsai_mlx.weights.layout import TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
 
 Arrays = dict[str, mx.array]
@@ -36,19 +36,19 @@ def dense(folder: Path, component: str = TRANSFORMER) -> Arrays:
 def bfl_names(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Black Forest Labs' names and fusions for our transformer's tensors, float32."""
     ours = {name: np.array(tensor) for name, tensor in tensors.items()}
-    out = {f"{theirs}.weight": ours[f"{name}.weight"] for theirs, name in _REST.items()}
+    out = {f"{theirs}.weight": ours[f"{name}.weight"] for theirs, name in REST.items()}
     scale, shift = np.split(ours["norm_out.linear.weight"], 2)
     out["final_layer.adaLN_modulation.1.weight"] = np.concatenate([shift, scale])
     for kind, blocks, names in (
-        ("double", "transformer_blocks", _DOUBLE),
-        ("single", "single_transformer_blocks", _SINGLE),
+        ("double", "transformer_blocks", DOUBLE),
+        ("single", "single_transformer_blocks", SINGLE),
     ):
         count = len({name.split(".")[1] for name in ours if name.startswith(f"{blocks}.")})
         for index in range(count):
             for theirs, name in names.items():
                 suffix = "scale" if "norm" in theirs else "weight"
                 out[f"{kind}_blocks.{index}.{theirs}.{suffix}"] = ours[f"{blocks}.{index}.{name}.weight"]
-            for theirs, parts in _FUSED.items() if kind == "double" else ():
+            for theirs, parts in FUSED.items() if kind == "double" else ():
                 joined = np.concatenate([ours[f"{blocks}.{index}.{part}.weight"] for part in parts])
                 out[f"double_blocks.{index}.{theirs}.weight"] = joined
     return out

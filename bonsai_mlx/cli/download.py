@@ -171,3 +171,19 @@ def convert_command(source: str, out: Path, to: str, group_size: int, companion:
         sys.stderr.write(f"{len(errors)} matrices, {words}\n")
     sys.stdout.write(f"{printable(out)}\n")
     return 0
+
+
+def gguf_command(source: str, out: Path, to: str, companion: str | None) -> int:
+    """The same for a GGUF file of weights that are in that precision already."""
+    from ..flux2.convert import write_gguf
+
+    other = None if companion is None else hub.find(companion)
+    checkpoint = Checkpoint.open(hub.as_folder(source) or hub.find(source), companion=other)
+    if checkpoint.precision != _PRECISIONS[to]:
+        have = f"{source}: its weights are {checkpoint.precision}, not {_PRECISIONS[to]}"
+        raise CheckpointError(f"{have}; convert them without --gguf first")
+    if out.exists() or out.suffix != ".gguf":
+        raise CheckpointError(f"{out}: give a new file that ends in .gguf")
+    write_gguf(checkpoint, out)
+    sys.stdout.write(f"{printable(out)}\n")
+    return 0

@@ -256,12 +256,13 @@ def _add_convert(commands: Any) -> None:
         "most of what it knows; an unpacked Bonsai loses nothing.",
     )
     command.add_argument("source", metavar="SOURCE", help="a name of `models`, a Hub repository, a folder or a file")
-    command.add_argument("out", metavar="FOLDER", type=user_path, help="a new folder")
+    command.add_argument("out", metavar="OUT", type=user_path, help="a new folder; with --gguf a file")
     command.add_argument(
         "--to", required=True, choices=("binary", "ternary", "3", "4", "6", "8", "bf16"), help="bits, or what they mean"
     )
     command.add_argument("--group-size", type=int, choices=(32, 64, 128), default=128, help="of packed weights: 128")
     command.add_argument("--companion", metavar="NAME|REPO|PATH", help="the model with what a single file lacks")
+    command.add_argument("--gguf", action="store_true", help="the transformer of SOURCE, in that precision, as a GGUF")
     command.set_defaults(run=_convert)
 
 
@@ -471,8 +472,10 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from .download import convert_command
+    from .download import convert_command, gguf_command
 
+    if arguments.gguf:
+        return gguf_command(arguments.source, arguments.out, arguments.to, arguments.companion)
     return convert_command(arguments.source, arguments.out, arguments.to, arguments.group_size, arguments.companion)
 
 

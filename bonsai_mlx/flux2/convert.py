@@ -27,6 +27,7 @@ from ..weights.random import to_bfloat16
 from ..weights.spec import DENSE_BITS, Storage, Tensors, TensorSpec
 from .blocks import make_linear
 from .checkpoint import Checkpoint
+from .parts import gguf_file
 from .parts.config import TransformerConfig
 from .synthesis import SCHEDULER_CONFIG
 
@@ -241,3 +242,17 @@ def _index(checkpoint: Checkpoint) -> dict[str, Any]:
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_gguf(checkpoint: Checkpoint, path: Path) -> None:
+    """The transformer alone as a GGUF file, see `parts.gguf_file`."""
+    source = checkpoint.load(TRANSFORMER)
+
+    def layer(name: str) -> dict[str, NDArray[Any]]:
+        tensors = take(source, f"{name}.")
+        return {
+            kind: np.array(tensor if tensor.dtype == mx.uint32 else tensor.astype(mx.float32))
+            for kind, tensor in tensors.items()
+        }
+
+    gguf_file.write(path, checkpoint.transformer, layer)

@@ -17,7 +17,7 @@ from ...weights.source import Piece, Pieces, plain
 
 FP8 = "F8_E4M3"
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.")
-_DOUBLE = {
+DOUBLE = {
     "img_attn.proj": "attn.to_out.0",
     "txt_attn.proj": "attn.to_add_out",
     "img_mlp.0": "ff.linear_in",
@@ -29,17 +29,17 @@ _DOUBLE = {
     "txt_attn.norm.query_norm": "attn.norm_added_q",
     "txt_attn.norm.key_norm": "attn.norm_added_k",
 }
-_FUSED = {
+FUSED = {
     "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
     "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
 }
-_SINGLE = {
+SINGLE = {
     "linear1": "attn.to_qkv_mlp_proj",
     "linear2": "attn.to_out",
     "norm.query_norm": "attn.norm_q",
     "norm.key_norm": "attn.norm_k",
 }
-_REST = {
+REST = {
     "img_in": "x_embedder",
     "txt_in": "context_embedder",
     "time_in.in_layer": "time_guidance_embed.timestep_embedder.linear_1",
@@ -49,7 +49,7 @@ _REST = {
     "single_stream_modulation.lin": "single_stream_modulation.linear",
     "final_layer.linear": "proj_out",
 }
-_SWAPPED = {"final_layer.adaLN_modulation.1": "norm_out.linear"}
+SWAPPED = {"final_layer.adaLN_modulation.1": "norm_out.linear"}
 _BLOCK = re.compile(r"(double|single)_blocks\.(\d{1,4})\.(.+)")
 _SCALES = ("weight_scale", "scale_weight")  # of 8-bit floats
 _UNUSED = ("input_scale", "scale_input", "comfy_quant")  # how others would round activations
@@ -88,19 +88,19 @@ def _placed(layer: str, full: str, item: Stored, scale: tuple[Stored, ...]) -> d
     """Our layers that one of theirs holds."""
     piece = plain(item) if item.dtype != FP8 else Piece(item, "BF16", item.shape, "fp8", beside=scale)
     block, rows = _BLOCK.fullmatch(layer), item.shape[0]
-    if layer in _REST:
-        return {_REST[layer]: piece}
-    if layer in _SWAPPED and rows % 2 == 0:
-        return {_SWAPPED[layer]: piece.taking(slice(rows // 2, rows), slice(0, rows // 2))}
-    if block and block[1] == "single" and block[3] in _SINGLE:
-        return {f"single_transformer_blocks.{block[2]}.{_SINGLE[block[3]]}": piece}
-    if block and block[1] == "double" and block[3] in _DOUBLE:
-        return {f"transformer_blocks.{block[2]}.{_DOUBLE[block[3]]}": piece}
-    if block and block[1] == "double" and block[3] in _FUSED and rows % 3 == 0:
+    if layer in REST:
+        return {REST[layer]: piece}
+    if layer in SWAPPED and rows % 2 == 0:
+        return {SWAPPED[layer]: piece.taking(slice(rows // 2, rows), slice(0, rows // 2))}
+    if block and block[1] == "single" and block[3] in SINGLE:
+        return {f"single_transformer_blocks.{block[2]}.{SINGLE[block[3]]}": piece}
+    if block and block[1] == "double" and block[3] in DOUBLE:
+        return {f"transformer_blocks.{block[2]}.{DOUBLE[block[3]]}": piece}
+    if block and block[1] == "double" and block[3] in FUSED and rows % 3 == 0:
         third = rows // 3
         return {
             f"transformer_blocks.{block[2]}.{name}": piece.taking(slice(place * third, (place + 1) * third))
-            for place, name in enumerate(_FUSED[block[3]])
+            for place, name in enumerate(FUSED[block[3]])
         }
     raise ValueError(f"the tensor {full} is none of FLUX.2 [klein]'s")
 
