@@ -49,7 +49,7 @@ class Site:
 
     def start(self, port: int) -> None:
         options = ["--no-browser", "--port", str(port), "--output", str(self.folder / "out")]
-        options += ["--models-dir", str(self.folder / "models")]
+        options += ["--models-dir", str(self.folder / "models"), "--loras", str(self.folder / "loras")]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server", *options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True

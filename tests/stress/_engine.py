@@ -42,11 +42,11 @@ def _large() -> Image.Image:
 
 class _NotingPipeline(FakePipeline):
     def run(
-        self, request: GenerationRequest, *, pictures: Mapping[str, Image.Image], preview: bool = False
+        self, request: GenerationRequest, *, pictures: Mapping[str, Image.Image], preview: bool = False, **files: Any
     ) -> Generator[Event, None, None]:
         self._note("begin", request)
         try:
-            for event in super().run(request, pictures=pictures, preview=preview):
+            for event in super().run(request, pictures=pictures, preview=preview, **files):
                 if event.result is not None and Path(os.environ.get(FULL, "-")).exists():
                     event = replace(event, result=replace(event.result, image=_large()))
                 yield event

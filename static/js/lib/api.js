@@ -106,6 +106,9 @@ export const restoreImage = (id) => call("POST", `/images/${id}/restore`);
 /** @returns {Promise<{models: Model[], default: string, disk_free_bytes: number}>} */
 export const listModels = () => call("GET", "/models");
 
+/** @returns {Promise<{loras: {name: string, models: string[], trigger_words: string | null}[]}>} */
+export const listLoras = () => call("GET", "/loras");
+
 /**
  * @param {string} name
  * @param {"download" | "pause" | "resume" | "cancel" | "verify"} action

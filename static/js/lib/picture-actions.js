@@ -55,6 +55,7 @@ export function recipeOf(image) {
     steps: image.steps ?? undefined,
     ...drawnSize(image),
     model: image.model ?? undefined,
+    ...(image.recipe?.loras && { loras: image.recipe.loras }),
   };
 }
 

@@ -126,7 +126,7 @@
  * @property {number | null} height
  * @property {string | null} model
  * @property {Record<string, string>} extra
- * @property {{model: string} | null} recipe  of pictures that this program made
+ * @property {{model: string, loras?: {name: string, strength: number, sha256?: string}[]} | null} recipe  of pictures that this program made
  *
  * @typedef {object} Recipe  What the composer can be filled with; absent fields stay as they are
  * @property {string} [prompt]
@@ -135,6 +135,7 @@
  * @property {number} [width]
  * @property {number} [height]
  * @property {string} [model]
+ * @property {{name: string, strength: number, sha256?: string}[]} [loras]
  */
 
 export {};

@@ -6,6 +6,7 @@ import { readSettings } from "../lib/api.js";
  * @typedef {object} Found  settings as they stand in the file; what it did not say is undefined
  * @property {string} [prompt]
  * @property {string} [negative]
+ * @property {{name: string, strength: number, sha256?: string}[]} [loras]
  * @property {number} [seed]
  * @property {string} [seedText]  its digits, which may be more than a number holds
  * @property {number} [steps]
@@ -48,6 +49,7 @@ export function readingOf(settings) {
       width: settings.width ?? undefined,
       height: settings.height ?? undefined,
       model: (ours ? settings.recipe?.model : settings.model) ?? undefined,
+      loras: settings.recipe?.loras,
       others: Object.entries(settings.extra),
     },
   };

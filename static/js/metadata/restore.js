@@ -70,6 +70,13 @@ function modelRow({ found, ours }) {
 }
 
 /** @param {Reading} reading @returns {Row[]} */
+function adaptersRow({ found }) {
+  if (!found.loras) return [];
+  const value = found.loras.map(({ name, strength }) => `${name} ${strength}`).join("\n");
+  return [{ label: "Adapters", value, recipe: { loras: found.loras }, checked: true }];
+}
+
+/** @param {Reading} reading @returns {Row[]} */
 export function rowsOf(reading) {
   const { found } = reading;
   /** @type {Row[]} */
@@ -89,6 +96,7 @@ export function rowsOf(reading) {
     ...stepsRow(reading),
     ...sizeRow(reading),
     ...modelRow(reading),
+    ...adaptersRow(reading),
     ...negative,
     ...unused,
   ];

@@ -4,6 +4,7 @@ import { ApiError, createJobs } from "../lib/api.js";
 import { isStandIn } from "../lib/catalog.js";
 import { byId, button, el, fill, isComposing } from "../lib/dom.js";
 import { requestedPictures, sizesItself } from "../editor/editor.js";
+import { chosenAdapters, showAdapters, useAdapters } from "./adapters.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "../lib/format.js";
 import { keepPrompt, startHistory } from "./history.js";
@@ -79,7 +80,7 @@ function readForm() {
     return null;
   }
   const model = state.models.size ? chosenModel() : undefined; // unknown yet: the server chooses
-  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model };
+  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model, ...chosenAdapters() };
 }
 
 /** @param {"generate" | "compare"} how */
@@ -212,6 +213,8 @@ const modelInUse = () => (state.models.size ? chosenModel() : "");
 export function applyRecipe(recipe) {
   if (recipe.prompt !== undefined) setPrompt(recipe.prompt);
   if (recipe.model !== undefined) chooseModel(recipe.model);
+  // a whole recipe that names no adapters was drawn without
+  if (recipe.loras || (recipe.model !== undefined && recipe.seed !== undefined)) useAdapters(recipe.loras ?? []);
   if (isWhole(recipe.steps, 1, MAX_STEPS)) {
     steps.value = String(recipe.steps);
     remember("steps", recipe.steps);
@@ -245,6 +248,7 @@ async function modelChanged() {
     setPrompt(text);
     prompt.focus();
   });
+  showAdapters(model.name);
   byId("steps-hint").textContent = `${plural(model.recommended_steps, "step")} recommended`;
   try {
     await loadSizes(model.name, model.recommended_size);
