@@ -79,9 +79,9 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
     studio.goto(here)
     expect(studio.locator("#engine-mark")).to_be_visible()
     assert controls_of(studio) == {
-        "#back", "#before", "#after", "#use", "#edit", "#variations", "#favourite", "#copy-prompt", "Download",
-        "Without the prompt", "siblings picture", "#open-compare", "#delete", "#whole-prompt",
-        "#copy-picture", "#move",  # pressed in test_gallery_selection.py
+        "#back", "#before", "#after", "#use", "#edit", "#variations", "#larger", "#enlarge",
+        "#favourite", "#copy-prompt", "Download", "Without the prompt", "siblings picture", "#open-compare",
+        "#delete", "#whole-prompt", "#copy-picture", "#move",  # pressed in test_gallery_selection.py
     } | ({"#reveal"} if shutil.which("xdg-open") else set())  # fmt: skip
     studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
     studio.locator("#copy-prompt").click()
@@ -116,6 +116,17 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
         studio.locator("#variations").click()
     assert request.value.post_data_json["count"] == 4
     expect(studio.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
+    studio.goto(here)
+    expect(studio.locator("#engine-mark")).to_be_visible()
+    studio.locator("#larger").select_option("2 exact")
+    with studio.expect_request("**/jobs/enlarge") as asked:
+        studio.locator("#enlarge").click()
+    sent = asked.value.post_data_json
+    assert (sent["by"], sent["method"], sent["source"]) == (2, "exact", here.rsplit("/", 1)[-1])
+    response = asked.value.response()
+    assert response is not None
+    assert response.status == 202
+    expect(studio).to_have_url(f"{site.url}/")
     studio.goto(here)
     expect(studio.locator("#engine-mark")).to_be_visible()
     studio.locator("#delete").click()

@@ -66,6 +66,12 @@ function query(values) {
  */
 export const createJobs = (request) => call("POST", "/jobs", request);
 
+/**
+ * @param {{source: string, by: number, method: string}} request
+ * @returns {Promise<{jobs: Job[], group: string | null}>}
+ */
+export const createEnlarging = (request) => call("POST", "/jobs/enlarge", request);
+
 /** @param {string} id @returns {Promise<Job>} */
 export const getJob = (id) => call("GET", `/jobs/${id}`);
 

@@ -1,6 +1,6 @@
 // What one can do with a finished picture, wherever it is shown.
 
-import { createJobs, deleteImage, restoreImage, setFavourite } from "./api.js";
+import { createEnlarging, createJobs, deleteImage, restoreImage, setFavourite } from "./api.js";
 import { isSide } from "./limits.js";
 import { dropImage, putImage, putJob } from "./store.js";
 import { toast, toastError, UNDO } from "./toast.js";
@@ -109,6 +109,19 @@ export async function drawVariations(image) {
     seed: first,
     count: VARIATIONS,
   });
+  jobs.forEach(putJob);
+  return jobs;
+}
+
+/**
+ * A larger one: exactly as it is, or redrawn with finer strokes.
+ * @param {Picture} image
+ * @param {number} by  2 or 4
+ * @param {string} method  "exact" or "refine"
+ * @returns {Promise<import("./types.js").Job[]>}
+ */
+export async function enlarge(image, by, method) {
+  const { jobs } = await createEnlarging({ source: image.id, by, method });
   jobs.forEach(putJob);
   return jobs;
 }

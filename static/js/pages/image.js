@@ -7,7 +7,7 @@ import { copyText } from "../lib/clipboard.js";
 import { compareView } from "../stage/compare.js";
 import { byId, button, el, shaped } from "../lib/dom.js";
 import { modelTitle } from "../lib/format.js";
-import { drawVariations, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
+import { drawVariations, enlarge, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { handOver } from "../lib/storage.js";
 import { state, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
@@ -129,6 +129,15 @@ byId("variations").addEventListener(
   "click",
   withImage(async (shown) => {
     const jobs = await drawVariations(shown);
+    handOver({ jobs: jobs.map((job) => job.id) });
+    location.assign("/");
+  }),
+);
+byId("enlarge").addEventListener(
+  "click",
+  withImage(async (shown) => {
+    const [by, method] = /** @type {HTMLSelectElement} */ (byId("larger")).value.split(" ");
+    const jobs = await enlarge(shown, Number(by), method);
     handOver({ jobs: jobs.map((job) => job.id) });
     location.assign("/");
   }),
