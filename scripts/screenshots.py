@@ -91,6 +91,20 @@ def draw(page: Page, prompt: str, seed: int) -> None:
     expect(page.locator("#cancel")).to_have_count(0)
 
 
+def mark_a_place(page: Page) -> None:
+    """Edit the picture on the stage: a stroke of the brush, and what is to be seen there."""
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.locator("[name=way][value=repaint]").check()
+    page.get_by_label("Describe the picture").fill("a yellow sun")
+    box = page.locator(".easel-mask").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.68 * box["width"], box["y"] + 0.16 * box["height"])
+    page.mouse.down()
+    for across, down in ((0.76, 0.12), (0.82, 0.2), (0.74, 0.25)):
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"], steps=4)
+    page.mouse.up()
+
+
 def save(page: Page, folder: Path, name: str) -> None:
     """The window as a PNG file, small enough for a README."""
     page.mouse.move(0, 0)
@@ -111,6 +125,8 @@ def take_all(browser: Browser, url: str, folder: Path) -> None:
         draw(studio, prompt, SEED)
     studio.get_by_role("button", name="Favourite").click()
     save(studio, folder, "studio")
+    mark_a_place(studio)
+    save(studio, folder, "repaint")
 
     dark = open_page(browser, url, "dark", 1440, 900)
     expect(dark.locator("[name=size]").first).to_be_attached()

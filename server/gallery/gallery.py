@@ -42,6 +42,11 @@ NOTICED_WITHIN_S = 2.0  # a page waits no longer for pictures that were put into
 ALMOST_LOSSLESS = 95  # quality of what is encoded again for the sake of its metadata
 _RELATIVES = """SELECT other.id, role FROM image_parents JOIN images AS other ON other.id = image_parents.{0}
                 WHERE image_parents.{1} = ? AND other.deleted_at IS NULL ORDER BY other.created_at, other.id, role"""
+_CHANGED = """SELECT parent FROM image_parents JOIN images AS child ON child.id = image_parents.child
+              JOIN images AS source ON source.id = image_parents.parent
+              WHERE role = 'input' AND source.deleted_at IS NULL
+              AND json_valid(child.data) AND json_extract(child.data, '$.recipe.init') = ?
+              ORDER BY child.created_at LIMIT 1"""
 _INSERT_PARENT = "INSERT OR IGNORE INTO image_parents (child, parent, role) VALUES (?, ?, ?)"
 
 
@@ -141,6 +146,11 @@ class Gallery:
             children=[Relative(id=other, role=role) for other, role in children],
             collections=[collection for (collection,) in inside],
         )
+
+    def changed_before(self, digest: str) -> str | None:
+        """The image whose pixels have this digest, if it is known from a picture that was made by changing it."""
+        rows = self._store.execute(_CHANGED, (digest,))
+        return str(rows[0][0]) if rows else None
 
     async def page(self, query: Query | None = None, *, limit: int = 60, cursor: str | None = None) -> ImagePage:
         """A page of what is looked for. `cursor` is the `next_cursor` of the page before."""

@@ -101,6 +101,8 @@ class _Finder:
         found = self._inputs.find(name)
         if found is None:
             raise _unknown(place)
+        if role == "input" and (image_id := self._gallery.changed_before(name)):
+            self._parents.append(Relative(id=image_id, role=role))
         if found.mask != mask:  # a plain picture as a mask, or the other way round
             return (await self._inputs.add(self._inputs.path(name), place, mask=mask))[0]
         return found

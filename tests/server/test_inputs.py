@@ -151,6 +151,8 @@ def test_a_picture_of_the_gallery_goes_in_and_is_the_parent(live: LiveServer) ->
     pixels = Image.open(io.BytesIO(live.client.get(f"/images/{parent}.png").content)).convert("RGB")
     assert recipe["init"] == digest_of(pixels)
     assert len(recipe["references"]) == 1
+    varied = live.finished(live.post_job("a blue fox", init=recipe["init"])["id"])["image_id"]  # as a recipe says it
+    assert live.client.get(f"/images/{varied}").json()["parents"] == [{"id": parent, "role": "input"}]
 
 
 def test_a_batch_has_the_same_parents(live: LiveServer) -> None:

@@ -3,6 +3,7 @@
 /** @typedef {import("../lib/types.js").Picture} Picture */
 /** @typedef {{image: Picture | null, id: string, url: string, thumbnail: string, name: string}} Ancestor */
 
+const ROLES = ["input", "source", "reference"]; // what was changed, enlarged, or looked at
 const MOST = 12; // pictures that are followed back
 
 /** @param {Picture} image @returns {Ancestor} */
@@ -27,7 +28,7 @@ export async function lineageOf(id, ask) {
     if (chain.some((known) => known.id === image.id)) break;
     chain.unshift(ofGallery(image));
     const parents = image.parents ?? [];
-    next = (parents.find(({ role }) => role === "input") ?? parents.find(({ role }) => role === "reference"))?.id;
+    next = ROLES.flatMap((role) => parents.filter((parent) => parent.role === role))[0]?.id;
     const first = image.recipe.init ?? image.recipe.references?.[0];
     if (!next && first) chain.unshift(ofInput(first));
   }
