@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes docs/screenshots/tour.webp: about twenty seconds of drawing, repainting and extending, filmed from the real page.
+"""Makes docs/screenshots/tour.webp: about twenty seconds of drawing, repainting and extending on the real page.
 
 Needs what scripts/screenshots.py needs. What the seedling takes longer for than the tour has is shown faster.
 """
