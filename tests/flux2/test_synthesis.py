@@ -138,7 +138,7 @@ def test_the_embedding_has_a_row_for_every_token(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"preset": "huge"}, "unknown preset 'huge'; choose one of bonsai-4b, tiny"),
-        ({"precision": "quaternary"}, "unknown precision 'quaternary'; choose one of binary, ternary, 4-bit, 8-bit"),
+        ({"precision": "quaternary"}, "unknown precision 'quaternary'; choose one of binary, ternary, 3-bit, 4-bit"),
         ({"decoder": {}}, "unknown component 'decoder'"),
         ({"transformer": {"num_attention_heads": 3}}, "is 96; it must be a multiple of 128"),
         ({"transformer": {"mlp_ratio": 2.5}}, "is 320; it must be a multiple of 128"),

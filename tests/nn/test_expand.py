@@ -22,7 +22,7 @@ def dequantized(weight: mx.array, scales: mx.array, biases: mx.array, bits: int,
     return mx.dequantize(weight, *wide, group_size=group_size, bits=bits)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 6, 8])
 @pytest.mark.parametrize("group_size", [64, 128])
 @pytest.mark.parametrize("piece", [1, 384, 1 << 16])  # less than a group, some groups, everything
 def test_values_are_mlx_s_own(bits: int, group_size: int, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
