@@ -17,7 +17,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from bonsai_mlx import Pipeline  # noqa: E402
 from bonsai_mlx.flux2 import vae  # noqa: E402
-from bonsai_mlx.flux2.transformer import rotary_embedding  # noqa: E402
+from bonsai_mlx.flux2.transformer import project_context, rotary_embedding  # noqa: E402
 from seedling.bits import autoencoder, bernoulli, codes, diffusion  # noqa: E402
 from seedling.bits.corpus import BitCorpus  # noqa: E402
 from seedling.model.distil import unpack_transformer  # noqa: E402
@@ -121,7 +121,7 @@ def test_the_engine_says_of_flips_what_training_says_also_with_known_tokens(run:
     rope = rotary_embedding(checkpoint.transformer, context.shape[1], [(0, options.grid, options.grid)])
     found = transformer(
         mx.array(bits),
-        finished(model.context("a red fox")),  # type: ignore[attr-defined]
+        project_context(checkpoint, embeddings, mx.float32),
         model.modulation([0.5, 0.0])[0],  # type: ignore[attr-defined]
         rope,
         None,
