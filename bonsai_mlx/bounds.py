@@ -36,7 +36,6 @@ class Whole:
     multiple_of: int = 1
 
     def checked(self, name: str, value: object) -> int:
-        """`value` as Python's own int, also from NumPy's."""
         try:
             number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
         except TypeError:
@@ -59,7 +58,6 @@ class Part:
     zero: bool = False  # 0 is one too
 
     def checked(self, name: str, value: object) -> float:
-        """`value` as Python's own float."""
         try:
             number = None if isinstance(value, bool | str | bytes) else float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
@@ -78,7 +76,6 @@ class Between:
     high: float
 
     def checked(self, name: str, value: object) -> float:
-        """`value` as Python's own float."""
         try:
             number = None if isinstance(value, bool | str | bytes) else float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
@@ -97,7 +94,6 @@ class Words:
     empty: bool = False
 
     def checked(self, name: str, value: object) -> str:
-        """`value`."""
         if not isinstance(value, str):
             raise RequestError(name, f"is not text but {type(value).__name__}; describe the picture in a few words")
         if not value.strip() and not self.empty:
@@ -114,7 +110,6 @@ class Choice:
     values: tuple[Any, ...]
 
     def checked(self, name: str, value: object) -> object:
-        """`value`, as it is written here."""
         for known in self.values:
             if type(value) is type(known) and value == known:
                 return known
@@ -126,7 +121,6 @@ class PictureDigest:
     """A picture that goes in, by the SHA-256 of its pixels (see `editing.pictures`)."""
 
     def checked(self, name: str, value: object) -> str:
-        """`value`."""
         if not isinstance(value, str) or not _DIGEST.fullmatch(value):
             raise RequestError(name, f"{value!r} names no picture; give the id that it got when it was added")
         return value
@@ -191,7 +185,6 @@ class Several:
     most: int
 
     def checked(self, name: str, value: object) -> tuple[object, ...]:
-        """`value` as a tuple."""
         if isinstance(value, str | bytes) or not isinstance(value, Sequence):
             raise RequestError(name, f"{value!r} is no list")
         if not self.least <= len(value) <= self.most:
@@ -207,7 +200,6 @@ class Objects:
     most: int
 
     def checked(self, name: str, value: object) -> list[dict[str, Any]]:
-        """`value`."""
         if not isinstance(value, list) or len(value) > self.most or not all(isinstance(one, dict) for one in value):
             raise RequestError(name, f"is no list of at most {self.most} objects")
         return value
@@ -229,13 +221,11 @@ YES_OR_NO = Choice((True, False))
 
 @cache
 def bounds_by_name(kind: Any) -> dict[str, Bounds]:
-    """The bounds of each field that has some."""
     hints = get_type_hints(kind, include_extras=True)
     return {name: bounds for name, hint in hints.items() if (bounds := bounds_of(hint)) is not None}
 
 
 def bounds_of(hint: Any) -> Bounds | None:
-    """The bounds that an annotation carries."""
     marks = [mark for mark in getattr(hint, "__metadata__", ()) if hasattr(mark, "checked")]
     if marks:
         return marks[0]

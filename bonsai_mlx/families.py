@@ -90,7 +90,6 @@ def open_model(
 
 
 def _index(folder: Path) -> Mapping[str, Any]:
-    """The folder's model_index.json, or nothing where it cannot be read."""
     try:
         values = json.loads(read_bounded(folder / "model_index.json", _MAX_INDEX_BYTES, follow_symlinks=True))
     except (OSError, ValueError, RecursionError):

@@ -59,9 +59,7 @@ class Model(Protocol):
 
     embeddings: Any
 
-    def describe(self) -> Description:
-        """What it is."""
-        ...
+    def describe(self) -> Description: ...
 
     def sampler(self, request: ResolvedRequest) -> Mapping[str, Any]:
         """What a recipe says of the steps: `scheduler`, its name, and `shift` where it has one."""
@@ -109,6 +107,4 @@ class Model(Protocol):
         """Make one picture, an event at a time; closing the generator frees what the run took."""
         ...
 
-    def unload(self) -> None:
-        """Drop every weight; the next run loads them again."""
-        ...
+    def unload(self) -> None: ...

@@ -70,7 +70,6 @@ class PictureGrid:
     results: list[GenerationResult]
 
     def sheet(self) -> Image:
-        """All of them on one picture, with labels."""
         from .pipelines.sheet import contact_sheet
 
         cells = zip(self.grid.cells, self.results, strict=True)
@@ -369,7 +368,6 @@ class Pipeline:
             yield replace(event, result=replace(result, recipe=self.recipe(result)))
 
     def _larger(self, source: Image, request: ResolvedEnlarge, upscaler: Path | None) -> Generator[Event, None, Image]:
-        """By Lanczos, or by the upscaler that the request names."""
         yield Event("enlarge", 0, 1, 0.0)
         if request.upscaler is None:
             return enlarging.exactly(source, request.by)
@@ -391,7 +389,6 @@ class Pipeline:
             device.release_cache()
 
     def _tile(self, request: ResolvedEnlarge) -> tuple[ResolvedRequest, tuple[int, int]]:
-        """The drawing of one tile, and the size of the canvas that the tiles cover."""
         tile, canvas = redrawing(request, self.model.describe().recommended_size)
         return self.model.resolve(tile), canvas
 
@@ -443,7 +440,6 @@ class Pipeline:
         return replace(request, loras=tuple(named)), chosen
 
     def _finished(self, event: Event, canvas: Canvas | None, mask: Image | None) -> Event:
-        """The last event with the picture put back where it belongs, and its recipe."""
         if event.result is None:
             return event
         image = canvas.finished(event.result.image) if canvas else event.result.image
@@ -472,11 +468,9 @@ class Pipeline:
         return self.model.embeddings
 
     def unload(self) -> None:
-        """Drop every weight; the next run loads them again. Prompt embeddings stay."""
         self.model.unload()
 
     def recipe(self, result: GenerationResult) -> Recipe:
-        """What to write into the picture's file so that it can be made again."""
         return Recipe.of(
             result.request,
             variant=self.model.describe().precision,

@@ -38,7 +38,6 @@ class _PrintableFormatter(logging.Formatter):
     """A line of a log for each message; a traceback keeps its lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the library's name
-        """The message, on one line."""
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802

@@ -201,7 +201,6 @@ class Enlarge:
         return ResolvedEnlarge(**values, width=size[0] * self.by, height=size[1] * self.by).validated()
 
     def validated(self) -> Self:
-        """See Draw."""
         checked: dict[str, Any] = {
             name: bounds.checked(name, getattr(self, name))
             for name, bounds in bounds_by_name(cast(Any, type(self))).items()
@@ -216,7 +215,6 @@ class Enlarge:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """The digests of all pictures that go in."""
         return (self.source,)
 
 
@@ -263,7 +261,6 @@ OPERATIONS: Mapping[str, type[ResolvedOperation]] = {"draw": ResolvedDraw, "enla
 
 
 def operation_of(request: Operation) -> str:
-    """The name of its operation."""
     return "enlarge" if isinstance(request, Enlarge) else "draw"
 
 
@@ -302,7 +299,6 @@ def _idle_of_drawing(request: Draw) -> tuple[str, ...]:
 
 
 def parameters(request: Operation) -> dict[str, Any]:
-    """The request's fields by their names, in their order."""
     return {item.name: getattr(request, item.name) for item in fields(request)}
 
 
@@ -336,7 +332,6 @@ def opened(request: ResolvedOperation) -> Operation:
 
 
 def random_seed() -> int:
-    """Any seed, each as likely as the others."""
     return secrets.randbelow(MAX_SEED + 1)
 
 

@@ -46,12 +46,10 @@ class GenerationResult:
 
     @property
     def seed(self) -> int:
-        """The seed that was used."""
         return self.request.seed
 
     @property
     def steps(self) -> int:
-        """The steps that were taken."""
         return self.request.steps
 
     def save(self, path: Path | str, *, metadata: MetadataMode = "full", quality: int = 90) -> None:

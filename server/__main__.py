@@ -255,7 +255,6 @@ def serve(settings: Settings, *, made_token: bool) -> None:
 
 
 def reindex(settings: Settings) -> None:
-    """Make the gallery's index anew from the image files."""
     check_output(settings.output)
     lock = lock_folder(settings.output)
     store = Store(settings.output)

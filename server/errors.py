@@ -97,7 +97,6 @@ def not_found(what: str) -> ApiError:
 
 
 def error_response(status: int, detail: ErrorDetail) -> JSONResponse:
-    """The error as JSON, with Retry-After where waiting helps."""
     headers = {}
     if detail.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(detail.retry_after_s)))
@@ -149,7 +148,6 @@ _STATUS_TEXTS = {
 
 
 def from_bonsai(error: BonsaiError) -> ApiError:
-    """The engine's own errors, whose messages are written for people."""
     if isinstance(error, RequestError):
         return ApiError(422, "bad_field", error.message, field=error.field)
     if isinstance(error, OutOfMemory):
@@ -165,7 +163,6 @@ def from_bonsai(error: BonsaiError) -> ApiError:
 
 
 def from_http(error: HTTPException) -> ApiError:
-    """What the framework or the middleware has refused, in our words."""
     code = _STATUS_CODES.get(error.status_code, "bad_request")
     return ApiError(error.status_code, code, _STATUS_TEXTS.get(error.status_code, "The request was not accepted."))
 

@@ -25,7 +25,6 @@ _BACKLOG_BYTES = 8 << 20  # of these events, beside its hello
 
 
 def encode(event: str, data: Any, event_id: int | None = None) -> bytes:
-    """One event in the wire format."""
     number = None if event_id is None else str(event_id)
     return format_sse_event(event=event, data_str=json.dumps(data, separators=(",", ":")), id=number)
 
@@ -38,7 +37,6 @@ class Listener:
     waiting_bytes: int = 0  # of what has been offered and not taken
 
     def offer(self, chunk: bytes | None) -> bool:
-        """Whether there was room for it."""
         size = len(chunk or b"")
         if self.waiting_bytes and self.waiting_bytes + size > _BACKLOG_BYTES:
             return False
@@ -50,7 +48,6 @@ class Listener:
         return True
 
     def end(self) -> None:
-        """Take back everything that waits, and end the stream."""
         while not self.queue.empty():
             self.queue.get_nowait()
         self.queue.put_nowait(None)
@@ -139,7 +136,6 @@ class EventHub:
         self._listeners.discard(listener)
 
     def close(self) -> None:
-        """End every stream, for a shutdown that must not wait for its listeners."""
         self._closed = True
         for listener in tuple(self._listeners):
             self._offer(listener, None)

@@ -71,7 +71,6 @@ class LoraFields(BaseModel):
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="of the file, if it must be this one")
 
     def lora(self) -> Lora:
-        """As a request has it."""
         return Lora(self.name, self.strength, self.sha256)
 
 
@@ -188,7 +187,6 @@ class PictureFields(_DrawFields):  # type: ignore[misc]  # the fields of a `Draw
     force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
 
     def draw(self) -> Draw:
-        """The picture that is asked for."""
         return draw_of(self)
 
 
@@ -214,7 +212,6 @@ class EnlargeRequest(_EnlargeFields):  # type: ignore[misc]  # the fields of an 
     force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
 
     def enlarge(self) -> Enlarge:
-        """What is asked for."""
         return Enlarge(**{item.name: getattr(self, item.name) for item in fields(Enlarge)})
 
 

@@ -42,7 +42,6 @@ def _names(value: object) -> object:
 
 
 def _published(name: str) -> str:
-    """The name of a checkpoint that can be downloaded."""
     if name not in catalog.published_names():
         expected = " or ".join(map(repr, catalog.published_names()))
         raise PydanticCustomError("enum", "no such checkpoint", {"expected": expected})
@@ -116,7 +115,6 @@ class Settings(BaseSettings):
 
     @property
     def loopback(self) -> bool:
-        """Whether only programs on this computer can reach the server."""
         return is_loopback(self.host)
 
 

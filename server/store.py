@@ -93,7 +93,6 @@ class Store:
         return aside
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows."""
         rows = self._connection.execute(sql, parameters).fetchall()
         self._look_at_log()
         return rows
@@ -144,7 +143,6 @@ class Store:
             return self._reader.execute(sql, parameters).fetchall()
 
     async def checkpoint(self) -> None:
-        """Move the write-ahead log into the file; waits for the disk, in a thread."""
         with contextlib.suppress(sqlite3.Error):  # no space, another program reads, or damage: it stays in the log
             await self.read("PRAGMA wal_checkpoint(PASSIVE)")
 

@@ -160,7 +160,6 @@ class Studio:
         self.memory.wake()
 
     async def _end_idle_worker(self) -> None:
-        """Give all memory back after the keep-alive minutes."""
         while True:
             keep_s = self.choices.keep_alive * 60
             await asyncio.sleep(min(5.0, keep_s / 2 or 5.0))
@@ -168,7 +167,6 @@ class Studio:
                 await self.engines.stop_idle(longer_than_s=keep_s)
 
     async def _tidy_forever(self) -> None:
-        """Let go of what is past its time, at the start and while the server runs."""
         while True:
             try:
                 await self.gallery.purge()
@@ -187,7 +185,6 @@ class Studio:
             await self.gallery.purge()
 
     async def unload(self) -> Memory:
-        """End the idle engine now. 409 while it draws."""
         if self.jobs.active:
             raise ApiError(409, "conflict", "A picture is being drawn.", remedy="Cancel it first, or let it finish.")
         await self.engines.stop()
@@ -211,7 +208,6 @@ class Studio:
         return await self.work_of(draw, model, fields.force)
 
     async def work_of(self, draw: Draw, model: str | None, force: bool) -> Work:
-        """The same for a request in the engine's own words."""
         ready = self.models.require_ready(self.models.resolve(model))
         await self._make_room()
         draw = with_prompt_adapters(styled(with_prompt_adapters(draw)))
@@ -240,7 +236,6 @@ class Studio:
         return Work(ready.name, resolved, tuple(parents))
 
     def _model_of(self, entry: Image | None) -> str:
-        """The model that has drawn a picture, or the default one."""
         drew = entry.model if entry else None
         if drew in self.models.names() and self.models.find_ready(drew) is not None:
             return drew
@@ -260,7 +255,6 @@ class Studio:
     # what the pages see at once
 
     def hello(self) -> dict[str, Any]:
-        """The first event of a listener: everything that is going on."""
         return {
             "server_version": __version__,
             "jobs": [job.model_dump() for job in self.jobs.snapshot()],

@@ -98,5 +98,4 @@ def local_time(created_at: str) -> str:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """The template's HTML."""
     return _environment().get_template(template).render(context)

@@ -78,7 +78,6 @@ def _wrong_kind(wanted: str) -> Words:
 
 
 def _shown(value: object) -> str:
-    """A short value as it was sent."""
     text = json.dumps(value) if isinstance(value, bool | int | float | str) else kind_of(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -157,7 +156,6 @@ _WORDS: dict[str, Words] = {
 
 
 def explain(error: Mapping[str, Any]) -> Fault:
-    """One of the library's errors, as its `errors()` lists them."""
     context = error.get("ctx", {})
     place = [part for part in error["loc"] if part not in ("body", "query", "path", "header")]
     field = context.get("field") or ".".join(map(str, place)) or None
@@ -186,7 +184,6 @@ def unknown_field(name: str, known: Collection[str]) -> PydanticCustomError:
 
 
 def closest(name: str, known: Collection[str]) -> str | None:
-    """Which of the names was probably meant."""
     by_plain = {_plain(candidate): candidate for candidate in known}
     found = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.7)
     return by_plain[found[0]] if found else None

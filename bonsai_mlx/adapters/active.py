@@ -28,7 +28,6 @@ class ActiveAdapters:
 
     @classmethod
     def of(cls, adapters: Iterable[tuple[FittedAdapter, float]], dtype: mx.Dtype) -> ActiveAdapters:
-        """Those with a strength, in their order."""
         return cls(dtype, [ActiveAdapter(adapter, Strength(value)) for adapter, value in adapters if value])
 
     @property
@@ -37,7 +36,6 @@ class ActiveAdapters:
         return tuple(active.adapter.digest for active in self.adapters)
 
     def key(self, modules: Iterable[str]) -> tuple[tuple[str, float], ...]:
-        """What the outputs of these linears depend on."""
         names = set(modules)
         touching = (active for active in self.adapters if names & active.adapter.parts.keys())
         return tuple((active.adapter.digest, active.strength.value) for active in touching)

@@ -102,12 +102,10 @@ def name_of(path: Path) -> str:
 
 
 def is_peft_folder(path: Path) -> bool:
-    """Whether a folder holds an adapter as PEFT saves it."""
     return (path / _PEFT_FILE).is_file()
 
 
 def peft_file(folder: Path) -> Path:
-    """The adapter's file in such a folder."""
     return folder / _PEFT_FILE
 
 

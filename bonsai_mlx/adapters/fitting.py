@@ -50,7 +50,6 @@ class FittedAdapter:
     parts: Mapping[str, Part]
 
     def values(self, module: str) -> int:
-        """How many numbers are held for a linear."""
         part = self.parts.get(module)
         return sum(math.prod(self._kept(part, key)) for key in part.keys) if part else 0
 
@@ -124,7 +123,6 @@ def _rough_origin(file: AdapterFile) -> str:
 
 
 def _inputs(file: AdapterFile, groups: Mapping[str, Slots]) -> dict[str, int]:
-    """Inputs of each linear, by the names in the file."""
     found = {}
     for stem, slots in groups.items():
         shape = file.tensors[slots["down"]].shape if "down" in slots else ()
@@ -169,7 +167,6 @@ class _Reader:
         self.outputs, self.inputs = sum(self.widths), linears[target.modules[0]][1]
 
     def parts(self) -> list[Part]:
-        """One for each linear that shares the outputs."""
         kinds = self.slots.keys() - {"alpha"}
         whole = self._lora() if kinds & {"down", "up"} else self._lokr()
         return [
@@ -211,7 +208,6 @@ class _Reader:
         return self._key(f"{name}_a", name), self._key(f"{name}_b", name)
 
     def _product(self, keys: tuple[str, ...]) -> tuple[int, int]:
-        """The shape of a factor, of one matrix or of two."""
         rows, rank = self._shape(keys[0])
         if len(keys) == 1:
             return rows, rank

@@ -31,7 +31,6 @@ def with_prompt_adapters(request: Draw) -> Draw:
 
 
 def tag(lora: Lora) -> str:
-    """The adapter as it is written in a prompt."""
     return f"<lora:{lora.name}:{lora.strength:g}>"
 
 

@@ -40,7 +40,6 @@ class Bits(Flux2):
     """One checkpoint; see `bonsai_mlx.model.Model` for what a pipeline asks of it."""
 
     def describe(self) -> Description:
-        """See Model."""
         checkpoint = self.checkpoint
         return Description(
             "bits",
@@ -51,11 +50,9 @@ class Bits(Flux2):
         )
 
     def sampler(self, request: ResolvedRequest) -> dict[str, Any]:  # noqa: ARG002  the same for all
-        """See Model."""
         return {"scheduler": self.checkpoint.scheduler_class}
 
     def resolve(self, request: Request) -> ResolvedRequest:
-        """See Model."""
         if request.references or request.source_as_reference:
             name = "references" if request.references else "source_as_reference"
             raise RequestError(name, "this model looks at no pictures; give one to change as the init picture")
@@ -78,7 +75,6 @@ class Bits(Flux2):
         return Bernoulli(shape, spread, mx.random.key(request.seed), coins=coins)
 
     def as_drawn(self, latents: mx.array) -> mx.array:
-        """See Flux2."""
         return signs(latents)
 
     def marks(self, drawn: mx.array) -> mx.array | None:

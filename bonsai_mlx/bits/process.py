@@ -58,7 +58,6 @@ class Bernoulli:
         self._coins = coins
 
     def start(self, clean: mx.array | None) -> mx.array:
-        """See Process."""
         coins = _bits(mx.array(0.5), self._uniform(-1)) if self._coins is None else self._coins
         if clean is None:
             return coins

@@ -111,7 +111,6 @@ def _pipeline_for(pipe: Pipeline | None, options: GenerateOptions, step: Step) -
 
 
 def _lacks(request: Operation, path: Path, places: tuple[Path, ...]) -> bool:
-    """Whether something that went into the picture is not found."""
     try:
         _pictures(request, path, places)
     except BonsaiError:
@@ -120,7 +119,6 @@ def _lacks(request: Operation, path: Path, places: tuple[Path, ...]) -> bool:
 
 
 def _upscaler(name: str | None, path: Path, places: tuple[Path, ...]) -> Path | None:
-    """The file of that name beside the picture or in the places that are given."""
     if name is None:
         return None
     candidates = [place / name if place.is_dir() else place for place in (*places, path.parent)]
@@ -131,7 +129,6 @@ def _upscaler(name: str | None, path: Path, places: tuple[Path, ...]) -> Path | 
 
 
 def request_of(recipe: Recipe) -> Operation:
-    """What the recipe asks for."""
     own = {name: getattr(recipe, name) for name in ("prompt", "seed", "steps", "width", "height")}
     operation = str(recipe.parameters.get("operation", "draw"))
     known = {item.name for item in fields(OPERATIONS[operation])}

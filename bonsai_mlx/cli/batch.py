@@ -182,7 +182,6 @@ class BatchLine:
             sys.stderr.write("\r\x1b[K")
 
     def show(self, event: Event) -> None:
-        """Tell of one event of a picture."""
         if self._terminal and not self._quiet:
             within = event.step / event.steps if event.phase == "denoise" and event.steps else 0.0
             width = shutil.get_terminal_size().columns - 1
@@ -190,7 +189,6 @@ class BatchLine:
             sys.stderr.flush()
 
     def finished(self, row: Row) -> None:
-        """A row is over."""
         if not self._terminal and not self._quiet:
             sys.stderr.write(f"{batch_text(self._tally, 0.0)}  {printable(row.request.prompt[:60])}\n")
             sys.stderr.flush()

@@ -145,7 +145,6 @@ def carry_out(
 
 
 def with_styles(options: GenerateOptions, request: GenerationRequest) -> GenerationRequest:
-    """The request in its styles, each field checked."""
     return styled(replace(request, styles=options.styles or request.styles).validated())
 
 
@@ -193,7 +192,6 @@ def _batch(request: GenerationRequest, count: int) -> list[GenerationRequest]:
 
 
 def _counted(request: ResolvedOperation) -> int:
-    """The seed that counts up from picture to picture."""
     varied = request.variation_seed if isinstance(request, ResolvedRequest) else None
     return request.seed if varied is None else varied
 
@@ -219,7 +217,6 @@ def _word(state: str) -> str:
 
 
 def _settings(filled: ResolvedRequest) -> str:
-    """What will be drawn, with the model's own choices filled in."""
     steps = "1 step" if filled.steps == 1 else f"{filled.steps} steps"
     adapters = "".join(f", {one.name} {one.strength:g}" for one in filled.loras)
     seed = f"seed {filled.seed}"

@@ -392,7 +392,6 @@ def _lora(arguments: argparse.Namespace) -> int:
 
 
 def _linears_here() -> Iterator[tuple[str, Mapping[str, tuple[int, int]]]]:
-    """The linears of each complete checkpoint here, by its name."""
     from ..flux2.checkpoint import Checkpoint
     from ..hub import api as hub
 

@@ -18,7 +18,6 @@ PUBLISHED = published_names()
 
 
 def add_drawing(command: argparse.ArgumentParser) -> None:
-    """Model, seed, steps, size, count, memory limit, and where the pictures go."""
     add_model(command)
     add_shape(command)
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
@@ -40,7 +39,6 @@ def add_adapter_folder(command: argparse.ArgumentParser) -> None:
 
 
 def add_shape(command: argparse.ArgumentParser) -> None:
-    """Steps, size, and in which styles."""
     command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
     command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
     command.add_argument(
@@ -49,7 +47,6 @@ def add_shape(command: argparse.ArgumentParser) -> None:
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
-    """What draws, from which seed, in how much memory."""
     which = command.add_mutually_exclusive_group()
     which.add_argument("--variant", choices=PUBLISHED, help=f"default: {PUBLISHED[0]}")
     which.add_argument(
@@ -76,7 +73,6 @@ def add_model(command: argparse.ArgumentParser) -> None:
 
 
 def add_output(command: argparse.ArgumentParser) -> None:
-    """Where pictures go, and in which form."""
     command.add_argument(
         "-o", "--output", type=_output, metavar="FILE", help="a .png, .jpg or .webp file, a folder, or - for stdout"
     )
@@ -84,7 +80,6 @@ def add_output(command: argparse.ArgumentParser) -> None:
 
 
 def add_form(command: argparse.ArgumentParser) -> None:
-    """In which form pictures are saved, and what is said of them."""
     command.add_argument("--format", choices=("png", "jpeg", "webp"), help="default: what the file's name says, or png")
     command.add_argument("--quality", type=_quality, default=90, metavar="N", help="of JPEG and WebP, 1 to 100")
     command.add_argument(
@@ -97,7 +92,6 @@ def add_form(command: argparse.ArgumentParser) -> None:
 
 
 def add_editing(command: argparse.ArgumentParser) -> None:
-    """What is changed, and how."""
     command.add_argument("picture", metavar="PICTURE", type=user_path, help="a PNG, JPEG, WebP or AVIF file")
     command.add_argument("prompt", metavar="PROMPT", help="what to change, or what is to be seen, in quotes")
     command.add_argument(
@@ -130,7 +124,6 @@ def add_editing(command: argparse.ArgumentParser) -> None:
 
 
 def add_enlarging(command: argparse.ArgumentParser) -> None:
-    """What is enlarged, and how."""
     command.add_argument("picture", metavar="PICTURE", type=user_path, help="a PNG, JPEG, WebP or AVIF file")
     command.add_argument("--by", type=int, choices=(2, 4), default=2, help="how many times as wide and as high")
     command.add_argument(
@@ -149,7 +142,6 @@ def add_enlarging(command: argparse.ArgumentParser) -> None:
 
 
 def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOptions:
-    """What the shared options say; `own` is what a command says of itself."""
     from .generate import GenerateOptions
 
     width, height = getattr(arguments, "size", None) or (None, None)
@@ -180,7 +172,6 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
 
 
 def axis_option(text: str) -> tuple[str, list[Any]]:
-    """`axis_from_text` as the type of an option."""
     from ..pipelines.axes import axis_from_text
 
     try:

@@ -79,7 +79,6 @@ class Output:
 
 
 def _target(path: Path) -> Path:
-    """The file itself, where its name is a link to it."""
     try:
         return path.resolve() if path.is_symlink() else path
     except (OSError, RuntimeError):

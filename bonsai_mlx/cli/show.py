@@ -45,7 +45,6 @@ def _lines(found: FoundMetadata) -> list[str]:
 
 
 def _inputs(parameters: Mapping[str, Any]) -> dict[str, object]:
-    """What went in, by the beginnings of its digests, and how it was used."""
     init, mask, extend = (parameters.get(name) for name in ("init", "mask", "extend"))
     references = parameters.get("references") or ()
     rows: dict[str, object] = {"Looked at": ", ".join(_short(digest) for digest in references)}
@@ -62,7 +61,6 @@ def _inputs(parameters: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _adapters(parameters: Mapping[str, Any]) -> dict[str, object]:
-    """A row for each, with its strength and the beginning of its digest."""
     read = [AdapterUse().checked("loras", one) for one in parameters.get("loras") or ()]
     words = [f"{one.name} {one.strength:g}" + (f" ({_short(one.sha256)})" if one.sha256 else "") for one in read]
     return {"Adapters": "\n".join(words)}
@@ -73,5 +71,4 @@ def _short(digest: str) -> str:
 
 
 def _value(value: object, indent: int) -> str:
-    """A value, its further lines below its first."""
     return f"\n{' ' * indent}".join(printable(line) for line in str(value).split("\n"))

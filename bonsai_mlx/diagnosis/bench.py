@@ -85,7 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measured(arguments: argparse.Namespace) -> Iterator[Measurement]:
-    """Every picture that was asked for, once all of them are known to be possible."""
     pipe = Pipeline.from_pretrained(arguments.model, memory_limit_bytes=arguments.memory_limit)
     for width, height in arguments.sizes:
         pipe.plan(_request(width, height, arguments.steps))
@@ -156,7 +155,6 @@ def _request(width: int, height: int, steps: int) -> GenerationRequest:
 
 
 def table(measurements: Iterable[Mapping[str, Any]]) -> list[str]:
-    """One line for each size and kind: medians, with the spread of the total."""
     head = f"{'size':>9} {'kind':>5} {'total s':>8} {'spread':>7} {'encode':>7} {'step':>7} {'decode':>7} "
     head += f"{'peak GB':>8} {'plan GB':>8} {'mean GB':>8} {'GB*s':>8} {'process':>8} {'idle GB':>8} {'read GB':>8}"
     return [head, *(_row(key, runs) for key, runs in _grouped(measurements).items())]

@@ -53,7 +53,6 @@ class _Scale:
 
 
 def _phases(samples: Sequence[Sample], scale: _Scale) -> Iterator[str]:
-    """A band for each phase, up to where the next begins."""
     starts = [(phase, next(group).t_s) for phase, group in groupby(samples, key=lambda sample: sample.phase)]
     ends = [start for _, start in starts[1:]] + [scale.duration_s]
     for (phase, start_s), end_s in zip(starts, ends, strict=True):

@@ -61,7 +61,6 @@ def doctor_command(*, as_json: bool = False) -> int:
 
 
 def examine() -> Iterator[Check]:
-    """All checks, the quick ones first."""
     yield machine()
     yield python()
     yield memory()
@@ -99,7 +98,6 @@ def machine() -> Check:
 
 
 def _chip() -> str:
-    """The processor's own name, where the system knows it."""
     if sys.platform == "darwin":
         return _sysctl("machdep.cpu.brand_string") or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -153,7 +151,6 @@ def mlx_version() -> Check:
 
 
 def _install(*options: str) -> str:
-    """The command that installs an MLX that will do."""
     package = "mlx>=0.32.4" if sys.platform == "darwin" else "mlx[cpu]>=0.32.4"
     return " ".join([command("pip"), "install", *options, f"'{package}'"])
 

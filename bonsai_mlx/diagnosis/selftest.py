@@ -44,7 +44,6 @@ class Product:
 
     @property
     def ok(self) -> bool:
-        """Whether the product is right; nan is not."""
         return not self.failure and self.error <= TOLERANCE
 
 
@@ -83,7 +82,6 @@ def _matmul(x: Float32, weight: Float32) -> Product:
 
 
 def _packed(x: Float32, outputs: int, bits: int, rng: np.random.Generator) -> list[Product]:
-    """MLX's quantised product, and the engine's packed linear as it runs here."""
     layer, weight = _random_layer(x.shape[1], outputs, bits, rng)
     products = []
     some = x[: _rows("quantized_matmul", len(x))]
@@ -101,7 +99,6 @@ def _packed(x: Float32, outputs: int, bits: int, rng: np.random.Generator) -> li
 
 
 def _convolution(side: int, channels: int) -> Product:
-    """A 3x3 convolution as the picture's decoder computes it."""
     rng = np.random.default_rng(channels)
     x = _bfloat16(rng.standard_normal((side, side, channels), dtype=np.float32))
     weight = _bfloat16(rng.standard_normal((channels, 3, 3, channels), dtype=np.float32))

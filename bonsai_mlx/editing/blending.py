@@ -39,7 +39,6 @@ class Painted:
         return weights[top - first : bottom - first]
 
     def touched(self) -> Image.Image:
-        """The same as an L picture, rounded up."""
         out = np.empty((self.mask.height, self.mask.width), np.uint8)
         for top, bottom in bands(*self.mask.size):
             out[top:bottom] = np.ceil(self.rows((top, bottom)) * 255)
@@ -99,7 +98,6 @@ def _drawn_rows(drawn: Image.Image, frame: Frame, rows: Rows) -> Image8:
 
 
 def weights_of(mask: Image.Image) -> Weights:
-    """An L picture as numbers from 0 to 1."""
     values: Weights = np.asarray(mask, np.float32) / np.float32(255)
     return values
 

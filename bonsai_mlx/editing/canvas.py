@@ -105,7 +105,6 @@ def _scaled(whole: Image.Image, repainted: Image.Image, frame: Frame) -> tuple[I
 
 
 def _drawn(picture: Image.Image, frame: Frame, resampling: Image.Resampling) -> Image.Image:
-    """The box of a picture of the whole canvas, at the size that is drawn."""
     whole = frame.on_canvas == (0, 0, *picture.size)
     return _fitted(picture if whole else picture.crop(frame.on_canvas), frame, resampling)
 

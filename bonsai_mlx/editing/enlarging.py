@@ -11,7 +11,6 @@ from .frame import Size
 
 
 def exactly(picture: Image.Image, by: int) -> Image.Image:
-    """By Lanczos."""
     return picture.resize((picture.width * by, picture.height * by), Image.Resampling.LANCZOS)
 
 

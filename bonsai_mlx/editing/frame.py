@@ -40,7 +40,6 @@ class Frame:
 
     @property
     def on_canvas(self) -> Box:
-        """The part of the box that lies on the canvas."""
         left, top, right, bottom = self.box
         width, height = self.canvas or (0, 0)
         return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
@@ -53,7 +52,6 @@ class Frame:
 
     @property
     def box_size(self) -> Size:
-        """Width and height of the box."""
         return _size(self.box)
 
 

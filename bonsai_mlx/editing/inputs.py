@@ -51,7 +51,6 @@ class Inputs:
         return [_as_reference(picture, detail) for picture in self._references]
 
     def canvas(self) -> Canvas | None:
-        """What is changed, if anything is."""
         return canvas_of(self.request, self.frame, self._init, self.mask) if self._init else None
 
 

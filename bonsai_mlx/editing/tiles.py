@@ -62,7 +62,6 @@ class Tiling:
 
     @property
     def count(self) -> int:
-        """Of the tiles."""
         return len(self.rows.starts) * len(self.columns.starts)
 
     def places(self) -> Iterator[tuple[slice, slice, Array]]:
@@ -100,5 +99,4 @@ class Tiling:
 
 
 def tiling(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> Tiling:
-    """For (width, height) of a map and of its tiles."""
     return Tiling(Spans(size[1], min(tile[1], size[1]), overlap), Spans(size[0], min(tile[0], size[0]), overlap))

@@ -52,7 +52,6 @@ class Tone:
         self._sums[first : first + len(sums)] = sums
 
     def settle(self) -> None:
-        """Stretch the membrane over all that was seen."""
         if self._sums[..., 3].any():
             self._membrane = _filled(self._sums[..., :3], self._sums[..., 3])
 

@@ -130,7 +130,6 @@ class ParallelAttention(nn.Module):
         self.norm_q, self.norm_k = nn.RMSNorm(head_dim, eps=eps), nn.RMSNorm(head_dim, eps=eps)
 
     def cuts(self) -> Cuts:
-        """By heads, and by channels of the MLP."""
         qkv, mlp = (self.width,) * 3, (self.mlp_dim,) * 2
         return {"to_qkv_mlp_proj": ("rows", qkv + mlp), "to_out": ("columns", (self.width, self.mlp_dim))}
 
@@ -152,7 +151,6 @@ class FeedForward(nn.Module):
         self.linear_in, self.linear_out = linear(dim, 2 * mlp_dim), linear(mlp_dim, dim)
 
     def cuts(self) -> Cuts:
-        """By channels."""
         return {"linear_in": ("rows", (self.mlp_dim,) * 2), "linear_out": ("columns", (self.mlp_dim,))}
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -160,12 +158,10 @@ class FeedForward(nn.Module):
 
 
 def _linears(config: TransformerConfig) -> MakeLinear:
-    """Makes linears as the checkpoint stores those of blocks."""
     return partial(make_linear, stored=Storage(config.bits, config.group_size))
 
 
 def make_linear(in_features: int, out_features: int, stored: Storage) -> StoredLinear:
-    """A linear for weights that are stored so."""
     if stored.packed:
         return PackedLinear(in_features, out_features, stored.bits, stored.group_size)
     return DenseLinear(in_features, out_features)

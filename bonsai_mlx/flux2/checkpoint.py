@@ -97,7 +97,6 @@ class Checkpoint:
         return self.sources[component].paths[0]
 
     def expected(self, component: str) -> Tensors:
-        """Every tensor of a component."""
         configs: dict[str, TransformerConfig | TextEncoderConfig | VaeConfig]
         configs = {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder, VAE: self.vae}
         absent = self.absent.get(component, frozenset())
@@ -117,7 +116,6 @@ class Checkpoint:
 
 
 def _packed_widths(config: TextEncoderConfig) -> tuple[int, ...]:
-    """Inputs of the text encoder's packed matrices."""
     return config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim
 
 

@@ -32,13 +32,9 @@ HALF_BYTES = 2  # of a value of the types that a GPU computes with
 class Blocks(Protocol):
     """Where a step takes its blocks from, by their place."""
 
-    def double(self, index: int) -> DoubleStreamBlock:
-        """Double-stream block `index`."""
-        ...
+    def double(self, index: int) -> DoubleStreamBlock: ...
 
-    def single(self, index: int) -> SingleStreamBlock:
-        """Single-stream block `index`."""
-        ...
+    def single(self, index: int) -> SingleStreamBlock: ...
 
 
 class StoredBlocks:
@@ -50,13 +46,11 @@ class StoredBlocks:
         self._tensors = checkpoint.load(TRANSFORMER)
 
     def double(self, index: int) -> DoubleStreamBlock:
-        """See Blocks."""
         block = DoubleStreamBlock(self._config)
         self._load(block, f"transformer_blocks.{index}.")
         return block
 
     def single(self, index: int) -> SingleStreamBlock:
-        """See Blocks."""
         block = SingleStreamBlock(self._config)
         self._load(block, f"single_transformer_blocks.{index}.")
         return block
@@ -114,16 +108,13 @@ class ResidentBlocks:
             adapt(single, f"single_transformer_blocks.{index}.", adapters)
 
     def double(self, index: int) -> DoubleStreamBlock:
-        """See Blocks."""
         return self._doubles[index]
 
     def single(self, index: int) -> SingleStreamBlock:
-        """See Blocks."""
         return self._singles[index]
 
 
 def shares(config: TransformerConfig) -> int:
-    """Into how many parts a block is cut on this device."""
     if device.backend() != "cpu":
         return 1
     return share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.widest_group)
@@ -164,7 +155,6 @@ def adapt(block: DoubleStreamBlock | SingleStreamBlock, prefix: str, adapters: A
 
 
 def _modules(block: DoubleStreamBlock | SingleStreamBlock) -> Iterator[tuple[str, Any]]:
-    """The modules with linears, by their names."""
     names = ("attn",) if isinstance(block, SingleStreamBlock) else ("attn", "ff", "ff_context")
     return ((name, getattr(block, name)) for name in names)
 
@@ -178,7 +168,6 @@ def get_linear(module: Any, name: str) -> Linear:
 
 
 def set_linear(module: Any, name: str, linear: Linear) -> None:
-    """Replace the linear of that name."""
     head, _, place = name.partition(".")
     setattr(module, head, [linear] if place else linear)
 

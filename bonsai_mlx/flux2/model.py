@@ -69,7 +69,6 @@ class Flux2:
         self._preview: previews.LatentPreview | None = None
 
     def describe(self) -> Description:
-        """See Model."""
         checkpoint = self.checkpoint
         return Description(
             "flux2",
@@ -86,7 +85,6 @@ class Flux2:
         return {"scheduler": SCHEDULER_CLASS, "shift": shift}
 
     def resolve(self, request: Request) -> ResolvedRequest:
-        """See Model."""
         own = self.checkpoint
         resolved = request.resolved(
             steps=own.recommended_steps, size=own.recommended_size, guidance=own.recommended_guidance
@@ -99,7 +97,6 @@ class Flux2:
         return resolved
 
     def fit(self, adapter: AdapterFile) -> FittedAdapter:
-        """See Model."""
         return fitted(adapter, self.checkpoint.transformer.linears())
 
     def plan(
@@ -112,7 +109,6 @@ class Flux2:
         whole: tuple[int, int] | None = None,
         adapters: Adapters = (),
     ) -> Plan:
-        """See Model."""
         changed = [(request.width, request.height)] if request.init else []
         return choose(
             self.checkpoint,
@@ -186,7 +182,6 @@ class Flux2:
         return found
 
     def tokenize(self, prompt: str) -> TokenizedPrompt:
-        """The prompt's tokens, padded to the checkpoint's length."""
         return self._tokenizer.encode_prompt(prompt, self.checkpoint.max_sequence_length)
 
     def context(self, prompt: str, adapters: ActiveAdapters) -> Generator[tuple[int, int], None, mx.array]:
@@ -200,7 +195,6 @@ class Flux2:
         return found
 
     def modulation(self, sigmas: Sequence[float], adapters: ActiveAdapters | None = None) -> list[StepModulation]:
-        """The modulation of every step, at its noise level."""
         key = (*sigmas, *(adapters.key(MODULATION) if adapters else ()))
         if key not in self._modulations:
             timesteps = [1000 * sigma for sigma in sigmas[:-1]]
@@ -216,12 +210,10 @@ class Flux2:
         return self._transformer
 
     def _drop_other_transformer(self, *, streamed: bool) -> None:
-        """Free a transformer of the other kind, which a run under another plan has left."""
         if self._transformer is not None and self._transformer.streamed != streamed:
             self.drop_transformer()
 
     def drop_transformer(self) -> None:
-        """Free the transformer; the next run loads it again."""
         self._transformer = None
         device.release_cache()
 
@@ -236,7 +228,6 @@ class Flux2:
         return latents
 
     def marks(self, drawn: mx.array) -> mx.array | None:  # noqa: ARG002  for families that are told
-        """What tells the transformer which tokens are kept: nothing."""
         return None
 
     def _noise(self, request: ResolvedRequest, latents: Any = None, size: tuple[int, int] | None = None) -> mx.array:

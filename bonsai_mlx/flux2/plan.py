@@ -38,17 +38,14 @@ class Plan:
 
     @property
     def peak_bytes(self) -> int:
-        """The most that is held at any moment."""
         return max(self.phases.values())
 
     @property
     def streamed(self) -> bool:
-        """Whether the transformer's blocks are read anew in every step."""
         return self.level == "stream"
 
     @property
     def drops_transformer(self) -> bool:
-        """Whether the transformer is freed before decoding."""
         return self.level != "default"
 
 
@@ -253,7 +250,6 @@ def _bytes_of(tensors: Mapping[str, TensorSpec], layer: str) -> int:
 
 
 def _tokens(width: int, height: int) -> int:
-    """Of a picture of that many pixels."""
     return (width // 16) * (height // 16)
 
 

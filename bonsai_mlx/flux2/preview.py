@@ -43,7 +43,6 @@ class LatentPreview:
 
 
 def is_fitted(checkpoint: Checkpoint) -> bool:
-    """Whether the map is in the cache already."""
     return _read(_cache_file(checkpoint), checkpoint.vae.latent_channels) is not None
 
 
@@ -114,7 +113,6 @@ def _write(path: Path, matrix: Matrix) -> None:
 
 
 def _synthetic_picture(index: int) -> Image.Image:
-    """Soft shapes of many colours on a gradient: enough to separate the channels."""
     rng = np.random.default_rng(index)
     corners = rng.integers(0, 256, (2, 2, 3), dtype=np.uint8)
     picture = Image.fromarray(corners).resize((PREVIEW_SIDE_PX, PREVIEW_SIDE_PX), Image.Resampling.BILINEAR)

@@ -51,9 +51,7 @@ class Process(Protocol):
         """Tokens at the next level, by what the transformer makes of those at this one."""
         ...
 
-    def clean(self, tokens: mx.array, output: mx.array, number: int) -> mx.array:
-        """The clean tokens that the transformer expects."""
-        ...
+    def clean(self, tokens: mx.array, output: mx.array, number: int) -> mx.array: ...
 
     def kept(self, tokens: mx.array, clean: mx.array, drawn: mx.array, number: int) -> mx.array:
         """Tokens after step `number` that are a picture's where `drawn` [1, tokens, 1] is 0, and not where it is 1."""
@@ -131,7 +129,6 @@ class Run:
         self.timings: dict[str, float] = {}
 
     def events(self) -> Iterator[Event]:
-        """All of it."""
         yield self._event("load", 0, 1)
         contexts = yield from self._encode()
         kept, references = yield from self._encode_pictures()
@@ -189,7 +186,6 @@ class Run:
         return self._start(clean), _appended(looked_at)
 
     def _encoded(self, pixels: vae.Image8, place: int, count: int) -> Generator[Event, None, mx.array]:
-        """Packed latents of one of `count` pictures."""
         model, plan = self.model, self.plan
         work = vae.encode(
             model.checkpoint, pixels, model.dtype, strip_values=plan.strip_values, recompute=plan.recompute
@@ -203,7 +199,6 @@ class Run:
             yield self._event("encode image", place * total + done, count * total)
 
     def _encoded_in_tiles(self, tiles: Tiling, pixels: vae.Image8) -> Generator[Event, None, mx.array]:
-        """Packed latents of the whole picture, blended where tiles overlap."""
         whole: mx.array | None = None
         for place, (rows, columns, weights) in enumerate(tiles.places()):
             part = pixels[rows.start * 16 : rows.stop * 16, columns.start * 16 : columns.stop * 16]

@@ -73,11 +73,9 @@ class Flow:
         return _noised(clean, noise, self.levels[0])
 
     def step(self, tokens: mx.array, velocity: mx.array, number: int) -> mx.array:
-        """See Process."""
         return tokens + (self.levels[number + 1] - self.levels[number]) * velocity
 
     def clean(self, tokens: mx.array, velocity: mx.array, number: int) -> mx.array:
-        """See Process."""
         return tokens - self.levels[number] * velocity
 
     def kept(self, tokens: mx.array, clean: mx.array, drawn: mx.array, number: int) -> mx.array:

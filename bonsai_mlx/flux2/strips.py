@@ -28,9 +28,7 @@ _LARGE_ROWS = 65_536  # more than a strip has on a CPU
 class FeatureMap(Protocol):
     """A map that can be gone through more than once."""
 
-    def strips(self) -> Strips:
-        """Its strips, from the top; it stays."""
-        ...
+    def strips(self) -> Strips: ...
 
     def taken(self) -> Strips:
         """Its strips, from the top, for the last time: what is passed is dropped."""
@@ -44,11 +42,9 @@ class Kept:
         self._strips = list(strips)
 
     def strips(self) -> Strips:
-        """See FeatureMap."""
         return iter(self._strips)
 
     def taken(self) -> Strips:
-        """See FeatureMap."""
         while self._strips:
             yield self._strips.pop(0)
 
@@ -61,11 +57,9 @@ class Recomputed:
         self._compute = compute
 
     def strips(self) -> Strips:
-        """See FeatureMap."""
         return self._compute(self._source.strips())
 
     def taken(self) -> Strips:
-        """See FeatureMap."""
         return self._compute(self._source.taken())
 
 

@@ -155,7 +155,6 @@ class Preset:
 
 
 def _check_groups(transformer: Mapping[str, Any], text_encoder: Mapping[str, Any]) -> None:
-    """Every packed linear takes a whole number of groups as its input."""
     dim = transformer["num_attention_heads"] * transformer["attention_head_dim"]
     inputs = {
         "num_attention_heads * attention_head_dim": (dim, _PACKED_GROUP),

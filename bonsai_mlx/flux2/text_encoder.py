@@ -36,13 +36,11 @@ class EmbeddingCache:
         self._capacity = capacity
 
     def get(self, key: tuple[Any, ...]) -> mx.array | None:
-        """The value, now the most recently used; None if it must be computed."""
         if key in self._items:
             self._items.move_to_end(key)
         return self._items.get(key)
 
     def clear(self) -> None:
-        """Forget everything."""
         self._items.clear()
 
     def put(self, key: tuple[Any, ...], value: mx.array) -> None:

@@ -132,11 +132,9 @@ class Transformer:
         return self.proj_out(modulation.out(image, self.config.eps)).astype(mx.float32)
 
     def blocks(self) -> Blocks:
-        """The blocks: those in memory, or what reads them."""
         return self._resident or self.stored_blocks()
 
     def stored_blocks(self) -> StoredBlocks:
-        """What reads blocks from the checkpoint."""
         return StoredBlocks(self._checkpoint, self.dtype, self._adapters)
 
     def _settle(self, *arrays: mx.array) -> None:

@@ -123,7 +123,6 @@ def _cutting(strip_values: int | None, *, recompute: bool) -> Cutting:
 
 
 def _decoder_layers(config: VaeConfig) -> Iterator[LayerOf]:
-    """The decoder's layers in order, without its head."""
     channels, groups = config.block_out_channels[::-1], config.norm_num_groups
     before = channels[0]
     yield "conv_in", partial(FirstConvolution, config.latent_channels, before, 3)
@@ -137,7 +136,6 @@ def _decoder_layers(config: VaeConfig) -> Iterator[LayerOf]:
 
 
 def _encoder_layers(config: VaeConfig) -> Iterator[LayerOf]:
-    """The encoder's layers in order, without its head."""
     channels, groups = config.block_out_channels, config.norm_num_groups
     before = channels[0]
     yield "conv_in", partial(FirstConvolution, config.in_channels, before, 3)
@@ -178,7 +176,6 @@ class _Weights:
         return layer
 
     def pointwise(self, name: str, width: int) -> Callable[[mx.array], mx.array]:
-        """A 1x1 convolution."""
         conv = self.layer(name, partial(Convolution, width, width, 1))
         read(conv)
         return lambda x: mx.conv2d(x, conv.weight) + conv.bias
@@ -197,7 +194,6 @@ class _Pixels:
         self._pixels, self._rows, self._dtype = pixels, rows, dtype
 
     def strips(self) -> Strips:
-        """See FeatureMap."""
         for start in range(0, len(self._pixels), self._rows):
             yield mx.array(self._pixels[start : start + self._rows])[None].astype(self._dtype) / 127.5 - 1
 
@@ -315,11 +311,9 @@ class SpatialAttention(nn.Module):
         self.to_out = [LinearWithBias(width, width)]
 
     def __call__(self, x: FeatureMap, cutting: Cutting) -> Kept:
-        """The map is put together for it and cut again."""
         return Kept(cut([self.whole(mx.concatenate(list(x.taken()), axis=1))], cutting.strip_values))
 
     def whole(self, x: mx.array) -> mx.array:
-        """The same for a map in one piece."""
         read(self)
         batch, height, width, channels = x.shape
         hidden = Normalise(iter([x]), self.group_norm).affine(x).reshape(batch, 1, height * width, channels)

@@ -93,7 +93,6 @@ def as_folder(name: str | Path) -> Path | None:
 
 
 def _is_weights(path: Path) -> bool:
-    """A file with a transformer alone, as other programs have it."""
     return path.suffix.lower() in (".safetensors", ".gguf") and path.is_file()
 
 
@@ -159,7 +158,6 @@ def _readable_status_of(entry: Entry, location: Location, pins: tuple[Checkpoint
 
 
 def _commits(entry: Entry, revision: str | None) -> list[str]:
-    """The commits in the cache that may be the answer, the most wanted first."""
     repo = entry.repo or ""
     commits = cached_commits(repo, revision or entry.revision)
     return commits if revision is None else [commit for commit in commits if commit == commit_of(repo, revision)]

@@ -78,13 +78,11 @@ class Entry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everything that it can be asked for by, each once."""
         own = (self.name, self.public_name, self.demo_name, *self.aliases, *([self.repo] if self.repo else []))
         return tuple(dict.fromkeys(own))
 
     @property
     def embedded(self) -> bool:
-        """True if it ships with the package and is never downloaded."""
         return self.embedded_folder is not None
 
     @property
@@ -133,7 +131,6 @@ def from_address(text: str) -> tuple[str, str | None]:
 
 
 def known_names() -> tuple[str, ...]:
-    """The names of the catalog, in the order in which to show them."""
     return tuple(entry.name for entry in CATALOG)
 
 
@@ -169,7 +166,6 @@ def resolve(name: str) -> Entry:
 
 
 def is_repository(name: str) -> bool:
-    """True if `name` has the form owner/name."""
     return _REPOSITORY.fullmatch(name) is not None and "--" not in name and ".." not in name
 
 
@@ -179,7 +175,6 @@ def is_revision(text: str) -> bool:
 
 
 def is_commit(revision: str) -> bool:
-    """True if `revision` is a full commit id rather than a branch or a tag."""
     return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 

@@ -171,7 +171,6 @@ def install(location: Location, source: Path, file: CheckpointFile) -> None:
 
 
 def discard(location: Location, file: CheckpointFile) -> None:
-    """Delete a damaged file, and in the cache the link to it."""
     location.file(file.path).unlink(missing_ok=True)
     if location.blobs and file.digest:
         (location.blobs / file.digest).unlink(missing_ok=True)
@@ -216,7 +215,6 @@ class _Hasher:
         self._expected = digest
 
     def feed(self, path: Path) -> Iterator[int]:
-        """Hash a whole file; yields the number of bytes done so far."""
         done = 0
         with open_regular(path, follow_symlinks=True) as file:
             while chunk := file.read(_CHUNK_BYTES):

@@ -119,7 +119,6 @@ class Location:
         return self.root / path
 
     def has_notes(self) -> bool:
-        """True if a manifest was written here, whether or not it can still be read."""
         return os.path.lexists(self.manifest_path)
 
     def partial(self, digest: str) -> Path:
@@ -140,11 +139,9 @@ class Location:
                 yield folder, manifest
 
     def device(self) -> int:
-        """The disk that it is on, or is going to be."""
         return _existing_parent(self.root).stat().st_dev
 
     def remove_leftovers(self) -> None:
-        """Delete partial and shared files that no download is going to finish."""
         for pattern in ("*.incomplete", "*.shared"):
             for path in self.private.glob(pattern):
                 path.unlink(missing_ok=True)
@@ -167,7 +164,6 @@ class Location:
 
 
 def free_bytes(folder: Path) -> int:
-    """What is free on the disk where `folder` is, or is going to be."""
     return shutil.disk_usage(_existing_parent(folder)).free
 
 

@@ -32,7 +32,6 @@ Progress = Generator[DownloadProgress, None, None]
 
 
 def finished(path: Path | None, total: int) -> DownloadProgress:
-    """The last event of a download or a check of `total` bytes."""
     return DownloadProgress("", total, total, 0.0, 0.0, True, "done", path)
 
 
@@ -61,7 +60,6 @@ class Meter:
         return changed or now - self._shown_s >= _EVERY_S
 
     def finish(self, size: int) -> None:
-        """Count a whole file of that size as done; what follows it starts there."""
         self._before += size
         if self._done < self._before:  # it was there already: no bytes that a speed could be made of
             self._samples.clear()

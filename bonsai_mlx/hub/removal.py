@@ -80,7 +80,6 @@ def _names(paths: Iterable[Path]) -> dict[Path, os.stat_result]:
 
 
 def _bytes_freed(before: dict[Path, os.stat_result]) -> int:
-    """Bytes of those files whose every name is gone."""
     left: dict[tuple[int, int], int] = {}
     sizes: dict[tuple[int, int], int] = {}
     for path, stat in before.items():

@@ -91,7 +91,6 @@ class Session:
         return Life(file, self.location, self.manifest, self._meter, ours=self._ours, token=self._token)
 
     def _announce(self) -> None:
-        """Note what is to come, so that an interrupted download is known for what it is."""
         self.location.root.mkdir(parents=True, exist_ok=True)
         if self.location.blobs:
             remember_revision(self.manifest.repo, self.manifest.revision, self.manifest.commit)

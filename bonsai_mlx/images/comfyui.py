@@ -76,7 +76,6 @@ class _Graph:
         return next((node_id for node_id in able if "latent_image" in self.inputs[node_id]), None) or next(named, None)
 
     def first_text(self, link: object) -> str:
-        """The nearest text on the way up from a conditioning."""
         start = _linked_node(link)
         if start is None:
             return as_text(link)
@@ -84,7 +83,6 @@ class _Graph:
         return next((text for node_id in sources if (text := self._text_of(node_id))), "")
 
     def first_whole(self, start: str, *names: str) -> int | None:
-        """The nearest number of one of these names, at a node or behind a link of its."""
         for node_id in self._upstream(start):
             for name in names:
                 number = self._whole_at(name, self.inputs[node_id].get(name))
@@ -93,7 +91,6 @@ class _Graph:
         return None
 
     def first_model(self, start: str) -> str | None:
-        """The nearest name of a file with weights."""
         values = (self.inputs[node_id].get(name) for node_id in self._upstream(start) for name in _MODEL_INPUTS)
         return next((model for value in values if (model := as_model(value))), None)
 
@@ -110,7 +107,6 @@ class _Graph:
                     queue.append(linked)
 
     def _text_of(self, node_id: str, depth: int = 0) -> str:
-        """The text that a node has or puts together, "" where it has none."""
         if node_id not in self._texts and depth <= _MAX_DEPTH:
             self._texts[node_id] = ""  # for a node that is its own source
             self._texts[node_id] = self._compose(self.inputs[node_id], depth)[:_MAX_CHARS]
@@ -131,7 +127,6 @@ class _Graph:
         return self._text_of(linked, depth + 1) or self._longest[linked]
 
     def _whole_at(self, name: str, value: object) -> int | None:
-        """An input's number, or the one behind the link that it is."""
         linked = _linked_node(value)
         if linked is None:
             return as_whole(value)
@@ -158,7 +153,6 @@ def _linked_node(value: object) -> str | None:
 
 
 def _links(inputs: _Inputs) -> list[tuple[str, str]]:
-    """Names of inputs and the nodes that they are linked to."""
     links = [(name, linked) for name, value in inputs.items() if (linked := _linked_node(value)) is not None]
     return links[:_MAX_LINKS]
 

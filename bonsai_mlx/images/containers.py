@@ -89,7 +89,6 @@ def _is_latin1_alone(text: str) -> bool:
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
-    """A whole chunk, with its length and checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 

@@ -43,7 +43,6 @@ class Infotext:
 
 
 def format_infotext(recipe: Recipe) -> str:
-    """The recipe in A1111's order of keys."""
     params = {
         "Steps": recipe.steps,
         "Sampler": "Euler",

@@ -19,7 +19,6 @@ _MAX_BYTES = 16 << 20
 
 
 def mask_chunk(mask: Image) -> bytes:
-    """The chunk that holds a mask (L)."""
     buffer = io.BytesIO()
     mask.convert("L").save(buffer, "PNG", optimize=True)
     return png_chunk(CHUNK, buffer.getvalue())

@@ -68,7 +68,6 @@ def _in_comment(text: str, *, fooocus: bool = False) -> FoundMetadata | None:
 
 
 def _program_of(data: Mapping[str, Any], *, fooocus: bool) -> str | None:
-    """Whose JSON it is, None if it is nobody's."""
     if fooocus or _is_fooocus(data):
         return "fooocus"
     if "mflux_version" in data:
@@ -93,7 +92,6 @@ def _in_json(source: str, text: str) -> FoundMetadata | None:
 
 
 def _from_mapping(source: str, data: Mapping[str, Any], text: str) -> FoundMetadata:
-    """Settings that stand side by side in one object, under the names of `_KEYS`."""
     names = {name: _KEYS[source].get(name, name) for name in (*_FIELDS, "size")}
     width, height = _size(data.get(names["size"]))
     return FoundMetadata(

@@ -69,7 +69,6 @@ class Scanner:
 
     @property
     def done(self) -> bool:
-        """Whether the rest of the file is of no interest."""
         return self._wanted == 0
 
     def feed(self, data: bytes) -> None:
@@ -140,7 +139,6 @@ class Scanner:
             raise ValueError("the file is not a PNG, JPEG or WebP image")
 
     def _read(self, count: int) -> _Bytes:
-        """The next bytes, fewer at the file's end."""
         data, self._ahead = self._ahead[:count], self._ahead[count:]
         if len(data) < count:
             data += yield count - len(data)
@@ -153,7 +151,6 @@ class Scanner:
         return data
 
     def _pass(self, count: int, problem: str) -> _Walk:
-        """Go past bytes that must be there: the last of them is read."""
         held = min(count, len(self._ahead))
         self._ahead = self._ahead[held:]
         if count - held > 1:
@@ -280,7 +277,6 @@ def _inflate(data: bytes) -> bytes:
 
 
 def scan(data: bytes) -> Texts:
-    """The texts of a file in memory."""
     scanner = Scanner()
     scanner.feed(data)
     return scanner.finish()

@@ -6,7 +6,6 @@ _MAX_WHOLE = 2**64
 
 
 def as_text(value: object) -> str:
-    """The text, "" for anything else."""
     return value if isinstance(value, str) else ""
 
 
@@ -20,7 +19,6 @@ def as_whole(value: object) -> int | None:
 
 
 def as_model(value: object) -> str | None:
-    """A name, or an object that has one (InvokeAI)."""
     if isinstance(value, dict):
         value = value.get("name") or value.get("model_name")
     return value if isinstance(value, str) and value else None

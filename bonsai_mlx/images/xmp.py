@@ -85,5 +85,4 @@ def _value(xmp: str, name: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters and broken surrogates that XML cannot hold."""
     return "".join(character for character in text if character.isprintable())

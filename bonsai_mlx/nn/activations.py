@@ -55,7 +55,6 @@ def _gated(gate: mx.array, value: mx.array) -> mx.array:
 
 
 def _silu(x: mx.array) -> mx.array:
-    """As `mlx.nn.silu`, which MLX compiles on every device, see `device.compiled`."""
     return x * mx.sigmoid(x)
 
 
@@ -64,7 +63,6 @@ def _by_numpy(x: mx.array) -> bool:
 
 
 def _view(x: mx.array) -> View:
-    """The array's own memory, writable, as rows of its last axis."""
     mx.eval(x)
     view: Any = np.array(x, copy=False)
     return view.reshape(-1, x.shape[-1])

@@ -29,29 +29,24 @@ class Adapted(nn.Module):
 
     @property
     def in_features(self) -> int:
-        """See Linear."""
         return self.linear.in_features
 
     @property
     def out_features(self) -> int:
-        """See Linear."""
         return self.linear.out_features
 
     def __call__(self, x: mx.array) -> mx.array:
         return self.added(self.linear(x), x)
 
     def added(self, y: mx.array, x: mx.array) -> mx.array:
-        """y with what the adapters make of x added."""
         for term in self.terms:
             y = y + term(x)
         return y
 
     def rows(self, pieces: Sequence[slice]) -> Adapted:
-        """See Linear."""
         return Adapted(self.linear.rows(pieces), [term.rows(pieces) for term in self.terms])
 
     def columns(self, pieces: Sequence[slice]) -> Adapted:
-        """See Linear."""
         return Adapted(self.linear.columns(pieces), [term.columns(pieces) for term in self.terms])
 
 
@@ -80,12 +75,10 @@ class FusedLinear:
 
     @property
     def in_features(self) -> int:
-        """See Linear."""
         return self.parts[0].in_features
 
     @property
     def out_features(self) -> int:
-        """See Linear."""
         return sum(part.out_features for part in self.parts)
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -113,7 +106,6 @@ class FusedLinear:
         return FusedLinear(rows)
 
     def columns(self, pieces: Sequence[slice]) -> FusedLinear:
-        """See Linear."""
         return FusedLinear([part.columns(pieces) for part in self.parts])
 
     def _ends(self) -> list[int]:
@@ -121,7 +113,6 @@ class FusedLinear:
 
 
 def _stored(linear: Linear) -> StoredLinear:
-    """The linear with the weights."""
     base = linear.linear if isinstance(linear, Adapted) else linear
     if not isinstance(base, StoredLinear):
         raise TypeError(f"{type(base).__name__} has no weights of its own to stack")

@@ -53,23 +53,19 @@ class LowRank(nn.Module):
 
     @property
     def in_features(self) -> int:
-        """See Delta."""
         return int(self.down.shape[1])
 
     @property
     def out_features(self) -> int:
-        """See Delta."""
         return int(self.up.shape[0])
 
     def __call__(self, x: mx.array) -> mx.array:
         return dense(self.scale * self.strength.value * dense(x, self.down), self.up)
 
     def rows(self, pieces: Sequence[slice]) -> LowRank:
-        """See Delta."""
         return LowRank(self.down, mx.concatenate([self.up[piece] for piece in pieces]), self.strength, self.scale)
 
     def columns(self, pieces: Sequence[slice]) -> LowRank:
-        """See Delta."""
         down = mx.contiguous(mx.concatenate([self.down[:, piece] for piece in pieces], axis=1))
         return LowRank(down, self.up, self.strength, self.scale)
 
@@ -99,12 +95,10 @@ class Kronecker(nn.Module):
 
     @property
     def in_features(self) -> int:
-        """See Delta."""
         return sum(piece.stop - piece.start for piece in self.column_pieces)
 
     @property
     def out_features(self) -> int:
-        """See Delta."""
         return sum(piece.stop - piece.start for piece in self.row_pieces)
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -112,12 +106,10 @@ class Kronecker(nn.Module):
         return self.scale * self.strength.value * y
 
     def rows(self, pieces: Sequence[slice]) -> Kronecker:
-        """See Delta."""
         rows = list(_within(self.row_pieces, pieces))
         return Kronecker(self.first, self.second, self.strength, self.scale, rows, self.column_pieces)
 
     def columns(self, pieces: Sequence[slice]) -> Kronecker:
-        """See Delta."""
         columns = list(_within(self.column_pieces, pieces))
         return Kronecker(self.first, self.second, self.strength, self.scale, self.row_pieces, columns)
 

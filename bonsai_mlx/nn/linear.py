@@ -29,14 +29,10 @@ class Linear(Protocol):
     """`y = x @ W.T` for some W [out, in]. x: [..., in_features] -> [..., out_features], in x's dtype."""
 
     @property
-    def in_features(self) -> int:
-        """Channels of x."""
-        ...
+    def in_features(self) -> int: ...
 
     @property
-    def out_features(self) -> int:
-        """Channels of y."""
-        ...
+    def out_features(self) -> int: ...
 
     def __call__(self, x: mx.array, /) -> mx.array: ...
 
@@ -60,7 +56,6 @@ class StoredLinear(nn.Module):
         raise NotImplementedError
 
     def alike(self, tensors: Mapping[str, mx.array]) -> Self:
-        """A linear of the same kind with other tensors."""
         raise NotImplementedError
 
     def rows(self, pieces: Sequence[slice]) -> Self:
@@ -94,23 +89,19 @@ class DenseLinear(StoredLinear):
 
     @property
     def in_features(self) -> int:
-        """See Linear."""
         return int(self.weight.shape[1])
 
     @property
     def out_features(self) -> int:
-        """See Linear."""
         return int(self.weight.shape[0])
 
     def __call__(self, x: mx.array) -> mx.array:
         return dense(x, self.weight)
 
     def inputs_in_column(self) -> Mapping[str, int | Fraction]:
-        """See StoredLinear."""
         return {"weight": 1}
 
     def alike(self, tensors: Mapping[str, mx.array]) -> DenseLinear:
-        """See StoredLinear."""
         linear = DenseLinear(1, 1)
         linear.weight = tensors["weight"]
         return linear
@@ -131,12 +122,10 @@ class PackedLinear(StoredLinear):
 
     @property
     def in_features(self) -> int:
-        """See Linear."""
         return int(self.scales.shape[1]) * self.group_size
 
     @property
     def out_features(self) -> int:
-        """See Linear."""
         return int(self.weight.shape[0])
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -146,11 +135,9 @@ class PackedLinear(StoredLinear):
         return self.blockwise(x)
 
     def inputs_in_column(self) -> Mapping[str, int | Fraction]:
-        """See StoredLinear."""
         return {"weight": Fraction(32, self.bits), "scales": self.group_size, "biases": self.group_size}
 
     def alike(self, tensors: Mapping[str, mx.array]) -> PackedLinear:
-        """See StoredLinear."""
         linear = PackedLinear(self.group_size, 1, self.bits, self.group_size)
         linear.weight, linear.scales, linear.biases = tensors["weight"], tensors["scales"], tensors["biases"]
         return linear
@@ -223,6 +210,5 @@ def _block_rows(columns: int) -> int:
 
 
 def _blocks(rows: int, columns: int) -> Iterator[tuple[int, int]]:
-    """First and last row of blocks that take at most BLOCK_BYTES in float32."""
     step = _block_rows(columns)
     return ((start, min(start + step, rows)) for start in range(0, rows, step))

@@ -35,12 +35,10 @@ class Share:
     count: int
 
     def of(self, size: int, start: int = 0) -> slice:
-        """Its part of the `size` channels that begin at `start`."""
         width = size // self.count
         return slice(start + self.index * width, start + (self.index + 1) * width)
 
     def pieces(self, *sizes: int) -> list[slice]:
-        """Its part of each of the parts, of these `sizes`, that lie one after the other."""
         return [self.of(size, stop - size) for size, stop in zip(sizes, accumulate(sizes), strict=True)]
 
 

@@ -102,7 +102,6 @@ def _template(branch: _Branch) -> Template:
 
 
 def _joined(branches: Sequence[_Branch]) -> _Branch:
-    """As ordinary text, with the bars between."""
     return [piece for place, branch in enumerate(branches) for piece in ([*"|"] * bool(place) + branch)]
 
 

@@ -221,17 +221,14 @@ class Manifest:
         return read[0]
 
     def seed_of(self, key: str) -> int:
-        """The seed of a row that names none."""
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{key}".encode()).digest()[:8]) % (MAX_SEED + 1)
 
     def is_done(self, key: str) -> bool:
-        """Whether the row's picture was made, and is still there."""
         entry = self._entries.get(key, {})
         name = entry.get("file")
         return entry.get("status") == "done" and isinstance(name, str) and (self.folder / Path(name).name).is_file()
 
     def note(self, key: str, row: Row, **what: Any) -> None:
-        """How a row went."""
         entry = {"key": key, "line": row.line, **what}
         self._entries[key] = entry
         self._write(entry)

@@ -52,7 +52,6 @@ class Step:
 
     @property
     def named(self) -> list[str]:
-        """The pictures and steps that it needs."""
         return list(self.request.pictures)
 
 
@@ -112,7 +111,6 @@ def steps_of_recipe(recipe: Recipe) -> list[Step]:
 
 
 def has_chain(recipe: Recipe) -> bool:
-    """Whether earlier steps are known."""
     return bool(recipe.parameters.get("chain"))
 
 
@@ -162,7 +160,6 @@ def _png(picture: Image) -> bytes:
 
 
 def with_chain(recipe: Recipe, chain: Sequence[Mapping[str, Any]]) -> Recipe:
-    """The recipe of a picture that these steps led to."""
     return replace(recipe, parameters={**recipe.parameters, "chain": list(chain)}) if chain else recipe
 
 
@@ -221,7 +218,6 @@ def _saying(request: Operation, old: str, new: str) -> Operation:
 
 
 def seeded(steps: Sequence[Step], seed: int) -> list[Step]:
-    """Every step with another seed."""
     return [replace(step, request=replace(step.request, seed=seed)) for step in steps]
 
 
@@ -264,7 +260,6 @@ class Pictures:
 
 
 def missing(steps: Sequence[Step]) -> Iterator[str]:
-    """Pictures that no step makes or brings."""
     there = {PREVIOUS}
     for step in steps:
         there |= set(step.pictures or ())

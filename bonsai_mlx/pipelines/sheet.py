@@ -131,7 +131,6 @@ def _plain_font(letters: int) -> AnyFont:
 
 @cache
 def _wide_font(letters: int) -> AnyFont:
-    """One of the system's with letters of other scripts, if there is any."""
     for name in _WIDE_FONTS:
         try:
             return ImageFont.truetype(name, letters)

@@ -41,7 +41,6 @@ class Style:
     height: Side | None = None
 
     def validated(self) -> Self:
-        """RequestError for the first field that is out of bounds."""
         checked = {name: bounds.checked(name, getattr(self, name)) for name, bounds in _bounds().items()}
         name = str(checked["name"])
         if any(character in name for character in _NOT_IN_NAMES):
@@ -49,11 +48,9 @@ class Style:
         return replace(self, **checked | {"name": name.strip()})
 
     def worded(self, prompt: str) -> str:
-        """The prompt in this style."""
         return self.text.replace(PLACE, prompt) if PLACE in self.text else f"{prompt}, {self.text}"
 
     def as_json(self) -> dict[str, Any]:
-        """Without the settings that it leaves open."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -105,7 +102,6 @@ class StyleBook:
 
     @property
     def styles(self) -> list[Style]:
-        """Ours in their order, as the user has changed them, then the user's."""
         ours = {_folded(one.name): one for one in OURS}
         kept = {key: self.own.get(key, one) for key, one in ours.items() if key not in self.removed}
         return [*kept.values(), *(one for key, one in self.own.items() if key not in kept)]
@@ -121,7 +117,6 @@ class StyleBook:
         raise RequestError("styles", f"there is no style called {name[:60]!r}; {remedy}")
 
     def is_ours(self, style: Style) -> bool:
-        """Whether it is exactly as the program brings it."""
         return style in OURS
 
     def save(self, style: Style) -> StyleBook:

@@ -32,14 +32,12 @@ class Survival:
 
     @property
     def sentence(self) -> str | None:
-        """What to tell a person; None where all is well."""
         if self.missing:
             return f"Left out: {', '.join(self.missing)}."
         return None if self.checked else "In another language than the text: compare them yourself."
 
 
 def survival(prompt: str, text: str) -> Survival:
-    """Which words of the prompt the text lacks."""
     wanted = _content(prompt)
     there = {form for word in _words(text) for form in _forms(word)}
     missing = [word for word in wanted if not _forms(word) & there]
@@ -66,7 +64,6 @@ def _content(prompt: str) -> list[str]:
 
 
 def _forms(word: str) -> set[str]:
-    """The word, its singular as far as spelling tells, and a number in digits."""
     forms = {word, _DIGITS.get(word, word)}
     for ending, instead in (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""), ("'s", ""), ("’s", "")):
         if word.endswith(ending) and len(word) > len(ending) + 2:

@@ -89,7 +89,6 @@ def _multiplies_packed(bits: int, group_size: int, rows: int) -> bool:
 
 
 def has_fused_attention(head_dim: int) -> bool:
-    """Whether attention over this head size runs without a full score matrix."""
     return backend() != "cpu" and head_dim in _FUSED_HEAD_DIMS
 
 
@@ -203,7 +202,6 @@ def mlx_version() -> str:
 
 
 def details() -> dict[str, Any]:
-    """Backend, chip, memory and versions, as plain values."""
     info = mx.device_info() if backend() != "cpu" else {}
     return {
         "backend": backend(),

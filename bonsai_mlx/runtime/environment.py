@@ -29,7 +29,6 @@ _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def text(name: str) -> str | None:
-    """A variable without the blanks around it; None if it is not set, or empty."""
     return os.environ.get(name, "").strip() or None
 
 

@@ -21,7 +21,6 @@ SAMPLE_PERIOD_S = 0.05
 
 
 def snapshot() -> dict[str, int]:
-    """What MLX and this process hold now, in bytes."""
     return {
         "mlx_active_bytes": mx.get_active_memory(),
         "mlx_peak_bytes": mx.get_peak_memory(),
@@ -31,7 +30,6 @@ def snapshot() -> dict[str, int]:
 
 
 def system() -> dict[str, int]:
-    """What the whole machine has left, in bytes."""
     virtual, swap = psutil.virtual_memory(), psutil.swap_memory()
     return {
         "system_total_bytes": virtual.total,

@@ -67,7 +67,6 @@ class ChatTemplate:
 
 
 def _in_child(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The sandbox program's answer, or what it was ended for as its error."""
     over = threading.Event()
     with subprocess.Popen(_PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         threading.Thread(target=_end_beyond_limits, args=(child, over), daemon=True).start()
@@ -103,7 +102,6 @@ def _is_known(text: str) -> bool:
 
 @cache
 def _known_ids() -> frozenset[str]:
-    """The git blob ids of the templates that this version of the program knows."""
     pinned = {file.digest for entry in CATALOG for file in entry.files if file.path == _FILE and file.digest}
     shipped = [
         place / _FILE

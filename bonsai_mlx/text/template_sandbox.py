@@ -48,7 +48,6 @@ def _limit_this_process() -> None:
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What the program writes for what it reads."""
     try:
         template = compile_template(request["template"])
     except Exception as error:  # foreign code: the compiler can run out of memory or stack as well

@@ -66,7 +66,6 @@ def _network(name: str, tensors: Mapping[str, Stored]) -> RRDBNet | Compact:
 
 
 def _outer(name: str, tensors: Mapping[str, Stored], key: str) -> tuple[int, int]:
-    """Channels out and in of a convolution of bounded size."""
     shape = tensors[key].shape if key in tensors else ()
     if len(shape) != 4 or not all(0 < side <= _MOST_WIDTH for side in shape):
         raise _unknown(name)

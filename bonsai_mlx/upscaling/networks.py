@@ -34,7 +34,6 @@ def _leaky(x: mx.array) -> mx.array:
 
 
 def doubled(x: mx.array, times: int = 2) -> mx.array:
-    """Each pixel as a square of them."""
     return mx.repeat(mx.repeat(x, times, axis=1), times, axis=2)
 
 
@@ -46,7 +45,6 @@ def unshuffled(x: mx.array, by: int) -> mx.array:
 
 
 def shuffled(x: mx.array, by: int) -> mx.array:
-    """Channels as squares of pixels, the other way round."""
     _, rows, columns, channels = x.shape
     x = x.reshape(1, rows, columns, channels // by**2, by, by).transpose(0, 1, 4, 2, 5, 3)
     return x.reshape(1, rows * by, columns * by, channels // by**2)

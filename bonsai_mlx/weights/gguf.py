@@ -66,7 +66,6 @@ BY_NAME = {kind.name: kind for kind in (*TYPES.values(), _WIDE_TERNARY)}
 
 
 def is_gguf(path: Path) -> bool:
-    """True by its name."""
     return path.suffix.lower() == ".gguf"
 
 

@@ -128,7 +128,6 @@ LAYOUTS = (PACKED, DIFFUSERS, MFLUX)
 
 
 def is_part(path: str) -> bool:
-    """True if a file of that name belongs to some layout."""
     return any(layout.allows(path) for layout in LAYOUTS)
 
 

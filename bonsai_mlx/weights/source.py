@@ -38,7 +38,6 @@ class Piece:
     beside: tuple[Stored, ...] = ()  # the scale of 8-bit floats; the scales and biases of a packed matrix
 
     def taking(self, *rows: slice) -> Piece:
-        """Some rows of it."""
         count = sum(piece.stop - piece.start for piece in rows)
         return replace(self, rows=rows, shape=(count, *self.shape[1:]))
 
@@ -48,7 +47,6 @@ Translate = Callable[[dict[str, Stored], Mapping[str, str]], Pieces]  # of the s
 
 
 def as_stored(stored: Mapping[str, Stored], _notes: Mapping[str, str]) -> Pieces:
-    """Each tensor as it is, under its own name."""
     return {name: plain(item) for name, item in stored.items()}
 
 
@@ -129,21 +127,17 @@ class _Lazy(dict[str, Any]):
         return value() if callable(value) else value
 
     def pop(self, name: str, *default: Any) -> Any:
-        """See dict."""
         value = super().pop(name, *default)
         return value() if callable(value) else value
 
     def items(self) -> Any:
-        """See dict; a list."""
         return [(name, self[name]) for name in self]
 
     def values(self) -> Any:
-        """See dict; a list."""
         return [self[name] for name in self]
 
 
 def _made(piece: Piece, files: Mapping[Path, Mapping[str, mx.array]]) -> Any:
-    """The lazy array, or what makes one."""
     import mlx.core as mx
 
     if gguf.is_gguf(piece.stored.path):

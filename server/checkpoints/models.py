@@ -50,7 +50,6 @@ class ReadyModel:
 
     @property
     def guided(self) -> bool:
-        """Whether it takes guidance and a negative prompt."""
         return self.recommended_guidance > 1
 
 
@@ -85,7 +84,6 @@ class Models:
         return catalog.known_names()
 
     def all(self) -> list[Model]:
-        """Every checkpoint of the catalog as it is on this machine."""
         return [self.get(name) for name in self.names()]
 
     def get(self, name: str) -> Model:
@@ -134,7 +132,6 @@ class Models:
         return models_dir / entry.name if models_dir is not None and not entry.embedded else None
 
     def disk_free_bytes(self) -> int:
-        """Free space where checkpoints are stored."""
         return location.free_bytes(self._settings.models_dir or location.cache_folder())
 
     # choosing
@@ -167,7 +164,6 @@ class Models:
         return next(ready, embedded)
 
     def find_ready(self, name: str) -> ReadyModel | None:
-        """The checkpoint if it is complete."""
         entry = catalog.lookup(name)
         local = hub.status(entry, self._folder(entry))
         if local.state != "ready" or local.path is None:
@@ -222,7 +218,6 @@ class Models:
             raise ApiError(507, "disk_full", message, remedy="Free some space, or use --models-dir on another disk.")
 
     async def verify(self, name: str) -> Model:
-        """Hash every file again."""
         entry = _entry(name)
         async with self._turns[entry.name]:
             model = self.get(name)
@@ -261,7 +256,6 @@ class Models:
             return self._publish(entry.name)
 
     async def _forget(self, entry: Entry) -> None:
-        """What was going on with a checkpoint, or was to go on."""
         self._drop_intent(entry.name)
         self._failures.pop(entry.name, None)
         await self._stop(entry.name)
@@ -285,7 +279,6 @@ class Models:
         return self._publish(entry.name)
 
     async def _follow(self, name: str, transfer: Transfer) -> None:
-        """Tell the pages how it goes, until the process ends."""
         assert transfer.process.stdout is not None  # noqa: S101
         error: str | None = None
         async for line in lines_of(transfer.process.stdout):
@@ -310,7 +303,6 @@ class Models:
         self._publish(name)
 
     async def _stop(self, name: str) -> None:
-        """End a transfer's process without calling that a failure."""
         transfer = self._transfers.pop(name, None)
         if transfer is None:
             return

@@ -113,7 +113,6 @@ class Asked:
         return self.work[0].request
 
     def noted(self) -> dict[str, list[str]]:
-        """The notes as a field of an answer; without any, none."""
         return {"notes": self.notes} if self.notes else {}
 
 
@@ -197,7 +196,6 @@ def check_wait(studio: Studio) -> None:
 
 
 def submit(studio: Studio, work: Sequence[Work]) -> list[Job]:
-    """Queue the pictures for a caller that waits."""
     check_wait(studio)
     return studio.jobs.submit(work, "batch" if len(work) > 1 else None, attached=True)
 
@@ -262,5 +260,4 @@ def steps_done(job: Job) -> int:
 
 
 async def picture(studio: Studio, job: Job) -> Picture:
-    """What a finished job has made."""
     return Picture(job, studio.gallery.get(job.id), await studio.gallery.png(job.id))

@@ -32,7 +32,6 @@ MAX_RATIO = MAX_SIZE_PX // MIN_SIZE_PX  # of the longer side to the shorter
 
 
 def bad_field(field: str, message: str, remedy: str | None = None) -> ApiError:
-    """422 for one field; the interfaces turn it into their own status and shape."""
     return ApiError(422, "bad_field", message, field=field, remedy=remedy)
 
 
@@ -66,7 +65,6 @@ def number(value: object) -> object:
 
 
 def _switch(value: object) -> object:
-    """A switch, also as the text or the number that other programs write it as."""
     words = {"true": True, "1": True, "false": False, "0": False}
     if isinstance(value, str):
         return words.get(value.strip().lower(), value)
@@ -204,7 +202,6 @@ def parsed(shape: type[B], body: Json) -> B:
 
 
 async def read_body(request: Request, shape: type[B]) -> B:
-    """`read_json` and `parsed` in one."""
     return parsed(shape, await read_json(request))
 
 
@@ -226,6 +223,5 @@ def fitted(width: int, height: int) -> tuple[int, int]:
 
 
 def _multiple(pixels: float) -> int:
-    """The nearest side that can be drawn."""
     nearest = int(pixels + SIZE_MULTIPLE_PX / 2) // SIZE_MULTIPLE_PX * SIZE_MULTIPLE_PX
     return min(max(nearest, MIN_SIZE_PX), MAX_SIZE_PX)

@@ -51,7 +51,6 @@ class Guide:
 
 
 def guides(server: Server) -> list[Guide]:
-    """Every program that is known to work, in the order of the page."""
     return [*_apps(server), *_libraries(server), *_tools(server)]
 
 

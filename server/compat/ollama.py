@@ -82,7 +82,6 @@ def _details(model: Model) -> dict[str, Any]:
 
 
 def _listed(model: Model) -> dict[str, Any]:
-    """A model as `tags` and `ps` show it."""
     revision = model.revision if model.revision and len(model.revision) == 40 else ""
     return {
         "name": _name(model.name),

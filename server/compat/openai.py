@@ -75,7 +75,6 @@ class OpenAIFailure(Answer):
 
 
 def error_body(status: int, detail: ErrorDetail) -> dict[str, Any]:
-    """An error in OpenAI's shape."""
     kind = "invalid_request_error" if status < 500 and status != 429 else "server_error"
     param = _FIELDS.get(detail.field or "", detail.field)
     return {"error": {"message": sentence(detail), "type": kind, "param": param, "code": detail.code}}
@@ -150,7 +149,6 @@ class Output:
         return base64.b64encode(await _converted(decoder, png, self.format, self.compression)).decode()
 
     def address(self, image_id: str) -> str:
-        """Where the picture is to be had as it was wanted."""
         plain = self.format == "png" or self.compression == DEFAULT_QUALITY  # some clients take the end for the format
         query = "" if plain else f"?output_compression={self.compression}"
         return f"{self.base_url}/v1/images/{image_id}.{self.format}{query}"

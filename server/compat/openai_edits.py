@@ -75,7 +75,6 @@ async def _answered(studio: Studio, request: Request, body: ImagesRequest, used:
 
 
 async def _sent(request: Request) -> tuple[Json, list[bytes], list[bytes]]:
-    """The fields, the pictures, of which there is one at least, and the masks."""
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         fields, files = await read_form(request)
         images, masks = files.get("image", []) + files.get("images", []), files.get("mask", [])
@@ -90,7 +89,6 @@ async def _sent(request: Request) -> tuple[Json, list[bytes], list[bytes]]:
 
 
 async def _edit(studio: Studio, images: list[bytes], masks: list[bytes]) -> Json:
-    """What a request says of these pictures."""
     taken = [await taken_in(studio, data, "image") for data in images]
     first, *others = [one[0].id for one in taken]
     if masks:

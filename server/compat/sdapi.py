@@ -62,7 +62,6 @@ class SdapiFailure(BaseModel):
 
 
 def render_error(status: int, detail: ErrorDetail) -> Response:
-    """An error in A1111's shape."""
     message = sentence(detail)
     return json_answer({"error": detail.code, "detail": message, "body": "", "errors": message}, status)
 
@@ -184,7 +183,6 @@ def _known_styles(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _checkpoint(studio: Studio, body: Txt2Img) -> ReadyModel:
-    """The model for this call alone, else the one chosen through `options`."""
     name = body.override_settings.sd_model_checkpoint
     if name.strip():
         return listed_model(studio, name, "override_settings.sd_model_checkpoint")
@@ -250,7 +248,6 @@ def info(pictures: list[Picture], body: Txt2Img, ready: ReadyModel, asked: Asked
 
 
 def _variation_of(job: Job) -> tuple[int | None, float]:
-    """Seed and amount."""
     request = job.request
     return (request.variation_seed, request.variation_amount) if isinstance(request, Draw) else (None, 0.0)
 

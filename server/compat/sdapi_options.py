@@ -23,12 +23,10 @@ def chosen(studio: Studio) -> str:
 
 
 def choose(studio: Studio, name: str) -> None:
-    """From now on this model draws for this interface."""
     studio.store.set_preference(_CHOSEN, name)
 
 
 def other_options(studio: Studio) -> Json:
-    """What clients have written, and expect to read again."""
     stored = parse_json_object(studio.store.preference(_OPTIONS) or "{}")
     return stored or {}
 

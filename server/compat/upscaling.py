@@ -105,7 +105,6 @@ async def upscale(studio: StudioDep, request: Request) -> Response:
 
 
 async def enlarged(studio: Studio, data: bytes, operation: Resize, field: str) -> str:
-    """The picture as PNG in base64. ApiError names the field."""
     if operation.factor is None and math.prod((operation.width, operation.height)) > MAX_CANVAS_AREA:
         raise bad_field("upscaling_resize_w", "That is more than 40 million pixels.")
     try:

@@ -54,7 +54,6 @@ class Passes:
         self._until: OrderedDict[bytes, float] = OrderedDict()
 
     def issue(self, bound_to: str = "") -> str:
-        """A new one, good for `bound_to` alone."""
         word = secrets.token_urlsafe(32)
         self._until[_digest(word, bound_to)] = self._clock() + self._lasting_s
         while len(self._until) > _KEPT:

@@ -101,7 +101,6 @@ class _MlxBackend:
 
 
 def mlx_backend() -> EngineBackend:
-    """The real engine; imports MLX."""
     prepare()
     importlib.import_module("bonsai_mlx.pipeline")
     return _MlxBackend()
@@ -165,7 +164,6 @@ class Engine:
         self.busy = threading.Event()
 
     def run(self, command: Run) -> None:
-        """Carry out one request and report how it went, whatever happens."""
         job = command.job
         self.busy.set()
         try:
@@ -236,7 +234,6 @@ def _quick_png(image: Image) -> bytes:
 
 
 def finished_picture(job: str, recipe: Recipe, result: GenerationResult, loaded_s: float) -> Picture:
-    """The picture as its file is going to be; `loaded_s` were spent before the run."""
     timings = dict(result.timings)
     for name in ("load", "total"):
         timings[name] = timings.get(name, 0.0) + loaded_s

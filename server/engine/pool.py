@@ -28,7 +28,6 @@ class EnginePool:
         return worker
 
     def cancel(self, job: str) -> None:
-        """Ask whoever carries out the job to stop after the step it is in."""
         for worker, placed in self._placed.items():
             if placed == job:
                 worker.cancel(job)
@@ -41,7 +40,6 @@ class EnginePool:
 
     @property
     def state(self) -> WorkerState:
-        """That of the worker with the most to do, as are `model` and `phase`."""
         return self._busiest.state
 
     @property
@@ -54,7 +52,6 @@ class EnginePool:
 
     @property
     def memory(self) -> Memory:
-        """What all of them hold."""
         figures = [one.memory for one in self._workers]
         return Memory(
             mlx_active_bytes=sum(one.mlx_active_bytes for one in figures),
@@ -70,19 +67,15 @@ class EnginePool:
 
     @property
     def pids(self) -> list[int]:
-        """The processes there are."""
         return [one.pid for one in self._workers if one.pid is not None]
 
     # ending
 
     async def stop(self) -> None:
-        """End all of them, whatever they are doing."""
         await asyncio.gather(*(one.stop() for one in self._workers))
 
     async def stop_idle(self, longer_than_s: float) -> None:
-        """End those that have had nothing to do for so long."""
         await asyncio.gather(*(one.stop() for one in self._workers if one.idle_s > longer_than_s))
 
     async def let_go(self, model: str) -> None:
-        """End those that have this model loaded."""
         await asyncio.gather(*(one.stop() for one in self._workers if one.model == model))

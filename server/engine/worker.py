@@ -85,7 +85,6 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id; None without one."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
     @property
@@ -180,7 +179,6 @@ class Worker:
         self._process.stdin.write(framed(command))
 
     async def stop(self) -> None:
-        """End the child, whatever it is doing; all its memory returns to the system."""
         # taken before anything is awaited: a run that begins meanwhile gets a child, which is not the one to end
         process, self._process = self._process, None
         reading, self._reading = self._reading, None
@@ -265,7 +263,6 @@ class Worker:
         return False
 
     def cancel(self, job: str) -> None:
-        """Ask the child to stop a run; it does after the step it is in."""
         if self._cancelled != job:
             self._cancelled, self._cancelled_at = job, time.monotonic()
         self._cancel_came.set()
@@ -335,7 +332,6 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 
 
 def explain_exit(code: int) -> WorkerLostError:
-    """Why a child ended that should not have, from its exit status."""
     again = "The next picture starts a fresh one."
     if code == -signal.SIGKILL:
         cause = "was ended by the system, most likely because memory ran out"

@@ -57,7 +57,6 @@ class Decoder:
 
     @property
     def pid(self) -> int | None:
-        """The child's, None before the first picture."""
         return self._child.process.pid if self._child else None
 
     async def decode(self, source: Path | bytes, operation: Operation) -> bytes:
@@ -74,7 +73,6 @@ class Decoder:
         return found
 
     def close(self) -> None:
-        """End the child; who still waits for a picture gets a PictureError."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         if self._child is not None:
             self._child.end()
@@ -160,7 +158,6 @@ class _Child:
             raise _ChildEndedError(self.end()) from None
 
     def end(self) -> int:
-        """Its exit status, after it was made to end."""
         self._connection.close()  # upon which it ends by itself, unless it is at work
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self.process.wait(0.5)

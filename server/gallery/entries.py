@@ -46,7 +46,6 @@ def shown_name(name: str) -> str | None:
 
 
 def make_image(image_id: str, *, size_bytes: int, format: Format = "png", **fields: Any) -> Image:
-    """An Image with its addresses filled in."""
     url = f"/images/{image_id}"
     return Image(
         id=image_id,
@@ -59,7 +58,6 @@ def make_image(image_id: str, *, size_bytes: int, format: Format = "png", **fiel
 
 
 def row_of(image: Image, deleted_at: float | None = None) -> tuple[Any, ...]:
-    """The columns id, created_at, search, favourite, group_id, deleted_at and data."""
     data = image.model_dump_json(exclude={"favourite", "file_name"})
     return image.id, image.created_at, fold(image.prompt), image.favourite, image.group, deleted_at, data
 

@@ -21,12 +21,10 @@ class FileTable:
         self._store = store
 
     async def all(self) -> dict[str, File]:
-        """Every file by its name."""
         rows = await self._store.read("SELECT name, id, size, mtime_ns, inode FROM files")
         return await asyncio.to_thread(_by_name, rows)
 
     def name_of(self, image_id: str) -> str:
-        """What the file of a picture is called."""
         rows = self._store.execute("SELECT name FROM files WHERE id = ?", (image_id,))
         return os.fsdecode(rows[0][0]) if rows else f"{image_id}.png"
 
@@ -34,7 +32,6 @@ class FileTable:
         self._store.execute("DELETE FROM files WHERE name = ?", (os.fsencode(name),))
 
     def update(self, found: Iterable[File], gone: Iterable[str] = ()) -> None:
-        """Remember these files, and forget those of these names, all or nothing."""
         rows = [
             (os.fsencode(file.name), file.id, file.size_bytes, file.mtime_ns, file.inode.to_bytes(8)) for file in found
         ]

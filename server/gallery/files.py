@@ -40,7 +40,6 @@ def read_file(path: Path) -> bytes:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a regular file, and not a link to one."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:

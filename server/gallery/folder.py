@@ -65,7 +65,6 @@ def scan_trash(folder: Path) -> dict[str, Path]:
 
 
 def named_by_id(name: str) -> str | None:
-    """The id that is the file's name, if it is."""
     match = _NAMED_BY_ID.fullmatch(name)
     return match[1] if match else None
 
@@ -83,7 +82,6 @@ def _named_by_id_first(found: tuple[str, os.stat_result]) -> tuple[bool, bool, s
 
 
 def _place(file: File) -> tuple[int, int, int]:
-    """What renaming does not change."""
     return file.inode, file.size_bytes, file.mtime_ns
 
 

@@ -131,7 +131,6 @@ class Gallery:
         return image
 
     def has(self, image_id: str) -> bool:
-        """Whether there is such an image, not deleted."""
         return bool(self._store.execute("SELECT 1 FROM images WHERE id = ? AND deleted_at IS NULL", (image_id,)))
 
     def details(self, image_id: str) -> ImageDetails:
@@ -159,7 +158,6 @@ class Gallery:
         return await self.listing.page(query or Query(), limit, cursor)
 
     def set_favourite(self, image_id: str, favourite: bool) -> Image:
-        """Mark or unmark; returns the image as it is now."""
         self._store.execute("UPDATE images SET favourite = ? WHERE id = ?", (favourite, image_id))
         image = self.get(image_id)
         self._events.publish("image", image.model_dump())
@@ -184,14 +182,12 @@ class Gallery:
             raise ApiError(507, "disk_full", message, remedy=remedy) from None
 
     def file(self, image_id: str) -> Path:
-        """The picture's file, under its own name if it has one."""
         return self.folder / self._table.name_of(image_id)
 
     def _thumbnail_file(self, image_id: str) -> Path:
         return self.thumbnails / f"{image_id}.webp"
 
     async def png(self, image_id: str, metadata: MetadataMode = "full") -> bytes:
-        """The image as PNG with as much of its recipe as asked for."""
         return await self.encoded(image_id, "png", metadata)
 
     async def encoded(
@@ -233,7 +229,6 @@ class Gallery:
     # deleting, with undo
 
     async def delete(self, image_id: str) -> Deleted:
-        """Move the file to the trash, from where `restore` brings it back."""
         self.get(image_id)
         moved = await self._deleting.delete([image_id])
         if moved.missing:
@@ -250,7 +245,6 @@ class Gallery:
         return image
 
     async def delete_many(self, ids: Sequence[str]) -> DeletedMany:
-        """What can be, and what is missing."""
         moved = await self._deleting.delete(ids)
         self._events.publish("images_deleted", {"ids": moved.ids})
         return DeletedMany(ids=moved.ids, missing=moved.missing, undo_until=self._deleting.undo_until)
@@ -285,7 +279,6 @@ class Gallery:
         await asyncio.wait({self._noticing}, timeout=NOTICED_WITHIN_S)
 
     async def close(self) -> None:
-        """Look at files no more."""
         if self._noticing is not None:
             self._noticing.cancel()
             await asyncio.wait({self._noticing})

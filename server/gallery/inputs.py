@@ -65,7 +65,6 @@ class Inputs:
         self._taking = asyncio.Lock()
 
     def prepare(self) -> None:
-        """Make the folder, and remove what interrupted writes left behind. Blocks."""
         make_folder(self.folder, private=self._private)
         sweep(self.folder)
         if self._private:
@@ -129,18 +128,15 @@ class Inputs:
         return _of_row(rows[0])
 
     def get(self, input_id: str) -> Input:
-        """The picture of this digest; ApiError 404."""
         found = self.find(input_id)
         if found is None:
             raise not_found("input")
         return found
 
     def path(self, input_id: str) -> Path:
-        """Where its PNG file is, or would be."""
         return self.folder / f"{input_id}.png"
 
     def paths(self, input_ids: Iterable[str]) -> dict[str, bytes]:
-        """The files of some pictures, as the engine takes them."""
         return {input_id: os.fsencode(self.path(input_id)) for input_id in input_ids}
 
     async def delete(self, input_id: str) -> None:

@@ -48,7 +48,6 @@ class Query(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What is sorted by, before the id."""
         return _BY_PROMPT if self.sort == "prompt" else "created_at"
 
     @property
@@ -56,7 +55,6 @@ class Query(NamedTuple):
         return "DESC" if self.sort == "newest" else "ASC"
 
     def where(self) -> tuple[str, list[Any]]:
-        """A WHERE clause, of pictures that are not deleted, and its values."""
         clauses, values = ["deleted_at IS NULL"], list[Any]()
         for word in fold(self.q).split():
             clauses.append("instr(search, ?) > 0")
@@ -72,7 +70,6 @@ class Query(NamedTuple):
         return " AND ".join(clauses), values
 
     def beyond(self, *, back: bool = False) -> str:
-        """A clause for what follows a place (key, id), or precedes it."""
         return f"({self.key}, id) {'>' if (self.way == 'ASC') != back else '<'} (?, ?)"
 
     def place(self, cursor: str) -> list[str]:
@@ -87,7 +84,6 @@ class Query(NamedTuple):
             raise ApiError(422, "bad_field", message, field="cursor", remedy="Begin with the first page.") from None
 
     def cursor(self, key: str, image_id: str) -> str:
-        """What `place` reads."""
         return f"{base64.urlsafe_b64encode(key.encode()).decode() if self.sort == 'prompt' else key}~{image_id}"
 
 
@@ -117,7 +113,6 @@ class Listing:
         return [image_id for (image_id,) in await self._store.read(sql, [*values, MAX_IDS])]
 
     async def neighbours(self, image: Image, query: Query) -> tuple[str | None, str | None]:
-        """The ids of the images before and after this one."""
         key = fold(image.prompt)[:200] if query.sort == "prompt" else image.created_at
         where, values = query.where()
         found: list[str | None] = []

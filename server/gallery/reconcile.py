@@ -78,7 +78,6 @@ class Reconciler:
         self._seen: tuple[int, float] | None = None  # the folder's time at the last scan, and until when that is vague
 
     def has_changed(self) -> bool:
-        """Whether files may have come or gone since the last scan."""
         try:
             changed_ns = self._folder.stat().st_mtime_ns
         except OSError:  # its disk is gone; what needs it says so
@@ -143,7 +142,6 @@ class Reconciler:
         return len(rows)
 
     async def _look(self, known: dict[str, File]) -> _Files:
-        """What is there; the table of files then says the same."""
         found = await asyncio.to_thread(scan, self._folder, known)
         trashed = await asyncio.to_thread(scan_trash, self._trash)
         names = {file.name for file in found}

@@ -44,7 +44,6 @@ class Trash:
 
     @property
     def undo_until(self) -> str:
-        """Of what is deleted now."""
         return timestamp(time.time() + self._days * 86_400)
 
     async def delete(self, ids: Sequence[str]) -> Moved:
@@ -130,7 +129,6 @@ def _chunks(ids: Sequence[str]) -> Iterator[list[Any]]:
 
 
 def _gone(moves: Sequence[tuple[Path, Path]]) -> list[bool]:
-    """Move files; of each, whether there was nothing to move."""
     gone = []
     for source, target in moves:
         try:

@@ -23,7 +23,6 @@ class Work(NamedTuple):
 
 
 def batch_of(work: Work, count: int) -> list[Work]:
-    """The same picture `count` times, with consecutive seeds."""
     return [work._replace(request=request) for request in batch(work.request, count)]
 
 
@@ -56,6 +55,5 @@ class Active:
         return 4 * len(self.job.prompt) + 1_024
 
     def tell(self) -> None:
-        """Wake whoever follows the job."""
         self.changed.set()
         self.changed = asyncio.Event()

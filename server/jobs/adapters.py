@@ -30,7 +30,6 @@ ITEM_BYTES = 4  # of a value on a CPU, twice that on a GPU: what is said to fit 
 
 
 def folder_of(settings: Settings) -> Path:
-    """Where the user's adapters are."""
     from bonsai_mlx.adapters.folder import default_folder
 
     return settings.loras or default_folder()
@@ -73,7 +72,6 @@ def paths_of(request: object, settings: Settings) -> dict[str, bytes]:
 
 
 async def names_and_files(settings: Settings) -> list[tuple[str, str]]:
-    """The names in the folder, and those of the files."""
     from bonsai_mlx.adapters.folder import listed
 
     return [(one.name, one.path.name) for one in await asyncio.to_thread(listed, folder_of(settings))]
@@ -92,7 +90,6 @@ def _listed(models: Sequence[ReadyModel], folder: Path) -> list[LoraShown]:
 
 
 def _shown(name: str, path: Path, linears: dict[str, dict[str, tuple[int, int]]]) -> LoraShown:
-    """From the header alone."""
     from bonsai_mlx.adapters.file import AdapterError, AdapterFile
     from bonsai_mlx.adapters.fitting import parts_of
     from bonsai_mlx.adapters.report import trigger_words

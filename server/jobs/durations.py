@@ -36,7 +36,6 @@ class Durations:
         self._seconds: dict[tuple[str, int, int, str], float] = {row[:4]: row[4] for row in rows if _is_learned(*row)}
 
     def learn(self, model: str, width: int, height: int, steps: int, timings: Mapping[str, float]) -> None:
-        """Remember a finished picture's seconds per phase, as far as `timings` has them."""
         for phase in PHASES:
             seconds = timings.get(phase, 0.0) / (max(steps, 1) if phase == "denoise" else 1)
             key = _key(model, width, height, phase)
@@ -102,7 +101,6 @@ class Forecast:
         return sum(self._seconds.values()) if self._known else None
 
     def progress(self, phase: Phase, step: int, steps: int) -> float:
-        """The finished share, 0 to 1, after `step` of `steps` of a phase."""
         total = sum(self._seconds.values()) or 1.0
         return min(1.0, (total - self._left_s(phase, step, steps)) / total)
 

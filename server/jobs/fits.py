@@ -109,7 +109,6 @@ class Fits:
         return await asyncio.to_thread(lambda: [self._fit(ready, *size) for size in sizes_of(ready)])
 
     async def size(self, name: str, width: int, height: int) -> Fit:
-        """The same for any one size. ApiError 409 for a missing model."""
         ready = self._models.require_ready(name)
         return await asyncio.to_thread(self._fit, ready, width, height)
 

@@ -30,11 +30,9 @@ class MemoryMonitor:
         self._changed = asyncio.Event()
 
     def run_begins(self) -> None:
-        """Swap growth is counted from here on."""
         self._swap_before = psutil.swap_memory().used
 
     def wake(self) -> None:
-        """Publish now: the worker's state has changed."""
         self._changed.set()
 
     def snapshot(self) -> Memory:

@@ -30,7 +30,6 @@ class Prepared:
 
 
 def refused(error: RequestError) -> ApiError:
-    """As an answer."""
     return ApiError(422, "bad_field", f"{error.message[0].upper()}{error.message[1:]}.", field=error.field)
 
 
@@ -89,7 +88,6 @@ class _Finder:
         self._inputs, self._gallery, self._parents = inputs, gallery, parents
 
     async def find(self, name: str, place: str, role: str) -> Input:
-        """The input of that digest, or made of a picture of the gallery."""
         mask = role == "mask"
         if len(name) != _DIGEST_CHARS:
             try:
@@ -113,7 +111,6 @@ def _unknown(place: str) -> ApiError:
 
 
 def _box_in(mask: Input, size: Size) -> Box | None:
-    """What the mask repaints in a picture of that size."""
     if mask.box is None:
         return None
     across, down = size[0] / mask.width, size[1] / mask.height

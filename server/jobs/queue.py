@@ -112,7 +112,6 @@ class Jobs:
             raise ApiError(429, "queue_full", message, remedy="Wait a little.", retry_after_s=1.0)
 
     def _next_free_s(self) -> float:
-        """When a place in the queue becomes free, as far as that is known."""
         eta = self._running.job.eta_s if self._running else None
         return max(1.0, eta) if eta is not None else 5.0
 
@@ -129,7 +128,6 @@ class Jobs:
 
     @property
     def active(self) -> list[Active]:
-        """The running job and the waiting ones, in their order."""
         return [*([self._running] if self._running else []), *self._waiting]
 
     def _find(self, job_id: str) -> Active | None:
@@ -145,7 +143,6 @@ class Jobs:
         return self._records.find(job_id)
 
     def snapshot(self) -> list[Job]:
-        """The running and waiting jobs as they are now."""
         return [self._refreshed(active) for active in self.active]
 
     def recent(self, status: JobStatus | None, limit: int) -> list[Job]:
@@ -206,7 +203,6 @@ class Jobs:
         return [self.cancel(job_id) for job_id in reversed(members)]  # the running one last: the next must not start
 
     def cancel_all(self) -> list[Job]:
-        """Cancel whatever has not ended."""
         return [self.cancel(active.job.id) for active in reversed(self.active) if not active.cancelling]
 
     # order
@@ -236,7 +232,6 @@ class Jobs:
         return self._running
 
     def begin(self, active: Active, forecast: Forecast) -> None:
-        """The engine is about to be asked; `forecast` is how long that should take."""
         job = active.job
         active.forecast, active.started = forecast, time.monotonic()
         job.status, job.started_at, job.phase, job.eta_s = "running", timestamp(), "load", forecast.total_s
@@ -245,7 +240,6 @@ class Jobs:
         self._publish(active)
 
     def progressed(self, active: Active, event: Progress) -> None:
-        """The engine has finished a step, and may have sent a preview."""
         job, forecast = active.job, active.forecast
         assert forecast is not None  # noqa: S101
         job.phase, job.step, job.steps_total = event.phase, event.step, event.steps
@@ -259,23 +253,19 @@ class Jobs:
         self._publish(active)
 
     def made(self, active: Active, image_id: str) -> None:
-        """A picture of the job is saved and in the gallery."""
         active.job.image_ids.append(image_id)
         active.job.image_id = active.job.image_ids[0]
 
     def fail(self, active: Active, code: str, message: str, remedy: str | None = None) -> None:
-        """The job ends without a picture, for the reason that `message` gives to people."""
         active.job.error = JobError(code=code, message=message, remedy=remedy)
         self.end(active, "failed")
 
     def succeed(self, active: Active) -> None:
-        """Every picture of the job is saved and in the gallery."""
         active.job.progress = 1.0
         self._undrawn.drawn(active.most_bytes)
         self.end(active, "done")
 
     def end(self, active: Active, status: JobStatus) -> None:
-        """The job has ended; whoever waits for it is told."""
         job = active.job
         if active.started:
             job.elapsed_s = round(time.monotonic() - active.started, 3)
@@ -289,7 +279,6 @@ class Jobs:
             active.tell()
 
     def release(self) -> None:
-        """The running job, which has ended, makes room for the next."""
         self._running = None
         self._number()
 
@@ -328,7 +317,6 @@ class Jobs:
                 self._publish(active)
 
     def forget_old(self) -> None:
-        """Of the jobs that have ended, only the latest are kept."""
         self._records.forget_old()
 
     # starting and stopping with the server

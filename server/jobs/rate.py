@@ -56,6 +56,5 @@ class Undrawn:
         self._bytes.take(size_bytes)
 
     def drawn(self, size_bytes: int) -> None:
-        """One of them, of so many bytes."""
         self._jobs.give_back(1)
         self._bytes.give_back(size_bytes)

@@ -51,7 +51,6 @@ class JobRecords:
         self._store.execute_many("INSERT INTO jobs (id, status, group_id, attached, data) VALUES (?, ?, ?, ?, ?)", rows)
 
     def note(self, job: Job) -> None:
-        """The job as it is now, and the pictures it has made."""
         data = written(job)
         with self._store.transaction():
             self._store.execute("UPDATE jobs SET status = ?, data = ? WHERE id = ?", (job.status, data, job.id))

@@ -221,7 +221,6 @@ def patience_s(settings: Settings, learned: Sequence[float | None], *, cancellin
 
 
 def image_of(job: Job, image_id: str, picture: Picture) -> Image:
-    """The gallery's entry for a picture of a job."""
     recipe = picture.recipe
     return make_image(
         image_id,

@@ -107,7 +107,6 @@ class _Zip:
         self._names: set[str] = set()
 
     def add(self, name: str, data: bytes, created_at: str) -> list[bytes]:
-        """What to send for it."""
         entry = zipfile.ZipInfo(self._own_name(name), _dos_time(created_at))
         entry.external_attr = 0o644 << 16
         self._zip.writestr(entry, data)
@@ -142,7 +141,6 @@ class _Sliding(io.BytesIO):
         return self._before + super().seek(offset - self._before if whence == 0 else offset, whence)
 
     def taken(self) -> list[bytes]:
-        """In pieces of a bounded size."""
         data = self.getbuffer()
         pieces = [bytes(data[at : at + _PIECE_BYTES]) for at in range(0, len(data), _PIECE_BYTES)]
         self._before += len(data)

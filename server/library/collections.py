@@ -30,14 +30,12 @@ class Collections:
         self._events = events
 
     def all(self) -> list[Collection]:
-        """In the order of their names."""
         return [
             Collection(id=collection_id, name=name, created_at=at, total=total, cover=_thumbnail(newest))
             for collection_id, name, at, total, newest in self._store.execute(_ALL)
         ]
 
     def get(self, collection_id: str) -> Collection:
-        """ApiError 404 for one that there is not."""
         found = next((one for one in self.all() if one.id == collection_id), None)
         if found is None:
             raise not_found("collection")
@@ -95,7 +93,6 @@ class Collections:
         return changed
 
     def mark(self, ids: Sequence[str], favourite: bool) -> Changed:
-        """As favourites, or as none."""
         changed = Changed(ids=[], missing=[])
         with self._store.transaction():
             for image_id in dict.fromkeys(ids):
@@ -110,5 +107,4 @@ class Collections:
 
 
 def _thumbnail(newest: str | None) -> str | None:
-    """Of a time and an id."""
     return f"/images/{newest[-32:]}/thumbnail" if newest else None

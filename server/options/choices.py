@@ -29,7 +29,6 @@ class Choices:
         self._stored = {field: store.preference(field) for field in OPTIONS}
 
     def is_fixed(self, field: str) -> bool:
-        """Whether an option of this start decides."""
         return OPTIONS[field][0] in self._settings.model_fields_set
 
     def _chosen(self, field: str) -> str | None:

@@ -47,7 +47,6 @@ class Components:
         self.repair = repair
 
     def transformer(self, place: Path, *, published: bool = True) -> Part[TransformerConfig]:
-        """From a folder, or from a single file."""
         if published:
             return self._published_transformer(place)
         source = self._source(place, _transformer_names)
@@ -73,7 +72,6 @@ class Components:
         return self.config(path, Packing) if place.is_dir() and path.exists() else None
 
     def text_encoder(self, folder: Path, *, published: bool = True) -> Part[TextEncoderConfig]:
-        """From a folder."""
         path = folder / "config.json"
         if published or path.exists():
             values = self.json(path)
@@ -99,7 +97,6 @@ class Components:
         return Part(config, self._source(folder, _encoder_names))
 
     def vae(self, folder: Path, *, published: bool = True) -> Part[VaeConfig]:
-        """From a folder."""
         path = folder / "config.json"
         if published:
             return Part(self.config(path, VaeConfig), Source([folder / _WHOLE_FILES[0]], repair=self.repair))
@@ -148,7 +145,6 @@ class Components:
         return list(names.values())
 
     def config(self, path: Path, kind: type[C]) -> C:
-        """A JSON file as a dataclass."""
         return self._decoded(path, kind, self.json(path))
 
     def _decoded(self, path: Path, kind: type[C], values: Mapping[str, Any]) -> C:
@@ -158,7 +154,6 @@ class Components:
             raise CheckpointError(f"{path}: {error}; {self.repair}") from None
 
     def json(self, path: Path, limit_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
-        """A JSON object from a file."""
         try:
             value = json.loads(read_bounded(path, limit_bytes, follow_symlinks=True))
         except FileNotFoundError:
@@ -207,7 +202,6 @@ def _vae_names(stored: dict[str, Stored], notes: Mapping[str, str]) -> Pieces:
 
 
 def _named(theirs: Callable[..., Pieces], stored: dict[str, Stored], notes: Mapping[str, str], start: str) -> Pieces:
-    """Translated where a name begins as the other program's do."""
     return (theirs if any(name.startswith(start) for name in stored) else as_stored)(stored, notes)
 
 

@@ -63,16 +63,13 @@ class TransformerConfig:
 
     @property
     def dim(self) -> int:
-        """Width of the residual streams."""
         return self.num_attention_heads * self.attention_head_dim
 
     @property
     def mlp_dim(self) -> int:
-        """Width inside the gated MLPs."""
         return int(self.dim * self.mlp_ratio)
 
     def storage(self, name: str) -> Storage:
-        """How the matrix of that full name is stored."""
         in_block = "transformer_blocks." in name
         return self.others.get(name, Storage(self.bits, self.group_size) if in_block else Storage())
 
@@ -83,7 +80,6 @@ class TransformerConfig:
         return max(self.group_size, *inside, 1)
 
     def tensors(self) -> Tensors:
-        """Every tensor of the transformer's file."""
         out: Tensors = {}
         d, channels = self.dim, self.timestep_guidance_channels
         for name, shape in (
@@ -171,7 +167,6 @@ class TextEncoderConfig:
         return out
 
     def layer_tensors(self) -> Tensors:
-        """One decoder layer."""
         d, inner = self.hidden_size, self.intermediate_size
         heads, kv_heads = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
         out: Tensors = {}
@@ -214,7 +209,6 @@ class VaeConfig:
         return int(2 ** (len(self.block_out_channels) - 1))
 
     def tensors(self) -> Tensors:
-        """Every tensor of the VAE's file, encoder included."""
         latents = self.latent_channels
         packed_channels = latents * math.prod(self.patch_size)
         out: Tensors = {
@@ -226,7 +220,6 @@ class VaeConfig:
         return out | prefixed("encoder.", self.encoder_tensors()) | prefixed("decoder.", self.decoder_tensors())
 
     def encoder_tensors(self) -> Tensors:
-        """Pixels to latent moments."""
         channels = self.block_out_channels
         out = _conv("conv_in", channels[0], self.in_channels, 3)
         previous = channels[0]
@@ -239,7 +232,6 @@ class VaeConfig:
         return out | _mid_block(previous) | _head(previous, 2 * self.latent_channels)
 
     def decoder_tensors(self) -> Tensors:
-        """Latents to pixels."""
         channels = self.block_out_channels[::-1]
         out = _conv("conv_in", channels[0], self.latent_channels, 3) | _mid_block(channels[0])
         previous = channels[0]

@@ -124,7 +124,6 @@ class _Columns:
         self._pieces, self._stored = pieces, stored
 
     def shape(self, layer: str) -> tuple[int, int]:
-        """Outputs and inputs of a matrix."""
         piece = self._pieces.get(f"{layer}.weight")
         if piece is None or len(piece.shape) != 2:
             raise ValueError(f"the tensor {layer}.weight is missing")

@@ -85,7 +85,6 @@ def _scale(stored: Mapping[str, Stored], name: str) -> tuple[Stored, ...]:
 
 
 def _placed(layer: str, full: str, item: Stored, scale: tuple[Stored, ...]) -> dict[str, Piece]:
-    """Our layers that one of theirs holds."""
     piece = plain(item) if item.dtype != FP8 else Piece(item, "BF16", item.shape, "fp8", beside=scale)
     block, rows = _BLOCK.fullmatch(layer), item.shape[0]
     if layer in REST:
@@ -132,7 +131,6 @@ _MFLUX_CHANGES = (
 
 
 def from_mflux(stored: Mapping[str, Stored], _notes: Mapping[str, str]) -> Pieces:
-    """Our transformer's tensors."""
     return {_renamed(name): plain(item) for name, item in stored.items()}
 
 
