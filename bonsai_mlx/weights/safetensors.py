@@ -54,6 +54,8 @@ def read_header(path: Path, *, limit_bytes: int = MAX_HEADER_BYTES) -> tuple[int
     if not (text.startswith(b"{") and text.rstrip(b" ").endswith(b"}")):
         raise ValueError("the header is not a JSON object with nothing but spaces behind it")
     header = json.loads(text, object_pairs_hook=_unique_pairs)
+    if header.get("__metadata__", {}) is None:  # as MLX writes it where there are no notes
+        del header["__metadata__"]
     notes = header.get("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
         raise ValueError("the header's metadata is not a map of strings")

@@ -72,6 +72,8 @@ def _no_constant(name: str) -> None:
 
 def _check(header: dict[str, Any], length: int) -> None:
     metadata = header.pop("__metadata__", {})
+    if metadata is None:  # as MLX writes it, and the format's own library reads it
+        metadata = {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ForbiddenError("metadata that is no map of strings")
     spans = sorted(_span(name, entry) for name, entry in header.items())
