@@ -198,7 +198,8 @@ class Enlarge:
         redraws = self.method == "refine"
         values["seed"] = (random_seed() if redraws else 0) if self.seed is None else self.seed
         values["steps"] = (steps if self.steps is None else self.steps) if redraws else 0
-        return ResolvedEnlarge(**values, width=size[0] * self.by, height=size[1] * self.by).validated()
+        values |= {"width": size[0] * self.by, "height": size[1] * self.by}
+        return ResolvedEnlarge(**values).validated()
 
     def validated(self) -> Self:
         checked: dict[str, Any] = {

@@ -293,12 +293,15 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+_NICE = 5  # a third of the weight of another program: with less, a busy machine gives a picture next to nothing
+
+
 def _be_considerate() -> None:
     """Without a GPU the engine takes every core; the server, which only ever needs a moment, goes first."""
     if sys.platform == "linux":
-        os.nice(5)
+        os.nice(_NICE)
         with contextlib.suppress(OSError):  # a session of its own is weighed as a whole where the kernel groups by them
-            Path("/proc/self/autogroup").write_text("10")
+            Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,3 +109,14 @@ def test_a_real_repainting_leaves_all_else_as_it_is(real: LiveServer) -> None:
     assert found is not None
     assert found.recipe is not None
     assert found.recipe.parameters["mask"] == added
+
+
+@pytest.mark.parametrize(("method", "more"), [("exact", {}), ("refine", {"steps": 2, "strength": 0.3})])
+def test_a_real_picture_is_enlarged(real: LiveServer, method: str, more: dict[str, Any]) -> None:
+    first = real.client.post("/generate", json={"prompt": "a house", "steps": 1, "width": 64, "height": 64})
+    body = {"source": first.headers["x-image-id"], "by": 2, "method": method, **more}
+    larger = real.client.post("/enlarge", json=body).raise_for_status()
+    before, after = picture(first.content).convert("RGB"), picture(larger.content).convert("RGB")
+    assert after.size == (128, 128)
+    far = np.abs(np.asarray(after.resize((64, 64))).astype(int) - np.asarray(before).astype(int)).mean()
+    assert far < (5 if method == "exact" else 40)

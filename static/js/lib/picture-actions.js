@@ -126,5 +126,15 @@ export async function enlarge(image, by, method) {
   return jobs;
 }
 
+/** @param {import("./types.js").Job} job */
+export const isEnlarging = (job) => job.request.operation === "enlarge";
+
+/** Ask once more for what a job was to enlarge. @param {import("./types.js").Job} job */
+export function enlargeAgain(job) {
+  const { source, by, method, upscaler, prompt, seed, steps, strength } = job.request;
+  const redrawn = method === "refine" ? { prompt, seed, steps, strength } : {};
+  return createEnlarging({ source, by, method, ...(upscaler ? { upscaler } : {}), model: job.model, ...redrawn });
+}
+
 /** @param {Picture} image @param {"full" | "mark"} metadata */
 export const downloadUrl = (image, metadata) => `${image.url}?metadata=${metadata}&download=1`;

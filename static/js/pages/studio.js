@@ -6,7 +6,7 @@ import { edit, isBenchShown, startEditor } from "../editor/editor.js";
 import { startLineage } from "../editor/lineage.js";
 import { applyRecipe, drawFirst, isSending, send, startComposer } from "../studio/composer.js";
 import { byId, isComposing } from "../lib/dom.js";
-import { recipeOf } from "../lib/picture-actions.js";
+import { isEnlarging, recipeOf } from "../lib/picture-actions.js";
 import { startNotify } from "../studio/notify.js";
 import { startQueue } from "../studio/queue.js";
 import { refreshRecent, startRecent } from "../studio/recent.js";
@@ -14,6 +14,7 @@ import { chooseSmaller } from "../studio/sizes.js";
 import { again } from "../stage/stage-states.js";
 import {
   cancelShown,
+  drawAgain,
   isChosen,
   restoreView,
   restoreViewer,
@@ -86,7 +87,7 @@ function tellFailure(job) {
   const name = job.prompt.length > 40 ? `${job.prompt.slice(0, 40)}…` : job.prompt;
   toast(`“${name}” could not be drawn. ${job.error?.message ?? ""}`, {
     action: "Try again",
-    onAction: () => send(again(job)),
+    onAction: () => (isEnlarging(job) ? drawAgain([job]) : send(again(job))),
     showMs: 20_000,
   });
 }
@@ -130,6 +131,7 @@ subscribe("job", (job) => followRunning([job]).catch(toastError));
 subscribe("job", tellFailure);
 subscribe("show-jobs", showJobs);
 subscribe("retry", send);
+subscribe("enlarge-again", (/** @type {Job} */ job) => drawAgain([job]));
 subscribe("first-picture", drawFirst);
 subscribe("use-recipe", (recipe) => {
   applyRecipe(recipe);

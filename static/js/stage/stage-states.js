@@ -2,7 +2,7 @@
 
 import { button, byId, el, icon } from "../lib/dom.js";
 import { formatSize } from "../lib/format.js";
-import { picturesIn } from "../lib/picture-actions.js";
+import { isEnlarging, picturesIn } from "../lib/picture-actions.js";
 import { publish, state } from "../lib/store.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
@@ -70,7 +70,8 @@ export const again = (job) => {
 
 /** @param {Job} job */
 function remedies(job) {
-  const retry = button({ class: "button primary", on: { click: () => publish("retry", again(job)) } }, "Try again");
+  const ask = () => (isEnlarging(job) ? publish("enlarge-again", job) : publish("retry", again(job)));
+  const retry = button({ class: "button primary", on: { click: ask } }, "Try again");
   if (job.error?.code === "out_of_memory") {
     const smaller = button({ on: { click: () => publish("smaller-size", again(job)) } }, "Use a smaller size");
     return el("div", { class: "button-row" }, smaller, retry);

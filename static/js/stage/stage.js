@@ -5,6 +5,7 @@ import { ApiError, cancelJob, createJobs, getImage, getJob } from "../lib/api.js
 import { compareView } from "./compare.js";
 import { byId, el, refill } from "../lib/dom.js";
 import { predictedPeak } from "../lib/fits.js";
+import { enlargeAgain, isEnlarging } from "../lib/picture-actions.js";
 import { keepArranged } from "./grid.js";
 import { groupFoot, stageFoot } from "./stage-foot.js";
 import { announceEnd, announceStart, showProgress } from "./stage-progress.js";
@@ -138,10 +139,10 @@ export function cancelShown() {
 }
 
 /** Ask once more for what came to nothing, in its place. @param {Job[]} lost */
-async function drawAgain(lost) {
+export async function drawAgain(lost) {
   try {
     for (const job of lost) {
-      const { jobs } = await createJobs(again(job));
+      const { jobs } = isEnlarging(job) ? await enlargeAgain(job) : await createJobs(again(job));
       jobs.forEach(putJob);
       look({ jobs: view.jobs.map((id) => (id === job.id ? jobs[0].id : id)), image: null });
     }

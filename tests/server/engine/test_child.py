@@ -45,4 +45,4 @@ def test_a_cancel_that_has_arrived_takes_effect_within_a_step() -> None:
 def test_the_engine_s_session_leaves_the_server_its_moment(live: LiveServer) -> None:
     """It has a session of its own, whose weight its nice value alone does not change."""
     live.finished(live.post_job("plain", steps=1)["id"])
-    assert Path(f"/proc/{live.worker_pid()}/autogroup").read_text().split()[-1] == "10"
+    assert Path(f"/proc/{live.worker_pid()}/autogroup").read_text().split()[-1] == "5"
