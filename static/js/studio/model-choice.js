@@ -170,5 +170,6 @@ export function startModelChoice(onChange) {
     if (now !== drawing) changed();
     drawing = now;
   });
-  subscribe("view", show);
+  // what draws the stage anew takes the card's place away with it
+  for (const topic of ["view", "connection", "queue", "sizes", "image"]) subscribe(topic, () => queueMicrotask(show));
 }
