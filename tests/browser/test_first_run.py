@@ -74,4 +74,4 @@ def test_opening_it_moves_nothing_and_weighs_little(site: Site, open_page: Calla
         for answer in answers
         if "/events" not in answer.url and not answer.headers.get("content-type", "").startswith("image/")
     }
-    assert sum(sizes.values()) < 130_000, sizes  # 120 000 is the goal: the editor is yet to be loaded when needed
+    assert sum(sizes.values()) < 120_000, sizes

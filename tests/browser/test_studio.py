@@ -43,7 +43,7 @@ def test_generate_with_the_keyboard_shows_the_picture_and_its_recipe(studio: Pag
     expect(studio.locator("#stage .facts")).to_contain_text("{} × {}".format(*lookup("seedling").recommended_size))
     expect(studio.locator("#strip a").first).to_have_attribute("aria-current", "true")
     expect(studio.locator("#announcer")).to_have_text("The picture is done.")
-    expect(studio.locator("#engine-memory")).to_contain_text("MB")
+    expect(studio.locator("#engine-memory")).to_contain_text("at most")
 
 
 def test_a_prompt_that_is_longer_than_the_model_reads_is_told(studio: Page) -> None:

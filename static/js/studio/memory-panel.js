@@ -76,10 +76,13 @@ function warn(memory) {
   wasTight = Boolean(warning);
 }
 
-/** @param {Memory} memory */
-function showChip({ mlx_active_bytes: active, mlx_cache_bytes: cache, mlx_peak_bytes: peak }) {
-  const holds = formatBytes(active + cache);
-  const most = peak ? el("span", { class: "engine-peak" }, `, ${formatBytes(peak)} at most`) : null;
+let seen = 0; // the most that this page was told of, which a new run of the engine does not forget
+
+/** Both figures without what MLX keeps for reuse, so that the first is never above the second. @param {Memory} memory */
+function showChip({ mlx_active_bytes: active, mlx_peak_bytes: peak }) {
+  const holds = formatBytes(active);
+  seen = Math.max(seen, active, peak);
+  const most = seen ? el("span", { class: "engine-peak" }, `, ${formatBytes(seen)} at most`) : null;
   byId("engine-memory").replaceChildren(holds, ...(most ? [most] : []));
   byId("engine-mark").title = `MLX holds ${holds}${most?.textContent ?? ""}`;
 }
