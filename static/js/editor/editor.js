@@ -8,7 +8,6 @@ import { toast, toastError } from "../lib/toast.js";
 import { isChosen } from "../stage/stage.js";
 import { showControls, startControls } from "./controls.js";
 import { easel } from "./easel.js";
-import { createExtender } from "./extender.js";
 import { NONE } from "./margins.js";
 import { paintedMask, paintOn, startPaintTools } from "./paint-tools.js";
 import { slotOf, takeIn } from "./pictures.js";
@@ -21,7 +20,7 @@ import { nameOf, showSlots } from "./slots.js";
 const prompt = () => /** @type {HTMLTextAreaElement} */ (byId("prompt"));
 
 let onBench = ""; // what the workbench shows, so that it is not made anew under somebody's hand
-/** @type {ReturnType<typeof createExtender> | null} */
+/** @type {ReturnType<typeof import("./extender.js").createExtender> | null} */
 let extender = null;
 /** @type {{of: string, id: string} | null} the mask that was sent last */
 let sentMask = null;
@@ -156,9 +155,17 @@ function showOnBench() {
   byId("tools").hidden = way !== "repaint";
   if (onBench === `${slot.id} ${way}`) return extender?.show();
   onBench = `${slot.id} ${way}`;
-  extender = way === "extend" ? createExtender(slot, { margins: () => session.margins, setMargins }) : null;
-  fill(byId("bench"), extender?.element ?? (way === "repaint" ? paintOn(slot) : easel(slot)));
-  return undefined;
+  extender = null;
+  fill(byId("bench"), way === "repaint" ? paintOn(slot) : easel(slot));
+  return way === "extend" ? extendOnBench(slot, onBench).catch(toastError) : undefined;
+}
+
+/** @param {Slot} slot @param {string} shown  what the bench is for, unless it changes meanwhile */
+async function extendOnBench(slot, shown) {
+  const { createExtender } = await import("./extender.js");
+  if (onBench !== shown) return;
+  extender = createExtender(slot, { margins: () => session.margins, setMargins });
+  fill(byId("bench"), extender.element);
 }
 
 /** @param {import("./margins.js").Margins} margins */

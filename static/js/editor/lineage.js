@@ -6,7 +6,6 @@ import { publish, subscribe } from "../lib/store.js";
 import { toastError } from "../lib/toast.js";
 import { showImage, shownImage } from "../stage/stage.js";
 import { lineageOf } from "./ancestors.js";
-import { showBeforeAfter } from "./before-after.js";
 
 /** @typedef {import("./ancestors.js").Ancestor} Ancestor */
 
@@ -39,7 +38,8 @@ async function show() {
   byId("lineage-compare").replaceChildren();
   if (beforeIt && last.image) {
     const { image } = last;
-    const compare = () => showBeforeAfter(beforeIt.url, image);
+    const compare = () =>
+      import("./before-after.js").then(({ showBeforeAfter }) => showBeforeAfter(beforeIt.url, image)).catch(toastError);
     byId("lineage-compare").append(button({ class: "button small", icon: "compare", on: { click: compare } }, "Before and after"));
   }
 }

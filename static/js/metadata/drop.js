@@ -3,7 +3,6 @@
 import { addInput, ApiError } from "../lib/api.js";
 import { byId } from "../lib/dom.js";
 import { MetadataError, readMetadata } from "./metadata.js";
-import { offerRestore } from "./restore.js";
 import { publish } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
 
@@ -18,8 +17,9 @@ async function take(files) {
   if (!files.length) return;
   try {
     const reading = files.length === 1 ? await settingsOf(files[0]) : null;
-    if (reading) offerRestore(files[0], reading, () => edit(files).catch(toastError));
-    else await edit(files);
+    if (!reading) return await edit(files);
+    const { offerRestore } = await import("./restore.js"); // few pages ever need it
+    offerRestore(files[0], reading, () => edit(files).catch(toastError));
   } catch (error) {
     if (error instanceof MetadataError || error instanceof ApiError) toast(error.message);
     else if (error instanceof DOMException) toast("This cannot be read. Drop a picture, not a folder.");
