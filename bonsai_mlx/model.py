@@ -10,11 +10,11 @@ import numpy as np
 
 from .request import Request, ResolvedRequest
 from .result import Event
-from .runtime.memory import RunMemory
 
 if TYPE_CHECKING:
     from .adapters.file import AdapterFile
     from .adapters.fitting import FittedAdapter
+    from .runtime.memory import RunMemory
 
 
 @dataclass(frozen=True, slots=True)
