@@ -143,7 +143,6 @@ class AdapterUse:
     most: float = 10.0
 
     def checked(self, name: str, value: object) -> Lora:
-        """`value` as a Lora."""
         one = self._read(value)
         if one is None:
             raise RequestError(name, f"{value!r} is no adapter; give its name and its strength")
@@ -212,7 +211,6 @@ class Maybe:
     bounds: Bounds
 
     def checked(self, name: str, value: object) -> object:
-        """None, or what the bounds say of `value`."""
         return None if value is None else self.bounds.checked(name, value)
 
 

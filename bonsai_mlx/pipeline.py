@@ -488,7 +488,6 @@ class Pipeline:
 
 
 def _prompt_of(image: PictureSource) -> str:
-    """What a file says that it was drawn from; "" where it says nothing."""
     if not isinstance(image, Path | str | bytes):
         return ""
     try:
@@ -499,7 +498,6 @@ def _prompt_of(image: PictureSource) -> str:
 
 
 def _adapter_file(lora: Lora, files: Mapping[str, Path]) -> AdapterFile:
-    """The one of the files that a name means, opened. RequestError, AdapterError."""
     if lora.name not in files:
         raise RequestError("loras", f"the adapter {lora.name} is not there; give it again")
     file = AdapterFile.open(files[lora.name])

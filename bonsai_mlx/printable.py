@@ -28,7 +28,6 @@ def printable_lines(text: str) -> str:
 
 
 def log_to_stderr(level: int) -> None:
-    """Write this process's log to stderr, a safe line for each message."""
     handler = logging.StreamHandler()
     handler.setFormatter(_PrintableFormatter("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
@@ -41,5 +40,4 @@ class _PrintableFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802
-        """The traceback; the texts of exceptions are foreign as well."""
         return printable_lines(super().formatException(ei))  # type: ignore[arg-type]

@@ -157,7 +157,6 @@ class Draw:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """The digests of all pictures that go in, each once."""
         named = (*self.references, self.init, self.mask)
         return tuple(dict.fromkeys(digest for digest in named if digest is not None))
 
@@ -287,7 +286,6 @@ def chosen(request: Operation) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A field's value with an object of JSON for each adapter."""
     if isinstance(value, Lora):
         return {name: one for name, one in asdict(value).items() if one is not None}
     return tuple(plain(one) for one in value) if isinstance(value, tuple) else value

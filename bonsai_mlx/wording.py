@@ -25,7 +25,6 @@ def parse_bytes(text: str) -> int:
 
 
 def byte_size(text: str) -> int:
-    """`parse_bytes` as the type of a command-line option."""
     try:
         return parse_bytes(text)
     except ValueError as error:

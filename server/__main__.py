@@ -117,7 +117,6 @@ def read_settings(options: dict[str, Any]) -> Settings:
 
 
 def with_token(settings: Settings) -> Settings:
-    """With a token of its own if others can reach the server and none was given."""
     if settings.loopback or settings.token is not None:
         return settings
     return settings.model_copy(update={"token": secrets.token_urlsafe(24)})

@@ -120,7 +120,6 @@ def interface_of(scope: Scope) -> Interface | None:
 
 
 def refusal(scope: Scope, status: int, detail: ErrorDetail) -> Response:
-    """The error in the shape that the caller of this path reads."""
     interface = interface_of(scope)
     return interface.render(status, detail) if interface else error_response(status, detail)
 
@@ -221,7 +220,6 @@ async def _on_wrong_body(request: Request, kind: str) -> Response:
 
 
 async def _unreadable(request: Request) -> Unreadable | None:
-    """Why the body is no JSON; None when it is."""
     raw = await request.body()
     try:
         json.loads(raw)

@@ -28,7 +28,6 @@ def plain_host(value: str) -> str:
 
 
 def address_in(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The literal address, also one in brackets; None for a name."""
     try:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -65,5 +64,4 @@ def is_loopback(host: str) -> bool:
 
 
 def in_url(host: str) -> str:
-    """An address of IPv6 needs brackets there; everything else stays as it is."""
     return f"[{host}]" if isinstance(address_in(host), ipaddress.IPv6Address) and host[:1] != "[" else host

@@ -93,7 +93,6 @@ class Bonsai:
         )
 
     async def _answers(self, client: httpx2.AsyncClient) -> bool:
-        """Whether a Bonsai server, and not some other program, is at the address."""
         try:
             response = await client.get("/health", timeout=_PROBE_S)
             body = response.json()
@@ -173,8 +172,6 @@ def _words(job: dict[str, Any]) -> str:
 
 
 def build(url: str, token: str | None) -> MCPServer[Any]:
-    """The MCP server with its tools."""
-
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Any]) -> AsyncIterator[Bonsai]:
         async with AsyncExitStack() as stack:
@@ -256,7 +253,6 @@ def build(url: str, token: str | None) -> MCPServer[Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve on stdin and stdout until they close."""
     tidy()
     parser = argparse.ArgumentParser(prog="bonsai-mlx mcp", description="Pictures as tools, on stdin and stdout (MCP).")
     parser.add_argument(

@@ -57,7 +57,6 @@ from .validation import refused, unknown_field
 
 
 def whole(value: object) -> object:
-    """JSON knows one kind of number: 4.0 is a whole one."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -37,7 +37,6 @@ def _bytes(value: object) -> object:
 
 
 def _names(value: object) -> object:
-    """`studio.local, host.docker.internal` as a variable has it, in parts."""
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 

@@ -83,7 +83,6 @@ class Store:
         return connection
 
     def _set_aside(self) -> Path:
-        """Give the file, and the log without which it cannot be read, another name."""
         aside = self.path.with_name(f"{NAME}.damaged-{int(time.time())}")
         self.path.rename(aside)
         with contextlib.suppress(FileNotFoundError):
@@ -128,7 +127,6 @@ class Store:
             self._log_is_long.set()
 
     async def checkpoint_forever(self) -> None:
-        """Keep the log short, also while a picture is drawn."""
         while True:
             await self._log_is_long.wait()
             self._log_is_long.clear()

@@ -278,7 +278,6 @@ class Studio:
 
 
 def _tell_of_failure(task: asyncio.Task[Any]) -> None:
-    """What works in the background has nobody who would notice that it has ended."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         log.error("a part of the server ended unexpectedly", exc_info=error)

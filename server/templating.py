@@ -43,7 +43,6 @@ def _digest(path: Path, _modified_ns: int) -> str:
 
 
 def version_of(path: str) -> str | None:
-    """A short digest of the asset's content, or None when there is no such file."""
     file = STATIC / path
     try:
         return _digest(file, file.stat().st_mtime_ns)
@@ -87,7 +86,6 @@ def frame_of(width: int, height: int) -> str:
 
 
 def by_day(images: Iterable[Image]) -> list[tuple[date, list[Image]]]:
-    """Pictures that stand side by side and are of one day, where the server is."""
     days = groupby(images, key=lambda image: datetime.fromisoformat(image.created_at).astimezone().date())
     return [(day, list(found)) for day, found in days]
 

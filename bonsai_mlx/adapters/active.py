@@ -32,7 +32,6 @@ class ActiveAdapters:
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """What tells one set of adapters from another, whatever their strengths."""
         return tuple(active.adapter.digest for active in self.adapters)
 
     def key(self, modules: Iterable[str]) -> tuple[tuple[str, float], ...]:
@@ -54,7 +53,6 @@ class ActiveAdapters:
         ]
 
     def added(self, module: str, y: mx.array, x: mx.array) -> mx.array:
-        """y, which the linear has made of x, with what is added."""
         for delta in self.deltas(module):
             y = y + delta(x)
         return y

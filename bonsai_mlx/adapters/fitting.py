@@ -89,7 +89,6 @@ def parts_of(file: AdapterFile, linears: Linears) -> dict[str, Part]:
 
 
 def origin_of(file: AdapterFile) -> str:
-    """What the file was made for, in a few words, whether or not it can be used."""
     return made_for(_inputs(file, _grouped(file)))
 
 

@@ -78,7 +78,6 @@ def taken_apart(key: str) -> Key | None:
 
 
 def without_prefix(stem: str) -> str:
-    """A name without what programs put before it."""
     while prefix := next((one for one in _PREFIXES if stem.startswith(one)), None):
         stem = stem.removeprefix(prefix)
     # some exports cut off the first letters, of "transformer." and of "transformer_blocks" alike

@@ -37,7 +37,6 @@ _UNETS = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "Stable
 
 
 def other_kind(keys: Iterable[str]) -> str | None:
-    """What kind of adapter the keys are of, if it is one that cannot be used here."""
     return next((name for key in keys for pattern, name in _OTHER_KINDS if pattern.search(key)), None)
 
 
@@ -76,6 +75,5 @@ def _count(pattern: re.Pattern[str], stems: Sequence[str]) -> int:
 
 
 def _width(inputs: Mapping[str, int]) -> int | None:
-    """The width of the streams: what queries are made from."""
     names = re.compile(r"(?:img_attn_qkv|txt_attn_qkv|attn_to_q|attn_add_q_proj|linear1|attn_to_qkv_mlp_proj)$")
     return next((count for stem, count in inputs.items() if names.search(stem.replace(".", "_"))), None)

@@ -66,7 +66,6 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def _note(notes: Mapping[str, str], names: Iterable[str]) -> str | None:
-    """The first of these notes that says something, as one text."""
     for name in names:
         text = notes.get(name, "").strip()
         if text.startswith("["):
@@ -77,7 +76,6 @@ def _note(notes: Mapping[str, str], names: Iterable[str]) -> str | None:
 
 
 def _joined(text: str) -> str:
-    """A JSON list of words as one text; anything else as it is."""
     try:
         values = json.loads(text[: 16 * _MOST_CHARS])
     except (ValueError, RecursionError):

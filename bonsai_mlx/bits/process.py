@@ -99,5 +99,4 @@ def signs(values: mx.array) -> mx.array:
 
 
 def _bits(probabilities: mx.array, uniform: mx.array) -> mx.array:
-    """+1 with these probabilities, else -1."""
     return mx.where(uniform < probabilities, 1.0, -1.0)

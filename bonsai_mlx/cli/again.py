@@ -96,7 +96,6 @@ def run_steps(options: GenerateOptions, steps: Sequence[Step], path: Path, place
 
 
 def _pipeline_for(pipe: Pipeline | None, options: GenerateOptions, step: Step) -> Pipeline:
-    """The one that is open, unless the step is another model's."""
     from ..pipeline import Pipeline
 
     asked = options.model or options.variant is not None
@@ -161,7 +160,6 @@ def _pictures(request: Operation, path: Path, places: tuple[Path, ...]) -> Pictu
 
 
 def _mask_inside(path: Path, pictures: PictureSet) -> set[str]:
-    """The digest of the mask that a PNG carries; nothing for other files."""
     try:
         mask = read_mask(path)
     except ValueError:
@@ -170,7 +168,6 @@ def _mask_inside(path: Path, pictures: PictureSet) -> set[str]:
 
 
 def _files(path: Path, places: tuple[Path, ...]) -> Iterator[Path]:
-    """Files that are named, then those of the folders and of the picture's own."""
     yield from (place for place in places if not place.is_dir())
     for folder in (*(place for place in places if place.is_dir()), path.parent):
         found = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)

@@ -48,7 +48,6 @@ class Tally:
 
     @property
     def left_s(self) -> float | None:
-        """By the mean of this run; None before the first picture."""
         own = self.drawn + self.failed
         return (time.monotonic() - self.began) / own * (self.total - self.done) if own else None
 

@@ -53,7 +53,6 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
 
 
 def described(picture: Path) -> str:
-    """What the file says that it was drawn from; "" where it says nothing."""
     try:
         found = read(picture)
     except ValueError:

@@ -119,7 +119,6 @@ def carry_out(
     *,
     chain: Sequence[Mapping[str, Any]] = (),
 ) -> int:
-    """Carry out requests, one after the other, and save what comes out."""
     output = Output.choose(options.output, options.format, options.count)
     output.check()
     model = model_of(options)
@@ -173,7 +172,6 @@ def _completed(options: GenerateOptions) -> GenerateOptions:
 
 
 def _prompt_from_input() -> str:
-    """All of standard input, without the line break that ends it."""
     data = sys.stdin.buffer.read(4 * MAX_PROMPT_CHARS + 3)
     try:
         return data.decode().removesuffix("\n").removesuffix("\r")

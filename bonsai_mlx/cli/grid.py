@@ -65,7 +65,6 @@ def _axes(given: Sequence[tuple[str, list[Any]]]) -> dict[str, list[Any]]:
 
 
 def _drawn(options: GenerateOptions, grid: Grid, folder: Path | None) -> dict[Cell, Image]:
-    """One model after the other, so that each is loaded once."""
     from ..pipeline import Pipeline
 
     models = list(dict.fromkeys(cell.model for cell in grid.cells))

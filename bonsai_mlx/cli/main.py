@@ -72,7 +72,6 @@ def _fail(message: str) -> int:
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
-    """The options of a command; ends the process, with status 2, for wrong usage."""
     parser = build_parser()
     arguments, left = parser.parse_known_args(words)
     drawing = arguments.run is _generate

@@ -25,7 +25,6 @@ class Output:
 
     @classmethod
     def choose(cls, given: Path | Literal["-"] | None, wanted: Format | None, count: int) -> Output:
-        """From what `-o` and `--format` say. SaveError for what they cannot mean."""
         if given == "-":
             if count > 1:
                 raise SaveError(f"standard output takes one picture, not {count}; give a folder with -o")
@@ -56,7 +55,6 @@ class Output:
             raise SaveError(f"cannot save into {folder}: {error.strerror}; choose another folder with -o") from error
 
     def save(self, data: bytes, seed: int) -> Path | None:
-        """Write one picture; where it is, None for standard output."""
         if self.place is None:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()

@@ -9,7 +9,6 @@ from ..printable import printable
 
 
 def styles_command(*, save: tuple[str, str] | None, delete: str | None, restore: bool, as_json: bool) -> int:
-    """Change what is asked for, then list. Returns 0; StylesError, RequestError."""
     book = StyleBook.open()
     if restore:
         book = book.restore()

@@ -161,7 +161,6 @@ def table(measurements: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def comparison(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Ratios after / before, for the sizes and kinds that both reports have."""
     old, new = _grouped(before), _grouped(after)
     lines = [f"{'size':>9} {'kind':>5} {'time':>7} {'peak':>7} {'mean':>7}   (ratio to the compared report)"]
     for key in new.keys() & old.keys():

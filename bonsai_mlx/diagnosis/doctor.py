@@ -117,7 +117,6 @@ def python() -> Check:
 
 
 def memory() -> Check:
-    """What is free now; swapping makes everything slow."""
     virtual, swap = psutil.virtual_memory(), psutil.swap_memory()
     detail = f"{format_bytes(virtual.available)} available, {format_bytes(swap.used)} of swap in use"
     if virtual.available < _LOW_MEMORY_BYTES:

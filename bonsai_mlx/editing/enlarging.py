@@ -15,5 +15,4 @@ def exactly(picture: Image.Image, by: int) -> Image.Image:
 
 
 def on_canvas(picture: Image.Image, canvas: Size) -> Image8:
-    """Its pixels, carried on beyond its right and lower edge."""
     return np.asarray(extended(picture, canvas, (0, 0)))

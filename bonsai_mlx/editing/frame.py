@@ -199,7 +199,6 @@ def _whole(canvas: Size) -> tuple[Size, Box]:
 
 
 def _covering(canvas: Size, size: Size) -> Box:
-    """The largest box in the middle of the canvas that has the shape of `size`."""
     width = min(canvas[0], round(canvas[1] * size[0] / size[1]))
     height = min(canvas[1], round(canvas[0] * size[1] / size[0]))
     left, top = (canvas[0] - width) // 2, (canvas[1] - height) // 2
@@ -242,7 +241,6 @@ def canvas_size(size: Size) -> Size:
 
 
 def tile_size(canvas: Size, recommended: Size) -> Size:
-    """What is drawn at a time: as much as the model draws best."""
     return min(canvas[0], recommended[0]), min(canvas[1], recommended[1])
 
 

@@ -107,7 +107,6 @@ def _damaged() -> PictureError:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF says; what cannot be read of that says nothing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -53,7 +53,6 @@ class Checkpoint:
 
     @property
     def scheduler_class(self) -> str:
-        """What its noise is scheduled by, and its scheduler_config.json names."""
         return BERNOULLI_CLASS if self.latents else SCHEDULER_CLASS
 
     @property
@@ -268,7 +267,6 @@ class _Reader:
             raise CheckpointError(f"{path}: names {named!r}, not {expected}; {self.repair}")
 
     def _check_agreement(self, checkpoint: Checkpoint) -> None:
-        """The parts must fit together, or shapes would clash deep inside a run."""
         transformer, encoder, vae = checkpoint.transformer, checkpoint.text_encoder, checkpoint.vae
         axes, groups = transformer.axes_dims_rope, vae.norm_num_groups
         for ok, what in (

@@ -127,7 +127,6 @@ class _Values:
 
 
 def _write_layer(file: BinaryIO, values: _Values, config: TransformerConfig, layer: str, tensors: Tensors) -> float:
-    """Write the layer's tensors; returns their error."""
     stored = config.storage(layer)
     parts: list[tuple[NDArray[Any], ...]] = []
     squares = differences = 0.0

@@ -41,7 +41,6 @@ class StoredBlocks:
     """Blocks that are read from the checkpoint's file when they are asked for, each once."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype, adapters: ActiveAdapters | None = None) -> None:
-        """Each block is read with what `adapters` add to it."""
         self._config, self._dtype, self._adapters = checkpoint.transformer, dtype, adapters
         self._tensors = checkpoint.load(TRANSFORMER)
 
@@ -160,7 +159,6 @@ def _modules(block: DoubleStreamBlock | SingleStreamBlock) -> Iterator[tuple[str
 
 
 def get_linear(module: Any, name: str) -> Linear:
-    """A linear by its name, such as "to_q", or "to_out.0" for the first of a list."""
     head, _, place = name.partition(".")
     found = getattr(module, head)
     linear: Linear = found[int(place)] if place else found
@@ -173,7 +171,6 @@ def set_linear(module: Any, name: str, linear: Linear) -> None:
 
 
 def _share(whole: Any, share: Share) -> Any:
-    """The module that computes one share of what `whole` does."""
     part = copy(whole)
     for size in ("width", "mlp_dim"):
         if hasattr(whole, size):

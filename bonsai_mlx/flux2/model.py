@@ -79,7 +79,6 @@ class Flux2:
         )
 
     def sampler(self, request: ResolvedRequest) -> dict[str, Any]:
-        """See Model: the scheduler, and the shift of its sigmas at this size."""
         tokens = request.width * request.height // 256
         shift = round(scheduler.empirical_mu(tokens, request.steps), 6)
         return {"scheduler": SCHEDULER_CLASS, "shift": shift}
@@ -162,7 +161,6 @@ class Flux2:
         return scheduler.Flow(as_tokens(noise), levels)
 
     def unload(self) -> None:
-        """See Model. Prompt embeddings stay."""
         self._transformer = None
         self._modulations.clear()
         self._contexts = EmbeddingCache(CACHED_CONTEXTS)

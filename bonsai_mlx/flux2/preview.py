@@ -97,7 +97,6 @@ def _cache_file(checkpoint: Checkpoint) -> Path:
 
 
 def _read(path: Path, latent_channels: int) -> Matrix | None:
-    """The matrix in a cache file; None if there is none, or it is damaged."""
     try:
         matrix = np.array(json.loads(path.read_text()), dtype=np.float64)
     except (OSError, ValueError, TypeError, RecursionError):

@@ -92,7 +92,6 @@ class Transformer:
         self._adapters = adapters
 
     def let_go_of_others(self, adapters: ActiveAdapters) -> None:
-        """Free what adapters have added unless they are these."""
         if self._adapters is None or self._adapters.digests != adapters.digests:
             self.adapt(ActiveAdapters(self.dtype))
 
@@ -144,7 +143,6 @@ class Transformer:
 
 
 def stored_linear(config: TransformerConfig, tensors: dict[str, mx.array], name: str, inputs: int) -> StoredLinear:
-    """The linear of that name, read; its tensors are moved out of `tensors`."""
     linear = make_linear(inputs, 1, config.storage(name))
     linear.load_weights(list(take(tensors, f"{name}.").items()), strict=False)
     read(linear)  # before it is used, see `StoredBlocks`

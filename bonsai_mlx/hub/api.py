@@ -288,7 +288,6 @@ def download(
 
 
 def _token(given: str | None) -> str | None:
-    """The token as it is meant: what is copied often brings a line break along."""
     token = (given or "").strip() or None
     if token and (fault := token_fault("--token", token)):
         raise DownloadError(fault)

@@ -280,7 +280,6 @@ def _klein(
     layout: Layout = layout.MFLUX,
     **more: Any,
 ) -> Entry:
-    """FLUX.2 [klein] 4B, which Bonsai was made from."""
     return Entry(
         name=name,
         title=title,

@@ -113,7 +113,6 @@ def _length(path: Path) -> int:
 
 
 def is_temporary(error: Exception) -> bool:
-    """True if the same request may well succeed a moment later."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in _TEMPORARY
     return isinstance(error, NO_ANSWER)

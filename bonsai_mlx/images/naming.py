@@ -22,7 +22,6 @@ def stem_of(prompt: str, seed: int | None, own_name: str | None = None) -> str:
 
 
 def cut(text: str, most_bytes: int) -> str:
-    """The beginning that has at most so many bytes in UTF-8."""
     return text.encode("utf-8", "ignore")[:most_bytes].decode("utf-8", "ignore").rstrip(" .-")
 
 

@@ -87,7 +87,6 @@ class Scanner:
                 self._go_on(bytes(self._buffer))
 
     def read(self, file: BinaryIO) -> None:
-        """A whole file that can be positioned, from where it is; pixels are not read."""
         if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
             raise ValueError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
         while not self.done:
@@ -283,5 +282,4 @@ def scan(data: bytes) -> Texts:
 
 
 def read_texts(data: bytes) -> dict[str, str]:
-    """The texts of a file in memory, without a word on what was left out."""
     return scan(data).texts

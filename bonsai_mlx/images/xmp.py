@@ -59,7 +59,6 @@ def extended(recipe: Recipe) -> tuple[str, str, bytes]:
 
 
 def recipe_in(xmp: str) -> str:
-    """The JSON of a recipe of ours, "" where there is none."""
     return _value(xmp, _RECIPE)
 
 

@@ -173,7 +173,6 @@ def _text(where: str, name: str, value: Any) -> str:
 
 
 def _paths(path: Path, where: str, name: str, value: Any) -> tuple[Path, ...]:
-    """Where pictures lie: relative to the file that names them."""
     listed = value if isinstance(value, list) else [value]
     return tuple(path.parent / _text(where, name, one) for one in listed)
 

@@ -164,7 +164,6 @@ def with_chain(recipe: Recipe, chain: Sequence[Mapping[str, Any]]) -> Recipe:
 
 
 def as_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """The steps as `steps_of` reads them."""
     made = []
     for step in steps:
         values = {item.name: getattr(step.request, item.name) for item in fields(cast(Any, step.request))}
@@ -201,7 +200,6 @@ def read_chain(path: Path) -> list[Step]:
 
 
 def worded(steps: Sequence[Step]) -> list[Step]:
-    """The steps with a place for other words wherever the first one's stand."""
     first = steps[0].request.prompt
     return [replace(step, request=_saying(step.request, first, PROMPT)) for step in steps]
 

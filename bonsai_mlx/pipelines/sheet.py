@@ -107,7 +107,6 @@ def _put(sheet: Image.Image, picture: Image.Image | None, place: tuple[int, int]
 def _write(
     draw: ImageDraw.ImageDraw, text: str, place: tuple[int, int], most_px: int, letters: int, anchor: str
 ) -> None:
-    """One line, cut with "…" where it is too long for its place."""
     shown = text
     while shown and _length(shown, letters) > most_px:
         text = text[:-1]

@@ -137,7 +137,6 @@ class StyleBook:
         return replace(self, own={one: it for one, it in self.own.items() if one != key}, removed=removed)._written()
 
     def restore(self) -> StyleBook:
-        """With ours as they are brought; those of the user's own names stay."""
         ours = {_folded(one.name) for one in OURS}
         own = {name: one for name, one in self.own.items() if name not in ours}
         return replace(self, own=own, removed=frozenset())._written()

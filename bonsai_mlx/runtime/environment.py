@@ -79,7 +79,6 @@ def as_typed(word: str) -> str:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """True if a line on `stream` can be written over."""
     return stream.isatty() and text("TERM") != "dumb"
 
 

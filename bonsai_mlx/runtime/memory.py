@@ -84,7 +84,6 @@ class RunMemory:
             self._phase = name
 
     def summary(self) -> dict[str, Any]:
-        """Peak, mean and integral so far; `phases` holds the peak of each."""
         self._note_peak()
         integral = sum(
             (after.t_s - before.t_s) * (after.active_bytes + before.active_bytes) / 2

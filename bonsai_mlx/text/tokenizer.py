@@ -101,7 +101,6 @@ def _read_backend(path: Path) -> tokenizers.Tokenizer:
 
 
 def _read_template(folder: Path, config: Mapping[str, Any]) -> ChatTemplate:
-    """From the template's own file, else from the entry in the config."""
     path = folder / TEMPLATE_FILE
     if path.exists():
         return ChatTemplate(_read_text(path), path)

@@ -261,7 +261,6 @@ def read(stored: Stored, form: str, rows: Sequence[slice] = ()) -> mx.array:
 
 
 def _blocks(stored: Stored, rows: Sequence[slice]) -> Bytes:
-    """The tensor's rows as blocks [rows, blocks, bytes], read from the disk."""
     kind, (*lead, columns) = BY_NAME[stored.dtype], stored.shape
     shape = (math.prod(lead), columns // kind.weights, kind.size)
     table = np.memmap(stored.path, np.uint8, "r", stored.offset, shape)

@@ -18,7 +18,6 @@ def pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
 
 
 def unpack(words: NDArray[np.uint32], bits: int) -> NDArray[np.uint8]:
-    """What `pack` packed."""
     count, size = in_bytes(bits)
     data = np.ascontiguousarray(words).view(np.uint8).reshape(len(words), -1, size)
     joined = sum(data[..., byte].astype(np.uint32) << np.uint32(8 * byte) for byte in range(size))

@@ -107,7 +107,6 @@ def _stream(name: str) -> str:
 
 
 def _fill(name: str, tensors: Tensors, bits: int | None) -> Fill:
-    """How to draw the tensor `name`, which its name and shape decide."""
     spec = tensors[name]
     layer, _, kind = name.rpartition(".")
     if spec.dtypes[0] == "I64":  # a counter of no consequence

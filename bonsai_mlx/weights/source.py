@@ -82,7 +82,6 @@ class Source:
             raise CheckpointError(f"{self.where}: {error}; {self.repair}") from None
 
     def verify(self, expected: Tensors) -> Pieces:
-        """The pieces; CheckpointError unless they are exactly the expected tensors."""
         pieces = self.pieces()
         found = {name: (piece.dtype, piece.shape) for name, piece in pieces.items()}
         verify_tensors(self.where, found, expected, self.repair)

@@ -246,7 +246,6 @@ class Models:
             return self._publish(entry.name)
 
     async def delete(self, name: str) -> Model:
-        """Remove a checkpoint from the disk. 409 for an embedded one."""
         entry = _entry(name)
         if entry.embedded:
             raise ApiError(409, "conflict", f"{entry.title} is part of the program and stays.")
@@ -328,7 +327,6 @@ class Models:
     # starting and stopping with the server
 
     async def restore(self) -> None:
-        """Go on with what was downloading when the server ended."""
         for name in self.names():
             if self._intent(name) == "downloading":
                 try:
@@ -337,7 +335,6 @@ class Models:
                     self._failures[name] = error.detail.message
 
     async def close(self) -> None:
-        """End every transfer; downloads go on after the next start."""
         self._closing = True
         await asyncio.gather(*map(self._close, self.names()))
 

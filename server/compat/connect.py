@@ -61,7 +61,6 @@ async def connect(studio: StudioDep, request: Request) -> HTMLResponse:
 
 @router.get("/requests", tags=["system"], summary="The last requests, newest first; no queries and no prompts")
 async def requests(studio: StudioDep) -> RecentRequests:
-    """Kept in memory only; reading this list is not listed."""
     recent = [
         RecentRequest(
             at=timestamp(entry.at),

@@ -33,7 +33,6 @@ class Server:
 
     @property
     def keyless(self) -> str:
-        """What to know of a program whose settings name no token."""
         words = "It has to send the header “Authorization: Bearer YOUR-TOKEN”; if it cannot, use a server without one."
         return words if self.token else ""
 

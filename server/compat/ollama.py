@@ -234,7 +234,6 @@ async def _unload(studio: Studio, ready: ReadyModel) -> None:
 
 
 async def _unload_after(studio: Studio, ready: ReadyModel | None) -> None:
-    """The same after a picture, unless others wait for theirs."""
     if ready is not None:
         await _released(studio)
         if not studio.jobs.active:
@@ -242,7 +241,6 @@ async def _unload_after(studio: Studio, ready: ReadyModel | None) -> None:
 
 
 async def _released(studio: Studio) -> None:
-    """The queue lets go of a job a moment after its end."""
     while any(active.finished.is_set() for active in studio.jobs.active):
         await asyncio.sleep(0.005)
 

@@ -121,7 +121,6 @@ class ImagesRequest(PictureBody):
 
     @property
     def drawn_quality(self) -> str:
-        """What of `quality` makes a difference here."""
         return "low" if (self.quality or "").strip().lower() == "low" else "auto"
 
 
@@ -164,7 +163,6 @@ class Output:
 
 
 async def _converted(decoder: Decoder, png: bytes, to: Format, quality: int) -> bytes:
-    """The picture in another format; PNG stays as it is, byte for byte."""
     return png if to == "png" else await decoder.decode(png, Convert(to, quality))
 
 

@@ -185,7 +185,6 @@ class TokenGate:
         return _refusal(scope, "The token is wrong.")
 
     def _exchange(self, scope: Scope) -> Response | None:
-        """A session for a ticket, and the same address without it."""
         if scope["method"] != "GET" or not is_page(scope["path"]):
             return None
         query = _fields(scope["query_string"].decode("latin-1"))

@@ -123,7 +123,6 @@ class HostAllowlist:
 
 
 def _is_unspecified(host: str) -> bool:
-    """Whether it is 0.0.0.0 or [::], which stand for every address and are none."""
     address = address_in(host)
     return address is not None and address.is_unspecified
 

@@ -31,7 +31,6 @@ MAX_MEMORY_BYTES = 1_200 << 20  # of addresses; macOS does not hold a process to
 
 
 def receive(connection: socket.socket, count: int) -> bytes:
-    """Exactly so many bytes; EOFError when the other side ends before."""
     received = bytearray(count)
     view, position = memoryview(received), 0
     while position < count:

@@ -75,7 +75,6 @@ def image_of_row(image_id: str, data: object, favourite: object) -> Image | None
 
 
 def is_entry(image_id: str, created_at: object, deleted_at: object, favourite: object, data: object) -> bool:
-    """Whether these columns are what `row_of` writes."""
     image = image_of_row(image_id, data, favourite)
     return (
         image is not None and image.created_at == created_at and (deleted_at is None or isinstance(deleted_at, float))

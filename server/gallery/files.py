@@ -68,7 +68,6 @@ def make_private(folder: Path) -> None:
 
 
 def check_room(folder: Path, size_bytes: int) -> None:
-    """OSError unless so many bytes can be written there."""
     probe = temporary_name(folder)
     try:
         with create_exclusive(probe, mode=PRIVATE_FILE_MODE) as file:

@@ -208,7 +208,6 @@ class Gallery:
             raise not_found("image") from None
 
     async def thumbnail(self, image_id: str) -> bytes:
-        """WebP of at most 384 px, made from the image when there is none."""
         self.get(image_id)
         try:
             return await asyncio.to_thread(read_file, self._thumbnail_file(image_id))
@@ -302,7 +301,6 @@ def _unmarked() -> ApiError:
 
 
 def _tell_of_failure(task: asyncio.Task[int]) -> None:
-    """A page shows what the index knows, whatever the folder is like."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         log.warning("the folder of the images could not be looked at: %s", type(error).__name__)

@@ -107,7 +107,6 @@ class Listing:
         return ImagePage(images=images, next_cursor=following, total=total)
 
     async def ids(self, query: Query) -> list[str]:
-        """Of every image, at most MAX_IDS, in order."""
         where, values = query.where()
         sql = f"SELECT id FROM images WHERE {where} ORDER BY {query.key} {query.way}, id {query.way} LIMIT ?"  # noqa: S608
         return [image_id for (image_id,) in await self._store.read(sql, [*values, MAX_IDS])]

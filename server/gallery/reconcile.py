@@ -151,12 +151,10 @@ class Reconciler:
         return _Files(present, changed, [file for file in found if file.id is None], trashed)
 
     def _rename(self, files: Iterable[File]) -> None:
-        """Entries that exist tell their files' names as they are now."""
         for file in files:
             self._store.execute(_RENAME, (shown_name(file.name), file.id))
 
     def _is_gone(self, image_id: str) -> bool:
-        """It may have been drawn, or moved, since the folder was looked at."""
         places = [self._folder / self._table.name_of(image_id)]
         places += [self._trash / f"{image_id}{suffix}" for suffix in SUFFIXES.values()]
         return not any(map(is_file, places))
@@ -232,7 +230,6 @@ class Reconciler:
             self._events.publish("image_deleted", {"id": image_id})
 
     async def _fold_again(self) -> None:
-        """Words of an index that was made when they were compared otherwise."""
         last = "" if self._store.preference(_FOLDED) != _FOLDING else None
         while last is not None:
             prompts = self._store.execute(_PROMPTS, (MAX_SEARCHED_CHARS, last))
@@ -244,5 +241,4 @@ class Reconciler:
 
 
 def _unreadable(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows of `_ENTRIES` that do not hold an entry of ours."""
     return [row for row in rows if not is_entry(*row)]

@@ -47,7 +47,6 @@ class Trash:
         return timestamp(time.time() + self._days * 86_400)
 
     async def delete(self, ids: Sequence[str]) -> Moved:
-        """Move the files to the trash, from where `restore` brings them back."""
         moved = Moved([], [])
         for some in _chunks(ids):
             async with self._moving:
@@ -69,7 +68,6 @@ class Trash:
         return moved
 
     async def restore(self, ids: Sequence[str]) -> Moved:
-        """Undo `delete`; missing is what was never deleted, or is gone for good."""
         moved = Moved([], [])
         for some in _chunks(ids):
             async with self._moving:

@@ -151,7 +151,6 @@ def refuse_newer(path: Path) -> None:
 
 
 def _version_in_header(path: Path) -> int:
-    """The version in the file itself; 0 for a new one, and for what is no index."""
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
@@ -230,7 +229,6 @@ def complete(connection: sqlite3.Connection, version: int) -> None:
 
 
 def _objects(connection: sqlite3.Connection) -> dict[str, str]:
-    """Name -> statement of every table and index of ours, tables first."""
     sql = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'index', rowid"
     return dict(connection.execute(sql).fetchall())
 

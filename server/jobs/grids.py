@@ -76,7 +76,6 @@ class Grids:
         return work._replace(cell=place)
 
     def _seconds(self, body: GridRequest, grid: Grid) -> float | None:
-        """None where something is not known yet."""
         total = 0.0
         for cell in grid.cells:
             name = self._models.resolve(cell.model or body.model)

@@ -36,7 +36,6 @@ class MemoryMonitor:
         self._changed.set()
 
     def snapshot(self) -> Memory:
-        """The figures of this moment; the engine's are at most a second old."""
         system, swap = psutil.virtual_memory(), psutil.swap_memory().used
         engine = self._engines.memory
         return Memory(

@@ -32,7 +32,6 @@ class Allowance:
         self._left -= amount
 
     def give_back(self, amount: float) -> None:
-        """What was taken has been of use and does not count."""
         self._left = min(self._burst, self._left + amount)
 
 

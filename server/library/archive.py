@@ -113,7 +113,6 @@ class _Zip:
         return self._buffer.taken()
 
     def _own_name(self, name: str) -> str:
-        """Unlike all before it, on systems that do not tell cases apart as well."""
         stem, _, suffix = name.rpartition(".")
         number, own = 1, name
         while own.casefold() in self._names:

@@ -67,7 +67,6 @@ class Collections:
         self._tell()
 
     def delete(self, collection_id: str) -> Collection:
-        """Its pictures stay. ApiError 404."""
         found = self.get(collection_id)
         self._store.execute("DELETE FROM collections WHERE id = ?", (collection_id,))
         self._tell()

@@ -51,7 +51,6 @@ class Choices:
         return int(chosen) if chosen else self._settings.memory_limit
 
     def _number(self, field: str, default: float) -> float:
-        """What was chosen, unless it is what nobody can have chosen."""
         with contextlib.suppress(ValueError):
             chosen = float(self._chosen(field) or "")
             PreferencesPatch.model_validate({field: chosen})

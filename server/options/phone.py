@@ -10,7 +10,6 @@ ANY = ("0.0.0.0", "::")  # noqa: S104
 
 
 def outside_url(host: str, port: int) -> str:
-    """Where others in the network find a server that listens on `host`."""
     return f"http://{in_url(address_in_network() if host in ANY else host)}:{port}"
 
 

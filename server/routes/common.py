@@ -106,7 +106,6 @@ def streamed(
 
 
 def file_of(*media_types: str) -> Responses:
-    """The document's words for a file as the answer."""
     return {200: {"content": {name: {"schema": {"type": "string", "format": "binary"}} for name in media_types}}}
 
 
@@ -117,5 +116,4 @@ def failures(shape: type[BaseModel]) -> Responses:
 
 
 def errors(*statuses: int) -> Responses:
-    """The error answers of a route, for the OpenAPI document."""
     return {status: {"model": ErrorBody} for status in (400, 422, *statuses)}

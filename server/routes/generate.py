@@ -30,7 +30,6 @@ _STATUS_OF_FAILURE: dict[str, int] = {
 
 
 async def _left(request: Request) -> None:
-    """Returns when the caller has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -66,7 +65,6 @@ async def _finished(studio: Studio, job: Job, leaving: asyncio.Task[None]) -> Jo
 
 
 def failure(job: Job) -> ApiError:
-    """Why a job has no picture, as an answer."""
     if job.status == "cancelled":
         return ApiError(409, "cancelled", "The job was cancelled.")
     if job.status == "interrupted":
@@ -189,7 +187,6 @@ async def compare(studio: StudioDep, request: Request, body: CompareRequest) -> 
 
 
 def backend_of(model: str) -> str:
-    """The Bonsai demo's name of a model."""
     return catalog.lookup(model).demo_name
 
 
@@ -210,7 +207,6 @@ async def backends(studio: StudioDep) -> Backends:
 
 
 def _family(model: str) -> str:
-    """The demo's family of a model: one that stands in for another counts with it."""
     return catalog.lookup(catalog.lookup(model).stands_in_for or model).public_name
 
 

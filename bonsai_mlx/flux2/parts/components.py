@@ -135,7 +135,6 @@ class Components:
         return [folder / name for name in found]
 
     def _index(self, path: Path) -> list[str]:
-        """The shards that a `*.safetensors.index.json` names."""
         names = self.json(path, _MAX_INDEX_BYTES).get("weight_map")
         if not isinstance(names, dict) or not names:
             raise CheckpointError(f"{path}: it has no weight_map; {self.repair}")
@@ -206,6 +205,5 @@ def _named(theirs: Callable[..., Pieces], stored: dict[str, Stored], notes: Mapp
 
 
 def _flat_rope(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The base of RoPE where newer versions of `transformers` write it."""
     rope = values.get("rope_parameters")
     return {**rope, **values} if isinstance(rope, dict) else values

@@ -61,7 +61,6 @@ def is_bfl(names: Mapping[str, Stored]) -> bool:
 
 
 def from_bfl(stored: Mapping[str, Stored], _notes: Mapping[str, str]) -> Pieces:
-    """Our tensors from a file with Black Forest Labs' names."""
     prefix = next((each for each in _PREFIXES if any(name.startswith(each) for name in stored)), "")
     pieces: Pieces = {}
     for full, item in stored.items():
@@ -135,12 +134,10 @@ def from_mflux(stored: Mapping[str, Stored], _notes: Mapping[str, str]) -> Piece
 
 
 def encoder_from_mflux(stored: Mapping[str, Stored], _notes: Mapping[str, str]) -> Pieces:
-    """Our text encoder's tensors; its table of rotations is computed here."""
     return {f"model.{name}": plain(item) for name, item in stored.items() if name != "rotary_emb.inv_freq"}
 
 
 def vae_from_mflux(stored: Mapping[str, Stored], _notes: Mapping[str, str]) -> Pieces:
-    """Our VAE's tensors: packed ones dense, convolutions channels first."""
     pieces = {}
     for name, item in stored.items():
         layer, _, kind = name.rpartition(".")
