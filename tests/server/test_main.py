@@ -133,7 +133,8 @@ def test_kills_at_any_moment_lose_no_finished_picture(spawn: Spawn) -> None:
             acknowledged |= {job["image_id"] for job in listed}
         server.end(signal.SIGKILL)
     survivor = spawn("--queue-size", "100")
-    eventually(lambda: survivor.client.get("/jobs").json()["queue"] == {"running": 0, "waiting": 0, "limit": 100})
+    idle = {"running": 0, "waiting": 0, "limit": 100, "paused": False}
+    eventually(lambda: survivor.client.get("/jobs").json()["queue"] == idle)
     for image_id in acknowledged:
         assert survivor.client.get(f"/images/{image_id}.png").content.endswith(b"IEND\xaeB`\x82")
     files = {path.stem for path in survivor.output.glob("*.png")}

@@ -45,7 +45,7 @@ def delete(live: LiveServer, image_id: str) -> Path:
 def a_week_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what is in the trash."""
     later = time.time() + 8 * 86_400
-    monkeypatch.setattr("server.gallery.gallery.time", SimpleNamespace(time=lambda: later))
+    monkeypatch.setattr("server.gallery.trash.time", SimpleNamespace(time=lambda: later))
 
 
 def test_a_server_that_finds_old_trash_empties_it(serve: Serve, unloved: str, monkeypatch: pytest.MonkeyPatch) -> None:

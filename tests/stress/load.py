@@ -20,7 +20,7 @@ _CROWDS = 3
 _PAGE_EVERY_S = 0.01
 _BEFORE_AFTER_S = 0.25  # pages are opened a little longer than the callers wait
 _HEAD = "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-_NOTHING = {"running": 0, "waiting": 0, "limit": 0}
+_NOTHING = {"running": 0, "waiting": 0, "limit": 0, "paused": False}
 
 
 @dataclass(frozen=True, slots=True)
