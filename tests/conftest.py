@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -63,6 +64,15 @@ def variant(request: pytest.FixtureRequest) -> str:
 def seedling(variant: str) -> Path:
     """The embedded checkpoint of each variant in turn."""
     return Path(bonsai_mlx.__file__).parent / "seedling" / variant
+
+
+@pytest.fixture
+def held_by_others() -> int:
+    """Bytes that earlier tests have left in MLX: a peak counts them. Ask for it before what the test measures."""
+    import mlx.core as mx
+
+    gc.collect()
+    return mx.get_active_memory()
 
 
 @pytest.fixture(scope="session")

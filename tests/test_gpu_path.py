@@ -154,7 +154,7 @@ def places() -> set[tuple[str, str]]:
     """File and function of everything in the engine that asks the device; found in the sources."""
     found = set()
     for path in PACKAGE.rglob("*.py"):
-        if path.parent.name == "cli" or path.name == "device.py":
+        if path.parent.name in ("cli", "diagnosis") or path.name == "device.py":
             continue
         for function in ast.walk(ast.parse(path.read_text())):
             if isinstance(function, ast.FunctionDef) and any(asks(node) for node in ast.walk(function)):

@@ -118,15 +118,14 @@ def phases_are_as_predicted(checkpoint: Checkpoint, measured: dict[str, int], pr
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_prediction_is_within_a_tenth_of_what_is_measured(width, height, level, seedling):
+def test_prediction_is_within_a_tenth_of_what_is_measured(held_by_others, width, height, level, seedling):
     pipe = Pipeline.from_pretrained(seedling)
     followed = follow(pipe, width, height, level)
     pipe.generate("a red circle", seed=1, steps=2, width=width, height=height)
     result = pipe.generate("a blue boat", seed=1, steps=1, width=width, height=height)
-    assert result.memory["peak_bytes"] == pytest.approx(followed.peak_bytes, rel=0.10)
-    assert phases_are_as_predicted(pipe.model.checkpoint, result.memory["phases"], followed.phases), result.memory[
-        "phases"
-    ]
+    assert result.memory["peak_bytes"] - held_by_others == pytest.approx(followed.peak_bytes, rel=0.10)
+    phases = {phase: held - held_by_others for phase, held in result.memory["phases"].items()}
+    assert phases_are_as_predicted(pipe.model.checkpoint, phases, followed.phases), phases
 
 
 @pytest.mark.parametrize("level", LEVELS)
