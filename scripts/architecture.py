@@ -58,6 +58,7 @@ ROOMS: Mapping[str, str] = {
     "server.studio": "everything above as one object",
     "server.routes": "the native interface and the pages",
     "server.compat": "the interfaces of other programs",
+    "server.compat.sdapi": "AUTOMATIC1111's: a file for each kind of its routes",
     "server.app": "the application made of all this, and its starters",
 }
 # Modules beside the rooms that stand higher than the ground.

@@ -19,8 +19,10 @@ from starlette.types import ASGIApp
 from bonsai_mlx.version import __version__
 
 from . import errors
-from .compat import connect, ollama, openai, openai_edits, sdapi, sdapi_img2img, sdapi_lists, upscaling
+from .compat import connect, ollama, openai, openai_edits, openai_upscale
 from .compat.failing import absent
+from .compat.sdapi import shape as sdapi
+from .compat.sdapi.routers import ROUTERS as SDAPI
 from .edge.access import Access
 from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet
@@ -55,11 +57,8 @@ COMPATIBILITY = (  # the interfaces of other programs
     ("/v1", openai_edits.router),
     ("/api/v1", openai.router),
     ("/api/v1", openai_edits.router),
-    ("/api/v1", upscaling.lemonade),
-    ("", sdapi.router),
-    ("", sdapi_img2img.router),
-    ("", upscaling.extras),
-    ("", sdapi_lists.router),
+    ("/api/v1", openai_upscale.lemonade),
+    *(("", router) for router in SDAPI),
     ("", ollama.router),
 )
 # the first whose prefix fits counts

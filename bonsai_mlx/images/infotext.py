@@ -43,16 +43,22 @@ class Infotext:
 
 
 def format_infotext(recipe: Recipe) -> str:
+    """Of an enlarged picture the size is that of the one that was enlarged, as A1111 has it."""
+    enlarged = recipe.parameters if recipe.parameters.get("operation") == "enlarge" else {}
+    by = enlarged.get("by", 1)
     params = {
         "Steps": recipe.steps,
         "Sampler": "Euler",
         "Schedule type": "Simple",
         "CFG scale": f"{recipe.parameters.get('guidance') or 1:g}",
         "Seed": recipe.seed,
-        "Size": f"{recipe.width}x{recipe.height}",
+        "Size": f"{recipe.width // by}x{recipe.height // by}",
         "Model": recipe.model_title,
         "Variation seed": recipe.parameters.get("variation_seed"),
         "Variation seed strength": recipe.parameters.get("variation_amount"),
+        "Denoising strength": enlarged.get("strength"),
+        "Hires upscale": enlarged.get("by"),
+        "Hires upscaler": (enlarged.get("upscaler") or "Lanczos").removesuffix(".safetensors") if enlarged else None,
         "Version": f"bonsai-{recipe.app_version}",
     }
     pairs = [f"{key}: {_quote(str(value))}" for key, value in params.items() if value is not None]

@@ -139,7 +139,7 @@ async def asked_of(
     fields = PictureFields(
         prompt=prompt,
         seed=seed_of(body, told),
-        steps=_steps(studio, ready, body.steps or steps, told),
+        steps=steps_of(studio, ready, body.steps or steps, told),
         width=width,
         height=height,
         force=False,
@@ -172,7 +172,7 @@ def seed_of(body: PictureBody, notes: list[str]) -> int:
     return seed
 
 
-def _steps(studio: Studio, ready: ReadyModel, asked: int | None, notes: list[str]) -> int:
+def steps_of(studio: Studio, ready: ReadyModel, asked: int | None, notes: list[str]) -> int:
     steps, most = asked or ready.recommended_steps, max_steps(studio, ready)
     if steps > most:
         notes.append(f"{steps} steps were asked for; {most} were made, which is what the model is for.")

@@ -14,7 +14,10 @@ from typing import Any
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
+from bonsai_mlx.errors import PictureError
+
 from ..errors import ApiError
+from ..gallery.convert import Resize
 from ..gallery.inputs import Input
 from ..studio import Studio
 from .body import Json, bad_field
@@ -47,6 +50,14 @@ async def decoded(text: str, field: str) -> bytes:
 
 def _no_picture(field: str) -> ApiError:
     return bad_field(field, "This is no picture in base64.", "Send a PNG, JPEG, WebP or AVIF file in base64.")
+
+
+async def resized(studio: Studio, data: bytes, operation: Resize, field: str) -> bytes:
+    """The picture at another size, as PNG. ApiError 422 names the field."""
+    try:
+        return await studio.decoder.decode(data, operation)
+    except PictureError as error:
+        raise bad_field(field, f"The picture cannot be enlarged: {error}.") from None
 
 
 async def read_form(request: Request) -> tuple[Json, dict[str, list[bytes]]]:

@@ -91,6 +91,7 @@ class Resize:
     height: int = 0
     fit: Fit = "cover"
     mask: bool = False  # it says what is repainted, by what is transparent or white
+    keep_texts: bool = False  # what the file says of how it was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,11 @@ def _normalise(picture: Image, max_side_px: int) -> bytes:
 
 
 def _resized(data: bytes, wanted: Resize) -> bytes:
+    picture = _at_size(data, wanted)
+    return encode_with_texts(picture, read_texts(data), "png") if wanted.keep_texts else _quick_png(picture)
+
+
+def _at_size(data: bytes, wanted: Resize) -> Image:
     from PIL import Image, ImageOps
 
     from bonsai_mlx.editing.canvas import extended
@@ -232,11 +238,11 @@ def _resized(data: bytes, wanted: Resize) -> bytes:
     if size[0] * size[1] > MAX_CANVAS_AREA:
         raise PictureError("too_many_pixels", f"it would have {size[0]}x{size[1]} pixels; 40 million are possible")
     if wanted.factor is not None or wanted.fit == "stretch":
-        return _quick_png(picture.resize(size, Image.Resampling.LANCZOS))
+        return picture.resize(size, Image.Resampling.LANCZOS)
     if wanted.fit == "cover":
-        return _quick_png(ImageOps.fit(picture, size, Image.Resampling.LANCZOS))
+        return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
     small = ImageOps.contain(picture, size, Image.Resampling.LANCZOS)
-    return _quick_png(extended(small, size, ((size[0] - small.width) // 2, (size[1] - small.height) // 2)))
+    return extended(small, size, ((size[0] - small.width) // 2, (size[1] - small.height) // 2))
 
 
 def _sheet(file: IO[bytes], wanted: Sheet) -> bytes:

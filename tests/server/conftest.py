@@ -25,6 +25,7 @@ from server.hosts import is_loopback
 from server.settings import Settings
 from server.studio import Studio
 from tests.server.fake_engine import GATE
+from tests.upscaling.files import compact, saved
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = lookup("seedling").recommended_size  # pixels, width and height, of what is drawn unless a test says otherwise
@@ -169,6 +170,18 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """One server for all tests of a module that leave it as they found it."""
     settings = Settings(**(QUICK | {"output": tmp_path_factory.mktemp("shared")}))
     with LiveServer(settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One server with the real engine, the embedded checkpoints, and an upscaler called `tiny`, for all tests."""
+    folder = tmp_path_factory.mktemp("upscalers")
+    saved(folder / "tiny.safetensors", compact(width=8))
+    patient = {"progress_floor_s": 60.0, "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
+    own = {"engine": "server.engine.child:mlx_backend", "output": tmp_path_factory.mktemp("real")}
+    with LiveServer(Settings(**(QUICK | patient | own | {"upscalers_dir": folder}))) as server:
+        server.client.timeout = 120
         yield server
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,7 @@ import pytest
 from PIL import Image, ImageStat
 
 from bonsai_mlx.images.metadata import read
-from server.settings import Settings
-from tests.server.conftest import NATIVE, QUICK, LiveServer, eventually
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    patient = {"progress_floor_s": 60.0, "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
-    options = QUICK | patient | {"engine": "server.engine.child:mlx_backend", "output": tmp_path_factory.mktemp("real")}
-    with LiveServer(Settings(**options)) as server:
-        server.client.timeout = 120
-        yield server
+from tests.server.conftest import NATIVE, LiveServer, eventually
 
 
 def picture(content: bytes) -> Image.Image:

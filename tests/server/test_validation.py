@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from server.compat.openai import ImagesRequest
-from server.compat.sdapi import Txt2Img
+from server.compat.sdapi.txt2img import Txt2Img
 from server.parameters import CompareRequest, GenerateRequest, JobRequest
 from server.schemas import ImagePatch, PreferencesPatch
 from server.validation import closest, explain, kind_of, unknown_field, unreadable

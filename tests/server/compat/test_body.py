@@ -14,7 +14,7 @@ from bonsai_mlx.request import MAX_PROMPT_CHARS
 from server.compat.body import fitted, parsed, without_nulls
 from server.compat.ollama import GenerateRequest
 from server.compat.openai import ImagesRequest
-from server.compat.sdapi import Txt2Img
+from server.compat.sdapi.txt2img import Txt2Img
 from server.errors import ApiError
 from tests.server.conftest import LiveServer, eventually
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from bonsai_mlx.pipelines.styles import StyleBook
 
-from ..jobs.adapters import names_and_files
-from ..routes.common import StudioDep
-from .base import public_name, ready_models
-from .failing import json_answer
+from ...jobs.adapters import names_and_files
+from ...routes.common import StudioDep
+from ..base import public_name, ready_models
+from ..failing import json_answer
+from . import sd_upscale, upscalers
+from .larger import MAX_FACTOR
+from .shape import new_router
 
-router = APIRouter(prefix="/sdapi/v1", tags=["sdapi"])
+router = new_router()
 
-_UPSCALER = {"name": "None", "model_name": None, "model_path": None, "model_url": None, "scale": 4}
+_SCRIPT = sd_upscale.NAME.lower()  # as A1111 lists it
 _LISTS: dict[str, Any] = {
     "samplers": [{"name": "Euler", "aliases": ["euler"], "options": {}}],
     "schedulers": [
         {"name": "simple", "label": "Simple", "aliases": None, "default_rho": -1.0, "need_inner_model": False}
     ],
-    "upscalers": [_UPSCALER],  # clients insert the latent ones after the first
     "latent-upscale-modes": [{"name": "Latent"}],
     "sd-vae": [],
     "sd-modules": [],
@@ -30,8 +31,8 @@ _LISTS: dict[str, Any] = {
     "face-restorers": [],
     "realesrgan-models": [],
     "extensions": [],
-    "script-info": [],
-    "scripts": {"txt2img": [], "img2img": []},
+    "script-info": [{"name": _SCRIPT, "is_alwayson": False, "is_img2img": True, "args": []}],
+    "scripts": {"txt2img": [], "img2img": [_SCRIPT]},
     "embeddings": {"loaded": {}, "skipped": {}},
     "cmd-flags": {},
 }
@@ -46,6 +47,13 @@ def _add(path: str, content: Any) -> None:
 
 for _path, _content in _LISTS.items():
     _add(_path, _content)
+
+
+@router.get("/upscalers", summary="What pictures can be enlarged with (A1111)")
+async def listed_upscalers(studio: StudioDep) -> Response:
+    """Clients insert the latent ones after the first."""
+    rest = {"model_name": None, "model_path": None, "model_url": None, "scale": MAX_FACTOR}
+    return json_answer([{"name": name, **rest} for name in upscalers.names(studio)])
 
 
 @router.get("/loras", summary="The adapters in the folder (A1111)")
