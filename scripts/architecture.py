@@ -57,6 +57,7 @@ ROOMS: Mapping[str, str] = {
     "server.jobs": "the queue and the runner, durations, what fits",
     "server.studio": "everything above as one object",
     "server.routes": "the native interface and the pages",
+    "server.routes.pipelines": "styles, grids and pipelines over the native interface",
     "server.compat": "the interfaces of other programs",
     "server.compat.sdapi": "AUTOMATIC1111's: a file for each kind of its routes",
     "server.app": "the application made of all this, and its starters",
@@ -118,8 +119,8 @@ def room_of(module: str) -> str:
     if module in ABOVE:
         return ABOVE[module]
     parts = module.split(".")
-    inner = ".".join(parts[:2])
-    return inner if inner in ROOMS else parts[0]
+    rooms = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next(room for room in rooms if room in ROOMS)
 
 
 def faults() -> list[str]:

@@ -31,7 +31,6 @@ from .edge.security import security_stack
 from .routes import (
     collections,
     generate,
-    grids,
     images,
     inputs,
     jobs,
@@ -40,9 +39,9 @@ from .routes import (
     options,
     pages,
     selection,
-    styles,
     system,
 )
+from .routes.pipelines import grids, pipelines, styles
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
@@ -50,7 +49,7 @@ from .templating import STATIC, version_of
 ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router),
     *(models.router, system.router, connect.router, collections.router, selection.router, options.router),
-    *(styles.router, grids.router),
+    *(styles.router, grids.router, pipelines.router),
 )
 COMPATIBILITY = (  # the interfaces of other programs
     ("/v1", openai.router),
@@ -68,7 +67,7 @@ INTERFACES = (
     errors.Interface("/api", ollama.render_error, partial(absent, "/api/generate")),
     errors.Interface("/sdapi", sdapi.render_error, partial(absent, "/sdapi/v1/txt2img")),
 )
-_CROWDED = frozenset({"/jobs", "/grids"})
+_CROWDED = frozenset({"/jobs", "/grids", "/pipelines/run"})
 
 
 _TEXTS = (".js", ".css", ".svg", ".json")

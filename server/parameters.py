@@ -136,9 +136,26 @@ def _schema() -> dict[str, Any]:
     return {"anyOf": [_schema_of(name, kind) for name, kind in OPERATIONS.items()], "description": described}
 
 
+def schema_of(shape: type[BaseModel]) -> dict[str, Any]:
+    """A model's schema without references: the document has no place for what only one schema uses."""
+    schema = shape.model_json_schema()
+    inner = schema.pop("$defs", {})
+    found: dict[str, Any] = _inlined(schema, inner)
+    return found
+
+
+def _inlined(schema: Any, inner: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(part, inner) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(inner[schema["$ref"].rsplit("/", 1)[-1]], inner)
+    return {name: _inlined(part, inner) for name, part in schema.items()}
+
+
 def _schema_of(operation: str, kind: type[ResolvedOperation]) -> dict[str, Any]:
-    model: Any = pydantic.create_model(kind.__name__, **body_fields(kind))
-    made = model.model_json_schema()
+    made = schema_of(pydantic.create_model(kind.__name__, **body_fields(kind)))
     named = {
         "operation": {"type": "string", "const": operation},
         "version": {"type": "integer", "const": VERSION},
@@ -169,9 +186,10 @@ class Fields(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, values: object) -> object:
+        known = [one.alias or name for name, one in cls.model_fields.items()]
         for name in values if isinstance(values, dict) else ():
-            if name not in cls.model_fields:
-                raise unknown_field(str(name), list(cls.model_fields))
+            if name not in known:
+                raise unknown_field(str(name), known)
         return values
 
 

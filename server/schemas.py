@@ -21,7 +21,7 @@ Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 JobPhase = Literal["enlarge", "load", "encode", "encode image", "denoise", "decode"]
-GroupKind = Literal["batch", "compare", "grid"]
+GroupKind = Literal["batch", "compare", "grid", "pipeline"]
 WorkerState = Literal["stopped", "starting", "idle", "busy", "unresponsive"]
 ModelContent = Literal["pinned", "listed", "unchecked", "unknown"]  # how far its files are known: bonsai_mlx/hub/api.py
 ModelState = Literal["ready", "absent", "partial", "downloading", "paused", "verifying", "damaged", "failed"]
@@ -177,6 +177,20 @@ class JobList(Answer):
 class JobsCreated(Answer):
     jobs: list[Job]
     group: Id | None
+
+
+class PipelineRun(Answer):
+    """A pipeline that is carried out, a job after the other, all of them in one group."""
+
+    group: Id = Field(description="of its jobs; DELETE /pipelines/runs/{group} cancels them")
+    name: str | None = Field(description="of the pipeline, if it has one")
+    status: Literal["running", "done", "failed", "cancelled", "interrupted"]
+    step: int = Field(description="the one that waits or runs, from 1 on; the last one that did")
+    steps: int
+    jobs: list[Id] = Field(description="in the order of the steps; those to come have none yet")
+    image_ids: list[Id] = Field(description="the steps' pictures")
+    image_id: Id | None = Field(description="the last step's picture, once it is there")
+    error: JobError | None = None
 
 
 class QueueOrder(Fields):

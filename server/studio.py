@@ -14,7 +14,7 @@ from typing import Any
 from bonsai_mlx.adapters.prompt import with_prompt_adapters
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.pipelines.styles import styled
-from bonsai_mlx.request import Draw, ResolvedRequest
+from bonsai_mlx.request import Draw, Enlarge, ResolvedRequest
 from bonsai_mlx.version import __version__
 
 from .checkpoints.models import Models
@@ -30,11 +30,13 @@ from .gallery.inputs import Inputs
 from .gallery.sheets import Sheets
 from .jobs import adapters
 from .jobs.active import Work
+from .jobs.chains import Chains
 from .jobs.durations import Durations
 from .jobs.fits import Fits
 from .jobs.grids import Grids
 from .jobs.memory_monitor import MemoryMonitor
 from .jobs.pictures import prepare, prepare_enlarging, refused
+from .jobs.pipelines import PipelineRuns
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
 from .library.archive import Archives
@@ -67,6 +69,8 @@ class Studio:
     fits: Fits
     grids: Grids
     sheets: Sheets
+    chains: Chains
+    pipelines: PipelineRuns
 
     def __init__(self, settings: Settings, recent_requests: deque[LoggedRequest]) -> None:
         self.settings = settings
@@ -101,6 +105,7 @@ class Studio:
         self.fits = Fits(self.choices, self.models, self.engines, durations)
         self.grids = Grids(settings, self.models, durations, self.work_of)
         self.sheets = Sheets(self.gallery, self.decoder)
+        self.chains = Chains(self.gallery, self.decoder)
         self.jobs = Jobs(settings, self.store, self.events, self.gallery, self.engines, durations)
         self.inputs = Inputs(
             settings.output,
@@ -110,6 +115,7 @@ class Studio:
             private=settings.keep_private,
             mode=self.gallery.file_mode,
         )
+        self.pipelines = PipelineRuns(self.jobs, self.inputs, self.gallery, self.events, self)
         runner = Runner(
             settings,
             self.store,
@@ -121,6 +127,7 @@ class Studio:
             self.jobs,
             self.inputs,
             self.choices,
+            self.chains,
         )
         await asyncio.to_thread(self.gallery.prepare)
         await asyncio.to_thread(self.inputs.prepare)
@@ -145,6 +152,7 @@ class Studio:
             return
         self._stopped = True
         self.jobs.close()
+        self.pipelines.close()
         self.events.close()
         for task in self._tasks:
             task.cancel()
@@ -222,18 +230,24 @@ class Studio:
 
     async def work_to_enlarge(self, fields: EnlargeRequest) -> Work:
         """The same for a picture that is enlarged; it is redrawn by the model that has drawn it, if that is here."""
+        return await self.work_of_enlarging(fields.enlarge(), fields.model, fields.force)
+
+    async def work_of_enlarging(self, enlarge: Enlarge, model: str | None, force: bool) -> Work:
         await self._make_room()
-        request, size, entry, parents = await prepare_enlarging(fields.enlarge(), self.inputs, self.gallery)
-        name = self.models.resolve(fields.model) if fields.model else self._model_of(entry)
+        request, size, entry, parents = await prepare_enlarging(enlarge, self.inputs, self.gallery)
+        name = self.models.resolve(model) if model else self._model_of(entry)
         ready = self.models.require_ready(name)
         try:
-            if request.upscaler is not None and request.upscaler not in upscaler_files(self.settings):
-                raise RequestError("upscaler", _NO_UPSCALER)
+            self.check_upscaler(request.upscaler)
             resolved = request.validated().resolved(size=size, steps=ready.recommended_steps)
-            await self.fits.check_enlarging(ready, resolved, force=fields.force)
+            await self.fits.check_enlarging(ready, resolved, force=force)
         except RequestError as error:
             raise refused(error) from None
         return Work(ready.name, resolved, tuple(parents))
+
+    def check_upscaler(self, name: str | None) -> None:
+        if name is not None and name not in upscaler_files(self.settings):
+            raise RequestError("upscaler", _NO_UPSCALER)
 
     def _model_of(self, entry: Image | None) -> str:
         drew = entry.model if entry else None
@@ -259,6 +273,7 @@ class Studio:
             "server_version": __version__,
             "jobs": [job.model_dump() for job in self.jobs.snapshot()],
             "queue": self.jobs.queue().model_dump(),
+            "pipelines": [run.model_dump() for run in self.pipelines.active()],
             "memory": self.memory.snapshot().model_dump(),
             "models": [model.model_dump() for model in self.models.all()],
         }

@@ -14,18 +14,9 @@ from ..hub.catalog import is_known, is_repository
 from ..images.mask import read_mask
 from ..images.metadata import encode
 from ..images.recipe import Recipe
-from ..pipelines.chains import (
-    Pictures,
-    Step,
-    described,
-    has_chain,
-    missing,
-    read_chain,
-    seeded,
-    spoken,
-    steps_of_recipe,
-    with_chain,
-)
+from ..pipelines import saved
+from ..pipelines.chains import Step, missing, seeded, spoken, with_chain
+from ..pipelines.lineage import Pictures, described, has_chain, read_chain, steps_of_recipe
 from ..request import OPERATIONS, VERSION, Draw, Enlarge, Operation, from_json, opened, operation_of
 from .generate import GenerateOptions, carry_out, draw, follow, model_of, report, say, varied
 from .like import found_in
@@ -66,9 +57,10 @@ def again_command(options: GenerateOptions, path: Path, places: tuple[Path, ...]
 
 
 def run_command(options: GenerateOptions, path: Path, places: tuple[Path, ...] = ()) -> int:
-    """Carry out the steps in a file, with other words and another seed if `options` have them, and save the last one's
-    picture."""
-    steps = spoken(read_chain(path), options.prompt)
+    """Carry out the steps in a file, or of one of the user's own pipelines, with other words and another seed if
+    `options` have them, and save the last one's picture."""
+    own = None if path.exists() or path.name != str(path) else saved.find(path.name)
+    steps = spoken(saved.load(own).steps if own else read_chain(path), options.prompt)
     return run_steps(options, steps if options.seed is None else seeded(steps, options.seed), path, places)
 
 

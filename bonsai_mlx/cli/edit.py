@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..editing.pictures import PictureSet
 from ..errors import RequestError
-from ..pipelines.chains import chain_of
+from ..pipelines.lineage import chain_of
 from ..request import EXTEND_STRENGTH, MAX_REFERENCES, GenerationRequest
 from .generate import GenerateOptions, draw, varied
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..editing.pictures import PictureSet
 from ..errors import RequestError
 from ..images.metadata import read
-from ..pipelines.chains import chain_of
+from ..pipelines.lineage import chain_of
 from ..request import REFINE_STRENGTH, Enlarge
 from ..wording import user_path
 from .generate import GenerateOptions, carry_out

@@ -347,7 +347,12 @@ def _enlarge(arguments: argparse.Namespace) -> int:
 
 def _add_run(commands: Any) -> None:
     command = commands.add_parser("run", help="carry out a pipeline: the steps of a JSON file, or those of a picture")
-    command.add_argument("file", metavar="PIPELINE", type=user_path, help="a .json file, or a picture of this program")
+    command.add_argument(
+        "file",
+        metavar="PIPELINE",
+        type=user_path,
+        help="a .json file, a picture of this program, or one that you saved",
+    )
     command.add_argument("--prompt", metavar="PROMPT", help="your words, where the steps say {prompt}")
     command.add_argument(
         "--input", type=user_path, action="append", default=[], metavar="FILE|FOLDER", help="where pictures are"

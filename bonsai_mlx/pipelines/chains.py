@@ -17,21 +17,11 @@ import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from ..editing.normalise import mask_of, normalised
-from ..editing.pictures import digest_of
-from ..errors import BonsaiError, PictureError, RequestError
-from ..fileio import open_regular
-from ..images.mask import read_mask
-from ..images.metadata import read
-from ..images.recipe import Recipe, parse_json_object
-from ..images.scan import MAX_FILE_BYTES
-from ..request import VERSION, Draw, Enlarge, Operation, operation_of
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from ..errors import RequestError
+from ..images.recipe import Recipe
+from ..request import VERSION, Draw, Enlarge, Operation, operation_of, plain
 
 MAX_STEPS = 16
 MAX_BYTES = 400_000  # of a chain in a recipe: readers of texts in pictures stop at a million
@@ -39,6 +29,9 @@ PREVIOUS, PROMPT = "previous", "{prompt}"
 _KINDS: Mapping[str, type[Operation]] = {"draw": Draw, "enlarge": Enlarge}
 _RESOLVED = {"enlarge": ("width", "height")}  # follow from the picture
 _BESIDE = {"operation", "version", "id", "model", "pictures"}
+_NAMES_PICTURES = ("init", "mask", "source")
+_MOST_NAME_CHARS = 80
+_ANY_PICTURE = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class Step:
 
 
 def steps_of(values: object, field: str = "steps") -> list[Step]:
-    """The steps of a list of JSON objects. RequestError names the one that is at fault."""
+    """The steps of a list of JSON objects, every field in its bounds. RequestError names the one that is at fault."""
     if not isinstance(values, Sequence) or isinstance(values, str) or not 1 <= len(values) <= MAX_STEPS:
         raise RequestError(field, f"is no list of 1 to {MAX_STEPS} steps")
     steps: list[Step] = []
@@ -93,7 +86,32 @@ def _step(value: object, field: str) -> Step:
         request = cast(Any, _KINDS[operation])(**own)
     except TypeError:
         raise RequestError(field, "says too little: a drawing needs a prompt, an enlarged picture its source") from None
+    _check(request, field)
     return Step(request, value.get("id"), value.get("model"), _pictures(value.get("pictures", {}), field))
+
+
+def _check(request: Operation, field: str) -> None:
+    """RequestError as for a request whose pictures are there."""
+    references = getattr(request, "references", ())
+    if not isinstance(references, tuple):
+        raise RequestError(f"{field}.references", "is no list of names")
+    named = {name: getattr(request, name, None) for name in _NAMES_PICTURES}
+    for name, value in {**named, **{f"references[{i}]": one for i, one in enumerate(references)}}.items():
+        if value is not None and not (isinstance(value, str) and 0 < len(value) <= _MOST_NAME_CHARS):
+            raise RequestError(f"{field}.{name}", "is no name of a step or a picture")
+    try:
+        with_pictures(request, dict.fromkeys(request.pictures, _ANY_PICTURE)).validated()
+    except RequestError as error:
+        raise RequestError(f"{field}.{error.field}", error.message) from None
+
+
+def with_pictures(request: Operation, named: Mapping[str, str]) -> Operation:
+    """The request with these instead of the names of its pictures."""
+    own = {field: getattr(request, field, None) for field in _NAMES_PICTURES}
+    changes: dict[str, Any] = {field: named[name] for field, name in own.items() if name is not None and name in named}
+    if references := getattr(request, "references", ()):
+        changes["references"] = tuple(named.get(name, name) for name in references)
+    return replace(request, **changes)
 
 
 def _pictures(values: object, field: str) -> dict[str, bytes]:
@@ -105,58 +123,14 @@ def _pictures(values: object, field: str) -> dict[str, bytes]:
         raise RequestError(f"{field}.pictures", "is no base64") from None
 
 
-def steps_of_recipe(recipe: Recipe) -> list[Step]:
-    """All steps that lead to a picture, its own last. RequestError."""
-    return steps_of([*recipe.parameters.get("chain", ()), _described(recipe)])
-
-
-def has_chain(recipe: Recipe) -> bool:
-    return bool(recipe.parameters.get("chain"))
-
-
-def chain_of(sources: Iterable[Path]) -> list[dict[str, Any]]:
-    """The steps that the pictures in these files came about by; none for those that say nothing of it."""
-    chain: dict[str, dict[str, Any]] = {}
-    for source in sources:
-        for step in _steps_to(source):
-            chain.setdefault(step["id"], step)
-    found = list(chain.values())
-    short = len(found) < MAX_STEPS and len(json.dumps(found)) <= MAX_BYTES
-    return found if short else []
-
-
-def _steps_to(source: Path) -> list[dict[str, Any]]:
-    try:
-        found = read(source)
-        if found is None or found.recipe is None:
-            return []
-        made = digest_of(normalised(source).picture)
-        mask = read_mask(source)
-    except (OSError, ValueError, PictureError):
-        return []
-    return [*found.recipe.parameters.get("chain", ()), described(found.recipe, made, mask)]
-
-
-def described(recipe: Recipe, made: str, mask: Image | None) -> dict[str, Any]:
-    """A picture's own step, as a later picture's recipe has it; `made` is the picture's digest."""
-    own = _described(recipe) | {"id": made}
-    if mask is not None:
-        own["pictures"] = {digest_of(mask): base64.b64encode(_png(mask)).decode()}
-    return own
-
-
-def _described(recipe: Recipe) -> dict[str, Any]:
-    own = {name: getattr(recipe, name) for name in ("prompt", "seed", "steps", "width", "height", "model")}
-    further = {name: value for name, value in recipe.parameters.items() if name != "chain" and value is not None}
-    return {"operation": "draw"} | own | further
-
-
-def _png(picture: Image) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+def merged(chains: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Steps of several pictures, each once; none at all where they are more than a recipe holds."""
+    found: dict[str, dict[str, Any]] = {}
+    for chain in chains:
+        for step in chain:
+            found.setdefault(str(step["id"]), dict(step))
+    steps = list(found.values())
+    return steps if len(steps) < MAX_STEPS and len(json.dumps(steps)) <= MAX_BYTES else []
 
 
 def with_chain(recipe: Recipe, chain: Sequence[Mapping[str, Any]]) -> Recipe:
@@ -169,7 +143,7 @@ def as_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
         values = {item.name: getattr(step.request, item.name) for item in fields(cast(Any, step.request))}
         defaults = {item.name: item.default for item in fields(cast(Any, step.request))}
         own = {
-            name: list(value) if isinstance(value, tuple) else value
+            name: list(plain(value)) if isinstance(value, tuple) else value
             for name, value in values.items()
             if value != defaults[name]
         }
@@ -181,32 +155,33 @@ def as_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
     return made
 
 
-def read_chain(path: Path) -> list[Step]:
-    """The steps in a JSON file, or those that lead to a picture. BonsaiError; OSError."""
-    with open_regular(path, follow_symlinks=True) as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if data.lstrip()[:1] == b"{":
-        found = parse_json_object(data)
-        if found is None or found.keys() - {"name", "steps"}:
-            raise BonsaiError(f"{path} is no pipeline: it has `steps` and may have a `name`, and nothing else")
-        return steps_of(found.get("steps"))
-    try:
-        told = read(data)
-    except ValueError:
-        told = None
-    if told is None or told.recipe is None:
-        raise BonsaiError(f"{path} is neither a pipeline nor a picture with a recipe of this program")
-    return worded(steps_of_recipe(told.recipe))
+def document(name: str | None, steps: Sequence[Step]) -> bytes:
+    """The JSON of a pipeline."""
+    values = ({"name": name} if name else {}) | {"steps": as_json(steps)}
+    return f"{json.dumps(values, ensure_ascii=False, indent=1)}\n".encode()
 
 
 def worded(steps: Sequence[Step]) -> list[Step]:
+    """The steps with a place for other words wherever the first one's stand; styles are put around those anew."""
+    steps = [replace(step, request=_typed(step.request)) for step in steps]
     first = steps[0].request.prompt
     return [replace(step, request=_saying(step.request, first, PROMPT)) for step in steps]
 
 
+def _typed(request: Operation) -> Operation:
+    """With the words as they were before their styles."""
+    if not isinstance(request, Draw) or request.typed is None:
+        return request
+    return replace(request, prompt=request.typed if request.styles else request.prompt, typed=None)
+
+
+def has_place(steps: Sequence[Step]) -> bool:
+    return any(PROMPT in step.request.prompt for step in steps)
+
+
 def spoken(steps: Sequence[Step], prompt: str | None) -> list[Step]:
     """The steps with these words in their place. RequestError if there is a place and there are none."""
-    if prompt is None and any(PROMPT in step.request.prompt for step in steps):
+    if prompt is None and has_place(steps):
         raise RequestError("prompt", "is missing: this pipeline has a place for your words")
     return [replace(step, request=_saying(step.request, PROMPT, prompt or "")) for step in steps]
 
@@ -217,44 +192,6 @@ def _saying(request: Operation, old: str, new: str) -> Operation:
 
 def seeded(steps: Sequence[Step], seed: int) -> list[Step]:
     return [replace(step, request=replace(step.request, seed=seed)) for step in steps]
-
-
-class Pictures:
-    """What a chain's steps have made and need, by digest; steps are known by their ids."""
-
-    def __init__(self, given: Mapping[str, Image]) -> None:
-        self.by_digest: dict[str, Image] = dict(given)
-        self._made: dict[str, str] = {}
-
-    def made(self, step: Step, picture: Image) -> str:
-        """The digest of a step's picture, which later steps may name."""
-        digest = digest_of(picture)
-        self.by_digest[digest] = picture
-        self._made |= {PREVIOUS: digest} | ({step.id: digest} if step.id else {})
-        return digest
-
-    def request(self, step: Step, place: int) -> Operation:
-        """The step's request with the digests of its pictures. RequestError for one that is not there."""
-        for digest, data in (step.pictures or {}).items():
-            mask = mask_of(data)
-            if digest_of(mask) == digest:
-                self.by_digest[digest] = mask
-        named = {name: self._found(name, place) for name in step.named}
-        changes: dict[str, Any] = {
-            field: named[value]
-            for field in ("init", "mask", "source")
-            if (value := getattr(step.request, field, None)) in named
-        }
-        if references := getattr(step.request, "references", ()):
-            changes["references"] = tuple(named[name] for name in references)
-        return replace(step.request, **changes)
-
-    def _found(self, name: str, place: int) -> str:
-        found = self._made.get(name, name)
-        if found not in self.by_digest:
-            lack = f"the picture {name[:16]} is neither an earlier step nor given; give its file with --input"
-            raise RequestError(f"steps[{place}]", lack)
-        return found
 
 
 def missing(steps: Sequence[Step]) -> Iterator[str]:

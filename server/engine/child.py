@@ -37,6 +37,7 @@ from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, OutOfMe
 from bonsai_mlx.images.metadata import encode_png
 from bonsai_mlx.images.recipe import timestamp
 from bonsai_mlx.images.thumbnail import thumbnail_webp
+from bonsai_mlx.pipelines.chains import with_chain
 from bonsai_mlx.printable import printable
 from bonsai_mlx.request import Operation, from_json
 from bonsai_mlx.result import Event, GenerationResult
@@ -196,6 +197,7 @@ class Engine:
                     # the server knows the checkpoint by its name, the engine by the folder that it was loaded from
                     names = msgspec.structs.asdict(command.checkpoint)
                     recipe = replace(pipeline.recipe(event.result), created_at=timestamp(), **names)
+                    recipe = with_chain(recipe, command.chain)
                     self._channel.send(finished_picture(job, recipe, event.result, loaded_s))
                     self._channel.send(Done(job))  # closing frees memory, which nobody has to wait for
                     return True

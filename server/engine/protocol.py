@@ -15,11 +15,13 @@ from typing import IO, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from bonsai_mlx.pipelines.chains import MAX_BYTES as MAX_CHAIN_BYTES
 from bonsai_mlx.request import MAX_CANVAS_AREA, MAX_PROMPT_CHARS
 
 Phase = Literal["enlarge", "load", "encode", "encode image", "denoise", "decode"]
 
-MAX_COMMAND_BYTES = 8 * MAX_PROMPT_CHARS  # the longest prompt in the widest script, and as much for all else
+# the longest prompt in the widest script, as much for all else, and the longest chain
+MAX_COMMAND_BYTES = 8 * MAX_PROMPT_CHARS + MAX_CHAIN_BYTES
 MAX_EVENT_BYTES = 4 * MAX_CANVAS_AREA  # the largest picture, uncompressed in three bytes a pixel, and a third more
 _HEAD = struct.Struct(">I")
 
@@ -48,6 +50,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     upscaler: bytes | None = None  # the path of its file, in the file system's bytes
     pictures: dict[str, bytes] = {}  # those that the request names, by digest: the paths of PNG files
     adapters: dict[str, bytes] = {}  # the only files that it may name as loras, by name
+    chain: list[dict[str, Any]] = []  # the steps that led to its pictures, for the recipe: pipelines.chains
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

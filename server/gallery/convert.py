@@ -106,13 +106,18 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps that the picture came about by, as its recipe has them, its own last: a list in JSON."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inspect:
     """What the file is and says, as the JSON object of an `inspection.Inspection`; no pixel is decoded."""
 
 
-Operation = Thumbnail | Convert | Enlarge | Normalise | TakeIn | Resize | Sheet | Inspect
+Operation = Thumbnail | Convert | Enlarge | Normalise | TakeIn | Resize | Sheet | Steps | Inspect
 OPERATIONS: dict[str, type[Operation]] = {
-    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, TakeIn, Resize, Sheet, Inspect)
+    kind.__name__: kind for kind in (Thumbnail, Convert, Enlarge, Normalise, TakeIn, Resize, Sheet, Steps, Inspect)
 }
 
 
@@ -140,6 +145,8 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
             return _resized(file.read(), operation)
         case Sheet():
             return _sheet(file, operation)
+        case Steps():
+            return _steps(file.read())
         case TakeIn(mask, invert):
             return _take_in(file.read(), mask=mask, invert=invert)
 
@@ -252,6 +259,12 @@ def _sheet(file: IO[bytes], wanted: Sheet) -> bytes:
     placed = [(column, row, picture) for (column, row), picture in zip(wanted.places, pictures, strict=True)]
     placed_and_missing = [*placed, *((column, row, None) for column, row in wanted.missing)]
     return _quick_png(contact_sheet(placed_and_missing, wanted.columns, wanted.rows))
+
+
+def _steps(data: bytes) -> bytes:
+    from bonsai_mlx.pipelines.lineage import steps_to
+
+    return json.dumps(steps_to(data)).encode()
 
 
 def _take_in(data: bytes, *, mask: bool, invert: bool) -> bytes:

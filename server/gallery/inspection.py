@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.containers import png_chunks
-from bonsai_mlx.images.recipe import timestamp
+from bonsai_mlx.images.recipe import Recipe, timestamp
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 
 MAX_PROMPT_BYTES = 4 * MAX_PROMPT_CHARS  # the longest prompt that this program takes, in the widest script
 MAX_RECIPE_BYTES = MAX_PROMPT_BYTES + 16_384
+CHAIN = "chain"
 MAX_NAME_BYTES = 256  # of a model
 _CLOCKS_DIFFER_S = 86_400
 
@@ -31,7 +33,7 @@ def inspect(data: bytes, kind: str, width: int, height: int) -> dict[str, Any]:
             pass
     found = metadata.read(data)
     recipe = found.recipe if found else None
-    text = recipe.to_json() if recipe else b"{}"
+    text = without_chain(recipe).to_json() if recipe else b"{}"
     written = json.loads(text) if len(text) <= MAX_RECIPE_BYTES else {}
     fields = {
         "format": kind,
@@ -49,6 +51,11 @@ def inspect(data: bytes, kind: str, width: int, height: int) -> dict[str, Any]:
         "created_at": moment(recipe.created_at) if recipe and recipe.created_at else None,
     }
     return {name: whole_characters(value) for name, value in fields.items()}
+
+
+def without_chain(recipe: Recipe) -> Recipe:
+    """The index has no place for the steps before: they stay in the file."""
+    return replace(recipe, parameters={name: one for name, one in recipe.parameters.items() if name != CHAIN})
 
 
 def moment(text: str) -> str | None:

@@ -70,7 +70,19 @@ class Jobs:
     def submit(self, work: Sequence[Work], group_kind: GroupKind | None = None, attached: bool = False) -> list[Job]:
         """Queue all of these pictures or none. ApiError: too many, queue full, disk full, shutting down."""
         self._check_room(len(work))
-        group = secrets.token_hex(16) if group_kind else None
+        return self._queued(work, secrets.token_hex(16) if group_kind else None, group_kind, attached)
+
+    def go_on(self, work: Work, before: Job) -> Job:
+        """Queue what follows a job that has ended, in its group and before all others. ApiError: shutting down."""
+        if self._closing:
+            raise _closed()
+        [job] = self._queued([work], before.group, before.group_kind, attached=True)
+        self.order([job.id])
+        return self.get(job.id)
+
+    def _queued(
+        self, work: Sequence[Work], group: str | None, group_kind: GroupKind | None, attached: bool
+    ) -> list[Job]:
         jobs = [self._new_job(one, group, group_kind) for one in work]
         created = [Active(job, attached) for job in jobs]
         size = sum(active.most_bytes for active in created)
@@ -84,7 +96,7 @@ class Jobs:
 
     def _check_room(self, count: int) -> None:
         if self._closing:
-            raise ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
+            raise _closed()
         if count > self._settings.queue_size + 1:  # waiting would not help
             message = (
                 f"{count} pictures at once never fit: the queue holds {self._settings.queue_size} beside a running one."
@@ -361,3 +373,7 @@ class Jobs:
             if active is self._running or active.attached:
                 self._interrupt(active)
         self._waiting.clear()
+
+
+def _closed() -> ApiError:
+    return ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)

@@ -31,6 +31,7 @@ from ..settings import Settings, upscaler_files
 from ..store import Store, timestamp
 from .active import Active, picture_id
 from .adapters import paths_of
+from .chains import Chains
 from .durations import PHASES, Durations
 from .memory_monitor import MemoryMonitor
 from .queue import Jobs
@@ -66,6 +67,7 @@ class Runner:
         jobs: Jobs,
         inputs: Inputs,
         choices: Choices,
+        chains: Chains,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -77,6 +79,7 @@ class Runner:
         self._jobs = jobs
         self._inputs = inputs
         self._choices = choices
+        self._chains = chains
 
     async def run_forever(self) -> None:
         """One after the other; no failure ends this loop."""
@@ -114,7 +117,7 @@ class Runner:
         self._jobs.begin(
             active, self._durations.forecast(active.timed_as, *size, job.steps, loaded=loaded, pictures=pictures)
         )
-        run = worker.run(self._command(job, ready), self._allowed_silence(active))
+        run = worker.run(await self._command(job, ready), self._allowed_silence(active))
         try:
             async with contextlib.aclosing(run) as events:
                 async for event in events:
@@ -135,7 +138,7 @@ class Runner:
         except CheckpointError:
             return None
 
-    def _command(self, job: Job, ready: ReadyModel) -> Run:
+    async def _command(self, job: Job, ready: ReadyModel) -> Run:
         return Run(
             job=job.id,
             path=os.fsencode(ready.path),
@@ -146,6 +149,7 @@ class Runner:
             pictures=self._inputs.paths(job.request.pictures),
             upscaler=self._upscaler(job.request),
             adapters=paths_of(job.request, self._settings),
+            chain=await self._chains.before(job),
         )
 
     def _upscaler(self, request: ResolvedOperation) -> bytes | None:
@@ -221,7 +225,7 @@ def patience_s(settings: Settings, learned: Sequence[float | None], *, cancellin
 
 
 def image_of(job: Job, image_id: str, picture: Picture) -> Image:
-    recipe = picture.recipe
+    recipe = {name: value for name, value in picture.recipe.items() if name != "chain"}  # which stays in the file
     return make_image(
         image_id,
         size_bytes=len(picture.png),

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from ..errors import ErrorBody
 from ..gallery.listing import CURSOR, Sort
 from ..gallery.listing import Query as Listed
+from ..parameters import schema_of
 from ..schemas import Id
 from ..studio import Studio
 
@@ -64,28 +65,20 @@ IdPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadeci
 ModelNamePath = Annotated[str, Path(min_length=1, max_length=80, pattern=r"^[a-z0-9-]+$")]
 
 
-Schema = dict[str, Any]
-
-
 def json_body(shape: type[BaseModel]) -> dict[str, Any]:
     """The document's words for a JSON body that a route reads by itself; fields that are not named change nothing."""
-    schema = shape.model_json_schema()
-    inner = schema.pop("$defs", {})
-    content = {"application/json": {"schema": _inlined(schema, inner)}}
-    return {"requestBody": {"required": bool(schema.get("required")), "content": content}}
+    schema = _untitled(schema_of(shape))
+    return {
+        "requestBody": {"required": bool(schema.get("required")), "content": {"application/json": {"schema": schema}}}
+    }
 
 
-def _inlined(schema: Any, inner: Schema) -> Any:
-    """Without references: the document has no place for what only one body uses."""
+def _untitled(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [_inlined(part, inner) for part in schema]
+        return [_untitled(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    if "$ref" in schema:
-        return _inlined(inner[schema["$ref"].rsplit("/", 1)[-1]], inner)
-    return {
-        name: _inlined(part, inner) for name, part in schema.items() if name != "title" or not isinstance(part, str)
-    }
+    return {name: _untitled(part) for name, part in schema.items() if name != "title" or not isinstance(part, str)}
 
 
 def streamed(

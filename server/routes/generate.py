@@ -16,7 +16,7 @@ from ..jobs.active import Work
 from ..parameters import CompareRequest, EnlargeRequest, GenerateRequest
 from ..schemas import Backend, Backends, Compared, ComparedImage, DemoComparison, Generated, GroupKind, Image, Job
 from ..studio import Studio
-from .common import StudioDep, errors
+from .common import Responses, StudioDep, errors
 
 router = APIRouter(tags=["generate"])
 
@@ -26,6 +26,11 @@ _STATUS_OF_FAILURE: dict[str, int] = {
     "out_of_memory": 507,
     "disk_full": 507,
     "shutting_down": 503,
+}
+
+
+_PICTURE_OR_JSON: Responses = {
+    200: {"model": Generated, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 }
 
 
@@ -97,15 +102,7 @@ def image_headers(job: Job, image: Image) -> dict[str, str]:
     "/generate",
     summary="Draw one picture and return it",
     response_class=Response,
-    responses={
-        200: {
-            "content": {
-                "image/png": {"schema": {"type": "string", "format": "binary"}},
-                "application/json": {"schema": {"$ref": "#/components/schemas/Generated"}},
-            }
-        },
-        **errors(409, 429, 500, 503, 507),
-    },
+    responses=_PICTURE_OR_JSON | errors(409, 429, 500, 503, 507),
 )
 async def generate(studio: StudioDep, request: Request, body: GenerateRequest) -> Response:
     """PNG with the figures in `X-` headers, or with `Accept: application/json` an object that holds it in base64."""
@@ -126,15 +123,7 @@ async def _answer(studio: Studio, request: Request, work: Work) -> Response:
     "/edit",
     summary="Change a picture and return it",
     response_class=Response,
-    responses={
-        200: {
-            "content": {
-                "image/png": {"schema": {"type": "string", "format": "binary"}},
-                "application/json": {"schema": {"$ref": "#/components/schemas/Generated"}},
-            }
-        },
-        **errors(409, 429, 500, 503, 507),
-    },
+    responses=_PICTURE_OR_JSON | errors(409, 429, 500, 503, 507),
 )
 async def edit(studio: StudioDep, request: Request, body: GenerateRequest) -> Response:
     """As `/generate`, with at least one picture: `init` is changed, `references` are looked at."""
@@ -148,15 +137,7 @@ async def edit(studio: StudioDep, request: Request, body: GenerateRequest) -> Re
     "/enlarge",
     summary="Enlarge a picture and return it",
     response_class=Response,
-    responses={
-        200: {
-            "content": {
-                "image/png": {"schema": {"type": "string", "format": "binary"}},
-                "application/json": {"schema": {"$ref": "#/components/schemas/Generated"}},
-            }
-        },
-        **errors(409, 429, 500, 503, 507),
-    },
+    responses=_PICTURE_OR_JSON | errors(409, 429, 500, 503, 507),
 )
 async def enlarge(studio: StudioDep, request: Request, body: EnlargeRequest) -> Response:
     """Two or four times the sides: `exact`, or `refine`, redrawn on top of that. The answer is that of `/generate`."""

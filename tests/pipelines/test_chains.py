@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from bonsai_mlx.errors import RequestError
-from bonsai_mlx.pipelines.chains import MAX_STEPS, as_json, missing, seeded, spoken, steps_of, worded
+from bonsai_mlx.pipelines.chains import (
+    MAX_STEPS,
+    as_json,
+    has_place,
+    merged,
+    missing,
+    seeded,
+    spoken,
+    steps_of,
+    worded,
+)
 from bonsai_mlx.request import Draw, Enlarge
 
 DRAW: dict[str, Any] = {"operation": "draw", "prompt": "a {prompt}", "id": "one"}
@@ -33,6 +43,21 @@ def test_words_and_seeds_are_changed_everywhere() -> None:
     assert [step.request.seed for step in seeded(steps, 8)] == [8, 8]
     said = worded(steps_of([DRAW | {"prompt": "a fox"}, REDRAW | {"prompt": "a fox at night"}]))
     assert [step.request.prompt for step in said] == ["{prompt}", "{prompt} at night"]
+    assert (has_place(said), has_place(spoken(said, "owl"))) == (True, False)
+
+
+def test_styles_are_put_around_other_words_anew() -> None:
+    styled = {"prompt": "a comic panel of a fox", "typed": "a fox", "styles": ["Comic"]}
+    [step] = spoken(worded(steps_of([DRAW | styled])), "an owl")
+    assert step.request == Draw("an owl", styles=("Comic",))
+    [step] = spoken(worded(steps_of([DRAW | {"prompt": "a red fox in the snow", "typed": "fox"}])), "an owl")
+    assert step.request == Draw("an owl")
+
+
+def test_chains_of_several_pictures_have_each_step_once() -> None:
+    one, other = DRAW | {"id": "a"}, DRAW | {"id": "b"}
+    assert merged([[one], [one, other]]) == [one, other]
+    assert merged([[DRAW | {"id": str(place)} for place in range(MAX_STEPS)]]) == []
 
 
 FAULTS: list[tuple[Any, str]] = [
@@ -51,6 +76,16 @@ FAULTS: list[tuple[Any, str]] = [
     ([{"operation": "enlarge"}], "steps[0]"),
     ([REDRAW], "steps[0]"),
     ([DRAW | {"pictures": {"a": "no base64!"}}], "steps[0].pictures"),
+    ([DRAW | {"prompt": 7}], "steps[0].prompt"),
+    ([DRAW | {"prompt": " "}], "steps[0].prompt"),
+    ([DRAW, REDRAW | {"init": {}}], "steps[1].init"),
+    ([DRAW, REDRAW | {"init": "x" * 81}], "steps[1].init"),
+    ([DRAW, REDRAW | {"references": "one"}], "steps[1].references"),
+    ([DRAW, REDRAW | {"references": ["one", 7]}], "steps[1].references[1]"),
+    ([DRAW, REDRAW | {"strength": 2}], "steps[1].strength"),
+    ([DRAW | {"width": 100}], "steps[0].width"),
+    ([DRAW, LARGE | {"by": 3}], "steps[1].by"),
+    ([DRAW, LARGE | {"method": "refine"}], "steps[1].prompt"),
     ([DRAW | {"pictures": ["a"]}], "steps[0].pictures"),
 ]
 

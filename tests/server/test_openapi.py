@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -56,3 +57,23 @@ def test_every_field_of_every_body_has_a_type() -> None:
     assert bodies["/sdapi/v1/txt2img"]["width"] == "integer, 64 to 2048"
     assert bodies["/api/generate"]["stream"] == "boolean"
     assert [path for path, fields in bodies.items() if "any" in fields.values()] == []
+
+
+def test_every_reference_leads_somewhere() -> None:
+    document = create_app(Settings()).openapi()
+    found = set(references(document))
+    assert len(found) > 20
+    for reference in found:
+        node: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            assert part in node, reference
+            node = node[part]
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    for part in node if isinstance(node, list) else ():
+        yield from references(part)

@@ -26,6 +26,7 @@ from server.gallery.decoder import Decoder
 from server.gallery.gallery import Gallery
 from server.gallery.inputs import Inputs
 from server.jobs.active import Work, picture_id
+from server.jobs.chains import Chains
 from server.jobs.durations import Durations
 from server.jobs.memory_monitor import MemoryMonitor
 from server.jobs.queue import Jobs
@@ -122,7 +123,10 @@ def world(tmp_path: Path) -> Iterator[Callable[[Callable[[World], Awaitable[None
             memory = MemoryMonitor(settings, events, engines)
             found = World(settings, store, events, gallery, worker, durations, jobs, None)  # type: ignore[arg-type]
             inputs = Inputs(tmp_path, store, decoder, set, private=False, mode=0o600)
-            found.runner = Runner(settings, store, gallery, models, engines, memory, durations, jobs, inputs, found)
+            chains = Chains(gallery, decoder)
+            found.runner = Runner(
+                settings, store, gallery, models, engines, memory, durations, jobs, inputs, found, chains
+            )
             running = asyncio.create_task(found.runner.run_forever())
             try:
                 async with asyncio.timeout(60):

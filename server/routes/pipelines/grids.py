@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from ..parameters import GridRequest
-from ..schemas import GridPlan, JobsCreated
-from .common import IdPath, StudioDep, errors, file_of
+from ...parameters import GridRequest
+from ...schemas import GridPlan, JobsCreated
+from ..common import IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["grids"])
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from bonsai_mlx.pipelines.styles import Style, StyleBook
 from bonsai_mlx.request import MAX_STYLE_NAME_CHARS
 
-from ..parameters import StyleFields
-from ..schemas import StyleList, StyleShown
-from .common import errors
+from ...parameters import StyleFields
+from ...schemas import StyleList, StyleShown
+from ..common import errors
 
 router = APIRouter(tags=["styles"])
 

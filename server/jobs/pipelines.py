@@ -1,0 +1,207 @@
+"""Pipelines carried out: a job for each step, which is queued once the one before it has its picture.
+
+All jobs of a run are one group. A run lives as long as the server: after a restart its pictures are there, and its
+other steps are not drawn. Every change goes to the pages as an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from bonsai_mlx.errors import BonsaiError
+from bonsai_mlx.pipelines.chains import PREVIOUS, Step, with_pictures
+from bonsai_mlx.request import Draw, Enlarge
+
+from ..checkpoints.models import Models
+from ..errors import ApiError, from_bonsai, not_found
+from ..events import EventHub
+from ..gallery.gallery import Gallery
+from ..gallery.inputs import Inputs
+from ..schemas import Job, JobError, PipelineRun
+from .active import Work
+from .queue import Jobs
+
+log = logging.getLogger("bonsai.jobs")
+
+KEPT_RUNS = 100  # that have ended
+_DIGEST_CHARS = 64  # of an input; a picture of the gallery has an id half as long
+
+
+class Makers(Protocol):
+    """What makes a request into work."""
+
+    models: Models
+
+    async def work_of(self, draw: Draw, model: str | None, force: bool) -> Work: ...
+    async def work_of_enlarging(self, enlarge: Enlarge, model: str | None, force: bool) -> Work: ...
+    def check_upscaler(self, name: str | None) -> None: ...
+
+
+@dataclass(slots=True)
+class _Run:
+    shown: PipelineRun
+    steps: Sequence[Step]
+    model: str | None
+    force: bool
+    known: dict[str, str] = field(default_factory=dict)  # ids of steps, and of their masks -> pictures
+    task: asyncio.Task[None] | None = None
+    cancelled: bool = False
+
+
+class PipelineRuns:
+    """Use from the event loop."""
+
+    def __init__(self, jobs: Jobs, inputs: Inputs, gallery: Gallery, events: EventHub, makers: Makers) -> None:
+        self._jobs = jobs
+        self._inputs = inputs
+        self._gallery = gallery
+        self._events = events
+        self._makers = makers
+        self._runs: OrderedDict[str, _Run] = OrderedDict()
+
+    async def start(
+        self, steps: Sequence[Step], *, name: str | None = None, model: str | None = None, force: bool = False
+    ) -> PipelineRun:
+        """Queue the first step, once everything that can be known of all of them before is well. ApiError names the
+        step that is at fault."""
+        known = await self._masks(steps)
+        self._check(steps, model, known)
+        shown = PipelineRun(
+            group="0" * 32, name=name, status="running", step=1, steps=len(steps), jobs=[], image_ids=[], image_id=None
+        )
+        run = _Run(shown, steps, model, force, known)
+        [job] = self._jobs.submit([await self._work(run, 0)], "pipeline", attached=True)
+        assert job.group is not None  # noqa: S101  it has a kind
+        shown.group = job.group
+        shown.jobs.append(job.id)
+        self._runs[job.group] = run
+        self._forget()
+        run.task = asyncio.create_task(self._follow(run, job))
+        self._tell(run)
+        return shown.model_copy(deep=True)
+
+    def get(self, group: str) -> PipelineRun:
+        """ApiError 404 for one that is not known, or not any more."""
+        if group not in self._runs:
+            raise not_found("run of a pipeline")
+        return self._runs[group].shown.model_copy(deep=True)
+
+    def active(self) -> list[PipelineRun]:
+        return [run.shown.model_copy(deep=True) for run in self._runs.values() if run.shown.status == "running"]
+
+    def cancel(self, group: str) -> PipelineRun:
+        """No further step begins, and the one that runs ends. ApiError: 404 unknown, 409 already ended."""
+        shown = self.get(group)
+        if shown.status != "running":
+            raise ApiError(409, "conflict", f"This pipeline has ended already: it is {shown.status}.")
+        self._runs[group].cancelled = True
+        with contextlib.suppress(ApiError):  # 409: the step has just ended
+            self._jobs.cancel(shown.jobs[-1])
+        return shown
+
+    def close(self) -> None:
+        for run in self._runs.values():
+            if run.task is not None:
+                run.task.cancel()
+
+    # before anything is drawn
+
+    async def _masks(self, steps: Sequence[Step]) -> dict[str, str]:
+        """The masks that steps bring, taken in: the names that they have there, and the inputs' own."""
+        known: dict[str, str] = {}
+        for place, step in enumerate(steps):
+            for digest, data in (step.pictures or {}).items():
+                found = (await self._inputs.add(data, f"steps[{place}].pictures", mask=True))[0]
+                known[digest] = found.id
+        return known
+
+    def _check(self, steps: Sequence[Step], model: str | None, known: Mapping[str, str]) -> None:
+        there = {PREVIOUS, *known}
+        for place, step in enumerate(steps):
+            with _at(place):
+                self._makers.models.require_ready(self._makers.models.resolve(model or step.model))
+                self._makers.check_upscaler(getattr(step.request, "upscaler", None))
+            for name in step.named:
+                if name not in there and not self._is_picture(name):
+                    remedy = "Name an earlier step by its `id`, or a picture of the gallery or of POST /inputs."
+                    message = f"There is no earlier step and no picture {name[:16]!r}."
+                    raise ApiError(422, "bad_field", message, field=f"steps[{place}]", remedy=remedy)
+            there |= {step.id} if step.id else set()
+
+    def _is_picture(self, name: str) -> bool:
+        return self._inputs.find(name) is not None if len(name) == _DIGEST_CHARS else self._gallery.has(name)
+
+    async def _work(self, run: _Run, place: int) -> Work:
+        step = run.steps[place]
+        model = run.model or step.model
+        request = with_pictures(step.request, {name: run.known.get(name, name) for name in step.named})
+        with _at(place):
+            if isinstance(request, Enlarge):
+                return await self._makers.work_of_enlarging(request, model, run.force)
+            return await self._makers.work_of(request, model, run.force)
+
+    # one step after the other
+
+    async def _follow(self, run: _Run, job: Job) -> None:
+        try:
+            await self._carry_out(run, job)
+        except ApiError as error:
+            self._end(run, "failed", JobError(**error.detail.model_dump(include={"code", "message", "remedy"})))
+        except Exception:
+            log.exception("pipeline %s ended with an unexpected error", run.shown.group)
+            message = "Something went wrong inside the server; its log has the details."
+            self._end(run, "failed", JobError(code="failed", message=message))
+
+    async def _carry_out(self, run: _Run, job: Job) -> None:
+        shown = run.shown
+        while True:
+            ended = await self._jobs.wait(job.id)
+            if ended.image_id:
+                shown.image_ids.append(ended.image_id)
+                run.known |= dict.fromkeys(filter(None, (PREVIOUS, run.steps[shown.step - 1].id)), ended.image_id)
+            if ended.status != "done":
+                self._end(run, cast("Any", ended.status), ended.error)
+                return
+            if shown.step == shown.steps:
+                shown.image_id = ended.image_id
+                self._end(run, "done")
+                return
+            if run.cancelled:
+                self._end(run, "cancelled")
+                return
+            job = self._jobs.go_on(await self._work(run, shown.step), ended)
+            shown.jobs.append(job.id)
+            shown.step += 1
+            self._tell(run)
+            if run.cancelled:  # while it was made ready
+                self._jobs.cancel(job.id)
+
+    def _end(self, run: _Run, status: Any, error: JobError | None = None) -> None:
+        run.shown.status, run.shown.error = status, error
+        self._tell(run)
+
+    def _tell(self, run: _Run) -> None:
+        self._events.publish("pipeline", run.shown.model_dump())
+
+    def _forget(self) -> None:
+        ended = [group for group, run in self._runs.items() if run.shown.status != "running"]
+        for group in ended[: max(0, len(ended) - KEPT_RUNS)]:
+            del self._runs[group]
+
+
+@contextlib.contextmanager
+def _at(place: int) -> Iterator[None]:
+    """Errors inside name the step."""
+    try:
+        yield
+    except (ApiError, BonsaiError) as error:
+        told = from_bonsai(error) if isinstance(error, BonsaiError) else error
+        inner = f".{told.detail.field}" if told.detail.field else ""
+        told.detail.field = f"steps[{place}]{inner}"
+        raise told from None

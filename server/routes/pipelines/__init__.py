@@ -1,0 +1,1 @@
+"""What is made of several requests, or of other words: styles, grids, pipelines."""
