@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 # every page has, are asked for by themselves.
 _FIND = """([frame, editor]) => {
     const kinds = [["[data-copy]", "copy"], ["#collections a", "collection"],
-                   [".chip:not([aria-label], [id])", "example"],
+                   [".style-chip", "style"], [".chip:not([aria-label], [id])", "example"],
                    [".guide summary", "guide"],
                    [".queue-prompt", "queue prompt"], [".queue [aria-label^=Cancel]", "queue cancel"],
                    [".queue [aria-label^=Earlier]", "queue earlier"], [".queue [aria-label^=Later]", "queue later"]];

@@ -164,11 +164,15 @@ FORM: dict[str, tuple[Callable[[Page], None], dict[str, Any]]] = {
 }
 SIZES = {f"aspect={shape}" for shape in SHAPES} | {"size=512x512", "size=768x768", "size=1024x1024", "size=1280x1280"}
 ELSEWHERE = {"recent All pictures", "#queue-pause", "#queue-cancel", "#notify"}  # ask for no picture: see below
+TOOLS = {  # used in test_prompt_tools.py
+    *("styles summary", "style", "#edit-styles", "axes summary"),
+    *("#axis-1", "#axis-1-values", "#axis-2", "#axis-2-values"),
+}
 
 
 def test_every_control_of_the_form_has_a_row(form: Page) -> None:
     choose("aspect", "1:1")(form)
-    assert controls_of(form) == FORM.keys() | SIZES | ELSEWHERE
+    assert controls_of(form) == FORM.keys() | SIZES | ELSEWHERE | TOOLS
 
 
 @pytest.mark.parametrize("control", FORM)
@@ -314,7 +318,7 @@ VIEWER = {"Previous picture", "Next picture", "Favourite", "Download", "Details"
 
 
 def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> None:
-    others = FORM.keys() | SIZES | ELSEWHERE | {"lineage-steps picture"}  # pressed in test_editing
+    others = FORM.keys() | SIZES | ELSEWHERE | TOOLS | {"lineage-steps picture"}  # the last: in test_editing
     seen: set[str] = set()
 
     def look() -> None:

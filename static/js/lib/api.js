@@ -72,6 +72,29 @@ export const createJobs = (request) => call("POST", "/jobs", request);
  */
 export const createEnlarging = (request) => call("POST", "/jobs/enlarge", request);
 
+/** @param {object} request  as of createJobs, and `axes` @returns {Promise<{jobs: Job[], group: string | null}>} */
+export const createGrid = (request) => call("POST", "/grids", request);
+
+/**
+ * @param {object} request
+ * @returns {Promise<{columns: string[], rows: string[], count: number, fits: boolean, message: string | null, seconds: number | null}>}
+ */
+export const planGrid = (request) => call("POST", "/grids/plan", request);
+
+/** @typedef {{styles: import("./types.js").Style[]}} StyleList */
+
+/** @returns {Promise<StyleList>} */
+export const listStyles = () => call("GET", "/styles");
+
+/** @param {object} style @returns {Promise<StyleList>} */
+export const saveStyle = (style) => call("POST", "/styles", style);
+
+/** @param {string} name @returns {Promise<StyleList>} */
+export const deleteStyle = (name) => call("DELETE", `/styles?${query({ name })}`);
+
+/** @returns {Promise<StyleList>} */
+export const restoreStyles = () => call("POST", "/styles/restore");
+
 /** @param {string} id @returns {Promise<Job>} */
 export const getJob = (id) => call("GET", `/jobs/${id}`);
 

@@ -56,8 +56,12 @@ export function recipeOf(image) {
     ...drawnSize(image),
     model: image.model ?? undefined,
     ...(image.recipe?.loras && { loras: image.recipe.loras }),
+    ...wordsOf(image),
   };
 }
+
+/** How its prompt was made, if not typed as it is. @param {Picture} image */
+const wordsOf = ({ recipe }) => (recipe?.styles && recipe.typed ? { styles: recipe.styles, typed: recipe.typed } : {});
 
 /** @param {Picture} image */
 export async function toggleFavourite(image) {

@@ -63,4 +63,7 @@ export function timeLeftWords(jobs) {
 }
 
 /** @param {Job} job */
-export const tag = (job) => (job.group_kind === "compare" ? modelTitle(job.model) : `Seed ${job.seed}`);
+export function tag(job) {
+  if (job.cell) return [job.cell.columns[job.cell.column], job.cell.rows[job.cell.row]].filter(Boolean).join(", ");
+  return job.group_kind === "compare" ? modelTitle(job.model) : `Seed ${job.seed}`;
+}

@@ -12,7 +12,8 @@
  * @property {string} id
  * @property {JobStatus} status
  * @property {string | null} group
- * @property {"batch" | "compare" | null} group_kind
+ * @property {"batch" | "compare" | "grid" | null} group_kind
+ * @property {{column: number, row: number, columns: string[], rows: string[]} | null} [cell]  its place in a grid
  * @property {string} model
  * @property {Record<string, any>} request  everything that was asked for, the pictures that go in among it
  * @property {string} prompt
@@ -62,7 +63,7 @@
  * @property {number | null} peak_memory_bytes
  * @property {boolean} truncated  the prompt's end was left out
  * @property {string | null} group
- * @property {"batch" | "compare" | null} group_kind
+ * @property {"batch" | "compare" | "grid" | null} group_kind
  * @property {Record<string, any>} recipe  as it stands in the file; empty for pictures of others
  * @property {{id: string, role: string}[]} [parents]  only where one picture is asked for
  * @property {string} url
@@ -136,6 +137,10 @@
  * @property {number} [height]
  * @property {string} [model]
  * @property {{name: string, strength: number, sha256?: string}[]} [loras]
+ * @property {string[]} [styles]
+ * @property {string} [typed]  the prompt before its styles
  */
+
+/** @typedef {{name: string, text: string, steps: number | null, width: number | null, height: number | null, ours: boolean}} Style */
 
 export {};

@@ -4,6 +4,7 @@ import { button, el, icon } from "../lib/dom.js";
 import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "../lib/format.js";
 import { downloadUrl, drawVariations, recipeOf, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { predictedPeak } from "../lib/fits.js";
+import { sheetLink } from "./sheet.js";
 import { publish } from "../lib/store.js";
 import { toastError } from "../lib/toast.js";
 
@@ -82,7 +83,7 @@ export function groupFoot(jobs, drawAgain) {
   const { prompt, seed, steps, width, height, model } = first;
   const lost = jobs.filter((job) => job.status !== "done");
   const last = jobs[jobs.length - 1].seed;
-  const seeds = first.group_kind === "compare" ? `Seed ${seed}` : `Seeds ${seed} to ${last}`;
+  const seeds = first.group_kind !== "batch" ? `Seed ${seed}` : `Seeds ${seed} to ${last}`;
   const use = () => publish("use-recipe", { prompt, seed, steps, width, height, model });
   return [
     el("p", { class: "stage-prompt", dir: "auto" }, prompt),
@@ -102,6 +103,7 @@ export function groupFoot(jobs, drawAgain) {
         "div",
         { class: "button-row" },
         lost.length > 0 && button({ icon: "play", on: { click: () => drawAgain(lost) } }, "Draw the rest"),
+        sheetLink(first),
         button({ icon: "reuse", on: { click: use } }, "Use settings"),
       ),
     ),

@@ -1,10 +1,11 @@
 // The form: reads it, checks it, fills it from a recipe, sends it, and says what the server refused.
 
-import { ApiError, createJobs } from "../lib/api.js";
+import { ApiError, createGrid, createJobs } from "../lib/api.js";
 import { isStandIn } from "../lib/catalog.js";
 import { byId, button, el, fill, isComposing } from "../lib/dom.js";
 import { requestedPictures, sizesItself } from "../editor/editor.js";
 import { chosenAdapters, showAdapters, useAdapters } from "./adapters.js";
+import { axesChanged, axesProblem, chosenAxes, mayHoldAlternatives, startAxes } from "./axes.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "../lib/format.js";
 import { keepPrompt, startHistory } from "./history.js";
@@ -12,6 +13,7 @@ import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "../lib/limits.js";
 import { chooseModel, chosenModel, comparesSeedlings, startModelChoice } from "./model-choice.js";
 import { nextSeed, seedText, setSeed, spendSeed, startSeed } from "./seed.js";
 import { chooseSize, chosenSize, isTypedSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
+import { chosenStyles, chooseStyles, startStyles } from "./styles.js";
 import { showJobs } from "../stage/stage.js";
 import { remember, remembered } from "../lib/storage.js";
 import { state, subscribe } from "../lib/store.js";
@@ -46,6 +48,7 @@ function setPrompt(text) {
   remember("prompt", text);
   autosize();
   problem("prompt", "");
+  axesChanged();
 }
 
 /**
@@ -80,8 +83,13 @@ function readForm() {
     return null;
   }
   const model = state.models.size ? chosenModel() : undefined; // unknown yet: the server chooses
-  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model, ...chosenAdapters() };
+  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model, ...chosenAdapters(), ...inStyles() };
 }
+
+const inStyles = () => (chosenStyles().length ? { styles: chosenStyles() } : {});
+
+/** What a grid is planned with while its values are typed: without complaints about other fields. */
+const draft = () => ({ prompt: prompt.value.trim() || "?", model: modelInUse() || undefined, ...inStyles() });
 
 /** @param {"generate" | "compare"} how */
 async function submit(how) {
@@ -92,6 +100,7 @@ async function submit(how) {
   if (!pictures) return;
   Object.assign(request, pictures);
   if (how === "compare") askForPair(request);
+  else if (chosenAxes().length || mayHoldAlternatives(prompt.value)) request.axes = chosenAxes();
   else if (Number(count.value) > 1) request.count = Number(count.value);
   await send(request);
 }
@@ -132,7 +141,7 @@ export async function send(request) {
   note();
   setSending(true);
   try {
-    const { jobs } = await createJobs(request);
+    const { jobs } = await (request.axes ? gridOrPicture(request) : createJobs(request));
     spendSeed(request.seed);
     keepPrompt(String(request.prompt));
     showJobs(jobs);
@@ -152,6 +161,18 @@ export async function drawFirst({ prompt: words, seed }) {
   await send({ prompt: words, seed, width, height, steps: model?.recommended_steps, model: model?.name });
 }
 
+/** Braces that are no alternatives are drawn as they stand. @param {Record<string, unknown>} request */
+async function gridOrPicture(request) {
+  try {
+    return await createGrid(request);
+  } catch (error) {
+    const { axes, ...single } = request;
+    if (!(error instanceof ApiError) || error.field !== "axes" || /** @type {unknown[]} */ (axes).length) throw error;
+    if (mayHoldAlternatives(prompt.value) && error.message.includes("at most")) throw error;
+    return createJobs({ ...single, prompt: String(single.prompt).replace(/\\([{}|\\])/g, "$1") });
+  }
+}
+
 /** Whether an answer is awaited that will take the stage. */
 export const isSending = () => sending && !waitTimer;
 
@@ -163,6 +184,7 @@ function refused(error, request) {
   else if (error.code === "does_not_fit") note("warn", error.message, sendAnyway(request));
   else if (error.code === "model_missing")
     note("warn", error.message, el("a", { class: "button small", href: "/model-manager" }, "Open models"));
+  else if (field?.startsWith("axes")) axesProblem([error.message, error.remedy].filter(Boolean).join(" "));
   else if (field === "prompt" || field === "seed" || field === "steps" || field === "size")
     problem(field, error.message);
   else note("bad", [error.message, error.remedy].filter(Boolean).join(" "));
@@ -211,7 +233,11 @@ const modelInUse = () => (state.models.size ? chosenModel() : "");
 
 /** @param {Recipe} recipe  fill the form; what the recipe does not say stays */
 export function applyRecipe(recipe) {
-  if (recipe.prompt !== undefined) setPrompt(recipe.prompt);
+  if (recipe.prompt !== undefined) {
+    const restyled = Boolean(recipe.styles?.length && recipe.typed);
+    setPrompt((restyled && recipe.typed) || recipe.prompt);
+    chooseStyles((restyled && recipe.styles) || []);
+  }
   if (recipe.model !== undefined) chooseModel(recipe.model);
   // a whole recipe that names no adapters was drawn without
   if (recipe.loras || (recipe.model !== undefined && recipe.seed !== undefined)) useAdapters(recipe.loras ?? []);
@@ -277,6 +303,8 @@ function onKey(event) {
 export function startComposer() {
   const mac = navigator.platform.startsWith("Mac");
   byId("generate-key").textContent = mac ? "⌘ ⏎" : "Ctrl ⏎";
+  startStyles(byId("prompt-tools"), axesChanged);
+  startAxes(byId("prompt-tools"), draft);
   setPrompt(remembered("prompt", ""));
   prompt.dataset.known = ""; // until now the stylesheet went by what theme-early.js found
   steps.value = String(remembered("steps", 4));
