@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.pipelines.styles import OURS, styles_file
-from tests.browser.driver import DRAWN_WITHIN_MS, Site
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,8 @@ START = {"prompt": "a {red|blue} house", "steps": "1", "size": {"width": 64, "he
 
 
 @pytest.fixture
-def form(large_site: Site, open_page: Callable[..., Page]) -> Iterator[Page]:
+def form(large_site: Site, open_page: Callable[..., Page], watch: Watch) -> Iterator[Page]:
+    watch.expected = ["status of 422"]  # what cannot be drawn is refused while it is typed
     kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
     page = open_page(large_site.url, storage_state={"origins": [{"origin": large_site.url, "localStorage": kept}]})
     page.locator("#styles summary").click()
