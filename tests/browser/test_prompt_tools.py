@@ -21,7 +21,10 @@ START = {"prompt": "a {red|blue} house", "steps": "1", "size": {"width": 64, "he
 
 @pytest.fixture
 def form(large_site: Site, open_page: Callable[..., Page], watch: Watch) -> Iterator[Page]:
-    watch.expected = ["status of 422"]  # what cannot be drawn is refused while it is typed
+    watch.expected += [
+        "status of 422",
+        "Service Worker registration blocked",
+    ]  # the first: what cannot be drawn is refused while it is typed
     kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
     page = open_page(large_site.url, storage_state={"origins": [{"origin": large_site.url, "localStorage": kept}]})
     page.locator("#styles summary").click()
