@@ -26,6 +26,7 @@ from .compat.sdapi.routers import ROUTERS as SDAPI
 from .edge.access import Access
 from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet
+from .edge.pages import PagesForPeople
 from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
 from .routes import (
@@ -106,7 +107,7 @@ class Application(FastAPI):
         security_stack(_nothing, settings, self.recent_requests)  # refuse unsafe options now, not at the first request
 
     def build_middleware_stack(self) -> ASGIApp:
-        app = HeadAsGet(ConcurrencyLimit(super().build_middleware_stack(), _CROWDED))
+        app = HeadAsGet(PagesForPeople(ConcurrencyLimit(super().build_middleware_stack(), _CROWDED)))
         return security_stack(app, self.settings, self.recent_requests, self.access)
 
 

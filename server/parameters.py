@@ -273,6 +273,12 @@ _COUNTED_COMPARISON: JsonDict = {
 }
 
 
+class PromptRequest(PictureFields):
+    """The request whose prompt is measured."""
+
+    model: ModelName | None = None
+
+
 class JobRequest(PictureFields):
     """One to eight pictures with consecutive seeds, or one seed with both models of a comparison."""
 

@@ -70,6 +70,12 @@ class StyleShown(Answer):
     ours: bool = Field(description="exactly as the program brings it")
 
 
+class PromptLength(Answer):
+    tokens: int | None = Field(None, description="null where the model's tokenizer is not to be had")
+    limit: int | None = Field(None, description="how many of these are read; what comes after is left out")
+    read_chars: int | None = Field(None, description="how many characters of the prompt these are, its styles included")
+
+
 class StyleList(Answer):
     styles: list[StyleShown]
 

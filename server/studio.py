@@ -18,6 +18,7 @@ from bonsai_mlx.request import Draw, Enlarge, ResolvedRequest
 from bonsai_mlx.version import __version__
 
 from .checkpoints.models import Models
+from .checkpoints.prompts import Prompts
 from .edge.request_log import LoggedRequest
 from .engine.pool import EnginePool
 from .engine.worker import Worker
@@ -44,7 +45,7 @@ from .library.collections import Collections
 from .options.choices import Choices
 from .options.shapes import Preferences, PreferencesPatch
 from .parameters import EnlargeRequest, PictureFields
-from .schemas import Image, Memory, Model, WorkerState
+from .schemas import Image, Memory, Model, PromptLength, WorkerState
 from .settings import Settings, upscaler_files
 from .store import Store
 
@@ -63,6 +64,7 @@ class Studio:
     collections: Collections
     archives: Archives
     models: Models
+    prompts: Prompts
     engines: EnginePool
     memory: MemoryMonitor
     jobs: Jobs
@@ -99,6 +101,7 @@ class Studio:
         self.collections = Collections(self.store, self.events)
         self.archives = Archives(self.gallery)
         self.models = Models(settings, self.store, self.events)
+        self.prompts = Prompts()
         self.engines = EnginePool(Worker(settings, self._on_worker_state))
         self.memory = MemoryMonitor(settings, self.events, self.engines)
         durations = Durations(self.store)
@@ -159,6 +162,7 @@ class Studio:
         await asyncio.gather(
             self.engines.stop(), self.models.close(), self.gallery.close(), *self._tasks, return_exceptions=True
         )
+        await self.prompts.close()
         await asyncio.to_thread(self.decoder.close)
         self.store.close()
         os.close(self._lock)
@@ -227,6 +231,12 @@ class Studio:
         held = prepared.held_bytes + adapter_bytes
         await self.fits.check(ready, request, prepared.references, held, force=force)
         return Work(ready.name, request, tuple(prepared.parents))
+
+    async def prompt_length(self, fields: PictureFields, model: str | None) -> PromptLength:
+        """What the model would read of the prompt. ApiError: unknown or missing model; RequestError."""
+        ready = self.models.require_ready(self.models.resolve(model))
+        draw = with_prompt_adapters(styled(with_prompt_adapters(fields.draw())))
+        return await self.prompts.length(ready.path, draw.prompt)
 
     async def work_to_enlarge(self, fields: EnlargeRequest) -> Work:
         """The same for a picture that is enlarged; it is redrawn by the model that has drawn it, if that is here."""

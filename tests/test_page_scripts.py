@@ -28,7 +28,7 @@ def test_the_functions_of_the_page() -> None:
 
 
 # From the ground up: a script may import those of its own room and of the rooms before it.
-ROOMS = ("lib", "metadata", "stage", "editor", "studio", "gallery", "pages")
+ROOMS = ("lib", "metadata", "stage", "editor", "words", "studio", "gallery", "pages")
 
 
 def test_scripts_import_their_own_room_or_one_below() -> None:

@@ -35,6 +35,14 @@ class TokenizedPrompt:
     truncated: bool  # the prompt was longer than the ids can hold, and its end is missing
 
 
+@dataclass(frozen=True, slots=True)
+class PromptLength:
+    """Tokens of a prompt with what the template puts around it, and how many of its characters are read."""
+
+    tokens: int
+    read_chars: int
+
+
 class Tokenizer:
     """The tokenizer of one checkpoint. Belongs to one thread: encoding sets the length on the shared backend."""
 
@@ -65,6 +73,17 @@ class Tokenizer:
             )
         return cls(backend, _read_template(folder, config), special_tokens, pad_id)
 
+    def measure(self, prompt: str, max_length: int) -> PromptLength:
+        """How much of `prompt` is read where `max_length` ids are."""
+        text = self._template.render(prompt, self._special_tokens)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        encoding = self._encode(text)
+        start, read = text.find(prompt), len(prompt)
+        if len(encoding.ids) > max_length and start >= 0:
+            read = max(0, min(read, encoding.offsets[max_length - 1][1] - start))
+        return PromptLength(len(encoding.ids), read)
+
     def encode_prompt(self, prompt: str, max_length: int) -> TokenizedPrompt:
         """`prompt` as one user turn: exactly `max_length` ids, cut off or padded on the right."""
         text = self._template.render(prompt, self._special_tokens)
@@ -72,11 +91,14 @@ class Tokenizer:
         self._backend.enable_padding(
             length=max_length, pad_id=self.pad_id, pad_token=self._special_tokens["pad_token"], direction="right"
         )
+        encoding = self._encode(text)
+        return TokenizedPrompt(encoding.ids, sum(encoding.attention_mask), bool(encoding.overflowing))
+
+    def _encode(self, text: str) -> tokenizers.Encoding:
         try:
-            encoding = self._backend.encode(text)
+            return self._backend.encode(text)
         except (TypeError, UnicodeEncodeError) as error:  # the library takes no half of a surrogate pair
             raise RequestError("prompt", "contains a broken character (half of a surrogate pair)") from error
-        return TokenizedPrompt(encoding.ids, sum(encoding.attention_mask), bool(encoding.overflowing))
 
 
 _REPAIR = "download the checkpoint again"

@@ -15,8 +15,11 @@ from ..store import Store
 
 # As the engine goes through them; pictures are encoded if some go in.
 PHASES: tuple[Phase, ...] = ("enlarge", "encode", "encode image", "load", "denoise", "decode")
-_NEW_SHARE = 0.4  # of the latest figure in the running average
-_CACHED_SHARE = 0.2  # a phase this much shorter than usual was answered from a cache and teaches nothing
+# Of the latest figure in the running average. A picture is slow for many reasons that pass (the first one of all reads
+# its weights from the disk, another program works) and quick because the machine can: so quick ones count for more.
+_SLOWER_SHARE, _QUICKER_SHARE = 0.4, 0.7
+_MOST_SLOWER = 4.0  # times as long as usual: beyond that it is not what pictures take
+_CACHED_SHARE = 0.02  # a phase this much shorter than usual was answered from a cache and teaches nothing
 _GUESS_S: Mapping[Phase, float] = {  # only as proportions
     "enlarge": 0.0,  # of a drawing
     "load": 1.0,
@@ -42,7 +45,7 @@ class Durations:
             old = self._seconds.get(key)
             if seconds <= 0 or (phase in ("load", "encode") and old is not None and seconds < _CACHED_SHARE * old):
                 continue
-            new = seconds if old is None else (1 - _NEW_SHARE) * old + _NEW_SHARE * seconds
+            new = seconds if old is None else _averaged(old, seconds)
             self._seconds[key] = new
             self._store.execute("INSERT OR REPLACE INTO durations VALUES (?, ?, ?, ?, ?)", (*key, new))
 
@@ -75,6 +78,11 @@ class Durations:
         if not pictures:
             seconds["encode image"] = 0.0
         return Forecast(seconds, known)
+
+
+def _averaged(old: float, seconds: float) -> float:
+    share = _QUICKER_SHARE if seconds < old else _SLOWER_SHARE
+    return (1 - share) * old + share * min(seconds, _MOST_SLOWER * old)
 
 
 def _is_learned(model: object, width: object, height: object, phase: object, seconds: object) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from bonsai_mlx.pipelines.axes import Cell, Grid, grid_of
 from bonsai_mlx.pipelines.styles import StyleBook, styled
@@ -16,7 +17,23 @@ from ..settings import Settings
 from .active import Work
 from .durations import Durations
 
+_DIGEST_CHARS = 64  # of an input; a picture of the gallery has an id half as long
 WorkOf = Callable[[Draw, str | None, bool], Awaitable[Work]]  # request, model, force
+
+
+def _grid_of(draw: Draw, axes: Mapping[str, Sequence[object]]) -> Grid:
+    """Pictures of the gallery have ids too short for inputs; they become such with each cell's work (`_named_as`)."""
+    shaped = replace(
+        draw,
+        init=draw.init and draw.init.ljust(_DIGEST_CHARS, "0"),
+        mask=draw.mask and draw.mask.ljust(_DIGEST_CHARS, "0"),
+        references=tuple(one.ljust(_DIGEST_CHARS, "0") for one in draw.references),
+    )
+    return grid_of(shaped, axes)
+
+
+def _named_as(draw: Draw, cell: Draw) -> Draw:
+    return replace(cell, init=draw.init, mask=draw.mask, references=tuple(draw.references))
 
 
 class Grids:
@@ -62,7 +79,7 @@ class Grids:
         axes: dict[str, list[int | float | str]] = {}
         for axis in body.axes:
             axes.setdefault(axis.name, []).extend(axis.values)
-        grid = grid_of(body.draw(), axes)
+        grid = _grid_of(body.draw(), axes)
         book = StyleBook.open()
         for cell in grid.cells:
             styled(cell.request, book)
@@ -71,7 +88,7 @@ class Grids:
         return grid
 
     async def _cell_work(self, body: GridRequest, grid: Grid, cell: Cell) -> Work:
-        work = await self._work_of(cell.request, cell.model or body.model, body.force)
+        work = await self._work_of(_named_as(body.draw(), cell.request), cell.model or body.model, body.force)
         place = GridCell(column=cell.column, row=cell.row, columns=list(grid.columns), rows=list(grid.rows))
         return work._replace(cell=place)
 

@@ -41,10 +41,11 @@ def missing(what: str) -> Any:
 
 
 class Site:
-    """`python -m server` in a process of its own."""
+    """`python -m server` in a process of its own, or another `program` that is one."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, program: tuple[str, str] = ("-m", "server")) -> None:
         self.folder = folder
+        self.program = program
         self.start(port)
 
     def start(self, port: int) -> None:
@@ -52,7 +53,7 @@ class Site:
         options += ["--models-dir", str(self.folder / "models"), "--loras", str(self.folder / "loras")]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "server", *options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+            [sys.executable, *self.program, *options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -237,7 +238,13 @@ def axe() -> str:
     return source.decode()
 
 
-def stand_in(models_dir: Path, name: str) -> None:
+def violations(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found: list[dict[str, Any]] = page.evaluate("async () => (await axe.run(document)).violations")
+    return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
+
+
+def stand_in(models_dir: Path, name: str, **said: Any) -> None:
     """The seedling's weights in the place of the large checkpoint `name`: real drawing in a large model's sizes."""
     entry, seedling = lookup(name), lookup(f"seedling-{name}").embedded_folder
     assert seedling is not None
@@ -247,7 +254,7 @@ def stand_in(models_dir: Path, name: str) -> None:
         shutil.copytree(source, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
     index = json.loads((folder / "model_index.json").read_text())
     del index["_common_folder"], index["recommended_size"]
-    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "model_index.json").write_text(json.dumps(index | said))
     paths = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     files = [CheckpointFile(path, (folder / path).stat().st_size, _digest(folder / path)) for path in paths]
     verified = {path: (folder / path).stat().st_mtime_ns for path in paths}

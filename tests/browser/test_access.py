@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,6 +15,7 @@ from tests.browser.driver import (
     draw,
     drawn,
     make_picture,
+    violations,
     wait_until_ready,
 )
 
@@ -25,12 +25,6 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def picture(site: Site) -> str:
     return make_picture(site, "a picture for everybody")
-
-
-def violations(page: Page, axe: str) -> list[str]:
-    page.evaluate(axe)
-    found: list[dict[str, Any]] = page.evaluate("async () => (await axe.run(document)).violations")
-    return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
 
 
 PAGES = (
@@ -77,7 +71,12 @@ def test_axe_finds_nothing_in_what_appears_later(
     draw(page, "a slow picture", steps=LASTING_STEPS)
     expect(page.locator("#stage-progress")).to_be_visible()
     assert violations(page, axe) == [], "drawing"
-    page.keyboard.press("Escape")
+    draw(page, "one that waits")
+    expect(page.locator("#queue-panel")).to_be_visible()
+    assert violations(page, axe) == [], "queue"
+    page.locator("#queue").get_by_role("button", name="Cancel one that waits").click()
+    expect(page.locator("#queue-panel")).to_be_hidden()
+    page.locator("#generate").press("Escape")
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
     assert violations(page, axe) == [], "cancelled"
     page.get_by_label("Steps").fill("1")
@@ -88,6 +87,27 @@ def test_axe_finds_nothing_in_what_appears_later(
     assert violations(page, axe) == [], "slider"
     page.get_by_role("button", name="Keyboard and tips").click()
     assert violations(page, axe) == [], "help"
+
+
+@pytest.mark.parametrize("size", [(1280, 680), (390, 844)], ids=["laptop", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_before_the_first_picture_and_in_the_viewer(
+    site: Site, picture: str, open_page: Callable[..., Page], axe: str, theme: str, size: tuple[int, int]
+) -> None:
+    page = open_page("about:blank", color_scheme=theme, viewport={"width": size[0], "height": size[1]})
+    nothing = {"images": [], "next_cursor": None, "total": 0}
+    page.route("**/images?*", lambda route: route.fulfill(json=nothing))
+    page.goto(site.url)
+    expect(page.locator(".first-picture").first).to_be_visible()
+    assert violations(page, axe) == [], "first run"
+    page.unroute_all()
+    page.goto(f"{site.url}/?from={picture}")
+    page.locator("#stage .frame a").click()
+    expect(page.locator("#viewer")).to_be_visible()
+    assert violations(page, axe) == [], "viewer"
+    page.keyboard.press("Escape")
+    page.locator("#stage-foot summary").click()
+    assert violations(page, axe) == [], "menu"
 
 
 # Undo is offered for 15 seconds, and a busy machine may take longer for so many presses of Tab.
@@ -180,3 +200,19 @@ def test_the_theme_can_be_chosen_and_is_kept(studio: Page) -> None:
     studio.reload()
     assert studio.evaluate(background) == dark
     expect(studio.get_by_role("button", name="Theme: dark")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_the_header_of_a_phone_leads_everywhere(site: Site, open_page: Callable[..., Page], width: int) -> None:
+    page = open_page(site.url, viewport={"width": width, "height": 844}, has_touch=True)
+    wait_until_ready(page)
+    expect(page.locator("#engine-mark")).to_be_visible()
+    page.locator("#engine-memory").evaluate("one => { one.textContent = '1.24 GB'; }")
+    places = [*page.locator(".nav a").all(), page.locator("#settings-link")]
+    for place in places:
+        box = place.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    nav = page.locator(".nav").evaluate("nav => [nav.scrollWidth, nav.clientWidth]")
+    assert nav[0] <= nav[1]

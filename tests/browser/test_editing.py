@@ -67,9 +67,9 @@ def pixels(page: Page, site: Site, image_id: str) -> Any:
 def test_variations_of_an_edited_photo_change_the_same_place_of_it(site: Site, studio: Page) -> None:
     made = repainted(studio, site, "a spot in a photo")
     studio.goto(f"{site.url}/?from={made}")
-    expect(studio.get_by_role("button", name="Variations")).to_be_visible()
+    studio.get_by_text("More like this").click()
     with studio.expect_response(re.compile("/jobs$")) as answer:
-        studio.get_by_role("button", name="Variations").click()
+        studio.get_by_role("button", name="Other seeds").click()
     assert answer.value.status == 202, answer.value.text()
     assert (answer.value.request.post_data_json["seed"], len(answer.value.json()["jobs"])) == (4, 4)
     expect(studio.locator("#stage .batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
@@ -235,6 +235,22 @@ def test_the_mask_that_the_engine_gets_is_what_was_painted(site: Site, studio: P
     studio.locator("#paint-invert").click()
     again, _ = generated(studio, site)
     assert same(mask_of(studio, site, again["mask"]), ~lassoed)
+
+
+def test_on_a_phone_the_place_to_paint_is_in_sight(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page(site.url, viewport={"width": 390, "height": 844}, has_touch=True)
+    picture = sent(page, f"{site.url}/inputs", png(photo().resize((256, 256))))
+    page.goto(f"{site.url}/?edit={picture}")
+    page.get_by_role("radio", name="Repaint").check()
+    canvas = page.locator("#bench canvas").first
+    expect(canvas).to_be_visible()
+    page.wait_for_timeout(300)
+    box = canvas.bounding_box()
+    assert box is not None
+    assert box["y"] >= 0
+    bar = page.locator(".actions").bounding_box()
+    assert bar is not None
+    assert box["y"] + box["height"] <= bar["y"]
 
 
 def test_what_is_not_marked_stays_as_it_is(site: Site, studio: Page) -> None:

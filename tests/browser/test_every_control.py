@@ -59,7 +59,7 @@ def generate(page: Page) -> None:
 
 
 def compare(page: Page) -> None:
-    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("button", name="Compare both", exact=True).click()
 
 
 def picture_of(page: Page, site: Site, job: dict[str, Any]) -> tuple[tuple[int, int], metadata.Found]:
@@ -165,13 +165,18 @@ FORM: dict[str, tuple[Callable[[Page], None], dict[str, Any]]] = {
 SIZES = {f"aspect={shape}" for shape in SHAPES} | {"size=512x512", "size=768x768", "size=1024x1024", "size=1280x1280"}
 ELSEWHERE = {"recent All pictures", "#queue-pause", "#queue-cancel", "#notify"}  # ask for no picture: see below
 TOOLS = {  # used in test_prompt_tools.py
-    *("styles summary", "style", "#edit-styles", "axes summary"),
+    *("#styles-toggle", "style", "#edit-styles", "#axes-toggle", "#prompts-toggle", "#save-prompt"),
+    *("#guidance", "#negative-prompt"),
     *("#axis-1", "#axis-1-values", "#axis-2", "#axis-2-values"),
 }
 
 
 def test_every_control_of_the_form_has_a_row(form: Page) -> None:
     choose("aspect", "1:1")(form)
+    for tool in ("#styles-toggle", "#prompts-toggle"):
+        form.locator(tool).click()
+    expect(form.locator(".style-chip").first).to_be_visible()
+    expect(form.locator("#save-prompt")).to_be_visible()
     assert controls_of(form) == FORM.keys() | SIZES | ELSEWHERE | TOOLS
 
 
@@ -225,7 +230,10 @@ def test_a_typed_size_is_judged_while_it_is_typed(form: Page) -> None:
     form.locator("#height").fill("1008")
     expect(verdict).to_have_text(re.compile(r"^fits: \d+ MB at its peak"))
     form.locator("#height").fill("1009")
-    expect(verdict).to_be_hidden()
+    expect(verdict).to_contain_text("Sides are multiples of 16, from 64 to 2048.")  # before anything is drawn
+    verdict.get_by_role("button", name="Use 1008 × 1008").click()
+    expect(form.locator("#height")).to_have_value("1008")
+    expect(verdict).to_have_text(re.compile(r"^fits: \d+ MB at its peak"))
 
 
 def test_a_typed_size_that_does_not_fit_is_told(form: Page) -> None:
@@ -244,7 +252,10 @@ STAGE = {
     "stage picture",
     "stage-foot Edit",
     "stage-foot Use settings",
-    "stage-foot Variations",
+    "stage-foot summary",
+    "stage-foot Subtle changes",
+    "stage-foot Strong changes",
+    "stage-foot Other seeds",
     "stage-foot Favourite",
     "stage-foot Download",
     "stage-foot Download without the prompt",
@@ -344,9 +355,15 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
     form.locator("#prompt").fill("something else")
     foot.get_by_role("button", name="Use settings").click()
     expect(form.locator("#prompt")).to_have_value(body["prompt"])
-    body, jobs = asked_by(form, foot.get_by_role("button", name="Variations").click)
-    assert (body["seed"], body["count"], len(jobs)) == (6, 4, 4)
-    expect(stage.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
+    liked = form.locator("#stage .frame a").get_attribute("data-view")
+    for choice, amount in (("Subtle changes", 0.2), ("Strong changes", 0.5), ("Other seeds", None)):
+        foot.get_by_text("More like this").click()
+        body, jobs = asked_by(form, foot.get_by_role("button", name=choice).click)
+        said = (body["seed"], body["count"], body.get("variation_amount"), len(jobs))
+        assert said == (5 if amount else 6, 4, amount, 4)
+        expect(stage.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
+        if amount:
+            form.locator(f"#strip a[data-id='{liked}']").click()  # the picture that all of these are like
     expect(form.locator("#cancel")).to_have_count(0)
     tiles = stage.locator(".batch .frame")
     tile = tiles.first

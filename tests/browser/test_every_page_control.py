@@ -79,7 +79,8 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
     studio.goto(here)
     expect(studio.locator("#engine-mark")).to_be_visible()
     assert controls_of(studio) == {
-        "#back", "#before", "#after", "#use", "#edit", "#variations", "#larger", "#enlarge",
+        "#back", "#before", "#after", "#use", "#edit", "#larger", "#enlarge",
+        *("variations summary", "variations Subtle changes", "variations Strong changes", "variations Other seeds"),
         "#favourite", "#copy-prompt", "Download", "Without the prompt", "siblings picture", "#open-compare",
         "#delete", "#whole-prompt", "#copy-picture", "#move",  # pressed in test_gallery_selection.py
     } | ({"#reveal"} if shutil.which("xdg-open") else set())  # fmt: skip
@@ -113,8 +114,10 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
     studio.goto(here)
     expect(studio.locator("#engine-mark")).to_be_visible()
     with studio.expect_request("**/jobs") as request:
-        studio.locator("#variations").click()
-    assert request.value.post_data_json["count"] == 4
+        studio.locator("#variations summary").click()
+        studio.locator("#variations").get_by_role("button", name="Subtle changes").click()
+    asked_for = request.value.post_data_json
+    assert (asked_for["count"], asked_for["variation_amount"]) == (4, 0.2)
     expect(studio.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
     studio.goto(here)
     expect(studio.locator("#engine-mark")).to_be_visible()

@@ -83,6 +83,16 @@ def test_wrong_input_is_named_where_it_is(studio: Page) -> None:
     expect(studio.get_by_label("Steps")).to_be_focused()
 
 
+def test_wrong_numbers_are_named_before_anything_is_drawn(studio: Page) -> None:
+    for field, wrong, right in (("steps", "0", "4"), ("seed", "-1", "7")):
+        studio.locator(f"#{field}").fill(wrong)
+        studio.locator(f"#{field}").press("Tab")
+        expect(studio.locator(f"#{field}-error")).to_be_visible()
+        studio.locator(f"#{field}").fill(right)
+        studio.locator(f"#{field}").press("Tab")
+        expect(studio.locator(f"#{field}-error")).to_be_hidden()
+
+
 def test_one_need_not_wait_for_the_sizes(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
     page.route(re.compile(r"/sizes\?"), lambda _route: None)  # they never come

@@ -192,7 +192,8 @@ def test_use_these_settings(site: Site, pictures: list[str], open_page: Callable
 
 def test_variations_draw_the_next_seeds(site: Site, pictures: list[str], open_page: Callable[..., Page]) -> None:
     page = open_page(f"{site.url}/i/{pictures[0]}")
-    page.get_by_role("button", name="Variations").click()
+    page.get_by_text("More like this").click()
+    page.get_by_role("button", name="Other seeds").click()
     page.wait_for_url(f"{site.url}/")
     expect(page.locator(".batch .frame a img, .frame-wait")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
     assert page.locator(".frame-tag").all_inner_texts() == [f"Seed {seed}" for seed in (12, 13, 14, 15)]
@@ -221,8 +222,10 @@ def test_delete_on_the_picture_page_can_be_undone(site: Site, open_page: Callabl
     expect(page.get_by_text("Picture deleted.")).to_be_visible()
     expect(page.locator("#gone-note")).to_be_visible()
     expect(page.locator(".image-full")).to_be_hidden()
-    for name in ("Use these settings", "Variations", "Favourite", "Download", "Without the prompt", "Copy prompt"):
-        control = page.locator(".image-side a, .image-side button").filter(has_text=re.compile(f"^ *{name}$"))
+    for name in ("Use these settings", "More like this", "Favourite", "Download", "Without the prompt", "Copy prompt"):
+        control = page.locator(".image-side a, .image-side button, .image-side summary").filter(
+            has_text=re.compile(f"^ *{name}$")
+        )
         assert control.evaluate("control => Boolean(control.closest('[inert]'))"), name
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("button", name="Delete")).to_be_visible()

@@ -134,7 +134,8 @@ def test_the_chosen_ones_come_as_one_file(gallery: Page, tmp_path: Path) -> None
     found = metadata.read(tmp_path / "a-red-fox-1004.png")
     assert found is not None
     assert found.prompt == "a red fox"
-    expect(gallery.locator("#selection-bar")).to_be_hidden()
+    expect(gallery.locator("#selected-count")).to_have_text("2 pictures selected")  # for what comes next
+    gallery.locator("#end-selection").click()
 
 
 def test_many_are_deleted_marked_and_brought_back(album: Site, gallery: Page) -> None:
@@ -144,6 +145,11 @@ def test_many_are_deleted_marked_and_brought_back(album: Site, gallery: Page) ->
         gallery.locator(".print").nth(number).click()
     gallery.locator("#favourite-selected").click()
     expect(gallery.locator(".print [data-action=favourite][aria-pressed=true]")).to_have_count(2)
+    expect(gallery.locator("#selected-count")).to_have_text("2 pictures selected")
+    ticks = gallery.locator(".print-check .icon")
+    shown = [tick.evaluate("one => getComputedStyle(one).visibility") for tick in ticks.all()]
+    assert [number for number, value in enumerate(shown) if value == "visible"] == [3, 4]
+    gallery.keyboard.press("Escape")
     gallery.locator("#favourites").click()
     expect(gallery.locator("#sheet .print")).to_have_count(2)
     gallery.locator(".print-link").first.focus()

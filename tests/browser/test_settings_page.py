@@ -27,9 +27,15 @@ def test_every_setting_is_kept(own: Site, open_page: Callable[..., Page]) -> Non
     page.locator("#settings-link").click()
     expect(page.locator("h1")).to_have_text("Settings")
     expect(page.locator("#engine-mark")).to_be_visible()
-    assert controls_of(page) == {"#default_model", "#previews", "#keep_alive_minutes", "#memory_limit_gb"} | (
-        {"#show-folder"} if shutil.which("xdg-open") else set()
-    )
+    assert controls_of(page) == {
+        *("#default_model", "#previews", "#keep_alive_minutes", "#memory_limit_gb", "#theme"),
+        *({"#show-folder"} if shutil.which("xdg-open") else ()),
+    }
+    page.locator("#theme").select_option("dark")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    expect(page.locator("#theme-button")).to_have_attribute("aria-label", "Theme: dark")
+    page.locator("#theme-button").click()  # as the system says
+    expect(page.locator("#theme")).to_have_value("auto")
     said = page.request.get(f"{own.url}/settings").json()
     assert (said["default_model"], said["preview"], said["keep_alive_minutes"]) == (None, True, 10)
     page.locator("#default_model").select_option("seedling-binary")

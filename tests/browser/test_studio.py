@@ -187,6 +187,7 @@ def test_a_failure_behind_the_stage_is_told_and_can_be_tried_again(site: Site, s
     draw(studio, "a grey <b>stone</b>", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
     draw(studio, "a grey cloud")
+    studio.locator("#queue").get_by_role("button", name="a grey cloud", exact=True).click()
     expect(studio.locator("#stage .stage-prompt")).to_have_text("a grey cloud")  # until then the stone is looked at
     site.kill_engine()
     note = studio.locator(".toast", has_text="“a grey <b>stone</b>” could not be drawn.")
@@ -211,6 +212,32 @@ def test_a_failure_is_told_while_the_next_picture_takes_the_stage(site: Site, st
     held.pop().continue_()
     drawn(studio, "a grey moon")
     expect(note).to_be_visible()
+
+
+def test_what_is_being_drawn_keeps_the_stage_and_the_next_ones_follow(studio: Page) -> None:
+    draw(studio, "a slow tower", steps=LASTING_STEPS)
+    expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
+    for prompt in ("the second one", "the third one"):
+        draw(studio, prompt)
+        expect(studio.locator("#queue").get_by_role("button", name=prompt, exact=True)).to_be_visible()
+    expect(studio.get_by_text("It waits in the queue").first).to_be_visible()
+    expect(studio.locator("#stage .stage-prompt")).to_have_text("a slow tower")
+    studio.get_by_role("button", name="Cancel", exact=True).click()
+    drawn(studio, "the third one")
+
+
+def test_a_picture_that_is_looked_at_meanwhile_stays(site: Site, studio: Page) -> None:
+    make_picture(site, "one to look at")
+    draw(studio, "a slow mill", steps=LASTING_STEPS)
+    expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
+    draw(studio, "one that is not waited for")
+    shown = studio.locator("#strip").get_by_role("img", name="one to look at").first
+    shown.click()
+    studio.locator("#queue").get_by_role("button", name="Cancel a slow mill").click()
+    expect(studio.locator("#strip").get_by_role("img", name="one that is not waited for")).to_be_visible(
+        timeout=DRAWN_WITHIN_MS
+    )
+    expect(studio.locator("#stage .stage-prompt")).to_have_text("one to look at")
 
 
 def test_previews_can_be_turned_off(site: Site, studio: Page) -> None:

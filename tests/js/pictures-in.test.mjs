@@ -23,5 +23,10 @@ test("what was said of pictures stays said, and nothing else", () => {
   const { mask, ...said } = EDITED;
   assert.deepEqual(picturesIn({ ...MADE, ...EDITED, operation: "draw" }), said);
   assert.deepEqual([picturesIn({ prompt: "p" }), picturesIn(undefined)], [{}, {}]);
-  assert.deepEqual(again({ ...MADE, request: { ...MADE, ...EDITED } }), { ...MADE, ...said });
+});
+
+test("what is asked for again is all that was asked for", () => {
+  const { model, ...made } = MADE;
+  const request = { ...made, ...EDITED, loras: [{ name: "ink", strength: 0.5 }], styles: ["Comic"], typed: "p" };
+  assert.deepEqual(again({ ...MADE, request: { operation: "draw", version: 1, ...request } }), { ...request, model });
 });

@@ -117,3 +117,15 @@ def test_a_large_grid_is_made_smaller_for_its_sheet(shared: LiveServer, monkeypa
     jobs = drawn(shared, {"prompt": "a {red|blue} house", "seed": 40})
     sheet = pixels(shared.client.get(f"/grids/{jobs[0]['group']}.png").content)
     assert sheet.shape[1] < 2 * 64
+
+
+def test_a_picture_of_the_gallery_is_changed_in_every_cell(shared: LiveServer) -> None:
+    source = drawn(shared, {"prompt": "a fox", "axes": [axis("seed", 1)]})[0]["image_id"]
+    body = {"prompt": "a bear", "init": source, "axes": [axis("strength", 0.4, 0.8)]}
+    plan = shared.client.post("/grids/plan", json=SMALL | body).raise_for_status().json()
+    assert (plan["count"], plan["columns"]) == (2, ["strength 0.4", "strength 0.8"])
+    jobs = drawn(shared, body)
+    assert [job["request"]["strength"] for job in jobs] == [0.4, 0.8]
+    assert {len(job["request"]["init"]) for job in jobs} == {64}  # an input by now
+    unknown = shared.client.post("/grids", json=SMALL | body | {"init": "0" * 32})
+    assert (unknown.status_code, unknown.json()["error"]["field"]) == (422, "init")

@@ -29,6 +29,15 @@ def test_pages_open_and_name_only_our_own_files(shared: LiveServer, path: str) -
     assert not re.search(r"\s(?:on\w+|style)=", page.text)
 
 
+def test_who_types_the_address_of_data_gets_the_page_that_shows_it(shared: LiveServer) -> None:
+    typed = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for data, page in {"/models": "/model-manager", "/settings": "/preferences", "/images": "/gallery"}.items():
+        led = shared.client.get(data, headers=typed, follow_redirects=False)
+        assert (led.status_code, led.headers["location"]) == (303, page)
+        for accepts in ({}, {"Accept": "*/*"}, {"Accept": "application/json, text/html"}):
+            assert shared.client.get(data, headers=accepts).headers["content-type"] == "application/json", accepts
+
+
 def test_pages_link_to_each_other(shared: LiveServer) -> None:
     for path in PAGES[:3]:
         assert f'href="{path}" aria-current="page"' in shared.client.get(path).text

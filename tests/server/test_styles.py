@@ -85,3 +85,16 @@ def test_a1111_lists_and_applies_them(shared: LiveServer) -> None:
     info = json.loads(shared.client.post("/sdapi/v1/txt2img", json=body).json()["info"])
     assert (info["prompt"], info["styles"]) == ("a stamp of a fox", ["Stamp"])
     assert "no style called 'None of ours'" in info["notes"][0]
+
+
+def test_how_much_of_a_prompt_is_read_with_its_styles(shared: LiveServer) -> None:
+    def measured(**body: object) -> dict[str, int]:
+        found: dict[str, int] = shared.client.post("/prompts/length", json=body).raise_for_status().json()
+        return found
+
+    plain, styled = measured(prompt="a fox"), measured(prompt="a fox", styles=["Comic"])
+    assert plain["tokens"] < styled["tokens"] < plain["limit"]
+    assert styled["read_chars"] > plain["read_chars"] == 5
+    assert measured(prompt="snow " * 1000)["tokens"] > plain["limit"]
+    refused = shared.client.post("/prompts/length", json={"prompt": "a fox", "styles": ["Nothing"]})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "styles")

@@ -275,3 +275,18 @@ def test_a_failing_template_is_named(folder: Path, template: str) -> None:
     (folder / "chat_template.jinja").write_text(template)
     with pytest.raises(CheckpointError, match=r"/chat_template\.jinja: the chat template fails"):
         Tokenizer.from_folder(folder).encode_prompt("a fox", 40)
+
+
+def test_how_much_of_a_prompt_is_read_is_what_encoding_keeps_of_it() -> None:
+    tokenizer = Tokenizer.from_folder(SEEDLING)
+    for prompt in ("a red fox, ink wash", "一只红狐狸在雪地里", "a fox " * 400, "🦊" * 300):
+        length = tokenizer.measure(prompt, 512)
+        encoded = tokenizer.encode_prompt(prompt, 512)
+        assert encoded.truncated == (length.tokens > 512)
+        assert (length.read_chars == len(prompt)) == (not encoded.truncated)
+        if encoded.truncated:
+            rest = prompt[length.read_chars :]
+            assert (
+                tokenizer.encode_prompt(prompt[: length.read_chars] + "?" * len(rest), 512).ids[:500]
+                == encoded.ids[:500]
+            )

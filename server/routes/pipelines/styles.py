@@ -1,4 +1,4 @@
-"""Styles: named texts around a prompt, ours and the user's."""
+"""Words: named texts around a prompt, ours and the user's, and how much of a prompt is read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from bonsai_mlx.pipelines.styles import Style, StyleBook
 from bonsai_mlx.request import MAX_STYLE_NAME_CHARS
 
-from ...parameters import StyleFields
-from ...schemas import StyleList, StyleShown
-from ..common import errors
+from ...parameters import PromptRequest, StyleFields
+from ...schemas import PromptLength, StyleList, StyleShown
+from ..common import StudioDep, errors
 
 router = APIRouter(tags=["styles"])
 
@@ -40,3 +40,9 @@ async def delete(name: StyleNameQuery) -> StyleList:
 @router.post("/styles/restore", summary="Have our own styles back as they were", responses=errors())
 async def restore() -> StyleList:
     return listed(StyleBook.open().restore())
+
+
+@router.post("/prompts/length", tags=["styles"], summary="How much of a prompt the model reads", responses=errors(409))
+async def length(studio: StudioDep, body: PromptRequest) -> PromptLength:
+    """With its styles. Counted without drawing anything, and without the engine."""
+    return await studio.prompt_length(body, body.model)

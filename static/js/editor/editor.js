@@ -3,15 +3,13 @@
 import { byId, fill } from "../lib/dom.js";
 import { addMask } from "../lib/api.js";
 import { rememberedHere, rememberHere } from "../lib/storage.js";
-import { subscribe } from "../lib/store.js";
+import { publish, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
 import { isChosen } from "../stage/stage.js";
 import { showControls, startControls } from "./controls.js";
 import { easel } from "./easel.js";
 import { NONE } from "./margins.js";
-import { paintedMask, paintOn, startPaintTools } from "./paint-tools.js";
 import { slotOf, takeIn } from "./pictures.js";
-import { pngOf } from "./png.js";
 import { fieldsOf, keep, MAX_PICTURES, missing, restore, session, takesOwnSize } from "./session.js";
 import { nameOf, showSlots } from "./slots.js";
 
@@ -22,6 +20,10 @@ const prompt = () => /** @type {HTMLTextAreaElement} */ (byId("prompt"));
 let onBench = ""; // what the workbench shows, so that it is not made anew under somebody's hand
 /** @type {ReturnType<typeof import("./extender.js").createExtender> | null} */
 let extender = null;
+/** @type {typeof import("./paint-tools.js") | null} once something is to be marked */
+let painting = null;
+/** @type {Promise<unknown>} until what is marked is on the bench */
+let marking = Promise.resolve();
 /** @type {{of: string, id: string} | null} the mask that was sent last */
 let sentMask = null;
 
@@ -29,6 +31,9 @@ export const isEditing = () => session.pictures.length > 0;
 
 /** Whether the picture's own size is asked for, and not the one that the form says. */
 export const sizesItself = () => isEditing() && !takesOwnSize(session);
+
+/** The picture that is changed, as a request names it. @returns {{init?: string}} */
+export const changedPicture = () => (isEditing() && session.way !== "change" ? { init: session.pictures[0].id } : {});
 
 /** Whether the stage belongs to the picture that is edited. */
 export const isBenchShown = () => !byId("workbench").hidden;
@@ -53,8 +58,10 @@ async function maskId() {
   const [slot] = session.pictures;
   const of = `${slot.id} ${slot.mask}`;
   if (sentMask?.of !== of) {
-    const mask = paintedMask();
+    await marking;
+    const mask = painting?.paintedMask();
     if (!mask) throw new Error("What is marked is not there any more; mark it again.");
+    const { pngOf } = await import("./png.js");
     sentMask = { of, id: (await addMask(await pngOf(mask))).id };
   }
   return sentMask.id;
@@ -137,6 +144,7 @@ function changed() {
     showControls();
     showOnBench();
   }
+  publish("edited");
 }
 
 let shownSlots = "";
@@ -156,8 +164,19 @@ function showOnBench() {
   if (onBench === `${slot.id} ${way}`) return extender?.show();
   onBench = `${slot.id} ${way}`;
   extender = null;
-  fill(byId("bench"), way === "repaint" ? paintOn(slot) : easel(slot));
+  fill(byId("bench"), easel(slot));
+  if (way === "repaint") marking = paintOnBench(slot, onBench).catch(toastError);
   return way === "extend" ? extendOnBench(slot, onBench).catch(toastError) : undefined;
+}
+
+/** @param {Slot} slot @param {string} shown  what the bench is for, unless it changes meanwhile */
+async function paintOnBench(slot, shown) {
+  if (!painting) {
+    const loaded = await import("./paint-tools.js");
+    if (!painting) loaded.startPaintTools(changed);
+    painting = loaded;
+  }
+  if (onBench === shown) fill(byId("bench"), painting.paintOn(slot));
 }
 
 /** @param {Slot} slot @param {string} shown  what the bench is for, unless it changes meanwhile */
@@ -179,10 +198,16 @@ function showBench() {
   setMode("edit");
 }
 
-/** On a phone the picture lies below the form. */
+/** On a phone the form lies below the picture. */
 function lookAtBench() {
   showBench();
   byId("workbench").scrollIntoView({ block: "nearest" });
+}
+
+/** To be marked or extended, a picture has to be in sight. */
+function onWay() {
+  if (session.way === "repaint" || session.way === "extend") lookAtBench();
+  else showBench();
 }
 
 const showStage = () => setMode("view");
@@ -200,7 +225,7 @@ function setMode(mode) {
 function listen() {
   byId("editor-close").addEventListener("click", stop);
   byId("editor-show").addEventListener("click", () => (isBenchShown() ? showStage() : lookAtBench()));
-  byId("ways").addEventListener("change", showBench);
+  byId("ways").addEventListener("change", onWay);
   const chooser = /** @type {HTMLInputElement} */ (byId("slot-file"));
   chooser.addEventListener("change", () => {
     add([...(chooser.files ?? [])]).catch(toastError);
@@ -220,7 +245,6 @@ function listen() {
 export function startEditor() {
   restore();
   startControls(changed);
-  startPaintTools(changed);
   listen();
   changed();
   if (isEditing()) {

@@ -81,6 +81,9 @@ export const createGrid = (request) => call("POST", "/grids", request);
  */
 export const planGrid = (request) => call("POST", "/grids/plan", request);
 
+/** @param {object} request  as of createJobs @returns {Promise<{tokens: number | null, limit: number | null, read_chars: number | null}>} */
+export const measurePrompt = (request) => call("POST", "/prompts/length", request);
+
 /** @typedef {{styles: import("./types.js").Style[]}} StyleList */
 
 /** @returns {Promise<StyleList>} */

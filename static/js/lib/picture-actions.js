@@ -1,14 +1,17 @@
 // What one can do with a finished picture, wherever it is shown.
 
-import { createEnlarging, createJobs, deleteImage, restoreImage, setFavourite } from "./api.js";
-import { isSide } from "./limits.js";
+import { ApiError, createEnlarging, createJobs, deleteImage, getImage, restoreImage, setFavourite } from "./api.js";
+import { isSide, MAX_SEED, randomSeed } from "./limits.js";
 import { dropImage, putImage, putJob } from "./store.js";
 import { toast, toastError, UNDO } from "./toast.js";
 
 /** @typedef {import("./types.js").Picture} Picture */
 
 const VARIATIONS = 4;
-const MAX_SEED = 2 ** 32 - 1;
+/** How far from a picture's noise to that of another seed. */
+const AMOUNTS = { subtle: 0.2, strong: 0.5 };
+
+/** @typedef {"subtle" | "strong" | "seeds"} Alike */
 
 /** The parameters that say which pictures went in and how they are used; bonsai_mlx/request.py has the same ones. */
 export const OF_PICTURES = [
@@ -37,10 +40,17 @@ export function picturesIn(said) {
   return Object.fromEntries(given.map((name) => [name, said?.[name]]));
 }
 
-/** The pixels that were drawn: a picture that is kept in part may be larger, and of any size. @param {Picture} image */
+/** @param {Picture} image */
+const wasEnlarged = (image) => image.recipe?.operation === "enlarge";
+
+/**
+ * The pixels that were drawn: a picture that is kept in part may be larger, and of any size, as is one that was enlarged.
+ * @param {Picture} image
+ */
 function drawnSize(image) {
-  const { width, height } = /** @type {Record<string, any>} */ ({ ...image, ...image.recipe });
-  return isSide(width) && isSide(height) ? { width, height } : {};
+  const { width, height, by = 1 } = /** @type {Record<string, any>} */ ({ ...image, ...image.recipe });
+  const [across, down] = wasEnlarged(image) ? [width / by, height / by] : [width, height];
+  return isSide(across) && isSide(down) ? { width: across, height: down } : {};
 }
 
 /**
@@ -51,14 +61,18 @@ function drawnSize(image) {
 export function recipeOf(image) {
   return {
     prompt: image.prompt,
-    seed: image.seed ?? undefined,
-    steps: image.steps ?? undefined,
+    // an enlarged picture's own ones are those of its strokes
+    seed: wasEnlarged(image) ? undefined : (image.seed ?? undefined),
+    steps: wasEnlarged(image) ? undefined : (image.steps ?? undefined),
     ...drawnSize(image),
     model: image.model ?? undefined,
-    ...(image.recipe?.loras && { loras: image.recipe.loras }),
     ...wordsOf(image),
+    ...saidOf(image, ["loras", "guidance", "negative_prompt"]),
   };
 }
+
+/** @param {Picture} image @param {string[]} names  of parameters, where its recipe has them */
+const saidOf = ({ recipe }, names) => Object.fromEntries(names.filter((name) => recipe?.[name]).map((name) => [name, recipe[name]]));
 
 /** How its prompt was made, if not typed as it is. @param {Picture} image */
 const wordsOf = ({ recipe }) => (recipe?.styles && recipe.typed ? { styles: recipe.styles, typed: recipe.typed } : {});
@@ -100,19 +114,30 @@ async function undo(id) {
   }
 }
 
+/** What an enlarged picture was drawn as; itself where that is not here any more. @param {Picture} image @returns {Promise<Picture>} */
+async function asDrawn(image) {
+  if (!wasEnlarged(image)) return image;
+  try {
+    const { parents = [] } = await getImage(image.id);
+    return parents.length ? await asDrawn(await getImage(parents[0].id)) : image;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return image;
+    throw error;
+  }
+}
+
 /**
- * The same picture with the next seeds.
+ * More like a picture: with a little or much of another seed's noise, or with the next seeds.
  * @param {Picture} image
+ * @param {Alike} how
  * @returns {Promise<import("./types.js").Job[]>}
  */
-export async function drawVariations(image) {
-  const first = ((image.seed ?? 0) + 1) % (MAX_SEED - VARIATIONS);
-  const { jobs } = await createJobs({
-    ...recipeOf(image),
-    ...picturesIn(image.recipe),
-    seed: first,
-    count: VARIATIONS,
-  });
+export async function drawMore(image, how) {
+  const drawn = await asDrawn(image);
+  const request = { ...recipeOf(drawn), ...picturesIn(drawn.recipe), count: VARIATIONS };
+  const seeds = { seed: ((drawn.seed ?? 0) + 1) % (MAX_SEED - VARIATIONS) };
+  const varied = how === "seeds" ? seeds : { variation_amount: AMOUNTS[how], variation_seed: randomSeed() };
+  const { jobs } = await createJobs({ ...request, ...varied });
   jobs.forEach(putJob);
   return jobs;
 }

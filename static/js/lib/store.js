@@ -28,7 +28,7 @@ const bus = new EventTarget();
 /**
  * From the server: connection, hello, job, image, image_deleted, images_changed, model, memory, queue, worker, resync. Within the
  * page: sizes, view, show-jobs, use-recipe, smaller-size, retry, first-picture,
- * edit (ids of pictures that are to be changed).
+ * edit (ids of pictures that are to be changed), edited (how they are, or which, is another than before).
  * @param {string} topic
  * @param {(detail: any) => void} listener
  */

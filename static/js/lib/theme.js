@@ -7,13 +7,13 @@ const WORDS = { auto: "follow the system", light: "light", dark: "dark" };
 const ICONS = { auto: "auto", light: "sun", dark: "moon" };
 
 /** @returns {"auto" | "light" | "dark"} */
-function current() {
+export function currentTheme() {
   const chosen = document.documentElement.dataset.theme;
   return chosen === "light" || chosen === "dark" ? chosen : "auto";
 }
 
 /** @param {"auto" | "light" | "dark"} theme */
-function choose(theme) {
+export function chooseTheme(theme) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   try {
@@ -25,14 +25,16 @@ function choose(theme) {
 }
 
 function show() {
-  const theme = current();
+  const theme = currentTheme();
   const button = byId("theme-button");
   setIcon(button, ICONS[theme]);
   button.setAttribute("aria-label", `Theme: ${WORDS[theme]}`);
   button.title = `Theme: ${WORDS[theme]}`;
+  const field = /** @type {HTMLSelectElement | null} */ (document.getElementById("theme"));
+  if (field) field.value = theme;
 }
 
 export function startTheme() {
-  byId("theme-button").addEventListener("click", () => choose(NEXT[current()]));
+  byId("theme-button").addEventListener("click", () => chooseTheme(NEXT[currentTheme()]));
   show();
 }

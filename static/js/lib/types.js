@@ -88,6 +88,7 @@
  * @property {number} bytes_present
  * @property {number} recommended_steps
  * @property {[number, number]} recommended_size
+ * @property {number} recommended_guidance  1: the model has none
  * @property {string} note
  * @property {number | null} resident_bytes
  * @property {"pinned" | "listed" | "unchecked" | "unknown"} content
@@ -139,6 +140,8 @@
  * @property {{name: string, strength: number, sha256?: string}[]} [loras]
  * @property {string[]} [styles]
  * @property {string} [typed]  the prompt before its styles
+ * @property {number} [guidance]
+ * @property {string} [negative_prompt]
  */
 
 /** @typedef {{name: string, text: string, steps: number | null, width: number | null, height: number | null, ours: boolean}} Style */

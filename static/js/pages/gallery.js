@@ -248,7 +248,7 @@ async function selectAll() {
   selection.select(ids);
 }
 
-/** Do it with the chosen ones, which are chosen no more if it was done. @param {(ids: string[]) => Promise<unknown>} action */
+/** Take the chosen ones away, which are chosen no more if that was done. @param {(ids: string[]) => Promise<unknown>} action */
 const withSelected = (action) =>
   guarded(async () => {
     if ((await action(selection.selectedIds())) !== false) selection.end();
@@ -316,8 +316,9 @@ byId("search-form").addEventListener("submit", (event) => {
 byId("select").addEventListener("click", selection.start);
 byId("end-selection").addEventListener("click", selection.end);
 byId("select-all").addEventListener("click", guarded(selectAll));
-byId("download-selected").addEventListener("click", withSelected(actions.download));
-byId("favourite-selected").addEventListener("click", withSelected(favourSelected));
+// these leave the pictures where they are, and the next thing may be to be done with the same ones
+byId("download-selected").addEventListener("click", guarded(() => actions.download(selection.selectedIds())));
+byId("favourite-selected").addEventListener("click", guarded(favourSelected));
 byId("move-selected").addEventListener("click", withSelected((ids) => actions.move(ids, collection)));
 byId("delete-selected").addEventListener("click", withSelected(actions.remove));
 document.getElementById("take-out")?.addEventListener(

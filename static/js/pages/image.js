@@ -7,7 +7,8 @@ import { copyText } from "../lib/clipboard.js";
 import { compareView } from "../stage/compare.js";
 import { byId, button, el, shaped } from "../lib/dom.js";
 import { modelTitle } from "../lib/format.js";
-import { drawVariations, enlarge, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
+import { startMenu } from "../stage/menu.js";
+import { drawMore, enlarge, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { handOver } from "../lib/storage.js";
 import { state, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
@@ -125,13 +126,12 @@ byId("figure").addEventListener("dragstart", (event) => carry(event, { id, name:
 byId("figure").addEventListener("dblclick", toggleFullScreen);
 byId("drawn").textContent = momentOf(byId("drawn").getAttribute("datetime") ?? "");
 offerWholePrompt();
-byId("variations").addEventListener(
-  "click",
+startMenu(byId("variations"), (how) =>
   withImage(async (shown) => {
-    const jobs = await drawVariations(shown);
+    const jobs = await drawMore(shown, /** @type {import("../lib/picture-actions.js").Alike} */ (how));
     handOver({ jobs: jobs.map((job) => job.id) });
     location.assign("/");
-  }),
+  })(),
 );
 byId("enlarge").addEventListener(
   "click",

@@ -3,6 +3,7 @@
 import "./shell.js";
 import { changeSettings, phoneLink, revealFolder } from "../lib/api.js";
 import { byId } from "../lib/dom.js";
+import { chooseTheme } from "../lib/theme.js";
 import { toastError } from "../lib/toast.js";
 
 const GB = 1e9;
@@ -34,6 +35,7 @@ const KEEPERS = {
   previews: (control) => keep({ preview: control.checked }),
   keep_alive_minutes: (control) => keep({ keep_alive_minutes: Number(control.value) }),
   memory_limit_gb: keepMemoryLimit,
+  theme: async (control) => chooseTheme(control.value),
 };
 
 async function showCode() {

@@ -24,13 +24,17 @@ export function bestGrid(count, shape, stage, gap) {
 const GAP_PX = 12; // --gap of .batch
 const PHONE_SHAPE = 1.2; // there the stage is as high as what it shows: this many times its width, if that can be
 
+const LEAST_PX = 72; // of a cell that stays in its column
+
 /**
- * Keep a list of pictures arranged while the stage changes its size.
+ * Keep a list of pictures arranged while the stage changes its size: in their own columns and rows where they have such
+ * and there is room.
  * @param {HTMLElement} list
  * @param {number} count
  * @param {number} shape
+ * @param {{columns: number, rows: number} | null} own
  */
-export function keepArranged(list, count, shape) {
+export function keepArranged(list, count, shape, own = null) {
   const arrange = () => {
     const body = list.parentElement;
     if (!body) return;
@@ -38,7 +42,8 @@ export function keepArranged(list, count, shape) {
     const width = body.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
     const inside = body.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
     const height = style.containerType === "size" ? inside : width * PHONE_SHAPE;
-    const { columns, rows } = bestGrid(count, shape, { width, height }, GAP_PX);
+    const fits = own && own.columns > 1 && (width - (own.columns - 1) * GAP_PX) / own.columns >= LEAST_PX;
+    const { columns, rows } = fits ? own : bestGrid(count, shape, { width, height }, GAP_PX);
     list.style.setProperty("--columns", String(columns));
     list.style.setProperty("--rows", String(rows));
   };

@@ -2,8 +2,9 @@
 
 import { button, el, icon } from "../lib/dom.js";
 import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "../lib/format.js";
-import { downloadUrl, drawVariations, recipeOf, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
+import { downloadUrl, drawMore, recipeOf, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { predictedPeak } from "../lib/fits.js";
+import { menuOf } from "./menu.js";
 import { sheetLink } from "./sheet.js";
 import { publish } from "../lib/store.js";
 import { toastError } from "../lib/toast.js";
@@ -36,13 +37,13 @@ export function facts(image) {
   );
 }
 
-/** @param {Picture} image */
-async function variations(image) {
-  try {
-    publish("show-jobs", await drawVariations(image));
-  } catch (error) {
-    toastError(error);
-  }
+/** @param {Picture} image  a foreign one has no noise to begin with */
+function moreLikeThis(image) {
+  const alike = { subtle: "Subtle changes", strong: "Strong changes" };
+  const choices = { ...(image.seed === null ? {} : alike), seeds: "Other seeds" };
+  return menuOf({ icon: "variations", label: "More like this", choices }, (how) =>
+    drawMore(image, /** @type {import("../lib/picture-actions.js").Alike} */ (how)).then((jobs) => publish("show-jobs", jobs), toastError),
+  );
 }
 
 /** @param {Picture} image @param {"full" | "mark"} metadata @param {string} glyph @param {string} label */
@@ -65,12 +66,31 @@ function tools(image) {
     { class: "button-row stage-tools" },
     button({ icon: "edit", on: { click: () => publish("edit", [image.id]) } }, "Edit"),
     button({ icon: "reuse", on: { click: () => publish("use-recipe", recipeOf(image)) } }, "Use settings"),
-    button({ icon: "variations", title: "The next four seeds", on: { click: () => variations(image) } }, "Variations"),
+    moreLikeThis(image),
     heart,
     downloadLink(image, "full", "download", "Download"),
     downloadLink(image, "mark", "download-bare", "Download without the prompt"),
     button({ icon: "trash", label: "Delete", class: "button square", on: { click: () => removeWithUndo(image.id) } }),
   );
+}
+
+/** What several texts begin and end with, and "…" for what differs. @param {string[]} texts */
+function commonWords([first, ...others]) {
+  const differs = others.find((other) => other !== first);
+  if (differs === undefined) return first;
+  const begun = (/** @type {string} */ text) => others.every((other) => other.startsWith(text));
+  const ended = (/** @type {string} */ text) => others.every((other) => other.endsWith(text));
+  let [head, tail] = [first, first];
+  while (!begun(head)) head = head.slice(0, -1);
+  while (!ended(tail) || head.length + tail.length > first.length) tail = tail.slice(1);
+  return `${head.replace(/\S+$/, "")}…${tail.replace(/^\S+/, "")}`;
+}
+
+/** @param {import("../lib/types.js").Job[]} jobs @param {number[]} seeds */
+function seedWords(jobs, seeds) {
+  const [first, last] = [seeds[0], seeds[seeds.length - 1]];
+  if (seeds.every((seed) => seed === first)) return `Seed ${first}`;
+  return jobs[0].group_kind === "batch" ? `Seeds ${first} to ${last}` : "Several seeds";
 }
 
 /**
@@ -80,13 +100,12 @@ function tools(image) {
  */
 export function groupFoot(jobs, drawAgain) {
   const [first] = jobs;
-  const { prompt, seed, steps, width, height, model } = first;
+  const { prompt, seed, steps, width, height, model, request } = first;
   const lost = jobs.filter((job) => job.status !== "done");
-  const last = jobs[jobs.length - 1].seed;
-  const seeds = first.group_kind !== "batch" ? `Seed ${seed}` : `Seeds ${seed} to ${last}`;
-  const use = () => publish("use-recipe", { prompt, seed, steps, width, height, model });
+  const { styles, typed, loras } = request;
+  const use = () => publish("use-recipe", { prompt, seed, steps, width, height, model, styles, typed, loras });
   return [
-    el("p", { class: "stage-prompt", dir: "auto" }, prompt),
+    el("p", { class: "stage-prompt", dir: "auto" }, commonWords(jobs.map((job) => job.prompt))),
     truncatedNote(first),
     el(
       "div",
@@ -94,8 +113,8 @@ export function groupFoot(jobs, drawAgain) {
       el(
         "p",
         { class: "facts numeric" },
-        el("span", {}, seeds),
-        el("span", {}, plural(steps, "step")),
+        el("span", {}, seedWords(jobs, jobs.map((job) => job.seed))),
+        jobs.every((job) => job.steps === steps) && el("span", {}, plural(steps, "step")),
         el("span", {}, formatSize(width, height)),
         lost.length > 0 && el("span", {}, `${jobs.length - lost.length} of ${jobs.length} drawn`),
       ),

@@ -2,7 +2,7 @@
 
 import { button, byId, el, icon } from "../lib/dom.js";
 import { formatSize } from "../lib/format.js";
-import { isEnlarging, picturesIn } from "../lib/picture-actions.js";
+import { isEnlarging } from "../lib/picture-actions.js";
 import { publish, state } from "../lib/store.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
@@ -62,11 +62,8 @@ function problemWords(job) {
   }
 }
 
-/** The job's settings and the pictures that go in, to ask for the same once more. @param {Job} job */
-export const again = (job) => {
-  const { prompt, seed, steps, width, height, model } = job;
-  return { prompt, seed, steps, width, height, model, ...picturesIn(job.request) };
-};
+/** All that the job says, to ask for the same once more. @param {Job} job */
+export const again = ({ request: { operation: _operation, version: _version, ...request }, model }) => ({ ...request, model });
 
 /** @param {Job} job */
 function remedies(job) {

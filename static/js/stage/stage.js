@@ -24,6 +24,10 @@ let view = { jobs: [], image: null };
 const tiles = new Map();
 let chosen = false; // by the user, or because something is being drawn; the newest picture is only a default
 let layout = "";
+/** @type {string[][]} requests that take the stage one after the other, as what is drawn on it ends */
+let following = [];
+/** @type {object | null} what was on the stage when they were asked for: where it is something else, they stay away */
+let followed = null;
 
 const jobsInView = () => view.jobs.flatMap((id) => state.jobs.get(id) ?? []);
 
@@ -39,6 +43,34 @@ export function showJobs(jobs) {
   announceStart(jobsInView());
   jobsInView().forEach(onJob);
   byId("stage").scrollIntoView({ block: "nearest" }); // on a phone it lies below the form
+}
+
+/**
+ * The same, but what is being drawn keeps the stage until it is done.
+ * @param {Job[]} jobs
+ * @returns {boolean} whether they are shown now
+ */
+export function showInTurn(jobs) {
+  if (isIdle()) {
+    showJobs(jobs);
+    return true;
+  }
+  jobs.forEach(putJob);
+  if (followed !== view) following = [];
+  followed = view;
+  following.push(jobs.map(({ id }) => id));
+  return false;
+}
+
+function followOn() {
+  if (followed !== view || !isIdle()) return;
+  while (following.length) {
+    const jobs = /** @type {string[]} */ (following.shift()).flatMap((id) => state.jobs.get(id) ?? []);
+    if (!jobs.some((job) => isActive(job) || job.image_id)) continue; // given up meanwhile
+    showJobs(jobs);
+    followed = view;
+    return;
+  }
 }
 
 /**
@@ -175,7 +207,9 @@ function tileList(jobs) {
   const pair = jobs[0].group_kind === "compare" ? " pair-of-two" : "";
   const items = elements.map((element) => el("li", {}, element));
   const list = el("ul", { class: `batch${pair}`, role: "list" }, ...items);
-  keepArranged(list, jobs.length, jobs[0].width / jobs[0].height);
+  const { cell } = jobs[0];
+  const own = cell ? { columns: cell.columns.length, rows: cell.rows.length } : null;
+  keepArranged(list, jobs.length, jobs[0].width / jobs[0].height, own);
   return list;
 }
 
@@ -232,7 +266,9 @@ async function onJob(job) {
     if (image) putImage(image);
   }
   render();
-  if (!isActive(job)) announceEnd(job, jobsInView());
+  if (isActive(job)) return;
+  announceEnd(job, jobsInView());
+  followOn();
 }
 
 /** What happened to the shown picture while nobody listened. */

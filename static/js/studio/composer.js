@@ -3,18 +3,20 @@
 import { ApiError, createGrid, createJobs } from "../lib/api.js";
 import { isStandIn } from "../lib/catalog.js";
 import { byId, button, el, fill, isComposing } from "../lib/dom.js";
-import { requestedPictures, sizesItself } from "../editor/editor.js";
+import { changedPicture, requestedPictures, sizesItself } from "../editor/editor.js";
 import { chosenAdapters, showAdapters, useAdapters } from "./adapters.js";
-import { axesChanged, axesProblem, chosenAxes, mayHoldAlternatives, startAxes } from "./axes.js";
+import { axesChanged, axesOf, axesProblem, isGrid, startAxes } from "../words/axes.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "../lib/format.js";
-import { keepPrompt, startHistory } from "./history.js";
+import { keepPrompt, startHistory } from "../words/history.js";
+import { chosenGuidance, showGuidance, startGuidance, useGuidance } from "./guidance.js";
 import { isSide, isWhole, MAX_SEED, MAX_STEPS } from "../lib/limits.js";
 import { chooseModel, chosenModel, comparesSeedlings, startModelChoice } from "./model-choice.js";
 import { nextSeed, seedText, setSeed, spendSeed, startSeed } from "./seed.js";
 import { chooseSize, chosenSize, isTypedSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
-import { chosenStyles, chooseStyles, startStyles } from "./styles.js";
-import { showJobs } from "../stage/stage.js";
+import { chooseStyles, inStyles, startStyles } from "../words/styles.js";
+import { startTool } from "../words/tools.js";
+import { showInTurn } from "../stage/stage.js";
 import { remember, remembered } from "../lib/storage.js";
 import { state, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
@@ -48,12 +50,29 @@ function setPrompt(text) {
   remember("prompt", text);
   autosize();
   problem("prompt", "");
+  promptChanged();
+}
+
+// No more than is read, whatever the language: a token has a byte at least. Models that stand in for others read little.
+const SURE_BYTES = 400;
+const SURE_BYTES_OF_STAND_INS = 32;
+
+/** What is told of the prompt while it is typed. */
+function promptChanged() {
   axesChanged();
+  const sure = isStandIn(modelInUse()) ? SURE_BYTES_OF_STAND_INS : SURE_BYTES;
+  const long = new TextEncoder().encode(prompt.value).length > sure;
+  if (!long && byId("prompt-length").hidden) return;
+  const request = { prompt: prompt.value, model: modelInUse() || undefined, ...inStyles() };
+  import("../words/prompt-length.js").then(
+    ({ measureSoon, measureNothing }) => (long ? measureSoon(request) : measureNothing()),
+    toastError,
+  );
 }
 
 /**
  * Say what is wrong with a field, below it and to screen readers; an empty text takes it back.
- * @param {"prompt" | "seed" | "steps" | "size"} name
+ * @param {"prompt" | "seed" | "steps" | "size" | "guidance"} name
  * @param {string} text
  */
 function problem(name, text) {
@@ -62,6 +81,13 @@ function problem(name, text) {
   const field = document.getElementById(name);
   if (text) field?.setAttribute("aria-invalid", "true");
   else field?.removeAttribute("aria-invalid");
+}
+
+/** Seed and steps: as soon as one leaves the field, and before anything is drawn. */
+function checkNumbers() {
+  const seed = seedText().trim() === "" ? NaN : Number(seedText());
+  problem("seed", isWhole(seed, 0, MAX_SEED) ? "" : `A whole number from 0 to ${MAX_SEED}.`);
+  problem("steps", isWhole(Number(steps.value), 1, MAX_STEPS) ? "" : `A whole number from 1 to ${MAX_STEPS}.`);
 }
 
 /**
@@ -73,8 +99,7 @@ function readForm() {
   const size = sizesItself() ? {} : (chosenSize() ?? (isTypedSize() ? null : {}));
   const seed = nextSeed();
   problem("prompt", prompt.value.trim() ? "" : "Describe the picture in a few words.");
-  problem("seed", seed === null ? `A whole number from 0 to ${MAX_SEED}.` : "");
-  problem("steps", isWhole(Number(steps.value), 1, MAX_STEPS) ? "" : `A whole number from 1 to ${MAX_STEPS}.`);
+  checkNumbers();
   problem("size", size ? "" : "Width and height: multiples of 16 from 64 to 2048.");
   const wrong = document.querySelector(".composer [aria-invalid=true]");
   if (wrong instanceof HTMLElement || !size) {
@@ -83,13 +108,21 @@ function readForm() {
     return null;
   }
   const model = state.models.size ? chosenModel() : undefined; // unknown yet: the server chooses
-  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model, ...chosenAdapters(), ...inStyles() };
+  const further = { ...chosenAdapters(), ...inStyles(), ...chosenGuidance(model ?? "") };
+  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model, ...further };
 }
 
-const inStyles = () => (chosenStyles().length ? { styles: chosenStyles() } : {});
-
 /** What a grid is planned with while its values are typed: without complaints about other fields. */
-const draft = () => ({ prompt: prompt.value.trim() || "?", model: modelInUse() || undefined, ...inStyles() });
+const draft = () => ({
+  prompt: prompt.value.trim() || "?",
+  seed: Number(seedText()) || 0,
+  count: Number(count.value),
+  ...(isWhole(Number(steps.value), 1, MAX_STEPS) && { steps: Number(steps.value) }),
+  ...(!sizesItself() && chosenSize()),
+  model: modelInUse() || undefined,
+  ...changedPicture(),
+  ...inStyles(),
+});
 
 /** @param {"generate" | "compare"} how */
 async function submit(how) {
@@ -99,10 +132,31 @@ async function submit(how) {
   const pictures = await gathered();
   if (!pictures) return;
   Object.assign(request, pictures);
-  if (how === "compare") askForPair(request);
-  else if (chosenAxes().length || mayHoldAlternatives(prompt.value)) request.axes = chosenAxes();
+  const axes = axesOf(request, Number(count.value));
+  if (axes && (await asGrid(request))) {
+    if (how === "compare") {
+      note("warn", "Compare draws one pair. Leave out what has several values, or press Generate.");
+      return;
+    }
+    request.axes = axes;
+  } else if (how === "compare") askForPair(request);
   else if (Number(count.value) > 1) request.count = Number(count.value);
   await send(request);
+}
+
+/** Whether it is a grid; braces that are no alternatives are drawn as they stand. @param {Record<string, unknown>} request */
+async function asGrid(request) {
+  gathering = true;
+  try {
+    if (await isGrid(request)) return true;
+    request.prompt = String(request.prompt).replace(/\\([{}|\\])/g, "$1");
+    return false;
+  } catch (error) {
+    if (error instanceof ApiError) return true; // what is wrong is said when it is asked for
+    throw error;
+  } finally {
+    gathering = false;
+  }
 }
 
 /** What the request says of pictures that go in; null when that is not to be had, which has been said. */
@@ -124,7 +178,7 @@ async function gathered() {
  */
 function askForPair(request) {
   request.compare = true;
-  delete request.model;
+  for (const name of ["model", "guidance", "negative_prompt"]) delete request[name];
   const seedlings = comparesSeedlings();
   if (!state.models.size || seedlings === isStandIn(chosenModel())) return;
   for (const name of ["width", "height", "steps"]) delete request[name];
@@ -141,10 +195,10 @@ export async function send(request) {
   note();
   setSending(true);
   try {
-    const { jobs } = await (request.axes ? gridOrPicture(request) : createJobs(request));
+    const { jobs } = await (request.axes ? createGrid(request) : createJobs(request));
     spendSeed(request.seed);
     keepPrompt(String(request.prompt));
-    showJobs(jobs);
+    if (!showInTurn(jobs)) toast(`${jobs.length > 1 ? "They wait" : "It waits"} in the queue: what is being drawn goes first.`);
   } catch (error) {
     refused(error, request);
   } finally {
@@ -161,18 +215,6 @@ export async function drawFirst({ prompt: words, seed }) {
   await send({ prompt: words, seed, width, height, steps: model?.recommended_steps, model: model?.name });
 }
 
-/** Braces that are no alternatives are drawn as they stand. @param {Record<string, unknown>} request */
-async function gridOrPicture(request) {
-  try {
-    return await createGrid(request);
-  } catch (error) {
-    const { axes, ...single } = request;
-    if (!(error instanceof ApiError) || error.field !== "axes" || /** @type {unknown[]} */ (axes).length) throw error;
-    if (mayHoldAlternatives(prompt.value) && error.message.includes("at most")) throw error;
-    return createJobs({ ...single, prompt: String(single.prompt).replace(/\\([{}|\\])/g, "$1") });
-  }
-}
-
 /** Whether an answer is awaited that will take the stage. */
 export const isSending = () => sending && !waitTimer;
 
@@ -184,8 +226,8 @@ function refused(error, request) {
   else if (error.code === "does_not_fit") note("warn", error.message, sendAnyway(request));
   else if (error.code === "model_missing")
     note("warn", error.message, el("a", { class: "button small", href: "/model-manager" }, "Open models"));
-  else if (field?.startsWith("axes")) axesProblem([error.message, error.remedy].filter(Boolean).join(" "));
-  else if (field === "prompt" || field === "seed" || field === "steps" || field === "size")
+  else if (field === "axes" || field?.startsWith("axes.")) axesProblem([error.message, error.remedy].filter(Boolean).join(" "));
+  else if (field === "prompt" || field === "seed" || field === "steps" || field === "size" || field === "guidance")
     problem(field, error.message);
   else note("bad", [error.message, error.remedy].filter(Boolean).join(" "));
 }
@@ -240,7 +282,9 @@ export function applyRecipe(recipe) {
   }
   if (recipe.model !== undefined) chooseModel(recipe.model);
   // a whole recipe that names no adapters was drawn without
-  if (recipe.loras || (recipe.model !== undefined && recipe.seed !== undefined)) useAdapters(recipe.loras ?? []);
+  const whole = recipe.model !== undefined && recipe.seed !== undefined;
+  if (recipe.loras || whole) useAdapters(recipe.loras ?? []);
+  if (recipe.guidance || whole) useGuidance(recipe);
   if (isWhole(recipe.steps, 1, MAX_STEPS)) {
     steps.value = String(recipe.steps);
     remember("steps", recipe.steps);
@@ -255,6 +299,7 @@ export function applyRecipe(recipe) {
 }
 
 function summarise() {
+  axesChanged();
   const size = chosenSize();
   const parts = [
     size ? formatSize(size.width, size.height) : "size?",
@@ -275,6 +320,7 @@ async function modelChanged() {
     prompt.focus();
   });
   showAdapters(model.name);
+  showGuidance(model.name);
   byId("steps-hint").textContent = `${plural(model.recommended_steps, "step")} recommended`;
   try {
     await loadSizes(model.name, model.recommended_size);
@@ -303,8 +349,13 @@ function onKey(event) {
 export function startComposer() {
   const mac = navigator.platform.startsWith("Mac");
   byId("generate-key").textContent = mac ? "⌘ ⏎" : "Ctrl ⏎";
-  startStyles(byId("prompt-tools"), axesChanged);
-  startAxes(byId("prompt-tools"), draft);
+  startStyles(promptChanged);
+  startAxes(draft);
+  startTool("prompts", async () => {
+    const { showPrompts } = await import("../words/prompts.js");
+    showPrompts({ read: () => prompt.value, write: (text) => (setPrompt(text), prompt.focus()) });
+  });
+  startGuidance();
   setPrompt(remembered("prompt", ""));
   prompt.dataset.known = ""; // until now the stylesheet went by what theme-early.js found
   steps.value = String(remembered("steps", 4));
@@ -320,9 +371,11 @@ export function startComposer() {
   compare.addEventListener("click", () => submit("compare"));
   prompt.addEventListener("input", () => setPrompt(prompt.value));
   steps.addEventListener("input", () => (remember("steps", steps.value), summarise()));
-  count.addEventListener("change", () => remember("count", Number(count.value)));
+  count.addEventListener("change", () => (remember("count", Number(count.value)), axesChanged()));
   byId("seed").addEventListener("input", summarise);
+  for (const field of [byId("seed"), steps]) field.addEventListener("change", checkNumbers);
   document.addEventListener("keydown", onKey);
   subscribe("image", ({ isNew }) => isNew && refreshSizes());
+  subscribe("edited", axesChanged);
   addEventListener("resize", autosize);
 }

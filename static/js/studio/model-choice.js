@@ -125,7 +125,10 @@ function show() {
   showOthers();
   const shown = [...PUBLISHED, ...OTHERS].filter(({ name }) => document.getElementById(`${name}-sub`));
   const subtitles = shown.map(({ name }) => subtitle(state.models.get(name)));
-  shown.forEach(({ name }, index) => (byId(`${name}-sub`).textContent = subtitles[index] || "\u00a0"));
+  shown.forEach(({ name, label, featured }, index) => {
+    const term = featured ? label : ""; // what is said above is what it means
+    byId(`${name}-sub`).textContent = [term, subtitles[index]].filter(Boolean).join(", ") || "\u00a0";
+  });
   const note = byId("model-note");
   const wanted = state.models.get(variant());
   if (!wanted) return;

@@ -2,10 +2,10 @@
 
 import { getFit, getSizes } from "../lib/api.js";
 import { isStandIn } from "../lib/catalog.js";
-import { byId, el, fill } from "../lib/dom.js";
+import { byId, button, el, fill } from "../lib/dom.js";
 import { fitKey, listedFits, typedFits } from "../lib/fits.js";
 import { formatBytes, formatSeconds, formatSize } from "../lib/format.js";
-import { isSide } from "../lib/limits.js";
+import { isSide, nearestSide } from "../lib/limits.js";
 import { remember, remembered } from "../lib/storage.js";
 import { publish } from "../lib/store.js";
 
@@ -98,15 +98,32 @@ function judgeTyped() {
   const size = isTypedSize() ? chosenSize() : null;
   const fit = size ? chosenFit() : undefined;
   const line = byId("size-verdict");
+  if (isTypedSize() && !size) return tellNearest(line);
   const shows = size ? typedKey(size) : "";
-  if (line.dataset.shows !== shows) line.hidden = true;
-  if (fit && (line.hidden || line.dataset.verdict !== fit.verdict)) {
-    line.dataset.shows = shows; // the same again, with another time learned, would be read out after every picture
+  if (!size || line.dataset.shows !== shows) line.hidden = true;
+  if (fit) {
+    const told = !line.hidden && line.dataset.verdict === fit.verdict;
+    line.setAttribute("aria-live", told ? "off" : "polite"); // another time alone would be read out after every picture
+    line.dataset.shows = shows;
     line.dataset.verdict = fit.verdict;
     line.hidden = false;
     fill(line, ...verdictWords(fit));
   }
   if (!fit && size && model) judging = window.setTimeout(() => askForVerdict(size), JUDGE_AFTER_MS);
+}
+
+/** A typed size that cannot be drawn: which can. @param {HTMLElement} line */
+function tellNearest(line) {
+  if (line.dataset.shows !== "") line.hidden = true;
+  line.dataset.shows = "";
+  judging = window.setTimeout(() => {
+    const sides = [widthField(), heightField()].map(({ value }) => nearestSide(Number(value)));
+    const [width, height] = sides;
+    const use = button({ class: "button small", on: { click: () => chooseSize(width, height) } }, `Use ${formatSize(width, height)}`);
+    line.dataset.verdict = "";
+    line.hidden = false;
+    fill(line, "Sides are multiples of 16, from 64 to 2048. ", use);
+  }, JUDGE_AFTER_MS);
 }
 
 /** @param {{width: number, height: number}} size */

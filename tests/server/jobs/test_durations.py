@@ -50,6 +50,23 @@ def test_cached_phases_teach_nothing_and_others_slowly(durations: Durations) -> 
     assert 1 < (durations.seconds("ternary", 512, 512, "denoise") or 0) < 2
 
 
+def test_one_slow_picture_is_soon_forgotten_and_a_slower_machine_is_not(durations: Durations) -> None:
+    def total() -> float:
+        return durations.forecast("ternary", 512, 512, 4, loaded=False).total_s or 0.0
+
+    slow = {phase: 10 * seconds for phase, seconds in TIMINGS.items()}
+    durations.learn("ternary", 512, 512, 4, slow)  # the first: the weights come from the disk
+    for _ in range(3):
+        durations.learn("ternary", 512, 512, 4, TIMINGS)
+    assert total() < 1.3 * 14
+    durations.learn("ternary", 512, 512, 4, slow)
+    durations.learn("ternary", 512, 512, 4, TIMINGS)
+    assert total() < 1.6 * 14
+    for _ in range(6):
+        durations.learn("ternary", 512, 512, 4, slow)
+    assert total() > 0.8 * 140
+
+
 def test_what_was_learned_survives(tmp_path: Path) -> None:
     store = Store(tmp_path)
     Durations(store).learn("ternary", 512, 512, 4, TIMINGS)

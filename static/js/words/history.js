@@ -11,6 +11,9 @@ let prompts = remembered("prompts", []);
 let place = -1; // -1: what is being typed
 let draft = "";
 
+/** @returns {string[]} newest first */
+export const recentPrompts = () => remembered("prompts", []);
+
 /** @param {string} prompt  that was drawn */
 export function keepPrompt(prompt) {
   prompts = [prompt, ...remembered("prompts", []).filter((/** @type {string} */ other) => other !== prompt)].slice(0, KEPT);
