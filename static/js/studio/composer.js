@@ -100,6 +100,7 @@ function readForm() {
   const seed = nextSeed();
   problem("prompt", prompt.value.trim() ? "" : "Describe the picture in a few words.");
   checkNumbers();
+  problem("guidance", ""); // the server knows its bounds
   problem("size", size ? "" : "Width and height: multiples of 16 from 64 to 2048.");
   const wrong = document.querySelector(".composer [aria-invalid=true]");
   if (wrong instanceof HTMLElement || !size) {
