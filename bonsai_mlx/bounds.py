@@ -92,12 +92,13 @@ class Words:
 
     max_chars: int
     empty: bool = False
+    remedy: str = "describe the picture in a few words"
 
     def checked(self, name: str, value: object) -> str:
         if not isinstance(value, str):
-            raise RequestError(name, f"is not text but {type(value).__name__}; describe the picture in a few words")
+            raise RequestError(name, f"is not text but {type(value).__name__}; {self.remedy}")
         if not value.strip() and not self.empty:
-            raise RequestError(name, "is empty; describe the picture in a few words")
+            raise RequestError(name, f"is empty; {self.remedy}")
         if len(value) > self.max_chars:
             raise RequestError(name, f"has {len(value)} characters; at most {self.max_chars} are accepted")
         return value

@@ -55,4 +55,5 @@ class PictureError(BonsaiError):
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason = reason  # "unreadable", "too_large", "too_many_pixels", "no_memory", "too_slow" or "crashed"
+        # "unreadable", "too_large", "too_many_pixels", "no_memory", "too_slow", "crashed" or "no_mask"
+        self.reason = reason

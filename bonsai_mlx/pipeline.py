@@ -46,6 +46,7 @@ from .request import (
     ResolvedDraw,
     ResolvedEnlarge,
     ResolvedRequest,
+    refuse_idle,
 )
 from .result import Event, GenerationResult
 from .runtime import device
@@ -192,6 +193,7 @@ class Pipeline:
             styles=tuple(styles),
             loras=tuple(loras),  # type: ignore[arg-type]  # pairs become values when the request is checked
         )
+        refuse_idle(request)
         return self._drawn(request, pictures=pictures.by_digest, latents=latents)
 
     def _drawn(self, request: Operation, **how: Any) -> GenerationResult:
@@ -256,12 +258,14 @@ class Pipeline:
             pictures.add("image", image),
             by=by,
             method=method,
-            prompt=prompt or _prompt_of(image),
+            prompt=prompt,
             seed=seed,
             steps=steps,
             strength=strength,
             upscaler=None if upscaler is None else Path(upscaler).name,
         )
+        refuse_idle(request)
+        request = replace(request, prompt=prompt or _prompt_of(image))
         file = None if upscaler is None else Path(upscaler)
         return self._drawn(request, pictures=pictures.by_digest, upscaler=file)
 

@@ -57,7 +57,9 @@ Digests = Annotated[tuple[str, ...], Several(PictureDigest(), 0, MAX_REFERENCES)
 ReferenceDetail = Annotated[int, Choice((256, 512, 768, 1024))]  # references have at most this squared, in pixels
 Strength = Annotated[float, Part()]
 Guidance = Annotated[float, Between(1, MAX_GUIDANCE)]
-NegativePrompt = Annotated[str, Words(MAX_PROMPT_CHARS, empty=True)]
+NegativePrompt = Annotated[
+    str, Words(MAX_PROMPT_CHARS, empty=True, remedy="say what is to be avoided, or leave it out")
+]
 Amount = Annotated[float, Part(zero=True)]
 StrengthRule = Annotated[str, Choice(("sigma", "steps"))]
 MaskContent: TypeAlias = Annotated[str, Choice(("original", "surroundings"))]
@@ -65,11 +67,12 @@ Feather = Annotated[int, Whole(0, MAX_FEATHER_PX)]
 Margin = Annotated[int, Whole(0, MAX_MARGIN_PX)]
 Loras = Annotated[tuple[Lora, ...], Several(AdapterUse(), 0, MAX_LORAS)]
 Flag = Annotated[bool, YES_OR_NO]
-StyleName = Annotated[str, Words(MAX_STYLE_NAME_CHARS)]
-StyleNames = Annotated[tuple[str, ...], Several(Words(MAX_STYLE_NAME_CHARS), 0, MAX_STYLES)]
+_STYLE_NAME = Words(MAX_STYLE_NAME_CHARS, remedy="give the name of a style")
+StyleName = Annotated[str, _STYLE_NAME]
+StyleNames = Annotated[tuple[str, ...], Several(_STYLE_NAME, 0, MAX_STYLES)]
 Factor = Annotated[int, Choice((2, 4))]
 EnlargeMethod = Annotated[str, Choice(("exact", "refine", "learned"))]
-UpscalerName = Annotated[str, Words(200)]
+UpscalerName = Annotated[str, Words(200, remedy="name the file of an upscaler, or leave it out")]
 AnyWords = Annotated[str, Words(MAX_PROMPT_CHARS, empty=True)]
 AnySteps = Annotated[int, Whole(0, MAX_STEPS)]
 AnySide = Annotated[int, Whole(1, MAX_CANVAS_AREA)]
@@ -283,6 +286,34 @@ def chosen(request: Operation) -> dict[str, Any]:
         idle = _idle_of_drawing(request)
     values = {name: plain(value) for name, value in parameters(request).items() if name not in idle}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+_PARTLY = ("mask_content", "feather_px", "restore_unmasked", "only_masked", "margin_px")
+_CHANGED = ("strength", "strength_rule", "source_as_reference", *_PARTLY)
+_REDRAWN = ("prompt", "seed", "steps", "strength")
+
+
+def refuse_idle(request: Operation) -> None:
+    """RequestError for the first field that was set and changes nothing, since something else is missing.
+
+    For what a person or a program has written; a recipe may hold such fields.
+    """
+    rules: tuple[tuple[tuple[str, ...], bool, str], ...]
+    if isinstance(request, Enlarge):
+        rules = ((_REDRAWN, request.method == "refine", "is about what is redrawn; choose the method refine too"),)
+    else:
+        partly = request.mask is not None or request.extend is not None
+        rules = (
+            (("variation_seed",), bool(request.variation_amount), "belongs to a variation; give variation_amount too"),
+            (("reference_detail",), bool(request.references or request.init), "is about references; give one"),
+            (_CHANGED, request.init is not None, "is about a picture that is changed; give that as init"),
+            (_PARTLY, partly or request.init is None, "is about what is repainted; give a mask, or extend"),
+        )
+    defaults = {item.name: item.default for item in fields(request)}
+    for names, used, remedy in rules:
+        for name in names:
+            if not used and getattr(request, name) != defaults[name]:
+                raise RequestError(name, f"{remedy}, or leave it out")
 
 
 def plain(value: Any) -> Any:

@@ -39,6 +39,7 @@ from bonsai_mlx.printable import log_to_stderr, printable
 from bonsai_mlx.runtime import environment
 from bonsai_mlx.runtime.environment import text
 from bonsai_mlx.version import __version__
+from bonsai_mlx.wording import number, whole
 
 from .app import create_app
 from .edge.access import TICKET
@@ -69,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m server", description="The Bonsai image server and its page.")
     parser.add_argument("command", nargs="?", choices=("serve", "reindex"), default="serve", help="default: serve")
     parser.add_argument("--host", help="address to listen on; others than 127.0.0.1 need a token (one is made up)")
-    parser.add_argument("--port", type=int, help="default 8000; 0: any free one")
+    parser.add_argument("--port", type=whole, help="default 8000; 0: any free one")
     parser.add_argument("--output", metavar="FOLDER", help="where images are kept")
     parser.add_argument("--models-dir", metavar="FOLDER", help="checkpoints; default: Hugging Face cache")
     parser.add_argument("--upscalers-dir", metavar="FOLDER", help=".safetensors files of ESRGAN's kind; default: none")
@@ -77,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     published = catalog.published_names()
     parser.add_argument("--variant", choices=published, help=f"the default model; default {published[0]}")
     parser.add_argument(
-        "--keep-alive", type=float, metavar="MINUTES", help="unload an idle engine; default 10, 0: never"
+        "--keep-alive", type=number, metavar="MINUTES", help="unload an idle engine; default 10, 0: never"
     )
     parser.add_argument("--memory-limit", metavar="BYTES", help="for the engine, such as 6GB; default: none")
     parser.add_argument("--token", help="what every request must carry; better set BONSAI_TOKEN")
@@ -87,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="keep the pictures from other users of this computer; default: where there is a token",
     )
     parser.add_argument("--allowed-host", action="append", metavar="NAME", help="a further name of this server")
-    parser.add_argument("--queue-size", type=int, metavar="N", help="waiting pictures; default 32")
+    parser.add_argument("--queue-size", type=whole, metavar="N", help="waiting pictures; default 32")
     parser.add_argument("--no-browser", dest="browser", action="store_false", default=None, help="open no browser")
     parser.add_argument("--no-preview", dest="preview", action="store_false", default=None, help="draw no previews")
     parser.add_argument("--version", action="version", version=__version__)

@@ -91,9 +91,21 @@ class ApiError(Exception):
         self.detail = ErrorDetail(code=code, message=message, field=field, remedy=remedy, retry_after_s=retry_after_s)
 
 
+AN_OBJECT = 'Send an object, such as {"prompt": "a red fox"}.'
+_ELSEWHERE = {
+    "job": "It may be too old to be kept; its picture, if there is one, is in the gallery.",
+    "image": "It may have been deleted; the gallery has those that there are.",
+    "deleted image": "It may have been restored, or be past its time in the trash.",
+    "preview": "There is one after the first step, unless previews are switched off.",
+    "input": "It may be past its time; add the picture again with POST /inputs.",
+    "model": "GET /models lists those that there are.",
+}
+
+
 def not_found(what: str) -> ApiError:
     """404 for `what`, e.g. "image"."""
-    return ApiError(404, "not_found", f"There is no such {what}.")
+    remedy = _ELSEWHERE.get(what, "It may have been deleted; ask for the list of those that there are.")
+    return ApiError(404, "not_found", f"There is no such {what}.", remedy=remedy)
 
 
 def error_response(status: int, detail: ErrorDetail) -> JSONResponse:
@@ -130,8 +142,10 @@ _TITLES = {404: "Not found", 422: "Not found", 503: "Just a moment"}  # a bad id
 def _answer(request: Request, status: int, detail: ErrorDetail) -> Response:
     """The error as a page for a browser that follows a link, in the caller's shape for everybody else."""
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        context = {"title": _TITLES.get(status, "That did not work"), "message": detail.message}
-        common = {"version": __version__, "page": "error", "remedy": detail.remedy}
+        said = (detail.remedy or "").endswith(".")  # the others are commands to be copied
+        message = f"{detail.message} {detail.remedy}" if said else detail.message
+        context = {"title": _TITLES.get(status, "That did not work"), "message": message}
+        common = {"version": __version__, "page": "error", "remedy": None if said else detail.remedy}
         return HTMLResponse(render("error.html", context | common), status_code=status)
     return refusal(request.scope, status, detail)
 
@@ -144,13 +158,19 @@ _STATUS_TEXTS = {
     408: "The body did not arrive in time.",
     413: "The request is larger than this address accepts.",
 }
+_STATUS_REMEDIES = {
+    400: "Look at its address, its headers and its form.",
+    404: "Look whether the address is spelt right; /openapi.json has all of them.",
+    408: "Send it again, all at once.",
+    413: "Send less at a time.",
+}
 
 
 def from_bonsai(error: BonsaiError) -> ApiError:
     if isinstance(error, RequestError):
         return ApiError(422, "bad_field", error.message, field=error.field)
     if isinstance(error, OutOfMemory):
-        return ApiError(507, "out_of_memory", str(error))
+        return ApiError(507, "out_of_memory", str(error), remedy="Choose a smaller size, or a larger memory limit.")
     if isinstance(error, CheckpointError):
         return ApiError(409, "model_missing", str(error))
     if isinstance(error, PictureError):
@@ -163,7 +183,8 @@ def from_bonsai(error: BonsaiError) -> ApiError:
 
 def from_http(error: HTTPException) -> ApiError:
     code = _STATUS_CODES.get(error.status_code, "bad_request")
-    return ApiError(error.status_code, code, _STATUS_TEXTS.get(error.status_code, "The request was not accepted."))
+    message = _STATUS_TEXTS.get(error.status_code, "The request was not accepted.")
+    return ApiError(error.status_code, code, message, remedy=_STATUS_REMEDIES.get(error.status_code))
 
 
 DAMAGED_INDEX = ErrorDetail(
@@ -233,7 +254,7 @@ def _wrong_kind(request: Request, kind: str) -> ErrorDetail:
         return ErrorDetail(code="bad_field", message="There is no body.", remedy="Send a JSON object.")
     sent_as = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent_as.startswith("application/") and sent_as.endswith(("/json", "+json")):
-        return ErrorDetail(code="bad_field", message="The body has to be a JSON object.")
+        return ErrorDetail(code="bad_field", message="The body has to be a JSON object.", remedy=AN_OBJECT)
     message = f"The body is sent as {sent_as[:80]}, not as JSON." if sent_as else "The body is not said to be JSON."
     remedy = "Send the header `Content-Type: application/json`; with curl: -H 'Content-Type: application/json'."
     return ErrorDetail(code="bad_field", message=message, field="Content-Type", remedy=remedy)
@@ -266,7 +287,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         detail = detail.model_copy(update={"message": interface.absent(request.scope["path"])})
     elif status == 405:
         methods = ", ".join(sorted(_methods(request)))
-        detail = detail.model_copy(update={"message": f"This address answers to {methods}."})
+        update = {
+            "message": f"This address answers to {methods}.",
+            "remedy": f"Ask with {methods.replace(', ', ' or ')}.",
+        }
+        detail = detail.model_copy(update=update)
     response = _answer(request, status, detail)
     response.headers.update(error.headers or {})
     if status == 405:

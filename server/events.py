@@ -115,7 +115,7 @@ class EventHub:
         still asks for everything that it has not seen.
         """
         if self._closed:
-            raise ApiError(503, "shutting_down", "The server is shutting down.")
+            raise ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
         if len(self._listeners) >= self._max_listeners:
             raise ApiError(429, "queue_full", "Too many pages are listening; close one.", retry_after_s=5)
         listener = Listener()

@@ -32,7 +32,8 @@ try:
     from mcp.server.mcpserver import Context, Image
     from mcp.server.mcpserver.exceptions import ToolError
 except ImportError:  # the extra is not installed, or it is a version with another interface
-    sys.exit("bonsai-mlx: the MCP server needs the mcp package; install it with: pip install 'bonsai-mlx[mcp]'")
+    if not {"-h", "--help"} & set(sys.argv):
+        sys.exit("bonsai-mlx: the MCP server needs the mcp package; install it with: pip install 'bonsai-mlx[mcp]'")
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 INSTRUCTIONS = """Draws pictures on this machine with Bonsai Image. Describe what is to be seen in one or two plain
@@ -41,6 +42,19 @@ _IN_USE = (
     "Another Bonsai works in {folder}. If it is a server, give its address with --url or BONSAI_URL; if it draws for "
     "another assistant, start a server for both, or set BONSAI_OUTPUT to another folder for one of them."
 )
+_DESCRIPTION = """Pictures as tools for assistants that speak the Model Context Protocol, on stdin and stdout: an
+assistant starts this itself, and can then draw, edit, extend and fetch pictures and list the models. They are in the
+gallery like all others."""
+_EPILOG = """To add it to an assistant, give it this as one of its MCP servers:
+  {"mcpServers": {"bonsai": {"command": "bonsai-mlx", "args": ["mcp"]}}}
+with the full path of bonsai-mlx where the assistant does not find it.
+
+variables:
+  BONSAI_URL     as --url
+  BONSAI_TOKEN   what that server wants from everybody who asks it
+  BONSAI_OUTPUT  the folder for the pictures where it draws by itself
+
+It needs the mcp package: pip install 'bonsai-mlx[mcp]'"""
 _POLL_S = 0.25
 _PROBE_S = 2.0
 _MAX_PNG_BYTES = 700_000  # some assistants refuse answers of more than a megabyte, and base64 adds a third
@@ -254,7 +268,12 @@ def build(url: str, token: str | None) -> MCPServer[Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     tidy()
-    parser = argparse.ArgumentParser(prog="bonsai-mlx mcp", description="Pictures as tools, on stdin and stdout (MCP).")
+    parser = argparse.ArgumentParser(
+        prog="bonsai-mlx mcp",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--url",
         default=text("BONSAI_URL") or DEFAULT_URL,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 import pydantic
 from pydantic import (
@@ -169,6 +169,7 @@ RequestValue = Annotated[ResolvedOperation, PlainValidator(_read), PlainSerializ
 
 # The bodies of requests for pictures.
 
+PROMPT_TOKENS = 512  # of the published models
 MAX_BATCH: int = Settings.model_fields["max_batch"].default
 # strict: 1 is not `true`
 Flag = Annotated[bool, Field(strict=True)]
@@ -199,24 +200,35 @@ _DrawFields: Any = create_model("_DrawFields", __base__=Fields, **body_fields(Dr
 class PictureFields(_DrawFields):  # type: ignore[misc]  # the fields of a `Draw`, whatever they are
     """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
 
-    guidance_may_be_idle: ClassVar[bool] = False  # sent to models that have none as well
-
     force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
 
     def draw(self) -> Draw:
         return draw_of(self)
 
 
-class GenerateRequest(PictureFields):
-    """`backend` is the Bonsai demo's name of `model`; its other fields are accepted and change nothing here."""
+class _DemoFields(PictureFields):
+    """With the fields of the Bonsai demo, as far as they ask for what is done here anyway."""
 
-    guidance_may_be_idle: ClassVar[bool] = True
-
-    model: ModelName | None = None
-    backend: ModelName | None = None
     guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
     tiled_vae: Flag | None = None
     max_sequence_length: Tokens | None = None
+
+    @model_validator(mode="after")
+    def _as_it_is_done(self) -> Self:
+        if self.tiled_vae is False:
+            message = "Pictures are always decoded in strips, which leave no trace in them."
+            raise refused(message, field="tiled_vae", remedy="Leave tiled_vae out.")
+        if self.max_sequence_length not in (None, PROMPT_TOKENS):
+            message = f"Prompts are read up to {PROMPT_TOKENS} tokens."
+            raise refused(message, field="max_sequence_length", remedy="Leave max_sequence_length out.")
+        return self
+
+
+class GenerateRequest(_DemoFields):
+    """`backend` is the Bonsai demo's name of `model`. What a model does not use is an error."""
+
+    model: ModelName | None = None
+    backend: ModelName | None = None
 
 
 _EnlargeFields: Any = create_model("_EnlargeFields", __base__=Fields, **body_fields(Enlarge))
@@ -232,15 +244,10 @@ class EnlargeRequest(_EnlargeFields):  # type: ignore[misc]  # the fields of an 
         return Enlarge(**{item.name: getattr(self, item.name) for item in fields(Enlarge)})
 
 
-class CompareRequest(PictureFields):
+class CompareRequest(_DemoFields):
     """The same picture with two checkpoints."""
 
-    guidance_may_be_idle: ClassVar[bool] = True
-
-    guidance: float | None = Field(None, strict=True, ge=0, le=100, allow_inf_nan=False)
     backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)
-    tiled_vae: Flag | None = None
-    max_sequence_length: Tokens | None = None
 
 
 AxisName = Literal["seed", "steps", "model", "strength", "style", "variation_amount", "variation_seed"]

@@ -14,7 +14,7 @@ from typing import Any
 from bonsai_mlx.adapters.prompt import with_prompt_adapters
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.pipelines.styles import styled
-from bonsai_mlx.request import Draw, Enlarge, ResolvedRequest
+from bonsai_mlx.request import Draw, Enlarge, ResolvedRequest, refuse_idle
 from bonsai_mlx.version import __version__
 
 from .checkpoints.models import Models
@@ -215,8 +215,9 @@ class Studio:
     async def work(self, fields: PictureFields, model: str | None) -> Work:
         """The request with nothing left open. ApiError: unknown or missing model, does not fit; RequestError."""
         draw = fields.draw()
-        if fields.guidance_may_be_idle and not self.models.require_ready(self.models.resolve(model)).guided:
-            draw = replace(draw, guidance=None)
+        refuse_idle(draw)
+        if draw.guidance == 0 and not self.models.require_ready(self.models.resolve(model)).guided:
+            draw = replace(draw, guidance=None)  # the Bonsai demo's word for none
         return await self.work_of(draw, model, fields.force)
 
     async def work_of(self, draw: Draw, model: str | None, force: bool) -> Work:
@@ -240,7 +241,9 @@ class Studio:
 
     async def work_to_enlarge(self, fields: EnlargeRequest) -> Work:
         """The same for a picture that is enlarged; it is redrawn by the model that has drawn it, if that is here."""
-        return await self.work_of_enlarging(fields.enlarge(), fields.model, fields.force)
+        enlarge = fields.enlarge()
+        refuse_idle(enlarge)
+        return await self.work_of_enlarging(enlarge, fields.model, fields.force)
 
     async def work_of_enlarging(self, enlarge: Enlarge, model: str | None, force: bool) -> Work:
         await self._make_room()
@@ -268,8 +271,12 @@ class Studio:
     async def work_to_compare(self, fields: PictureFields, models: list[str] | None = None) -> list[Work]:
         """The same picture by both models, sizes and steps those of the first."""
         pair = [self.models.resolve(name) for name in models] if models else list(self.models.pair())
-        first = await self.work(fields, pair[0])
-        ready = self.models.require_ready(pair[1])
+        one, ready = (self.models.require_ready(name) for name in pair)
+        draw = fields.draw()
+        refuse_idle(draw)
+        if ready.guided and not one.guided:  # what it is told of guidance is for the other
+            draw = replace(draw, guidance=None, negative_prompt="")
+        first = await self.work_of(draw, pair[0], fields.force)
         assert isinstance(first.request, ResolvedRequest)  # noqa: S101  what is drawn
         own = {} if ready.guided else {"guidance": 1.0, "negative_prompt": ""}
         request = replace(first.request, **own)  # type: ignore[arg-type]

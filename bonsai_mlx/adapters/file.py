@@ -64,7 +64,7 @@ class AdapterFile:
                 raise ValueError(f"it is larger than {MAX_FILE_BYTES >> 30} GiB")
             contents = read_contents(path, limit_bytes=MAX_HEADER_BYTES)
         except FileNotFoundError:
-            raise AdapterError(f"{path.name}: there is no such file") from None
+            raise AdapterError(f"{path}: there is no such file") from None
         except (ValueError, OSError) as error:
             said = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise AdapterError(f"{path.name}: not a whole safetensors file ({said}); get it again") from error
@@ -126,12 +126,13 @@ def _config(path: Path, notes: Mapping[str, str]) -> Mapping[str, Any]:
             raise AdapterError(f"{_PEFT_CONFIG} beside {path.name} cannot be read: {error.strerror}") from error
     if text is None:
         return {}
+    where = f"{path.name}: what it says of its rank and alpha"
     try:
         values = json.loads(text)
-    except (ValueError, RecursionError):
-        values = None
+    except (ValueError, RecursionError) as error:
+        raise AdapterError(f"{where} is no JSON ({error}); get the adapter again") from error
     if not isinstance(values, dict):
-        raise AdapterError(f"{path.name}: what it says of its rank and alpha is not a JSON object")
+        raise AdapterError(f"{where} is JSON, but no object; get the adapter again")
     return {str(name).removeprefix("transformer."): value for name, value in values.items()}
 
 

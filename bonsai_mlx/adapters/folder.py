@@ -6,6 +6,7 @@ A name from a request is compared with the names in the folder and never made in
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +92,8 @@ def found(lora: Lora, folder: Path, *, paths: bool) -> AdapterFile:
     A request that was made before says by a digest which file it was; where a file of that name has another one, it is
     looked for under other names. RequestError, AdapterError.
     """
-    direct = user_path(lora.name)
-    outside = paths and direct.suffix.lower() == SUFFIX and direct.is_file()
-    inside = paths and is_peft_folder(direct)
     try:
-        file = AdapterFile.open(direct if outside else peft_file(direct) if inside else named(lora.name, folder))
+        file = AdapterFile.open((_direct(lora.name) if paths else None) or named(lora.name, folder))
     except RequestError:
         renamed = _with_digest(lora.sha256, folder) if lora.sha256 else None
         if renamed is None:
@@ -111,6 +109,20 @@ def found(lora: Lora, folder: Path, *, paths: bool) -> AdapterFile:
             )
         return renamed
     return file
+
+
+def _direct(name: str) -> Path | None:
+    """The file that a path leads to; None for what is no path. AdapterError for a path that leads to none."""
+    path = user_path(name)
+    if is_peft_folder(path):
+        return peft_file(path)
+    if path.is_file():
+        return path
+    if os.sep in name and path.is_dir():
+        raise AdapterError(f"{path}: the folder has no {peft_file(path).name}; give the adapter's file")
+    if os.sep in name:
+        raise AdapterError(f"{path}: there is no such file")
+    return None
 
 
 def _with_digest(digest: str, folder: Path) -> AdapterFile | None:

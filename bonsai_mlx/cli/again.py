@@ -98,7 +98,9 @@ def _pipeline_for(pipe: Pipeline | None, options: GenerateOptions, step: Step) -
         raise BonsaiError(f"its model, {name}, is not known here; name one with --model")
     if pipe is not None:
         pipe.unload()
-    return Pipeline.from_pretrained(name, memory_limit_bytes=options.memory_limit_bytes)
+    return Pipeline.from_pretrained(
+        name, memory_limit_bytes=options.memory_limit_bytes, companion=options.companion, loras_dir=options.loras_dir
+    )
 
 
 def _lacks(request: Operation, path: Path, places: tuple[Path, ...]) -> bool:

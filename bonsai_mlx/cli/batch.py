@@ -54,7 +54,8 @@ class Tally:
 
 def batch_command(options: GenerateOptions, source: Path, folder: Path) -> int:
     """Draw what is missing of a batch. Returns 1 where a picture failed; BatchError before anything is drawn."""
-    defaults = {"steps": options.steps, "width": options.width, "height": options.height}
+    names = ("steps", "width", "height", "guidance", "negative_prompt", "variation_amount", "variation_seed")
+    defaults = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in defaults.items() if value is not None}
     rows = keys(read_rows(source, given | ({"styles": list(options.styles)} if options.styles else {})))
     _check(source, rows)

@@ -33,7 +33,13 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
     if method not in ("exact", "refine"):
         method, upscaler = "learned", user_path(method)
     redraws = method == "refine"
-    for name, value in {"--prompt": enlarge.prompt, "--steps": enlarge.steps, "--strength": enlarge.strength}.items():
+    idle = {
+        "--prompt": enlarge.prompt,
+        "--steps": enlarge.steps,
+        "--strength": enlarge.strength,
+        "--seed": options.seed,
+    }
+    for name, value in idle.items():
         if value is not None and not redraws:
             raise RequestError(name, "is about what is redrawn; give --method refine too")
     pictures = PictureSet()

@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import BonsaiError
+from ..errors import BonsaiError, RequestError
 from ..hub.catalog import CATALOG, Entry, resolve
 from ..printable import printable
 from ..runtime import environment
 from ..runtime.startup import prepare
 from ..version import __version__
-from ..wording import command, user_path
+from ..wording import command, user_path, whole
 from .options import (
     PUBLISHED,
+    Parser,
     add_adapter_folder,
     add_drawing,
     add_editing,
@@ -32,11 +33,17 @@ from .options import (
     add_model,
     add_output,
     add_shape,
+    add_variation,
+    as_option,
     axis_option,
     drawing_options,
 )
 
 PROGRAM = "bonsai-mlx"
+DOWNLOADABLE = (
+    ", ".join(entry.name for entry in CATALOG if not entry.embedded)
+    + ", or a Hub repository in one of the layouts that are read (owner/name, or its address)"
+)
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -47,12 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
+    arguments = argparse.Namespace()
     try:
         if words and words[0] in _FORWARDED:
             return _FORWARDED[words[0]](words[1:])
         arguments = _parse(words)
         run: Command = arguments.run
         return run(arguments)
+    except RequestError as error:
+        return _fail(as_option(error, arguments))
     except BonsaiError as error:
         return _fail(str(error))
     except BrokenPipeError:  # the reader of a pipe has seen enough
@@ -86,7 +96,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM, description="Pictures from words with ternary and binary Bonsai Image 4B, on this machine."
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -127,6 +137,8 @@ def _add_grid(commands: Any) -> None:
         "grid",
         help='every alternative of "a {red|blue} house", over lists of values, on one sheet',
         description="Draw a picture for every alternative and value, and one contact sheet of them all.",
+        epilog="Alternatives may stand in each other: {red|{dark|light} blue}. \\{ is a brace that is drawn. "
+        "Styles, and <lora:NAME:0.8> in the prompt, count for every picture.",
     )
     command.add_argument("prompt", metavar="PROMPT", help='such as "a {red|blue} house", in quotes')
     command.add_argument(
@@ -135,10 +147,14 @@ def _add_grid(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUES",
-        help="seed=1..4, steps=1,2,4, model=ternary,binary or style=Comic,Ink wash; the first runs across",
+        help="seed=1..4, steps=1,2,4, model=ternary,binary, style=Comic,Ink wash, variation_amount=0.1,0.3 or "
+        "variation_seed=1..4; the first runs across",
     )
-    command.add_argument("--cells", type=user_path, metavar="FOLDER", help="save every single picture there too")
+    command.add_argument(
+        "--cells", type=user_path, metavar="FOLDER", help="save every single picture there too, as PNG"
+    )
     add_model(command)
+    add_variation(command)
     add_shape(command)
     add_output(command)
     command.set_defaults(run=_grid)
@@ -149,13 +165,15 @@ def _add_batch(commands: Any) -> None:
         "batch",
         help="draw what a file lists; stopped, the same command goes on",
         description="Draw every row of a .txt (a prompt a line), .csv (with a header) or .jsonl file.",
-        epilog="Rows may name prompt, seed, steps, size, styles, model, name, init, mask, references and strength.",
+        epilog="Rows may name prompt, seed, steps, size, styles, model, name, init, mask, references, strength and "
+        "whatever else `generate` takes, as guidance or variation_amount; options here are for rows that do not.",
     )
     command.add_argument("file", metavar="FILE", type=user_path, help="a .txt, .csv or .jsonl file")
     command.add_argument(
         "--out", type=user_path, required=True, metavar="FOLDER", help="for pictures and manifest.jsonl"
     )
     add_model(command)
+    add_variation(command)
     add_shape(command)
     add_form(command)
     command.set_defaults(run=_batch, output=None)
@@ -188,7 +206,7 @@ def _add_enlarge(commands: Any) -> None:
     add_enlarging(command)
     add_model(command)
     add_output(command)
-    command.set_defaults(run=_enlarge)
+    command.set_defaults(run=_enlarge, named_prompt=True)
 
 
 def _add_again(commands: Any) -> None:
@@ -203,6 +221,7 @@ def _add_again(commands: Any) -> None:
         help="where the pictures are that went into it; its own folder is looked into anyway",
     )
     add_model(command)
+    add_variation(command)
     add_output(command)
     add_adapter_folder(command)
     command.set_defaults(run=_again)
@@ -234,11 +253,11 @@ def _add_download(commands: Any) -> None:
     command = commands.add_parser(
         "download",
         help="get a checkpoint, resume or repair it",
-        epilog="Interrupted? The same command goes on from there.",
+        description="Download a checkpoint. Files that another one has brought are not downloaded twice, and every one "
+        "is verified.",
+        epilog="Interrupted? The same command goes on from there. `models` lists what is here.",
     )
-    command.add_argument(
-        "which", metavar="NAME", help=f"{', '.join(PUBLISHED)}, both, or a Hub repository (owner/name, or its address)"
-    )
+    command.add_argument("which", metavar="NAME", help=f"{DOWNLOADABLE}; or both, for {' and '.join(PUBLISHED)}")
     command.add_argument("--dir", type=Path, metavar="FOLDER", help="default: the Hugging Face cache")
     command.add_argument("--revision", help="another branch, tag or commit than the known good one")
     command.add_argument("--verify", action="store_true", help="also hash again what was downloaded earlier")
@@ -259,7 +278,7 @@ def _add_convert(commands: Any) -> None:
     command.add_argument(
         "--to", required=True, choices=("binary", "ternary", "3", "4", "6", "8", "bf16"), help="bits, or what they mean"
     )
-    command.add_argument("--group-size", type=int, choices=(32, 64, 128), default=128, help="of packed weights: 128")
+    command.add_argument("--group-size", type=whole, choices=(32, 64, 128), default=128, help="of packed weights: 128")
     command.add_argument("--companion", metavar="NAME|REPO|PATH", help="the model with what a single file lacks")
     command.add_argument("--gguf", action="store_true", help="the transformer of SOURCE, in that precision, as a GGUF")
     command.set_defaults(run=_convert)
@@ -267,9 +286,7 @@ def _add_convert(commands: Any) -> None:
 
 def _add_delete(commands: Any) -> None:
     command = commands.add_parser("delete", help="remove a downloaded checkpoint from the disk")
-    command.add_argument(
-        "name", metavar="NAME", help=f"{', '.join(PUBLISHED)}, or a Hub repository (owner/name, or its address)"
-    )
+    command.add_argument("name", metavar="NAME", help=DOWNLOADABLE)
     command.add_argument("--dir", type=Path, metavar="FOLDER", help="the folder it was downloaded into")
     command.set_defaults(run=_delete)
 
@@ -359,7 +376,7 @@ def _add_run(commands: Any) -> None:
     )
     add_model(command)
     add_output(command)
-    command.set_defaults(run=_run)
+    command.set_defaults(run=_run, named_prompt=True)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -3,22 +3,67 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..bounds import AdapterUse, Lora
 from ..errors import RequestError
 from ..hub.catalog import published_names
-from ..wording import byte_size, user_path
+from ..wording import byte_size, number, user_path, whole
 
 if TYPE_CHECKING:
     from .generate import GenerateOptions
 
 PUBLISHED = published_names()
+_CHOICE = re.compile(r"(argument [^:]+): invalid choice: (.+) \(choose from (.+)\)", re.DOTALL)
+# Options that are not called as the field of a request is; the others are.
+_OPTIONS = {
+    "variation_amount": "variation",
+    "feather_px": "feather",
+    "margin_px": "margin",
+    "width": "size",
+    "height": "size",
+    "references": "reference",
+    "init": "picture",
+    "source": "picture",
+    "styles": "style",
+    "loras": "lora",
+    "axes": "axis",
+}
+_FIELD = re.compile(r"([a-z_]+)(?:\[\d+\]|\.([a-z_]+))?")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in the words of a person what was not understood."""
+
+    def error(self, message: str) -> NoReturn:
+        found = _CHOICE.fullmatch(message)
+        if found:
+            given, known = found[2].strip("'"), [one.strip("' ") for one in found[3].split(",")]
+            near = difflib.get_close_matches(given, known, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"
+            message = f"{found[1]}: there is no {given[:60]!r}; {remedy}"
+        super().error(message)
+
+
+def as_option(error: RequestError, arguments: argparse.Namespace) -> str:
+    """What is wrong with a request, by the option that says it where the command has one for the field."""
+    field = _FIELD.fullmatch(error.field)
+    dest = _OPTIONS.get(field[1], field[1]) if field else ""
+    if field is None or dest not in vars(arguments):
+        return str(error)
+    if dest == "size":
+        return f"--size: the {field[1]} {error.message}"
+    positional = ("picture",) if hasattr(arguments, "named_prompt") else ("picture", "prompt")
+    option = dest.upper() if dest in positional else f"--{dest.replace('_', '-')}"
+    return f"{option} {field[2]}: {error.message}" if field[2] else f"{option}: {error.message}"
 
 
 def add_drawing(command: argparse.ArgumentParser) -> None:
     add_model(command)
+    add_variation(command)
     add_shape(command)
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
     add_output(command)
@@ -39,7 +84,9 @@ def add_adapter_folder(command: argparse.ArgumentParser) -> None:
 
 
 def add_shape(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: what the model was made for")
+    command.add_argument(
+        "--steps", type=whole, metavar="N", help="denoising steps; default: what the model was made for"
+    )
     command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
     command.add_argument(
         "--style", action="append", default=[], metavar="NAME", help="one of `styles`; may be given several times"
@@ -57,19 +104,25 @@ def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--companion", metavar="NAME|REPO|PATH", help="the model whose text encoder and VAE a single file draws with"
     )
-    command.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same picture; default: random")
     command.add_argument(
-        "--variation", type=float, metavar="A", help="how far from that picture, 0 to 1: 0.2 is subtle, 0.5 strong"
+        "--seed", type=whole, metavar="N", help="the same seed gives the same picture; default: random"
     )
-    command.add_argument("--variation-seed", type=int, metavar="N", help="which variation; default: random")
+    command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
+
+
+def add_variation(command: argparse.ArgumentParser) -> None:
+    """How a picture may differ from its seed's own, and what leads it beside the prompt."""
+    command.add_argument(
+        "--variation", type=number, metavar="A", help="how far from that picture, 0 to 1: 0.2 is subtle, 0.5 strong"
+    )
+    command.add_argument("--variation-seed", type=whole, metavar="N", help="which variation; default: random")
     command.add_argument(
         "--guidance",
-        type=float,
+        type=number,
         metavar="G",
         help="how much the prompt counts, 1 to 30; of models that are not distilled",
     )
     command.add_argument("--negative-prompt", metavar="TEXT", help="what guidance leads away from")
-    command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
 
 
 def add_output(command: argparse.ArgumentParser) -> None:
@@ -99,7 +152,7 @@ def add_editing(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--reference-detail",
-        type=int,
+        type=whole,
         choices=(256, 512, 768, 1024),
         help="pixels squared at which references are looked at; default: what the memory limit allows",
     )
@@ -109,14 +162,18 @@ def add_editing(command: argparse.ArgumentParser) -> None:
         choices=("original", "surroundings"),
         help="what the masked place starts from; default: original",
     )
-    command.add_argument("--feather", type=int, metavar="PX", help="in which the repainted part fades out; default: 16")
+    command.add_argument(
+        "--feather", type=whole, metavar="PX", help="in which the repainted part fades out; default: 16"
+    )
     where = command.add_mutually_exclusive_group()
     where.add_argument("--only-masked", action="store_true", default=None, help="draw the mask's surroundings alone")
     where.add_argument(
         "--whole", action="store_false", dest="only_masked", help="draw all of it, however small the mask"
     )
-    command.add_argument("--margin", type=int, metavar="PX", help="of those surroundings; default: what suits the mask")
-    command.add_argument("--strength", type=float, metavar="S", help="how much is drawn anew, above 0, up to 1")
+    command.add_argument(
+        "--margin", type=whole, metavar="PX", help="of those surroundings; default: what suits the mask"
+    )
+    command.add_argument("--strength", type=number, metavar="S", help="how much is drawn anew, above 0, up to 1")
     command.add_argument("--strength-rule", choices=("sigma", "steps"), help="steps: as in diffusers; default: sigma")
     command.add_argument(
         "--extend", type=_margins, metavar="L,T,R,B", help="pixels to add on the left, at the top, right and bottom"
@@ -125,7 +182,7 @@ def add_editing(command: argparse.ArgumentParser) -> None:
 
 def add_enlarging(command: argparse.ArgumentParser) -> None:
     command.add_argument("picture", metavar="PICTURE", type=user_path, help="a PNG, JPEG, WebP or AVIF file")
-    command.add_argument("--by", type=int, choices=(2, 4), default=2, help="how many times as wide and as high")
+    command.add_argument("--by", type=whole, choices=(2, 4), default=2, help="how many times as wide and as high")
     command.add_argument(
         "--method",
         metavar="exact|refine|FILE",
@@ -137,8 +194,8 @@ def add_enlarging(command: argparse.ArgumentParser) -> None:
         "--upscaler", type=user_path, metavar="FILE", help="with --method refine: what enlarges before it is redrawn"
     )
     command.add_argument("--prompt", metavar="PROMPT", help="what is to be seen; default: what it was drawn from")
-    command.add_argument("--steps", type=int, metavar="N", help="of what is redrawn; default: the model's own")
-    command.add_argument("--strength", type=float, metavar="S", help="how much is drawn anew; default: 0.3")
+    command.add_argument("--steps", type=whole, metavar="N", help="of what is redrawn; default: the model's own")
+    command.add_argument("--strength", type=number, metavar="S", help="how much is drawn anew; default: 0.3")
 
 
 def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOptions:
@@ -150,11 +207,11 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "variant": arguments.variant,
         "seed": arguments.seed,
         "steps": getattr(arguments, "steps", None),
-        "variation_amount": arguments.variation,
-        "variation_seed": arguments.variation_seed,
+        "variation_amount": getattr(arguments, "variation", None),
+        "variation_seed": getattr(arguments, "variation_seed", None),
         "companion": arguments.companion,
-        "guidance": arguments.guidance,
-        "negative_prompt": arguments.negative_prompt,
+        "guidance": getattr(arguments, "guidance", None),
+        "negative_prompt": getattr(arguments, "negative_prompt", None),
         "width": width,
         "height": height,
         "output": arguments.output,

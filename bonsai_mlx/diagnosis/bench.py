@@ -27,7 +27,7 @@ from ..runtime import device
 from ..runtime.footprint import process_bytes_read, process_footprint
 from ..runtime.memory import RunMemory, Sample
 from ..version import __version__
-from ..wording import byte_size, user_path
+from ..wording import byte_size, user_path, whole
 from .chart import write_chart
 
 PROMPT = "a red fox in the snow, ink wash"
@@ -217,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bonsai-mlx bench", description="Measure seconds and memory of a checkpoint.")
     parser.add_argument("--model", default="seedling-ternary", help="catalog name, Hub id or folder (%(default)s)")
     parser.add_argument("--sizes", type=_sizes, default=[(512, 512)], metavar="WxH[,WxH]", help="default 512x512")
-    parser.add_argument("--steps", type=int, default=4, help="denoising steps (%(default)s)")
+    parser.add_argument("--steps", type=whole, default=4, help="denoising steps (%(default)s)")
     parser.add_argument("--repeats", type=_count, default=3, help="warm runs after the cold one (%(default)s)")
     parser.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="such as 1.2GB")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="write every measurement")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 
 from ..errors import PictureError
 from ..request import MAX_CANVAS_AREA
@@ -23,6 +23,8 @@ PictureSource: TypeAlias = Image.Image | Path | str | bytes
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF")
 _HEIF = "HEIF"  # with the package pillow-heif
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_GREY_SPREAD = 24  # levels between the channels of what still counts as grey
+_COLOURED_PART = 0.02  # of the pixels
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 # What Pillow raises for a file that is not whole; a decoder of a format of its own may raise any of them.
 _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, IndexError, OverflowError)
@@ -47,8 +49,33 @@ def mask_of(source: PictureSource) -> Image.Image:
 
     A mask that is transparent anywhere says with that what is repainted; any other says it with white.
     """
+    return _mask_in(normalised(source))
+
+
+def given_mask(source: PictureSource) -> Image.Image:
+    """As `mask_of`, for what somebody calls a mask: a picture in colours is most likely another file. PictureError."""
     found = normalised(source)
+    if found.alpha is None and _is_coloured(found.picture):
+        raise PictureError(
+            "no_mask",
+            "it is a picture in colours; a mask is black and white, and white is repainted, or it is transparent where "
+            "it is to be repainted",
+        )
+    return _mask_in(found)
+
+
+def _mask_in(found: Normalised) -> Image.Image:
     return ImageOps.invert(found.alpha) if found.alpha else found.picture.convert("L")
+
+
+def _is_coloured(picture: Image.Image) -> bool:
+    """Whether more than a few pixels are no grey; what JPEG leaves at the edges of a black and white one is less."""
+    red, green, blue = picture.split()
+    spread = ImageChops.subtract(
+        ImageChops.lighter(ImageChops.lighter(red, green), blue), ImageChops.darker(ImageChops.darker(red, green), blue)
+    )
+    coloured = sum(spread.histogram()[_GREY_SPREAD + 1 :])
+    return coloured > _COLOURED_PART * picture.width * picture.height
 
 
 def _opened(source: Path | str | bytes) -> Image.Image:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from PIL import Image
 
 from ..errors import PictureError, RequestError
-from .normalise import PictureSource, mask_of, normalised
+from .normalise import PictureSource, given_mask, normalised
 
 
 def digest_of(picture: Image.Image) -> str:
@@ -27,17 +28,21 @@ class PictureSet:
         try:
             return self.keep(normalised(source).picture)
         except PictureError as error:
-            raise RequestError(field, f"cannot be used: {error}") from error
+            raise RequestError(field, _unusable(source, error)) from error
 
     def add_mask(self, field: str, source: PictureSource) -> str:
         """The mask's digest; RequestError naming the field for what is none."""
         try:
-            return self.keep(mask_of(source))
+            return self.keep(given_mask(source))
         except PictureError as error:
-            raise RequestError(field, f"cannot be used: {error}") from error
+            raise RequestError(field, _unusable(source, error)) from error
 
     def keep(self, picture: Image.Image) -> str:
         """The digest of a picture (RGB) or mask (L) that is as it goes in."""
         digest = digest_of(picture)
         self.by_digest[digest] = picture
         return digest
+
+
+def _unusable(source: PictureSource, error: PictureError) -> str:
+    return f"{source} cannot be used: {error}" if isinstance(source, str | Path) else f"cannot be used: {error}"

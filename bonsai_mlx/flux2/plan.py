@@ -17,6 +17,7 @@ from ..model import Adapters
 from ..nn.limits import BLOCK_BYTES, SCORES_LIMIT_BYTES, SMALL_STRIP_VALUES, STRIP_VALUES, share_count
 from ..runtime import blas
 from ..weights.spec import TensorSpec, tensor_bytes
+from ..wording import format_bytes
 from .checkpoint import Checkpoint
 from .parts.config import TransformerConfig, VaeConfig
 
@@ -126,8 +127,8 @@ def choose(
             return plan
         smallest = plan.peak_bytes if smallest is None else min(smallest, plan.peak_bytes)
     raise OutOfMemory(
-        f"a memory limit of {(limit_bytes or 0) / 1e9:.2f} GB is too small for {width}x{height}; the smallest that can "
-        f"be met is {(smallest or 0) / 1e9:.2f} GB"
+        f"a memory limit of {format_bytes(limit_bytes or 0)} is too small for {width}x{height}; the smallest that can "
+        f"be met is {format_bytes(smallest or 0)}"
     )
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 from ..errors import CheckpointError, DownloadError
 from ..runtime.environment import hub_constants, token_fault
 from ..weights.layout import Layout
-from ..wording import user_path
+from ..wording import format_bytes, user_path
 from . import catalog, life, session
 from .catalog import CheckpointFile, Entry
 from .location import (
@@ -64,6 +64,9 @@ class LocalStatus:
     commit: str | None = None
 
 
+_WEIGHTS = (".safetensors", ".gguf")
+
+
 def find(name: str | Path) -> Path:
     """The folder of a checkpoint that is ready to use: a catalog name, a cached Hub repository, or a folder's path.
 
@@ -83,17 +86,27 @@ def as_folder(name: str | Path) -> Path | None:
     """The folder that `name` is the path of; None where it is the name of a checkpoint or of a Hub repository.
 
     A name of the catalog means that checkpoint, whatever folders are where the user happens to be; such a folder is
-    written ./ternary, or given as a Path.
+    written ./ternary, or given as a Path. CheckpointError for a path that leads to no checkpoint.
     """
     path = user_path(name)
     if isinstance(name, Path):
         return path
-    is_name = os.sep not in name and catalog.is_known(name)
-    return path if (path.is_dir() or _is_weights(path)) and not is_name else None
+    if os.sep not in name and catalog.is_known(name):
+        return None
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in _WEIGHTS):
+        return path
+    if path.is_file():
+        raise CheckpointError(f"{path}: a checkpoint is a folder, or a file that ends in {' or '.join(_WEIGHTS)}")
+    if _is_path(name):
+        raise CheckpointError(f"{path}: there is no such file or folder")
+    return None
 
 
-def _is_weights(path: Path) -> bool:
-    return path.suffix.lower() in (".safetensors", ".gguf") and path.is_file()
+def _is_path(name: str) -> bool:
+    """Whether a text can be meant as nothing but a path: a repository has one slash, and an address a scheme."""
+    if catalog.from_address(name)[0] != name or "://" in name:
+        return False
+    return name.startswith((".", "~", os.sep)) or name.count(os.sep) > 1 or name.lower().endswith(_WEIGHTS)
 
 
 def companion() -> Path | None:
@@ -103,6 +116,8 @@ def companion() -> Path | None:
 
 
 def _checked_folder(folder: Path) -> Path:
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: it is one file, and a whole checkpoint is a folder; give that")
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: there is no such folder")
     if not (folder / "model_index.json").is_file():
@@ -111,12 +126,12 @@ def _checked_folder(folder: Path) -> Path:
 
 
 def _what_to_do(entry: Entry, local: LocalStatus, folder: Path | None = None, revision: str | None = None) -> str:
-    total, command = f"{local.bytes_total / 1e9:.2f} GB", remedy(entry, folder, revision)
+    total, command = format_bytes(local.bytes_total), remedy(entry, folder, revision)
     title = f"{entry.title} at {revision}" if revision else entry.title
     if local.state == "damaged":
         return f"{title}: {local.problems[0]}; repair it with: {command}"
     if local.state == "partial":
-        have = f"{local.bytes_present / 1e9:.2f} of {total}"
+        have = f"{format_bytes(local.bytes_present)} of {total}"
         return f"{title} is incomplete ({have}; {local.problems[0]}); finish it with: {command}"
     size = f" ({total})" if local.bytes_total else ""
     return f"{title} is not on this machine; get it{size} with: {command}"

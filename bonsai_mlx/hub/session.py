@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import CheckpointError, DownloadError
+from ..wording import format_bytes
 from .catalog import CheckpointFile
 from .life import Life, bytes_to_store, discard
 from .location import Location, Manifest, free_bytes, remember_revision
@@ -26,8 +27,8 @@ class NotEnoughSpaceError(DownloadError):
 
     def __init__(self, folder: Path, needed_bytes: int, free_bytes: int) -> None:
         super().__init__(
-            f"{folder}: the download needs {needed_bytes / 1e9:.2f} GB, but only {free_bytes / 1e9:.2f} GB of the disk "
-            "are free; make room or choose a folder on another disk"
+            f"{folder}: the download needs {format_bytes(needed_bytes)}, but only {format_bytes(free_bytes)} of the "
+            "disk are free; make room or choose a folder on another disk"
             + ("; Finder counts what macOS could clear as available too" if sys.platform == "darwin" else "")
         )
         self.needed_bytes = needed_bytes

@@ -75,6 +75,17 @@ def parse(prompt: str) -> Template:
     return _template(branch)
 
 
+def unclosed(prompt: str) -> str | None:
+    """The prompt from the first brace on that is never closed; None where all are."""
+    opened: list[int] = []
+    for token in _TOKEN.finditer(prompt):
+        if token[0] == "{":
+            opened.append(token.start())
+        elif token[0] == "}" and opened:
+            opened.pop()
+    return prompt[opened[0] :] if opened else None
+
+
 def has_alternatives(prompt: str) -> bool:
     return bool(parse(prompt).choices)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import RequestError
 from ..request import MAX_STYLES, Draw, random_seed
-from .alternatives import parse
+from .alternatives import parse, unclosed
 
 MAX_CELLS = 1_000
 MAX_AXES = 6
@@ -60,7 +60,11 @@ def grid_of(request: Draw, axes: Mapping[str, Sequence[Any]]) -> Grid:
     RequestError names the axis, or the field of the request, that cannot be used.
     """
     template = parse(request.prompt)
-    named = [_axis(name, values, request) for name, values in axes.items()]
+    if (rest := unclosed(request.prompt)) is not None and "|" in rest:
+        lack = f"the brace before {rest[1:40]!r} is never closed"
+        raise RequestError("prompt", f"{lack}; close it, or write \\{{ for a brace that is drawn")
+    varied = "variation_amount" in axes
+    named = [_axis(name, values, request, varied=varied) for name, values in axes.items()]
     words = [Axis("prompt", "", choices, tuple(map(_label, choices))) for choices in template.choices]
     every = (*words, *named)
     if not every:
@@ -102,13 +106,15 @@ def _cell(column: int, row: int, request: Draw, axes: Sequence[Axis], values: Se
     return Cell(column, row, request.validated(), model)
 
 
-def _axis(name: str, values: Sequence[Any], request: Draw) -> Axis:
+def _axis(name: str, values: Sequence[Any], request: Draw, *, varied: bool) -> Axis:
     if name not in AXES:
         raise RequestError("axes", f"there is no axis {name[:60]!r}; there are {', '.join(AXES)}")
     if isinstance(values, str | bytes) or not isinstance(values, Sequence) or not values:
         raise RequestError(f"axes.{name}", "needs at least one value")
     if name == "strength" and request.init is None:
         raise RequestError("axes.strength", "is about a picture that is changed; give one")
+    if name == "variation_seed" and not request.variation_amount and not varied:
+        raise RequestError("axes.variation_seed", "belongs to a variation; give variation_amount too")
     if name == "style" and len(request.styles) >= MAX_STYLES:
         raise RequestError("axes.style", f"there are {MAX_STYLES} styles already, which is the most")
     found = tuple(dict.fromkeys(_checked(name, value, request) for value in values))

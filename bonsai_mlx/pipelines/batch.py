@@ -17,7 +17,8 @@ from typing import IO, Any
 
 from ..errors import BonsaiError, RequestError
 from ..fileio import read_bounded
-from ..request import MAX_SEED, Draw, random_seed
+from ..request import MAX_SEED, Draw, random_seed, refuse_idle
+from ..wording import fault_of
 
 MANIFEST = "manifest.jsonl"
 KINDS = (".txt", ".csv", ".jsonl")
@@ -99,8 +100,8 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             values = json.loads(line)
-        except (ValueError, RecursionError):
-            raise BatchError(f"{path}, line {number}: it is no JSON") from None
+        except (ValueError, RecursionError) as error:
+            raise BatchError(f"{path}, line {number}: it is no JSON ({fault_of(error)})") from None
         if not isinstance(values, dict):
             raise BatchError(f'{path}, line {number}: it is no JSON object such as {{"prompt": "a red fox"}}')
         yield number, values
@@ -159,7 +160,9 @@ def _row(path: Path, line: int, values: Mapping[str, Any]) -> Row:
         name: (_NO_DIGEST,) * len(paths) if name == "references" else _NO_DIGEST for name, paths in pictures.items()
     }
     try:
-        request = Draw(**{"prompt": "", **asked, **stand_ins}).validated()
+        asking = Draw(**{"prompt": "", **asked, **stand_ins})
+        refuse_idle(asking)
+        request = asking.validated()
     except RequestError as error:
         raise BatchError(f"{where}: {error}") from error
     request = replace(request, references=(), init=None, mask=None)  # which are read when it is their turn

@@ -22,6 +22,7 @@ from typing import Any, cast
 from ..errors import RequestError
 from ..images.recipe import Recipe
 from ..request import VERSION, Draw, Enlarge, Operation, operation_of, plain
+from ..wording import fault_of
 
 MAX_STEPS = 16
 MAX_BYTES = 400_000  # of a chain in a recipe: readers of texts in pictures stop at a million
@@ -153,6 +154,19 @@ def as_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
         told = {name: value for name, value in beside.items() if value is not None}
         made.append({"operation": operation_of(step.request)} | own | told | further)
     return made
+
+
+def steps_in(data: bytes) -> object:
+    """`steps` of a pipeline's JSON, whatever they are. ValueError says what is wrong with a text that is none."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is no JSON ({fault_of(error)}); a pipeline is an object with `steps`") from None
+    if not isinstance(found, dict):
+        raise ValueError("is JSON, but a pipeline is an object with `steps`")
+    if further := sorted(found.keys() - {"name", "steps"}):
+        raise ValueError(f"has {further[0]!r}, which is unknown; a pipeline has `steps`, maybe a `name`, nothing else")
+    return found.get("steps")
 
 
 def document(name: str | None, steps: Sequence[Step]) -> bytes:

@@ -14,10 +14,10 @@ from ..errors import BonsaiError, PictureError, RequestError
 from ..fileio import open_regular
 from ..images.mask import read_mask
 from ..images.metadata import read
-from ..images.recipe import Recipe, parse_json_object
+from ..images.recipe import Recipe
 from ..images.scan import MAX_FILE_BYTES
 from ..request import Operation
-from .chains import PREVIOUS, Step, merged, steps_of, with_pictures, worded
+from .chains import PREVIOUS, Step, merged, steps_in, steps_of, with_pictures, worded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,10 +75,11 @@ def read_chain(path: Path) -> list[Step]:
     with open_regular(path, follow_symlinks=True) as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if data.lstrip()[:1] == b"{":
-        found = parse_json_object(data)
-        if found is None or found.keys() - {"name", "steps"}:
-            raise BonsaiError(f"{path} is no pipeline: it has `steps` and may have a `name`, and nothing else")
-        return steps_of(found.get("steps"))
+        try:
+            found = steps_in(data)
+        except ValueError as error:
+            raise BonsaiError(f"{path} {error}") from None
+        return steps_of(found)
     try:
         told = read(data)
     except ValueError:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from ..errors import BonsaiError, RequestError
 from ..fileio import PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE, read_bounded, write_atomic
-from ..images.recipe import parse_json_object
 from ..wording import user_path
-from .chains import MAX_BYTES, Step, document, steps_of
+from .chains import MAX_BYTES, Step, document, steps_in, steps_of
 
 SUFFIX = ".json"
 MAX_PIPELINES = 200
@@ -77,10 +76,9 @@ def load(name: str) -> SavedPipeline:
     path = _path(known)
     try:
         data = read_bounded(path, 2 * MAX_BYTES, follow_symlinks=True)
-        found = parse_json_object(data)
-        if found is None or found.keys() - {"name", "steps"}:
-            raise PipelinesError(f"{path} is no pipeline: it has `steps` and may have a `name`, and nothing else")
-        return SavedPipeline(known, steps_of(found.get("steps")), len(data))
+        return SavedPipeline(known, steps_of(steps_in(data)), len(data))
+    except ValueError as error:
+        raise PipelinesError(f"{path} {error}") from None
     except OSError as error:
         raise PipelinesError(f"{path}: {error.strerror or error}") from error
     except RequestError as error:

@@ -24,10 +24,11 @@ PLACE = "{prompt}"  # where a style's text has the prompt; without it, the text 
 MAX_STYLES = 200
 _MAX_BYTES = 1 << 20
 _VARIABLE = "BONSAI_STYLES_FILE"
+_RESTORE = "there is none at all; `bonsai-mlx styles --restore` brings the program's own back"
 _NOT_IN_NAMES = ",|{}\n\r"  # which separate names where several are written in one line
 
 D = TypeVar("D", bound=Draw)
-StyleText = Annotated[str, Words(2_000)]
+StyleText = Annotated[str, Words(2_000, remedy="give its words, with {prompt} where the prompt goes")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class StyleBook:
             return by_name[_folded(name)]
         near = difflib.get_close_matches(_folded(name), by_name, n=1)
         known = ", ".join(one.name for one in by_name.values())
-        remedy = f"did you mean {by_name[near[0]].name!r}?" if near else f"there are {known}"
+        remedy = f"did you mean {by_name[near[0]].name!r}?" if near else f"there are {known}" if known else _RESTORE
         raise RequestError("styles", f"there is no style called {name[:60]!r}; {remedy}")
 
     def is_ours(self, style: Style) -> bool:

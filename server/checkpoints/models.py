@@ -21,9 +21,10 @@ from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog, location
 from bonsai_mlx.hub.catalog import Entry
+from bonsai_mlx.wording import format_bytes
 
 from ..engine import child_process
-from ..errors import ApiError
+from ..errors import ApiError, not_found
 from ..events import EventHub
 from ..schemas import Download, Model, ModelState
 from ..settings import Settings
@@ -33,6 +34,7 @@ from .lines import lines_of
 log = logging.getLogger("bonsai.models")
 
 Action = Literal["download", "verify"]
+_EMBEDDED = "It takes a few megabytes; choose one that was downloaded."
 _STOP_S = 2.0
 
 
@@ -145,8 +147,8 @@ class Models:
             return catalog.lookup(name.strip().removesuffix("-gemlite")).name
         except CheckpointError:
             known = ", ".join(self.names())
-            message = f"There is no model called {name[:80]!r}; there are {known}."
-            raise ApiError(422, "bad_field", message, field="model") from None
+            message = f"There is no model called {name[:80]!r}."
+            raise ApiError(422, "bad_field", message, field="model", remedy=f"There are {known}.") from None
 
     def default(self) -> str:
         """The chosen model if it is complete, else the configured one, else what stands in for that."""
@@ -214,7 +216,7 @@ class Models:
         """A first answer, which spares a start in vain; the child, which asks the Hub, knows exactly."""
         needed, free = hub.bytes_to_download(entry, self._folder(entry)), self.disk_free_bytes()
         if needed > free:
-            message = f"The download needs {needed / 1e9:.2f} GB, but the disk has only {free / 1e9:.2f} GB."
+            message = f"The download needs {format_bytes(needed)}, but the disk has only {format_bytes(free)}."
             raise ApiError(507, "disk_full", message, remedy="Free some space, or use --models-dir on another disk.")
 
     async def verify(self, name: str) -> Model:
@@ -222,7 +224,9 @@ class Models:
         async with self._turns[entry.name]:
             model = self.get(name)
             if entry.name in self._transfers:
-                raise ApiError(409, "conflict", f"{entry.title} is {model.state} already.")
+                raise ApiError(
+                    409, "conflict", f"{entry.title} is {model.state} already.", remedy="Wait until that has ended."
+                )
             if model.state == "absent":
                 raise ApiError(409, "model_missing", f"{entry.title} is not here.", remedy=hub.remedy(entry))
             return await self._start(entry, "verify", model)
@@ -233,7 +237,9 @@ class Models:
         async with self._turns[entry.name]:
             transfer = self._transfers.get(entry.name)
             if transfer is None or transfer.action != "download":
-                raise ApiError(409, "conflict", f"{entry.title} is not being downloaded.")
+                raise ApiError(
+                    409, "conflict", f"{entry.title} is not being downloaded.", remedy="There is nothing to pause."
+                )
             self._set_intent(entry.name, "paused")
             await self._stop(entry.name)
             return self._publish(entry.name)
@@ -248,7 +254,7 @@ class Models:
     async def delete(self, name: str) -> Model:
         entry = _entry(name)
         if entry.embedded:
-            raise ApiError(409, "conflict", f"{entry.title} is part of the program and stays.")
+            raise ApiError(409, "conflict", f"{entry.title} is part of the program and stays.", remedy=_EMBEDDED)
         async with self._turns[entry.name]:
             await self._forget(entry)
             await asyncio.to_thread(hub.delete, entry, self._folder(entry))
@@ -261,7 +267,7 @@ class Models:
 
     async def _start(self, entry: Entry, action: Action, model: Model) -> Model:
         if self._closing:
-            raise ApiError(503, "shutting_down", "The server is shutting down.")
+            raise ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
         self._failures.pop(entry.name, None)
         folder = self._folder(entry)
         process = await asyncio.create_subprocess_exec(
@@ -349,7 +355,7 @@ def _entry(name: str) -> Entry:
     try:
         return catalog.lookup(name)
     except CheckpointError:
-        raise ApiError(404, "not_found", "There is no such model.") from None
+        raise not_found("model") from None
 
 
 def _progress(event: dict[str, Any]) -> Download:

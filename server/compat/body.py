@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from bonsai_mlx.request import MAX_PROMPT_CHARS, MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
-from ..errors import ApiError
+from ..errors import AN_OBJECT, ApiError
 from ..validation import explain, refused, unreadable
 
 Json = dict[str, Any]
@@ -164,7 +164,7 @@ async def read_json(request: Request) -> Json:
         status = 415 if found.compressed else 400
         raise ApiError(status, "bad_request", found.message, remedy=found.remedy) from None
     if not isinstance(body, dict):
-        raise ApiError(400, "bad_request", "The body has to be a JSON object.")
+        raise ApiError(400, "bad_request", "The body has to be a JSON object.", remedy=AN_OBJECT)
     return without_nulls(body)
 
 

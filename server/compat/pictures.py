@@ -22,6 +22,7 @@ from ..gallery.inputs import Input
 from ..studio import Studio
 from .body import Json, bad_field
 
+_FORM = "Send it as multipart/form-data, with the boundary that its header names."
 MAX_FILES = 6  # of one request: a picture, its mask, four to be looked at
 
 
@@ -68,7 +69,7 @@ async def read_form(request: Request) -> tuple[Json, dict[str, list[bytes]]]:
     except ApiError:
         raise
     except Exception as error:  # the parser's own errors, and starlette's HTTP ones of them
-        raise ApiError(400, "bad_request", f"The form cannot be read: {_words(error)}.") from error
+        raise ApiError(400, "bad_request", f"The form cannot be read: {_words(error)}.", remedy=_FORM) from error
 
 
 def _words(error: Exception) -> str:

@@ -31,7 +31,9 @@ class BodyLimit:
         limit = self.larger.get(scope["path"], self.max_bytes)
         if _declared_length(Headers(scope=scope)) > limit:
             message = f"The body is larger than the {limit} bytes that this address accepts."
-            response = refusal(scope, 413, ErrorDetail(code="too_large", message=message))
+            response = refusal(
+                scope, 413, ErrorDetail(code="too_large", message=message, remedy="Send less at a time.")
+            )
             await _discard(receive)
             response.headers["Connection"] = "close"
             await response(scope, receive, send)

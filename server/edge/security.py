@@ -32,6 +32,7 @@ from .request_log import LoggedRequest, RequestLog
 log = logging.getLogger("bonsai.server")
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_OTHER_SITES = "Open the page at its own address; a program sends no Origin header, or that of the server."
 _TOLD_HOSTS = 20
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -137,7 +138,9 @@ class FetchMetadata:
         if scope["type"] != "http" or allowed_by_metadata(scope["method"], scope["path"], Headers(scope=scope)):
             await self.app(scope, receive, send)
             return
-        detail = ErrorDetail(code="forbidden", message="Requests from other websites are not accepted.")
+        detail = ErrorDetail(
+            code="forbidden", message="Requests from other websites are not accepted.", remedy=_OTHER_SITES
+        )
         await refusal(scope, 403, detail)(scope, receive, send)
 
 

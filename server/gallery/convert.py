@@ -235,9 +235,9 @@ def _at_size(data: bytes, wanted: Resize) -> Image:
     from PIL import Image, ImageOps
 
     from bonsai_mlx.editing.canvas import extended
-    from bonsai_mlx.editing.normalise import mask_of, normalised
+    from bonsai_mlx.editing.normalise import given_mask, normalised
 
-    picture = mask_of(data) if wanted.mask else normalised(data).picture
+    picture = given_mask(data) if wanted.mask else normalised(data).picture
     if wanted.factor is not None:
         size = (max(1, round(picture.width * wanted.factor)), max(1, round(picture.height * wanted.factor)))
     else:
@@ -270,10 +270,10 @@ def _steps(data: bytes) -> bytes:
 def _take_in(data: bytes, *, mask: bool, invert: bool) -> bytes:
     from PIL import ImageOps
 
-    from bonsai_mlx.editing.normalise import mask_of, normalised
+    from bonsai_mlx.editing.normalise import given_mask, normalised
 
     if mask:
-        pictures = [ImageOps.invert(mask_of(data)) if invert else mask_of(data)]
+        pictures = [ImageOps.invert(given_mask(data)) if invert else given_mask(data)]
     else:
         found = normalised(data)
         pictures = [found.picture, *([ImageOps.invert(found.alpha)] if found.alpha else [])]

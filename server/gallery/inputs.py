@@ -30,6 +30,9 @@ log = logging.getLogger("bonsai.gallery")
 FOLDER = ".inputs"
 KEPT_S = 86_400.0  # after it was last used
 MAX_BYTES = 2 << 30  # of all of them
+_REMEDY = "Send a whole PNG, JPEG, WebP or AVIF picture of at most 40 million pixels."
+_MASK_REMEDY = "Send a black and white picture, white where it is to be repainted, or one that is transparent there."
+_NEEDED = "Cancel the job, or delete the pictures that were made from it, first."
 _COLUMNS = "id, width, height, mask, box, bytes"
 _NAMED = """SELECT json_extract(data, '$.recipe.init'), json_extract(data, '$.recipe.mask'),
                    json_extract(data, '$.recipe.references')
@@ -77,7 +80,7 @@ class Inputs:
         try:
             taken = await self._decoder.decode(source, TakeIn(mask, invert))
         except PictureError as error:
-            remedy = "Send a whole PNG, JPEG, WebP or AVIF picture of at most 40 million pixels."
+            remedy = _MASK_REMEDY if error.reason == "no_mask" else _REMEDY
             raise ApiError(
                 422, "bad_picture", f"The picture cannot be used: {error}.", field=field, remedy=remedy
             ) from None
@@ -143,7 +146,7 @@ class Inputs:
         """Let go of a picture now. ApiError: 404 unknown, 409 needed."""
         self.get(input_id)
         if input_id in await self._needed():
-            raise ApiError(409, "conflict", "A job or a picture of the gallery needs this picture.")
+            raise ApiError(409, "conflict", "A job or a picture of the gallery needs this picture.", remedy=_NEEDED)
         await self._drop([input_id])
 
     async def purge(self, older_than_s: float = KEPT_S) -> int:

@@ -12,6 +12,7 @@ from .decoder import Decoder
 from .gallery import Gallery
 from .listing import Query
 
+_AGAIN = "Restore it from the trash, or draw the grid again."
 _MOST_PIXELS = 24_000_000  # of all cells: their files go to the decoder together
 _MOST_CELLS = 200
 
@@ -43,7 +44,7 @@ class Sheets:
                 return await self._gallery.png(image.id, "none")
             return await self._decoder.decode(self._gallery.file(image.id), Normalise(side))
         except OSError:
-            raise ApiError(404, "not_found", "A picture of this grid is not there any more.") from None
+            raise ApiError(404, "not_found", "A picture of this grid is not there any more.", remedy=_AGAIN) from None
 
 
 def _side(images: Sequence[Image], cells: int) -> int:

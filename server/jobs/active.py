@@ -50,6 +50,12 @@ class Active:
         return f"{self.job.model} {request.method}" if isinstance(request, Enlarge) else self.job.model
 
     @property
+    def is_quick(self) -> bool:
+        """Takes a second and no model: a picture that is enlarged exactly."""
+        request = self.job.request
+        return isinstance(request, Enlarge) and request.method == "exact"
+
+    @property
     def most_bytes(self) -> int:
         """What it can take where it is noted: its prompt in the widest script, and the rest."""
         return 4 * len(self.job.prompt) + 1_024

@@ -16,6 +16,7 @@ from bonsai_mlx.editing.frame import held_bytes as bytes_held
 from bonsai_mlx.editing.frame import redrawing, reference_size
 from bonsai_mlx.errors import OutOfMemory
 from bonsai_mlx.request import SIZE_MULTIPLE_PX, ResolvedEnlarge, ResolvedRequest
+from bonsai_mlx.wording import format_bytes
 
 from ..checkpoints.models import Models, ReadyModel
 from ..engine.pool import EnginePool
@@ -91,7 +92,7 @@ class Fits:
         total = psutil.virtual_memory().total
         needed = peak + held_bytes
         if needed > total and not force:
-            message = f"{width}x{height} needs {needed / 1e9:.1f} GB; this machine has {total / 1e9:.1f} GB."
+            message = f"{width}x{height} needs {format_bytes(needed)}; this machine has {format_bytes(total)}."
             remedy = 'Choose a smaller size, or send "force": true to try anyway.'
             raise ApiError(422, "does_not_fit", message, field="width", remedy=remedy)
 

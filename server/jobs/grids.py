@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bonsai_mlx.pipelines.axes import Cell, Grid, grid_of
 from bonsai_mlx.pipelines.styles import StyleBook, styled
-from bonsai_mlx.request import Draw
+from bonsai_mlx.request import Draw, refuse_idle
 
 from ..checkpoints.models import Models
 from ..errors import ApiError
@@ -79,7 +79,9 @@ class Grids:
         axes: dict[str, list[int | float | str]] = {}
         for axis in body.axes:
             axes.setdefault(axis.name, []).extend(axis.values)
-        grid = _grid_of(body.draw(), axes)
+        draw = body.draw()
+        refuse_idle(replace(draw, variation_seed=None))  # an axis may make it a variation
+        grid = _grid_of(draw, axes)
         book = StyleBook.open()
         for cell in grid.cells:
             styled(cell.request, book)

@@ -32,6 +32,7 @@ from .records import JobRecords
 
 log = logging.getLogger("bonsai.jobs")
 
+_ENDED = "There is nothing to cancel; its picture, if there is one, is in the gallery."
 _QUEUE_BYTES = 16 << 20  # of waiting jobs: a hundred with the longest prompts
 _LOG_BYTES = 32 << 20  # of the index's log, where its checkpoints do not keep up
 _STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
@@ -89,10 +90,18 @@ class Jobs:
         self._check_bytes(size)
         self._undrawn.take(len(created), size)
         self._records.add(jobs, attached=attached)
-        self._waiting.extend(created)
+        self._enqueue(created)
         self._number()  # which tells the pages of each, since it has a place now
         self._arrived.set()
         return [active.job.model_copy() for active in created]
+
+    def _enqueue(self, created: Sequence[Active]) -> None:
+        """What takes a second and no model goes ahead of what waits to be drawn, and behind its own kind."""
+        quick = [active for active in created if active.is_quick]
+        ahead = sum(1 for _ in itertools.takewhile(lambda active: active.is_quick, self._waiting))
+        for place, active in enumerate(quick, ahead):
+            self._waiting.insert(place, active)
+        self._waiting.extend(active for active in created if not active.is_quick)
 
     def _check_room(self, count: int) -> None:
         if self._closing:
@@ -197,7 +206,7 @@ class Jobs:
         active = self._find(job_id)
         if active is None:
             job = self.get(job_id)
-            raise ApiError(409, "conflict", f"This job has ended already: it is {job.status}.")
+            raise ApiError(409, "conflict", f"This job has ended already: it is {job.status}.", remedy=_ENDED)
         if active is self._running:
             active.cancelling = True
             self._engines.cancel(job_id)

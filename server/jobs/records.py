@@ -23,6 +23,7 @@ KEPT_JOBS = 1_000  # that have ended; their images are in the gallery for ever
 KEPT_BYTES = 8 << 20  # of them: with the longest prompts a thousand would be 131 MB
 FORGET_EVERY_BYTES = 1 << 20  # of ended jobs; until then there may be that much more
 PAGE_BYTES = 1_000_000  # of jobs in one answer
+_LATER = "A later version of the program may have written it; its picture, if there is one, is in the gallery."
 _UNREADABLE = "unreadable"  # in a row's column, and no `JobStatus`: nobody is shown such a job
 _SELECT = """SELECT id, data, (SELECT json_group_array(CAST(image AS TEXT)) FROM (
                  SELECT image FROM job_images WHERE job = jobs.id ORDER BY position)), attached FROM jobs {0}"""
@@ -68,7 +69,7 @@ class JobRecords:
             raise not_found("job")
         job = _read(*rows[0][:3])
         if job is None:
-            raise ApiError(404, "not_found", "What was noted of this job cannot be read any more.")
+            raise ApiError(404, "not_found", "What was noted of this job cannot be read any more.", remedy=_LATER)
         return job
 
     def recent(self, status: JobStatus | None, limit: int, live: Mapping[str, Job]) -> list[Job]:

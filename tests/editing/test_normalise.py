@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from bonsai_mlx.editing.normalise import mask_of, normalised
+from bonsai_mlx.editing.normalise import given_mask, mask_of, normalised
 from bonsai_mlx.errors import PictureError
 
 RGB = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[9, 90, 200], [255, 255, 255], [0, 0, 0]]], np.uint8)
@@ -231,3 +231,23 @@ def test_white_is_repainted() -> None:
 def test_where_a_mask_is_transparent_that_is_repainted() -> None:
     image = Image.fromarray(np.array([[[255, 255, 255, 255], [0, 0, 0, 0], [9, 9, 9, 55]]], np.uint8))
     assert np.asarray(mask_of(file_of(image)))[0].tolist() == [0, 255, 200]
+
+
+def test_what_somebody_calls_a_mask_has_to_be_one() -> None:
+    """Black and white, grey, saved as JPEG, or transparent somewhere; a picture in colours is another file."""
+    rng = np.random.default_rng(3)
+    shape = np.zeros((64, 64), np.uint8)
+    shape[16:40, 16:40] = 255
+    grey = Image.fromarray(np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8))
+    colours = Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    jpeg = io.BytesIO()
+    Image.fromarray(shape).convert("RGB").save(jpeg, "JPEG", quality=60)
+    cut = colours.convert("RGBA")
+    cut.paste((0, 0, 0, 0), (8, 8, 24, 24))
+    for fit in (Image.fromarray(shape), Image.fromarray(shape).convert("RGB"), grey, cut, jpeg.getvalue()):
+        source = fit if isinstance(fit, bytes) else file_of(fit)
+        assert (np.asarray(given_mask(source)) == np.asarray(mask_of(source))).all()
+    for unfit in (colours, Image.new("RGB", (64, 64), (200, 40, 40))):
+        with pytest.raises(PictureError, match="a picture in colours; a mask is black and white") as found:
+            given_mask(file_of(unfit))
+        assert found.value.reason == "no_mask"

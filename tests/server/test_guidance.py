@@ -65,7 +65,7 @@ def test_a_model_with_guidance(
         ("/jobs", {"negative_prompt": "blurry"}, "negative_prompt"),
         ("/jobs", {"guidance": 3.0}, "guidance"),
         ("/generate", {"negative_prompt": "blurry"}, "negative_prompt"),
-        ("/generate", {"guidance": 3.0}, None),
+        ("/generate", {"guidance": 3.0}, "guidance"),
         ("/jobs", {"guidance": 0.5}, "guidance"),
         ("/sdapi/v1/txt2img", {"negative_prompt": "blurry", "cfg_scale": 7}, None),
     ],

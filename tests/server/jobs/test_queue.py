@@ -207,7 +207,7 @@ def test_what_cannot_fit_is_refused_unless_forced(serve: Serve, monkeypatch: pyt
     monkeypatch.setattr("server.jobs.fits._predict", lambda *_: 10**15)
     refused = live.client.post("/jobs", json={"prompt": "a"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "does_not_fit")
-    assert "1000000.0 GB" in refused.json()["error"]["message"]
+    assert "1000000.00 GB" in refused.json()["error"]["message"]
     assert live.client.post("/jobs", json={"prompt": "a", "force": True}).status_code == 202
 
 
@@ -446,3 +446,18 @@ def test_a_queue_of_long_prompts_is_bounded_in_bytes(gate: Path, serve: Serve) -
     refused = next(answer for answer in answers if answer.status_code != 202)
     assert refused.status_code == 429
     assert sum(4 * len(job["prompt"]) for job in live.client.get("/jobs").json()["jobs"]) <= 16 << 20
+
+
+def test_what_needs_no_model_goes_ahead_of_what_is_to_be_drawn(gate: Path, live: LiveServer) -> None:
+    """An exact enlargement takes a second: it waits for the running picture and its own kind alone."""
+    source = live.client.post("/generate", json={"prompt": "a", "width": 64, "height": 64}).headers["x-image-id"]
+    running = live.post_job("hold")
+    eventually(lambda: live.job(running["id"])["status"] == "running")
+    drawings = [live.post_job(f"drawing {i}") for i in range(2)]
+    refined = live.client.post("/jobs/enlarge", json={"source": source, "method": "refine"}).json()["jobs"][0]
+    exact = [live.client.post("/jobs/enlarge", json={"source": source, "by": by}).json()["jobs"][0] for by in (2, 4)]
+    waiting = [job["id"] for job in live.client.get("/jobs").json()["jobs"] if job["status"] == "queued"]
+    places = {job_id: live.job(job_id)["position"] for job_id in waiting}
+    assert [places[job["id"]] for job in (*exact, *drawings, refined)] == [1, 2, 3, 4, 5]
+    gate.unlink()
+    assert all(live.finished(job_id)["status"] == "done" for job_id in waiting)
