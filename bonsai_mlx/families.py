@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .fileio import read_bounded
 from .model import Model
+from .weights.layout import NOWHERE, Elsewhere
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -48,19 +49,19 @@ def _is_bits(index: Mapping[str, Any]) -> bool:
 
 
 def _open_bits(
-    folder: Path, *, repair: str | None, embeddings: Any, dtype: mx.Dtype | None, companion: Path | None = None
+    folder: Path, *, repair: str | None, embeddings: Any, dtype: mx.Dtype | None, elsewhere: Elsewhere = NOWHERE
 ) -> Model:
     from .bits.model import open_model as open_bits
 
-    return open_bits(folder, repair=repair, embeddings=embeddings, dtype=dtype, companion=companion)
+    return open_bits(folder, repair=repair, embeddings=embeddings, dtype=dtype, elsewhere=elsewhere)
 
 
 def _open_flux2(
-    folder: Path, *, repair: str | None, embeddings: Any, dtype: mx.Dtype | None, companion: Path | None = None
+    folder: Path, *, repair: str | None, embeddings: Any, dtype: mx.Dtype | None, elsewhere: Elsewhere = NOWHERE
 ) -> Model:
     from .flux2.model import open_model as open_flux2
 
-    return open_flux2(folder, repair=repair, embeddings=embeddings, dtype=dtype, companion=companion)
+    return open_flux2(folder, repair=repair, embeddings=embeddings, dtype=dtype, elsewhere=elsewhere)
 
 
 FAMILIES: list[Family] = [Family("bits", _is_bits, _open_bits), Family("flux2", _is_flux2, _open_flux2)]
@@ -77,15 +78,15 @@ def open_model(
     repair: str | None = None,
     embeddings: Any = None,
     dtype: mx.Dtype | None = None,
-    companion: Path | None = None,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> Model:
     """The model in a checkpoint folder. What no family recognises is opened as FLUX.2, which says what is wrong.
 
-    `companion` is the checkpoint whose text encoder and VAE serve a file that has none.
+    A family that knows nothing of parts that lie elsewhere is not asked for them.
     """
     index = _index(folder)
     family = next((family for family in FAMILIES if family.recognises(index)), FAMILIES[-1])
-    more: dict[str, Any] = {} if companion is None else {"companion": companion}
+    more: dict[str, Any] = {} if elsewhere == NOWHERE else {"elsewhere": elsewhere}
     return family.open(folder, repair=repair, embeddings=embeddings, dtype=dtype, **more)
 
 

@@ -30,7 +30,7 @@ from .editing.pictures import PictureSet
 from .errors import OutOfMemory, RequestError
 from .families import open_model
 from .hub import api as hub
-from .hub.catalog import Entry, resolve
+from .hub.catalog import Entry, part, resolve
 from .images.metadata import read
 from .images.recipe import Recipe, timestamp
 from .model import Adapters, MemoryPlan, Model, Pictures
@@ -55,6 +55,7 @@ from .runtime.startup import prepare
 from .upscaling.files import open_upscaler
 from .upscaling.tiled import upscaled
 from .version import __version__
+from .weights.layout import Elsewhere
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -101,6 +102,7 @@ class Pipeline:
         self.entry = entry
         self.memory_limit_bytes = memory_limit_bytes
         self.loras_dir = loras_dir or adapter_folder.default_folder()
+        self.parts: Mapping[str, str | None] = {}  # names for recipes of what takes the place of the model's own
 
     @classmethod
     def from_pretrained(
@@ -111,12 +113,15 @@ class Pipeline:
         embeddings: Any = None,
         dtype: mx.Dtype | None = None,
         companion: str | Path | None = None,
+        text_encoder: str | Path | None = None,
+        decoder: str | Path | None = None,
         loras_dir: Path | None = None,
     ) -> Pipeline:
         """Open a checkpoint by catalog name, Hub id (downloaded before), folder or file. Loads no weights yet.
 
         A single file has a transformer alone: its text encoder and VAE are those of the `companion`, named in the same
-        way, by default of the first model of the catalog that is here.
+        way, by default of the first model of the catalog that is here. `text_encoder` and `decoder` take the place of
+        the model's own: a name of the catalog's ("ternary-bonsai", "bonsai-1bit"; "small") or a path.
 
         A catalog name wins over a folder of that name, which is written ./ternary or given as a Path. Raises
         CheckpointError if it is missing, incomplete or damaged. `memory_limit_bytes` bounds what MLX may hold (see
@@ -127,9 +132,17 @@ class Pipeline:
         path = folder or hub.find(name_or_path)
         other = hub.find(companion) if companion is not None else hub.companion() if path.is_file() else None
         repair = entry.remedy if entry else None
-        model = open_model(path, repair=repair, embeddings=embeddings, dtype=dtype, companion=other)
-        name = entry.name if entry else path.stem if path.is_file() else path.name
-        return cls(model, name=name, entry=entry, memory_limit_bytes=memory_limit_bytes, loras_dir=loras_dir)
+        elsewhere = Elsewhere(other, _part(text_encoder, "text encoder"), _part(decoder, "decoder"))
+        model = open_model(path, repair=repair, embeddings=embeddings, dtype=dtype, elsewhere=elsewhere)
+        pipe = cls(
+            model,
+            name=entry.name if entry else path.stem if path.is_file() else path.name,
+            entry=entry,
+            memory_limit_bytes=memory_limit_bytes,
+            loras_dir=loras_dir,
+        )
+        pipe.parts = {"text_encoder": _part_name(text_encoder), "decoder": _part_name(decoder)}
+        return pipe
 
     def generate(
         self,
@@ -482,6 +495,7 @@ class Pipeline:
             repo=self.entry.repo if self.entry else None,
             revision=self.entry.revision if self.entry and self.entry.repo else None,
             **(self.model.sampler(result.request) if isinstance(result.request, ResolvedDraw) else {}),
+            **self.parts,
             truncated=result.truncated or None,
             app_version=__version__,
             mlx=device.mlx_version(),
@@ -489,6 +503,17 @@ class Pipeline:
             peak_memory_bytes=int(result.memory["peak_bytes"]),
             created_at=timestamp(),
         )
+
+
+def _part(name: str | Path | None, kind: hub.PartKind) -> Path | None:
+    return None if name is None else hub.find_part(name, kind)
+
+
+def _part_name(name: str | Path | None) -> str | None:
+    if name is None:
+        return None
+    entry = part(str(name)) if isinstance(name, str) else None
+    return entry.name if entry else Path(name).name
 
 
 def _prompt_of(image: PictureSource) -> str:

@@ -69,6 +69,8 @@ def fault_of(error: ValueError | RecursionError) -> str:
     """What is wrong with a text that is no JSON: "line 3, column 7: Expecting value"."""
     if isinstance(error, json.JSONDecodeError):
         return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     return "it is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 

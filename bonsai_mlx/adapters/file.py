@@ -20,6 +20,7 @@ import numpy as np
 from ..errors import BonsaiError
 from ..fileio import open_regular, read_bounded
 from ..weights.safetensors import Stored, read_contents
+from ..wording import fault_of
 
 SUFFIX = ".safetensors"
 MAX_HEADER_BYTES = 8 << 20  # kohya's scripts put the tags of all training pictures there
@@ -130,9 +131,9 @@ def _config(path: Path, notes: Mapping[str, str]) -> Mapping[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise AdapterError(f"{where} is no JSON ({error}); get the adapter again") from error
+        raise AdapterError(f"{where} is not a JSON object ({fault_of(error)}); get the adapter again") from error
     if not isinstance(values, dict):
-        raise AdapterError(f"{where} is JSON, but no object; get the adapter again")
+        raise AdapterError(f"{where} is not a JSON object but other JSON; get the adapter again")
     return {str(name).removeprefix("transformer."): value for name, value in values.items()}
 
 

@@ -19,7 +19,7 @@ from ..flux2.run import as_tokens
 from ..flux2.text_encoder import EmbeddingCache
 from ..model import Description
 from ..request import Request, ResolvedRequest
-from ..weights.layout import TRANSFORMER
+from ..weights.layout import NOWHERE, TRANSFORMER, Elsewhere
 from .process import Bernoulli, levels, signs
 
 
@@ -29,10 +29,10 @@ def open_model(
     repair: str | None = None,
     embeddings: EmbeddingCache | None = None,
     dtype: mx.Dtype | None = None,
-    companion: Path | None = None,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> Bits:
     """The model in a folder; loads no weights yet. CheckpointError."""
-    checkpoint = Checkpoint.open(folder, repair=repair, companion=companion)
+    checkpoint = Checkpoint.open(folder, repair=repair, elsewhere=elsewhere)
     return Bits(checkpoint, embeddings=embeddings, dtype=dtype)
 
 

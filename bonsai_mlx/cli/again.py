@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..editing.normalise import mask_of, normalised
 from ..editing.pictures import PictureSet, digest_of
 from ..errors import BonsaiError, PictureError, RequestError
-from ..hub.catalog import is_known, is_repository
+from ..hub.catalog import is_known, is_repository, part
 from ..images.mask import read_mask
 from ..images.metadata import encode
 from ..images.recipe import Recipe
@@ -49,6 +49,11 @@ def again_command(options: GenerateOptions, path: Path, places: tuple[Path, ...]
         request = replace(request, seed=options.seed)
     if not options.model and not options.variant:
         options = replace(options, model=_model(recipe))
+    options = replace(
+        options,
+        text_encoder=_part("text encoder", options.text_encoder, recipe.text_encoder),
+        decoder=_part("decoder", options.decoder, recipe.decoder),
+    )
     if isinstance(request, Enlarge):
         upscaler = _upscaler(request.upscaler, path, places)
         return carry_out(options, [request], pictures.by_digest, upscaler, chain=recipe.parameters.get("chain", ()))
@@ -98,9 +103,7 @@ def _pipeline_for(pipe: Pipeline | None, options: GenerateOptions, step: Step) -
         raise BonsaiError(f"its model, {name}, is not known here; name one with --model")
     if pipe is not None:
         pipe.unload()
-    return Pipeline.from_pretrained(
-        name, memory_limit_bytes=options.memory_limit_bytes, companion=options.companion, loras_dir=options.loras_dir
-    )
+    return Pipeline.from_pretrained(name, **options.loading)
 
 
 def _lacks(request: Operation, path: Path, places: tuple[Path, ...]) -> bool:
@@ -138,6 +141,13 @@ def _model(recipe: Recipe) -> str:
         if is_known(name) or is_repository(name):
             return name
     raise BonsaiError(f"its model, {recipe.model}, is not known here; name one with --model")
+
+
+def _part(kind: str, given: str | None, used: str | None) -> str | None:
+    """The one that is given, else that of the recipe. BonsaiError for one that only its path can name."""
+    if given is None and used is not None and part(used) is None:
+        raise BonsaiError(f"it was drawn with another {kind}, {used}; give that with --{kind.replace(' ', '-')}")
+    return given or used
 
 
 def _pictures(request: Operation, path: Path, places: tuple[Path, ...]) -> PictureSet:

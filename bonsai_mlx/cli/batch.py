@@ -102,9 +102,7 @@ def _draw_all(options: GenerateOptions, rows: dict[str, Row], manifest: Manifest
 def _opened(options: GenerateOptions, model: str | None) -> Pipeline:
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
-    return Pipeline.from_pretrained(
-        model or model_of(options), memory_limit_bytes=options.memory_limit_bytes, companion=options.companion
-    )
+    return Pipeline.from_pretrained(model or model_of(options), **options.loading)
 
 
 def _draw_one(

@@ -1,6 +1,6 @@
-"""`bonsai-mlx download` and `convert`: checkpoints that come, and that are written in another precision.
+"""`bonsai-mlx download`: checkpoints that come.
 
-`download` and `scripts/download_model.py` are this command. A parent that reads the JSON lines pauses by
+`scripts/download_model.py` is this command too. A parent that reads the JSON lines pauses by
 ending the process (SIGTERM): nothing needs to be cleaned up, the next run goes on from there.
 """
 
@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import BonsaiError, CheckpointError
-from ..flux2.checkpoint import Checkpoint
 from ..hub import api as hub
-from ..hub.catalog import Entry, published_names, resolve
+from ..hub.catalog import DECODERS, Entry, part, published_names, to_download
 from ..hub.progress import DownloadProgress
 from ..printable import printable
 from ..runtime.environment import is_terminal
-from ..weights.spec import bits_of
 from ..wording import command, format_bytes, format_duration
 
 _EVERY_S = {True: 0.2, False: 5.0}  # between two updates, on a terminal and in a log
@@ -90,7 +88,7 @@ def download_command(
     for each in `folder`.
     """
     try:
-        entries = [resolve(name) for name in (published_names() if which == "both" else (which,))]
+        entries = [to_download(name) for name in (published_names() if which == "both" else (which,))]
     except CheckpointError as error:
         return _fail(error, 2, as_json=as_json)
     for entry in entries:
@@ -128,6 +126,10 @@ def _ready_words(entry: Entry, place: Path | None, revision: str | None) -> str:
     words = f"{printable(entry.title)} is ready: {printable(path)}\n"
     if path is None or entry.embedded:
         return words
+    if part(entry.name):
+        option = "decoder" if entry in DECODERS else "text-encoder"
+        value = entry.name if place is None else shlex.quote(str(path.absolute()))
+        return f"{words}Use it with: {command()} generate --{option} {printable(value)} PROMPT\n"
     use = f"{command()} generate --model {printable(shlex.quote(str(path.absolute())))} PROMPT\n"
     if place:
         return f"{words}Use it with: {use}"
@@ -144,46 +146,3 @@ def _fail(error: BonsaiError, status: int, *, as_json: bool) -> int:
         sys.stdout.flush()
     sys.stderr.write(f"{error}\n")
     return status
-
-
-_PRECISIONS = {"ternary": "ternary", "binary": "binary", "bf16": "bf16"} | {
-    str(bits): f"{bits}-bit" for bits in (3, 4, 6, 8)
-}
-
-
-def convert_command(source: str, out: Path, to: str, group_size: int, companion: str | None) -> int:
-    """Returns 0, or raises the BonsaiError or OSError that says why not; the same call goes on where it stopped."""
-    from ..flux2.convert import convert  # the first thing that needs MLX
-
-    other = None if companion is None else hub.find(companion)
-    checkpoint = Checkpoint.open(hub.as_folder(source) or hub.find(source), companion=other)
-    errors = []
-    for matrix in convert(checkpoint, out, bits_of(_PRECISIONS[to]), group_size):
-        errors.append(matrix.error)
-        sys.stderr.write(f"{matrix.done}/{matrix.total}  {printable(matrix.name)}  error {matrix.error:.2%}\n")
-    if errors:
-        mean = sum(errors) / len(errors)
-        words = (
-            "without loss"
-            if max(errors) == 0
-            else f"error of a matrix {mean:.2%} on average, {max(errors):.2%} at most"
-        )
-        sys.stderr.write(f"{len(errors)} matrices, {words}\n")
-    sys.stdout.write(f"{printable(out)}\n")
-    return 0
-
-
-def gguf_command(source: str, out: Path, to: str, companion: str | None) -> int:
-    """The same for a GGUF file of weights that are in that precision already."""
-    from ..flux2.convert import write_gguf
-
-    other = None if companion is None else hub.find(companion)
-    checkpoint = Checkpoint.open(hub.as_folder(source) or hub.find(source), companion=other)
-    if checkpoint.precision != _PRECISIONS[to]:
-        have = f"{source}: its weights are {checkpoint.precision}, not {_PRECISIONS[to]}"
-        raise CheckpointError(f"{have}; convert them without --gguf first")
-    if out.exists() or out.suffix != ".gguf":
-        raise CheckpointError(f"{out}: give a new file that ends in .gguf")
-    write_gguf(checkpoint, out)
-    sys.stdout.write(f"{printable(out)}\n")
-    return 0

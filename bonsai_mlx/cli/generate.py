@@ -49,6 +49,8 @@ class GenerateOptions:
     model: str | None = None  # a folder, a Hub repository or a catalog name; overrides `variant`
     variant: str | None = None
     companion: str | None = None  # what a single file lacks is this model's
+    text_encoder: str | None = None  # a name or a path, of what takes the place of the model's own
+    decoder: str | None = None
     seed: int | None = None
     steps: int | None = None
     width: int | None = None
@@ -67,6 +69,12 @@ class GenerateOptions:
     styles: tuple[str, ...] = ()
     loras: tuple[Lora, ...] = ()
     loras_dir: Path | None = None  # the folder that names mean; None: the user's own
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """How a model is opened, for `Pipeline.from_pretrained`."""
+        names = ("memory_limit_bytes", "companion", "text_encoder", "decoder", "loras_dir")
+        return {name: getattr(self, name) for name in names}
 
 
 def generate_command(options: GenerateOptions) -> int:
@@ -125,12 +133,7 @@ def carry_out(
 
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
-    pipe = Pipeline.from_pretrained(
-        model,
-        memory_limit_bytes=options.memory_limit_bytes,
-        companion=options.companion,
-        loras_dir=options.loras_dir,
-    )
+    pipe = Pipeline.from_pretrained(model, **options.loading)
     for one in requests:
         if isinstance(one, GenerationRequest):
             say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")

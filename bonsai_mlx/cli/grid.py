@@ -70,9 +70,7 @@ def _drawn(options: GenerateOptions, grid: Grid, folder: Path | None) -> dict[Ce
     models = list(dict.fromkeys(cell.model for cell in grid.cells))
     pictures: dict[Cell, Image] = {}
     for model in models:
-        pipe = Pipeline.from_pretrained(
-            model or model_of(options), memory_limit_bytes=options.memory_limit_bytes, companion=options.companion
-        )
+        pipe = Pipeline.from_pretrained(model or model_of(options), **options.loading)
         for cell in grid.cells:
             if cell.model == model:
                 say(options, f"{len(pictures) + 1}/{len(grid.cells)}  {_named(grid, cell)}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BonsaiError, RequestError
-from ..hub.catalog import CATALOG, Entry, resolve
+from ..hub.catalog import CATALOG, PARTS, Entry, to_download
 from ..printable import printable
 from ..runtime import environment
 from ..runtime.startup import prepare
@@ -41,7 +41,7 @@ from .options import (
 
 PROGRAM = "bonsai-mlx"
 DOWNLOADABLE = (
-    ", ".join(entry.name for entry in CATALOG if not entry.embedded)
+    ", ".join(entry.name for entry in (*CATALOG, *PARTS) if not entry.embedded)
     + ", or a Hub repository in one of the layouts that are read (owner/name, or its address)"
 )
 Command = Callable[[argparse.Namespace], int]
@@ -114,6 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_download(commands)
     _add_convert(commands)
+    _add_encoders(commands)
     _add_delete(commands)
     _add_doctor(commands)
     commands.add_parser("bench", help="measure seconds and memory (bench --help)", add_help=False)
@@ -276,12 +277,44 @@ def _add_convert(commands: Any) -> None:
     command.add_argument("source", metavar="SOURCE", help="a name of `models`, a Hub repository, a folder or a file")
     command.add_argument("out", metavar="OUT", type=user_path, help="a new folder; with --gguf a file")
     command.add_argument(
-        "--to", required=True, choices=("binary", "ternary", "3", "4", "6", "8", "bf16"), help="bits, or what they mean"
+        "--to",
+        required=True,
+        choices=("binary", "ternary", "2", "3", "4", "6", "8", "bf16"),
+        help="bits, or what they mean; 2 has four values a group where ternary has three",
     )
     command.add_argument("--group-size", type=whole, choices=(32, 64, 128), default=128, help="of packed weights: 128")
     command.add_argument("--companion", metavar="NAME|REPO|PATH", help="the model with what a single file lacks")
-    command.add_argument("--gguf", action="store_true", help="the transformer of SOURCE, in that precision, as a GGUF")
+    command.add_argument(
+        "--gguf",
+        action="store_true",
+        help="the transformer of SOURCE as a GGUF: binary and ternary weights as they are, others in 8 bits or bf16",
+    )
+    command.add_argument(
+        "--rest",
+        choices=("8", "bf16"),
+        default="bf16",
+        help="of a GGUF's matrices outside of the blocks; default: bf16",
+    )
     command.set_defaults(run=_convert)
+
+
+def _add_encoders(commands: Any) -> None:
+    command = commands.add_parser(
+        "encoders",
+        help="how near other text encoders come to the model's own",
+        description="Encode prompts with the model's own text encoder and with others, and compare what the model "
+        "would read: the cosine of the hidden states of each layer that it reads, over all tokens of the prompts, "
+        "seconds and memory. How near is near enough for a picture nobody has measured.",
+    )
+    command.add_argument(
+        "candidates", nargs="*", metavar="NAME|PATH", help="text encoders; default: those of the catalog that are here"
+    )
+    command.add_argument(
+        "--model", metavar="NAME|REPO|PATH", help=f"whose own is compared with; default: {PUBLISHED[0]}"
+    )
+    command.add_argument("--prompts", type=whole, default=50, metavar="N", help="how many, 1 to 50; default: 50")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_encoders)
 
 
 def _add_delete(commands: Any) -> None:
@@ -348,7 +381,7 @@ def _edit(arguments: argparse.Namespace) -> int:
 
 
 def _enlarge(arguments: argparse.Namespace) -> int:
-    from .enlarge import EnlargeOptions, enlarge_command
+    from .edit import EnlargeOptions, enlarge_command
 
     enlarge = EnlargeOptions(
         picture=arguments.picture,
@@ -429,6 +462,9 @@ def _models(arguments: argparse.Namespace) -> int:
         return 0
     for row in rows:
         print(f"{row['name']:<17} {_state_words(row):<34} {printable(row['path'] or row['repo'])}")
+    print("\nparts in place of a model's own:")
+    for row in map(_model_row, PARTS):
+        print(f"{row['name']:<17} {_state_words(row):<34} {printable(row['path'] or row['repo'])}")
     if all(row["state"] == "ready" for row in rows):
         return 0
     first, *others = PUBLISHED
@@ -492,18 +528,26 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from .download import convert_command, gguf_command
+    from .convert import convert_command, gguf_command
 
     if arguments.gguf:
-        return gguf_command(arguments.source, arguments.out, arguments.to, arguments.companion)
+        return gguf_command(arguments.source, arguments.out, arguments.to, arguments.companion, arguments.rest)
+    if arguments.rest != "bf16":
+        raise RequestError("--rest", "is about a GGUF; give --gguf too")
     return convert_command(arguments.source, arguments.out, arguments.to, arguments.group_size, arguments.companion)
+
+
+def _encoders(arguments: argparse.Namespace) -> int:
+    from ..diagnosis.encoders import encoders_command
+
+    return encoders_command(arguments.candidates, arguments.model, arguments.prompts, as_json=arguments.json)
 
 
 def _delete(arguments: argparse.Namespace) -> int:
     from ..hub import api as hub
     from ..wording import format_bytes
 
-    entry = resolve(arguments.name)
+    entry = to_download(arguments.name)
     if not entry.embedded and hub.status(entry, arguments.dir).state == "absent":
         print(f"{printable(entry.title)} is not here; nothing was deleted.")
         return 0

@@ -108,6 +108,14 @@ def add_model(command: argparse.ArgumentParser) -> None:
         "--seed", type=whole, metavar="N", help="the same seed gives the same picture; default: random"
     )
     command.add_argument("--memory-limit", type=byte_size, metavar="SIZE", help="at most, such as 1.2GB")
+    command.add_argument(
+        "--text-encoder",
+        metavar="NAME|PATH",
+        help="instead of the model's own: ternary-bonsai, bonsai-1bit, or a folder; see `encoders`",
+    )
+    command.add_argument(
+        "--decoder", metavar="NAME|PATH", help="instead of the model's own: small (faster, less memory), or a folder"
+    )
 
 
 def add_variation(command: argparse.ArgumentParser) -> None:
@@ -210,6 +218,8 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "variation_amount": getattr(arguments, "variation", None),
         "variation_seed": getattr(arguments, "variation_seed", None),
         "companion": arguments.companion,
+        "text_encoder": arguments.text_encoder,
+        "decoder": arguments.decoder,
         "guidance": getattr(arguments, "guidance", None),
         "negative_prompt": getattr(arguments, "negative_prompt", None),
         "width": width,

@@ -15,7 +15,17 @@ from ..decoding import Check
 from ..errors import CheckpointError
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 from ..weights.headers import verify_weights as verify_weights
-from ..weights.layout import PACKED, SCHEDULER, TEXT_ENCODER, TRANSFORMER, VAE, Layout
+from ..weights.layout import (
+    DECODER,
+    NOWHERE,
+    PACKED,
+    SCHEDULER,
+    TEXT_ENCODER,
+    TRANSFORMER,
+    VAE,
+    Elsewhere,
+    Layout,
+)
 from ..weights.source import Source
 from ..weights.spec import Dimensions, Pair, Tensors, precision_of, up_to
 from ..wording import command, user_path
@@ -25,6 +35,7 @@ from .parts.config import Latents, TextEncoderConfig, TransformerConfig, VaeConf
 if TYPE_CHECKING:
     import mlx.core as mx
 
+_ENCODER_FOLDERS = (PACKED.folder(TEXT_ENCODER), TEXT_ENCODER)  # in a whole checkpoint
 SCHEDULER_CLASS = "FlowMatchEulerDiscreteScheduler"  # of diffusers
 BERNOULLI_CLASS = "BernoulliScheduler"  # of checkpoints whose latents are bits
 GUIDED_STEPS, GUIDANCE = 28, 4.0  # of a model that is not distilled; its authors take 50 steps
@@ -50,6 +61,7 @@ class Checkpoint:
     absent: Mapping[str, frozenset[str]] = field(default_factory=dict)  # tensors that a component does without
     distilled: bool = True  # one pass a step; otherwise two, which guidance takes apart
     latents: Latents | None = None  # of another kind than Gaussian ones
+    other_decoder: VaeConfig | None = None
 
     @property
     def scheduler_class(self) -> str:
@@ -63,7 +75,8 @@ class Checkpoint:
     @property
     def precision(self) -> str:
         """What the transformer's blocks are stored in: "ternary", "binary", "4-bit", "bf16"."""
-        return precision_of(self.transformer.bits)
+        config = self.transformer
+        return f"{config.bits}-bit" if config.affine else precision_of(config.bits)
 
     @property
     def learned_references(self) -> bool:
@@ -78,26 +91,33 @@ class Checkpoint:
         repair: str | None = None,
         layout: Layout | None = None,
         companion: Path | str | None = None,
+        elsewhere: Elsewhere = NOWHERE,
     ) -> Checkpoint:
         """Open and verify `root`: a folder, or a file with a transformer, whose other parts are the `companion`'s.
 
-        Raises CheckpointError; `repair` is the command to suggest for damaged files. The layout is told from what is
-        there unless it is given.
+        A text encoder or a decoder that lies `elsewhere` takes the place of its own. Raises CheckpointError; `repair`
+        is the command to suggest for damaged files. The layout is told from what is there unless it is given.
         """
         root = user_path(root)
         repair = repair or f"get the checkpoint again ({command()} download --help)"
         if not root.exists():
             raise CheckpointError(f"{root}: there is no such checkpoint folder; {repair}")
+        companion = companion or elsewhere.companion
         other = None if companion is None else cls.open(companion, repair=repair)
-        return _Reader(root, layout, repair, other).read()
+        return _Reader(root, layout, repair, other, elsewhere).read()
 
     def weights_file(self, component: str) -> Path:
         """The file of a component, the first of several."""
         return self.sources[component].paths[0]
 
+    @property
+    def decoder(self) -> VaeConfig:
+        """The VAE whose decoder draws: the checkpoint's own, unless another one was given."""
+        return self.other_decoder or self.vae
+
     def expected(self, component: str) -> Tensors:
         configs: dict[str, TransformerConfig | TextEncoderConfig | VaeConfig]
-        configs = {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder, VAE: self.vae}
+        configs = {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder, VAE: self.vae, DECODER: self.decoder}
         absent = self.absent.get(component, frozenset())
         return {name: spec for name, spec in configs[component].tensors().items() if name not in absent}
 
@@ -138,8 +158,10 @@ class _Recommendations:
 class _Reader:
     """Reads one checkpoint; keeps what every error message needs."""
 
-    def __init__(self, root: Path, layout: Layout | None, repair: str, companion: Checkpoint | None) -> None:
-        self.root, self.repair, self.companion = root, repair, companion
+    def __init__(
+        self, root: Path, layout: Layout | None, repair: str, companion: Checkpoint | None, elsewhere: Elsewhere
+    ) -> None:
+        self.root, self.repair, self.companion, self.elsewhere = root, repair, companion, elsewhere
         self.given = layout
         self.parts = Components(repair)
 
@@ -158,6 +180,8 @@ class _Reader:
                 "base" in name.lower() for name in (self.root.name, self.root.stem)
             )
         transformer, text_encoder, vae = self._parts(folders)
+        decoder = self._decoder()
+        sources = {TRANSFORMER: transformer.source, TEXT_ENCODER: text_encoder.source, VAE: vae.source}
         checkpoint = Checkpoint(
             root=self.root,
             transformer=transformer.config,
@@ -169,10 +193,11 @@ class _Reader:
             recommended_size=recommended.recommended_size,
             folders=folders,
             layout=self.given or PACKED,
-            sources={TRANSFORMER: transformer.source, TEXT_ENCODER: text_encoder.source, VAE: vae.source},
-            absent={VAE: vae.absent},
+            sources=sources | ({DECODER: decoder.source} if decoder else {}),
+            absent={VAE: vae.absent} | ({DECODER: decoder.absent} if decoder else {}),
             distilled=distilled,
             latents=self.parts.latents(self.root / "model_index.json", (index or {}).get("latents")),
+            other_decoder=decoder.config if decoder else None,
         )
         if SCHEDULER in folders:
             self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json", checkpoint.scheduler_class)
@@ -211,13 +236,35 @@ class _Reader:
         published = {component: own or folder.name == PACKED.folder(component) for component, folder in place.items()}
         published[VAE] = published[TRANSFORMER] and published[TEXT_ENCODER]
         transformer = parts.transformer(place[TRANSFORMER], published=published[TRANSFORMER])
-        if other and place[TEXT_ENCODER] == other.folders[TEXT_ENCODER]:
+        if self.elsewhere.text_encoder is not None:
+            encoder = self._text_encoder(self.elsewhere.text_encoder)
+        elif other and place[TEXT_ENCODER] == other.folders[TEXT_ENCODER]:
             encoder = Part(other.text_encoder, other.sources[TEXT_ENCODER])
         else:
             encoder = parts.text_encoder(place[TEXT_ENCODER], published=published[TEXT_ENCODER])
         if other and place[VAE] == other.folders[VAE]:
             return transformer, encoder, Part(other.vae, other.sources[VAE], other.absent.get(VAE, frozenset()))
         return transformer, encoder, parts.vae(place[VAE], published=published[VAE])
+
+    def _text_encoder(self, place: Path) -> Part[TextEncoderConfig]:
+        if not place.exists():
+            raise CheckpointError(f"{place}: there is no such text encoder; give a folder or a file of a Qwen3")
+        if place.is_dir():
+            self._refuse_unsafe_files(place)
+            place = next((inner for name in _ENCODER_FOLDERS if (inner := place / name).is_dir()), place)
+        return Components(f"give another one with --text-encoder, or none for {self.root.name}'s own").text_encoder(
+            place, published=False
+        )
+
+    def _decoder(self) -> Part[VaeConfig] | None:
+        place = self.elsewhere.decoder
+        if place is None:
+            return None
+        if not place.is_dir():
+            raise CheckpointError(f"{place}: there is no such decoder; give the folder of a VAE")
+        self._refuse_unsafe_files(place)
+        place = place / VAE if (place / VAE).is_dir() else place
+        return Components(f"give another one with --decoder, or none for {self.root.name}'s own").decoder(place)
 
     def _folders(self, index: Mapping[str, Any] | None) -> dict[str, Path]:
         """Where each component is: in the folder itself, or in a neighbouring folder that several checkpoints share."""
@@ -289,7 +336,19 @@ class _Reader:
             (vae.scale_factor == 8 and vae.patch_size == (2, 2), "the VAE's scale and 16 pixels a token"),
             (
                 encoder.hidden_size * len(checkpoint.prompt_layers) == transformer.joint_attention_dim,
-                "the prompt layers and joint_attention_dim",
+                "the text encoder's hidden_size, the prompt layers and joint_attention_dim",
+            ),
+            (
+                (checkpoint.decoder.latent_channels, checkpoint.decoder.scale_factor)
+                == (vae.latent_channels, vae.scale_factor),
+                "the decoder's latents and the VAE's",
+            ),
+            (
+                len(checkpoint.decoder.decoder_channels) == len(vae.block_out_channels)
+                and all(
+                    width % checkpoint.decoder.norm_num_groups == 0 for width in checkpoint.decoder.decoder_channels
+                ),
+                "the decoder's channels and norm_num_groups",
             ),
             (
                 all(0 < layer < encoder.num_hidden_layers for layer in checkpoint.prompt_layers),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import mlx.core as mx
 import numpy as np
@@ -32,6 +32,7 @@ from .parts.config import TransformerConfig
 from .synthesis import SCHEDULER_CONFIG
 
 GROUP_SIZE = 128
+_OURS = ("bits", "group_size", "affine", "others")  # of a config, and in no config.json
 _BLOCK_VALUES = 1 << 24  # of a matrix that are in memory as float32 at a time: 64 MB
 _LETS_FALL = 0.7  # of the mean size: what is smaller becomes 0 among three values (arXiv:1605.04711)
 Values = NDArray[np.float32]
@@ -47,13 +48,16 @@ class Converted:
     error: float
 
 
-def convert(checkpoint: Checkpoint, out: Path, bits: int, group_size: int = GROUP_SIZE) -> Iterator[Converted]:
+def convert(
+    checkpoint: Checkpoint, out: Path, bits: int, group_size: int = GROUP_SIZE, *, affine: bool = False
+) -> Iterator[Converted]:
     """Write `out`, a folder that is new or was begun by the same call; yields each matrix as it is done.
 
-    BonsaiError if `out` holds something else; OSError for a full disk, after which the same call goes on.
+    With `affine` 2 bits have four values a group, or three where those lose less. BonsaiError if `out` holds something
+    else; OSError for a full disk, after which the same call goes on.
     """
     dense = bits >= DENSE_BITS
-    config = replace(checkpoint.transformer, bits=bits, group_size=1 if dense else group_size, others={})
+    config = replace(checkpoint.transformer, bits=bits, group_size=1 if dense else group_size, affine=affine, others={})
     if any(width % config.group_size for width in (config.dim, config.mlp_dim)):
         raise BonsaiError(f"the model's widths are no multiples of {group_size}; give another --group-size")
     folder = out / (TRANSFORMER if dense else PACKED.folder(TRANSFORMER))
@@ -62,7 +66,8 @@ def convert(checkpoint: Checkpoint, out: Path, bits: int, group_size: int = GROU
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / "config.json", _stated(config))
     if not dense:
-        _write_json(folder / "quantization_config.json", {"bits": bits, "group_size": group_size})
+        packing = {"bits": bits, "group_size": group_size} | ({"affine": True} if affine else {})
+        _write_json(folder / "quantization_config.json", packing)
     yield from _transformer(checkpoint, config, folder / PACKED.component(TRANSFORMER).weights)
     _link_others(checkpoint, out)
     _write_json(out / "model_index.json", _index(checkpoint))  # last: a folder without it is not a checkpoint
@@ -140,7 +145,7 @@ def _write_layer(file: BinaryIO, values: _Values, config: TransformerConfig, lay
             parts.append((half,))
             back = (half.astype(np.uint32) << np.uint32(16)).view(np.float32)
         else:
-            codes, scales, biases = packed_values(block, stored.bits, stored.group_size)
+            codes, scales, biases = packed_values(block, stored.bits, stored.group_size, affine=config.affine)
             parts.append((pack(codes, stored.bits), *(to_bfloat16(part) for part in (scales, biases))))
             grouped = codes.reshape(*scales.shape, -1).astype(np.float32)
             back = (grouped * scales[..., None] + biases[..., None]).reshape(block.shape)
@@ -153,13 +158,18 @@ def _write_layer(file: BinaryIO, values: _Values, config: TransformerConfig, lay
     return float(np.sqrt(differences / squares)) if squares else 0.0
 
 
-def packed_values(values: Values, bits: int, group_size: int) -> tuple[NDArray[np.uint8], Values, Values]:
+def packed_values(
+    values: Values, bits: int, group_size: int, *, affine: bool = False
+) -> tuple[NDArray[np.uint8], Values, Values]:
     """Codes [rows, inputs] and, for each group, scale and bias that are bfloat16: value = code * scale + bias.
 
-    1 and 2 bits are binary {-s, s} and ternary {-s, 0, s}, more are as `mx.quantize` has them.
+    1 and 2 bits are binary {-s, s} and ternary {-s, 0, s}, more are as `mx.quantize` has them. With `affine` 2 bits are
+    as that has them too, in groups that lose less by it.
     """
     if bits > 2:
         return _affine(values, bits, group_size)
+    if bits == 2 and affine:
+        return _nearer(values, packed_values(values, 2, group_size), _affine(values, 2, group_size))
     groups = values.reshape(len(values), -1, group_size)
     sizes = np.abs(groups)
     if bits == 1:
@@ -169,6 +179,22 @@ def packed_values(values: Values, bits: int, group_size: int) -> tuple[NDArray[n
     scale = _rounded((sizes * kept).sum(axis=-1) / np.maximum(kept.sum(axis=-1), 1).astype(np.float32))
     codes = np.where(kept, np.where(groups > 0, 2, 0), 1).astype(np.uint8)
     return codes.reshape(values.shape), scale, -scale
+
+
+Packed: TypeAlias = tuple[NDArray[np.uint8], Values, Values]
+
+
+def _nearer(values: Values, first: Packed, second: Packed) -> Packed:
+    """Group by group, the one that is nearer to the values; the first where both are as near."""
+    shape = first[1].shape
+    errors = [
+        np.square(values.reshape(*shape, -1) - (codes.reshape(*shape, -1) * scale[..., None] + bias[..., None])).sum(-1)
+        for codes, scale, bias in (first, second)
+    ]
+    better = errors[1] < errors[0]
+    codes = np.where(better[..., None], second[0].reshape(*shape, -1), first[0].reshape(*shape, -1))
+    scale, bias = (np.where(better, second[part], first[part]) for part in (1, 2))
+    return codes.reshape(values.shape), scale, bias
 
 
 def _affine(values: Values, bits: int, group_size: int) -> tuple[NDArray[np.uint8], Values, Values]:
@@ -223,7 +249,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 def _stated(config: TransformerConfig) -> dict[str, Any]:
     """config.json as diffusers has it."""
-    stated = {name: value for name, value in asdict(config).items() if name not in ("bits", "group_size", "others")}
+    stated = {name: value for name, value in asdict(config).items() if name not in _OURS}
     return {"_class_name": "Flux2Transformer2DModel", "guidance_embeds": False, "patch_size": 1, **stated}
 
 
@@ -243,15 +269,24 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def write_gguf(checkpoint: Checkpoint, path: Path) -> None:
-    """The transformer alone as a GGUF file, see `parts.gguf_file`."""
-    source = checkpoint.load(TRANSFORMER)
+def write_gguf(checkpoint: Checkpoint, path: Path, *, blocks: str = "", rest: str = "BF16") -> Iterator[Converted]:
+    """The transformer alone as a GGUF file, see `parts.gguf_file`; yields each of its tensors as it is done.
 
-    def layer(name: str) -> dict[str, NDArray[Any]]:
+    `blocks` and `rest` are "Q8_0" or "BF16", for the linears of the blocks and for the other matrices; without `blocks`
+    those stay packed as they are. BonsaiError for weights that cannot be written so.
+    """
+    source, config = checkpoint.load(TRANSFORMER), checkpoint.transformer
+
+    def stored(name: str) -> dict[str, NDArray[Any]]:
         tensors = take(source, f"{name}.")
         return {
             kind: np.array(tensor if tensor.dtype == mx.uint32 else tensor.astype(mx.float32))
             for kind, tensor in tensors.items()
         }
 
-    gguf_file.write(path, checkpoint.transformer, layer)
+    def values(name: str) -> Values:
+        held = _Values(config, source, name)
+        return held[slice(0, held.rows)]
+
+    for name, done, total, error in gguf_file.write(path, config, stored, values, blocks=blocks, rest=rest):
+        yield Converted(name, done, total, error)

@@ -29,7 +29,7 @@ from ..result import Event
 from ..runtime import device
 from ..runtime.memory import RunMemory
 from ..text.tokenizer import TokenizedPrompt, Tokenizer
-from ..weights.layout import TOKENIZER
+from ..weights.layout import NOWHERE, TOKENIZER, Elsewhere
 from . import preview as previews
 from . import scheduler, text_encoder
 from .checkpoint import SCHEDULER_CLASS, Checkpoint
@@ -45,10 +45,10 @@ def open_model(
     repair: str | None = None,
     embeddings: EmbeddingCache | None = None,
     dtype: mx.Dtype | None = None,
-    companion: Path | None = None,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> Flux2:
     """The model in a folder or a file (see `Checkpoint.open`); loads no weights yet. CheckpointError."""
-    checkpoint = Checkpoint.open(folder, repair=repair, companion=companion)
+    checkpoint = Checkpoint.open(folder, repair=repair, elsewhere=elsewhere)
     return Flux2(checkpoint, embeddings=embeddings, dtype=dtype)
 
 

@@ -317,8 +317,8 @@ def _decoding(
     checkpoint: Checkpoint, width: int, height: int, device: str, item: int, strip_values: int, *, recompute: bool
 ) -> int:
     """The widest moment of the decoder: a layer's weights, its input and output, and the scratch of one strip."""
-    config = checkpoint.vae
-    channels = config.block_out_channels[::-1]
+    config = checkpoint.decoder
+    channels = config.decoder_channels[::-1]
     pixels = (width // config.scale_factor) * (height // config.scale_factor)
     block = _recomputed_block_values if recompute else _block_values
     before = channels[0]

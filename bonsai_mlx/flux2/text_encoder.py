@@ -17,7 +17,7 @@ import mlx.nn as nn
 from ..nn.activations import swiglu
 from ..nn.attention import attend
 from ..nn.layers import read, take
-from ..nn.linear import StoredLinear
+from ..nn.linear import PackedLinear, StoredLinear
 from ..text.tokenizer import TokenizedPrompt
 from ..weights.layout import TEXT_ENCODER
 from ..weights.spec import Storage
@@ -91,6 +91,10 @@ def _embed(checkpoint: Checkpoint, ids: list[int]) -> mx.array:
     weight, scales, biases = (
         checkpoint.load_rows(TEXT_ENCODER, f"model.embed_tokens.{name}", ids) for name in ("weight", "scales", "biases")
     )
+    if config.bits == 1:  # which `mx.dequantize` lacks on some devices, without an error
+        linear = PackedLinear(config.hidden_size, len(ids), config.bits, config.group_size)
+        linear.weight, linear.scales, linear.biases = weight, scales, biases
+        return linear.dequantized()[None]
     rows = mx.dequantize(
         weight,
         scales.astype(mx.float32),

@@ -20,7 +20,7 @@ from ..nn.attention import attend
 from ..nn.layers import Convolution, LinearWithBias, read, take
 from ..nn.limits import STRIP_VALUES
 from ..runtime import device
-from ..weights.layout import VAE
+from ..weights.layout import DECODER, VAE
 from .checkpoint import Checkpoint
 from .parts.config import VaeConfig
 from .strips import Cutting, FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled, halved
@@ -54,8 +54,8 @@ def decode(
     `strip_values` bounds a strip at every resolution; None suits the device. With `recompute` maps between two layers
     are computed anew instead of kept: half the memory, more time.
     """
-    config, cutting = checkpoint.vae, _cutting(strip_values, recompute=recompute)
-    weights = _Weights(checkpoint, dtype)
+    config, cutting = checkpoint.decoder, _cutting(strip_values, recompute=recompute)
+    weights = _Weights(checkpoint, dtype, decodes=True)
     z = unpack_latents(latents.astype(mx.float32), weights.mean, weights.std).astype(dtype)
     z = weights.pointwise("post_quant_conv", config.latent_channels)(z)
     x: FeatureMap = Kept(cut([z], cutting.strip_values))
@@ -63,7 +63,7 @@ def decode(
     for done, (name, make) in enumerate(layers, 1):
         x = weights.layer(f"decoder.{name}", make)(x, cutting)
         yield done, len(layers) + 1
-    pixels = [_to_uint8(strip) for strip in weights.head("decoder", x, config.block_out_channels[0], 3)]
+    pixels = [_to_uint8(strip) for strip in weights.head("decoder", x, config.decoder_channels[0], 3)]
     yield len(layers) + 1, len(layers) + 1
     return np.concatenate(pixels)
 
@@ -123,7 +123,7 @@ def _cutting(strip_values: int | None, *, recompute: bool) -> Cutting:
 
 
 def _decoder_layers(config: VaeConfig) -> Iterator[LayerOf]:
-    channels, groups = config.block_out_channels[::-1], config.norm_num_groups
+    channels, groups = config.decoder_channels[::-1], config.norm_num_groups
     before = channels[0]
     yield "conv_in", partial(FirstConvolution, config.latent_channels, before, 3)
     yield from _mid_block(before, groups)
@@ -158,12 +158,17 @@ def _mid_block(width: int, groups: int) -> Iterator[LayerOf]:
 class _Weights:
     """The VAE's file: gives layers their weights, still on the disk."""
 
-    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype, *, held: bool = False) -> None:
-        """With `held` a layer that was given once is kept and given again; otherwise nothing of it stays."""
-        self.config, self.dtype = checkpoint.vae, dtype
+    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype, *, held: bool = False, decodes: bool = False) -> None:
+        """With `held` a layer that was given once is kept and given again; otherwise nothing of it stays.
+
+        Where another VAE `decodes`, its layers are given; the latents' statistics are always the checkpoint's own.
+        """
+        self.config, self.dtype = checkpoint.decoder if decodes else checkpoint.vae, dtype
         self._tensors = checkpoint.load(VAE)
         self._held: dict[str, nn.Module] | None = {} if held else None
         self.mean, self.std = batch_norm(self._tensors, checkpoint.vae)
+        if decodes and checkpoint.other_decoder:
+            self._tensors = checkpoint.load(DECODER)
 
     def layer(self, name: str, make: Callable[[], M]) -> M:
         """What `make` makes, with the tensors under `name` (strictly), in MLX's channels-last order."""

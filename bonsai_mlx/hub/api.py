@@ -39,6 +39,7 @@ __all__ = [
     "delete",
     "download",
     "find",
+    "find_part",
     "remedy",
     "status",
     "verify",
@@ -64,6 +65,7 @@ class LocalStatus:
     commit: str | None = None
 
 
+PartKind = Literal["text encoder", "decoder"]
 _WEIGHTS = (".safetensors", ".gguf")
 
 
@@ -80,6 +82,22 @@ def find(name: str | Path) -> Path:
     if local.state == "ready" and local.path:
         return local.path
     raise CheckpointError(_what_to_do(entry, local))
+
+
+def find_part(name: str | Path, kind: PartKind) -> Path:
+    """Where a text encoder or a decoder is: a name of the catalog's, or a path. CheckpointError."""
+    known = catalog.TEXT_ENCODERS if kind == "text encoder" else catalog.DECODERS
+    entry = catalog.part(name) if isinstance(name, str) else None
+    if entry is not None and entry in known:
+        local = status(entry)
+        if local.state == "ready" and local.path:
+            return local.path
+        raise CheckpointError(_what_to_do(entry, local))
+    path = user_path(name)
+    if path.exists():
+        return path
+    names = ", ".join(one.name for one in known)
+    raise CheckpointError(f"{path}: there is no such {kind}; give the path of one, or {names}")
 
 
 def as_folder(name: str | Path) -> Path | None:

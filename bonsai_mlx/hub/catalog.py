@@ -166,6 +166,17 @@ def resolve(name: str) -> Entry:
     return Entry(address, f"{repo} at {revision}", note, repo=repo, revision=revision or "main")
 
 
+def part(name: str) -> Entry | None:
+    """The text encoder or decoder of that name, alias or repository."""
+    wanted = from_address(name)[0].strip().lower()
+    return next((one for one in PARTS if wanted in (known.lower() for known in one.names)), None)
+
+
+def to_download(name: str) -> Entry:
+    """As `resolve`, also for text encoders and decoders."""
+    return part(name) or resolve(name)
+
+
 def is_repository(name: str) -> bool:
     return _REPOSITORY.fullmatch(name) is not None and "--" not in name and ".." not in name
 
@@ -382,3 +393,43 @@ CATALOG = (
         "about fourteen times the time; adapters are trained on it.",
     ),
 )
+
+# Parts that take the place of a model's own. Nobody has published what pictures the retrained encoders give.
+TEXT_ENCODERS = (
+    Entry(
+        name="ternary-bonsai",
+        title="Ternary Bonsai 4B, 2 bits",
+        precision="ternary",
+        note="A Qwen3-4B that was trained again for three values a weight: half the size of the encoder that models "
+        "bring, and not the one that they were trained with. Nobody has measured what pictures it gives.",
+        repo="prism-ml/Ternary-Bonsai-4B-mlx-2bit",
+        files=(CheckpointFile("config.json", 1_000), CheckpointFile("model.safetensors", 1_130_000_000)),
+        layout=layout.QWEN,
+    ),
+    Entry(
+        name="bonsai-1bit",
+        title="Bonsai 4B, 1 bit",
+        precision="binary",
+        note="The same for two values a weight, a quarter of the size. Nobody has measured what pictures it gives.",
+        repo="prism-ml/Bonsai-4B-mlx-1bit",
+        files=(CheckpointFile("config.json", 1_000), CheckpointFile("model.safetensors", 630_000_000)),
+        layout=layout.QWEN,
+    ),
+)
+DECODERS = (
+    Entry(
+        name="small-decoder",
+        title="FLUX.2 small decoder",
+        note="28 million parameters instead of 50 million, and pictures near the full one's (31 to 41 dB, as its "
+        "authors say); the encoder stays the model's own.",
+        repo="black-forest-labs/FLUX.2-small-decoder",
+        revision="a3efc24f613ef42d9428af62fdbd6f5fd8856c4a",
+        files=(
+            CheckpointFile("config.json", 1_000),
+            CheckpointFile("diffusion_pytorch_model.safetensors", 125_000_000),
+        ),
+        aliases=("small",),
+        layout=layout.VAE_ALONE,
+    ),
+)
+PARTS = (*TEXT_ENCODERS, *DECODERS)

@@ -46,6 +46,8 @@ class Recipe:
     model: Text  # the catalog's name of the checkpoint
     repo: Text | None = None  # its Hub repository, unless it is a folder of the user's
     revision: Text | None = None
+    text_encoder: Text | None = None  # where it is not the checkpoint's own
+    decoder: Text | None = None
     scheduler: Text | None = None
     shift: Number | None = None  # mu, as it was used for this size and number of steps
     truncated: Flag | None = None  # True: the model has not read the prompt's end

@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 INDEX = "model_index.json"  # a folder without it is no checkpoint
 TRANSFORMER, TEXT_ENCODER, VAE = "transformer", "text_encoder", "vae"
+DECODER = "decoder"  # of another VAE than the checkpoint's own
 TOKENIZER, SCHEDULER = "tokenizer", "scheduler"
 SAFE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no leading dot, so no "..", and nothing a shell or a browser interprets
 _SAFE_PATH = re.compile(rf"(?:{SAFE_NAME}/)?{SAFE_NAME}")
@@ -23,10 +25,13 @@ class Component:
     """One part of a checkpoint: its folder, and names of files in there."""
 
     name: str
-    folder: str
+    folder: str  # empty: the checkpoint's own
     required: tuple[str, ...]
     allowed: tuple[str, ...]  # patterns of what is ever downloaded: no pickle, no code, no other weights
     weights: str = ""  # the file with its tensors, one of `required`; empty where it has none
+
+    def path(self, name: str) -> str:
+        return f"{self.folder}/{name}" if self.folder else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +54,18 @@ class Layout:
     def weights(self, name: str) -> str:
         """The file with a component's tensors, relative to the checkpoint's folder, with forward slashes."""
         component = self.component(name)
-        return f"{component.folder}/{component.weights}"
+        return component.path(component.weights)
 
     @property
     def required_files(self) -> tuple[str, ...]:
         """The files without which a checkpoint is incomplete, relative to its folder, with forward slashes."""
         index = (INDEX,) if self.indexed else ()
-        return (*index, *(f"{part.folder}/{name}" for part in self.components for name in part.required))
+        return (*index, *(part.path(name) for part in self.components for name in part.required))
 
     @property
     def allow_patterns(self) -> tuple[str, ...]:
         """Patterns of the only files that are ever downloaded."""
-        parts = (f"{part.folder}/{pattern}" for part in self.components for pattern in part.allowed)
+        parts = (part.path(pattern) for part in self.components for pattern in part.allowed)
         return (INDEX, *self.documents, *parts)
 
     def allows(self, path: str) -> bool:
@@ -70,6 +75,18 @@ class Layout:
     def missing(self, paths: Iterable[str]) -> list[str]:
         present = set(paths)
         return [path for path in self.required_files if path not in present]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where parts of a model lie that are not those in its own folder."""
+
+    companion: Path | None = None  # a checkpoint whose text encoder and VAE serve a file that has none
+    text_encoder: Path | None = None
+    decoder: Path | None = None  # a VAE whose decoder draws
+
+
+NOWHERE = Elsewhere()
 
 
 PACKED = Layout(  # of the published Bonsai Image checkpoints
@@ -124,7 +141,20 @@ MFLUX = Layout(  # of the other MLX program: shards that are numbered, and nothi
     ),
     indexed=False,
 )
-LAYOUTS = (PACKED, DIFFUSERS, MFLUX)
+QWEN = Layout(  # a text encoder alone, as mlx-lm writes it: files in the repository itself
+    (
+        Component(
+            TEXT_ENCODER,
+            "",
+            ("config.json", "model.safetensors"),
+            ("config.json", "model.safetensors", "model.safetensors.index.json"),
+            "model.safetensors",
+        ),
+    ),
+    indexed=False,
+)
+VAE_ALONE = Layout((Component(VAE, "", ("config.json", _WHOLE), ("config.json", _WHOLE), _WHOLE),), indexed=False)
+LAYOUTS = (PACKED, DIFFUSERS, MFLUX, QWEN, VAE_ALONE)
 
 
 def is_part(path: str) -> bool:

@@ -13,6 +13,8 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 from msgspec import Meta
 
+from ..decoding import Flag
+
 HALF = ("BF16", "F16")  # the floating types a checkpoint may store; computing in another type is the engine's choice
 FLOATS = (*HALF, "F32")
 PACKED = ("U32",)
@@ -47,6 +49,7 @@ class Packing:
 
     bits: Annotated[Bits, Meta(description="1, 2, 3, 4, 6 or 8")]
     group_size: Annotated[GroupSize, Meta(description="32, 64 or 128")]
+    affine: Flag = False  # four values a group in 2 bits, and not the three of a model that was trained for those
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def test_pictures_go_in_and_one_failure_keeps_nothing_else(run: Any) -> None:
     Path("a.jsonl").write_text("\n".join(map(json.dumps, lines)))
     status, out, err = run("batch", "a.jsonl", "--out", "made", "--format", "webp", *SMALL)
     assert (status, out.split(".")[0]) == (1, "1 drawn, 1 failed; the same command tries them again")
-    assert "line 1: init: cannot be used" in err
+    assert "line 1: init: broken.png cannot be used" in err
     _, failed, made = listed("made")
     assert (failed["status"], made["file"]) == ("failed", "0002-a-blue-house.webp")
     run("generate", "a red house", *SMALL, "-o", "broken.png", "--quiet")

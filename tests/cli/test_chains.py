@@ -104,7 +104,7 @@ def test_a_pipeline_is_run_on_words(here: Path, capsys: pytest.CaptureFixture[st
         ('{"steps": []}', "no list of 1 to 16 steps"),
         ('{"steps": [], "code": "1"}', "nothing else"),
         ("[" * 100_000, "neither a pipeline nor a picture"),
-        ("{" + '"a":{' * 100_000, "is no pipeline"),
+        ("{" + '"a":{' * 100_000, "a pipeline is an object with"),
         ("no json", "neither a pipeline nor a picture"),
     ],
 )

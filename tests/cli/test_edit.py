@@ -174,23 +174,26 @@ def test_a_plain_picture_is_drawn_again(here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["edit", "none.png", "a fox"], "PICTURE: cannot be used: there is no such file"),
-        (["edit", "text.png", "a fox"], "PICTURE: cannot be used: it is no PNG"),
+        (["edit", "none.png", "a fox"], "PICTURE: none.png cannot be used: there is no such file"),
+        (["edit", "text.png", "a fox"], "PICTURE: text.png cannot be used: it is no PNG"),
         (["edit", "small.png", "a fox", "--strength", "0.5"], "64 a side are needed"),
-        (["edit", "photo.png", "a fox", "--mask", "none.png"], "--mask: cannot be used: there is no such file"),
-        (["edit", "photo.png", "a fox", "--reference", "none.png"], "--reference: cannot be used"),
+        (
+            ["edit", "photo.png", "a fox", "--mask", "none.png"],
+            "--mask: none.png cannot be used: there is no such file",
+        ),
+        (["edit", "photo.png", "a fox", "--reference", "none.png"], "--reference: none.png cannot be used"),
         (
             ["edit", "photo.png", "a fox", *["--reference", "other.jpg"] * 5],
             "--reference: PICTURE is looked at too, so at most 3 more are",
         ),
         (["edit", "photo.png", "a fox", "--strength", "0"], "strength: 0.0 is out of range"),
-        (["edit", "photo.png", "a fox", "--mask", "mask.png", "--feather", "300"], "feather_px: 300 is out of"),
+        (["edit", "photo.png", "a fox", "--mask", "mask.png", "--feather", "300"], "--feather: 300 is out of"),
         (["edit", "photo.png", "a fox", "--mask-content", "original"], "--mask-content: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--feather", "3"], "--feather: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--margin", "3", "--strength", "0.5"], "--margin: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--whole"], "--only-masked and --whole: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--strength-rule", "steps"], "--strength-rule: says how --strength is meant"),
-        (["edit", "photo.png", " "], "prompt: is empty"),
+        (["edit", "photo.png", " "], "PROMPT: is empty"),
         (["again", "photo.png"], "carries no settings"),
     ],
 )

@@ -101,10 +101,10 @@ def test_what_cannot_be_used_is_one_sentence(run: Any, loras: Path) -> None:
     folder = ("--loras", str(loras))
     (loras / "broken.safetensors").write_bytes(b"x" * 100)
     for words, said in {
-        ("--lora", "inc"): "loras: there is no adapter called 'inc' here; did you mean ink?",
+        ("--lora", "inc"): "--lora: there is no adapter called 'inc' here; did you mean ink?",
         ("--lora", "broken"): "broken.safetensors: not a whole safetensors file",
-        ("--lora", "ink", "--lora", "INK"): "loras: ink is named twice; name it once, with one strength",
-        ("--lora", "../loras/nothing.safetensors"): "there is no adapter called '../loras/nothing.safetensors' here",
+        ("--lora", "ink", "--lora", "INK"): "--lora: ink is named twice; name it once, with one strength",
+        ("--lora", "../loras/nothing.safetensors"): "../loras/nothing.safetensors: there is no such file",
     }.items():
         status, out, err = run("generate", "a fox", *SMALL, *folder, *words)
         assert (status, out) == (1, "")

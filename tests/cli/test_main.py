@@ -155,12 +155,12 @@ def test_metadata(run: Any, nothing_downloaded: Path, mode: str, texts: set[str]
 
 
 REFUSED = [
-    (["", *SMALL], "prompt: is empty"),
-    (["  ", *SMALL], "prompt: is empty"),
-    (["a \udcff fox"], "prompt: contains a broken character"),
-    (["a fox", "--size", "100x128"], "width: 100 is not a multiple of 16; 96 and 112 are"),
-    (["a fox", "--size", "128x48"], "height: 48 is out of range; give a whole number from 64 to 2048"),
-    (["a fox", "--size", "2064x128"], "width: 2064 is out of range"),
+    (["", *SMALL], "PROMPT: is empty"),
+    (["  ", *SMALL], "PROMPT: is empty"),
+    (["a \udcff fox"], "PROMPT: contains a broken character"),
+    (["a fox", "--size", "100x128"], "--size: the width 100 is not a multiple of 16; 96 and 112 are"),
+    (["a fox", "--size", "128x48"], "--size: the height 48 is out of range; give a whole number from 64 to 2048"),
+    (["a fox", "--size", "2064x128"], "--size: the width 2064 is out of range"),
     (["a fox", "--steps", "0"], "steps: 0 is out of range; give a whole number from 1 to 100"),
     (["a fox", "--steps", "1000"], "steps: 1000 is out of range"),
     (["a fox", "--seed", "-1"], "seed: -1 is out of range; give a whole number from 0 to 4294967295"),

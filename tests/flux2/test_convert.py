@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +25,8 @@ from bonsai_mlx.weights.spec import bits_of
 from tests.layouts import bfl_names, dense
 
 
-def converted(source: Path, out: Path, to: str, group_size: int = 128) -> list[float]:
-    return [one.error for one in convert(Checkpoint.open(source), out, bits_of(to), group_size)]
+def converted(source: Path, out: Path, to: str, group_size: int = 128, *, affine: bool = False) -> list[float]:
+    return [one.error for one in convert(Checkpoint.open(source), out, bits_of(to), group_size, affine=affine)]
 
 
 @pytest.mark.parametrize("precision", ["ternary", "binary"])
@@ -116,7 +121,7 @@ def test_through_gguf_and_back_bit_for_bit(
 
 def test_a_gguf_is_read_by_its_own_package(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     packed, path = tiny_checkpoint("binary"), tmp_path / "bonsai.gguf"
-    write_gguf(Checkpoint.open(packed), path)
+    list(write_gguf(Checkpoint.open(packed), path))
     found = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
     expected = bfl_names(dense(packed))
     assert found.keys() == expected.keys()
@@ -130,5 +135,73 @@ def test_a_gguf_is_read_by_its_own_package(tiny_checkpoint: Callable[..., Path],
             factor = np.ascontiguousarray(blocks[..., :2]).view("<f2").astype(np.float32)
             bits = np.unpackbits(blocks[..., 2:], axis=-1, bitorder="little").astype(np.float32)
             assert np.array_equal(((2 * bits - 1) * factor).reshape(values.shape), values)
-    with pytest.raises(BonsaiError, match="has 4 bits; a GGUF is written of"):
-        write_gguf(Checkpoint.open(tiny_checkpoint("4-bit")), tmp_path / "four.gguf")
+    with pytest.raises(BonsaiError, match="has 4 bits in groups of 128; a GGUF is written of"):
+        list(write_gguf(Checkpoint.open(tiny_checkpoint("4-bit")), tmp_path / "four.gguf"))
+
+
+@pytest.mark.parametrize(("to", "precision"), [("8", "bf16"), ("8", "4-bit"), ("binary", "binary")])
+def test_eight_bits_of_a_gguf_are_as_its_own_package_makes_them(
+    to: str, precision: str, tiny_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, path = tiny_checkpoint(precision), tmp_path / "klein.gguf"
+    assert main(["convert", str(source), str(path), "--to", to, "--gguf", "--rest", "8"]) == 0
+    expected, kinds = bfl_names(dense(source)), set()
+    for tensor in gguf.GGUFReader(path).tensors:
+        kinds.add(tensor.tensor_type.name)
+        if tensor.tensor_type.name == "Q8_0":
+            theirs = gguf.quants.quantize(expected[tensor.name], gguf.GGMLQuantizationType.Q8_0)
+            assert np.array_equal(np.asarray(tensor.data), theirs), tensor.name
+    assert kinds == {"Q8_0", "BF16"} if to == "8" else {"Q8_0", "BF16", "Q1_0"}
+    pipe = Pipeline.from_pretrained(path, companion=source)
+    assert pipe.model.describe().precision == ("8-bit" if to == "8" else "binary")
+    theirs, ours = (
+        np.asarray(one.generate("a fox", seed=1, steps=1, width=64, height=64).image).astype(int)
+        for one in (Pipeline.from_pretrained(source), pipe)
+    )
+    assert np.abs(theirs - ours).mean() < 6
+    assert theirs.std() > 10
+
+
+def test_two_bits_lose_no_more_than_three_values_do(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    """Four values a group are nearer to ordinary weights than three; what has three is exact with both."""
+    source, bonsai = tiny_checkpoint("bf16"), tmp_path / "bonsai"
+    three = converted(source, tmp_path / "three", "ternary", 64)
+    four = converted(source, tmp_path / "four", "ternary", 64, affine=True)
+    assert all(one < other for one, other in zip(four, three, strict=True))
+    assert Checkpoint.open(tmp_path / "four").precision == "2-bit"
+    assert max(converted(tiny_checkpoint("ternary"), bonsai, "bf16")) == 0
+    assert main(["convert", str(bonsai), str(tmp_path / "two"), "--to", "2"]) == 0
+    assert max(converted(bonsai, tmp_path / "again", "ternary")) == 0
+    two, again = (Checkpoint.open(tmp_path / name).load(TRANSFORMER) for name in ("two", "again"))
+    assert all(mx.array_equal(two[name], again[name]) for name in two)
+    picture = Pipeline.from_pretrained(tmp_path / "four").generate("a fox", seed=1, steps=1, width=64, height=64)
+    assert picture.recipe is not None
+    assert picture.recipe.variant == "2-bit"
+
+
+def test_a_terminal_has_a_bar_below_the_lines(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "bonsai_mlx",
+        "convert",
+        str(tiny_checkpoint("bf16")),
+        str(tmp_path / "out"),
+        "--to",
+        "4",
+    ]
+    leader, follower = pty.openpty()
+    with (
+        os.fdopen(leader, "rb") as screen,
+        subprocess.Popen(words, stderr=follower, stdout=subprocess.DEVNULL) as child,
+    ):
+        os.close(follower)
+        seen = b""
+        with contextlib.suppress(OSError):  # Linux: the other end is closed
+            while data := os.read(screen.fileno(), 4096):
+                seen += data
+        assert child.wait() == 0
+    told = seen.decode()
+    assert "[########################] 100%  0 s left" in told
+    assert "28/28  " in told
+    assert told.rpartition("\r\x1b[K")[2].startswith("28 matrices, error of a matrix")

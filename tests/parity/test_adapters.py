@@ -290,6 +290,50 @@ def test_lokr_also_over_fused_projections(
     assert_same_picture(picture(ours, latents, (path, 1.0)), expected)
 
 
+FACTOR, LOKR_RANK = 16, 3  # small enough a rank for PEFT to make both factors of a tiny linear in parts
+
+
+def lokr_of_one_kind(folder: Path, kind: str) -> Tensors:
+    """As trainers write it: each linear's delta in the same way, with an alpha that counts where a factor is split."""
+    linears, random = Checkpoint.open(folder).transformer.linears(), torch.Generator().manual_seed(11)
+
+    def values(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=random)
+
+    tensors: Tensors = {}
+    for name, parts in sorted(bfl_names(list(linears)).items()):
+        rows, columns = sum(linears[part][0] for part in parts) // FACTOR, linears[parts[0]][1] // FACTOR
+        if "blocks" not in name:
+            continue
+        size = 0.3 / columns**0.5
+        if kind == "both in parts":
+            tensors[f"{name}.lokr_w1_a"] = values(FACTOR, LOKR_RANK) / 4
+            tensors[f"{name}.lokr_w1_b"] = values(LOKR_RANK, FACTOR) / 2
+        else:
+            tensors[f"{name}.lokr_w1"] = values(FACTOR, FACTOR) / 4
+        if kind == "whole":
+            tensors[f"{name}.lokr_w2"] = size * values(rows, columns)
+        else:
+            tensors[f"{name}.lokr_w2_a"] = values(rows, LOKR_RANK)
+            tensors[f"{name}.lokr_w2_b"] = size * values(LOKR_RANK, columns)
+        tensors[f"{name}.alpha"] = torch.tensor(9e9 if kind == "whole" else 2.0)
+    return tensors
+
+
+@pytest.mark.parametrize("kind", ["whole", "second in parts", "both in parts"])
+def test_lokr_as_diffusers_loads_it(
+    kind: str, folder: Path, ours: Pipeline, theirs: Flux2KleinPipeline, latents: np.ndarray, tmp_path: Path
+) -> None:
+    """Of one kind in a file, and of ranks below half of what they split: of others its loader drops factors."""
+    tensors = lokr_of_one_kind(folder, kind)
+    path = saved(tmp_path / "k.safetensors", {f"diffusion_model.{key}": value for key, value in tensors.items()})
+    theirs.load_lora_weights(path)
+    assert not any(one.is_meta for one in theirs.transformer.parameters())
+    expected = reference_run(theirs, PROMPT, latents, STEPS)["image"]
+    assert np.abs(picture(ours, latents).astype(int) - expected).mean() > 3
+    assert_same_picture(picture(ours, latents, (path, 1.0)), expected)
+
+
 def test_lokr_by_lycoris(
     folder: Path, ours: Pipeline, theirs: Flux2KleinPipeline, latents: np.ndarray, tmp_path: Path
 ) -> None:

@@ -28,9 +28,10 @@ def test_a_text_has_a_prompt_a_line(tmp_path: Path) -> None:
 
 def test_a_table_has_columns_by_name(tmp_path: Path) -> None:
     for delimiter in ",;\t":
-        head = delimiter.join(["prompt", "seed", "size", "styles", "model", "restore_unmasked", "name"])
+        head = delimiter.join(["prompt", "seed", "size", "styles", "model", "restore_unmasked", "name", "init", "mask"])
         cells = ["42", "7", "64x128", "Comic" if delimiter == ";" else "Comic;Ink wash", "seedling", "FALSE", "one"]
-        [row] = rows(tmp_path, "a.csv", f"{head}\n{delimiter.join(cells)}\n{delimiter * 6}\n")
+        cells += ["a.png", "m.png"]
+        [row] = rows(tmp_path, "a.csv", f"{head}\n{delimiter.join(cells)}\n{delimiter * 8}\n")
         styles = ("Comic",) if delimiter == ";" else ("Comic", "Ink wash")
         assert row.request == Draw("42", seed=7, width=64, height=128, styles=styles, restore_unmasked=False)
         assert (row.model, row.name) == ("seedling", "one")

@@ -64,7 +64,7 @@ class Components:
     def _published_transformer(self, folder: Path) -> Part[TransformerConfig]:
         config = self.config(folder / "config.json", TransformerConfig)
         packing = self.config(folder / "quantization_config.json", Packing)
-        config = replace(config, bits=packing.bits, group_size=packing.group_size, others={})
+        config = replace(config, bits=packing.bits, group_size=packing.group_size, affine=packing.affine, others={})
         return Part(config, Source([folder / _WHOLE_FILES[0]], repair=self.repair))
 
     def _packing(self, place: Path) -> Packing | None:
@@ -81,7 +81,7 @@ class Components:
         source = self._source(folder, _encoder_names)
         pieces = source.pieces()
         with _Explained(source):
-            config = inferred.text_encoder(pieces, inferred.storages(pieces, _MFLUX_GROUP))
+            config = inferred.text_encoder(pieces, inferred.storages(pieces, inferred.encoder_group(pieces)))
         if path.exists():
             said = self._decoded(path, TextEncoderConfig, _flat_rope(self.json(path)))
             config = replace(said, bits=config.bits, group_size=config.group_size)
@@ -108,6 +108,14 @@ class Components:
             with _Explained(source):
                 config = inferred.vae(pieces)
         return Part(config, source, frozenset({"bn.num_batches_tracked"} - pieces.keys()))
+
+    def decoder(self, folder: Path) -> Part[VaeConfig]:
+        """A VAE of which the decoder alone is used; what else it has may be missing."""
+        config = self.config(folder / "config.json", VaeConfig)
+        source = self._source(folder, _vae_names)
+        there = source.pieces().keys()
+        unused = {name for name in config.tensors() if not name.startswith(("decoder.", "post_quant_conv."))}
+        return Part(config, source, frozenset(unused - there))
 
     def latents(self, path: Path, values: object) -> Latents | None:
         """What model_index.json says of latents that are not Gaussian."""

@@ -59,6 +59,7 @@ class TransformerConfig:
     known_tokens: Flag = False  # trained to be told which tokens are kept
     bits: Dimension = 2
     group_size: Dimension = 128
+    affine: Flag = False  # see `weights.spec.Packing`
     others: Mapping[str, Storage] = field(default_factory=dict)
 
     @property
@@ -202,6 +203,12 @@ class VaeConfig:
     out_channels: Dimension = 3
     batch_norm_eps: Positive = 1e-4
     patch_size: Pair = (2, 2)
+    decoder_block_out_channels: Dimensions | None = None  # where the decoder is narrower than the encoder
+
+    @property
+    def decoder_channels(self) -> tuple[int, ...]:
+        """Of the decoder's blocks, in the order of the encoder's: those at the picture's resolution first."""
+        return self.decoder_block_out_channels or self.block_out_channels
 
     @property
     def scale_factor(self) -> int:
@@ -232,7 +239,7 @@ class VaeConfig:
         return out | _mid_block(previous) | _head(previous, 2 * self.latent_channels)
 
     def decoder_tensors(self) -> Tensors:
-        channels = self.block_out_channels[::-1]
+        channels = self.decoder_channels[::-1]
         out = _conv("conv_in", channels[0], self.latent_channels, 3) | _mid_block(channels[0])
         previous = channels[0]
         for index, width in enumerate(channels):

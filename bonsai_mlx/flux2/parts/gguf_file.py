@@ -1,4 +1,4 @@
-"""Write a transformer as a GGUF file: binary and ternary linears as Q1_0 and Q2_0, exactly, all else as bfloat16.
+"""Write a transformer as a GGUF file: binary and ternary linears as Q1_0 and Q2_0, exactly, others as Q8_0 or bfloat16.
 
 Names are Black Forest Labs', as other programs read them: q, k and v in one tensor, the last modulation's halves in
 their order. Where a tensor's bytes go is known before any is read, so that one is in memory at a time.
@@ -22,8 +22,10 @@ from .config import TransformerConfig
 from .naming import DOUBLE, FUSED, REST, SINGLE, SWAPPED
 
 _ALIGNMENT = 32
+_KEPT = {(1, 128): "Q1_0", (2, 64): "Q2_0", (2, 128): "Q2_0"}  # by bits and group
 _NUMBERS = {kind.name: number for number, kind in gguf.TYPES.items()}
-Layer = Callable[[str], dict[str, NDArray[Any]]]  # a layer's tensors by kind; scales, biases and floats as float32
+Values = NDArray[np.float32]
+Stored = Callable[[str], dict[str, NDArray[Any]]]  # a layer's tensors by kind; scales and biases as float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +34,59 @@ class _Entry:
     layers: tuple[str, ...]  # ours, one below the other
     shape: tuple[int, ...]
     kind: gguf.Type
+    packed: bool = False  # as it is stored
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape)) // self.kind.weights * self.kind.size
 
 
-def write(path: Path, config: TransformerConfig, layer: Layer) -> None:
-    """BonsaiError for a scale that float16 cannot hold, or a linear that is packed in another way."""
-    entries = list(_entries(config))
+def write(
+    path: Path, config: TransformerConfig, stored: Stored, values: Callable[[str], Values], *, blocks: str, rest: str
+) -> Iterator[tuple[str, int, int, float]]:
+    """Yields each tensor's name, how many are done, of how many, and its relative error.
+
+    `blocks` and `rest` are types' names; no `blocks` means that those stay as they are packed. BonsaiError for a scale
+    that float16 cannot hold, or a linear that is packed in another way.
+    """
+    entries = list(_entries(config, blocks, rest))
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
         file.write(_header(entries))
-        for entry in entries:
+        for done, entry in enumerate(entries, 1):
             file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+            error = 0.0
             for name in entry.layers:
-                file.write(_content(entry, layer(name), swapped=entry.name.startswith(tuple(SWAPPED))))
+                if entry.packed:
+                    file.write(_packed(entry, stored(name)))
+                    continue
+                wanted = values(name)
+                halves = np.split(wanted, 2)[::-1] if entry.name.startswith(tuple(SWAPPED)) else [wanted]
+                data, lost = _written(np.ascontiguousarray(np.concatenate(halves)), entry.kind.name)
+                file.write(data)
+                error = max(error, lost)
+            yield entry.name, done, len(entries), error
     partial.replace(path)
 
 
-def _entries(config: TransformerConfig) -> Iterator[_Entry]:
-    tensors = config.tensors()
+def _entries(config: TransformerConfig, blocks: str, rest: str) -> Iterator[_Entry]:
+    tensors, linears = config.tensors(), config.linears()
 
     def entry(theirs: str, *layers: str) -> _Entry:
-        stored = config.storage(layers[0])
-        spec = tensors[f"{layers[0]}.weight"].shape
-        kind = "BF16"
-        if stored.packed and len(spec) == 2:
-            kind = {(1, 128): "Q1_0", (2, 64): "Q2_0", (2, 128): "Q2_0"}.get((stored.bits, stored.group_size), "")
-            spec = (spec[0], spec[1] * 32 // stored.bits)
-        if not kind:
-            raise BonsaiError(
-                f"{layers[0]} has {stored.bits} bits; a GGUF is written of binary, ternary and bf16 weights"
-            )
-        return _Entry(theirs, layers, (spec[0] * len(layers), *spec[1:]), gguf.BY_NAME[kind])
+        stored, shape = config.storage(layers[0]), linears.get(layers[0], tensors[f"{layers[0]}.weight"].shape)
+        inside = "transformer_blocks." in layers[0]
+        kind, packed = "BF16", False
+        if len(shape) == 2:
+            kind = blocks if inside else rest
+            if not kind and stored.packed:
+                kind, packed = _KEPT.get((stored.bits, stored.group_size), ""), True
+                if not kind:
+                    have = f"{layers[0]} has {stored.bits} bits in groups of {stored.group_size}"
+                    raise BonsaiError(f"{have}; a GGUF is written of binary, ternary, 8-bit and bf16 weights")
+            kind = kind or "BF16"
+            if kind == "Q8_0" and shape[1] % gguf.BY_NAME[kind].weights:
+                kind = "BF16"
+        return _Entry(theirs, layers, (shape[0] * len(layers), *shape[1:]), gguf.BY_NAME[kind], packed)
 
     for theirs, ours in {**REST, **SWAPPED}.items():
         yield entry(f"{theirs}.weight", ours)
@@ -96,11 +117,30 @@ def _header(entries: list[_Entry]) -> bytes:
     return b"".join(parts)
 
 
-def _content(entry: _Entry, tensors: dict[str, NDArray[Any]], *, swapped: bool) -> bytes:
+def _written(values: Values, kind: str) -> tuple[bytes, float]:
+    """Values as BF16 or Q8_0, and the error of those relative to them."""
+    if kind == "BF16":
+        half = to_bfloat16(values)
+        return half.tobytes(), _error(values, (half.astype(np.uint32) << np.uint32(16)).view(np.float32))
+    blocks = values.reshape(len(values), -1, gguf.BY_NAME["Q8_0"].weights)
+    factor = np.abs(blocks).max(axis=-1, keepdims=True) / np.float32(127)
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse, half = np.where(factor == 0, 0, 1 / factor).astype(np.float32), factor.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise BonsaiError("a value is too large for Q8_0, whose scales are float16")
+    scaled = blocks * inverse
+    codes = (np.trunc(np.abs(scaled) + np.float32(0.5)) * np.sign(scaled)).astype(np.int8)  # as the format's own code
+    data = np.concatenate([half.view(np.uint8).reshape(*half.shape[:2], 2), codes.view(np.uint8)], axis=-1)
+    return data.tobytes(), _error(blocks, codes * half.astype(np.float32))
+
+
+def _error(values: Values, found: Values) -> float:
+    size = float(np.square(values, dtype=np.float64).sum())
+    return float(np.sqrt(np.square(values - found, dtype=np.float64).sum() / size)) if size else 0.0
+
+
+def _packed(entry: _Entry, tensors: dict[str, NDArray[Any]]) -> bytes:
     weight = tensors["weight"]
-    if entry.kind.name == "BF16":
-        halves = np.split(weight, 2)[::-1] if swapped else [weight]
-        return to_bfloat16(np.ascontiguousarray(np.concatenate(halves))).tobytes()
     scales, codes = tensors["scales"], weight.view(np.uint8).reshape(-1, 16)
     if not np.array_equal(tensors["biases"], -scales / (2 if entry.kind.name == "Q1_0" else 1)):
         raise BonsaiError(f"{entry.layers[0]} is neither binary nor ternary")

@@ -78,6 +78,12 @@ def transformer(pieces: Pieces, stored: Mapping[str, Storage]) -> TransformerCon
     )
 
 
+def encoder_group(pieces: Pieces) -> int | None:
+    """How many inputs a scale is for in a packed Qwen3, which its norms' width tells; None where it is dense."""
+    groups, norm = (pieces.get(f"model.layers.0.{name}") for name in ("mlp.gate_proj.scales", "input_layernorm.weight"))
+    return norm.shape[0] // groups.shape[1] if groups and norm and groups.shape[1] else None
+
+
 def text_encoder(pieces: Pieces, stored: Mapping[str, Storage]) -> TextEncoderConfig:
     """ValueError for tensors that are not a Qwen3's."""
     columns, layer = _Columns(pieces, stored), "model.layers.0"

@@ -114,6 +114,9 @@ def _guidance(ready: ReadyModel, body: Drawing) -> Json:
 
 
 def _variation(body: Drawing) -> Json:
+    """Nothing without a strength: its clients send a seed with every request."""
+    if not body.subseed_strength:
+        return {}
     seed = body.subseed
     own = None if seed is None or seed < 0 else seed % (MAX_SEED + 1)
     return {"variation_amount": body.subseed_strength, "variation_seed": own}
