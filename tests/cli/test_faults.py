@@ -68,7 +68,7 @@ TOLD: list[tuple[list[str], int, str]] = [
     (["grid", "a fox", "--axis", "variation_seed=1..3", *SEEDLING], 1, "--axis variation_seed: belongs to a variation"),
     (["grid", "a {red|blue fox", *SEEDLING], 1, "PROMPT: the brace before 'red|blue fox' is never closed; close it"),
     (["run", "bad.json", *SEEDLING], 1, "bad.json is no JSON (line 2, column 17: Expecting value)"),
-    (["run", "odd.json", *SEEDLING], 1, "odd.json: 'stepz' is unknown; a pipeline has `steps`"),
+    (["run", "odd.json", *SEEDLING], 1, "odd.json has 'stepz', which is unknown; a pipeline has"),
     (["batch", "rows.jsonl", "--out", "out", *SEEDLING], 1, "rows.jsonl, line 2: it is no JSON (line 1, column 12"),
     (["batch", "idle.jsonl", "--out", "out", *SEEDLING], 1, "idle.jsonl, line 1: strength: is about a picture that is"),
     # files that are not there, or not what they are taken for
