@@ -99,7 +99,8 @@ class PipelineRuns:
         """No further step begins, and the one that runs ends. ApiError: 404 unknown, 409 already ended."""
         shown = self.get(group)
         if shown.status != "running":
-            raise ApiError(409, "conflict", f"This pipeline has ended already: it is {shown.status}.")
+            message = f"This pipeline has ended already: it is {shown.status}."
+            raise ApiError(409, "conflict", message, remedy="There is nothing to cancel.")
         self._runs[group].cancelled = True
         with contextlib.suppress(ApiError):  # 409: the step has just ended
             self._jobs.cancel(shown.jobs[-1])

@@ -55,7 +55,7 @@ def test_names_that_no_file_can_have_everywhere() -> None:
 def test_files_that_are_none_and_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     for text, words in (
-        ("{", "is no pipeline"),
+        ("{", "is no JSON"),
         ('{"steps": [], "code": 1}', "nothing else"),
         ('{"steps": [{"operation": "exec"}]}', r"steps\[0\].operation"),
         (" " * 900_000, "larger than"),

@@ -27,6 +27,7 @@ from .shapes import (
     StepsFields,
 )
 
+_ANOTHER = "Choose a picture of this program, or send the steps themselves."
 router = APIRouter(tags=["pipelines"])
 
 NamePath = Annotated[str, Path(min_length=1, max_length=MAX_NAME_CHARS)]
@@ -105,12 +106,12 @@ async def keep(studio: StudioDep, body: FromImage) -> PipelineShown:
     studio.gallery.get(body.image)
     chain = await studio.chains.to(body.image)
     if not chain:
-        raise ApiError(422, "bad_field", "This picture does not say how it was made.", field="from")
+        raise ApiError(422, "bad_field", "This picture does not say how it was made.", field="from", remedy=_ANOTHER)
     try:
         steps = worded(steps_of(chain))
     except RequestError as error:
         message = f"Its steps cannot be carried out: {error.field} {error.message}."
-        raise ApiError(422, "bad_field", message, field="from") from None
+        raise ApiError(422, "bad_field", message, field="from", remedy=_ANOTHER) from None
     return _shown(await asyncio.to_thread(saved.save, name, steps))
 
 
