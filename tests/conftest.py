@@ -8,15 +8,21 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+# Before anything loads a BLAS: of several processes that compute at once, each with threads for all cores, most of the
+# time would be spent waiting for each other. What needs several threads sets their number itself.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import bonsai_mlx
 from bonsai_mlx.flux2.synthesis import make_checkpoint
+from bonsai_mlx.runtime import blas
 
 bonsai_mlx.prepare()  # before a test imports MLX
 
@@ -64,6 +70,15 @@ def variant(request: pytest.FixtureRequest) -> str:
 def seedling(variant: str) -> Path:
     """The embedded checkpoint of each variant in turn."""
     return Path(bonsai_mlx.__file__).parent / "seedling" / variant
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """The BLAS has two threads, where it can be told, and so blocks are computed in two shares at once."""
+    before = blas.threads()
+    blas.limit_threads(2)
+    yield
+    blas.limit_threads(before)
 
 
 @pytest.fixture

@@ -276,12 +276,14 @@ def _adapting(config: TransformerConfig, tokens: int, device: str, item: int, ad
     """What deltas need in the widest moment, that of a single-stream block's first projection.
 
     What is added, and the sum, beside what they are added to; a Kronecker product also has its input and what the first
-    factor makes of it, turned around.
+    factor makes of it, turned around, of which a CPU's matrix products take copies.
     """
     if not adapters.blocks:
         return 0
-    widths = (3 if adapters.kronecker else 1) * (3 + 2 * config.mlp_ratio)
+    widths = 3 + 2 * config.mlp_ratio
     shares, workers = 1, 1
+    if adapters.kronecker:
+        widths *= 5 if device == "cpu" else 3
     if device == "cpu":
         shares = share_count(config.dim, config.mlp_dim, config.num_attention_heads, config.widest_group)
         workers = min(shares, blas.threads())

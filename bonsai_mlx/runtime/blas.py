@@ -55,14 +55,14 @@ def threads() -> int:
 def single_threaded() -> Iterator[None]:
     """Let each call compute on the thread that makes it, for callers that use several threads themselves."""
     before = threads()
-    _limit_threads(1)
+    limit_threads(1)
     try:
         yield
     finally:
-        _limit_threads(before)
+        limit_threads(before)
 
 
-def _limit_threads(count: int) -> None:
+def limit_threads(count: int) -> None:
     if _loaded is not None and count != threads():
         _loaded.openblas_set_num_threads(count)
 

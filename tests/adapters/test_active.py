@@ -90,7 +90,9 @@ def test_adapters_come_and_go_without_the_model_being_loaded_again(
 
 
 @pytest.mark.parametrize("names", [(), ("ink",), ("kron",), ("ink", "kron")])
-def test_the_plan_knows_what_adapters_take(names: tuple[str, ...], wide: Path, styles: tuple[Path, Path]) -> None:
+def test_the_plan_knows_what_adapters_take(
+    names: tuple[str, ...], wide: Path, styles: tuple[Path, Path], two_threads: None
+) -> None:
     gc.collect()
     before, pipe = mx.get_active_memory(), Pipeline.from_pretrained(wide)
     loras = tuple((path, 0.5) for path in styles if path.stem in names)

@@ -23,6 +23,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def variant() -> str:
+    """Both have the same VAE."""
+    return "ternary"
+
+
+@pytest.fixture
 def checkpoint(seedling: Path) -> Checkpoint:
     return Checkpoint.open(seedling)
 
@@ -94,7 +100,8 @@ def test_fitting_can_be_stopped(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[[1, 2], [3]]", "[[1, 2, 3]]", "{}", "{", '"x"', "[" * 100_000, "\xff"])
-def test_a_damaged_file_is_replaced(checkpoint: Checkpoint, cache: Path, content: str) -> None:
+def test_a_damaged_file_is_replaced(folder: Path, cache: Path, content: str) -> None:
+    checkpoint = Checkpoint.open(folder)
     good = loaded(checkpoint)[0]._matrix
     (file,) = cache.iterdir()
     file.write_bytes(content.encode("latin-1"))
@@ -103,7 +110,8 @@ def test_a_damaged_file_is_replaced(checkpoint: Checkpoint, cache: Path, content
     assert list(cache.iterdir()) == [file]
 
 
-def test_values_that_are_no_numbers_are_replaced(checkpoint: Checkpoint, cache: Path) -> None:
+def test_values_that_are_no_numbers_are_replaced(folder: Path, cache: Path) -> None:
+    checkpoint = Checkpoint.open(folder)
     good = loaded(checkpoint)[0]._matrix
     (file,) = cache.iterdir()
     file.write_text(json.dumps(np.full(good.shape, np.nan).tolist()))

@@ -82,13 +82,12 @@ def test_the_same_at_1024(narrow: Checkpoint) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [5, 32])  # 0.52 and 0.62 as measured
-def test_maps_that_are_computed_anew_give_the_same_pixels_in_less_memory(narrow: Checkpoint, rows: int) -> None:
-    latents = noise(narrow, 64, 64)
+def test_maps_that_are_computed_anew_give_the_same_pixels_in_less_memory(narrow: Checkpoint) -> None:
+    latents, rows = noise(narrow, 64, 64), 32
     expected, kept_peak = decoded(narrow, latents, rows * 1024 * CHANNELS)
     pixels, peak = decoded(narrow, latents, rows * 1024 * CHANNELS, recompute=True)
     assert np.array_equal(pixels, expected)
-    assert peak < 0.7 * kept_peak
+    assert peak < 0.7 * kept_peak  # 0.62 as measured
 
 
 @pytest.mark.parametrize("recompute", [False, True])

@@ -34,8 +34,9 @@ def test_the_sum_is_over_all_shares(count: int, threads: int, monkeypatch: pytes
     assert np.array_equal(np.array(z), count * (np.arange(4) + count))
 
 
-@pytest.mark.skipif(blas.threads() == 1, reason="needs a BLAS whose threads can be limited, and two cores")
-def test_shares_are_computed_at_the_same_time_by_a_blas_of_one_thread() -> None:
+def test_shares_are_computed_at_the_same_time_by_a_blas_of_one_thread(two_threads: None) -> None:
+    if blas.threads() == 1:
+        pytest.skip("needs a BLAS whose threads can be limited")
     both = threading.Barrier(2, timeout=30)
     seen = []
 

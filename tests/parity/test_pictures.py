@@ -94,9 +94,16 @@ def noise_for(pipe: Pipeline, seed: int = 3) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    "sizes",
-    [[(128, 96)], [(128, 96), (80, 80), (200, 71)], [(1100, 1000)], [(101, 99)]],
-    ids=["one", "three of different sizes", "more than a megapixel", "odd"],
+    ("variant", "sizes"),
+    [
+        *(
+            (variant, sizes)
+            for variant in ("ternary", "binary")
+            for sizes in ([(128, 96)], [(128, 96), (80, 80), (200, 71)])
+        ),
+        ("ternary", [(1100, 1000)]),  # more than a megapixel
+        ("binary", [(101, 99)]),  # odd
+    ],
 )
 def test_references(sizes: list[tuple[int, int]], both: tuple[Pipeline, Flux2KleinPipeline]) -> None:
     ours, theirs = both

@@ -123,7 +123,7 @@ CASE = Case(
     name="load",
     what="200 simultaneous POST /jobs while a picture is held, three times, and the page opened all the while",
     rounds=200,
-    reduced=100,
+    reduced=40,
     bars={
         "accepted": "== 33",
         "without_retry_after": "== 0",
