@@ -87,6 +87,7 @@ CASE = Case(
         "wrong_answers": "== 0",
         "server_growth_mib": "<= 30",
         "page_mb": "<= 5",
+        "health_p99_ms": "<= 50",
         "health_max_ms": "<= 500",
         "alive": "== 1",
     },

@@ -90,6 +90,7 @@ CASE = Case(
         "wrong_answers": "== 0",
         "server_growth_mib": "<= 64",
         "children_mib": "<= 900",
+        "health_p99_ms": "<= 50",
         "health_max_ms": "<= 500",
         "kept_mib": "<= 2048",
         "alive": "== 1",
