@@ -3,6 +3,7 @@
 
     .venv/bin/python scripts/bench_server.py            # everything, about a minute with the embedded checkpoint
     .venv/bin/python scripts/bench_server.py --only overhead --repeats 20 --json
+    .venv/bin/python scripts/bench_server.py --only start --against ../before   # beside another working tree
 
 Starts servers of its own on free ports with folders of its own; talks to the loopback address only.
 """
@@ -34,10 +35,10 @@ Figures = dict[str, float]
 class Server:
     """`python -m server` in a process of its own."""
 
-    def __init__(self, output: Path, *options: str) -> None:
+    def __init__(self, output: Path, *options: str, tree: Path = ROOT) -> None:
         started = time.perf_counter()
         command = [sys.executable, "-m", "server", "--port", "0", "--no-browser", "--output", str(output), *options]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         self.port = int(line.split("http://127.0.0.1:")[1].split()[0])
@@ -62,13 +63,25 @@ class Server:
 
 
 @contextmanager
-def server(*options: str, output: Path | None = None) -> Iterator[Server]:
+def server(*options: str, output: Path | None = None, tree: Path = ROOT) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
-        running = Server(output or Path(folder), *options)
+        running = Server(output or Path(folder), *options, tree=tree)
         try:
             yield running
         finally:
             running.end()
+
+
+def start(repeats: int, other: Path | None) -> Figures:
+    """From the command to the first answer, medians; of another tree in turns with this one, since machines drift."""
+    taken: dict[Path, list[float]] = {tree: [] for tree in (ROOT, other) if tree is not None}
+    for _ in range(repeats):
+        for tree, found in taken.items():
+            with server(tree=tree) as running:
+                found.append(running.start_s)
+    medians = [1e3 * statistics.median(found) for found in taken.values()]
+    names = ("start_ms", "other_start_ms")
+    return dict(zip(names, medians, strict=False)) | ({"ratio": medians[0] / medians[1]} if other else {})
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -236,11 +249,13 @@ def gallery() -> Figures:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=("overhead", "responsiveness", "cancelling", "idle", "gallery"))
+    parser.add_argument("--only", choices=("start", "overhead", "responsiveness", "cancelling", "idle", "gallery"))
+    parser.add_argument("--against", type=Path, metavar="TREE", help="another working tree, started in turns")
     parser.add_argument("--repeats", type=int, default=20, help="pictures to draw in each test")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     tests: dict[str, Callable[[], Figures]] = {
+        "start": lambda: start(arguments.repeats, arguments.against),
         "overhead": lambda: overhead(arguments.repeats),
         "responsiveness": lambda: responsiveness(arguments.repeats),
         "cancelling": lambda: cancelling(arguments.repeats),

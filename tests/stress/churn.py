@@ -137,6 +137,7 @@ CASE = Case(
         "index_and_log_mb": "<= 64",
         "server_mb": "<= 200",
         "health_failed": "== 0",
+        "health_p99_ms": "<= 50",
         "held_picture_lost": "== 0",
         "stuck_afterwards": "== 0",
     },
