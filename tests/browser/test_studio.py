@@ -231,6 +231,9 @@ def test_a_picture_that_is_looked_at_meanwhile_stays(site: Site, studio: Page) -
     draw(studio, "a slow mill", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
     draw(studio, "one that is not waited for")
+    expect(
+        studio.locator("#queue").get_by_role("button", name="one that is not waited for", exact=True)
+    ).to_be_visible()
     shown = studio.locator("#strip").get_by_role("img", name="one to look at").first
     shown.click()
     studio.locator("#queue").get_by_role("button", name="Cancel a slow mill").click()

@@ -160,7 +160,7 @@ function showRow() {
 function showOnBench() {
   const [slot] = session.pictures;
   const { way } = session;
-  byId("tools").hidden = way !== "repaint";
+  byId("tools").hidden = way !== "repaint" || !painting; // until they are at work
   if (onBench === `${slot.id} ${way}`) return extender?.show();
   onBench = `${slot.id} ${way}`;
   extender = null;
@@ -176,7 +176,9 @@ async function paintOnBench(slot, shown) {
     if (!painting) loaded.startPaintTools(changed);
     painting = loaded;
   }
-  if (onBench === shown) fill(byId("bench"), painting.paintOn(slot));
+  if (onBench !== shown) return;
+  byId("tools").hidden = false;
+  fill(byId("bench"), painting.paintOn(slot));
 }
 
 /** @param {Slot} slot @param {string} shown  what the bench is for, unless it changes meanwhile */
