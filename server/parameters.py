@@ -4,8 +4,6 @@ Both are made from the fields of `bonsai_mlx.request` and their bounds: a parame
 is in every body, in the document, and in what is told of a job.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
@@ -296,7 +294,7 @@ class JobRequest(PictureFields):
     compare: Flag = False
 
     @model_validator(mode="after")
-    def _compare_is_one_pair(self) -> JobRequest:
+    def _compare_is_one_pair(self) -> Self:
         if self.compare and self.count != 1:
             raise refused("A comparison is one pair; leave count out.", field="count")
         return self

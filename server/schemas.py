@@ -1,7 +1,5 @@
 """The shapes of the native interface's answers, and of what changes them. No behaviour beyond validation."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import (

@@ -1,7 +1,5 @@
 """Every option and limit of the server, with its `BONSAI_*` variable. Owns no behaviour."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

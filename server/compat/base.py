@@ -4,8 +4,6 @@ Everything goes through the one queue. These interfaces round and clamp what the
 steps for a model distilled to 4) and report what was used; the native ones obey exactly. Knows no client's shapes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ Clients send their whole settings, fields of later versions, nulls and numbers a
 document, so that parser and document cannot differ. Knows no routes and no pictures.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math

@@ -1,7 +1,5 @@
 """The page that helps to connect other programs, and the list of the last requests that it shows."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How the interfaces of other programs fail: what happened in words, and each one's own shape around them."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -1,7 +1,5 @@
 """What to enter in which program, with this server's own address filled in. Words and values only."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Literal

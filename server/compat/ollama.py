@@ -1,7 +1,5 @@
 """Ollama's image interface under /api: list, show, generate. No chat, no text, no downloads."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

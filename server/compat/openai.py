@@ -4,15 +4,13 @@ Fields that are unknown or null change nothing; an unknown model is the default 
 picture tells its `seed`, `steps`, `width`, `height`, `model` and `timings`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Query, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
@@ -135,7 +133,7 @@ class Output:
     base_url: str
 
     @classmethod
-    def of(cls, body: ImagesRequest, request: Request) -> Output:
+    def of(cls, body: ImagesRequest, request: Request) -> Self:
         return cls(
             format=body.output_format or "png",
             compression=body.output_compression,

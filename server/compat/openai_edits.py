@@ -4,8 +4,6 @@ With a mask, or a first picture that is transparent somewhere, those places are 
 either the prompt is an instruction, and the pictures are looked at.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter, Request

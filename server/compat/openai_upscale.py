@@ -1,7 +1,5 @@
 """Enlarging pictures that Lemonade's clients send, exactly. Nothing is drawn; the pixels in between are Lanczos's."""
 
-from __future__ import annotations
-
 import base64
 import time
 from typing import Annotated, Any

@@ -3,8 +3,6 @@
 Each is decoded in the decoder's child and kept as an input; from there on the interfaces speak of it as everybody does.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import binascii

@@ -1,8 +1,6 @@
 """The bodies and answers of what is done with many pictures."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -51,7 +49,7 @@ class Move(Chosen):
     out_of: Id | None = None
 
     @model_validator(mode="after")
-    def _somewhere(self) -> Move:
+    def _somewhere(self) -> Self:
         if self.into is None and self.out_of is None:
             raise refused("Name a collection: `into`, `out_of`, or both.", field="into")
         return self

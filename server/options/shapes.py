@@ -1,7 +1,5 @@
 """The settings of the interface, and the way in for a phone."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field

@@ -1,7 +1,5 @@
 """Collections of pictures."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Path

@@ -1,7 +1,5 @@
 """What the routes share: the studio, ids, and how errors are documented."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, TypeVar

@@ -1,7 +1,5 @@
 """Pictures in the answer itself, with the names and shapes of the Bonsai demo's server. Leaving cancels the job."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib

@@ -1,7 +1,5 @@
 """The gallery as JSON, and the image files."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 from urllib.parse import quote
 

@@ -1,7 +1,5 @@
 """Pictures that go in: added once, named by their id afterwards."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """The queue: ask for pictures and follow them."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter

@@ -1,7 +1,5 @@
 """What a picture's file says about how it was made: the same reader for the page, the gallery and everybody else."""
 
-from __future__ import annotations
-
 import asyncio
 
 from fastapi import APIRouter, Request

@@ -1,7 +1,5 @@
 """The checkpoints, their downloads, and the sizes that fit."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Query

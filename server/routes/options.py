@@ -1,7 +1,5 @@
 """The page of settings, and the way in for a phone."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 

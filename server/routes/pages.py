@@ -1,7 +1,5 @@
 """The HTML pages. They can be read without JavaScript; everything live comes from the JSON routes and /events."""
 
-from __future__ import annotations
-
 import gzip
 from typing import Any
 from urllib.parse import urlencode

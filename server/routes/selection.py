@@ -1,7 +1,5 @@
 """What is done with many pictures at once, or with their files on this computer."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Path

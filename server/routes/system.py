@@ -1,7 +1,5 @@
 """Events, memory, health, preferences: what concerns the whole server."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated

@@ -3,8 +3,6 @@
 Samplers and whatever is not named here are accepted and change nothing.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import math

@@ -1,7 +1,5 @@
 """A1111's `extra-single-image` and `-batch-images`: pictures enlarged by Lanczos, or by a file in the user's folder."""
 
-from __future__ import annotations
-
 import base64
 import html
 import math

@@ -1,7 +1,5 @@
 """Following what is drawn, and stopping it: A1111's `progress`, `interrupt` and `skip`."""
 
-from __future__ import annotations
-
 import base64
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """A1111's `img2img`: a picture redrawn, or repainted where a mask is white; with its script, enlarged and redrawn."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from fastapi import Request

@@ -4,8 +4,6 @@ The engine enlarges two or four times, and redraws in tiles (docs/enlarging.md);
 it has made is brought to that.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The lists that A1111's clients fill their menus with. One sampler, one schedule, and the models that can draw now."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from starlette.responses import Response

@@ -1,7 +1,5 @@
 """A1111's routes about the machine, and about the settings in a picture."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import binascii

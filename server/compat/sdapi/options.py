@@ -1,7 +1,5 @@
 """A1111's `options`: the model, which is remembered for this interface alone, and settings that change nothing."""
 
-from __future__ import annotations
-
 import json
 
 from fastapi import Request

@@ -1,7 +1,5 @@
 """All routes of A1111's interface."""
 
-from __future__ import annotations
-
 from . import extras, following, img2img, lists, machine, options, txt2img
 
 ROUTERS = (

@@ -1,7 +1,5 @@
 """A1111's script "SD upscale": a picture enlarged, and redrawn in tiles by its own words or by others."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What all routes of A1111's interface share: their prefix, and how they fail."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response

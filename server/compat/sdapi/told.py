@@ -1,7 +1,5 @@
 """What A1111 tells of a call, beside the pictures."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

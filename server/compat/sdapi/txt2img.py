@@ -1,7 +1,5 @@
 """A1111's `txt2img`: pictures from words, and redrawn at a larger size where `enable_hr` asks for it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Request

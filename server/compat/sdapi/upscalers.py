@@ -1,7 +1,5 @@
 """What A1111's clients choose an upscaler by: Lanczos, and the files in the user's folder by their names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ...settings import upscaler_files

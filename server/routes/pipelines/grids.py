@@ -1,7 +1,5 @@
 """A picture over lists of values: one group of jobs, and a contact sheet of what they have made."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Query

@@ -1,7 +1,5 @@
 """Pipelines: carried out on other words, kept under a name, made of what a picture came about by."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated
 

@@ -1,8 +1,6 @@
 """The bodies and answers of pipelines. A step is a request with its operation; its own checks are those of chains."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import pydantic
 from pydantic import Field, WithJsonSchema, model_validator
@@ -70,7 +68,7 @@ class RunFields(Fields):
     force: Flag = False
 
     @model_validator(mode="after")
-    def _one_pipeline(self) -> RunFields:
+    def _one_pipeline(self) -> Self:
         if (self.pipeline is None) == (self.name is None):
             raise refused("Give a pipeline, or the name of one that is kept.", field="pipeline")
         return self

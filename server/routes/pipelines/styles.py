@@ -1,7 +1,5 @@
 """Words: named texts around a prompt, ours and the user's, and how much of a prompt is read."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Query
