@@ -19,6 +19,7 @@ PHASES: tuple[Phase, ...] = ("enlarge", "encode", "encode image", "load", "denoi
 # its weights from the disk, another program works) and quick because the machine can: so quick ones count for more.
 _SLOWER_SHARE, _QUICKER_SHARE = 0.4, 0.7
 _MOST_SLOWER = 4.0  # times as long as usual: beyond that it is not what pictures take
+_FAR = 12  # times as many pixels: most of what so small a picture takes is what every picture takes
 _CACHED_SHARE = 0.02  # a phase this much shorter than usual was answered from a cache and teaches nothing
 _GUESS_S: Mapping[Phase, float] = {  # only as proportions
     "enlarge": 0.0,  # of a drawing
@@ -59,7 +60,7 @@ class Durations:
         if not known:
             return None
         nearest, seconds = min(known, key=lambda entry: abs(entry[0] - pixels))
-        return seconds * pixels / nearest
+        return seconds * pixels / nearest if pixels <= _FAR * nearest else None
 
     def forecast(
         self, model: str, width: int, height: int, steps: int, *, loaded: bool, pictures: bool = False

@@ -200,6 +200,25 @@ def test_variations_draw_the_next_seeds(site: Site, pictures: list[str], open_pa
     expect(page.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
 
 
+def test_more_of_an_enlarged_picture_is_drawn_as_that_was(site: Site, open_page: Callable[..., Page]) -> None:
+    drawn_first = make_picture(site, "to be enlarged", seed=21)
+    page = open_page(f"{site.url}/i/{drawn_first}")
+    body = {"source": drawn_first, "by": 4, "method": "exact"}
+    larger = page.request.post(f"{site.url}/enlarge", data=body, timeout=DRAWN_WITHIN_MS).headers["x-image-id"]
+    page.goto(f"{site.url}/i/{larger}")
+    for choice, said in (("Other seeds", {"seed": 22}), ("Subtle changes", {"seed": 21, "variation_amount": 0.2})):
+        page.goto(f"{site.url}/i/{larger}")
+        expect(page.locator("#engine-mark")).to_be_visible()
+        page.get_by_text("More like this").click()
+        with page.expect_response(re.compile("/jobs$")) as answer:
+            page.get_by_role("button", name=choice).click()
+        assert answer.value.status == 202
+        asked = answer.value.request.post_data_json
+        assert asked.items() >= {"width": 64, "height": 64, "steps": 1, **said}.items()
+        page.wait_for_url(f"{site.url}/")
+        expect(page.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
+
+
 def test_downloads_with_and_without_the_prompt(
     site: Site, pictures: list[str], open_page: Callable[..., Page], tmp_path: Path
 ) -> None:

@@ -85,6 +85,8 @@ def test_a_grid_is_told_before_drawn_and_saved_as_one_sheet(form: Page) -> None:
     assert jobs[0]["cell"]["columns"] == ["red", "blue"]
     expect(form.locator("#stage .frame a img")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
     expect(form.locator("#stage .frame-tag")).to_have_text(["red, seed 7, steps 1", "blue, seed 7, steps 1"])
+    for label in form.locator("#stage .frame-tag").all():
+        expect(label).to_have_css("opacity", "1")  # also where nothing points at it
     expect(form.locator("#stage .stage-prompt")).to_have_text("a … house")
     with form.expect_download() as download:
         form.locator("#contact-sheet").click()

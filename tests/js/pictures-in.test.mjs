@@ -19,6 +19,13 @@ test("a picture that was kept in part is asked for at the size that was drawn", 
   assert.deepEqual(recipeOf({ ...MADE, ...drawn, recipe: {} }), { ...MADE, ...drawn });
 });
 
+test("an enlarged picture is asked for as it was drawn, and its strokes' seed is not its own", () => {
+  const recipe = { operation: "enlarge", by: 2, width: 600, height: 416, guidance: 3, negative_prompt: "fog" };
+  const asked = recipeOf({ ...MADE, seed: 0, steps: 0, width: 640, height: 416, recipe: { ...recipe, width: 640 } });
+  assert.deepEqual([asked.width, asked.height, asked.seed, asked.steps], [320, 208, undefined, undefined]);
+  assert.deepEqual([asked.guidance, asked.negative_prompt], [3, "fog"]);
+});
+
 test("what was said of pictures stays said, and nothing else", () => {
   const { mask, ...said } = EDITED;
   assert.deepEqual(picturesIn({ ...MADE, ...EDITED, operation: "draw" }), said);

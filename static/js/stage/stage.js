@@ -206,8 +206,8 @@ function tileList(jobs) {
   if (elements.length === 1) return elements[0];
   const pair = jobs[0].group_kind === "compare" ? " pair-of-two" : "";
   const items = elements.map((element) => el("li", {}, element));
-  const list = el("ul", { class: `batch${pair}`, role: "list" }, ...items);
   const { cell } = jobs[0];
+  const list = el("ul", { class: `batch${pair}${cell ? " labelled" : ""}`, role: "list" }, ...items);
   const own = cell ? { columns: cell.columns.length, rows: cell.rows.length } : null;
   keepArranged(list, jobs.length, jobs[0].width / jobs[0].height, own);
   return list;

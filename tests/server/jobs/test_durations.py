@@ -37,6 +37,7 @@ def test_other_sizes_are_estimated_by_their_pixels(durations: Durations) -> None
     durations.learn("ternary", 512, 512, 4, TIMINGS)
     assert durations.seconds("ternary", 1024, 1024, "denoise") == pytest.approx(8)
     assert durations.seconds("ternary", 1024, 1024, "encode") == pytest.approx(3)
+    assert durations.seconds("ternary", 2048, 2048, "denoise") is None  # nobody knows from so small a one
     durations.learn("ternary", 1024, 1024, 4, {"denoise": 48.0, "decode": 5.0})
     assert durations.seconds("ternary", 1024, 1024, "denoise") == pytest.approx(12)
     assert durations.seconds("ternary", 1008, 1024, "denoise") == pytest.approx(12, rel=0.02)  # the nearest size counts
