@@ -259,6 +259,7 @@ class Pipeline:
         steps: int | None = None,
         strength: float = REFINE_STRENGTH,
         upscaler: Path | str | None = None,
+        loras: Sequence[Lora | tuple[str | Path, float]] = (),
     ) -> GenerationResult:
         """The picture with 2 or 4 times the sides.
 
@@ -276,6 +277,7 @@ class Pipeline:
             steps=steps,
             strength=strength,
             upscaler=None if upscaler is None else Path(upscaler).name,
+            loras=tuple(loras),  # type: ignore[arg-type]  # as in `generate`
         )
         refuse_idle(request)
         request = replace(request, prompt=prompt or _prompt_of(image))
@@ -303,7 +305,7 @@ class Pipeline:
         is the file whose name the request has.
         """
         if isinstance(request, Enlarge):
-            yield from self._enlarged(request, pictures or {}, upscaler, preview=preview, memory=memory)
+            yield from self._enlarged(request, pictures or {}, upscaler, adapters, preview=preview, memory=memory)
             return
         inputs, resolved, chosen, plan = self._prepared(request, pictures or {}, adapters, preview=preview)
         canvas = inputs.canvas()
@@ -353,6 +355,7 @@ class Pipeline:
         request: Enlarge,
         pictures: Mapping[str, Image],
         upscaler: Path | None,
+        adapters: Mapping[str, Path] | None,
         *,
         preview: bool,
         memory: RunMemory | None,
@@ -361,7 +364,16 @@ class Pipeline:
         model, source = self.model.describe(), pictures.get(request.source)
         if source is None:
             raise RequestError("source", f"the picture {request.source[:12]}... is not there; give it again")
-        asked = request.validated().resolved(size=source.size, steps=model.recommended_steps)
+        request = request.validated()
+        if request.method == "refine":
+            request = with_prompt_adapters(request)
+        asked = request.resolved(size=source.size, steps=model.recommended_steps)
+        chosen: Adapters = ()
+        if asked.method == "refine":  # before anything takes time
+            drawing, canvas = self._tile(asked)
+            drawing, chosen = self._with_adapters(drawing, adapters)
+            asked = replace(asked, loras=drawing.loras)
+            plan = self.model.plan(drawing, self.memory_limit_bytes, preview=preview, whole=canvas, adapters=chosen)
         started = time.perf_counter()
         with nullcontext(memory) if memory else RunMemory() as meter:
             larger = yield from self._larger(source, asked, upscaler)
@@ -372,10 +384,8 @@ class Pipeline:
             result = GenerationResult(image=larger, request=asked, timings=timings, memory=meter.summary())
             yield Event("done", 1, 1, took["enlarge"], result=replace(result, recipe=self.recipe(result)))
             return
-        drawing, canvas = self._tile(asked)
-        plan = self.plan_enlarging(asked, preview=preview)
         given = Pictures(init=enlarging.on_canvas(larger, canvas))
-        for event in self._events(drawing, plan, given, latents=None, preview=preview, memory=memory):
+        for event in self._events(drawing, plan, given, chosen, latents=None, preview=preview, memory=memory):
             if event.result is None:
                 yield event
                 continue
@@ -412,7 +422,8 @@ class Pipeline:
     def plan_enlarging(self, request: ResolvedEnlarge, *, preview: bool = False) -> MemoryPlan:
         """How a picture that is redrawn will use memory; OutOfMemory if no way fits the pipeline's limit."""
         drawing, canvas = self._tile(request)
-        return self.model.plan(drawing, self.memory_limit_bytes, preview=preview, whole=canvas)
+        drawing, chosen = self._with_adapters(drawing, None)
+        return self.model.plan(drawing, self.memory_limit_bytes, preview=preview, whole=canvas, adapters=chosen)
 
     def _prepared(
         self,

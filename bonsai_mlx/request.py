@@ -10,7 +10,7 @@ Nothing here imports MLX: a web server validates requests and reads events witho
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Self, TypeAlias, cast
 
@@ -145,9 +145,7 @@ class Draw:
         for name in ("mask", "extend"):
             if checked[name] is not None and checked["init"] is None:
                 raise RequestError(name, "belongs to a picture that is changed; give that as the init picture")
-        names = [one.name.casefold() for one in checked["loras"]]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise RequestError("loras", f"{twice} is named twice; name it once, with one strength")
+        _check_once(checked["loras"])
         if checked["extend"] is not None and not any(checked["extend"]):
             checked["extend"] = None
         if checked["guidance"] == 1 and checked["negative_prompt"].strip():
@@ -190,6 +188,7 @@ class Enlarge:
     seed: Seed | None = None
     steps: Steps | None = None
     strength: Strength = REFINE_STRENGTH
+    loras: Loras = ()  # adapters, of what is redrawn
 
     def resolved(self, *, size: tuple[int, int], steps: int) -> ResolvedEnlarge:
         """The request with nothing left open. RequestError.
@@ -214,11 +213,18 @@ class Enlarge:
             raise RequestError("upscaler", "is not used by the exact method; choose learned or refine")
         if checked["method"] == "refine" and not checked["prompt"].strip():
             raise RequestError("prompt", "is empty; say what is to be seen, in a few words")
+        _check_once(checked["loras"])
         return replace(self, **checked)
 
     @property
     def pictures(self) -> tuple[str, ...]:
         return (self.source,)
+
+
+def _check_once(loras: Sequence[Lora]) -> None:
+    names = [one.name.casefold() for one in loras]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise RequestError("loras", f"{twice} is named twice; name it once, with one strength")
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +287,7 @@ def chosen(request: Operation) -> dict[str, Any]:
     idle: tuple[str, ...]
     if isinstance(request, Enlarge):
         idle = () if request.method == "refine" else ("strength",)
+        idle = idle if request.loras else (*idle, "loras")
         idle = idle if request.upscaler else (*idle, "upscaler")
     else:
         idle = _idle_of_drawing(request)
@@ -290,7 +297,7 @@ def chosen(request: Operation) -> dict[str, Any]:
 
 _PARTLY = ("mask_content", "feather_px", "restore_unmasked", "only_masked", "margin_px")
 _CHANGED = ("strength", "strength_rule", "source_as_reference", *_PARTLY)
-_REDRAWN = ("prompt", "seed", "steps", "strength")
+_REDRAWN = ("prompt", "seed", "steps", "strength", "loras")
 
 
 def refuse_idle(request: Operation) -> None:
@@ -312,7 +319,8 @@ def refuse_idle(request: Operation) -> None:
     defaults = {item.name: item.default for item in fields(request)}
     for names, used, remedy in rules:
         for name in names:
-            if not used and getattr(request, name) != defaults[name]:
+            value = getattr(request, name)
+            if not used and (tuple(value) if isinstance(value, list) else value) != defaults[name]:
                 raise RequestError(name, f"{remedy}, or leave it out")
 
 

@@ -248,7 +248,7 @@ class CompareRequest(_DemoFields):
     backends: list[ModelName] | None = Field(None, min_length=2, max_length=2)
 
 
-AxisName = Literal["seed", "steps", "model", "strength", "style", "variation_amount", "variation_seed"]
+AxisName = Literal["seed", "steps", "model", "strength", "style", "lora", "variation_amount", "variation_seed"]
 
 
 class AxisFields(Fields):

@@ -252,8 +252,13 @@ class Studio:
         ready = self.models.require_ready(name)
         try:
             self.check_upscaler(request.upscaler)
-            resolved = request.validated().resolved(size=size, steps=ready.recommended_steps)
-            await self.fits.check_enlarging(ready, resolved, force=force)
+            request = request.validated()
+            if request.method == "refine":
+                request = with_prompt_adapters(request)
+            resolved, adapter_bytes = await adapters.checked(
+                request.resolved(size=size, steps=ready.recommended_steps), ready, self.settings
+            )
+            await self.fits.check_enlarging(ready, resolved, adapter_bytes, force=force)
         except RequestError as error:
             raise refused(error) from None
         return Work(ready.name, resolved, tuple(parents))

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TypeVar
 
 from ..bounds import AdapterUse, Lora
 from ..errors import RequestError
-from ..request import Draw
+from ..request import Draw, Enlarge
+
+R = TypeVar("R", Draw, Enlarge)
 
 _TAG = re.compile(r"[ \t]{0,8}<(?:lora|lyco):([^<>]{0,300})>")
 
 
-def with_prompt_adapters(request: Draw) -> Draw:
+def with_prompt_adapters(request: R) -> R:
     """The request with the adapters of its prompt among its own, which have the last word on a strength.
 
     RequestError for one that cannot be read.
@@ -26,7 +29,7 @@ def with_prompt_adapters(request: Draw) -> Draw:
         return request
     prompt = _TAG.sub("", request.prompt).strip()
     named = {lora.name.casefold() for lora in request.loras}
-    others = (lora for lora in map(_read, found) if lora.name.casefold() not in named)
+    others: list[Lora] = [lora for lora in map(_read, found) if lora.name.casefold() not in named]
     return replace(request, prompt=prompt, loras=(*request.loras, *others)).validated()
 
 

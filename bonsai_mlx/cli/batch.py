@@ -57,6 +57,7 @@ def batch_command(options: GenerateOptions, source: Path, folder: Path) -> int:
     names = ("steps", "width", "height", "guidance", "negative_prompt", "variation_amount", "variation_seed")
     defaults = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in defaults.items() if value is not None}
+    given |= {"loras": list(options.loras)} if options.loras else {}
     rows = keys(read_rows(source, given | ({"styles": list(options.styles)} if options.styles else {})))
     _check(source, rows)
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..bounds import AdapterUse, Lora
 from ..editing.pictures import PictureSet
 from ..errors import RequestError
 from ..images.metadata import read
@@ -116,30 +117,37 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
         "--steps": enlarge.steps,
         "--strength": enlarge.strength,
         "--seed": options.seed,
+        "--lora": options.loras or None,
     }
     for name, value in idle.items():
         if value is not None and not redraws:
             raise RequestError(name, "is about what is redrawn; give --method refine too")
     pictures = PictureSet()
+    prompt, loras = enlarge.prompt or "", options.loras
+    if not prompt:
+        prompt, own = described(enlarge.picture)
+        loras = loras or (own if redraws else ())
     request = Enlarge(
         pictures.add("PICTURE", enlarge.picture),
         by=enlarge.by,
         method=method,
         upscaler=upscaler.name if upscaler else None,
-        prompt=enlarge.prompt or described(enlarge.picture),
+        prompt=prompt,
         seed=options.seed,
         steps=enlarge.steps,
         strength=REFINE_STRENGTH if enlarge.strength is None else enlarge.strength,
+        loras=loras,
     )
     if redraws and not request.prompt.strip():
         raise RequestError("--prompt", "is needed: the picture does not say what it shows; describe it in a few words")
     return carry_out(options, [request.validated()], pictures.by_digest, upscaler, chain=chain_of([enlarge.picture]))
 
 
-def described(picture: Path) -> str:
-    """What the file says that it was drawn from; "" where it says nothing."""
+def described(picture: Path) -> tuple[str, tuple[Lora, ...]]:
+    """What the file says that it was drawn from, and with which adapters; nothing where it says nothing."""
     try:
         found = read(picture)
     except ValueError:
-        return ""
-    return found.prompt if found else ""
+        return "", ()
+    used = found.recipe.parameters.get("loras", ()) if found and found.recipe else ()
+    return found.prompt if found else "", tuple(AdapterUse().checked("loras", one) for one in used)

@@ -39,6 +39,7 @@ def grid_command(options: GenerateOptions, wanted: GridOptions) -> int:
         width=options.width,
         height=options.height,
         styles=options.styles,
+        loras=options.loras,
     )
     grid = grid_of(varied(request, options), _axes(wanted.axes))
     if any(cell.model is not None for cell in grid.cells) and (options.model or options.variant):

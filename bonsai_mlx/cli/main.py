@@ -30,6 +30,7 @@ from .options import (
     add_editing,
     add_enlarging,
     add_form,
+    add_loras,
     add_model,
     add_output,
     add_shape,
@@ -148,8 +149,8 @@ def _add_grid(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUES",
-        help="seed=1..4, steps=1,2,4, model=ternary,binary, style=Comic,Ink wash, variation_amount=0.1,0.3 or "
-        "variation_seed=1..4; the first runs across",
+        help="seed=1..4, steps=1,2,4, model=ternary,binary, style=Comic,Ink wash, lora=ink=0.4,ink=0.8, "
+        "variation_amount=0.1,0.3 or variation_seed=1..4; the first runs across",
     )
     command.add_argument(
         "--cells", type=user_path, metavar="FOLDER", help="save every single picture there too, as PNG"
@@ -158,6 +159,7 @@ def _add_grid(commands: Any) -> None:
     add_variation(command)
     add_shape(command)
     add_output(command)
+    add_loras(command)
     command.set_defaults(run=_grid)
 
 
@@ -177,6 +179,7 @@ def _add_batch(commands: Any) -> None:
     add_variation(command)
     add_shape(command)
     add_form(command)
+    add_loras(command)
     command.set_defaults(run=_batch, output=None)
 
 
@@ -207,6 +210,7 @@ def _add_enlarge(commands: Any) -> None:
     add_enlarging(command)
     add_model(command)
     add_output(command)
+    add_loras(command)
     command.set_defaults(run=_enlarge, named_prompt=True)
 
 

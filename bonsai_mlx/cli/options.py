@@ -67,6 +67,10 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
     add_shape(command)
     command.add_argument("--count", type=_positive, default=1, metavar="N", help="how many, seeds counting up")
     add_output(command)
+    add_loras(command)
+
+
+def add_loras(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--lora",
         type=_lora,

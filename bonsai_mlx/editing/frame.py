@@ -256,5 +256,6 @@ def redrawing(request: ResolvedEnlarge, recommended: Size) -> tuple[Draw, Size]:
         height=height,
         init=request.source,
         strength=request.strength,
+        loras=request.loras,
     )
     return tile, canvas

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -29,6 +29,7 @@ _FIRST_KEY = re.compile(r"\s{0,16}(?:Steps|Sampler|Schedule type|CFG scale|Seed|
 _NEGATIVE_LINE = re.compile(rf"^[ \t]{{0,16}}{NEGATIVE}", re.MULTILINE)
 _NEGATIVE_ANYWHERE = re.compile(rf"(?:^|(?<=\s)){NEGATIVE}")
 _MAX_STARTS = 16
+_UNNAMEABLE = re.compile(r"[<>:,\n]")  # in the name of an adapter
 _SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 _MAX_DIGITS = 20  # of 2**64
 
@@ -59,12 +60,26 @@ def format_infotext(recipe: Recipe) -> str:
         "Denoising strength": enlarged.get("strength"),
         "Hires upscale": enlarged.get("by"),
         "Hires upscaler": (enlarged.get("upscaler") or "Lanczos").removesuffix(".safetensors") if enlarged else None,
+        "Lora hashes": ", ".join(f"{name}: {digest[:12]}" for name, _, digest in _adapters(recipe) if digest) or None,
         "Version": f"bonsai-{recipe.app_version}",
     }
     pairs = [f"{key}: {_quote(str(value))}" for key, value in params.items() if value is not None]
     negative = recipe.parameters.get("negative_prompt")
-    prompts = f"{recipe.prompt}\nNegative prompt: {negative}" if negative else recipe.prompt
+    prompt = f"{recipe.prompt}{_tags(recipe)}"
+    prompts = f"{prompt}\nNegative prompt: {negative}" if negative else prompt
     return f"{prompts}\n{', '.join(pairs)}"
+
+
+def _adapters(recipe: Recipe) -> Iterator[tuple[str, float, str]]:
+    """Name, strength and digest of each adapter that the grammar can name."""
+    for one in recipe.parameters.get("loras") or ():
+        if not _UNNAMEABLE.search(one["name"]):
+            yield one["name"], one.get("strength", 1.0), one.get("sha256") or ""
+
+
+def _tags(recipe: Recipe) -> str:
+    """The adapters as A1111 has them in a prompt; ours are apart from it."""
+    return "".join(f" <lora:{name}:{strength:g}>" for name, strength, _ in _adapters(recipe))
 
 
 def _quote(value: str) -> str:

@@ -11,8 +11,10 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from ..bounds import AdapterUse, Lora
 from ..errors import RequestError
 from ..request import MAX_STYLES, Draw, random_seed
 from .alternatives import parse, unclosed
@@ -21,6 +23,7 @@ MAX_CELLS = 1_000
 MAX_AXES = 6
 MAX_LABEL_CHARS = 80
 NO_STYLE = "no style"
+NO_ADAPTER = "no adapter"
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
@@ -101,6 +104,8 @@ def _cell(column: int, row: int, request: Draw, axes: Sequence[Axis], values: Se
             model = value
         elif axis.name == "style":
             request = replace(request, styles=(*request.styles, *([value] if value else [])))
+        elif axis.name == "lora":
+            request = replace(request, loras=(*request.loras, *([value] if value else [])))
         else:
             request = replace(request, **{axis.name: value})
     return Cell(column, row, request.validated(), model)
@@ -127,15 +132,31 @@ def _checked(name: str, value: Any, request: Draw) -> Any:
         if not isinstance(value, str):
             raise RequestError(field, f"{value!r} is not a name")
         return value.strip()
+    if name == "lora":
+        return _adapter(field, value)
     try:
         return getattr(replace(request, **{name: value}).validated(), name)
     except RequestError as error:
         raise RequestError(field if error.field == name else error.field, error.message) from None
 
 
+def _adapter(field: str, value: Any) -> Lora | None:
+    """ "ink=0.8", or a `Lora`; None for "", which is no adapter. RequestError."""
+    if not isinstance(value, str):
+        return AdapterUse().checked(field, value)
+    name, sign, strength = value.strip().rpartition("=")
+    try:
+        one = Lora(name, float(strength)) if sign else Lora(value.strip())
+    except ValueError:  # a name may hold the sign too
+        one = Lora(value.strip())
+    return AdapterUse().checked(field, one) if one.name else None
+
+
 def _value_label(name: str, value: Any) -> str:
     if name == "style":
         return _label(value or NO_STYLE)
+    if name == "lora":
+        return _label(f"{Path(value.name).stem} {value.strength:g}" if value else NO_ADAPTER)
     return _label(f"{AXES[name]} {value:g}" if isinstance(value, int | float) else str(value))
 
 
@@ -150,6 +171,7 @@ AXES: Mapping[str, str] = {  # as they are called in labels
     "model": "model",
     "strength": "strength",
     "style": "style",
+    "lora": "adapter",
     "variation_amount": "variation",
     "variation_seed": "variation",
 }

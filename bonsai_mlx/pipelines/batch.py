@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from ..errors import BonsaiError, RequestError
 from ..fileio import read_bounded
-from ..request import MAX_SEED, Draw, random_seed, refuse_idle
+from ..request import MAX_SEED, Draw, plain, random_seed, refuse_idle
 from ..wording import fault_of
 
 MANIFEST = "manifest.jsonl"
@@ -49,7 +49,7 @@ class Row:
         """The digest of what is asked for; `copy` counts equal rows."""
         values = {item.name: getattr(self.request, item.name) for item in fields(Draw)}
         pictures = {name: [str(path) for path in paths] for name, paths in self.pictures.items()}
-        asked = {name: value for name, value in values.items() if value not in (None, ())}
+        asked = {name: plain(value) for name, value in values.items() if value not in (None, ())}
         text = json.dumps([asked, self.model, self.name, pictures, copy], sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 

@@ -10,11 +10,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bonsai_mlx.bounds import Lora
 from bonsai_mlx.errors import BonsaiError, RequestError
-from bonsai_mlx.request import Draw, ResolvedDraw
+from bonsai_mlx.request import Draw, Enlarge, ResolvedDraw, ResolvedEnlarge
 
 from ..checkpoints.models import ReadyModel
 from ..errors import ApiError
@@ -26,6 +26,7 @@ from .pictures import refused
 if TYPE_CHECKING:
     from bonsai_mlx.adapters.fitting import FittedAdapter
 
+R = TypeVar("R", ResolvedDraw, ResolvedEnlarge)
 ITEM_BYTES = 4  # of a value on a CPU, twice that on a GPU: what is said to fit does
 
 
@@ -35,7 +36,7 @@ def folder_of(settings: Settings) -> Path:
     return settings.loras or default_folder()
 
 
-async def checked(request: ResolvedDraw, ready: ReadyModel, settings: Settings) -> tuple[ResolvedDraw, int]:
+async def checked(request: R, ready: ReadyModel, settings: Settings) -> tuple[R, int]:
     """The request with the digests of its adapters, and the bytes that they take. ApiError for one that is unfit."""
     if not request.loras:
         return request, 0
@@ -63,7 +64,7 @@ def _fitted(loras: Sequence[Lora], ready: ReadyModel, folder: Path) -> list[Fitt
 
 def paths_of(request: object, settings: Settings) -> dict[str, bytes]:
     """The files that the engine may read for a request, by name. One that is gone is left out, which it tells."""
-    if not isinstance(request, Draw) or not request.loras:
+    if not isinstance(request, Draw | Enlarge) or not request.loras:
         return {}
     from bonsai_mlx.adapters.folder import listed
 

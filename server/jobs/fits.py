@@ -96,13 +96,15 @@ class Fits:
             remedy = 'Choose a smaller size, or send "force": true to try anyway.'
             raise ApiError(422, "does_not_fit", message, field="width", remedy=remedy)
 
-    async def check_enlarging(self, ready: ReadyModel, request: ResolvedEnlarge, *, force: bool) -> None:
+    async def check_enlarging(
+        self, ready: ReadyModel, request: ResolvedEnlarge, adapter_bytes: int = 0, *, force: bool
+    ) -> None:
         """The same for a picture that is enlarged. RequestError for one that is too small to be redrawn."""
         if request.method != "refine":
             return
         tile, canvas = redrawing(request, ready.recommended_size)
         size = (tile.width or 0, tile.height or 0)
-        await self._check(ready, size, (size,), (), canvas, bytes_held(canvas), force=force)
+        await self._check(ready, size, (size,), (), canvas, bytes_held(canvas) + adapter_bytes, force=force)
 
     async def sizes(self, name: str) -> list[Fit]:
         """Every size that the page offers for a model, with a verdict. ApiError 409 for a missing model."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from bonsai_mlx.bounds import AdapterUse
 from bonsai_mlx.editing.frame import Box, Size, frame_of, held_bytes, reference_size, resolved_by
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.request import Draw, Enlarge
@@ -70,13 +71,16 @@ async def prepare_enlarging(
 ) -> tuple[Enlarge, Size, Image | None, list[Relative]]:
     """The request with its picture as an input, that one's size, and its entry if the gallery has it. ApiError.
 
-    Without words the picture's own are taken.
+    Without words the picture's own are taken, and with them the adapters that it was drawn with.
     """
     parents: list[Relative] = []
     found = await _Finder(inputs, gallery, parents).find(request.source, "source", "source")
     entry = gallery.get(parents[0].id) if parents else None
-    prompt = request.prompt if request.prompt.strip() or entry is None else entry.prompt
-    return replace(request, source=found.id, prompt=prompt), found.size, entry, parents
+    if request.prompt.strip() or entry is None:
+        return replace(request, source=found.id), found.size, entry, parents
+    used = (entry.recipe or {}).get("loras", ()) if request.method == "refine" and not request.loras else request.loras
+    loras = tuple(AdapterUse().checked("loras", one) for one in used)
+    return replace(request, source=found.id, prompt=entry.prompt, loras=loras), found.size, entry, parents
 
 
 def _looked_at(request: Draw, sizes: Sequence[Size]) -> list[Size]:

@@ -15,6 +15,7 @@ import bonsai_mlx
 from bonsai_mlx.adapters.folder import listed
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.images import metadata
+from bonsai_mlx.images.infotext import found_in_infotext
 
 from ..adapters.files import lora_tensors, saved
 
@@ -77,6 +78,69 @@ def test_several_and_none(run: Any, loras: Path) -> None:
         run("edit", "plain.png", "a fox", "--strength", "0.9", *SMALL, *folder, "--lora", "ink", "-o", "e.png")[0] == 0
     )
     assert metadata.read(Path("e.png")).recipe.parameters["loras"][0]["name"] == "ink"  # type: ignore[union-attr]
+
+
+def test_adapters_in_what_is_enlarged(run: Any, loras: Path) -> None:
+    """Given, in the words, or those that the picture was drawn with; and nowhere but where something is redrawn."""
+    folder, refine = ("--loras", str(loras)), ("--method", "refine", "--steps", "2", "--seed", "3", "--strength", "0.9")
+    run("generate", "a fox", *SMALL, "-o", "fox.png")
+    run("generate", "a fox", *SMALL, *folder, "--lora", "ink=0.8", "-o", "inky.png")
+    made = {
+        "plain": ("fox.png", "--prompt", "a fox"),
+        "given": ("fox.png", "--prompt", "a fox", "--lora", "ink=0.8"),
+        "in the words": ("fox.png", "--prompt", "a fox <lora:ink:0.8>"),
+        "kept": ("inky.png",),
+        "another": ("inky.png", "--prompt", "a fox"),
+    }
+    for name, words in made.items():
+        status, _, err = run("enlarge", *words, *refine, *folder, "--quiet", "-o", f"{name}.png")
+        assert status == 0, err
+    assert np.array_equal(pixels("given.png"), pixels("in the words.png"))
+    assert np.abs(pixels("given.png") - pixels("plain.png")).mean() > 0.5
+    recipes = {name: metadata.read(Path(f"{name}.png")).recipe.parameters for name in made}  # type: ignore[union-attr]
+    named = {name: [one["name"] for one in recipe.get("loras", ())] for name, recipe in recipes.items()}
+    assert named == {"plain": [], "given": ["ink"], "in the words": ["ink"], "kept": ["ink"], "another": []}
+    assert run("again", "kept.png", *folder, "--quiet", "-o", "again.png")[0] == 0
+    assert np.array_equal(pixels("again.png"), pixels("kept.png"))
+    status, _, err = run("enlarge", "fox.png", "--lora", "ink", *folder)
+    assert (status, "--lora: is about what is redrawn; give --method refine too" in err) == (1, True)
+
+
+def test_adapters_in_grids_and_batches(run: Any, loras: Path) -> None:
+    folder, cells = ("--loras", str(loras)), Path("cells")
+    cells.mkdir()
+    words = ("grid", "a fox", *SMALL[:4], "--seed", "7", *folder, "--cells", "cells", "--quiet", "-o", "grid.png")
+    assert run(*words, "--axis", "lora=,ink=0.8,ink=-0.5,chalk")[0] == 0
+    files = sorted(cells.iterdir())
+    assert [path.name for path in files] == [
+        "01-01-no-adapter.png",
+        "01-02-ink-0-8.png",
+        "01-03-ink-0-5.png",
+        "01-04-chalk-1.png",
+    ]
+    run("generate", "a fox", *SMALL, *folder, "--lora", "ink=0.8", "-o", "alone.png")
+    assert np.array_equal(pixels(files[1]), pixels("alone.png"))
+    assert len({pixels(path).tobytes() for path in files}) == 4
+    assert run(*words, "--lora", "ink=0.8", "--axis", "seed=7,8")[0] == 0
+    assert np.array_equal(pixels(cells / "01-01-seed-7.png"), pixels("alone.png"))
+    rows = [{"prompt": "a fox", "seed": 7, "loras": [["ink", 0.8]]}, {"prompt": "a fox", "seed": 7}]
+    Path("a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert run("batch", "a.jsonl", "--out", "made", *SMALL[:4], *folder, "--lora", "chalk")[0] == 0
+    first, second = map(pixels, sorted(Path("made").glob("*.png")))
+    assert np.array_equal(first, pixels("alone.png"))
+    assert np.array_equal(second, pixels(cells / "01-04-chalk-1.png"))
+
+
+def test_other_programs_read_adapters_as_they_write_them(run: Any, loras: Path) -> None:
+    folder = ("--loras", str(loras))
+    run("generate", "a fox", *SMALL, *folder, "--lora", "ink=0.8", "--lora", "chalk=-0.5", "-o", "fox.png")
+    text = Image.open("fox.png").text["parameters"]  # type: ignore[attr-defined]
+    digest = hashlib.sha256((loras / "ink.safetensors").read_bytes()).hexdigest()[:12]
+    assert text.startswith("a fox <lora:ink:0.8> <lora:chalk:-0.5>\nSteps: 1")
+    assert f'Lora hashes: "ink: {digest}, chalk: ' in text
+    found = found_in_infotext(text)
+    assert run("generate", found.prompt, *SMALL, *folder, "-o", "again.png")[0] == 0
+    assert np.array_equal(pixels("again.png"), pixels("fox.png"))
 
 
 def test_what_a_file_is(run: Any, loras: Path) -> None:

@@ -21,6 +21,7 @@ from bonsai_mlx.flux2.checkpoint import Checkpoint
 
 from .reference import load_reference, reference_run
 from .test_engine import assert_same_picture
+from .test_family import saved as in_its_own_folder
 
 PROMPT, STEPS, RANK = "a red fox", 2, 4
 Tensors = dict[str, torch.Tensor]
@@ -346,6 +347,35 @@ def test_lokr_by_lycoris(
     merged(theirs, {key: value for key, value in lokr(folder).items() if len(names[key.rsplit(".", 1)[0]]) == 1})
     expected = reference_run(theirs, PROMPT, latents, STEPS)["image"]
     assert_same_picture(picture(ours, latents, (path, 1.0)), expected)
+
+
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`")
+@pytest.mark.parametrize("precision", ["4-bit", "bf16", "float32"])
+def test_adapters_on_other_weights(
+    precision: str, tiny_checkpoint: Callable[..., Path], latents: np.ndarray, tmp_path: Path
+) -> None:
+    """Two LoRA, on everything, and a LoKr: on weights of 4 bits, and on the folder that diffusers writes."""
+    folder = tiny_checkpoint("4-bit", group_size=64)
+    theirs = load_reference(folder, torch.bfloat16 if precision == "bf16" else torch.float32)
+    if precision != "4-bit":
+        folder = in_its_own_folder(theirs, tmp_path / "dense")
+        theirs = theirs.to(torch.float32)
+    own = Pipeline.from_pretrained(folder)
+    names = list(own.model.checkpoint.transformer.linears())
+    loras = []
+    for place, strength in enumerate((0.7, -0.5)):
+        values = a(in_our_names(lora(folder, seed=20 + place, edges=True), names), "transformer.")
+        loras.append((saved(tmp_path / f"{place}.safetensors", values), strength))
+        theirs.load_lora_weights(loras[-1][0], adapter_name=str(place))
+    theirs.set_adapters(["0", "1"], [0.7, -0.5])
+    expected = reference_run(theirs, PROMPT, latents, STEPS)["image"]
+    assert np.abs(picture(own, latents).astype(int) - expected).mean() > 3
+    assert_same_picture(picture(own, latents, *loras), expected)
+    theirs.unload_lora_weights()
+    tensors = lokr_of_one_kind(folder, "second in parts")
+    path = saved(tmp_path / "k.safetensors", {f"diffusion_model.{key}": value for key, value in tensors.items()})
+    theirs.load_lora_weights(path)
+    assert_same_picture(picture(own, latents, (path, 1.0)), reference_run(theirs, PROMPT, latents, STEPS)["image"])
 
 
 def test_metadata_is_read_as_diffusers_reads_it(

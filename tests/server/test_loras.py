@@ -115,3 +115,35 @@ def test_what_cannot_be_used_is_told(live: LiveServer, loras: Any, said: str) ->
     assert error["field"].startswith("loras")
     assert said.lower() in error["message"].lower()
     assert folder not in error["message"].replace(f"'{folder}", "")
+
+
+def test_what_is_enlarged_keeps_its_adapters(live: LiveServer) -> None:
+    """Those of the picture with its words; others where a request names them, in its words too."""
+    headers = {"accept": "application/json"}
+    drawn = live.client.post("/generate", json=SMALL | {"loras": [{"name": "ink", "strength": 0.8}]}, headers=headers)
+    source = drawn.json()["image"]["id"]
+    refine = {"source": source, "method": "refine", "steps": 2, "seed": 3, "strength": 0.9}
+    made = {}
+    for name, more in {
+        "kept": {},
+        "words": {"prompt": "a fox <lora:ink:0.8>"},
+        "named": {"prompt": "a fox", "loras": [{"name": "ink", "strength": 0.8}]},
+        "none": {"prompt": "a fox"},
+    }.items():
+        answer = live.client.post("/enlarge", json=refine | more)
+        assert answer.status_code == 200, answer.text
+        made[name] = pixels(answer.content)
+    assert np.array_equal(made["kept"], made["words"])
+    assert np.array_equal(made["kept"], made["named"])
+    assert not np.array_equal(made["kept"], made["none"])
+    for more, field in (
+        ({"method": "exact", "loras": [{"name": "ink"}]}, "loras"),
+        ({"prompt": "x <lora:no>"}, "loras"),
+    ):
+        body = {"source": source, "method": "refine"} | more
+        answer = live.client.post("/enlarge", json=body)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
+    axes = [{"name": "lora", "values": ["", "ink=0.8"]}]
+    created = live.client.post("/grids", json=SMALL | {"axes": axes}).json()["jobs"]
+    used = [live.finished(job["id"])["request"].get("loras", []) for job in created]
+    assert [[one["name"] for one in each] for each in used] == [[], ["ink"]]
