@@ -50,6 +50,10 @@ class UpscalerError(BonsaiError):
     """A file holds no upscaler of a kind that is run here, or is not whole."""
 
 
+class NoWriterError(BonsaiError):
+    """Nothing here can write, for the reason that the text gives."""
+
+
 class PictureError(BonsaiError):
     """A file is no picture that can be read here, or one that costs more than is spent on one."""
 

@@ -42,7 +42,7 @@ from .routes import (
     selection,
     system,
 )
-from .routes.pipelines import grids, pipelines, styles
+from .routes.pipelines import grids, pipelines, styles, writing
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, version_of
@@ -50,7 +50,7 @@ from .templating import STATIC, version_of
 ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router),
     *(models.router, system.router, connect.router, collections.router, selection.router, options.router),
-    *(styles.router, grids.router, pipelines.router),
+    *(styles.router, grids.router, pipelines.router, writing.router),
 )
 COMPATIBILITY = (  # the interfaces of other programs
     ("/v1", openai.router),
@@ -68,7 +68,7 @@ INTERFACES = (
     errors.Interface("/api", ollama.render_error, partial(absent, "/api/generate")),
     errors.Interface("/sdapi", sdapi.render_error, partial(absent, "/sdapi/v1/txt2img")),
 )
-_CROWDED = frozenset({"/jobs", "/grids", "/pipelines/run"})
+_CROWDED = frozenset({"/jobs", "/grids", "/pipelines/run", "/write"})
 
 
 _TEXTS = (".js", ".css", ".svg", ".json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -48,6 +49,7 @@ from .parameters import EnlargeRequest, PictureFields
 from .schemas import Image, Memory, Model, PromptLength, WorkerState
 from .settings import Settings, upscaler_files
 from .store import Store
+from .writing.writing import Writing
 
 _NO_UPSCALER = "there is no such file; put it into the folder that the server was given with --upscalers-dir"
 log = logging.getLogger("bonsai.studio")
@@ -73,6 +75,7 @@ class Studio:
     sheets: Sheets
     chains: Chains
     pipelines: PipelineRuns
+    writing: Writing
 
     def __init__(self, settings: Settings, recent_requests: deque[LoggedRequest]) -> None:
         self.settings = settings
@@ -119,6 +122,8 @@ class Studio:
             mode=self.gallery.file_mode,
         )
         self.pipelines = PipelineRuns(self.jobs, self.inputs, self.gallery, self.events, self)
+        turn = asyncio.Lock()
+        self.writing = Writing(settings, self.models, self.engines, self.choices, turn)
         runner = Runner(
             settings,
             self.store,
@@ -131,6 +136,7 @@ class Studio:
             self.inputs,
             self.choices,
             self.chains,
+            turn,
         )
         await asyncio.to_thread(self.gallery.prepare)
         await asyncio.to_thread(self.inputs.prepare)
@@ -266,6 +272,14 @@ class Studio:
     def check_upscaler(self, name: str | None) -> None:
         if name is not None and name not in upscaler_files(self.settings):
             raise RequestError("upscaler", _NO_UPSCALER)
+
+    async def text_of(self, prompt: str, seed: int | None, model: str | None) -> str:
+        """What the writer makes of a few words. ApiError."""
+        whole = ""
+        async with contextlib.aclosing(self.writing.write(prompt, seed=seed, count=1, model=model)) as texts:
+            async for text in texts:
+                whole = text.text if text is not None and text.seed is not None else whole
+        return whole
 
     def _model_of(self, entry: Image | None) -> str:
         drew = entry.model if entry else None

@@ -33,6 +33,7 @@ NETWORK = {  # who may call other computers: the downloads, their library's sett
 LOADERS = {
     "bonsai_mlx/upscaling/files.py",
     "bonsai_mlx/weights/source.py",
+    "bonsai_mlx/writing/writer.py",
 }  # who may open weights with MLX, after its own checks
 CODE = {"eval", "exec", "compile", "__import__"}
 CODE_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "torch", "yaml", "runpy", "code"}

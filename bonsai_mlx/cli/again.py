@@ -15,12 +15,13 @@ from ..images.mask import read_mask
 from ..images.metadata import encode
 from ..images.recipe import Recipe
 from ..pipelines import saved
-from ..pipelines.chains import Step, missing, seeded, spoken, with_chain
+from ..pipelines.chains import Step, Write, after_writing, missing, seeded, spoken, with_chain
 from ..pipelines.lineage import Pictures, described, has_chain, read_chain, steps_of_recipe
 from ..request import OPERATIONS, VERSION, Draw, Enlarge, Operation, from_json, opened, operation_of
 from .generate import GenerateOptions, carry_out, draw, follow, model_of, report, say, varied
 from .like import found_in
 from .output import Output
+from .words import written
 
 if TYPE_CHECKING:
     from ..pipeline import Pipeline
@@ -79,7 +80,15 @@ def run_steps(options: GenerateOptions, steps: Sequence[Step], path: Path, place
         wanted -= _found(file, wanted, given)
     pictures, pipe = Pictures(given.by_digest), None
     chain: list[dict[str, Any]] = []
-    for place, step in enumerate(steps):
+    steps = list(steps)
+    for place in range(len(steps)):
+        step = steps[place]
+        if isinstance(step.request, Write):
+            if pipe is not None:
+                pipe.unload()  # the writer has the memory to itself
+            text = written(options, step.request, step.model)
+            steps[place + 1 :] = after_writing(steps[place + 1 :], step.request.prompt, text)
+            continue
         request = pictures.request(step, place)
         pipe = _pipeline_for(pipe, options, step)
         upscaler = _upscaler(getattr(request, "upscaler", None), path, places)

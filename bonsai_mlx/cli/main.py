@@ -110,6 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_again(commands)
     _add_run(commands)
     _add_styles(commands)
+    _add_write(commands)
     _add_show(commands)
     _add_lora(commands)
     _add_models(commands)
@@ -181,6 +182,16 @@ def _add_batch(commands: Any) -> None:
     add_form(command)
     add_loras(command)
     command.set_defaults(run=_batch, output=None)
+
+
+def _add_write(commands: Any) -> None:
+    command = commands.add_parser("write", help="make a scene of a few words, with the checkpoint's own language model")
+    command.add_argument("prompt", metavar="PROMPT", help="a few words, in quotes, in any language")
+    command.add_argument("--count", type=int, default=3, metavar="N", help="proposals, seeds counting up; default: 3")
+    command.add_argument("--writer", type=user_path, metavar="FOLDER", help="another Qwen3 in mlx-lm's layout")
+    add_model(command)
+    command.add_argument("--quiet", action="store_true", help="print the texts and nothing else")
+    command.set_defaults(run=_write)
 
 
 def _add_styles(commands: Any) -> None:
@@ -354,8 +365,24 @@ def _batch(arguments: argparse.Namespace) -> int:
     return batch_command(drawing_options(arguments, prompt=None), arguments.file, arguments.out)
 
 
+def _write(arguments: argparse.Namespace) -> int:
+    from .words import WriteOptions, write_command
+
+    return write_command(
+        WriteOptions(
+            prompt=environment.as_typed(arguments.prompt),
+            model=arguments.model or arguments.variant,
+            writer=arguments.writer,
+            seed=arguments.seed,
+            count=arguments.count,
+            memory_limit_bytes=arguments.memory_limit,
+            quiet=arguments.quiet,
+        )
+    )
+
+
 def _styles(arguments: argparse.Namespace) -> int:
-    from .styles import styles_command
+    from .words import styles_command
 
     return styles_command(
         save=arguments.save and (environment.as_typed(arguments.save[0]), environment.as_typed(arguments.save[1])),

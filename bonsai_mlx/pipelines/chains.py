@@ -17,17 +17,18 @@ import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
+from ..bounds import bounds_by_name
 from ..errors import RequestError
 from ..images.recipe import Recipe
-from ..request import VERSION, Draw, Enlarge, Operation, operation_of, plain
+from ..request import VERSION, Draw, Enlarge, Operation, Prompt, Seed, operation_of, plain
 from ..wording import fault_of
 
 MAX_STEPS = 16
 MAX_BYTES = 400_000  # of a chain in a recipe: readers of texts in pictures stop at a million
 PREVIOUS, PROMPT = "previous", "{prompt}"
-_KINDS: Mapping[str, type[Operation]] = {"draw": Draw, "enlarge": Enlarge}
+WRITE = "write"
 _RESOLVED = {"enlarge": ("width", "height")}  # follow from the picture
 _BESIDE = {"operation", "version", "id", "model", "pictures"}
 _NAMES_PICTURES = ("init", "mask", "source")
@@ -36,13 +37,39 @@ _ANY_PICTURE = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """Words made of words: in the steps that follow, the place for words is a place for what was written."""
+
+    prompt: Prompt
+    seed: Seed | None = None
+
+    def validated(self) -> Write:
+        bounds = bounds_by_name(cast(Any, type(self)))
+        return replace(
+            self, **{name: cast(Any, one.checked(name, getattr(self, name))) for name, one in bounds.items()}
+        )
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        return ()
+
+
+StepRequest: TypeAlias = Operation | Write
+_KINDS: Mapping[str, type[StepRequest]] = {"draw": Draw, "enlarge": Enlarge, WRITE: Write}
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One of a chain; its request may name steps where it names pictures."""
 
-    request: Operation
+    request: StepRequest
     id: str | None = None
     model: str | None = None
     pictures: Mapping[str, bytes] | None = None  # PNG files by digest
+
+    @property
+    def operation(self) -> str:
+        return WRITE if isinstance(self.request, Write) else operation_of(self.request)
 
     @property
     def named(self) -> list[str]:
@@ -59,9 +86,13 @@ def steps_of(values: object, field: str = "steps") -> list[Step]:
         known = {one.id for one in steps}
         if step.id is not None and step.id in known:
             raise RequestError(f"{field}[{place}].id", f"{step.id[:80]!r} is the name of an earlier step")
-        if PREVIOUS in step.named and place == 0:
-            raise RequestError(f"{field}[0]", "the first step has no previous one")
+        if PREVIOUS in step.named and all(one.operation == WRITE for one in steps):
+            raise RequestError(f"{field}[{place}]", "the first step that draws has no previous one")
         steps.append(step)
+    if steps[-1].operation == WRITE:
+        raise RequestError(
+            f"{field}[{len(steps) - 1}]", "writes, and nothing is drawn of it; end with a step that draws"
+        )
     return steps
 
 
@@ -91,7 +122,7 @@ def _step(value: object, field: str) -> Step:
     return Step(request, value.get("id"), value.get("model"), _pictures(value.get("pictures", {}), field))
 
 
-def _check(request: Operation, field: str) -> None:
+def _check(request: StepRequest, field: str) -> None:
     """RequestError as for a request whose pictures are there."""
     references = getattr(request, "references", ())
     if not isinstance(references, tuple):
@@ -101,9 +132,14 @@ def _check(request: Operation, field: str) -> None:
         if value is not None and not (isinstance(value, str) and 0 < len(value) <= _MOST_NAME_CHARS):
             raise RequestError(f"{field}.{name}", "is no name of a step or a picture")
     try:
-        with_pictures(request, dict.fromkeys(request.pictures, _ANY_PICTURE)).validated()
+        named_anew = request if isinstance(request, Write) else _with_any_pictures(request)
+        named_anew.validated()
     except RequestError as error:
         raise RequestError(f"{field}.{error.field}", error.message) from None
+
+
+def _with_any_pictures(request: Operation) -> Operation:
+    return with_pictures(request, dict.fromkeys(request.pictures, _ANY_PICTURE))
 
 
 def with_pictures(request: Operation, named: Mapping[str, str]) -> Operation:
@@ -152,7 +188,7 @@ def as_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
         pictures = {name: base64.b64encode(data).decode() for name, data in (step.pictures or {}).items()}
         further = {"pictures": pictures} if pictures else {}
         told = {name: value for name, value in beside.items() if value is not None}
-        made.append({"operation": operation_of(step.request)} | own | told | further)
+        made.append({"operation": step.operation} | own | told | further)
     return made
 
 
@@ -182,7 +218,7 @@ def worded(steps: Sequence[Step]) -> list[Step]:
     return [replace(step, request=_saying(step.request, first, PROMPT)) for step in steps]
 
 
-def _typed(request: Operation) -> Operation:
+def _typed(request: StepRequest) -> StepRequest:
     """With the words as they were before their styles."""
     if not isinstance(request, Draw) or request.typed is None:
         return request
@@ -194,13 +230,30 @@ def has_place(steps: Sequence[Step]) -> bool:
 
 
 def spoken(steps: Sequence[Step], prompt: str | None) -> list[Step]:
-    """The steps with these words in their place. RequestError if there is a place and there are none."""
-    if prompt is None and has_place(steps):
+    """The steps with these words in their place; those behind one that writes wait for what it writes.
+
+    RequestError if there is a place and there are no words.
+    """
+    written = next((place for place, step in enumerate(steps) if step.operation == WRITE), len(steps) - 1)
+    now, later = steps[: written + 1], steps[written + 1 :]
+    if prompt is None and has_place(now):
         raise RequestError("prompt", "is missing: this pipeline has a place for your words")
-    return [replace(step, request=_saying(step.request, PROMPT, prompt or "")) for step in steps]
+    return [*(replace(step, request=_saying(step.request, PROMPT, prompt or "")) for step in now), *later]
 
 
-def _saying(request: Operation, old: str, new: str) -> Operation:
+def after_writing(steps: Sequence[Step], typed: str, written: str) -> list[Step]:
+    """The steps behind one that has written, on its text; pictures know what it was made of."""
+    steps = [replace(step, request=_known_as_written(step.request, typed)) for step in steps]
+    return spoken(steps, written)
+
+
+def _known_as_written(request: StepRequest, typed: str) -> StepRequest:
+    if not isinstance(request, Draw) or request.typed or request.styles or PROMPT not in request.prompt:
+        return request  # styles note what they were put around themselves
+    return replace(request, typed=typed)
+
+
+def _saying(request: StepRequest, old: str, new: str) -> StepRequest:
     return replace(request, prompt=request.prompt.replace(old, new)) if old else request
 
 

@@ -17,7 +17,7 @@ from ..images.metadata import read
 from ..images.recipe import Recipe
 from ..images.scan import MAX_FILE_BYTES
 from ..request import Operation
-from .chains import PREVIOUS, Step, merged, steps_in, steps_of, with_pictures, worded
+from .chains import PREVIOUS, Step, Write, merged, steps_in, steps_of, with_pictures, worded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -109,6 +109,7 @@ class Pictures:
             mask = mask_of(data)
             if digest_of(mask) == digest:
                 self.by_digest[digest] = mask
+        assert not isinstance(step.request, Write)  # noqa: S101  which makes no picture
         return with_pictures(step.request, {name: self._found(name, place) for name in step.named})
 
     def _found(self, name: str, place: int) -> str:

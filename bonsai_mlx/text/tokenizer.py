@@ -100,6 +100,28 @@ class Tokenizer:
         except (TypeError, UnicodeEncodeError) as error:  # the library takes no half of a surrogate pair
             raise RequestError("prompt", "contains a broken character (half of a surrogate pair)") from error
 
+    def chat_ids(self, prompt: str, max_length: int) -> list[int]:
+        """`prompt` as one user turn, without padding. RequestError for more than `max_length` ids."""
+        text = self._template.render(prompt, self._special_tokens)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        ids: list[int] = self._backend.encode(text).ids
+        if len(ids) > max_length:
+            raise RequestError("prompt", f"is {len(ids)} tokens long; at most {max_length} are read here")
+        return ids
+
+    def text_of(self, ids: list[int]) -> str:
+        """What the ids say; "\ufffd" where a character is not whole."""
+        return str(self._backend.decode(ids, skip_special_tokens=True))
+
+    @property
+    def size(self) -> int:
+        return int(self._backend.get_vocab_size())
+
+    def id_of(self, token: str) -> int | None:
+        found: int | None = self._backend.token_to_id(token)
+        return found
+
 
 _REPAIR = "download the checkpoint again"
 

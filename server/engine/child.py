@@ -31,9 +31,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 import msgspec
+import psutil
 
 from bonsai_mlx import prepare
-from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, OutOfMemory, RequestError
+from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, NoWriterError, OutOfMemory, RequestError
 from bonsai_mlx.images.metadata import encode_png
 from bonsai_mlx.images.recipe import timestamp
 from bonsai_mlx.images.thumbnail import thumbnail_webp
@@ -44,13 +45,28 @@ from bonsai_mlx.result import Event, GenerationResult
 
 from .child_process import leave_signals_to_server
 from .pictures import opened_pictures
-from .protocol import Cancel, Cancelled, Done, Failed, Memory, Picture, Progress, Ready, Run, framed, next_command
+from .protocol import (
+    Cancel,
+    Cancelled,
+    Done,
+    Failed,
+    Memory,
+    Picture,
+    Progress,
+    Ready,
+    Run,
+    Write,
+    Written,
+    framed,
+    next_command,
+)
 from .protocol import Event as Message
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from bonsai_mlx.images.recipe import Recipe
+    from bonsai_mlx.writing.writer import Piece
 
 SAMPLE_BUSY_S = 0.2
 LAYER_PERIOD_S = 0.05  # between two reports of layers; each costs the server a moment of a core that draws
@@ -75,10 +91,21 @@ class EnginePipeline(Protocol):
     def recipe(self, result: GenerationResult) -> Recipe: ...
 
 
+class EngineWriter(Protocol):
+    """What writes; `bonsai_mlx.writing.writer.Writer` is one."""
+
+    def write(self, prompt: str, *, seed: int | None, count: int) -> Generator[Piece, None, None]: ...
+    def close(self) -> None: ...
+
+
 class EngineBackend(Protocol):
     """Where models come from; tests bring one of their own."""
 
     def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> EnginePipeline: ...
+    def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[EngineWriter, int]:
+        """What writes for the checkpoint, not loaded yet, and how much memory it needs."""
+        ...
+
     def snapshot(self) -> Mapping[str, int]: ...
     def device(self) -> str: ...
 
@@ -89,6 +116,13 @@ class _MlxBackend:
 
         # as a Path: with --models-dir . the folder's path is a name of the catalog, and as text would mean that
         return Pipeline.from_pretrained(Path(path), memory_limit_bytes=memory_limit_bytes, embeddings=embeddings)
+
+    def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[EngineWriter, int]:
+        from bonsai_mlx.writing.files import writer_of
+        from bonsai_mlx.writing.writer import Writer
+
+        files = writer_of(Path(path))
+        return Writer(files, memory_limit_bytes), files.peak_bytes()
 
     def snapshot(self) -> Mapping[str, int]:
         from bonsai_mlx.runtime import memory
@@ -127,7 +161,7 @@ class Inbox:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
+        self._runs: queue.SimpleQueue[Run | Write] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
 
     def read_forever(self) -> None:
@@ -141,7 +175,7 @@ class Inbox:
         finally:
             end_process(0)
 
-    def next_run(self) -> Run:
+    def next_run(self) -> Run | Write:
         return self._runs.get()
 
     def cancelled(self, job: str) -> bool:
@@ -164,11 +198,11 @@ class Engine:
         self._reported: tuple[str, float] = ("", 0.0)  # phase and time of the last report
         self.busy = threading.Event()
 
-    def run(self, command: Run) -> None:
+    def run(self, command: Run | Write) -> None:
         job = command.job
         self.busy.set()
         try:
-            if not self._draw(command):
+            if not (self._write(command) if isinstance(command, Write) else self._draw(command)):
                 self._channel.send(Cancelled(job))
         except Exception as error:
             traceback.print_exc()  # to the server's log; the client gets words of ours
@@ -205,6 +239,43 @@ class Engine:
                     break
                 self._report(job, event)
         return False
+
+    def _write(self, command: Write) -> bool:
+        """True once every text is sent; False if it was cancelled. What it takes is given back in any case."""
+        job, limit = command.job, command.memory_limit_bytes
+        if self._inbox.cancelled(job):
+            return False
+        self._channel.send(Progress(job, "load", 0, 1))
+        writer, needed = self._backend.writer(os.fsdecode(command.path), memory_limit_bytes=limit)
+        self._make_room(needed, limit)
+        try:
+            with contextlib.closing(writer.write(command.prompt, seed=command.seed, count=command.count)) as pieces:
+                for piece in pieces:
+                    if self._inbox.cancelled(job):
+                        return False
+                    self._tell(job, piece)
+            self._channel.send(Done(job))
+            return True
+        finally:
+            writer.close()
+
+    def _tell(self, job: str, piece: Piece) -> None:
+        kept = piece.kept
+        if kept is not None:
+            self._channel.send(Written(job, piece.proposal, piece.text, True, kept.missing, kept.sentence))
+        elif piece.text:
+            self._channel.send(Written(job, piece.proposal, piece.text))
+        else:
+            self._channel.send(Progress(job, "load", 0, 1))
+
+    def _make_room(self, needed: int, limit: int | None) -> None:
+        """Let go of the model that draws where the writer does not fit beside it."""
+        held = self._backend.snapshot()["mlx_active_bytes"]
+        room = psutil.virtual_memory().available if limit is None else limit - held
+        if self._pipeline is not None and needed > room:
+            self._embeddings = self._pipeline.embeddings
+            self._pipeline.unload()
+            self._pipeline, self._loaded = None, None
 
     def _ensure_loaded(self, path: str, limit: int | None) -> EnginePipeline:
         """Only one transformer is ever resident; the embeddings of prompts outlive it, for comparisons."""
@@ -262,7 +333,7 @@ def failure(job: str, error: Exception) -> Failed:
         message = message or "There was not enough memory for this picture."
     elif isinstance(error, RequestError):
         code = "bad_field"
-    elif isinstance(error, CheckpointError):
+    elif isinstance(error, CheckpointError | NoWriterError):
         code = "model_missing"
     elif not isinstance(error, BonsaiError):
         error_id = secrets.token_hex(4)

@@ -53,6 +53,18 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     chain: list[dict[str, Any]] = []  # the steps that led to its pictures, for the recipe: pipelines.chains
 
 
+class Write(msgspec.Struct, frozen=True, tag="write"):
+    """Write on a few words, with the language model of a checkpoint."""
+
+    job: str
+    path: bytes  # of the checkpoint's folder, in the file system's bytes
+    checkpoint: Checkpoint
+    prompt: str
+    seed: int
+    count: int = 1
+    memory_limit_bytes: int | None = None
+
+
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     """Stop a run after the step it is in."""
 
@@ -107,6 +119,17 @@ class Picture(msgspec.Struct, frozen=True, tag="picture"):
     parents: tuple[Parent, ...] = ()
 
 
+class Written(msgspec.Struct, frozen=True, tag="written"):
+    """A part of a text. The last one of each proposal is `whole`, and says what of the words it lacks."""
+
+    job: str
+    proposal: int
+    text: str
+    whole: bool = False
+    missing: tuple[str, ...] = ()
+    note: str | None = None  # for people
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """Every picture of the run has been sent."""
 
@@ -129,8 +152,8 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
     job: str
 
 
-Command: TypeAlias = Run | Cancel
-RunEvent: TypeAlias = Progress | Picture | Done | Failed | Cancelled
+Command: TypeAlias = Run | Write | Cancel
+RunEvent: TypeAlias = Progress | Picture | Written | Done | Failed | Cancelled
 Event: TypeAlias = Ready | Memory | RunEvent
 
 T = TypeVar("T")

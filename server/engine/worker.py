@@ -35,6 +35,7 @@ from .protocol import (
     Ready,
     Run,
     RunEvent,
+    Write,
     framed,
     next_event,
 )
@@ -194,7 +195,7 @@ class Worker:
     # one run
 
     async def run(
-        self, command: Run, allowed_silence_s: Callable[[Progress | None], float]
+        self, command: Run | Write, allowed_silence_s: Callable[[Progress | None], float]
     ) -> AsyncGenerator[RunEvent, None]:
         """Yield the events of one run; the last is `Done`, `Failed` or `Cancelled`. Raises WorkerLostError.
 
@@ -226,7 +227,7 @@ class Worker:
             log.warning("the drawing process was lost: %s", loss)
             await self.stop()
             raise
-        except GeneratorExit:  # whoever follows the run cannot go on
+        except (GeneratorExit, asyncio.CancelledError):  # whoever follows the run cannot go on
             if not isinstance(last, _ENDS):
                 self.cancel(command.job)
             self._become("idle")

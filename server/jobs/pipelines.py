@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from bonsai_mlx.errors import BonsaiError
-from bonsai_mlx.pipelines.chains import PREVIOUS, Step, with_pictures
+from bonsai_mlx.pipelines.chains import PREVIOUS, Step, Write, after_writing, with_pictures
 from bonsai_mlx.request import Draw, Enlarge
 
 from ..checkpoints.models import Models
@@ -40,17 +41,19 @@ class Makers(Protocol):
 
     async def work_of(self, draw: Draw, model: str | None, force: bool) -> Work: ...
     async def work_of_enlarging(self, enlarge: Enlarge, model: str | None, force: bool) -> Work: ...
+    async def text_of(self, prompt: str, seed: int | None, model: str | None) -> str: ...
     def check_upscaler(self, name: str | None) -> None: ...
 
 
 @dataclass(slots=True)
 class _Run:
     shown: PipelineRun
-    steps: Sequence[Step]
+    steps: list[Step]
     model: str | None
     force: bool
     known: dict[str, str] = field(default_factory=dict)  # ids of steps, and of their masks -> pictures
     task: asyncio.Task[None] | None = None
+    writing: asyncio.Task[str] | None = None
     cancelled: bool = False
 
 
@@ -73,16 +76,24 @@ class PipelineRuns:
         known = await self._masks(steps)
         self._check(steps, model, known)
         shown = PipelineRun(
-            group="0" * 32, name=name, status="running", step=1, steps=len(steps), jobs=[], image_ids=[], image_id=None
+            group=secrets.token_hex(16),
+            name=name,
+            status="running",
+            step=1,
+            steps=len(steps),
+            jobs=[],
+            image_ids=[],
+            image_id=None,
         )
-        run = _Run(shown, steps, model, force, known)
-        [job] = self._jobs.submit([await self._work(run, 0)], "pipeline", attached=True)
-        assert job.group is not None  # noqa: S101  it has a kind
-        shown.group = job.group
-        shown.jobs.append(job.id)
-        self._runs[job.group] = run
+        run = _Run(shown, list(steps), model, force, known)
+        first = None
+        if not isinstance(steps[0].request, Write):
+            work = [await self._work(run, 0)]
+            [first] = self._jobs.submit(work, "pipeline", attached=True, group=shown.group)
+            shown.jobs.append(first.id)
+        self._runs[shown.group] = run
         self._forget()
-        run.task = asyncio.create_task(self._follow(run, job))
+        run.task = asyncio.create_task(self._follow(run, first))
         self._tell(run)
         return shown.model_copy(deep=True)
 
@@ -101,8 +112,12 @@ class PipelineRuns:
         if shown.status != "running":
             message = f"This pipeline has ended already: it is {shown.status}."
             raise ApiError(409, "conflict", message, remedy="There is nothing to cancel.")
-        self._runs[group].cancelled = True
-        with contextlib.suppress(ApiError):  # 409: the step has just ended
+        run = self._runs[group]
+        run.cancelled = True
+        if run.writing is not None:
+            run.writing.cancel()
+            return shown
+        with contextlib.suppress(ApiError, IndexError):  # 409: the step has just ended; none has begun
             self._jobs.cancel(shown.jobs[-1])
         return shown
 
@@ -141,6 +156,7 @@ class PipelineRuns:
     async def _work(self, run: _Run, place: int) -> Work:
         step = run.steps[place]
         model = run.model or step.model
+        assert not isinstance(step.request, Write)  # noqa: S101
         request = with_pictures(step.request, {name: run.known.get(name, name) for name in step.named})
         with _at(place):
             if isinstance(request, Enlarge):
@@ -149,39 +165,66 @@ class PipelineRuns:
 
     # one step after the other
 
-    async def _follow(self, run: _Run, job: Job) -> None:
+    async def _follow(self, run: _Run, first: Job | None) -> None:
         try:
-            await self._carry_out(run, job)
+            await self._carry_out(run, first)
         except ApiError as error:
-            self._end(run, "failed", JobError(**error.detail.model_dump(include={"code", "message", "remedy"})))
+            status = "cancelled" if run.cancelled else "failed"
+            self._end(run, status, JobError(**error.detail.model_dump(include={"code", "message", "remedy"})))
         except Exception:
             log.exception("pipeline %s ended with an unexpected error", run.shown.group)
             message = "Something went wrong inside the server; its log has the details."
             self._end(run, "failed", JobError(code="failed", message=message))
 
-    async def _carry_out(self, run: _Run, job: Job) -> None:
-        shown = run.shown
-        while True:
-            ended = await self._jobs.wait(job.id)
-            if ended.image_id:
-                shown.image_ids.append(ended.image_id)
-                run.known |= dict.fromkeys(filter(None, (PREVIOUS, run.steps[shown.step - 1].id)), ended.image_id)
-            if ended.status != "done":
-                self._end(run, cast("Any", ended.status), ended.error)
-                return
-            if shown.step == shown.steps:
-                shown.image_id = ended.image_id
-                self._end(run, "done")
-                return
+    async def _carry_out(self, run: _Run, first: Job | None) -> None:
+        shown, job = run.shown, first
+        for place in range(len(run.steps)):
             if run.cancelled:
                 self._end(run, "cancelled")
                 return
-            job = self._jobs.go_on(await self._work(run, shown.step), ended)
-            shown.jobs.append(job.id)
-            shown.step += 1
-            self._tell(run)
-            if run.cancelled:  # while it was made ready
-                self._jobs.cancel(job.id)
+            if place:
+                shown.step = place + 1
+            if isinstance(run.steps[place].request, Write):
+                self._tell(run)
+                await self._write(run, place)
+                continue
+            job = job or await self._begun(run, place)
+            ended = await self._jobs.wait(job.id)
+            job = None
+            if ended.image_id:
+                shown.image_ids.append(ended.image_id)
+                run.known |= dict.fromkeys(filter(None, (PREVIOUS, run.steps[place].id)), ended.image_id)
+            if ended.status != "done":
+                self._end(run, cast("Any", ended.status), ended.error)
+                return
+        shown.image_id = shown.image_ids[-1]
+        self._end(run, "done")
+
+    async def _begun(self, run: _Run, place: int) -> Job:
+        work = await self._work(run, place)
+        job = self._jobs.go_on(work, run.shown.group, "pipeline")
+        run.shown.jobs.append(job.id)
+        self._tell(run)
+        if run.cancelled:  # while it was made ready
+            self._jobs.cancel(job.id)
+        return job
+
+    async def _write(self, run: _Run, place: int) -> None:
+        """Puts the text into the steps that follow."""
+        step = run.steps[place]
+        assert isinstance(step.request, Write)  # noqa: S101
+        with _at(place):
+            making = self._makers.text_of(step.request.prompt, step.request.seed, run.model or step.model)
+            run.writing = asyncio.create_task(making)
+            try:
+                text = await run.writing
+            except asyncio.CancelledError:
+                if not run.cancelled:  # the server ends
+                    raise
+                raise ApiError(409, "cancelled", "Writing was cancelled.") from None
+            finally:
+                run.writing = None
+        run.steps[place + 1 :] = after_writing(run.steps[place + 1 :], step.request.prompt, text)
 
     def _end(self, run: _Run, status: Any, error: JobError | None = None) -> None:
         run.shown.status, run.shown.error = status, error

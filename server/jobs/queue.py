@@ -68,16 +68,24 @@ class Jobs:
 
     # asking
 
-    def submit(self, work: Sequence[Work], group_kind: GroupKind | None = None, attached: bool = False) -> list[Job]:
+    def submit(
+        self,
+        work: Sequence[Work],
+        group_kind: GroupKind | None = None,
+        attached: bool = False,
+        group: str | None = None,
+    ) -> list[Job]:
         """Queue all of these pictures or none. ApiError: too many, queue full, disk full, shutting down."""
         self._check_room(len(work))
-        return self._queued(work, secrets.token_hex(16) if group_kind else None, group_kind, attached)
+        if group is None and group_kind:
+            group = secrets.token_hex(16)
+        return self._queued(work, group, group_kind, attached)
 
-    def go_on(self, work: Work, before: Job) -> Job:
+    def go_on(self, work: Work, group: str, group_kind: GroupKind) -> Job:
         """Queue what follows a job that has ended, in its group and before all others. ApiError: shutting down."""
         if self._closing:
             raise _closed()
-        [job] = self._queued([work], before.group, before.group_kind, attached=True)
+        [job] = self._queued([work], group, group_kind, attached=True)
         self.order([job.id])
         return self.get(job.id)
 

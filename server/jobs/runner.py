@@ -6,6 +6,7 @@ the modules of their names.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -53,7 +54,7 @@ class Choices(Protocol):
 
 
 class Runner:
-    """Before each run `choices` are asked what is wanted by then."""
+    """Before each run `choices` are asked what is wanted by then; `turn` is held while the engine draws."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Runner:
         inputs: Inputs,
         choices: Choices,
         chains: Chains,
+        turn: asyncio.Lock,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -80,13 +82,15 @@ class Runner:
         self._inputs = inputs
         self._choices = choices
         self._chains = chains
+        self._turn = turn
 
     async def run_forever(self) -> None:
         """One after the other; no failure ends this loop."""
         while True:
             active = await self._jobs.next()
             try:
-                await self._run(active)
+                async with self._turn:
+                    await self._run(active)
             except Exception as error:
                 log.exception("job %s ended with an unexpected error", active.job.id)
                 self._give_up(active, error)
@@ -106,6 +110,9 @@ class Runner:
 
     async def _run(self, active: Active) -> None:
         job = active.job
+        if active.cancelling:  # while the engine did something else
+            self._jobs.end(active, "cancelled")
+            return
         ready = self._find_ready(job.model)
         if ready is None:
             self._jobs.fail(active, "model_missing", f"The checkpoint {job.model} is not complete any more.")

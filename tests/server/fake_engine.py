@@ -18,10 +18,12 @@ from typing import Any
 
 from PIL import Image
 
-from bonsai_mlx.errors import DeviceError, OutOfMemory
+from bonsai_mlx.errors import DeviceError, NoWriterError, OutOfMemory
 from bonsai_mlx.images.metadata import Recipe
 from bonsai_mlx.request import GenerationRequest, Operation, ResolvedEnlarge, ResolvedOperation
 from bonsai_mlx.result import Event, GenerationResult
+from bonsai_mlx.writing.survival import survival
+from bonsai_mlx.writing.writer import Piece
 
 GATE = "BONSAI_TEST_GATE"  # names a file; while it exists, `hold` holds
 _hoard: list[bytearray] = []
@@ -127,9 +129,34 @@ def misbehave(words: list[str]) -> None:
         sys.stdout.flush()
 
 
+class FakeWriter:
+    """Says the prompt's words again, one after the other; leaves out the word `lost`. Holds as the pipeline does."""
+
+    def write(self, prompt: str, *, seed: int | None, count: int) -> Generator[Piece, None, None]:
+        words = prompt.split()
+        for proposal in range(count):
+            misbehave(words)
+            if "nowriter" in words:
+                raise NoWriterError("the text encoder of this model was never taught to write; a 4B model's was")
+            while "hold" in words and Path(os.environ.get(GATE, "-")).exists():
+                time.sleep(0.02)
+                yield Piece(proposal, "")
+            said = [word for word in words if word != "lost"]
+            for word in said:
+                yield Piece(proposal, f"{word} ")
+            text = f"{' '.join(said)} {(seed or 0) + proposal}"
+            yield Piece(proposal, text, survival(prompt, text))
+
+    def close(self) -> None:
+        pass
+
+
 class FakeBackend:
     def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> FakePipeline:
         return FakePipeline(path, embeddings)
+
+    def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[FakeWriter, int]:
+        return FakeWriter(), 1_000_000
 
     def snapshot(self) -> Mapping[str, int]:
         # a megabyte hoarded counts as a gigabyte, so that leaking needs no memory

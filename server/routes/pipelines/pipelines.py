@@ -10,7 +10,6 @@ from bonsai_mlx.errors import BonsaiError, RequestError
 from bonsai_mlx.pipelines import saved
 from bonsai_mlx.pipelines.chains import as_json, has_place, missing, seeded, spoken, steps_of, worded
 from bonsai_mlx.pipelines.saved import MAX_NAME_CHARS, SavedPipeline
-from bonsai_mlx.request import operation_of
 
 from ...errors import ApiError, not_found
 from ...schemas import PipelineRun
@@ -34,7 +33,7 @@ NamePath = Annotated[str, Path(min_length=1, max_length=MAX_NAME_CHARS)]
 def _summary(pipeline: SavedPipeline) -> dict[str, object]:
     return {
         "name": pipeline.name,
-        "operations": [operation_of(step.request) for step in pipeline.steps],
+        "operations": [step.operation for step in pipeline.steps],
         "takes_prompt": has_place(pipeline.steps),
         "bytes": pipeline.bytes,
     }

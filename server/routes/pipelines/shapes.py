@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 import pydantic
 from pydantic import Field, WithJsonSchema, model_validator
 
-from bonsai_mlx.pipelines.chains import MAX_STEPS
+from bonsai_mlx.pipelines.chains import MAX_STEPS, Write
 from bonsai_mlx.pipelines.saved import MAX_NAME_CHARS
 from bonsai_mlx.request import VERSION, Draw, Enlarge, Prompt, Seed
 
@@ -37,7 +37,7 @@ _STEPS = {
     "type": "array",
     "minItems": 1,
     "maxItems": MAX_STEPS,
-    "items": {"anyOf": [_step_schema("draw", Draw), _step_schema("enlarge", Enlarge)]},
+    "items": {"anyOf": [_step_schema("draw", Draw), _step_schema("enlarge", Enlarge), _step_schema("write", Write)]},
 }
 Steps = Annotated[list[Any], WithJsonSchema(_STEPS)]
 PipelineName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"\S")]

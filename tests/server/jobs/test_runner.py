@@ -125,7 +125,18 @@ def world(tmp_path: Path) -> Iterator[Callable[[Callable[[World], Awaitable[None
             inputs = Inputs(tmp_path, store, decoder, set, private=False, mode=0o600)
             chains = Chains(gallery, decoder)
             found.runner = Runner(
-                settings, store, gallery, models, engines, memory, durations, jobs, inputs, found, chains
+                settings,
+                store,
+                gallery,
+                models,
+                engines,
+                memory,
+                durations,
+                jobs,
+                inputs,
+                found,
+                chains,
+                asyncio.Lock(),
             )
             running = asyncio.create_task(found.runner.run_forever())
             try:
@@ -413,20 +424,20 @@ def test_an_end_that_cannot_be_told_stops_no_queue(world: InWorld, monkeypatch: 
 
 def test_the_watchdog_is_as_patient_as_was_learned(world: InWorld) -> None:
     async def test(world: World) -> None:
-        first = [replace(PROGRESS, phase="encode"), PROGRESS, *DRAWN]
-        await world.drawn(first)
+        usual = replace(PICTURE, timings=PICTURE.timings | {"denoise": 80.0})
+        await world.drawn([replace(PROGRESS, phase="encode"), PROGRESS, usual, Done("")])
         assert world.worker.silences[:3] == [world.settings.progress_unknown_s] * 3
         world.worker.silences.clear()
         slow = replace(PICTURE, timings=PICTURE.timings | {"denoise": 400.0})
         await world.drawn([slow, Done("")], [PROGRESS, *DRAWN])
-        step_s = 0.6 * 2.0 + 0.4 * 100.0  # the running average of a step
+        step_s = 0.6 * 20.0 + 0.4 * 80.0  # the running average of a step; no more than four times as long counts
         assert world.worker.silences[-2] == pytest.approx(10 * step_s), "before the picture, which teaches again"
 
         def cancel() -> None:
             world.jobs.cancel(world.worker.commands[-1].job)
 
         await world.drawn([PROGRESS, cancel, CANCELLED])
-        step_s = 0.6 * step_s + 0.4 * 2.0  # of the picture after that
+        step_s = 0.3 * step_s + 0.7 * 2.0  # of the picture after that, which was quicker
         assert world.worker.silences[-1] == pytest.approx(3 * step_s)
 
     world(test)

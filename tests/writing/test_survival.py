@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bonsai_mlx.pipelines.survival import survival
+from bonsai_mlx.writing.survival import survival
 
 LONG = "Two small cats with blue eyes chase a butterfly across 12 old rooftops at dusk, soft light, 35mm"
 

@@ -1,0 +1,1 @@
+"""The prompt writer, as the server has it."""
