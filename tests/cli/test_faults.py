@@ -90,7 +90,7 @@ TOLD: list[tuple[list[str], int, str]] = [
         1,
         "words.txt: a checkpoint is a folder, or a file that",
     ),
-    (["generate", "a fox", "--memory-limit", "1MB", *SEEDLING], 1, "is too small for"),
+    (["generate", "a fox", "--memory-limit", "1MB", *SEEDLING], 1, "a memory limit of 1.0 MB is too small for"),
 ]
 
 
