@@ -311,7 +311,7 @@ CATALOG = (
         title="Bonsai Image 4B ternary",
         label="Ternary",
         plain="Better",
-        summary="Weights of −1, 0 and +1: the more faithful of the two.",
+        summary="The more faithful of the two (weights of −1, 0 and +1).",
         precision="ternary",
         note="The better of the two: by the published benchmarks it keeps 94 % of FLUX.2 klein 4B's quality, for a "
         "3.9 GB download.",
@@ -333,7 +333,7 @@ CATALOG = (
         title="Bonsai Image 4B binary",
         label="Binary",
         plain="Smaller",
-        summary="Weights of −1 and +1: 0.46 GB smaller, not faster, and a little less faithful.",
+        summary="0.46 GB smaller, not faster, and a little less faithful (weights of −1 and +1).",
         precision="binary",
         note="The smaller of the two: it needs about half a gigabyte less memory and keeps 88 % of FLUX.2 klein 4B's "
         "quality by the published benchmarks; beside the ternary one it downloads only 1 GB.",

@@ -243,7 +243,7 @@ def test_a_typed_size_that_does_not_fit_is_told(form: Page) -> None:
     form.locator("#width").fill("2048")
     form.locator("#height").fill("2048")
     expect(form.locator("#size-verdict")).to_have_text(
-        "will swap: 9.10 GB at its peak, about 1 min 35 s here; choose a smaller size"
+        "will swap: 9.10 GB at its peak; choose a smaller size; about 1 min 35 s here"
     )
 
 

@@ -101,14 +101,14 @@ function judgeTyped() {
   if (isTypedSize() && !size) return tellNearest(line);
   const shows = size ? typedKey(size) : "";
   if (!size || line.dataset.shows !== shows) line.hidden = true;
-  if (fit) {
-    const told = !line.hidden && line.dataset.verdict === fit.verdict;
-    line.setAttribute("aria-live", told ? "off" : "polite"); // another time alone would be read out after every picture
+  if (fit && (line.hidden || line.dataset.verdict !== fit.verdict)) {
     line.dataset.shows = shows;
     line.dataset.verdict = fit.verdict;
     line.hidden = false;
-    fill(line, ...verdictWords(fit));
+    fill(byId("size-verdict-words"), ...verdictWords(fit));
   }
+  // beside what is read out: another time is learned with every picture
+  byId("size-time").textContent = fit?.seconds ? `; about ${formatSeconds(fit.seconds)} here` : "";
   if (!fit && size && model) judging = window.setTimeout(() => askForVerdict(size), JUDGE_AFTER_MS);
 }
 
@@ -116,13 +116,14 @@ function judgeTyped() {
 function tellNearest(line) {
   if (line.dataset.shows !== "") line.hidden = true;
   line.dataset.shows = "";
+  byId("size-time").textContent = "";
   judging = window.setTimeout(() => {
     const sides = [widthField(), heightField()].map(({ value }) => nearestSide(Number(value)));
     const [width, height] = sides;
     const use = button({ class: "button small", on: { click: () => chooseSize(width, height) } }, `Use ${formatSize(width, height)}`);
     line.dataset.verdict = "";
     line.hidden = false;
-    fill(line, "Sides are multiples of 16, from 64 to 2048. ", use);
+    fill(byId("size-verdict-words"), "Sides are multiples of 16, from 64 to 2048. ", use);
   }, JUDGE_AFTER_MS);
 }
 
@@ -143,13 +144,12 @@ async function askForVerdict(size) {
 }
 
 /** @param {Fit} fit */
-function verdictWords({ verdict, peak_bytes: peak, seconds }) {
+function verdictWords({ verdict, peak_bytes: peak }) {
   const { words, tone } = VERDICTS[verdict];
-  const time = seconds ? `, about ${formatSeconds(seconds)} here` : "";
   const remedy = verdict === "fits" ? "" : verdict === "tight" ? "; close other programs" : "; choose a smaller size";
   return [
     el("span", { class: "mark", data: { tone } }, words),
-    `: ${formatBytes(peak)} at its peak${time}${remedy}`,
+    `: ${formatBytes(peak)} at its peak${remedy}`,
   ];
 }
 
