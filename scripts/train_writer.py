@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=11.0, help="of the processor's time")
     parser.add_argument("--wall-minutes", type=float, default=60.0, help="at most, on a busy machine")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bits", type=int, choices=(4, 8), default=4, help="of a weight that is installed")
+    parser.add_argument("--bits", type=int, choices=(4, 8), default=8, help="of a weight that is installed")
     parser.add_argument("--install", action="store_true", help="write the trained weights into the package")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

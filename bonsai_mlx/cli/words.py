@@ -10,14 +10,13 @@ from pathlib import Path
 
 from ..errors import RequestError
 from ..hub import api as hub
-from ..hub.catalog import published_names
 from ..pipelines.chains import Write
 from ..pipelines.styles import Style, StyleBook
 from ..printable import printable
 from ..request import MAX_SEED, random_seed
 from ..writing.files import writer_in, writer_of
 from ..writing.limits import MAX_PROPOSALS
-from .generate import GenerateOptions, say
+from .generate import GenerateOptions, model_of, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def write_command(options: WriteOptions) -> int:
         raise RequestError("--count", f"{options.count} is out of range; give 1 to {MAX_PROPOSALS}")
     if options.seed is not None and not 0 <= options.seed <= MAX_SEED:
         raise RequestError("--seed", f"{options.seed} is out of range; give a whole number from 0 to {MAX_SEED}")
-    files = writer_in(options.writer) if options.writer else writer_of(_folder(options.model or published_names()[0]))
+    files = writer_in(options.writer) if options.writer else writer_of(_folder(options.model))
     seed = random_seed() if options.seed is None else options.seed
     writer = Writer(files, options.memory_limit_bytes)
     try:
@@ -63,7 +62,7 @@ def written(options: GenerateOptions, step: Write, model: str | None) -> str:
     """The text of a step that writes, shown as it is used. The BonsaiErrors of `write_command`."""
     from ..writing.writer import Writer
 
-    files = writer_of(_folder(options.model or model or published_names()[0]))
+    files = writer_of(_folder(options.model or model))
     writer = Writer(files, options.memory_limit_bytes)
     try:
         *_, whole = writer.write(step.prompt, seed=step.seed, count=1)
@@ -82,8 +81,10 @@ def _show(text: str, options: WriteOptions) -> None:
         sys.stderr.flush()
 
 
-def _folder(model: str) -> Path:
-    return hub.as_folder(model) or hub.find(model)
+def _folder(model: str | None) -> Path:
+    """The default model's where none is named, or the seedling's where that is not here."""
+    name = model or model_of(GenerateOptions(prompt=None))
+    return hub.as_folder(name) or hub.find(name)
 
 
 def styles_command(*, save: tuple[str, str] | None, delete: str | None, restore: bool, as_json: bool) -> int:
