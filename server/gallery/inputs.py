@@ -35,8 +35,9 @@ _MASK_REMEDY = "Send a black and white picture, white where it is to be repainte
 _NEEDED = "Cancel the job, or delete the pictures that were made from it, first."
 _COLUMNS = "id, width, height, mask, box, bytes"
 _NAMED = """SELECT json_extract(data, '$.recipe.init'), json_extract(data, '$.recipe.mask'),
-                   json_extract(data, '$.recipe.references')
-            FROM images WHERE json_valid(data) AND json_extract(data, '$.recipe.strength') IS NOT NULL"""
+                   json_extract(data, '$.recipe.source'), json_extract(data, '$.recipe.references')
+            FROM images WHERE json_valid(data)
+            AND (json_extract(data, '$.recipe.strength') IS NOT NULL OR json_extract(data, '$.recipe.source') IS NOT NULL)"""
 
 
 class Input(NamedTuple):
@@ -164,8 +165,8 @@ class Inputs:
 
     async def _needed(self) -> set[str]:
         needed = set(self._waiting())
-        for init, mask, references in await self._store.read(_NAMED):
-            needed.update(name for name in (init, mask) if isinstance(name, str))
+        for *named, references in await self._store.read(_NAMED):
+            needed.update(name for name in named if isinstance(name, str))
             with contextlib.suppress(ValueError, TypeError):  # what an index holds may be anything
                 needed.update(json.loads(references or "[]"))
         return needed

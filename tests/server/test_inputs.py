@@ -163,12 +163,17 @@ def test_a_batch_has_the_same_parents(live: LiveServer) -> None:
         assert live.client.get(f"/images/{image}").json()["parents"] == [{"id": parent, "role": "input"}]
 
 
-def test_what_nothing_needs_goes_after_a_day(live: LiveServer) -> None:
+@pytest.mark.parametrize("way", ["init", "references", "source"])
+def test_what_nothing_needs_goes_after_a_day(live: LiveServer, way: str) -> None:
     async def purged() -> int:
         return await live.studio.inputs.purge(older_than_s=0.0)
 
     used, unused = add(live, PICTURE)["id"], add(live, Image.new("RGB", (64, 64)))["id"]
-    image = live.finished(live.post_job("a fox", init=used)["id"])["image_id"]
+    if way == "source":
+        image = live.client.post("/enlarge", json={"source": used}).raise_for_status().headers["x-image-id"]
+    else:
+        named = {way: [used] if way == "references" else used}
+        image = live.finished(live.post_job("a fox", **named)["id"])["image_id"]
     assert live.client.delete(f"/inputs/{used}").status_code == 409
     assert asyncio.run_coroutine_threadsafe(live.studio.inputs.purge(), _loop(live)).result() == 0
     assert asyncio.run_coroutine_threadsafe(purged(), _loop(live)).result() == 1
