@@ -46,7 +46,8 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.pipelines": "styles, alternatives, axes, contact sheets, batches from a file; draws nothing itself",
     "bonsai_mlx.pipeline": "from a request to a picture, an event at a time",
     "bonsai_mlx.diagnosis": "is this machine ready, are its kernels right, how fast is it: doctor, bench",
-    "bonsai_mlx.cli": "the command line",
+    "bonsai_mlx.cli": "the command line: what each command does, how it shows progress, where it writes",
+    "bonsai_mlx.cli.commands": "the options of every command, and the program that reads them",
     "server.index": "the index's file: its schema and the steps from one version to the next; no meaning of a row",
     "server": "settings, errors, events, the index; no tensor library anywhere in the server",
     "server.edge": "what every request passes: hosts, tokens, limits, the log; knows no route",
@@ -66,7 +67,8 @@ ROOMS: Mapping[str, str] = {
 }
 # Modules beside the rooms that stand higher than the ground.
 ABOVE: Mapping[str, str] = {
-    "bonsai_mlx.__main__": "bonsai_mlx.cli",
+    "bonsai_mlx.__main__": "bonsai_mlx.cli.commands",
+    "bonsai_mlx.cli.main": "bonsai_mlx.cli.commands",
     "server.__main__": "server.app",
     "server.mcp": "server.app",
 }
@@ -214,7 +216,7 @@ their bounds, the OpenAPI document, a job's row and its answer, the engine and t
 1. `bonsai_mlx/request.py`: a field of `Draw` with a default and its bounds.
 2. Where it is used, for instance `bonsai_mlx/flux2/model.py`.
 3. `bonsai_mlx/pipeline.py`: a keyword of `Pipeline.generate`, for Python.
-4. `bonsai_mlx/cli/main.py` and `bonsai_mlx/cli/generate.py`: an option of the command line.
+4. `bonsai_mlx/cli/options.py` and `bonsai_mlx/cli/generate.py`: an option of the command line.
 5. `tests/test_pipeline.py`: that it makes a difference.
 
 A parameter that has no default is a new version of the request (`VERSION` in `bonsai_mlx/request.py`); a new kind of
