@@ -2,21 +2,21 @@
 
 A name in a folder can be anything: a pipe that never answers, a device without an end, a link to another place, a file
 of a hundred gigabytes. What is read here is a regular file of a bounded size; what is made here is new, under a name
-that nobody can foresee, and never goes through a link. Every error is an OSError whose text names the file.
+that nobody can foresee, and never goes through a link. Every error is an OSError whose text names the file. What has to
+survive a power cut waits until it is on the disk itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
-
-from .durable import folder_to_disk, to_disk
 
 TEMPORARY_PREFIX = ".tmp-"  # what a killed process leaves behind starts with this
 FILE_MODE, PRIVATE_FILE_MODE = 0o666, 0o600  # the first is narrowed by the umask, as everywhere
@@ -110,3 +110,26 @@ def write_atomic(path: Path, data: bytes, *, mode: int = FILE_MODE, durable: boo
     finally:
         with contextlib.suppress(OSError):  # gone after the rename; otherwise it must not stay behind
             temporary.unlink()
+
+
+def to_disk(descriptor: int) -> None:
+    """Wait until what was written to an open file is safe; before that, nothing may say that it is complete.
+
+    On macOS fsync leaves the data in the drive's cache and F_FULLFSYNC is the real thing, where a volume has it.
+    """
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is not None:
+        with contextlib.suppress(OSError):  # network volumes refuse it
+            fcntl.fcntl(descriptor, full_sync)
+            return
+    os.fsync(descriptor)
+
+
+def folder_to_disk(folder: Path) -> None:
+    """Make a new name in `folder` durable. Some volumes cannot do that, and the file is in place all the same."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            to_disk(descriptor)
+        finally:
+            os.close(descriptor)

@@ -126,3 +126,36 @@ def test_what_cannot_be_written_changes_nothing(tmp_path: Path, monkeypatch: pyt
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["fox.png"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_macos_flushes_the_drive_where_the_volume_can(
+    refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def full_sync(_descriptor: int, _command: int) -> None:
+        calls.append("full")
+        if refused:
+            raise OSError("not supported")
+
+    monkeypatch.setattr(fileio.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fileio.fcntl, "fcntl", full_sync)
+    monkeypatch.setattr(fileio.os, "fsync", lambda _descriptor: calls.append("plain"))
+    with (tmp_path / "file").open("wb") as file:
+        fileio.to_disk(file.fileno())
+    assert calls == (["full", "plain"] if refused else ["full"])
+
+
+def test_a_file_that_cannot_be_flushed_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.delattr(fileio.fcntl, "F_FULLFSYNC", raising=False)
+    monkeypatch.setattr(fileio.os, "fsync", fail)
+    with (tmp_path / "file").open("wb") as file, pytest.raises(OSError, match="Input/output"):
+        fileio.to_disk(file.fileno())
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_failure(tmp_path: Path) -> None:
+    fileio.folder_to_disk(tmp_path / "gone")

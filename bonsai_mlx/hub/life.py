@@ -15,9 +15,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..durable import to_disk
 from ..errors import DownloadError
-from ..fileio import open_regular
+from ..fileio import open_regular, to_disk
 from ..runtime.environment import hub_constants
 from .catalog import CheckpointFile
 from .location import Location, Manifest, cache_folder, file_size, file_stat

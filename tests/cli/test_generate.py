@@ -142,7 +142,7 @@ def test_the_prompt_from_standard_input() -> None:
 
 @pytest.mark.parametrize(
     ("sent", "words"),
-    [(b"", "prompt: is empty"), (b"\xff\xfe", "prompt: what comes on standard input is no text in UTF-8")],
+    [(b"", "PROMPT: is empty"), (b"\xff\xfe", "PROMPT: what comes on standard input is no text in UTF-8")],
 )
 def test_standard_input_that_is_no_prompt(sent: bytes, words: str) -> None:
     done = process("generate", "-", *SMALL, input=sent)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import durable
+from bonsai_mlx import fileio
 from bonsai_mlx.errors import CheckpointError, DownloadError
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub.location import Manifest
@@ -128,8 +128,8 @@ def test_files_are_on_the_disk_before_the_manifest_says_so(
 
     monkeypatch.setattr(os, "link", _refuse)
     monkeypatch.setattr(Manifest, "write", write_and_look)
-    monkeypatch.setattr(durable.fcntl, "F_FULLFSYNC", 51, raising=False)
-    monkeypatch.setattr(durable.fcntl, "fcntl", lambda descriptor, _: flushed.add(identity(os.fstat(descriptor))))
+    monkeypatch.setattr(fileio.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fileio.fcntl, "fcntl", lambda descriptor, _: flushed.add(identity(os.fstat(descriptor))))
     run(TERNARY, folder=folder)
     assert len(flushed) > len(needed(server.repos[TERNARY]))
 

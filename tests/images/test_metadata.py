@@ -22,7 +22,7 @@ from hypothesis import given
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bonsai_mlx import durable, fileio
+from bonsai_mlx import fileio
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
 from bonsai_mlx.images.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_picture
@@ -251,8 +251,8 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
 def test_data_reaches_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """fsync of the file, then the rename, then fsync of the folder: in any other order a power cut can lose it."""
     path, order = tmp_path / "fox.png", []
-    monkeypatch.setattr(durable.os, "fsync", lambda descriptor: order.append((os.fstat(descriptor), path.exists())))
-    monkeypatch.delattr(durable.fcntl, "F_FULLFSYNC", raising=False)
+    monkeypatch.setattr(fileio.os, "fsync", lambda descriptor: order.append((os.fstat(descriptor), path.exists())))
+    monkeypatch.delattr(fileio.fcntl, "F_FULLFSYNC", raising=False)
     save_picture(path, b"x")
     assert [(stat.S_ISDIR(status.st_mode), exists) for status, exists in order] == [(False, False), (True, True)]
 
