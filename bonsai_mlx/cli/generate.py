@@ -72,7 +72,6 @@ class GenerateOptions:
 
     @property
     def loading(self) -> dict[str, Any]:
-        """How a model is opened, for `Pipeline.from_pretrained`."""
         names = ("memory_limit_bytes", "companion", "text_encoder", "decoder", "loras_dir")
         return {name: getattr(self, name) for name in names}
 

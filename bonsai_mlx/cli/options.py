@@ -83,7 +83,6 @@ def add_loras(command: argparse.ArgumentParser) -> None:
 
 
 def add_adapter_folder(command: argparse.ArgumentParser) -> None:
-    """Where adapters are that are named without a path."""
     command.add_argument("--loras", type=user_path, metavar="FOLDER", help="with the adapters that names mean")
 
 

@@ -173,7 +173,6 @@ def part(name: str) -> Entry | None:
 
 
 def to_download(name: str) -> Entry:
-    """As `resolve`, also for text encoders and decoders."""
     return part(name) or resolve(name)
 
 

@@ -78,7 +78,6 @@ def read_rows(path: Path, defaults: Mapping[str, Any] | None = None) -> list[Row
 
 
 def keys(rows: Iterable[Row]) -> dict[str, Row]:
-    """The rows by their keys; equal ones count up."""
     found: dict[str, Row] = {}
     for row in rows:
         copy = 0

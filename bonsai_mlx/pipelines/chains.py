@@ -143,7 +143,6 @@ def _with_any_pictures(request: Operation) -> Operation:
 
 
 def with_pictures(request: Operation, named: Mapping[str, str]) -> Operation:
-    """The request with these instead of the names of its pictures."""
     own = {field: getattr(request, field, None) for field in _NAMES_PICTURES}
     changes: dict[str, Any] = {field: named[name] for field, name in own.items() if name is not None and name in named}
     if references := getattr(request, "references", ()):
@@ -206,7 +205,6 @@ def steps_in(data: bytes) -> object:
 
 
 def document(name: str | None, steps: Sequence[Step]) -> bytes:
-    """The JSON of a pipeline."""
     values = ({"name": name} if name else {}) | {"steps": as_json(steps)}
     return f"{json.dumps(values, ensure_ascii=False, indent=1)}\n".encode()
 
@@ -219,7 +217,6 @@ def worded(steps: Sequence[Step]) -> list[Step]:
 
 
 def _typed(request: StepRequest) -> StepRequest:
-    """With the words as they were before their styles."""
     if not isinstance(request, Draw) or request.typed is None:
         return request
     return replace(request, prompt=request.typed if request.styles else request.prompt, typed=None)

@@ -44,7 +44,6 @@ def _tidy(name: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """RequestError for one that no file can have everywhere."""
     name = _tidy(name)
     if not re.fullmatch(NAME, name):
         rule = f"use letters, digits, spaces and . , ' ( ) & + - _, {MAX_NAME_CHARS} characters at most"

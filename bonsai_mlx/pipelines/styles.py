@@ -173,7 +173,6 @@ def styled(request: D, book: StyleBook | None = None) -> D:
 
 
 def worded(prompt: str, styles: Iterable[Style]) -> str:
-    """The prompt in the first style, that in the second, and so on."""
     for style in styles:
         prompt = style.worded(prompt)
     return prompt

@@ -155,7 +155,6 @@ class Writer:
         return self._tokenizer.chat_ids(asked, _MAX_INPUT_TOKENS)
 
     def close(self) -> None:
-        """Free the weights."""
         import mlx.core as mx
 
         self._model = None
@@ -175,6 +174,5 @@ def _drawn(logits: Any, key: Any) -> int:
 
 
 def _tidied(text: str) -> str:
-    """One paragraph without quotation marks around it."""
     line = " ".join(text.split())
     return line[1:-1].strip() if len(line) > 1 and line[0] in "\"'“" and line[-1] in "\"'”" else line

@@ -98,7 +98,6 @@ class PipelineRuns:
         return shown.model_copy(deep=True)
 
     def get(self, group: str) -> PipelineRun:
-        """ApiError 404 for one that is not known, or not any more."""
         if group not in self._runs:
             raise not_found("run of a pipeline")
         return self._runs[group].shown.model_copy(deep=True)
@@ -210,7 +209,6 @@ class PipelineRuns:
         return job
 
     async def _write(self, run: _Run, place: int) -> None:
-        """Puts the text into the steps that follow."""
         step = run.steps[place]
         assert isinstance(step.request, Write)  # noqa: S101
         with _at(place):
@@ -241,7 +239,6 @@ class PipelineRuns:
 
 @contextlib.contextmanager
 def _at(place: int) -> Iterator[None]:
-    """Errors inside name the step."""
     try:
         yield
     except (ApiError, BonsaiError) as error:

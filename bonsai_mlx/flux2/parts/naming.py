@@ -104,7 +104,6 @@ def _placed(layer: str, full: str, item: Stored, scale: tuple[Stored, ...]) -> d
 
 
 def _split(name: str, piece: Piece) -> Pieces:
-    """A tensor of a GGUF as ours: packed ones become three."""
     kind = gguf.BY_NAME.get(piece.dtype) if gguf.is_gguf(piece.stored.path) else None
     if kind is None:
         return {name: piece}

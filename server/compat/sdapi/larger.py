@@ -49,7 +49,6 @@ class Larger:
 
     @property
     def told(self) -> dict[str, Any]:
-        """As A1111 tells of it."""
         factor = self.after[0] / self.before[0]
         return {
             "Hires upscale": round(factor, 3),
@@ -105,7 +104,6 @@ async def enlarged(studio: Studio, request: Request, pictures: Sequence[Picture]
 
 
 async def brought_to(studio: Studio, made: Picture, size: Size, fit: Fit = "cover") -> Picture:
-    """With these sides, and with what its file says."""
     if (made.image.width, made.image.height) == size:
         return made
     try:

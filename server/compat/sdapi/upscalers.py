@@ -36,5 +36,4 @@ def name_at(studio: Studio, place: int, field: str) -> str:
 
 
 def shown(name: str | None) -> str:
-    """What an upscaler's file is called in answers."""
     return Path(name).stem if name else LANCZOS
