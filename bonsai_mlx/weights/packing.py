@@ -17,15 +17,6 @@ def pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
     return np.ascontiguousarray(joined).reshape(len(codes), -1).view("<u4")
 
 
-def unpack(words: NDArray[np.uint32], bits: int) -> NDArray[np.uint8]:
-    count, size = in_bytes(bits)
-    data = np.ascontiguousarray(words).view(np.uint8).reshape(len(words), -1, size)
-    joined = sum(data[..., byte].astype(np.uint32) << np.uint32(8 * byte) for byte in range(size))
-    shifts = np.arange(count, dtype=np.uint32) * np.uint32(bits)
-    codes = (np.asarray(joined)[..., None] >> shifts) & np.uint32((1 << bits) - 1)
-    return codes.astype(np.uint8).reshape(len(words), -1)
-
-
 def in_bytes(bits: int) -> tuple[int, int]:
     """The fewest codes that fill whole bytes, and how many bytes: 8 and 3 of 3 bits."""
     return (8 // bits, 1) if 8 % bits == 0 else (24 // bits, 3)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -194,12 +195,7 @@ class TokenGate:
         return self._signed_in(scope, scope["path"] + (f"?{rest}" if rest else ""))
 
     async def _sign_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body", False):
-                break
+        body = await Request(scope, receive).body()
         given = dict(_fields(body.decode("latin-1")))
         refused = self._try(scope, given.get("token", "").strip())
         page = given.get("page", "/")

@@ -366,9 +366,9 @@ class Jobs:
         if active.job.status != "running":
             return False
         active.job.image_ids = []
-        for position in itertools.count():
-            image_id = picture_id(active.job.id, position)
-            image = self._gallery.recover(image_id) if self._gallery.file(image_id).exists() else None
+        ids = (picture_id(active.job.id, position) for position in itertools.count())
+        for image_id in itertools.takewhile(lambda one: self._gallery.file(one).exists(), ids):
+            image = self._gallery.recover(image_id)
             if image is None:
                 break
             image.group, image.group_kind, image.cell = active.job.group, active.job.group_kind, active.job.cell

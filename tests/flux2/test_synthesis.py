@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 
 from bonsai_mlx.flux2.checkpoint import Checkpoint
@@ -132,6 +133,13 @@ def test_the_embedding_has_a_row_for_every_token(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "made", tokenizer=tokenizer_with(tmp_path / "tokenizer", tokens=1001))
     assert (folder / PACKED.folder(TOKENIZER) / "tokenizer.json").exists()
     assert json.loads((folder / PACKED.folder(TEXT_ENCODER) / "config.json").read_text())["vocab_size"] == 1024
+
+
+def test_dense_weights_of_four_bytes_are_bfloat16_values(tmp_path: Path) -> None:
+    folders = [make_checkpoint(tmp_path / precision, "tiny", precision) for precision in ("bf16", "float32")]
+    half, full = (mx.load(str(Checkpoint.open(one).weights_file(TRANSFORMER))) for one in folders)
+    assert mx.float32 in {full[name].dtype for name in full if half[name].dtype == mx.bfloat16}
+    assert all(mx.array_equal(full[name].astype(mx.float32), half[name].astype(mx.float32)) for name in half)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,13 @@ def test_prompts_that_the_grammar_cannot_carry(prompt: str, read: str, negative:
     assert (found.prompt, found.negative, found.seed) == (read, negative, 7)
 
 
+def test_an_adapter_whose_name_the_grammar_cannot_carry_is_left_out() -> None:
+    loras = [{"name": "ink", "strength": 0.8}, {"name": "a:b", "strength": 1.0}]
+    text = format_infotext(a_recipe(prompt="a fox", parameters={"loras": loras}))
+    assert "<lora:ink:0.8>" in text
+    assert "a:b" not in text
+
+
 def test_a1111s_own_text() -> None:
     text = f"masterpiece, a fox\nin the snow\nNegative prompt: blurry,\nlow quality\n{PARAMS}, Version: v1.10.1"
     found = found_in_infotext(text)

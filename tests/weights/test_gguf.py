@@ -15,6 +15,11 @@ from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.weights import gguf
 
 
+def entry(name: bytes, count: int, kind: int, offset: int = 0) -> bytes:
+    """What a header says of a tensor of one dimension."""
+    return struct.pack(f"<Q{len(name)}sIQIQ", len(name), name, 1, count, kind, offset)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     out = tmp_path / "a.gguf"
@@ -73,7 +78,9 @@ def test_no_change_of_the_header_does_harm(path: Path) -> None:
         (struct.pack("<4sIQQQ", b"GGUF", 3, 0, 1, 2**62), "a text has"),
         (struct.pack("<4sIQQQ1sIIQ", b"GGUF", 3, 0, 1, 1, b"k", 9, 4, 2**40), "a note has"),
         (struct.pack("<4sIQQQ1sIIQ", b"GGUF", 3, 0, 1, 1, b"k", 9, 9, 3), "a note is of type 9"),
+        (struct.pack("<4sIQQQ17sII", b"GGUF", 3, 0, 1, 17, b"general.alignment", 4, 7), "general.alignment is 7"),
         (struct.pack("<4sIQQQ1sI", b"GGUF", 3, 1, 0, 1, b"t", 9), "has 9 dimensions"),
+        (struct.pack("<4sIQQ", b"GGUF", 3, 2, 0) + 2 * entry(b"t", 8, 0) + bytes(99), "names the tensor t twice"),
         (struct.pack("<4sIQQQ1sIQQ", b"GGUF", 3, 1, 0, 1, b"t", 2, 2**40, 2), "the tensor t is"),
         (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 64, 14, 0), "of type 14; what can be read is F32"),
         (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 33, 8, 0), "no whole blocks of 32"),
@@ -86,6 +93,23 @@ def test_what_is_refused(header: bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=reason) as caught:
         gguf.read_header(path, "get it again")
     assert str(path) in str(caught.value)
+
+
+def test_ternary_weights_of_older_files_are_told_by_their_size(tmp_path: Path) -> None:
+    path = tmp_path / "old.gguf"
+    header = struct.pack("<4sIQQ", b"GGUF", 3, 1, 0) + entry(b"t", 256, 42)
+    for size, name in ((2 * 34, "Q2_0 in groups of 128"), (4 * 18, "Q2_0")):
+        path.write_bytes(header + bytes(-len(header) % 32) + bytes(size))
+        assert gguf.read_header(path, "")[0]["t"].dtype == name
+
+
+def test_scales_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "inf.gguf"
+    header = struct.pack("<4sIQQ", b"GGUF", 3, 1, 0) + struct.pack("<Q1sIQQIQ", 1, b"t", 2, 32, 1, 8, 0)
+    path.write_bytes(header + bytes(-len(header) % 32) + struct.pack("<e", np.inf) + bytes(32))
+    stored = gguf.read_header(path, "")[0]["t"]
+    with pytest.raises(CheckpointError, match="too large, or no numbers"):
+        gguf.read(stored, "scales")
 
 
 def test_a_pipe_or_nothing(tmp_path: Path) -> None:

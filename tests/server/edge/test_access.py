@@ -195,3 +195,10 @@ def test_a_form_that_arrives_in_pieces_signs_in(gate: Gate) -> None:
     pieces = iter((b"token=", TOKEN.encode()))
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     assert gate.browser().post("/sign-in", content=pieces, headers=headers).status_code == 303
+
+
+def test_a_token_may_come_in_pieces(gate: Gate) -> None:
+    pieces = iter([b"token=a-token", b"-for-this-test"])
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": HERE}
+    answer = gate.browser().post("/sign-in", content=pieces, headers=form)
+    assert answer.status_code == 303

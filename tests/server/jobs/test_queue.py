@@ -15,6 +15,9 @@ import httpx
 import psutil
 import pytest
 
+from bonsai_mlx.request import ResolvedDraw
+from server.errors import ApiError
+from server.jobs.active import Work
 from tests.server.conftest import HASTY, NATIVE, EventStream, LiveServer, eventually
 
 ID = "f" * 32
@@ -96,6 +99,25 @@ def test_everything_can_be_cancelled_at_once(gate: Path, live: LiveServer) -> No
     assert [live.finished(i)["status"] for i in ids] == ["cancelled"] * 3
     assert live.client.delete("/jobs").json()["jobs"] == []
     live.client.post("/queue/resume")
+
+
+def test_what_follows_a_job_goes_before_all_that_wait_and_nothing_follows_after_the_end(
+    gate: Path, live: LiveServer
+) -> None:
+    ids = [live.post_job(f"hold {n}")["id"] for n in range(2)]
+    live.running(ids[0])
+    jobs, work = live.studio.jobs, Work("seedling-ternary", ResolvedDraw("plain", 7, 4, 64, 64))
+
+    async def follow() -> str:
+        return jobs.go_on(work, "a" * 32, "pipeline").id
+
+    loop = next(iter(live.studio._tasks)).get_loop()
+    follower = asyncio.run_coroutine_threadsafe(follow(), loop).result()
+    assert [live.job(i)["position"] for i in (ids[0], follower, ids[1])] == [0, 1, 2]
+    jobs._closing = True
+    with pytest.raises(ApiError, match="shutting down"):
+        asyncio.run_coroutine_threadsafe(follow(), loop).result()
+    jobs._closing = False
 
 
 def test_positions_and_phases_of_a_held_queue(gate: Path, live: LiveServer) -> None:
