@@ -23,7 +23,7 @@ def test_the_stream_tells_a_job_from_start_to_end(live: LiveServer) -> None:
         assert stream.headers["content-type"].startswith("text/event-stream")
         hello = next(EventStream(stream))
         assert hello["event"] == "hello"
-        assert set(hello["data"]) == {"server_version", "jobs", "queue", "memory", "models"}
+        assert set(hello["data"]) == {"server_version", "jobs", "queue", "memory", "models", "pipelines"}
         job_id = live.post_job("plain")["id"]
         live.finished(job_id)
     with live.client.stream("GET", "/events", headers={"Last-Event-ID": hello["id"]}) as stream:
