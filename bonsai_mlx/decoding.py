@@ -7,6 +7,7 @@ imported in a hundredth of a second, which every command line pays.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,9 @@ import msgspec
 from msgspec import Meta
 
 T = TypeVar("T")
+# msgspec 0.22 looks at a type when it first converts to it. A thread that comes meanwhile reads what is half written,
+# and the process is gone.
+_one_at_a_time = threading.Lock()
 _MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _FIELD = re.compile(r" - at `\$\.(\w+)")
 
@@ -39,7 +43,8 @@ def decode(kind: type[T], values: Mapping[str, Any]) -> T:
     ValueError names the first field that is missing or not what its annotation says.
     """
     try:
-        found = msgspec.convert(dict(values), kind)
+        with _one_at_a_time:
+            found = msgspec.convert(dict(values), kind)
     except msgspec.ValidationError as error:
         raise ValueError(_sentence(kind, values, str(error))) from None
     for name, check in _checks(cast("Any", kind)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -90,3 +92,31 @@ def test_a_message_does_not_repeat_a_huge_value() -> None:
     with pytest.raises(ValueError, match="depth") as caught:
         decode(Probe, {"name": "x", "depth": "9" * 10_000})
     assert len(str(caught.value)) < 200
+
+
+def test_threads_may_meet_a_type_for_the_first_time_together() -> None:
+    """In a process of its own: where it goes wrong, the process is gone."""
+    code = """
+import dataclasses, sys, threading
+from bonsai_mlx.decoding import Text, Whole, decode
+
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(8)
+
+
+def meet(kind, values):
+    together.wait()
+    decode(kind, values)
+
+
+for _ in range(200):
+    kind = dataclasses.make_dataclass("Kind", [(f"f{i}", Whole if i % 3 else Text) for i in range(40)])
+    values = {f"f{i}": 1 if i % 3 else "x" for i in range(40)}
+    threads = [threading.Thread(target=meet, args=(kind, values)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

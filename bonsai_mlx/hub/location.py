@@ -62,7 +62,7 @@ class Manifest:
     def read(cls, path: Path) -> Manifest | None:
         """The manifest at `path`, or None if there is none that can be trusted; then files are hashed again."""
         try:
-            stored = msgspec.json.decode(read_bounded(path, _MAX_MANIFEST_BYTES), type=_StoredManifest)
+            stored = _manifests.decode(read_bounded(path, _MAX_MANIFEST_BYTES))
         except (OSError, msgspec.MsgspecError, RecursionError):
             return None
         files = tuple(CheckpointFile(file.path, file.size, file.digest) for file in stored.files)
@@ -103,6 +103,9 @@ class _StoredManifest(msgspec.Struct, forbid_unknown_fields=True):
         paths = [file.path for file in self.files]
         if not is_whole(paths) or len(paths) != len(set(paths)):
             raise ValueError("the files are not those of one checkpoint")
+
+
+_manifests = msgspec.json.Decoder(_StoredManifest)  # made by one thread, see decoding.py
 
 
 @dataclass(frozen=True, slots=True)

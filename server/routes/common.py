@@ -25,6 +25,11 @@ def get_studio(request: Request) -> Studio:
     return studio
 
 
+EVENT = {  # of a stream, as the OpenAPI document has it
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
 StudioDep = Annotated[Studio, Depends(get_studio)]
 
 

@@ -13,15 +13,9 @@ from bonsai_mlx.version import __version__
 from ..events import EventHub, Listener
 from ..options.shapes import Preferences, PreferencesPatch
 from ..schemas import Health, Memory
-from .common import StudioDep, errors, streamed
+from .common import EVENT, StudioDep, errors, streamed
 
 router = APIRouter(tags=["system"])
-
-_EVENT = {
-    "type": "object",
-    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
-    "required": ["event", "data"],
-}
 
 
 @contextmanager
@@ -36,7 +30,7 @@ def _subscribed(hub: EventHub, listener: Listener) -> Iterator[None]:
     "/events",
     summary="Everything that happens, as server-sent events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}}, **errors(429, 503)},
+    responses={200: {"content": {"text/event-stream": {"itemSchema": EVENT}}}, **errors(429, 503)},
 )
 async def events(
     studio: StudioDep,

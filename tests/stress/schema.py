@@ -47,6 +47,10 @@ _TAKE_PICTURES = [
     "/sdapi/v1/extra-single-image",
     "/sdapi/v1/extra-batch-images",
 ]
+_NAME_PICTURES = [
+    *("/edit", "/generate", "/generate/compare", "/jobs", "/enlarge", "/jobs/enlarge"),
+    *("/grids", "/grids/plan", "/pipelines", "/pipelines/run", "/pipelines/{name}"),
+]
 _SERVER_FAILURES = {500, 501, 502, 504}  # 503 and 507 are documented: shutting down, no space or memory left
 
 
@@ -83,9 +87,9 @@ def _config(seed: int, examples: int, *, thorough: bool) -> schemathesis.Config:
             "positive_data_acceptance": {"expected-statuses": [*_ACCEPTED, "400", "422"]},
         },
     }
-    # nor that an id is one of a picture that is there, and can be changed so
+    # nor that an id is one of a picture that is there, and can be changed so, or that braces and steps make a whole
     named = {
-        "include-path": ["/edit", "/generate", "/generate/compare", "/jobs"],
+        "include-path": _NAME_PICTURES,
         "checks": {"positive_data_acceptance": {"expected-statuses": [*_ACCEPTED, "422"]}},
     }
     # a job is there before its first preview is

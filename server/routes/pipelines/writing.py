@@ -20,7 +20,7 @@ from ...events import encode
 from ...parameters import Fields, ModelName, annotation, whole
 from ...validation import Answer
 from ...writing.writing import Text
-from ..common import StudioDep, errors
+from ..common import EVENT, StudioDep, errors
 
 router = APIRouter(tags=["pipelines"])
 
@@ -60,7 +60,7 @@ class Proposals(Answer):
     summary="Make a scene of a few words",
     response_class=Response,
     responses={
-        200: {"model": Proposals, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {"model": Proposals, "content": {"text/event-stream": {"itemSchema": EVENT}}},
         **errors(409, 429, 500, 507),
     },
 )
