@@ -79,7 +79,8 @@ class Site:
     def kill_engine(self) -> None:
         """As the system does when memory runs out."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        engines = [child for child in children if "server.engine.child" in child.cmdline()]
+        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        engines = [child for child in alive if "server.engine.child" in child.cmdline()]
         assert engines
         for engine in engines:
             engine.kill()
