@@ -120,6 +120,7 @@ def test_prediction_is_within_a_tenth_of_what_is_measured(held_by_others, width,
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("variant", ["ternary"])
 def test_so_it_is_with_shares_at_once(held_by_others, level, seedling, two_threads):
     assert_as_predicted(Pipeline.from_pretrained(seedling), 256, 256, level, held_by_others)
 

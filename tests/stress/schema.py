@@ -37,6 +37,7 @@ _WITH_INPUT = 50  # operations, about, that take any
 _THOROUGH = 1_000
 _TAKE_PICTURES = [
     "/inputs",
+    "/metadata",
     "/v1/images/edits",
     "/v1/images/variations",
     "/api/v1/images/edits",
