@@ -251,7 +251,7 @@ def test_previews_can_be_turned_off(site: Site, studio: Page) -> None:
     wait_until_ready(studio)
     studio.locator("#engine-mark").click()
     expect(studio.get_by_label("Previews while drawing")).not_to_be_checked()
-    draw(studio, "a red square", steps=20)
+    draw(studio, "a red square", steps=4)
     drawn(studio, "a red square")
     studio.get_by_label("Previews while drawing").check()
     expect(studio.locator("#preview")).to_be_enabled()

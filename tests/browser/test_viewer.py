@@ -122,6 +122,7 @@ def test_it_is_zoomed_and_moved_by_keys_wheel_and_pointer(site: Site, open_page:
 def test_fingers_swipe_and_pinch(site: Site, open_page: Callable[..., Page]) -> None:
     ids = [make_picture(site, f"under a finger, {place}") for place in range(2)]
     page = open_page(site.url, has_touch=True, viewport={"width": 390, "height": 844})
+    wait_until_ready(page)
     page.locator(f"#strip [data-id='{ids[1]}']").tap()
     page.locator("#stage .frame a[data-view]").tap()
     expect(page).to_have_url(f"{site.url}/#view={ids[1]}")
