@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from bonsai_mlx.cli import generate as generate_terminal
-from bonsai_mlx.cli import main as cli
+from bonsai_mlx.cli.commands import models
 from bonsai_mlx.cli.progress import ProgressLine
 from bonsai_mlx.images import metadata
 from bonsai_mlx.result import TRUNCATED, Event
@@ -344,7 +344,7 @@ def test_models_for_programs(run: Any) -> None:
     ],
 )
 def test_states_in_words(row: dict[str, Any], words: str) -> None:
-    assert cli._state_words(row) == words
+    assert models._state_words(row) == words
 
 
 def test_deleting(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
