@@ -20,7 +20,10 @@ for await (const event of await client.images.generate({
 assert.deepEqual(types, ["image_generation.partial_image", "image_generation.completed"]);
 
 const drawn = () => toFile(Buffer.from(answer.data[0].b64_json, "base64"), "drawn.png", { type: "image/png" });
-const edited = await client.images.edit({ image: await drawn(), mask: await drawn(), prompt: "a hare" });
+// 64x64, black with a white square in its middle
+const MASK = "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQAAAACCEkxzAAAAHklEQVR42mNgGFyAkYHhPwMDAyMDE0xklIHMGGwAAPa7AUAn7aGOAAAAAElFTkSuQmCC";
+const mask = await toFile(Buffer.from(MASK, "base64"), "mask.png", { type: "image/png" });
+const edited = await client.images.edit({ image: await drawn(), mask, prompt: "a hare" });
 assert.ok(isPng(edited.data[0].b64_json));
 assert.equal(edited.size, "64x64");
 let last;
