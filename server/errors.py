@@ -264,9 +264,10 @@ def _methods(request: Request) -> set[str]:
     """Every method that the path answers to; the router itself names those of one route only."""
     document = request.app.openapi()["paths"]
     path = request.scope["path"]
+    meant = {path: document[path]} if path in document else document  # "/images/ids" is no id of a picture
     methods = {
         method.upper()
-        for template, methods in document.items()
+        for template, methods in meant.items()
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/.]+", re.escape(template)), path)
         for method in methods
     } or {"GET"}

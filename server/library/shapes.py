@@ -1,8 +1,8 @@
 """The bodies and answers of what is done with many pictures."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from ..gallery.listing import MAX_IDS
 from ..parameters import Fields
@@ -42,8 +42,14 @@ class FavouritePatch(Chosen):
     favourite: bool = Field(strict=True)
 
 
+def _named(field: str) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"type": "string"}}}
+
+
 class Move(Chosen):
     """Into a collection, out of one, or both; the files stay where they are."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"anyOf": [_named("into"), _named("out_of")]})
 
     into: Id | None = None
     out_of: Id | None = None

@@ -344,3 +344,8 @@ def test_a_wrong_field_is_told_what_to_do_instead(
     assert (response.status_code, error["field"]) == (422, field)
     assert error["message"].startswith(message)
     assert (error["remedy"] or "").startswith(remedy)
+
+
+def test_an_address_beside_ids_names_its_own_methods(shared: LiveServer) -> None:
+    answer = shared.client.request("DELETE", "/images/ids")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
