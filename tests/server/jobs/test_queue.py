@@ -357,7 +357,8 @@ def test_waiting_jobs_survive_a_restart_and_the_running_one_was_interrupted(gate
     assert second.job(waiting)["status"] == "done"
 
 
-def test_a_saved_picture_is_found_though_its_job_never_ended(serve: Serve) -> None:
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_saved_picture_is_found_though_its_job_never_ended(serve: Serve, torn: bool) -> None:
     first = serve()
     done = first.finished(first.post_job("saved", seed=9)["id"])
     first.__exit__()
@@ -368,8 +369,12 @@ def test_a_saved_picture_is_found_though_its_job_never_ended(serve: Serve) -> No
     )
     index.commit()
     index.close()
+    if torn:
+        (first.settings.output / f"{done['id']}.png").write_bytes(b"half")
     second = serve()
-    assert second.job(done["id"])["status"] == "done"
+    assert second.job(done["id"])["status"] == ("interrupted" if torn else "done")
+    if torn:
+        return
     assert second.client.get(f"/images/{done['id']}").json()["seed"] == 9
 
 
