@@ -365,6 +365,7 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
         expect(stage.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
         if amount:
             form.locator(f"#strip a[data-id='{liked}']").click()  # the picture that all of these are like
+            expect(stage.locator(f".frame a[data-view='{liked}']")).to_be_visible()
     expect(form.locator("#cancel")).to_have_count(0)
     tiles = stage.locator(".batch .frame")
     tile = tiles.first
