@@ -137,9 +137,9 @@ def test_fingers_swipe_and_pinch(site: Site, open_page: Callable[..., Page]) -> 
 
     touch([(145, 420), (245, 420)], [(120, 420), (270, 420)], [(95, 420), (295, 420)])
     assert page.evaluate(SCALE) == pytest.approx(2, abs=0.05)
-    page.get_by_role("button", name="Zoom out").tap()
-    page.get_by_role("button", name="Zoom out").tap()
-    page.wait_for_function(f"() => ({SCALE})() === 1")  # a tap becomes a click a moment later
+    page.get_by_role("button", name="Zoom out").click()
+    page.get_by_role("button", name="Zoom out").click()
+    page.wait_for_function(f"() => ({SCALE})() === 1")
     touch([(300, 420)], [(200, 420)], [(100, 420)])
     expect(page).to_have_url(f"{site.url}/#view={ids[0]}")
 
