@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -345,3 +346,17 @@ def test_a_tab_in_the_background_takes_no_connection(site: Site, open_page: Call
     expect(page.locator("#engine-mark")).to_be_visible()
     assert f"{site.url}/events" in asked
     expect(page.locator(f"[data-id='{made}']")).to_be_visible()
+
+
+def test_a_picture_that_events_tell_of_first_waits_for_nothing(studio: Page) -> None:
+    """The answer to the request may come after the news of its job."""
+
+    def late(route: Route) -> None:
+        answer = route.fetch()
+        time.sleep(1)
+        route.fulfill(response=answer)
+
+    studio.route(re.compile("/jobs$"), late)
+    draw(studio, "told early", steps=4)
+    drawn(studio, "told early")
+    expect(studio.get_by_text("in the queue: what is being drawn goes first")).to_have_count(0)

@@ -51,7 +51,8 @@ export function showJobs(jobs) {
  * @returns {boolean} whether they are shown now
  */
 export function showInTurn(jobs) {
-  if (isIdle()) {
+  const own = new Set(jobs.map(({ id }) => id)); // an event may have told of them before the answer did
+  if (!jobsInView().some((job) => isActive(job) && !own.has(job.id))) {
     showJobs(jobs);
     return true;
   }
