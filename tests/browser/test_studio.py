@@ -357,6 +357,8 @@ def test_a_picture_that_events_tell_of_first_waits_for_nothing(studio: Page) -> 
         route.fulfill(response=answer)
 
     studio.route(re.compile("/jobs$"), late)
-    draw(studio, "told early", steps=4)
-    drawn(studio, "told early")
-    expect(studio.get_by_text("in the queue: what is being drawn goes first")).to_have_count(0)
+    with studio.expect_response(re.compile("/jobs$")):
+        draw(studio, "told early", steps=LASTING_STEPS)
+    studio.wait_for_timeout(300)
+    assert studio.get_by_text("in the queue: what is being drawn goes first").count() == 0
+    studio.get_by_role("button", name="Cancel", exact=True).click()
