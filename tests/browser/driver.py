@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog,
 
 from bonsai_mlx.hub.catalog import CheckpointFile, lookup
 from bonsai_mlx.hub.location import Manifest, folder_location
+from tests.fetched import fetched
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -223,20 +224,19 @@ def make_picture(site: Site, prompt: str, **fields: Any) -> str:
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The source of axe-core, fetched once by npm and checked."""
-    folder = ROOT / ".cache" / f"axe-core-{AXE}"
-    script = folder / "axe.min.js"
-    if not script.exists():
-        npm = shutil.which("npm") or missing("npm")
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [npm, "pack", "--silent", "--pack-destination", str(folder), f"axe-core@{AXE}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-            member = archive.extractfile("package/axe.min.js")
-            assert member is not None
-            script.write_bytes(member.read())
-    source = script.read_bytes()
+    source = (fetched(f"axe-core/{AXE}", _fetch_axe) / "axe.min.js").read_bytes()
     assert hashlib.sha256(source).hexdigest() == AXE_SHA256
     return source.decode()
+
+
+def _fetch_axe(folder: Path) -> None:
+    npm = shutil.which("npm") or missing("npm")
+    command = [npm, "pack", "--silent", "--pack-destination", str(folder), f"axe-core@{AXE}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        member = archive.extractfile("package/axe.min.js")
+        assert member is not None
+        (folder / "axe.min.js").write_bytes(member.read())
 
 
 def violations(page: Page, axe: str) -> list[str]:

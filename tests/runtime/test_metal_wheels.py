@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.runtime import device
 from bonsai_mlx.weights.spec import PACKED, Bits, GroupSize
 
+from ..fetched import fetched
 from ..flux2.test_plan import full_size
 
 pytestmark = pytest.mark.wheels
@@ -55,22 +57,22 @@ def kernels(version: str, system: str) -> set[str]:
 @cache
 def wheel(version: str, system: str) -> Path:
     """The wheel, kept under .cache; without a network the test is skipped, on a CI machine it fails."""
-    folder = ROOT / ".cache" / "mlx-metal" / system
-    if kept := list(folder.glob(f"mlx_metal-{version}-*.whl")):
-        return kept[0]
-    before = set(folder.glob("*.whl"))
-    wanted = "mlx-metal" if version == "newest" else f"mlx-metal=={version}"
-    place = ["--no-deps", "--only-binary=:all:", "--python-version", "3.13", "--platform", system, "-d", str(folder)]
-    pip = (
-        [sys.executable, "-m", "pip"] if find_spec("pip") else ["uv", "tool", "run", "pip"]
-    )  # uv's environments lack it
-    command = [*pip, "--disable-pip-version-check", "download", "--quiet", *place, wanted]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        assert os.environ.get("CI") != "true", done.stderr
-        pytest.skip(f"pip cannot fetch {wanted}: {done.stderr[-200:]}")
-    found = set(folder.glob("*.whl"))
-    return max(found - before or found, key=lambda path: tuple(map(int, path.name.split("-")[1].split("."))))
+
+    def fetch(folder: Path) -> None:
+        wanted = "mlx-metal" if version == "newest" else f"mlx-metal=={version}"
+        place = ["--no-deps", "--only-binary=:all:", "--python-version", "3.13", "--platform", system]
+        pip = (
+            [sys.executable, "-m", "pip"] if find_spec("pip") else ["uv", "tool", "run", "pip"]
+        )  # uv's environments lack it
+        command = [*pip, "--disable-pip-version-check", "download", "--quiet", *place, "-d", str(folder), wanted]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            assert os.environ.get("CI") != "true", done.stderr
+            pytest.skip(f"pip cannot fetch {wanted}: {done.stderr[-200:]}")
+
+    # A newer one may come out any day.
+    name = f"newest-{date.today():%Y-%m-%d}" if version == "newest" else version
+    return next(fetched(f"mlx-metal/{system}/{name}", fetch).glob("*.whl"))
 
 
 def kernel_names(path: Path) -> set[str]:

@@ -65,18 +65,26 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** What a control is called. @param {Element | null} control */
+const nameOf = (control) => control?.getAttribute("aria-label") ?? control?.textContent ?? null;
+
 /**
- * Replace what an element holds; the focus stays on the control of the same name, or else goes to `home`.
+ * Replace what an element holds; the focus stays on the control of the same name, or else goes to `home`, and a menu of
+ * the same name stays open.
  * @param {HTMLElement} element
  * @param {HTMLElement} home
  * @param {...Child} children
  */
 export function refill(element, home, ...children) {
-  const name = (/** @type {Element | null} */ control) => control?.getAttribute("aria-label") ?? control?.textContent;
-  const focused = element.contains(document.activeElement) ? name(document.activeElement) : null;
+  const focused = element.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  const summaries = () => [...element.querySelectorAll("details > summary")];
+  const menuOf = (/** @type {Element} */ summary) => /** @type {HTMLDetailsElement} */ (summary.parentElement);
+  const opened = new Set(summaries().filter((summary) => menuOf(summary).open).map(nameOf));
   fill(element, ...children);
+  for (const summary of summaries()) if (opened.has(nameOf(summary))) menuOf(summary).open = true;
   if (focused === null) return;
-  const control = [...element.querySelectorAll("a, button")].find((candidate) => name(candidate) === focused) ?? home;
+  const controls = [...element.querySelectorAll("a, button, summary")];
+  const control = controls.find((candidate) => nameOf(candidate) === focused) ?? home;
   /** @type {HTMLElement} */ (control).focus({ preventScroll: true });
 }
 

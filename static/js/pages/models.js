@@ -5,6 +5,7 @@ import { deleteModel, listModels, modelAction } from "../lib/api.js";
 import { PUBLISHED } from "../lib/catalog.js";
 import { byId, button, el, fill } from "../lib/dom.js";
 import { formatBytes, formatSize, formatTimeLeft } from "../lib/format.js";
+import { afterPress } from "../lib/press.js";
 import { putModel, state, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
 
@@ -179,6 +180,13 @@ const shownFrames = new Map();
  * @param {Model} model
  */
 function show(model) {
+  const card = /** @type {HTMLElement | null} */ (byId("models").querySelector(`[data-name="${model.name}"]`));
+  if (card) afterPress(card, () => showNow(model));
+  else showNow(model);
+}
+
+/** @param {Model} model  whose card is not pressed just now */
+function showNow(model) {
   const list = byId("models");
   const old = list.querySelector(`[data-name="${model.name}"]`);
   const bar = old?.querySelector(".model-progress");

@@ -3,7 +3,7 @@
 import { button, el, icon } from "../lib/dom.js";
 import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "../lib/format.js";
 import { downloadUrl, drawMore, recipeOf, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
-import { predictedPeak } from "../lib/fits.js";
+import { predictedPeak } from "./fits.js";
 import { menuOf } from "./menu.js";
 import { sheetLink } from "./sheet.js";
 import { publish } from "../lib/store.js";

@@ -4,8 +4,9 @@
 import { ApiError, cancelJob, createJobs, getImage, getJob } from "../lib/api.js";
 import { compareView } from "./compare.js";
 import { byId, el, refill } from "../lib/dom.js";
-import { predictedPeak } from "../lib/fits.js";
+import { predictedPeak } from "./fits.js";
 import { enlargeAgain, isEnlarging } from "../lib/picture-actions.js";
+import { afterPress } from "../lib/press.js";
 import { keepArranged } from "./grid.js";
 import { groupFoot, stageFoot } from "./stage-foot.js";
 import { announceEnd, announceStart, showProgress } from "./stage-progress.js";
@@ -227,7 +228,9 @@ function stageBody(jobs) {
   return pictureFrame(/** @type {Picture} */ (state.images.get(view.image ?? "")));
 }
 
-function render() {
+const render = () => afterPress(byId("stage"), renderNow);
+
+function renderNow() {
   const jobs = jobsInView();
   const next = layoutFor(jobs);
   if (next !== layout) {

@@ -5,6 +5,7 @@ import { cancelJob, cancelJobs, orderQueue, pauseQueue } from "../lib/api.js";
 import { byId, button, el, fill, setIcon } from "../lib/dom.js";
 import { formatTimeLeft, modelTitle, plural } from "../lib/format.js";
 import { showJobs, showsJob } from "../stage/stage.js";
+import { afterPress } from "../lib/press.js";
 import { activeJobs, putJob, putQueue, state, subscribe } from "../lib/store.js";
 import { toastError } from "../lib/toast.js";
 
@@ -85,7 +86,9 @@ const isRunning = (row) => row.jobs.some((job) => job.status === "running");
 
 let shown = "";
 
-function show() {
+const show = () => afterPress(byId("queue"), showNow);
+
+function showNow() {
   const jobs = activeJobs();
   const { paused } = state.queue;
   byId("queue-panel").hidden = !jobs.length || (jobs.length < 2 && !paused && jobs.every((job) => showsJob(job.id)));

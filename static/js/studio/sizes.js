@@ -3,7 +3,7 @@
 import { getFit, getSizes } from "../lib/api.js";
 import { isStandIn } from "../lib/catalog.js";
 import { byId, button, el, fill } from "../lib/dom.js";
-import { fitKey, listedFits, typedFits } from "../lib/fits.js";
+import { fitKey, listedFits, typedFits } from "../stage/fits.js";
 import { formatBytes, formatSeconds, formatSize } from "../lib/format.js";
 import { isSide, nearestSide } from "../lib/limits.js";
 import { remember, remembered } from "../lib/storage.js";

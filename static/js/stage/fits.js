@@ -1,6 +1,6 @@
 // How sizes fit this machine, as far as the server has said: filled by the choice of a size, read wherever one is shown.
 
-/** @typedef {import("./types.js").Fit} Fit */
+/** @typedef {import("../lib/types.js").Fit} Fit */
 
 /** @type {Map<string, Fit[]>} by model: the sizes that the server lists */
 export const listedFits = new Map();

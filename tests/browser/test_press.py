@@ -1,0 +1,66 @@
+"""News that comes while a button is pressed, a menu is open or a control has the focus takes none of them away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driver import Site, draw, drawn
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def prompt(request: pytest.FixtureRequest) -> str:
+    return f"a red circle, {request.node.name}"
+
+
+@pytest.fixture
+def mark(studio: Page, site: Site, prompt: str) -> Callable[[], None]:
+    """A picture is on the stage; called, another window marks it as a favourite, and the page has heard of it."""
+    draw(studio, prompt)
+    drawn(studio, prompt)
+    shown = studio.locator("#stage .frame a").get_attribute("data-view")
+    studio.evaluate(
+        """() => {
+            const events = new EventSource("/events");
+            window.opened = new Promise((resolve) => events.addEventListener("open", resolve));
+            window.heard = new Promise((resolve) => events.addEventListener("image", resolve));
+        }"""
+    )
+
+    def change() -> None:
+        studio.evaluate("() => window.opened.then(() => null)")
+        assert studio.request.patch(f"{site.url}/images/{shown}", data={"favourite": True}).ok
+        studio.evaluate("() => window.heard.then(() => new Promise((resolve) => setTimeout(resolve, 100)))")
+
+    return change
+
+
+def heart(page: Page) -> str | None:
+    return page.locator("#stage-foot .heart").get_attribute("aria-pressed")
+
+
+def test_an_open_menu_stays_open_and_works(studio: Page, mark: Callable[[], None]) -> None:
+    menu = studio.locator("#stage-foot details.menu")
+    menu.locator("summary").click()
+    mark()
+    expect(studio.locator("#stage-foot .heart")).to_have_attribute("aria-pressed", "true")
+    expect(menu).to_have_attribute("open", "")
+    expect(menu.locator("summary")).to_be_focused()
+    menu.get_by_role("button", name="Other seeds").click()
+    expect(studio.locator("#stage .batch .frame")).to_have_count(4)
+
+
+def test_a_pressed_button_is_clicked(studio: Page, mark: Callable[[], None], prompt: str) -> None:
+    studio.locator("#prompt").fill("something else")
+    use = studio.locator("#stage-foot").get_by_role("button", name="Use settings")
+    use.hover()
+    studio.mouse.down()
+    mark()
+    assert heart(studio) == "false"
+    studio.mouse.up()
+    expect(studio.locator("#prompt")).to_have_value(prompt)
+    expect(studio.locator("#stage-foot .heart")).to_have_attribute("aria-pressed", "true")
