@@ -23,7 +23,7 @@ from .editing import enlarging
 from .editing.frame import redrawing
 from .editing.inputs import Inputs
 from .errors import OutOfMemory, RequestError
-from .hub.catalog import Entry
+from .hub.entry import Entry
 from .images.recipe import Recipe, timestamp
 from .model import Adapters, MemoryPlan, Model, Pictures
 from .pipelines.styles import styled

@@ -236,7 +236,7 @@ Whatever is allowed before a route is asked (hosts, origins, tokens, sizes) is d
 
 1. A package beside `bonsai_mlx/flux2/` whose model does what `bonsai_mlx/model.py` asks: describe, resolve, plan, run.
 2. `bonsai_mlx/families.py`: a line in `FAMILIES` that says which folders are its own, and how one is opened.
-3. `bonsai_mlx/hub/catalog.py`: its published checkpoints, if there are any.
+3. `bonsai_mlx/hub/published.py`: its published checkpoints, if there are any.
 4. `scripts/architecture.py`: a sentence for the room. Tests beside `tests/test_families.py` and in a folder of its own.
 
 The pipeline, the command line and the server know no family; a program of yours calls `families.register` instead.

@@ -38,7 +38,7 @@ from bonsai_mlx.bounds import (
     bounds_of,
 )
 from bonsai_mlx.errors import RequestError
-from bonsai_mlx.hub.catalog import CATALOG
+from bonsai_mlx.hub.published import CATALOG
 from bonsai_mlx.pipelines.styles import Style
 from bonsai_mlx.request import (
     OPERATIONS,

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader
 
-from bonsai_mlx.hub.catalog import CATALOG, comparisons
+from bonsai_mlx.hub.catalog import comparisons
+from bonsai_mlx.hub.published import CATALOG
 
 
 class Image(Protocol):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..editing.normalise import mask_of, normalised
 from ..editing.pictures import PictureSet, digest_of
 from ..errors import BonsaiError, PictureError, RequestError
-from ..hub.catalog import is_known, is_repository, part
+from ..hub.addresses import is_repository
+from ..hub.catalog import is_known, part
 from ..images.mask import read_mask
 from ..images.metadata import encode
 from ..images.recipe import Recipe

@@ -18,8 +18,10 @@ from typing import TextIO
 
 from ..errors import BonsaiError, CheckpointError
 from ..hub import api as hub
-from ..hub.catalog import DECODERS, Entry, part, published_names, to_download
+from ..hub.catalog import part, published_names, to_download
+from ..hub.entry import Entry
 from ..hub.progress import DownloadProgress
+from ..hub.published import DECODERS
 from ..printable import printable
 from ..runtime.environment import is_terminal
 from ..wording import command, format_bytes, format_duration

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..bounds import AdapterUse
 from ..errors import BonsaiError
-from ..hub.catalog import is_known, is_repository
+from ..hub.addresses import is_repository
+from ..hub.catalog import is_known
 from ..images.metadata import FoundMetadata, read
 from ..images.recipe import Recipe
 from ..printable import printable

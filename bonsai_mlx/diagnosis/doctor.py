@@ -23,7 +23,8 @@ import psutil
 from ..errors import CheckpointError
 from ..flux2.checkpoint import Checkpoint
 from ..hub import api as hub
-from ..hub.catalog import CATALOG, Entry
+from ..hub.entry import Entry
+from ..hub.published import CATALOG
 from ..printable import printable
 from ..runtime import blas
 from ..runtime.environment import hub_constants

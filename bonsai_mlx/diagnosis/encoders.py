@@ -22,7 +22,8 @@ from ..errors import BonsaiError, RequestError
 from ..flux2 import text_encoder
 from ..flux2.checkpoint import Checkpoint
 from ..hub import api as hub
-from ..hub.catalog import TEXT_ENCODERS, published_names, stand_in
+from ..hub.catalog import published_names, stand_in
+from ..hub.published import TEXT_ENCODERS
 from ..printable import printable
 from ..runtime import device
 from ..text.tokenizer import TokenizedPrompt, Tokenizer

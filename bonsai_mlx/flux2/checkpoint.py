@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..decoding import Check
 from ..errors import CheckpointError
 from ..request import MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
-from ..weights.headers import verify_weights as verify_weights
 from ..weights.layout import (
     DECODER,
     NOWHERE,
@@ -29,6 +28,7 @@ from ..weights.layout import (
 from ..weights.source import Source
 from ..weights.spec import Dimensions, Pair, Tensors, precision_of, up_to
 from ..wording import command, user_path
+from .parts.agreement import disagreements
 from .parts.components import Components, Part
 from .parts.config import Latents, TextEncoderConfig, TransformerConfig, VaeConfig
 
@@ -134,10 +134,6 @@ class Checkpoint:
         return self.sources[TEXT_ENCODER].identity()
 
 
-def _packed_widths(config: TextEncoderConfig) -> tuple[int, ...]:
-    return config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim
-
-
 def _drawable(size: tuple[int, int]) -> None:
     width, height = size
     if any(not MIN_SIZE_PX <= side <= MAX_SIZE_PX or side % SIZE_MULTIPLE_PX for side in size):
@@ -201,7 +197,9 @@ class _Reader:
         )
         if SCHEDULER in folders:
             self._check_scheduler(folders[SCHEDULER] / "scheduler_config.json", checkpoint.scheduler_class)
-        self._check_agreement(checkpoint)
+        parts = (checkpoint.transformer, checkpoint.text_encoder, checkpoint.vae, checkpoint.decoder)
+        for what in disagreements(*parts, checkpoint.prompt_layers):
+            raise CheckpointError(f"{self.root}: {what} do not agree; {self.repair}")
         for component, source in checkpoint.sources.items():
             source.verify(checkpoint.expected(component))
         return checkpoint
@@ -312,48 +310,3 @@ class _Reader:
         named = self.parts.json(path).get("_class_name")
         if named != expected:
             raise CheckpointError(f"{path}: names {named!r}, not {expected}; {self.repair}")
-
-    def _check_agreement(self, checkpoint: Checkpoint) -> None:
-        transformer, encoder, vae = checkpoint.transformer, checkpoint.text_encoder, checkpoint.vae
-        axes, groups = transformer.axes_dims_rope, vae.norm_num_groups
-        for ok, what in (
-            (len(axes) == 4 and not any(axis % 2 for axis in axes), "axes_dims_rope and four axes of channel pairs"),
-            (transformer.timestep_guidance_channels % 2 == 0, "timestep_guidance_channels and pairs of waves"),
-            (
-                all(width % transformer.widest_group == 0 for width in (transformer.dim, transformer.mlp_dim)),
-                "the transformer's widths and the group size",
-            ),
-            (encoder.num_attention_heads % encoder.num_key_value_heads == 0, "attention heads and key-value heads"),
-            (encoder.head_dim % 2 == 0, "the text encoder's head_dim and pairs of channels"),
-            (
-                all(width % encoder.group_size == 0 for width in _packed_widths(encoder)),
-                "the text encoder's widths and the group size",
-            ),
-            (all(width % groups == 0 for width in vae.block_out_channels), "block_out_channels and norm_num_groups"),
-            ((vae.in_channels, vae.out_channels) == (3, 3), "the VAE and red, green and blue"),
-            (sum(transformer.axes_dims_rope) == transformer.attention_head_dim, "axes_dims_rope and the head size"),
-            (vae.latent_channels * 4 == transformer.in_channels, "the VAE's latents and the transformer's in_channels"),
-            (vae.scale_factor == 8 and vae.patch_size == (2, 2), "the VAE's scale and 16 pixels a token"),
-            (
-                encoder.hidden_size * len(checkpoint.prompt_layers) == transformer.joint_attention_dim,
-                "the text encoder's hidden_size, the prompt layers and joint_attention_dim",
-            ),
-            (
-                (checkpoint.decoder.latent_channels, checkpoint.decoder.scale_factor)
-                == (vae.latent_channels, vae.scale_factor),
-                "the decoder's latents and the VAE's",
-            ),
-            (
-                len(checkpoint.decoder.decoder_channels) == len(vae.block_out_channels)
-                and all(
-                    width % checkpoint.decoder.norm_num_groups == 0 for width in checkpoint.decoder.decoder_channels
-                ),
-                "the decoder's channels and norm_num_groups",
-            ),
-            (
-                all(0 < layer < encoder.num_hidden_layers for layer in checkpoint.prompt_layers),
-                "text_encoder_out_layers and the number of layers",
-            ),
-        ):
-            if not ok:
-                raise CheckpointError(f"{self.root}: {what} do not agree; {self.repair}")

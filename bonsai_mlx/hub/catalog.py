@@ -1,100 +1,16 @@
-"""The known checkpoints: where each comes from, which files it needs, and what those files must be, byte for byte.
+"""Checkpoints by name: those that are known, and any repository of the Hub.
 
-Plain data: nothing here looks at the disk or the network (`hub` does). Sizes are bytes, GB in sentences is 1e9 bytes.
+Nothing here looks at the disk or the network (`hub` does).
 """
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from ..errors import CheckpointError
-from ..weights import layout
-from ..weights.layout import SAFE_NAME as _NAME
-from ..weights.layout import Layout
-from ..wording import command
-
-_REPOSITORY = re.compile(rf"{_NAME}/{_NAME}")
-# What a browser's address bar, or another program, has of a repository: with or without a scheme, a place in it, and
-# what follows "?" or "#".
-_ADDRESS = re.compile(
-    rf"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?:models/)?({_NAME}/{_NAME})"
-    r"(?:/(?:tree|blob|resolve|raw|commit)/([^/?#]+)[^?#]*|/(?:discussions|commits)[^?#]*)?/?(?:[?#].*)?",
-    re.IGNORECASE,
-)
-_REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
-_NO_OWNERS = frozenset({"datasets", "spaces", "collections", "papers", "docs", "api", "blog"})
-
-
-STEPS, SIZE = 4, (512, 512)  # of the published checkpoints
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointFile:
-    """One file of a checkpoint. `digest` is 64 hex digits of sha256, or the 40 of a git blob id for small files."""
-
-    path: str  # relative to the checkpoint folder, with forward slashes
-    size: int  # bytes; an estimate while the digest is unknown
-    digest: str = ""  # empty: unknown here, so whatever the Hub lists
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A checkpoint that can be asked for by name."""
-
-    name: str
-    title: str
-    note: str  # one honest sentence for the person who chooses
-    precision: str | None = None  # None: a repository that is not in the catalog, so only its config can tell
-    repo: str | None = None  # Hub repository; None for an embedded checkpoint
-    revision: str = "main"  # a commit where a good one is known
-    files: tuple[CheckpointFile, ...] = ()  # known in advance; the Hub may list more that the layout allows
-    aliases: tuple[str, ...] = ()
-    embedded_folder: Path | None = None  # shipped with the package
-    recommended_steps: int = STEPS
-    recommended_size: tuple[int, int] = SIZE  # pixels, width x height
-    recommended_guidance: float = 1.0  # 1: distilled, and no other guidance and no negative prompt are taken
-    resident_bytes: int = 0  # what stays in memory between two pictures, about; 0: unknown
-    family: str = "flux2"  # of `families`
-    layout: Layout = layout.PACKED
-    label: str = ""  # a short title for people; by default `title`
-    plain: str = ""  # what it means to somebody who knows no such titles; by default `label`
-    summary: str = ""  # a short sentence beside the choice
-    public_name: str = ""  # in the interfaces of other programs; by default `name`
-    demo_name: str = ""  # among the backends of the Bonsai demo; by default `name`
-    featured: bool = False  # among the first to choose from
-    licence: str = "Apache-2.0"
-    compared_with: str | None = None  # the model that a comparison sets beside this one
-    stands_in_for: str | None = None  # the model in whose place this one draws while that is not here
-
-    def __post_init__(self) -> None:
-        for field, value in (("label", self.title), ("public_name", self.name), ("demo_name", self.name)):
-            if not getattr(self, field):
-                object.__setattr__(self, field, value)  # as the dataclass itself does where it is frozen
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        own = (self.name, self.public_name, self.demo_name, *self.aliases, *([self.repo] if self.repo else []))
-        return tuple(dict.fromkeys(own))
-
-    @property
-    def embedded(self) -> bool:
-        return self.embedded_folder is not None
-
-    @property
-    def bytes_total(self) -> int:
-        """Bytes of the files known in advance: what a download is going to take, within a few MB."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def remedy(self) -> str:
-        """What to run to download this checkpoint, to resume a download or to repair damaged files."""
-        return "reinstall bonsai-mlx" if self.embedded else f"{command()} download {shlex.quote(self.name)}"
+from . import published
+from .addresses import from_address, is_repository
+from .entry import Entry
 
 
 def lookup(name: str) -> Entry:
@@ -115,40 +31,28 @@ def is_known(name: str) -> bool:
 def _known(name: str) -> Entry | None:
     repo, revision = from_address(name)
     wanted = repo.strip().lower()
-    found = next((entry for entry in CATALOG if wanted in (name.lower() for name in entry.names)), None)
+    found = next((entry for entry in published.CATALOG if wanted in (name.lower() for name in entry.names)), None)
     return found if found and revision in (None, "main", found.revision) else None
 
 
-def from_address(text: str) -> tuple[str, str | None]:
-    """The repository, and the revision if one is named, of a pasted address of the Hub; other text as it is.
-
-    "https://huggingface.co/acme/fox/tree/v2" -> "acme/fox", "v2". What is no model there stays an address.
-    """
-    match = _ADDRESS.fullmatch(text.strip())
-    if match is None or match[1].partition("/")[0].lower() in _NO_OWNERS:
-        return text, None
-    revision = unquote(match[2]) if match[2] else None
-    return (match[1], revision) if revision is None or is_revision(revision) else (text, None)
-
-
 def known_names() -> tuple[str, ...]:
-    return tuple(entry.name for entry in CATALOG)
+    return tuple(entry.name for entry in published.CATALOG)
 
 
 def published_names() -> tuple[str, ...]:
     """The names of what people choose between first of what can be downloaded, the default before the others."""
-    return tuple(entry.name for entry in CATALOG if entry.featured)
+    return tuple(entry.name for entry in published.CATALOG if entry.featured)
 
 
 def stand_in(name: str) -> Entry:
     """The embedded checkpoint that draws in place of `name` while that is not on the machine; else `name`'s own."""
     own = lookup(name).name
-    return next((entry for entry in CATALOG if entry.stands_in_for == own), lookup(own))
+    return next((entry for entry in published.CATALOG if entry.stands_in_for == own), lookup(own))
 
 
 def comparisons() -> tuple[tuple[str, str], ...]:
     """The pairs of models that are compared, the most wanted first; the last needs no download."""
-    return tuple((entry.name, entry.compared_with) for entry in CATALOG if entry.compared_with)
+    return tuple((entry.name, entry.compared_with) for entry in published.CATALOG if entry.compared_with)
 
 
 def resolve(name: str) -> Entry:
@@ -169,266 +73,12 @@ def resolve(name: str) -> Entry:
 def part(name: str) -> Entry | None:
     """The text encoder or decoder of that name, alias or repository."""
     wanted = from_address(name)[0].strip().lower()
-    return next((one for one in PARTS if wanted in (known.lower() for known in one.names)), None)
+    return next((one for one in published.PARTS if wanted in (known.lower() for known in one.names)), None)
 
 
 def to_download(name: str) -> Entry:
     return part(name) or resolve(name)
 
 
-def is_repository(name: str) -> bool:
-    return _REPOSITORY.fullmatch(name) is not None and "--" not in name and ".." not in name
-
-
-def is_revision(text: str) -> bool:
-    """True if `text` can be a branch, a tag or a commit; revisions become parts of paths, so nothing else may pass."""
-    return _REVISION.fullmatch(text) is not None and ".." not in text
-
-
-def is_commit(revision: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
-
-
-def is_digest(text: object) -> bool:
-    """True for a sha256 or a git blob id in hexadecimal; digests become file names, so nothing else may pass."""
-    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
-
-
-_TEXT_ENCODER, _TRANSFORMER = layout.PACKED.folder(layout.TEXT_ENCODER), layout.PACKED.folder(layout.TRANSFORMER)
-_WEIGHTS = layout.PACKED.weights(layout.TRANSFORMER)
-_SHARED_WEIGHTS = (  # the same files in both repositories
-    CheckpointFile(
-        f"{_TEXT_ENCODER}/model.safetensors",
-        2_263_022_529,
-        "e240c0bdc0ebb0681bf0da0f98d9719fd6ebe269a3633f81542c13e81345651d",
-    ),
-    CheckpointFile(
-        "tokenizer/tokenizer.json", 11_422_654, "aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4"
-    ),
-    CheckpointFile(
-        "vae/diffusion_pytorch_model.safetensors",
-        168_120_878,
-        "ca70d2202afe6415bdbcb8793ba8cd99fd159cfe6192381504d6c4d3036e0f04",
-    ),
-)
-_TERNARY_SMALL = (
-    CheckpointFile("LICENSE", 10_174, "66a27ec5ff940d3a9652d2948746ebac4c9d0188"),
-    CheckpointFile("NOTICE.md", 623, "ef55b08ef826c87f883a2ac4e7e3a96fe8b694c5"),
-    CheckpointFile("model_index.json", 81, "23fc54204818a55722be53d2a8e6e40c21d878b2"),
-    CheckpointFile("scheduler/scheduler_config.json", 486, "7e53605e2643440b310fa554f087641893883c5f"),
-    CheckpointFile(f"{_TEXT_ENCODER}/config.json", 937, "032ad326a0daaaeeec00f2a585262acf5f692861"),
-    CheckpointFile(f"{_TEXT_ENCODER}/model.safetensors.index.json", 63_924, "07e230a328dd17a09d96ee045d49b27596656aff"),
-    CheckpointFile("tokenizer/chat_template.jinja", 4_168, "01be9b307daa2d425f7c168c9fb145a286e0afb4"),
-    CheckpointFile("tokenizer/tokenizer_config.json", 5_404, "ddaf69808214a44fdd26d3785b66c1367c78277a"),
-    CheckpointFile(f"{_TRANSFORMER}/config.json", 619, "b8badc8006699c24e8851f1929e44190bb5b2074"),
-    CheckpointFile(f"{_TRANSFORMER}/quantization_config.json", 5_054, "07ffa32da5666f3f643892595c6e9f578afeab9b"),
-    CheckpointFile("vae/config.json", 821, "c3f38eb4c188a96a462519159356bd0fcc28cd14"),
-)
-# Small files of a branch may be edited any day, so for the binary repository only the big shared ones are held to the
-# ternary one's digests.
-_BINARY_SMALL = tuple(replace(file, digest="") for file in _TERNARY_SMALL)
-
-
-def _seedling(precision: str, resident_bytes: int, **more: Any) -> Entry:
-    """The embedded checkpoint of a precision; what it was made for is in its own index."""
-    folder = Path(__file__).parents[1] / "seedling" / precision
-    try:
-        index = json.loads((folder / "model_index.json").read_text("utf-8"))
-        (width, height), steps = index["recommended_size"], index["recommended_steps"]
-    except (OSError, ValueError, KeyError, TypeError):  # what is wrong with it is for Checkpoint.open to say
-        (width, height), steps = SIZE, STEPS
-    return Entry(
-        name=f"seedling-{precision}",
-        title=f"Seedling {precision}",
-        label=f"Seedling {precision}",
-        precision=precision,
-        note="A tiny model that ships with the program and needs no download: it draws simple things and scenes at "
-        f"{width}x{height} pixels, to try everything out, and knows nothing else.",
-        embedded_folder=folder,
-        recommended_steps=steps,
-        recommended_size=(width, height),
-        resident_bytes=resident_bytes,
-        stands_in_for=precision,
-        **more,
-    )
-
-
-# Sizes to the nearest 10 MB where the repository's own list is not known here; what the Hub lists is what counts.
-_KLEIN_VAE = CheckpointFile(f"{layout.VAE}/diffusion_pytorch_model.safetensors", 168_120_878)
-_KLEIN_TOKENIZER = _SHARED_WEIGHTS[1]
-_DENSE_KLEIN = (
-    CheckpointFile("model_index.json", 500),
-    CheckpointFile("scheduler/scheduler_config.json", 500),
-    CheckpointFile("text_encoder/config.json", 1_000),
-    CheckpointFile("text_encoder/model.safetensors.index.json", 33_000),
-    CheckpointFile("text_encoder/model-00001-of-00002.safetensors", 4_970_000_000),
-    CheckpointFile("text_encoder/model-00002-of-00002.safetensors", 3_080_000_000),
-    _KLEIN_TOKENIZER,
-    CheckpointFile("transformer/config.json", 600),
-    CheckpointFile("transformer/diffusion_pytorch_model.safetensors", 7_751_109_744),
-    CheckpointFile("vae/config.json", 800),
-    _KLEIN_VAE,
-)
-
-
-def _packed_klein(transformer_bytes: int, encoder_bytes: int) -> tuple[CheckpointFile, ...]:
-    return (
-        CheckpointFile("text_encoder/0.safetensors", encoder_bytes),
-        _KLEIN_TOKENIZER,
-        CheckpointFile("transformer/0.safetensors", transformer_bytes),
-        CheckpointFile("vae/0.safetensors", 168_000_000),
-    )
-
-
-def _klein(
-    name: str,
-    title: str,
-    precision: str,
-    repo: str,
-    files: tuple[CheckpointFile, ...],
-    resident_bytes: int,
-    *,
-    layout: Layout = layout.MFLUX,
-    **more: Any,
-) -> Entry:
-    return Entry(
-        name=name,
-        title=title,
-        precision=precision,
-        repo=repo,
-        files=files,
-        resident_bytes=resident_bytes,
-        layout=layout,
-        public_name=f"flux2-{name}-4b" if name == "klein" else f"flux2-{name}",
-        **more,
-    )
-
-
-CATALOG = (
-    Entry(
-        name="ternary",
-        title="Bonsai Image 4B ternary",
-        label="Ternary",
-        plain="Better",
-        summary="The more faithful of the two (weights of −1, 0 and +1).",
-        precision="ternary",
-        note="The better of the two: by the published benchmarks it keeps 94 % of FLUX.2 klein 4B's quality, for a "
-        "3.9 GB download.",
-        repo="prism-ml/bonsai-image-ternary-4B-mlx-2bit",
-        revision="2c24c81b934a658ba5590cf39088ba929985b4a8",
-        files=(
-            *_TERNARY_SMALL,
-            *_SHARED_WEIGHTS,
-            CheckpointFile(_WEIGHTS, 1_425_271_472, "b21737bdf02690b7d662907781c4dc8b8bf22a2c98b823b1ca3336f48371a84f"),
-        ),
-        public_name="bonsai-ternary",
-        demo_name="bonsai-ternary-mlx",
-        resident_bytes=1_060_000_000,
-        featured=True,
-        compared_with="binary",
-    ),
-    Entry(
-        name="binary",
-        title="Bonsai Image 4B binary",
-        label="Binary",
-        plain="Smaller",
-        summary="0.46 GB smaller, not faster, and a little less faithful (weights of −1 and +1).",
-        precision="binary",
-        note="The smaller of the two: it needs about half a gigabyte less memory and keeps 88 % of FLUX.2 klein 4B's "
-        "quality by the published benchmarks; beside the ternary one it downloads only 1 GB.",
-        repo="prism-ml/bonsai-image-binary-4B-mlx-1bit",
-        files=(*_BINARY_SMALL, *_SHARED_WEIGHTS, CheckpointFile(_WEIGHTS, 965_208_752)),
-        public_name="bonsai-binary",
-        demo_name="bonsai-binary-mlx",
-        resident_bytes=600_000_000,
-        featured=True,
-    ),
-    _seedling("ternary", 3_300_000, aliases=("seedling",), compared_with="seedling-binary"),
-    _seedling("binary", 2_000_000),
-    _klein(
-        "klein",
-        "FLUX.2 klein 4B, 4 bits",
-        "4-bit",
-        "mflux-community/flux2-klein-4b-mflux-q4",
-        _packed_klein(2_180_000_000, 2_260_000_000),
-        2_090_000_000,
-        note="Trained for editing and for lettering, which Bonsai was not: the companion for both, at twice the "
-        "memory; about 2.4 GB while it draws 512x512 on a GPU, by the plan.",
-    ),
-    _klein(
-        "klein-8bit",
-        "FLUX.2 klein 4B, 8 bits",
-        "8-bit",
-        "mlx-community/flux2-klein-4b-8bit",
-        _packed_klein(4_120_000_000, 4_280_000_000),
-        3_930_000_000,
-        note="Nearer to the original than 4 bits, for 1.8 GB more memory; about 4.2 GB while it draws 512x512 on a "
-        "GPU, by the plan.",
-    ),
-    _klein(
-        "klein-bf16",
-        "FLUX.2 klein 4B, bfloat16",
-        "bf16",
-        "black-forest-labs/FLUX.2-klein-4B",
-        _DENSE_KLEIN,
-        7_380_000_000,
-        revision="e7b7dc27f91deacad38e78976d1f2b499d76a294",
-        layout=layout.DIFFUSERS,
-        note="The original, a 16 GB download: 7.8 GB while it draws 512x512 on a GPU, or 0.7 GB with --memory-limit, "
-        "read from the disk in every step, by the plan.",
-    ),
-    _klein(
-        "klein-base",
-        "FLUX.2 klein base 4B, bfloat16",
-        "bf16",
-        "black-forest-labs/FLUX.2-klein-base-4B",
-        _DENSE_KLEIN,
-        7_380_000_000,
-        revision="a3b4f4849157f664bdbc776fd7453c2783562f4d",
-        layout=layout.DIFFUSERS,
-        recommended_steps=28,
-        recommended_guidance=4.0,
-        note="Not distilled: guidance and a negative prompt, in two passes a step and seven times as many steps, so "
-        "about fourteen times the time; adapters are trained on it.",
-    ),
-)
-
-# Parts that take the place of a model's own. Nobody has published what pictures the retrained encoders give.
-TEXT_ENCODERS = (
-    Entry(
-        name="ternary-bonsai",
-        title="Ternary Bonsai 4B, 2 bits",
-        precision="ternary",
-        note="A Qwen3-4B that was trained again for three values a weight: half the size of the encoder that models "
-        "bring, and not the one that they were trained with. Nobody has measured what pictures it gives.",
-        repo="prism-ml/Ternary-Bonsai-4B-mlx-2bit",
-        files=(CheckpointFile("config.json", 1_000), CheckpointFile("model.safetensors", 1_130_000_000)),
-        layout=layout.QWEN,
-    ),
-    Entry(
-        name="bonsai-1bit",
-        title="Bonsai 4B, 1 bit",
-        precision="binary",
-        note="The same for two values a weight, a quarter of the size. Nobody has measured what pictures it gives.",
-        repo="prism-ml/Bonsai-4B-mlx-1bit",
-        files=(CheckpointFile("config.json", 1_000), CheckpointFile("model.safetensors", 630_000_000)),
-        layout=layout.QWEN,
-    ),
-)
-DECODERS = (
-    Entry(
-        name="small-decoder",
-        title="FLUX.2 small decoder",
-        note="28 million parameters instead of 50 million, and pictures near the full one's (31 to 41 dB, as its "
-        "authors say); the encoder stays the model's own.",
-        repo="black-forest-labs/FLUX.2-small-decoder",
-        revision="a3efc24f613ef42d9428af62fdbd6f5fd8856c4a",
-        files=(
-            CheckpointFile("config.json", 1_000),
-            CheckpointFile("diffusion_pytorch_model.safetensors", 125_000_000),
-        ),
-        aliases=("small",),
-        layout=layout.VAE_ALONE,
-    ),
-)
-PARTS = (*TEXT_ENCODERS, *DECODERS)
+def entry_of(entry: Entry | str) -> Entry:
+    return entry if isinstance(entry, Entry) else resolve(entry)

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..errors import DownloadError
 from ..fileio import open_regular, to_disk
 from ..runtime.environment import hub_constants
-from .catalog import CheckpointFile
+from .entry import CheckpointFile
 from .location import Location, Manifest, cache_folder, file_size, file_stat
 from .progress import DownloadProgress, Meter, Progress
 

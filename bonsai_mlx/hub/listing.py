@@ -14,7 +14,8 @@ from huggingface_hub.errors import OIDCError
 
 from ..errors import DownloadError
 from ..runtime.environment import check_network, hub_constants
-from .catalog import CheckpointFile, Entry, is_commit, is_digest
+from .addresses import is_commit, is_digest
+from .entry import CheckpointFile, Entry
 from .transfer import NO_ANSWER, RETRY_WAITS_S, explain, is_temporary
 
 

@@ -23,7 +23,8 @@ from ..errors import CheckpointInUse, DownloadError
 from ..fileio import read_bounded, write_atomic
 from ..runtime.environment import hub_constants
 from ..weights.layout import is_part, is_whole
-from .catalog import CheckpointFile, is_commit, is_digest, is_repository
+from .addresses import is_commit, is_digest, is_repository
+from .entry import CheckpointFile
 
 _MAX_MANIFEST_BYTES = 64 << 10  # a published checkpoint's has 4 KB
 _MAX_REFERENCE_BYTES = 1 << 10  # a commit's 40 digits

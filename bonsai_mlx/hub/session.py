@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError, DownloadError
 from ..wording import format_bytes
-from .catalog import CheckpointFile
+from .entry import CheckpointFile
 from .life import Life, bytes_to_store, discard
 from .location import Location, Manifest, free_bytes, remember_revision
 from .progress import Meter, Progress, finished

@@ -23,7 +23,7 @@ import psutil
 from jinja2 import Template
 
 from ..errors import CheckpointError
-from ..hub.catalog import CATALOG
+from ..hub.published import CATALOG
 from . import template_sandbox
 from .template_sandbox import MAX_CPU_S, MAX_MEMORY_BYTES
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog, location
-from bonsai_mlx.hub.catalog import Entry
+from bonsai_mlx.hub.entry import Entry
 from bonsai_mlx.wording import format_bytes
 
 from ..engine import child_process

@@ -19,7 +19,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
-from bonsai_mlx.hub.catalog import CheckpointFile, lookup
+from bonsai_mlx.hub.catalog import lookup
+from bonsai_mlx.hub.entry import CheckpointFile
 from bonsai_mlx.hub.location import Manifest, folder_location
 from tests.fetched import fetched
 

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.browser
 # A server whose catalog says of one model that it is not distilled, as klein base, which nobody here downloads.
 GUIDED = """
 from dataclasses import replace
-from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub import published
 guided = {"ternary": 4.0}
-catalog.CATALOG = tuple(
-    replace(one, recommended_guidance=guided.get(one.name, one.recommended_guidance)) for one in catalog.CATALOG
+published.CATALOG = tuple(
+    replace(one, recommended_guidance=guided.get(one.name, one.recommended_guidance)) for one in published.CATALOG
 )
 from server.__main__ import main
 main()

@@ -14,7 +14,7 @@ import pytest
 from bonsai_mlx.cli import download as hub_terminal
 from bonsai_mlx.errors import DownloadError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub import published
 from bonsai_mlx.hub.progress import DownloadProgress
 
 from ..fake_hub import FakeHub
@@ -95,7 +95,7 @@ def test_a_folder_is_shown_with_how_to_use_it(
 ) -> None:
     """A name means the cache: without the hint the next picture would be drawn by another model."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(catalog, "CATALOG", (pinned_entry(server),))
+    monkeypatch.setattr(published, "CATALOG", (pinned_entry(server),))
     for revision in (None, "main"):
         assert hub_terminal.download_command("tiny", folder=Path(folder), revision=revision) == 0
         ready, use = capsys.readouterr().err.splitlines()[-2:]
@@ -114,7 +114,7 @@ def test_the_name_is_enough_for_what_ships_with_the_program(tmp_path: Path, caps
 def two_revisions(server: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[Path]:
     """The catalog's own revision of "tiny" and what its branch has become since, both in the cache."""
     entry = pinned_entry(server)
-    monkeypatch.setattr(catalog, "CATALOG", (entry,))
+    monkeypatch.setattr(published, "CATALOG", (entry,))
     assert hub_terminal.download_command("tiny") == 0
     server.repos[TERNARY]["vae/config.json"] = b'{"latent_channels": 16}'
     assert hub_terminal.download_command("tiny", revision="main") == 0

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from bonsai_mlx import Pipeline
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.flux2.checkpoint import Checkpoint, verify_weights
+from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.weights.headers import verify_weights
 from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, Layout
 from bonsai_mlx.weights.spec import TensorSpec, tensor_bytes
 from tests.damaged import REPAIR, change_json, refused

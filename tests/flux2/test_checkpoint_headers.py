@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.flux2.checkpoint import verify_weights
+from bonsai_mlx.weights.headers import verify_weights
 from bonsai_mlx.weights.spec import TensorSpec
 from tests.stress._safetensors_spec import reason_to_refuse
 

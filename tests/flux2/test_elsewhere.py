@@ -25,7 +25,7 @@ from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.convert import packed_values
 from bonsai_mlx.flux2.parts.config import VaeConfig
 from bonsai_mlx.flux2.synthesis import PRESETS
-from bonsai_mlx.hub.catalog import DECODERS, TEXT_ENCODERS
+from bonsai_mlx.hub.published import DECODERS, TEXT_ENCODERS
 from bonsai_mlx.images.metadata import read
 from bonsai_mlx.request import Draw
 from bonsai_mlx.text.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ import pytest
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub.entry import Entry
 from bonsai_mlx.hub.location import folder_location
 from bonsai_mlx.weights.layout import PACKED
 
@@ -122,7 +122,7 @@ def test_a_folder_that_is_closed_is_told_as_such(tmp_path: Path, monkeypatch: py
     assert hub.bytes_to_download(TERNARY, tmp_path / "m") == 3 * len(PACKED.required_files)
 
 
-def own_weights(server: FakeHub, folder: Path) -> catalog.Entry:
+def own_weights(server: FakeHub, folder: Path) -> Entry:
     """A complete checkpoint with weights of one's own and a manifest to match, under a name that the catalog pins."""
     entry = pinned_entry(server)
     run(entry, folder=folder)
@@ -157,7 +157,7 @@ def test_the_hub_s_word_is_called_that(server: FakeHub) -> None:
     """Where the catalog knows some files and not all, nothing is verified against it."""
     whole = pinned_entry(server)
     partly = tuple(file for file in whole.files if file.path == TEXT_ENCODER)
-    entry = catalog.Entry("tiny", "Tiny", "A test.", None, TERNARY, "main", partly)
+    entry = Entry("tiny", "Tiny", "A test.", None, TERNARY, "main", partly)
     run(entry)
     assert (hub.status(entry).content, hub.status(entry).verified) == ("listed", False)
     assert (hub.status(TERNARY).content, hub.status(TERNARY).verified) == ("listed", True)

@@ -13,8 +13,8 @@ from bonsai_mlx.cli import download
 from bonsai_mlx.cli.main import main
 from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog
-from bonsai_mlx.hub.catalog import DECODERS, TEXT_ENCODERS
+from bonsai_mlx.hub import published
+from bonsai_mlx.hub.published import DECODERS, TEXT_ENCODERS
 from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, VAE
 
 from ..fake_hub import FakeHub
@@ -26,9 +26,9 @@ def test_parts_are_downloaded_and_used_by_name(
     """Of a repository that has more, only the files of the part are taken."""
     model, other = (make_checkpoint(tmp_path / name, seed=seed) for name, seed in (("own", 0), ("other", 1)))
     encoder, decoder = TEXT_ENCODERS[0], replace(DECODERS[0], revision="main")  # the tests' Hub has commits of its own
-    for place in (catalog, download):
+    for place in (published, download):
         monkeypatch.setattr(place, "DECODERS", (decoder,))
-    monkeypatch.setattr(catalog, "PARTS", (encoder, decoder))
+    monkeypatch.setattr(published, "PARTS", (encoder, decoder))
     for entry, component in ((encoder, TEXT_ENCODER), (decoder, VAE)):
         folder = other / PACKED.folder(component)
         files = {path.name: path.read_bytes() for path in folder.iterdir()}

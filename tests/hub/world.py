@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import listing
 from bonsai_mlx.hub import transfer as hub_transfer
-from bonsai_mlx.hub.catalog import CheckpointFile, Entry
+from bonsai_mlx.hub.entry import CheckpointFile, Entry
 from bonsai_mlx.hub.progress import DownloadProgress
 from bonsai_mlx.weights.layout import PACKED
 

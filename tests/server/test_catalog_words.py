@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import server
-from bonsai_mlx.hub.catalog import CATALOG
+from bonsai_mlx.hub.published import CATALOG
 from server.templating import STATIC, TEMPLATES
 
 PRECISIONS = sorted({entry.precision for entry in CATALOG if entry.precision})

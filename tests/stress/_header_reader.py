@@ -17,7 +17,7 @@ import mlx.core as mx
 import numpy as np
 
 from bonsai_mlx.errors import CheckpointError
-from bonsai_mlx.flux2.checkpoint import verify_weights
+from bonsai_mlx.weights.headers import verify_weights
 from bonsai_mlx.weights.spec import TensorSpec
 
 _MEMORY_BYTES = 16 << 30  # of addresses: enough for MLX, too little to take the machine down

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RequestError
-from ...hub.catalog import CATALOG, PARTS, Entry, to_download
+from ...hub.catalog import to_download
+from ...hub.entry import Entry
+from ...hub.published import CATALOG, PARTS
 from ...printable import printable
 from ...wording import command, user_path, whole
 from ..options import (

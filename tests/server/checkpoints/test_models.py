@@ -17,7 +17,7 @@ import psutil
 import pytest
 from huggingface_hub import constants
 
-from bonsai_mlx.hub import catalog, location
+from bonsai_mlx.hub import catalog, location, published
 from server.checkpoints.models import Models
 from server.errors import ApiError
 from server.events import EventHub
@@ -91,7 +91,7 @@ def test_the_catalog_on_this_machine(serve: Serve, tmp_path: Path) -> None:
     assert body["default"] == "seedling-ternary"
     assert body["disk_free_bytes"] > 0
     states = {m["name"]: m["state"] for m in body["models"]}
-    assert states == {entry.name: "ready" if entry.embedded else "absent" for entry in catalog.CATALOG}
+    assert states == {entry.name: "ready" if entry.embedded else "absent" for entry in published.CATALOG}
     ternary = body["models"][0]
     assert ternary["bytes_total"] > 3_000_000_000
     assert ternary["note"]
