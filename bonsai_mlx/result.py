@@ -43,6 +43,7 @@ class GenerationResult:
     recipe: Recipe | None = None  # what `save` writes into the file
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase, and "total"
     memory: Mapping[str, Any] = field(default_factory=dict)  # see memory.RunMemory.summary()
+    code: str | None = None  # what alone stands for the picture, of models whose latents are bits: images.bitcode
 
     @property
     def seed(self) -> int:
@@ -63,5 +64,5 @@ class GenerationResult:
         if self.recipe is None:
             data = encode_with_texts(self.image, {}, kind, quality)
         else:
-            data = encode(self.image, self.recipe, metadata, kind, quality, self.mask)
+            data = encode(self.image, self.recipe, metadata, kind, quality, self.mask, self.code)
         save_picture(path, data, follow_symlinks=True)

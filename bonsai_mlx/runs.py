@@ -180,7 +180,7 @@ class Runs:
                 continue
             image = event.result.image.crop((0, 0, asked.width, asked.height))
             timings = took | {**event.result.timings, "total": event.result.timings["total"] + took["enlarge"]}
-            result = replace(event.result, image=image, request=asked, timings=timings)
+            result = replace(event.result, image=image, request=asked, timings=timings, code=None)
             yield replace(event, result=replace(result, recipe=self.recipe(result)))
 
     def _larger(self, source: Image, request: ResolvedEnlarge, upscaler: Path | None) -> Generator[Event, None, Image]:
@@ -259,8 +259,10 @@ class Runs:
     def _finished(self, event: Event, canvas: Canvas | None, mask: Image | None) -> Event:
         if event.result is None:
             return event
-        image = canvas.finished(event.result.image) if canvas else event.result.image
-        return replace(event, result=replace(event.result, image=image, mask=mask, recipe=self.recipe(event.result)))
+        drawn = event.result
+        image = canvas.finished(drawn.image) if canvas else drawn.image
+        code = drawn.code if image is drawn.image else None  # which says nothing of what is put around it
+        return replace(event, result=replace(drawn, image=image, mask=mask, code=code, recipe=self.recipe(drawn)))
 
     def _adapter_found(self, lora: Lora) -> AdapterFile:
         return adapter_folder.found(lora, self.loras_dir, paths=True)

@@ -48,6 +48,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.pipeline": "pictures from words and from pictures, in a call each",
     "bonsai_mlx.diagnosis": "is this machine ready, are its kernels right, how fast is it: doctor, bench",
     "bonsai_mlx.cli": "the command line: what each command does, how it shows progress, where it writes",
+    "bonsai_mlx.cli.codes": "pictures as codes of bits, on the command line",
     "bonsai_mlx.cli.commands": "the options of every command, and the program that reads them",
     "server.index": "the index's file: its schema and the steps from one version to the next; no meaning of a row",
     "server": "settings, errors, events, the index; no tensor library anywhere in the server",

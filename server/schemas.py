@@ -267,6 +267,7 @@ class PictureSettings(Answer):
     model: str | None
     extra: dict[str, str] = Field(description="settings that have no place here, for showing")
     recipe: dict[str, Any] | None = Field(description="only of pictures that this program made")
+    code: str | None = Field(None, description="which alone stands for the picture: `POST /decode` makes it")
 
 
 class PictureMetadata(Answer):

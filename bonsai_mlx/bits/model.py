@@ -19,7 +19,8 @@ from ..flux2.run import as_tokens
 from ..flux2.text_encoder import EmbeddingCache
 from ..model import Description
 from ..request import Request, ResolvedRequest
-from ..weights.layout import NOWHERE, TRANSFORMER, Elsewhere
+from ..weights.layout import NOWHERE, TRANSFORMER, VAE, Elsewhere
+from .autoencoder import check_draws, code_of, digest_of
 from .process import Bernoulli, levels, signs
 
 
@@ -32,12 +33,15 @@ def open_model(
     elsewhere: Elsewhere = NOWHERE,
 ) -> Bits:
     """The model in a folder; loads no weights yet. CheckpointError."""
+    check_draws(folder)
     checkpoint = Checkpoint.open(folder, repair=repair, elsewhere=elsewhere)
     return Bits(checkpoint, embeddings=embeddings, dtype=dtype)
 
 
 class Bits(Flux2):
     """One checkpoint; see `bonsai_mlx.model.Model` for what a pipeline asks of it."""
+
+    _digest: bytes | None = None  # of the autoencoder, once it is known
 
     def describe(self) -> Description:
         checkpoint = self.checkpoint
@@ -85,6 +89,13 @@ class Bits(Flux2):
         marks = ((1 - drawn) * embedding.astype(mx.float32)).astype(self.dtype)
         mx.eval(marks)
         return marks
+
+    def code(self, latents: mx.array) -> str | None:
+        """See Flux2; none with another decoder, whose pictures no other program could make of it."""
+        if self.checkpoint.other_decoder:
+            return None
+        self._digest = self._digest or digest_of(self.checkpoint.sources[VAE])
+        return code_of(latents, self._digest).as_text()
 
     def _coins(self, request: ResolvedRequest, latents: Any, size: tuple[int, int]) -> mx.array:
         given = self._noise(request, latents, size)

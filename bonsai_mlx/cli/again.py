@@ -97,7 +97,7 @@ def run_steps(options: GenerateOptions, steps: Sequence[Step], path: Path, place
         result = follow(pipe.run(request, pictures=pictures.by_digest, upscaler=upscaler), options.quiet)
         recipe = with_chain(pipe.recipe(result), chain)
         chain = [*chain, described(recipe, pictures.made(step, result.image), result.mask)]
-    data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask)
+    data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask, result.code)
     report(options, result, output.save(data, result.seed))
     return 0
 

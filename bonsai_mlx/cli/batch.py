@@ -113,9 +113,8 @@ def _draw_one(
     try:
         request, pictures = _request(row, manifest.seed_of(key))
         result = _followed(pipe, request, pictures, bar)
-        data = encode(
-            result.image, pipe.recipe(result), options.metadata, options.format or "png", options.quality, result.mask
-        )
+        how = options.metadata, options.format or "png", options.quality
+        data = encode(result.image, pipe.recipe(result), *how, result.mask, result.code)
     except (RequestError, PictureError, OutOfMemory) as error:
         manifest.note(key, row, status="failed", error=str(error), prompt=row.request.prompt)
         return error

@@ -140,7 +140,7 @@ def carry_out(
         if result.truncated:
             say(options, TRUNCATED)
         recipe = with_chain(pipe.recipe(result), chain)
-        data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask)
+        data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask, result.code)
         report(options, result, output.save(data, _counted(result.request)))
     return 0
 

@@ -17,7 +17,7 @@ from ..printable import printable
 from ..runtime import environment
 from ..runtime.startup import prepare
 from ..version import __version__
-from .commands import drawing, editing, models
+from .commands import coding, drawing, editing, models
 from .options import (
     Parser,
     as_option,
@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (drawing, editing, models):
+    for group in (drawing, editing, coding, models):
         group.add(commands)
     commands.add_parser("bench", help="measure seconds and memory (bench --help)", add_help=False)
     commands.add_parser("serve", help="open the web page and the APIs (serve --help)", add_help=False)

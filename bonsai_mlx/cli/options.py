@@ -56,7 +56,7 @@ def as_option(error: RequestError, arguments: argparse.Namespace) -> str:
         return str(error)
     if dest == "size":
         return f"--size: the {field[1]} {error.message}"
-    positional = ("picture",) if hasattr(arguments, "named_prompt") else ("picture", "prompt")
+    positional = ("picture", "code") if hasattr(arguments, "named_prompt") else ("picture", "code", "prompt")
     option = dest.upper() if dest in positional else f"--{dest.replace('_', '-')}"
     return f"{option} {field[2]}: {error.message}" if field[2] else f"{option}: {error.message}"
 
@@ -90,7 +90,9 @@ def add_shape(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--steps", type=whole, metavar="N", help="denoising steps; default: what the model was made for"
     )
-    command.add_argument("--size", type=_size, metavar="WxH", help="pixels, multiples of 16; default: the model's own")
+    command.add_argument(
+        "--size", type=size_option, metavar="WxH", help="pixels, multiples of 16; default: the model's own"
+    )
     command.add_argument(
         "--style", action="append", default=[], metavar="NAME", help="one of `styles`; may be given several times"
     )
@@ -136,22 +138,22 @@ def add_variation(command: argparse.ArgumentParser) -> None:
     command.add_argument("--negative-prompt", metavar="TEXT", help="what guidance leads away from")
 
 
-def add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "-o", "--output", type=_output, metavar="FILE", help="a .png, .jpg or .webp file, a folder, or - for stdout"
-    )
-    add_form(command)
+def add_output(command: argparse.ArgumentParser, *, metadata: bool = True) -> None:
+    words = "a .png, .jpg or .webp file, a folder, or - for stdout"
+    command.add_argument("-o", "--output", type=output_option, metavar="FILE", help=words)
+    add_form(command, metadata=metadata)
 
 
-def add_form(command: argparse.ArgumentParser) -> None:
+def add_form(command: argparse.ArgumentParser, *, metadata: bool = True) -> None:
     command.add_argument("--format", choices=("png", "jpeg", "webp"), help="default: what the file's name says, or png")
     command.add_argument("--quality", type=_quality, default=90, metavar="N", help="of JPEG and WebP, 1 to 100")
-    command.add_argument(
-        "--metadata",
-        choices=("full", "mark", "none"),
-        default="full",
-        help="in the file: how to make it again (full), only that a model made it (mark), or nothing",
-    )
+    if metadata:
+        command.add_argument(
+            "--metadata",
+            choices=("full", "mark", "none"),
+            default="full",
+            help="in the file: how to make it again (full), only that a model made it (mark), or nothing",
+        )
     command.add_argument("--quiet", action="store_true", help="print the file's name and nothing else")
 
 
@@ -250,7 +252,7 @@ def axis_option(text: str) -> tuple[str, list[Any]]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_option(text: str) -> tuple[int, int]:
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 512x512")
@@ -275,7 +277,7 @@ def _lora(text: str) -> Lora:
         raise argparse.ArgumentTypeError(error.message) from None
 
 
-def _output(text: str) -> Path | Literal["-"]:
+def output_option(text: str) -> Path | Literal["-"]:
     return "-" if text == "-" else user_path(text)
 
 

@@ -37,6 +37,7 @@ def _lines(found: FoundMetadata) -> list[str]:
         "Model": found.model,
         "Revision": recipe.revision if recipe else None,
         **(_inputs(recipe.parameters) | _adapters(recipe.parameters) if recipe else {}),
+        "Code": f"{len(found.code):,} characters, which `bonsai-mlx decode` makes a picture of" if found.code else None,
         **found.extra,
     }
     present = {printable(name): value for name, value in rows.items() if value not in (None, "")}

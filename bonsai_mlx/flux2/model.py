@@ -228,6 +228,10 @@ class Flux2:
     def marks(self, drawn: mx.array) -> mx.array | None:  # noqa: ARG002  for families that are told
         return None
 
+    def code(self, latents: mx.array) -> str | None:  # noqa: ARG002  for families whose latents are bits
+        """What stands for the picture of these latents [1, channels, rows, columns] alone, see `images.bitcode`."""
+        return None
+
     def _noise(self, request: ResolvedRequest, latents: Any = None, size: tuple[int, int] | None = None) -> mx.array:
         """Noise of the seed or its variation, or the caller's own: float32 [1, in_channels, height/16, width/16]."""
         width, height = size or (request.width, request.height)

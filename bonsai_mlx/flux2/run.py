@@ -72,6 +72,7 @@ class Parts(Protocol):
     def preview(self) -> Generator[tuple[int, int], None, LatentPreview]: ...
     def as_drawn(self, latents: mx.array) -> mx.array: ...
     def marks(self, drawn: mx.array) -> mx.array | None: ...
+    def code(self, latents: mx.array) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class Run:
             truncated=self.truncated,
             timings={name: round(seconds, 4) for name, seconds in self.timings.items()},
             memory=self.memory.summary(),
+            code=None if self.tiles else self.model.code(self._as_map(self.tokens)),
         )
         yield self._event("done", 1, 1, result=result)
 
@@ -309,7 +311,7 @@ class Run:
 
     def _decoded_in_tiles(self, tiles: Tiling, latents: mx.array) -> Generator[Event, None, vae.Image8]:
         def pixels(rows: slice, columns: slice) -> vae.Image8:
-            made = _result_of(self._decoding(latents[:, :, rows, columns]))
+            made = result_of(self._decoding(latents[:, :, rows, columns]))
             device.release_cache()
             return made
 
@@ -357,7 +359,7 @@ def _evaluated(output: mx.array, passes: int) -> mx.array:
     return output
 
 
-def _result_of(work: Generator[tuple[int, int], None, T]) -> T:
+def result_of(work: Generator[tuple[int, int], None, T]) -> T:
     while True:
         try:
             next(work)

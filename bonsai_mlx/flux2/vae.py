@@ -21,7 +21,6 @@ from ..nn.layers import Convolution, LinearWithBias, read, take
 from ..nn.limits import STRIP_VALUES
 from ..runtime import device
 from ..weights.layout import DECODER, VAE
-from .checkpoint import Checkpoint
 from .parts.config import VaeConfig
 from .strips import Cutting, FeatureMap, Kept, Normalise, Recomputed, Strips, convolved, cut, doubled, halved
 
@@ -37,11 +36,23 @@ class Layer(Protocol):
     def __call__(self, x: FeatureMap, cutting: Cutting, /) -> FeatureMap: ...
 
 
+class VaeFiles(Protocol):
+    """The files of a VAE, and which one's decoder draws; a `Checkpoint` is one."""
+
+    @property
+    def vae(self) -> VaeConfig: ...
+    @property
+    def decoder(self) -> VaeConfig: ...
+    @property
+    def other_decoder(self) -> VaeConfig | None: ...
+    def load(self, component: str) -> dict[str, mx.array]: ...
+
+
 LayerOf = tuple[str, Callable[[], Layer]]  # the layer's name in the checkpoint, and what makes it without weights
 
 
 def decode(
-    checkpoint: Checkpoint,
+    checkpoint: VaeFiles,
     latents: mx.array,
     dtype: mx.Dtype,
     *,
@@ -69,7 +80,7 @@ def decode(
 
 
 def encode(
-    checkpoint: Checkpoint,
+    checkpoint: VaeFiles,
     pixels: Image8,
     dtype: mx.Dtype,
     *,
@@ -87,7 +98,7 @@ def encode(
 class PixelEncoder:
     """`encode` for many small pictures: reads the encoder's weights once, and holds them."""
 
-    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype) -> None:
+    def __init__(self, checkpoint: VaeFiles, dtype: mx.Dtype) -> None:
         self._weights = _Weights(checkpoint, dtype, held=True)
         self.mean, self.std = self._weights.mean, self._weights.std
 
@@ -158,7 +169,7 @@ def _mid_block(width: int, groups: int) -> Iterator[LayerOf]:
 class _Weights:
     """The VAE's file: gives layers their weights, still on the disk."""
 
-    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype, *, held: bool = False, decodes: bool = False) -> None:
+    def __init__(self, checkpoint: VaeFiles, dtype: mx.Dtype, *, held: bool = False, decodes: bool = False) -> None:
         """With `held` a layer that was given once is kept and given again; otherwise nothing of it stays.
 
         Where another VAE `decodes`, its layers are given; the latents' statistics are always the checkpoint's own.

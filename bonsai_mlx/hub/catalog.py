@@ -50,6 +50,14 @@ def stand_in(name: str) -> Entry:
     return next((entry for entry in published.CATALOG if entry.stands_in_for == own), lookup(own))
 
 
+def coding_model() -> str:
+    """The name of the model that encodes and decodes pictures unless another is named. CheckpointError."""
+    found = next((entry.name for entry in published.CATALOG if entry.family == published.BITS), None)
+    if found is None:
+        raise CheckpointError("no model whose latents are bits is here; name the folder of one with --model")
+    return found
+
+
 def comparisons() -> tuple[tuple[str, str], ...]:
     """The pairs of models that are compared, the most wanted first; the last needs no download."""
     return tuple((entry.name, entry.compared_with) for entry in published.CATALOG if entry.compared_with)

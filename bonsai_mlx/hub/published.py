@@ -49,28 +49,46 @@ _TERNARY_SMALL = (
 _BINARY_SMALL = tuple(replace(file, digest="") for file in _TERNARY_SMALL)
 
 
-def _seedling(precision: str, resident_bytes: int, **more: Any) -> Entry:
+BITS = "bits"  # the family of models whose latents are bits
+_SEEDLINGS = Path(__file__).parents[1] / "seedling"
+_SEEDLING = (
+    "A tiny model that ships with the program and needs no download: it draws simple things and scenes at "
+    "{width}x{height} pixels, to try everything out, and knows nothing else."
+)
+_SEEDLING_OF_BITS = (
+    "A tiny model that ships with the program and draws in bits: a picture of {width}x{height} pixels begins as coins "
+    "and ends as 2 KB, which are a code that can be sent, kept and printed. It draws what the other seedlings draw."
+)
+
+
+def _seedling(precision: str, resident_bytes: int, note: str = _SEEDLING, **more: Any) -> Entry:
     """The embedded checkpoint of a precision; what it was made for is in its own index."""
-    folder = Path(__file__).parents[1] / "seedling" / precision
+    folder = _SEEDLINGS / precision
     try:
         index = json.loads((folder / "model_index.json").read_text("utf-8"))
         (width, height), steps = index["recommended_size"], index["recommended_steps"]
     except (OSError, ValueError, KeyError, TypeError):  # what is wrong with it is for Checkpoint.open to say
         (width, height), steps = SIZE, STEPS
+    title = f"Seedling {precision}"
+    own: dict[str, Any] = {"title": title, "label": title, "precision": precision, "stands_in_for": precision}
     return Entry(
         name=f"seedling-{precision}",
-        title=f"Seedling {precision}",
-        label=f"Seedling {precision}",
-        precision=precision,
-        note="A tiny model that ships with the program and needs no download: it draws simple things and scenes at "
-        f"{width}x{height} pixels, to try everything out, and knows nothing else.",
+        note=note.format(width=width, height=height),
         embedded_folder=folder,
         recommended_steps=steps,
         recommended_size=(width, height),
         resident_bytes=resident_bytes,
-        stands_in_for=precision,
-        **more,
+        **own | more,
     )
+
+
+def seedling_of_bits() -> tuple[Entry, ...]:
+    """The embedded checkpoint whose latents are bits, in a package that has it."""
+    if not (_SEEDLINGS / BITS / "model_index.json").is_file():
+        return ()
+    title = "Seedling of bits"
+    own = {"title": title, "label": title, "precision": "binary", "stands_in_for": None, "family": BITS}
+    return (_seedling(BITS, 2_000_000, _SEEDLING_OF_BITS, aliases=(BITS,), **own),)
 
 
 # Sizes to the nearest 10 MB where the repository's own list is not known here; what the Hub lists is what counts.
@@ -165,6 +183,7 @@ CATALOG = (
     ),
     _seedling("ternary", 3_300_000, aliases=("seedling",), compared_with="seedling-binary"),
     _seedling("binary", 2_000_000),
+    *seedling_of_bits(),
     _klein(
         "klein",
         "FLUX.2 klein 4B, 4 bits",

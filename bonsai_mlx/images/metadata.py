@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BonsaiError
 from ..fileio import FILE_MODE, TEMPORARY_PREFIX, open_regular, write_atomic
-from . import xmp
+from . import bitcode, xmp
 from .containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk, with_xmp_segments
 from .exif import EXIF_COMMENT, MAX_COMMENT_UNITS, comment_block
 from .infotext import format_infotext
@@ -37,6 +37,7 @@ __all__ = [
     "Recipe",
     "SaveError",
     "encode",
+    "encode_coded",
     "encode_png",
     "encode_with_texts",
     "format_of",
@@ -64,10 +65,17 @@ class SaveError(BonsaiError):
 # writing
 
 
-def encode_png(image: Image, recipe: Recipe, mode: MetadataMode = "full", mask: Image | None = None) -> bytes:
-    """`mask` is what was repainted, which goes along with the whole of the metadata."""
-    masks = [mask_chunk(mask)] if mask and mode == "full" else []
-    return _with_png_texts(image, [*_texts(recipe, mode), *masks])
+def encode_png(
+    image: Image, recipe: Recipe, mode: MetadataMode = "full", mask: Image | None = None, code: str | None = None
+) -> bytes:
+    """`mask` is what was repainted, `code` the picture's bits; they go along with the whole of the metadata."""
+    further = [*([mask_chunk(mask)] if mask else []), *_coded(code)] if mode == "full" else []
+    return _with_png_texts(image, [*_texts(recipe, mode), *further])
+
+
+def encode_coded(image: Image, code: str) -> bytes:
+    """A PNG of a picture of which no more is known than its code."""
+    return _with_png_texts(image, _coded(code))
 
 
 def encode(
@@ -77,10 +85,11 @@ def encode(
     to: Format = "png",
     quality: int = DEFAULT_QUALITY,
     mask: Image | None = None,
+    code: str | None = None,
 ) -> bytes:
-    """As `encode_png`; other formats hold no mask."""
+    """As `encode_png`; other formats hold no mask and no code: what they keep of a picture is not exactly it."""
     if to == "png":
-        return encode_png(image, recipe, mode, mask)
+        return encode_png(image, recipe, mode, mask, code)
     if mode == "none":
         return _encode(image, to, quality)
     if mode == "mark":
@@ -106,6 +115,10 @@ def encode_with_texts(image: Image, texts: Mapping[str, str], to: Format, qualit
         return _with_png_texts(image, [*said, *([itxt_chunk(XMP, packet.encode())] if packet else [])])
     fits = to == "webp" or len(packet.encode()) <= xmp.MAX_PACKET_BYTES
     return _encode(image, to, quality, comment, packet if fits else "")
+
+
+def _coded(code: str | None) -> list[bytes]:
+    return [itxt_chunk(bitcode.KEYWORD, code.encode())] if code else []
 
 
 def _with_png_texts(image: Image, texts: list[bytes]) -> bytes:
@@ -188,8 +201,13 @@ def read(source: Path | str | bytes) -> FoundMetadata | None:
 def found_in_texts(texts: Mapping[str, str]) -> FoundMetadata | None:
     """What the texts of one image (scan.Texts) say about how it was made: our recipe, else another program's."""
     text, recipe = _recipe_in(texts)
+    found = bitcode.found_code(texts.get(bitcode.KEYWORD))
+    code = found.as_text() if found else None
     if recipe is None:
-        return find_settings(texts)
+        others = find_settings(texts)
+        if others is None and found:
+            return FoundMetadata("bonsai", width=found.width, height=found.height, text=code or "", code=code)
+        return others
     return FoundMetadata(
         source="bonsai",
         prompt=recipe.prompt,
@@ -200,6 +218,7 @@ def found_in_texts(texts: Mapping[str, str]) -> FoundMetadata | None:
         model=recipe.model_title,
         text=text,
         recipe=recipe,
+        code=code,
     )
 
 

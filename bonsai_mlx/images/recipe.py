@@ -139,6 +139,7 @@ class FoundMetadata:
     extra: Mapping[str, str] = field(default_factory=dict)  # settings that have no place here, for showing
     text: str = ""  # what all this was read from, as it stands in the file
     recipe: Recipe | None = None  # only for pictures made by this program
+    code: str | None = None  # what alone stands for the picture: bitcode
 
     @property
     def program(self) -> str:
@@ -161,6 +162,7 @@ class FoundMetadata:
             "model": self.model,
             "extra": dict(self.extra),
             "recipe": json.loads(self.recipe.to_json()) if self.recipe else None,
+            "code": self.code,
         }
 
 

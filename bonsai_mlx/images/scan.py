@@ -22,7 +22,7 @@ MAX_PIECES = 100_000  # chunks or segments of one file
 
 XMP = "XML:com.adobe.xmp"
 XMP_EXTENSION = "XMP extension"  # of JPEG files, whose segments are short
-KEYWORDS = frozenset(["bonsai", "parameters", "fooocus_scheme", "invokeai_metadata", "prompt", XMP])
+KEYWORDS = frozenset(["bonsai", "bonsai-bits", "parameters", "fooocus_scheme", "invokeai_metadata", "prompt", XMP])
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_EXIF, JPEG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"

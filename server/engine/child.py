@@ -313,7 +313,7 @@ def finished_picture(job: str, recipe: Recipe, result: GenerationResult, loaded_
     peak = result.memory.get("peak_bytes")
     return Picture(
         job,
-        encode_png(result.image, recipe, mask=result.mask),
+        encode_png(result.image, recipe, mask=result.mask, code=result.code),
         thumbnail_webp(result.image),
         result.image.width,
         result.image.height,

@@ -16,18 +16,7 @@ from bonsai_mlx import Pipeline
 from bonsai_mlx.bits.model import Bits
 from bonsai_mlx.errors import CheckpointError, RequestError
 from bonsai_mlx.flux2 import vae
-from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.request import GenerationRequest
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("bits") / "tiny", "tiny-bits", "binary")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Pipeline:
-    return Pipeline.from_pretrained(folder)
 
 
 @pytest.fixture

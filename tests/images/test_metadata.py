@@ -23,9 +23,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bonsai_mlx import fileio
-from bonsai_mlx.images import metadata
+from bonsai_mlx.images import bitcode, metadata
+from bonsai_mlx.images.bitcode import BitCode
 from bonsai_mlx.images.containers import itxt_chunk, png_chunks, replace_png_texts, text_chunk
 from bonsai_mlx.images.metadata import MetadataMode, Recipe, SaveError, encode_png, read, rewrite_png, save_picture
+from bonsai_mlx.images.scan import scan
 
 from ..recipes import ANY_TEXT, RECIPES, a_recipe
 
@@ -285,3 +287,38 @@ def test_a_name_whose_links_lead_in_a_circle(tmp_path: Path) -> None:
     second.symlink_to(first)
     with pytest.raises(SaveError, match="symbolic links"):
         save_picture(first, b"", follow_symlinks=True)
+
+
+CODE = BitCode(b"abc", 64, 64, bytes(range(64))).as_text()
+
+
+def test_a_code_goes_along_with_all_of_the_metadata_and_nothing_less() -> None:
+    found = read(encode_png(IMAGE, a_recipe(), code=CODE))
+    assert found is not None
+    assert (found.code, found.as_dict()["code"]) == (CODE, CODE)
+    assert found.recipe == a_recipe()
+    for mode in ("mark", "none"):
+        assert bitcode.KEYWORD not in scan(encode_png(IMAGE, a_recipe(), mode, code=CODE)).texts
+    assert rewrite_png(encode_png(IMAGE, a_recipe(), code=CODE), "mark") == encode_png(IMAGE, a_recipe(), "mark")
+    without = read(encode_png(IMAGE, a_recipe()))
+    assert without is not None
+    assert without.code is None
+    assert bitcode.KEYWORD not in scan(metadata.encode(IMAGE, a_recipe(), to="webp", code=CODE)).texts
+
+
+def test_a_picture_of_which_no_more_is_known_than_its_code() -> None:
+    found = read(metadata.encode_coded(IMAGE, CODE))
+    assert found is not None
+    assert (found.source, found.code, found.width, found.height) == ("bonsai", CODE, 64, 64)
+    assert found.recipe is None
+    assert read(metadata.encode_coded(IMAGE, "damaged")) is None
+
+
+def test_what_another_program_says_stands_beside_a_code() -> None:
+    texts = [
+        text_chunk("parameters", "a fox\nSteps: 4, Sampler: Euler, Seed: 7, Size: 64x64"),
+        itxt_chunk(bitcode.KEYWORD, CODE.encode()),
+    ]
+    found = read(replace_png_texts(encode_png(IMAGE, a_recipe()), texts))
+    assert found is not None
+    assert (found.source, found.seed) == ("a1111", 7)

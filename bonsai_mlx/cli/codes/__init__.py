@@ -1,0 +1,1 @@
+"""Pictures as codes of bits, on the command line."""
