@@ -6,7 +6,7 @@ import gzip
 from collections import deque
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,16 +19,14 @@ from starlette.types import ASGIApp
 from bonsai_mlx.version import __version__
 
 from . import errors
-from .compat import connect, ollama, openai, openai_edits, openai_upscale
-from .compat.failing import absent
-from .compat.sdapi import shape as sdapi
-from .compat.sdapi.routers import ROUTERS as SDAPI
+from .compat import connect
 from .edge.access import Access
 from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet
 from .edge.pages import PagesForPeople
 from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
+from .interfaces.on_demand import INTERFACES, InterfacesOnDemand, include_interfaces
 from .routes import (
     collections,
     generate,
@@ -51,22 +49,6 @@ ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router),
     *(models.router, system.router, connect.router, collections.router, selection.router, options.router),
     *(styles.router, grids.router, pipelines.router, writing.router),
-)
-COMPATIBILITY = (  # the interfaces of other programs
-    ("/v1", openai.router),
-    ("/v1", openai_edits.router),
-    ("/api/v1", openai.router),
-    ("/api/v1", openai_edits.router),
-    ("/api/v1", openai_upscale.lemonade),
-    *(("", router) for router in SDAPI),
-    ("", ollama.router),
-)
-# the first whose prefix fits counts
-INTERFACES = (
-    errors.Interface("/api/v1", openai.render_error, partial(absent, "/api/v1/images/generations")),
-    errors.Interface("/v1", openai.render_error, partial(absent, "/v1/images/generations")),
-    errors.Interface("/api", ollama.render_error, partial(absent, "/api/generate")),
-    errors.Interface("/sdapi", sdapi.render_error, partial(absent, "/sdapi/v1/txt2img")),
 )
 _CROWDED = frozenset({"/jobs", "/grids", "/pipelines/run", "/write"})
 
@@ -103,12 +85,24 @@ class Application(FastAPI):
         super().__init__(**options)
         self.settings = settings
         self.recent_requests: deque[LoggedRequest] = deque(maxlen=settings.max_log_lines)
+        self._has_interfaces = False
         self.access = Access(settings.token) if settings.token else None
         security_stack(_nothing, settings, self.recent_requests)  # refuse unsafe options now, not at the first request
 
     def build_middleware_stack(self) -> ASGIApp:
-        app = HeadAsGet(PagesForPeople(ConcurrencyLimit(super().build_middleware_stack(), _CROWDED)))
+        routed = InterfacesOnDemand(super().build_middleware_stack(), self.include_interfaces)
+        app = HeadAsGet(PagesForPeople(ConcurrencyLimit(routed, _CROWDED)))
         return security_stack(app, self.settings, self.recent_requests, self.access)
+
+    def include_interfaces(self) -> None:
+        """Have the routes of other programs' interfaces, which are imported now."""
+        if not self._has_interfaces:
+            self._has_interfaces = True
+            include_interfaces(self)
+
+    def openapi(self) -> dict[str, Any]:
+        self.include_interfaces()
+        return super().openapi()
 
 
 async def _nothing(*_arguments: Any) -> None:
@@ -141,7 +135,5 @@ def create_app(settings: Settings | None = None) -> Application:
     errors.install(app, INTERFACES)
     for router in ROUTERS:
         app.include_router(router)
-    for prefix, router in COMPATIBILITY:
-        app.include_router(router, prefix=prefix)
     app.mount("/static", Assets(directory=STATIC), name="static")
     return app

@@ -124,11 +124,14 @@ class Interface:
     absent: Callable[[str], str]  # what to say of a path below it that leads nowhere
 
 
+def below(path: str, prefix: str) -> bool:
+    return f"{path}/".startswith(f"{prefix}/")
+
+
 def interface_of(scope: Scope) -> Interface | None:
     """The interface below whose path a request is; None: the native one, or an application that has no others."""
     interfaces: Sequence[Interface] = scope["app"].state.interfaces if "app" in scope else ()
-    path = f"{scope['path']}/"
-    return next((interface for interface in interfaces if path.startswith(f"{interface.prefix}/")), None)
+    return next((interface for interface in interfaces if below(scope["path"], interface.prefix)), None)
 
 
 def refusal(scope: Scope, status: int, detail: ErrorDetail) -> Response:

@@ -4,7 +4,7 @@ Both are made from the fields of `bonsai_mlx.request` and their bounds: a parame
 is in every body, in the document, and in what is told of a job.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
 from typing import Annotated, Any, Literal, Self, get_type_hints
@@ -18,7 +18,6 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    WithJsonSchema,
     create_model,
     model_validator,
 )
@@ -161,8 +160,18 @@ def _schema_of(operation: str, kind: type[ResolvedOperation]) -> dict[str, Any]:
     return {"type": "object", "properties": named | made["properties"], "required": [*named, *made["required"]]}
 
 
+class ShownAs:
+    """Annotates a field with the schema that `make` returns, which is made when the document is: a start needs none."""
+
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        self._make = make
+
+    def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
+        return self._make()
+
+
 # Typed in the program, and in JSON as `as_json` writes it.
-RequestValue = Annotated[ResolvedOperation, PlainValidator(_read), PlainSerializer(as_json), WithJsonSchema(_schema())]
+RequestValue = Annotated[ResolvedOperation, PlainValidator(_read), PlainSerializer(as_json), ShownAs(_schema)]
 
 
 # The bodies of requests for pictures.
@@ -287,7 +296,7 @@ class PromptRequest(PictureFields):
 class JobRequest(PictureFields):
     """One to eight pictures with consecutive seeds, or one seed with both models of a comparison."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"not": _COUNTED_COMPARISON})
+    model_config = ConfigDict(json_schema_extra={"not": _COUNTED_COMPARISON})
 
     model: ModelName | None = None
     count: Annotated[int, Field(strict=True, ge=1, le=MAX_BATCH), BeforeValidator(whole)] = 1

@@ -12,11 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ErrorDetail, refusal
 
+SLOWEST_BYTES_S = 128 << 10  # a phone's photo over a poor Wi-Fi comes at this pace and is waited for
 _DISCARDED_BYTES, _DISCARD_S = 16 << 20, 0.5
 
 
 class BodyLimit:
-    """A bounded body that arrives in a bounded time; `larger` maps the few paths that accept more to their limit."""
+    """A bounded body that arrives in a bounded time: `timeout_s`, and more as it arrives at a steady pace.
+
+    `larger` maps the few paths that accept more than `max_bytes` to their limit.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float, larger: Mapping[str, int] | None = None) -> None:
         self.app = app
@@ -41,14 +45,15 @@ class BodyLimit:
         await self.app(scope, self._bounded(receive, limit), send)
 
     def _bounded(self, receive: Receive, limit: int) -> Receive:
-        deadline, received, complete = time.monotonic() + self.timeout_s, 0, False
+        begun, received, complete = time.monotonic(), 0, False
 
         async def receive_within_limits() -> Message:
             nonlocal received, complete
             if complete:  # from here on only the end of the connection is waited for
                 return await receive()
+            allowed = self.timeout_s + received / SLOWEST_BYTES_S
             try:
-                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                async with asyncio.timeout(max(0.0, begun + allowed - time.monotonic())):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408, headers={"Connection": "close"}) from None

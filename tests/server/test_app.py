@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from server.app import COMPATIBILITY, INTERFACES, create_app
-from server.errors import interface_of
+from server.app import create_app
+from server.errors import ErrorDetail, interface_of
 from server.gallery.files import FolderInUseError, lock_folder
+from server.interfaces.on_demand import INTERFACES
+from server.interfaces.routers import RENDERED, ROUTERS
 from server.settings import Settings
 from server.templating import version_of
 from tests.server.conftest import QUICK, LiveServer
@@ -23,16 +27,29 @@ def test_unsafe_options_are_refused_before_anything_is_served() -> None:
 
 def test_every_path_of_another_program_belongs_to_its_interface() -> None:
     app = create_app(Settings())
-    modules = {f"{prefix}{router.prefix}": router for prefix, router in COMPATIBILITY}
+    modules = {f"{prefix}{router.prefix}" for prefix, router in ROUTERS}
     for _, path in walk(app):
         foreign = any(path.startswith(f"{prefix}/") for prefix in modules)
         found = interface_of({"type": "http", "app": app, "path": path})
         assert (found is not None) == foreign, path
-    renders = {prefix: interface_of({"app": app, "path": f"{prefix}/x"}) for prefix in modules}
-    assert renders["/v1"] is not None
-    assert renders["/api/v1"] is not None
-    assert renders["/v1"].render is renders["/api/v1"].render
-    assert len({one.render for one in INTERFACES}) == 3
+    renders = {one.prefix: RENDERED[one.prefix] for one in INTERFACES}
+    assert renders["/v1"] is renders["/api/v1"]
+    assert len(set(renders.values())) == 3
+    for prefix, render in renders.items():
+        found = interface_of({"app": app, "path": f"{prefix}/x"})
+        assert found is not None
+        detail = ErrorDetail(code="bad_field", message="No.")
+        assert found.render(422, detail).body == render(422, detail).body
+
+
+def test_a_start_imports_no_interface_of_other_programs(tmp_path: Path) -> None:
+    script = (
+        "import sys; from server.app import create_app; from server.settings import Settings; create_app(Settings());"
+        "print([name for name in sys.modules if name.startswith(('server.compat.openai', 'server.compat.sdapi'))])"
+    )
+    environment = os.environ | {"BONSAI_OUTPUT": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

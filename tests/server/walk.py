@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
 from starlette.routing import Mount
+
+from server.app import Application
 
 ID = "0" * 32
 _FILLED = {
@@ -25,12 +26,13 @@ _FILLED = {
 _UNROUTED = [("GET", "/nowhere"), ("OPTIONS", "/generate"), ("TRACE", "/"), ("POST", "/static/favicon.svg")]
 
 
-def walk(app: FastAPI) -> list[tuple[str, str]]:
+def walk(app: Application) -> list[tuple[str, str]]:
     """(method, path) of all routes, of a shipped file, and of some addresses that lead nowhere."""
+    app.include_interfaces()
     return sorted({*_routed(app), *_UNROUTED})
 
 
-def _routed(app: FastAPI) -> Iterator[tuple[str, str]]:
+def _routed(app: Application) -> Iterator[tuple[str, str]]:
     for route in app.routes:
         if isinstance(route, Mount):
             yield "GET", f"{route.path}/favicon.svg"

@@ -3,13 +3,13 @@
 from typing import Annotated, Any, Self
 
 import pydantic
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from bonsai_mlx.pipelines.chains import MAX_STEPS, Write
 from bonsai_mlx.pipelines.saved import MAX_NAME_CHARS
 from bonsai_mlx.request import VERSION, Draw, Enlarge, Prompt, Seed
 
-from ...parameters import Fields, Flag, ModelName, annotation, body_fields, schema_of
+from ...parameters import Fields, Flag, ModelName, ShownAs, annotation, body_fields, schema_of
 from ...schemas import Id
 from ...validation import Answer, refused
 
@@ -33,13 +33,12 @@ def _step_schema(operation: str, kind: type[Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": ["operation", *made["required"]]}
 
 
-_STEPS = {
-    "type": "array",
-    "minItems": 1,
-    "maxItems": MAX_STEPS,
-    "items": {"anyOf": [_step_schema("draw", Draw), _step_schema("enlarge", Enlarge), _step_schema("write", Write)]},
-}
-Steps = Annotated[list[Any], WithJsonSchema(_STEPS)]
+def _steps_schema() -> dict[str, Any]:
+    steps = [_step_schema("draw", Draw), _step_schema("enlarge", Enlarge), _step_schema("write", Write)]
+    return {"type": "array", "minItems": 1, "maxItems": MAX_STEPS, "items": {"anyOf": steps}}
+
+
+Steps = Annotated[list[Any], ShownAs(_steps_schema)]
 PipelineName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"\S")]
 
 

@@ -56,3 +56,25 @@ def test_the_rest_of_what_is_too_large_is_read_for_a_moment(
     monkeypatch.setattr(limits, "_DISCARD_S", 0.05)
     assert asked(pieces, ends=ends, max_bytes=10) == status
     assert len(pieces) == left
+
+
+@pytest.mark.parametrize(("piece", "status"), [(limits.SLOWEST_BYTES_S // 4, 200), (1, 408)])
+def test_what_arrives_slowly_and_steadily_is_waited_for(piece: int, status: int) -> None:
+    """Each piece takes half of the time that a body of nothing would have."""
+    pieces = [b"x" * piece] * 5
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.1)
+        pieces.pop()
+        return {"type": "http.request", "body": b"x" * piece, "more_body": bool(pieces)}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    try:
+        asyncio.run(BodyLimit(read_all, 1 << 20, 0.2)(scope, receive, send))
+        found = 200
+    except HTTPException as refused:
+        found = refused.status_code
+    assert found == status

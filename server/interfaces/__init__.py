@@ -1,0 +1,1 @@
+"""Which paths belong to other programs' interfaces, and when those are imported."""
