@@ -60,6 +60,7 @@ ROOMS: Mapping[str, str] = {
     "server.library": "what is done with many pictures: collections, archives, showing them in their folder",
     "server.jobs": "the queue and the runner, durations, what fits",
     "server.writing": "texts of the prompt writer, from the engine's process",
+    "server.coding": "codes of pictures, from the engine's process",
     "server.studio": "everything above as one object",
     "server.routes": "the native interface and the pages",
     "server.routes.pipelines": "styles, grids and pipelines over the native interface",

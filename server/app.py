@@ -28,6 +28,7 @@ from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
 from .interfaces.on_demand import INTERFACES, InterfacesOnDemand, include_interfaces
 from .routes import (
+    codes,
     collections,
     generate,
     images,
@@ -46,11 +47,11 @@ from .studio import Studio
 from .templating import STATIC, version_of
 
 ROUTERS = (
-    *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router),
+    *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router, codes.router),
     *(models.router, system.router, connect.router, collections.router, selection.router, options.router),
     *(styles.router, grids.router, pipelines.router, writing.router),
 )
-_CROWDED = frozenset({"/jobs", "/grids", "/pipelines/run", "/write"})
+_CROWDED = frozenset({"/jobs", "/grids", "/pipelines/run", "/write", "/encode", "/decode"})
 
 
 _TEXTS = (".js", ".css", ".svg", ".json")

@@ -20,6 +20,7 @@ from bonsai_mlx.version import __version__
 
 from .checkpoints.models import Models
 from .checkpoints.prompts import Prompts
+from .coding.coding import Coding
 from .edge.request_log import LoggedRequest
 from .engine.pool import EnginePool
 from .engine.worker import Worker
@@ -42,6 +43,7 @@ from .jobs.pipelines import PipelineRuns
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
 from .library.archive import Archives
+from .library.codes import Codes
 from .library.collections import Collections
 from .options.choices import Choices
 from .options.shapes import Preferences, PreferencesPatch
@@ -76,6 +78,8 @@ class Studio:
     chains: Chains
     pipelines: PipelineRuns
     writing: Writing
+    coding: Coding
+    codes: Codes
 
     def __init__(self, settings: Settings, recent_requests: deque[LoggedRequest]) -> None:
         self.settings = settings
@@ -124,6 +128,8 @@ class Studio:
         self.pipelines = PipelineRuns(self.jobs, self.inputs, self.gallery, self.events, self)
         turn = asyncio.Lock()
         self.writing = Writing(settings, self.models, self.engines, self.choices, turn)
+        self.coding = Coding(settings, self.models, self.engines, self.inputs, turn)
+        self.codes = Codes(self.gallery, self.store)
         runner = Runner(
             settings,
             self.store,

@@ -35,7 +35,8 @@ import psutil
 
 from bonsai_mlx import prepare
 from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, NoWriterError, OutOfMemory, RequestError
-from bonsai_mlx.images.metadata import encode_png
+from bonsai_mlx.images.bitcode import BitCode
+from bonsai_mlx.images.metadata import encode_coded, encode_png
 from bonsai_mlx.images.recipe import timestamp
 from bonsai_mlx.images.thumbnail import thumbnail_webp
 from bonsai_mlx.pipelines.chains import with_chain
@@ -48,13 +49,17 @@ from .pictures import opened_pictures
 from .protocol import (
     Cancel,
     Cancelled,
+    Coded,
+    Decode,
     Done,
+    Encode,
     Failed,
     Memory,
     Picture,
     Progress,
     Ready,
     Run,
+    Work,
     Write,
     Written,
     framed,
@@ -98,12 +103,23 @@ class EngineWriter(Protocol):
     def close(self) -> None: ...
 
 
+class EngineCodec(Protocol):
+    """What makes codes; `bonsai_mlx.bits.codec.Codec` is one."""
+
+    def encode(self, picture: Image, size: tuple[int, int] | None = None) -> BitCode: ...
+    def decode(self, code: BitCode) -> Image: ...
+
+
 class EngineBackend(Protocol):
     """Where models come from; tests bring one of their own."""
 
     def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> EnginePipeline: ...
     def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[EngineWriter, int]:
         """What writes for the checkpoint, not loaded yet, and how much memory it needs."""
+        ...
+
+    def codec(self, path: str) -> EngineCodec:
+        """The autoencoder of a checkpoint whose latents are bits; CheckpointError for another."""
         ...
 
     def snapshot(self) -> Mapping[str, int]: ...
@@ -123,6 +139,11 @@ class _MlxBackend:
 
         files = writer_of(Path(path))
         return Writer(files, memory_limit_bytes), files.peak_bytes()
+
+    def codec(self, path: str) -> EngineCodec:
+        from bonsai_mlx.bits.codec import Codec
+
+        return Codec.from_pretrained(Path(path))
 
     def snapshot(self) -> Mapping[str, int]:
         from bonsai_mlx.runtime import memory
@@ -161,7 +182,7 @@ class Inbox:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._runs: queue.SimpleQueue[Run | Write] = queue.SimpleQueue()
+        self._runs: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
 
     def read_forever(self) -> None:
@@ -175,7 +196,7 @@ class Inbox:
         finally:
             end_process(0)
 
-    def next_run(self) -> Run | Write:
+    def next_run(self) -> Work:
         return self._runs.get()
 
     def cancelled(self, job: str) -> bool:
@@ -198,11 +219,11 @@ class Engine:
         self._reported: tuple[str, float] = ("", 0.0)  # phase and time of the last report
         self.busy = threading.Event()
 
-    def run(self, command: Run | Write) -> None:
+    def run(self, command: Work) -> None:
         job = command.job
         self.busy.set()
         try:
-            if not (self._write(command) if isinstance(command, Write) else self._draw(command)):
+            if not self._carried_out(command):
                 self._channel.send(Cancelled(job))
         except Exception as error:
             traceback.print_exc()  # to the server's log; the client gets words of ours
@@ -211,6 +232,16 @@ class Engine:
             self._inbox.forget(job)
             self.busy.clear()
         self._channel.send(Memory(**self._backend.snapshot(), settled=command.checkpoint.model))
+
+    def _carried_out(self, command: Work) -> bool:
+        """False if it was cancelled."""
+        match command:
+            case Write():
+                return self._write(command)
+            case Run():
+                return self._draw(command)
+            case Encode() | Decode():
+                return self._code(command)
 
     def _draw(self, command: Run) -> bool:
         """True once the picture is sent and told to be all; False if the run was cancelled."""
@@ -258,6 +289,22 @@ class Engine:
             return True
         finally:
             writer.close()
+
+    def _code(self, command: Encode | Decode) -> bool:
+        """True once the code, or its picture, is sent; its work is too short to be stopped."""
+        if self._inbox.cancelled(command.job):
+            return False
+        self._channel.send(Progress(command.job, "load", 0, 1))
+        codec = self._backend.codec(os.fsdecode(command.path))
+        if isinstance(command, Encode):
+            digest, path = command.picture
+            code, png = codec.encode(opened_pictures({digest: path})[digest], command.size), None
+        else:
+            code = BitCode.of_text(command.code)
+            png = encode_coded(codec.decode(code), code.as_text())
+        self._channel.send(Coded(command.job, code.as_text(), code.width, code.height, png))
+        self._channel.send(Done(command.job))
+        return True
 
     def _tell(self, job: str, piece: Piece) -> None:
         kept = piece.kept

@@ -65,6 +65,25 @@ class Write(msgspec.Struct, frozen=True, tag="write"):
     memory_limit_bytes: int | None = None
 
 
+class Encode(msgspec.Struct, frozen=True, tag="encode"):
+    """Make the code of a picture, with a model whose latents are bits."""
+
+    job: str
+    path: bytes  # of the checkpoint's folder, in the file system's bytes
+    checkpoint: Checkpoint
+    picture: tuple[str, bytes]  # its digest, and the path of its PNG file
+    size: tuple[int, int] | None = None  # pixels, width x height; None: its own
+
+
+class Decode(msgspec.Struct, frozen=True, tag="decode"):
+    """Make the picture that a code stands for."""
+
+    job: str
+    path: bytes
+    checkpoint: Checkpoint
+    code: str
+
+
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     """Stop a run after the step it is in."""
 
@@ -130,6 +149,16 @@ class Written(msgspec.Struct, frozen=True, tag="written"):
     note: str | None = None  # for people
 
 
+class Coded(msgspec.Struct, frozen=True, tag="coded"):
+    """A code, and of one that was decoded its picture."""
+
+    job: str
+    code: str
+    width: int
+    height: int
+    png: bytes | None = None
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """Every picture of the run has been sent."""
 
@@ -152,8 +181,9 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
     job: str
 
 
-Command: TypeAlias = Run | Write | Cancel
-RunEvent: TypeAlias = Progress | Picture | Written | Done | Failed | Cancelled
+Work: TypeAlias = Run | Write | Encode | Decode
+Command: TypeAlias = Work | Cancel
+RunEvent: TypeAlias = Progress | Picture | Written | Coded | Done | Failed | Cancelled
 Event: TypeAlias = Ready | Memory | RunEvent
 
 T = TypeVar("T")

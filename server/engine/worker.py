@@ -33,9 +33,8 @@ from .protocol import (
     Progress,
     ProtocolError,
     Ready,
-    Run,
     RunEvent,
-    Write,
+    Work,
     framed,
     next_event,
 )
@@ -195,7 +194,7 @@ class Worker:
     # one run
 
     async def run(
-        self, command: Run | Write, allowed_silence_s: Callable[[Progress | None], float]
+        self, command: Work, allowed_silence_s: Callable[[Progress | None], float]
     ) -> AsyncGenerator[RunEvent, None]:
         """Yield the events of one run; the last is `Done`, `Failed` or `Cancelled`. Raises WorkerLostError.
 

@@ -87,6 +87,11 @@ def _looked_at(request: Draw, sizes: Sequence[Size]) -> list[Size]:
     return [reference_size(size, request.reference_detail) for size in sizes]
 
 
+async def picture_of(name: str, place: str, inputs: Inputs, gallery: Gallery) -> Input:
+    """The picture of the gallery or among the inputs as an input. ApiError names the field `place`."""
+    return await _Finder(inputs, gallery, []).find(name, place, "picture")
+
+
 class _Finder:
     def __init__(self, inputs: Inputs, gallery: Gallery, parents: list[Relative]) -> None:
         self._inputs, self._gallery, self._parents = inputs, gallery, parents

@@ -31,6 +31,28 @@ class Lineage(Answer):
     images: list[Image] = Field(description="the first of all first; this one before those that were made from it")
 
 
+class PictureCode(Answer):
+    """A picture as bits, which `POST /decode` makes a picture of again."""
+
+    code: str = Field(description="base64url")
+    width: int
+    height: int
+    bytes: int = Field(description="of the code itself, 2,056 at 256x256")
+    model: str | None = Field(description="whose autoencoder made the bits, and reads them")
+
+
+class SimilarImage(Answer):
+    image: Image
+    distance: int = Field(description="how many bits differ")
+    part: float = Field(description="of all bits, 0 to 1; of two pictures that have nothing in common about 0.5")
+
+
+class SimilarImages(Answer):
+    """Those whose codes can be compared with this picture's: of the same model and size, the most alike first."""
+
+    images: list[SimilarImage]
+
+
 class Restored(Answer):
     """`missing` were not deleted, or are gone for good."""
 

@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from bonsai_mlx.errors import DeviceError, NoWriterError, OutOfMemory
+from bonsai_mlx.images.bitcode import BitCode
 from bonsai_mlx.images.metadata import Recipe
 from bonsai_mlx.request import GenerationRequest, Operation, ResolvedEnlarge, ResolvedOperation
 from bonsai_mlx.result import Event, GenerationResult
@@ -151,12 +152,27 @@ class FakeWriter:
         pass
 
 
+class FakeCodec:
+    """Codes of plain squares; those of the models "oom", "raz" and "die" do a bad thing."""
+
+    def encode(self, picture: Image.Image, size: tuple[int, int] | None = None) -> BitCode:
+        width, height = size or picture.size
+        return BitCode(b"abc", width, height, bytes(width * height // 64))
+
+    def decode(self, code: BitCode) -> Image.Image:
+        misbehave({b"oom": ["oom"], b"raz": ["raise"], b"die": ["exit"]}.get(code.model, []))
+        return Image.new("RGB", (code.width, code.height), (0, 0, code.bits[0]))
+
+
 class FakeBackend:
     def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> FakePipeline:
         return FakePipeline(path, embeddings)
 
     def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[FakeWriter, int]:
         return FakeWriter(), 1_000_000
+
+    def codec(self, path: str) -> FakeCodec:
+        return FakeCodec()
 
     def snapshot(self) -> Mapping[str, int]:
         # a megabyte hoarded counts as a gigabyte, so that leaking needs no memory

@@ -1,0 +1,1 @@
+"""Codes of pictures, from the engine's process."""

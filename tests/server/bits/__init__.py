@@ -1,0 +1,1 @@
+"""The server with a model whose latents are bits."""
