@@ -42,6 +42,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.flux2": "FLUX.2 [klein]: transformer, text encoder, VAE, memory plan; no server, no command line",
     "bonsai_mlx.bits": "models whose latents are bits: Bernoulli diffusion with FLUX.2's networks",
     "bonsai_mlx.families": "which family of models opens which checkpoint folder",
+    "bonsai_mlx.conversion": "checkpoints written anew: in another precision, as a GGUF, packed while they come",
     "bonsai_mlx.writing": "the prompt writer: a language model's files, its texts, what they keep of a prompt",
     "bonsai_mlx.pipelines": "styles, alternatives, axes, contact sheets, batches from a file; draws nothing itself",
     "bonsai_mlx.runs": "from a request to a picture, an event at a time",

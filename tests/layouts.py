@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import numpy as np
 
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.parts.naming import DOUBLE, FUSED, REST, SINGLE
-from bonsai_mlx.weights.layout import TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
+from bonsai_mlx.weights.layout import SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE
 
 Arrays = dict[str, mx.array]
 
@@ -106,6 +107,43 @@ def write_mflux(folder: Path, out: Path, bits: int) -> Path:
             notes = {"quantization_level": str(bits), "mflux_version": "0.15.0"}
             mx.save_safetensors(str(out / component / f"{shard}.safetensors"), held, notes)
     shutil.copytree(Checkpoint.open(folder).folders[TOKENIZER], out / TOKENIZER)
+    return out
+
+
+def write_diffusers(folder: Path, out: Path, *, distilled: bool = True, transformer_shards: int = 1) -> Path:
+    """The published folder: bfloat16, the text encoder in two shards with an index, the transformer in one file."""
+    checkpoint = Checkpoint.open(folder)
+    for component in (TOKENIZER, SCHEDULER, VAE):
+        shutil.copytree(checkpoint.folders[component], out / component)
+    config = json.loads((checkpoint.folders[TEXT_ENCODER] / "config.json").read_text())
+    config = {key: value for key, value in config.items() if not key.startswith("quantization")}
+    for component, said, stem, shards in (
+        (TEXT_ENCODER, config, "model", 2),
+        (
+            TRANSFORMER,
+            json.loads((checkpoint.folders[TRANSFORMER] / "config.json").read_text()),
+            "diffusion_pytorch_model",
+            transformer_shards,
+        ),
+    ):
+        arrays = {name: array.astype(mx.bfloat16) for name, array in dense(folder, component).items()}
+        names, place = sorted(arrays), out / component
+        place.mkdir(parents=True)
+        (place / "config.json").write_text(json.dumps(said))
+        files = [f"{stem}-{index + 1:05}-of-{shards:05}.safetensors" for index in range(shards)]
+        files = files if shards > 1 else [f"{stem}.safetensors"]
+        cut = -(-len(names) // shards)
+        held = {name: names[index * cut : (index + 1) * cut] for index, name in enumerate(files)}
+        for name, inside in held.items():
+            mx.save_safetensors(str(place / name), {one: arrays[one] for one in inside}, {"format": "pt"})
+        if shards > 1:
+            where = {one: name for name, inside in held.items() for one in inside}
+            index = {"metadata": {"total_size": 0}, "weight_map": where}
+            (place / f"{stem}.safetensors.index.json").write_text(json.dumps(index))
+    said = json.loads((folder / "model_index.json").read_text())
+    (out / "model_index.json").write_text(json.dumps({**said, "is_distilled": distilled}))
+    (out / "LICENSE.md").write_text("Apache License\n")
+    (out / "LICENSE").write_text("Apache License\n")
     return out
 
 

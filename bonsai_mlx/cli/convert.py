@@ -17,8 +17,8 @@ from ..weights.spec import bits_of
 from ..wording import format_duration
 
 if TYPE_CHECKING:
+    from ..conversion.convert import Converted
     from ..flux2.checkpoint import Checkpoint
-    from ..flux2.convert import Converted
 
 _BAR_CHARS = 24
 _PRECISIONS = {"ternary": "ternary", "binary": "binary", "2": "2-bit", "bf16": "bf16"} | {
@@ -27,20 +27,23 @@ _PRECISIONS = {"ternary": "ternary", "binary": "binary", "2": "2-bit", "bf16": "
 PRECISIONS = ("binary", "ternary", "2", "3", "4", "6", "8", "bf16")
 
 
-def convert_command(source: str, out: Path, to: str, group_size: int, companion: str | None) -> int:
+def convert_command(
+    source: str, out: Path, to: str, group_size: int, companion: str | None, encoder_bits: int | None = None
+) -> int:
     """Returns 0, or raises the BonsaiError or OSError that says why not; the same call goes on where it stopped."""
-    from ..flux2.convert import convert  # the first thing that needs MLX
+    from ..conversion.convert import convert  # the first thing that needs MLX
 
     affine = to == "2"
     bits = 2 if affine else bits_of(_PRECISIONS[to])
-    _follow(convert(_opened(source, companion), out, bits, group_size, affine=affine))
+    checkpoint = _opened(source, companion)
+    _follow(convert(checkpoint, out, bits, group_size, affine=affine, encoder_bits=encoder_bits))
     sys.stdout.write(f"{printable(out)}\n")
     return 0
 
 
 def gguf_command(source: str, out: Path, to: str, companion: str | None, rest: str) -> int:
     """The same for the transformer alone as a GGUF file. What is not exact (8 bits) may be made of any weights."""
-    from ..flux2.convert import write_gguf
+    from ..conversion.convert import write_gguf
 
     checkpoint = _opened(source, companion)
     blocks = {"8": "Q8_0", "bf16": "BF16"}.get(to, "")

@@ -18,11 +18,11 @@ from PIL import Image
 
 from bonsai_mlx import Pipeline
 from bonsai_mlx.cli.main import main
+from bonsai_mlx.conversion.layers import packed_values
 from bonsai_mlx.decoding import decode
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.flux2 import text_encoder
 from bonsai_mlx.flux2.checkpoint import Checkpoint
-from bonsai_mlx.flux2.convert import packed_values
 from bonsai_mlx.flux2.parts.config import VaeConfig
 from bonsai_mlx.flux2.synthesis import PRESETS
 from bonsai_mlx.hub.published import DECODERS, TEXT_ENCODERS

@@ -84,6 +84,9 @@ def _add_convert(commands: Any) -> None:
         help="bits, or what they mean; 2 has four values a group where ternary has three",
     )
     command.add_argument("--group-size", type=whole, choices=(32, 64, 128), default=128, help="of packed weights: 128")
+    command.add_argument(
+        "--encoder-bits", type=whole, choices=(4, 8), help="pack the text encoder too; default: left as it is"
+    )
     command.add_argument("--companion", metavar="NAME|REPO|PATH", help="the model with what a single file lacks")
     command.add_argument(
         "--gguf",
@@ -228,10 +231,13 @@ def _convert(arguments: argparse.Namespace) -> int:
     from ..convert import convert_command, gguf_command
 
     if arguments.gguf:
+        if arguments.encoder_bits:
+            raise RequestError("--encoder-bits", "is about a folder; a GGUF has the transformer alone")
         return gguf_command(arguments.source, arguments.out, arguments.to, arguments.companion, arguments.rest)
     if arguments.rest != "bf16":
         raise RequestError("--rest", "is about a GGUF; give --gguf too")
-    return convert_command(arguments.source, arguments.out, arguments.to, arguments.group_size, arguments.companion)
+    packing = arguments.to, arguments.group_size, arguments.companion, arguments.encoder_bits
+    return convert_command(arguments.source, arguments.out, *packing)
 
 
 def _encoders(arguments: argparse.Namespace) -> int:

@@ -17,12 +17,12 @@ import pytest
 
 from bonsai_mlx import Pipeline
 from bonsai_mlx.cli.main import main
+from bonsai_mlx.conversion.convert import convert, write_gguf
 from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.flux2.checkpoint import Checkpoint
-from bonsai_mlx.flux2.convert import convert, write_gguf
 from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, TRANSFORMER
 from bonsai_mlx.weights.spec import bits_of
-from tests.layouts import bfl_names, dense
+from tests.layouts import bfl_names, dense, write_diffusers
 
 
 def converted(source: Path, out: Path, to: str, group_size: int = 128, *, affine: bool = False) -> list[float]:
@@ -85,6 +85,28 @@ def test_it_goes_on_where_it_stopped(tiny_checkpoint: Callable[..., Path], tmp_p
     assert (stopped / weights).read_bytes() == (whole / weights).read_bytes()
     with pytest.raises(BonsaiError, match="there is something in it already"):
         converted(source, whole, "4-bit")
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_the_text_encoder_is_packed_too_where_it_is_asked_for(
+    bits: int, tiny_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """As mlx-lm packs one: every matrix, the embeddings among them, in groups of 64; the picture stays near."""
+    source, out = write_diffusers(tiny_checkpoint("bf16"), tmp_path / "published"), tmp_path
+    own = dense(source, TEXT_ENCODER)
+    assert main(["convert", str(source), str(out / "m"), "--to", "4", "--encoder-bits", str(bits)]) == 0
+    checkpoint = Checkpoint.open(out / "m")
+    assert (checkpoint.text_encoder.bits, checkpoint.text_encoder.group_size) == (bits, 64)
+    tensors = checkpoint.load(TEXT_ENCODER)
+    for name in ("model.embed_tokens.weight", "model.layers.0.mlp.down_proj.weight"):
+        theirs = mx.quantize(own[name].astype(mx.bfloat16), group_size=64, bits=bits)
+        assert mx.array_equal(theirs[0], tensors[name])
+    pictures = [
+        np.asarray(Pipeline.from_pretrained(place).generate("a fox", seed=1, steps=1, width=64, height=64).image)
+        for place in (source, out / "m")
+    ]
+    assert pictures[1].std() > 10
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 40
 
 
 def test_on_the_command_line(
