@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from ..errors import BonsaiError, CheckpointError
+from ..errors import BonsaiError, CheckpointError, RequestError
 from ..hub import api as hub
 from ..hub.catalog import part, published_names, to_download
 from ..hub.entry import Entry
@@ -77,6 +77,7 @@ def write_json(events: Iterable[DownloadProgress], title: str, stream: TextIO | 
 def download_command(
     which: str,
     *,
+    origin: str | None = None,
     folder: Path | None = None,
     revision: str | None = None,
     token: str | None = None,
@@ -96,12 +97,15 @@ def download_command(
     for entry in entries:
         place = folder / entry.name if folder and len(entries) > 1 else folder
         try:
-            _download_one(entry, place, revision, token, verify=verify, as_json=as_json)
+            if origin:
+                _download_packed(entry, place, revision, token, as_json=as_json)
+            else:
+                _download_one(entry, place, revision, token, verify=verify, as_json=as_json)
         except BonsaiError as error:
             return _fail(error, 1, as_json=as_json)
         except KeyboardInterrupt:
             sys.stderr.write(
-                f"Stopped. Nothing is lost; this goes on from there: {hub.remedy(entry, place, revision)}\n"
+                f"Stopped. Nothing is lost; this goes on from there: {hub.remedy(entry, place, revision, origin)}\n"
             )
             return 130
     return 0
@@ -117,6 +121,19 @@ def _download_one(
         show(hub.verify(entry, place, revision), entry.name)
     if not as_json:
         sys.stderr.write(_ready_words(entry, place, revision))
+
+
+def _download_packed(
+    entry: Entry, place: Path | None, revision: str | None, token: str | None, *, as_json: bool
+) -> None:
+    from ..conversion.download import download_packed  # the one download that needs MLX
+
+    if revision is not None:
+        raise RequestError("--revision", "is not taken with --from: it packs the known good one")
+    show = write_json if as_json else show_progress
+    show(download_packed(entry, place, token), entry.name)
+    if not as_json:
+        sys.stderr.write(_ready_words(entry, place, None))
 
 
 def _ready_words(entry: Entry, place: Path | None, revision: str | None) -> str:

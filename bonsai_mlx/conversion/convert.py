@@ -143,7 +143,7 @@ def _stored(checkpoint: Checkpoint, component: str, layer: str) -> Storage:
 def _link_others(checkpoint: Checkpoint, out: Path, written: set[str]) -> None:
     for name in PACKED.documents:
         if (checkpoint.root / name).is_file() and not (out / name).exists():
-            _link_or_copy((checkpoint.root / name).resolve(), out / name)
+            link_or_copy((checkpoint.root / name).resolve(), out / name)
     for component in (TEXT_ENCODER, VAE, TOKENIZER, SCHEDULER):
         if component in written:
             continue
@@ -155,10 +155,10 @@ def _link_others(checkpoint: Checkpoint, out: Path, written: set[str]) -> None:
         target.mkdir(exist_ok=True)
         for path in folder.iterdir():
             if path.is_file() and not (target / path.name).exists():
-                _link_or_copy(path.resolve(), target / path.name)
+                link_or_copy(path.resolve(), target / path.name)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     with suppress(OSError):  # another disk, or one without hard links
         target.hardlink_to(source)
         return

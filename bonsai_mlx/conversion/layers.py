@@ -41,12 +41,15 @@ class Target:
         self.packed = [layer for layer, parts in self.layers.items() if len(parts) > 1]
         self.told = self.packed or list(self.layers)  # what somebody who waits is told of
 
+    def is_begun(self, path: Path) -> bool:
+        if not path.exists():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(self.header)) == self.header
+
     def open(self, path: Path) -> BinaryIO:
         """The file at `path` as it was left, or a new one where another is there or none."""
-        begun = path.exists()
-        if begun:
-            with path.open("rb") as there:
-                begun = there.read(len(self.header)) == self.header
+        begun = self.is_begun(path)
         file = path.open("r+b" if begun else "w+b")
         if not begun:
             file.write(self.header)

@@ -8,15 +8,15 @@ MLX.
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Literal
 
 from ..errors import CheckpointError, DownloadError
-from ..runtime.environment import hub_constants, token_fault
+from ..runtime.environment import hub_constants
 from ..wording import format_bytes, user_path
 from . import catalog, life, published, session
 from .addresses import from_address
+from .catalog import remedy
 from .entry import Entry
 from .local import LocalStatus, expected_files, status
 from .location import (
@@ -27,6 +27,8 @@ from .location import (
     commit_of,
     folder_location,
     linked_files,
+    packed_folder,
+    packing_location,
 )
 from .progress import DownloadProgress, Progress, finished
 
@@ -123,7 +125,8 @@ def _checked_folder(folder: Path) -> Path:
 
 
 def _what_to_do(entry: Entry, local: LocalStatus, folder: Path | None = None, revision: str | None = None) -> str:
-    total, command = format_bytes(local.bytes_total), remedy(entry, folder, revision)
+    origin = "bf16" if local.packed_from else None
+    total, command = format_bytes(local.bytes_total), remedy(entry, folder, revision, origin)
     title = f"{entry.title} at {revision}" if revision else entry.title
     if local.state == "damaged":
         return f"{title}: {local.problems[0]}; repair it with: {command}"
@@ -134,18 +137,16 @@ def _what_to_do(entry: Entry, local: LocalStatus, folder: Path | None = None, re
     return f"{title} is not on this machine; get it{size} with: {command}"
 
 
-def remedy(entry: Entry | str, folder: Path | str | None = None, revision: str | None = None) -> str:
-    options = {"--dir": folder, "--revision": revision}
-    given = (f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
-    return "".join((catalog.entry_of(entry).remedy, *given))
-
-
-def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> int:
+def bytes_to_download(entry: Entry | str, folder: Path | str | None = None, *, packed: bool = False) -> int:
     """How much of the disk a download is going to take, without asking the Hub: what is neither here nor can be shared.
 
-    An estimate where the catalog's sizes are; `download` itself knows exactly, and also leaves some room.
+    `packed`: while the files of the model that it is made from are packed, the largest of them included. An estimate
+    where the catalog's sizes are; `download` itself knows exactly, and also leaves some room.
     """
     entry = catalog.entry_of(entry)
+    if packed and entry.made_from:
+        largest = max(file.size for file in catalog.lookup(entry.made_from).files)
+        return max(0, entry.bytes_total + largest - _bytes_of_packing(entry, folder))
     repo = entry.repo or ""
     commit = next(iter(cached_commits(repo, entry.revision)), entry.revision)
     location = folder_location(user_path(folder)) if folder else cached_location(repo, commit)
@@ -155,6 +156,13 @@ def bytes_to_download(entry: Entry | str, folder: Path | str | None = None) -> i
         return sum(life.bytes_to_store(location, file) for file in files)
     except OSError:  # what cannot be looked at cannot be used either
         return sum(file.size for file in files)
+
+
+def _bytes_of_packing(entry: Entry, folder: Path | str | None) -> int:
+    """What a checkpoint that is being packed takes of the disk now."""
+    place = folder_location(user_path(folder) if folder else packed_folder(entry.name))
+    paths = (path for path in packing_location(place).private.rglob("*") if path.is_file())
+    return sum(path.stat().st_blocks * 512 for path in paths)
 
 
 def download(
@@ -169,11 +177,11 @@ def download(
     downloaded checkpoint has are shared with it, not downloaded. Every file is hashed before it counts. Embedded
     checkpoints need nothing. Raises DownloadError, NotEnoughSpaceError before anything was started.
     """
-    token = _token(token)
+    token = session.checked_token(token)
     entry = catalog.entry_of(entry_or_repo)
     place = user_path(folder) if folder else None
     local = status(entry, place, revision)
-    if entry.embedded or _is_settled(entry, local, revision):
+    if entry.embedded or (local.packed_from and local.state == "ready") or _is_settled(entry, local, revision):
         yield finished(local.path, local.bytes_total)
         return
     from . import listing  # brings the HTTP client, which nothing else needs
@@ -195,13 +203,6 @@ def download(
         raise DownloadError(f"{location.root} holds {previous.repo}; choose another folder for {entry.repo}")
     command = remedy(entry, place, revision)
     yield from session.Session(location, manifest, previous, remedy=command, token=token).download()
-
-
-def _token(given: str | None) -> str | None:
-    token = (given or "").strip() or None
-    if token and (fault := token_fault("--token", token)):
-        raise DownloadError(fault)
-    return token
 
 
 def _is_settled(entry: Entry, local: LocalStatus, revision: str | None) -> bool:
@@ -228,6 +229,8 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
     if entry.embedded:
         yield finished(local.path, local.bytes_total)
         return
+    if local.packed_from:
+        place = local.path
     location = folder_location(place) if place else cached_location(entry.repo or "", local.commit or "")
     previous = Manifest.read(location.manifest_path)
     if previous is None and local.state != "ready":
@@ -236,7 +239,8 @@ def verify(entry: Entry | str, folder: Path | str | None = None, revision: str |
         command = remedy(entry, place, revision)
         raise CheckpointError(f"{location.root}: other files than those of {entry.title}; get those with: {command}")
     manifest = previous or _manifest_of_unknown_origin(entry, location, local)
-    yield from session.Session(location, manifest, previous, remedy=remedy(entry, place, revision)).verify()
+    command = remedy(entry, folder, revision, "bf16" if local.packed_from else None)
+    yield from session.Session(location, manifest, previous, remedy=command).verify()
 
 
 def _manifest_of_unknown_origin(entry: Entry, location: Location, local: LocalStatus) -> Manifest:
@@ -262,4 +266,6 @@ def delete(entry: Entry | str, folder: Path | str | None = None) -> int:
 
     if folder:
         return removal.delete_folder(folder_location(user_path(folder)))
-    return removal.delete_cached(entry.repo or "")
+    packed = packed_folder(entry.name) if entry.made_from else None
+    freed = removal.delete_folder(folder_location(packed)) if packed and packed.is_dir() else 0
+    return freed + removal.delete_cached(entry.repo or "")

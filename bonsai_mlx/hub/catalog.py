@@ -5,6 +5,8 @@ Nothing here looks at the disk or the network (`hub` does).
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import CheckpointError
@@ -90,3 +92,12 @@ def to_download(name: str) -> Entry:
 
 def entry_of(entry: Entry | str) -> Entry:
     return entry if isinstance(entry, Entry) else resolve(entry)
+
+
+def remedy(
+    entry: Entry | str, folder: Path | str | None = None, revision: str | None = None, origin: str | None = None
+) -> str:
+    """The command that gets a checkpoint, goes on with it or repairs it."""
+    options = {"--from": origin, "--dir": folder, "--revision": revision}
+    given = (f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
+    return "".join((entry_of(entry).remedy, *given))

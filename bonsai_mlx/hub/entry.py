@@ -49,6 +49,7 @@ class Entry:
     featured: bool = False  # among the first to choose from
     licence: str = "Apache-2.0"
     compared_with: str | None = None  # the model that a comparison sets beside this one
+    made_from: str | None = None  # the model whose files, packed while they come, make this one too
     stands_in_for: str | None = None  # the model in whose place this one draws while that is not here
 
     def __post_init__(self) -> None:

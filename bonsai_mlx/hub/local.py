@@ -12,7 +12,17 @@ from ..wording import user_path
 from .addresses import is_revision
 from .catalog import entry_of
 from .entry import CheckpointFile, Entry
-from .location import Location, Manifest, cached_commits, cached_location, commit_of, file_size, folder_location
+from .location import (
+    Location,
+    Manifest,
+    cached_commits,
+    cached_location,
+    commit_of,
+    file_size,
+    folder_location,
+    packed_folder,
+    packing_location,
+)
 
 State = Literal["absent", "partial", "ready", "damaged"]
 # How far the content is known: every file hashed and found to be what the catalog pins; what the Hub listed when it was
@@ -32,6 +42,7 @@ class LocalStatus:
     content: Content = "unchecked"
     verified: bool = False  # hashed, and what the catalog pins; what the Hub listed where the catalog knows nothing
     commit: str | None = None
+    packed_from: str | None = None  # the repository whose files were packed here, or are being packed
 
 
 def status(entry: Entry | str, folder: Path | str | None = None, revision: str | None = None) -> LocalStatus:
@@ -48,6 +59,8 @@ def status(entry: Entry | str, folder: Path | str | None = None, revision: str |
         locations = [folder_location(user_path(folder))]
     else:
         locations = [cached_location(entry.repo or "", commit) for commit in _commits(entry, revision)]
+        if entry.made_from and revision is None and packed_folder(entry.name).is_dir():
+            locations.insert(0, folder_location(packed_folder(entry.name)))
     pins = entry.files if revision in (None, entry.revision) else ()  # another one is taken at the Hub's word
     found = [_readable_status_of(entry, location, pins) for location in locations]
     nothing = LocalStatus("absent", None, 0, entry.bytes_total)
@@ -71,9 +84,14 @@ def _commits(entry: Entry, revision: str | None) -> list[str]:
 
 def _status_of(entry: Entry, location: Location, pins: tuple[CheckpointFile, ...]) -> LocalStatus:
     manifest = Manifest.read(location.manifest_path)
-    if manifest and manifest.repo != entry.repo:
-        other = f"{location.root} holds {manifest.repo}"
+    packed = manifest is not None and manifest.packed != ""
+    if manifest and not _is_of(entry, manifest):
+        other = f"{location.root} holds {manifest.packed} {manifest.repo}".replace("  ", " ")
         return LocalStatus("absent", None, 0, entry.bytes_total, (other,))
+    if packed:
+        pins = ()  # the files that it was made of were held against the catalog when they came
+    elif manifest is None and (packing := Manifest.read(packing_location(location).manifest_path)):
+        return _packing_status(location, packing)
     files = manifest.files if manifest else expected_files(entry, location)
     sizes = {file: file_size(location.file(file.path)) for file in files}
     missing = [file for file in files if sizes[file] is None]
@@ -102,6 +120,27 @@ def _status_of(entry: Entry, location: Location, pins: tuple[CheckpointFile, ...
         content=content,
         verified=content == "pinned" or (content == "listed" and not pins),
         commit=manifest.commit if manifest else location.root.name if location.blobs else None,
+        packed_from=manifest.repo if manifest and packed else None,
+    )
+
+
+def _is_of(entry: Entry, manifest: Manifest) -> bool:
+    if not manifest.packed:
+        return manifest.repo == entry.repo
+    made_from = entry_of(entry.made_from).repo if entry.made_from else None
+    return (manifest.repo, manifest.packed) == (made_from, entry.precision)
+
+
+def _packing_status(location: Location, source: Manifest) -> LocalStatus:
+    """Of a checkpoint that is packed while the files of `source` come: the bytes are those of these files."""
+    staging = packing_location(location)
+    used = [file for file in source.files if staging.mark(file.digest).is_file()]
+    coming = [file for file in source.files if file not in used]
+    arrived = [file_size(staging.file(file.path)) or file_size(staging.partial(file.digest)) or 0 for file in coming]
+    present = sum(file.size for file in used) + sum(arrived)
+    problem = f"{len(used)} of {len(source.files)} files of {source.repo} are packed"
+    return LocalStatus(
+        "partial", location.root, present, source.bytes_total, (problem,), commit=source.commit, packed_from=source.repo
     )
 
 

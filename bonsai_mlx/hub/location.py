@@ -40,6 +40,7 @@ class Manifest:
     commit: str
     files: tuple[CheckpointFile, ...]  # every one with its digest
     verified: dict[str, int] = field(default_factory=dict)  # path -> modification time (ns) of the file that was hashed
+    packed: str = ""  # the precision that it was packed in here, as "4-bit"; `files` are what came of it then
 
     @property
     def bytes_total(self) -> int:
@@ -67,7 +68,7 @@ class Manifest:
         except (OSError, msgspec.MsgspecError, RecursionError):
             return None
         files = tuple(CheckpointFile(file.path, file.size, file.digest) for file in stored.files)
-        return cls(stored.repo, stored.revision, stored.commit, files, stored.verified)
+        return cls(stored.repo, stored.revision, stored.commit, files, stored.verified, stored.packed)
 
     def write(self, path: Path) -> None:
         """Replace the manifest at `path` in one step, so that a reader, or a power cut, never sees half of it."""
@@ -88,7 +89,7 @@ class _StoredFile(msgspec.Struct, forbid_unknown_fields=True):
             raise ValueError("not what a manifest has there")
 
 
-class _StoredManifest(msgspec.Struct, forbid_unknown_fields=True):
+class _StoredManifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A manifest as JSON has it. Anybody may have written it: nothing but what `Manifest.write` writes is accepted."""
 
     format: Literal[1]
@@ -97,6 +98,7 @@ class _StoredManifest(msgspec.Struct, forbid_unknown_fields=True):
     commit: str
     files: Annotated[tuple[_StoredFile, ...], Meta(max_length=256)]
     verified: dict[str, int]
+    packed: Annotated[str, Meta(max_length=16)] = ""
 
     def __post_init__(self) -> None:
         if not (is_repository(self.repo) and is_commit(self.commit)):
@@ -118,6 +120,7 @@ class Location:
     private: Path  # partial files and manifests
     manifest_path: Path
     lock_path: Path
+    within: Path | None = None  # the folder in whose neighbours files may be found, if it is not `root`
 
     def file(self, path: str) -> Path:
         return self.root / path
@@ -129,12 +132,16 @@ class Location:
         """Where a file grows while it is downloaded. It carries its digest, so any later download can go on with it."""
         return self.private / f"{digest}.incomplete"
 
+    def mark(self, digest: str) -> Path:
+        """What is there once a file has been packed, and so is needed no more."""
+        return self.private / f"{digest}.packed"
+
     def neighbours(self) -> Iterator[tuple[Path, Manifest]]:
         """The folders beside a plain folder that hold checkpoints too, with what they consist of."""
         if self.blobs:
             return
         try:
-            folders = list(self.root.parent.iterdir())
+            folders = list((self.within or self.root).parent.iterdir())
         except OSError:  # not made yet, or open to pass through and not to be listed
             return
         for folder in folders:
@@ -146,6 +153,8 @@ class Location:
         return _existing_parent(self.root).stat().st_dev
 
     def remove_leftovers(self) -> None:
+        """What an earlier download began and none is going to finish."""
+        shutil.rmtree(packing_location(self).private, ignore_errors=True)
         for pattern in ("*.incomplete", "*.shared"):
             for path in self.private.glob(pattern):
                 path.unlink(missing_ok=True)
@@ -208,6 +217,17 @@ def cached_location(repo: str, commit: str) -> Location:
 def folder_location(folder: Path) -> Location:
     private = folder / _PRIVATE
     return Location(folder, None, private, private / "manifest.json", private / "lock")
+
+
+def packed_folder(name: str) -> Path:
+    """Where a checkpoint lies that was packed here, and so is no repository's snapshot: beside those in the cache."""
+    return cache_folder() / "bonsai-mlx" / name
+
+
+def packing_location(location: Location) -> Location:
+    """Where files come that are to be packed for the checkpoint at `location`: all of it in one folder of its notes."""
+    private = location.private / "packing"
+    return Location(private / "source", None, private, private / "source.json", location.lock_path, location.root)
 
 
 def cached_commits(repo: str, revision: str) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Activity = Literal["downloading", "checking", "done"]
+Activity = Literal["downloading", "checking", "packing", "done"]
 _EVERY_S = 0.1  # between two events
 _SPEED_WINDOW_S = 5.0
 

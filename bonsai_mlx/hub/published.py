@@ -191,6 +191,7 @@ CATALOG = (
         "mflux-community/flux2-klein-4b-mflux-q4",
         _packed_klein(2_180_000_000, 2_260_000_000),
         2_090_000_000,
+        made_from="klein-bf16",
         note="Trained for editing and for lettering, which Bonsai was not: the companion for both, at twice the "
         "memory; about 2.4 GB while it draws 512x512 on a GPU, by the plan.",
     ),
@@ -201,6 +202,7 @@ CATALOG = (
         "mlx-community/flux2-klein-4b-8bit",
         _packed_klein(4_120_000_000, 4_280_000_000),
         3_930_000_000,
+        made_from="klein-bf16",
         note="Nearer to the original than 4 bits, for 1.8 GB more memory; about 4.2 GB while it draws 512x512 on a "
         "GPU, by the plan.",
     ),

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .location import Location, Manifest, cache_folder, cached_location, repository_folder
+from .location import Location, Manifest, cache_folder, cached_location, packing_location, repository_folder
 
 
 def delete_cached(repo: str) -> int:
@@ -48,6 +48,8 @@ def _delete_with_the_hub_client(repo: str) -> None:
 def delete_folder(location: Location) -> int:
     """Remove from a plain folder what was downloaded into it, and nothing else. Returns the bytes freed."""
     manifest = Manifest.read(location.manifest_path)
+    if manifest is None and not location.has_notes() and packing_location(location).private.is_dir():
+        return _delete_packing(location)
     if manifest is None and location.has_notes():
         raise CheckpointError(
             f"{location.manifest_path} is damaged: download it again first, or delete the folder by hand"
@@ -61,6 +63,17 @@ def delete_folder(location: Location) -> int:
         for path in [*victims, *notes]:
             path.unlink()
     _remove_empty({path.parent for path in victims} | {location.private}, location.root)
+    return _bytes_freed(before)
+
+
+def _delete_packing(location: Location) -> int:
+    """Remove what has been packed of a checkpoint that is not whole."""
+    folder = packing_location(location).private
+    with location.lock():
+        before = _names(path for path in folder.rglob("*") if path.is_file())
+        shutil.rmtree(folder)
+    location.lock_path.unlink(missing_ok=True)
+    _remove_empty([location.private], location.root)
     return _bytes_freed(before)
 
 

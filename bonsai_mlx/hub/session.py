@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ..errors import CheckpointError, DownloadError
+from ..runtime.environment import token_fault
 from ..wording import format_bytes
 from .entry import CheckpointFile
 from .life import Life, bytes_to_store, discard
@@ -108,22 +109,38 @@ class Session:
             if file.path not in kept:
                 discard(self.location, file)
 
-    @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
-        """Failures as DownloadError that names `what` and says how to go on."""
-        try:
-            yield
-        except NotEnoughSpaceError:
-            raise
-        except DownloadError as error:
-            raise DownloadError(f"{what}: {error}; run it again, it goes on from there: {self._remedy}") from error
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            reason = "the disk is full; make room and run it again" if full else f"{error.strerror or error}; try again"
-            raise DownloadError(f"{what}: {self.location.root}: {reason}: {self._remedy}") from error
+    def _explained(self, what: str) -> AbstractContextManager[None]:
+        return explained(what, self.location.root, self._remedy)
 
     def _check_space(self) -> None:
-        needed = sum(bytes_to_store(self.location, file) for file in self.manifest.files)
-        free = free_bytes(self.location.root)
-        if needed and needed + SPARE_BYTES > free:
-            raise NotEnoughSpaceError(self.location.root, needed + SPARE_BYTES, free)
+        check_space(self.location, sum(bytes_to_store(self.location, file) for file in self.manifest.files))
+
+
+def check_space(location: Location, needed: int) -> None:
+    """NotEnoughSpaceError where `needed` bytes, and some to spare, are not free."""
+    free = free_bytes(location.root)
+    if needed and needed + SPARE_BYTES > free:
+        raise NotEnoughSpaceError(location.root, needed + SPARE_BYTES, free)
+
+
+@contextmanager
+def explained(what: str, root: Path, remedy: str) -> Iterator[None]:
+    """Failures as DownloadError that names `what` and says how to go on."""
+    try:
+        yield
+    except NotEnoughSpaceError:
+        raise
+    except DownloadError as error:
+        raise DownloadError(f"{what}: {error}; run it again, it goes on from there: {remedy}") from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full; make room and run it again" if full else f"{error.strerror or error}; try again"
+        raise DownloadError(f"{what}: {root}: {reason}: {remedy}") from error
+
+
+def checked_token(given: str | None) -> str | None:
+    """A token as somebody gave it, or None; DownloadError for what can be none."""
+    token = (given or "").strip() or None
+    if token and (fault := token_fault("--token", token)):
+        raise DownloadError(fault)
+    return token

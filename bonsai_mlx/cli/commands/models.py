@@ -60,6 +60,13 @@ def _add_download(commands: Any) -> None:
         epilog="Interrupted? The same command goes on from there. `models` lists what is here.",
     )
     command.add_argument("which", metavar="NAME", help=f"{DOWNLOADABLE}; or both, for {' and '.join(PUBLISHED)}")
+    made = ", ".join(entry.name for entry in CATALOG if entry.made_from)
+    command.add_argument(
+        "--from",
+        dest="origin",
+        choices=("bf16",),
+        help=f"of {made}: take the original's files and pack each before the next one comes",
+    )
     command.add_argument("--dir", type=Path, metavar="FOLDER", help="default: the Hugging Face cache")
     command.add_argument("--revision", help="another branch, tag or commit than the known good one")
     command.add_argument("--verify", action="store_true", help="also hash again what was downloaded earlier")
@@ -219,6 +226,7 @@ def _download(arguments: argparse.Namespace) -> int:
 
     return download_command(
         arguments.which,
+        origin=arguments.origin,
         folder=arguments.dir,
         revision=arguments.revision,
         token=arguments.token,

@@ -49,7 +49,7 @@ class Components:
     def transformer(self, place: Path, *, published: bool = True) -> Part[TransformerConfig]:
         if published:
             return self._published_transformer(place)
-        source = self._source(place, _transformer_names)
+        source = self._source(place, transformer_names)
         pieces = source.pieces()
         path = place / "config.json"
         packing = self._packing(place)
@@ -78,12 +78,12 @@ class Components:
             stored = values.get("quantization") or values.get("quantization_config")
             if isinstance(stored, dict) or published:
                 return self._published_encoder(folder, values, stored)
-        source = self._source(folder, _encoder_names)
+        source = self._source(folder, encoder_names)
         pieces = source.pieces()
         with _Explained(source):
             config = inferred.text_encoder(pieces, inferred.storages(pieces, inferred.encoder_group(pieces)))
         if path.exists():
-            said = self._decoded(path, TextEncoderConfig, _flat_rope(self.json(path)))
+            said = self.encoder_config(path)
             config = replace(said, bits=config.bits, group_size=config.group_size)
         return Part(config, source)
 
@@ -94,7 +94,11 @@ class Components:
         packing = self._decoded(path, Packing, stored)
         config = self._decoded(path, TextEncoderConfig, _flat_rope(values))
         config = replace(config, bits=packing.bits, group_size=packing.group_size)
-        return Part(config, self._source(folder, _encoder_names))
+        return Part(config, self._source(folder, encoder_names))
+
+    def encoder_config(self, path: Path) -> TextEncoderConfig:
+        """What a config.json says of a text encoder but how it is stored."""
+        return self._decoded(path, TextEncoderConfig, _flat_rope(self.json(path)))
 
     def vae(self, folder: Path, *, published: bool = True) -> Part[VaeConfig]:
         path = folder / "config.json"
@@ -189,7 +193,7 @@ class _Explained:
             raise CheckpointError(message) from None
 
 
-def _transformer_names(stored: dict[str, Stored], notes: Mapping[str, str]) -> Pieces:
+def transformer_names(stored: dict[str, Stored], notes: Mapping[str, str]) -> Pieces:
     if naming.is_bfl(stored):
         return naming.from_bfl(stored, notes)
     if any(name.startswith(("double_blocks.", "model.diffusion_model.double_blocks.")) for name in stored):
@@ -197,7 +201,7 @@ def _transformer_names(stored: dict[str, Stored], notes: Mapping[str, str]) -> P
     return _named(naming.from_mflux, stored, notes, "time_guidance_embed.linear_1.")
 
 
-def _encoder_names(stored: dict[str, Stored], notes: Mapping[str, str]) -> Pieces:
+def encoder_names(stored: dict[str, Stored], notes: Mapping[str, str]) -> Pieces:
     head = {name: item for name, item in stored.items() if name != "lm_head.weight"}  # tied, and never needed
     return _named(naming.encoder_from_mflux, head, notes, "layers.")
 
