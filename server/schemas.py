@@ -369,6 +369,13 @@ class Model(Answer):
     recommended_size: tuple[int, int]
     note: str
     resident_bytes: int | None
+    packed_from: str | None = Field(
+        None, description="the repository whose files were packed here, or are being packed"
+    )
+    original_bytes: int | None = Field(
+        None, description="what comes with `?from=bf16`, to be packed here; null: this model is not made so"
+    )
+    passing_bytes: int | None = Field(None, description="of these, what lies on the disk at a time, at most")
     content: ModelContent = "unchecked"
     download: Download | None = None
     problems: list[str] = Field([])

@@ -36,6 +36,7 @@ __all__ = [
     "DownloadProgress",
     "LocalStatus",
     "as_folder",
+    "bytes_of_packing",
     "bytes_to_download",
     "delete",
     "download",
@@ -146,7 +147,7 @@ def bytes_to_download(entry: Entry | str, folder: Path | str | None = None, *, p
     entry = catalog.entry_of(entry)
     if packed and entry.made_from:
         largest = max(file.size for file in catalog.lookup(entry.made_from).files)
-        return max(0, entry.bytes_total + largest - _bytes_of_packing(entry, folder))
+        return max(0, entry.bytes_total + largest - bytes_of_packing(entry, folder))
     repo = entry.repo or ""
     commit = next(iter(cached_commits(repo, entry.revision)), entry.revision)
     location = folder_location(user_path(folder)) if folder else cached_location(repo, commit)
@@ -158,7 +159,7 @@ def bytes_to_download(entry: Entry | str, folder: Path | str | None = None, *, p
         return sum(file.size for file in files)
 
 
-def _bytes_of_packing(entry: Entry, folder: Path | str | None) -> int:
+def bytes_of_packing(entry: Entry, folder: Path | str | None) -> int:
     """What a checkpoint that is being packed takes of the disk now."""
     place = folder_location(user_path(folder) if folder else packed_folder(entry.name))
     paths = (path for path in packing_location(place).private.rglob("*") if path.is_file())

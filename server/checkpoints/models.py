@@ -33,7 +33,7 @@ from .lines import lines_of
 
 log = logging.getLogger("bonsai.models")
 
-Action = Literal["download", "verify"]
+Action = Literal["download", "pack", "verify"]
 _EMBEDDED = "It takes a few megabytes; choose one that was downloaded."
 _STOP_S = 2.0
 
@@ -93,6 +93,9 @@ class Models:
         entry = _entry(name)
         local = hub.status(entry, self._folder(entry))
         transfer = self._transfers.get(entry.name)
+        packing = local.packed_from is not None and local.state == "partial"
+        here = self._folder(entry)
+        original = catalog.lookup(entry.made_from) if entry.made_from else None
         return Model(
             name=entry.name,
             title=entry.title,
@@ -102,8 +105,11 @@ class Models:
             revision=entry.revision if entry.repo else None,
             state=self._state(entry, local.state),
             path=str(local.path) if local.path else None,
-            bytes_total=local.bytes_total or entry.bytes_total,
-            bytes_present=local.bytes_present,
+            bytes_total=entry.bytes_total if packing else local.bytes_total or entry.bytes_total,
+            bytes_present=hub.bytes_of_packing(entry, here) if packing else local.bytes_present,
+            packed_from=local.packed_from,
+            original_bytes=original.bytes_total if original else None,
+            passing_bytes=max(file.size for file in original.files) if original else None,
             recommended_steps=entry.recommended_steps,
             recommended_size=entry.recommended_size,
             recommended_guidance=entry.recommended_guidance,
@@ -200,21 +206,28 @@ class Models:
             self._outlived.add(name)
             log.warning("the end of %s's download could not be noted yet: %s", name, error)
 
-    async def download(self, name: str) -> Model:
-        """Start or resume. ApiError 507 when the disk is too small."""
+    async def download(self, name: str, origin: str | None = None) -> Model:
+        """Start or resume; with an `origin` by packing the original's files. ApiError 507 when the disk is too small.
+
+        What was begun to be packed goes on so. ApiError 422 for a model that is not made from another one.
+        """
         entry = _entry(name)
+        if origin is not None and entry.made_from is None:
+            message = f"{entry.title} is not made from another model."
+            raise ApiError(422, "bad_field", message, field="from", remedy="Leave it out: it is downloaded as it is.")
         async with self._turns[entry.name]:
             model = self.get(name)
             if entry.name in self._transfers or model.state == "ready":
                 return model
-            self._check_room(entry)
-            started = await self._start(entry, "download", model)
+            packed = origin is not None or model.packed_from is not None
+            self._check_room(entry, packed=packed)
+            started = await self._start(entry, "pack" if packed else "download", model)
             self._set_intent(entry.name, "downloading")
             return started
 
-    def _check_room(self, entry: Entry) -> None:
+    def _check_room(self, entry: Entry, *, packed: bool) -> None:
         """A first answer, which spares a start in vain; the child, which asks the Hub, knows exactly."""
-        needed, free = hub.bytes_to_download(entry, self._folder(entry)), self.disk_free_bytes()
+        needed, free = hub.bytes_to_download(entry, self._folder(entry), packed=packed), self.disk_free_bytes()
         if needed > free:
             message = f"The download needs {format_bytes(needed)}, but the disk has only {format_bytes(free)}."
             raise ApiError(507, "disk_full", message, remedy="Free some space, or use --models-dir on another disk.")
@@ -236,7 +249,7 @@ class Models:
         entry = _entry(name)
         async with self._turns[entry.name]:
             transfer = self._transfers.get(entry.name)
-            if transfer is None or transfer.action != "download":
+            if transfer is None or transfer.action == "verify":
                 raise ApiError(
                     409, "conflict", f"{entry.title} is not being downloaded.", remedy="There is nothing to pause."
                 )
@@ -277,7 +290,7 @@ class Models:
             env=child_process.environment(),
             start_new_session=True,
         )
-        done = model.bytes_present if action == "download" else 0
+        done = 0 if action == "verify" else model.bytes_present
         transfer = Transfer(action, process, Download(bytes_done=done, bytes_total=model.bytes_total))
         self._transfers[entry.name] = transfer
         transfer.task = asyncio.create_task(self._follow(entry.name, transfer))

@@ -166,3 +166,15 @@ def test_the_studio_shows_a_download_and_uses_what_has_come(site: Site, open_pag
     with page.expect_request(re.compile("/jobs$")) as request:
         page.locator("#generate").click()
     assert request.value.post_data_json["model"] == "ternary"
+
+
+def test_a_model_can_be_made_from_the_original(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    calls = with_state(page, site, original_bytes=16 * GB, passing_bytes=8 * GB, packed_from=None)
+    card = page.locator(".model").first
+    expect(card).to_contain_text("its 16.00 GB come one file after the other")
+    expect(card).to_contain_text("at most 8.00 GB of them lie on the disk at a time.")
+    expect(card.get_by_role("button", name="Download")).to_be_visible()
+    card.get_by_role("button", name="Make from the original 16.00 GB").click()
+    expect(card).to_contain_text("Not downloaded")
+    assert calls == ["POST /models/ternary/download?from=bf16"]

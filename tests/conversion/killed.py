@@ -8,7 +8,11 @@ from bonsai_mlx.hub import published
 from .conftest import entries
 
 
-def main(commit: str, folder: str) -> None:
+def prepare(commit: str) -> None:
     published.CATALOG = entries(commit)  # type: ignore[assignment]
+
+
+def main(commit: str, folder: str) -> None:
+    prepare(commit)
     for _ in download_packed("klein", folder):
         pass

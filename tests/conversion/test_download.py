@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from bonsai_mlx.errors import CheckpointError, DownloadError
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import incoming, published, session
 from bonsai_mlx.hub.catalog import lookup
+from bonsai_mlx.hub.entry import CheckpointFile
 from bonsai_mlx.hub.progress import DownloadProgress
 from bonsai_mlx.weights.layout import PACKED, TRANSFORMER
 
@@ -298,3 +300,37 @@ def test_on_the_command_line(world: World, tmp_path: Path, capsys: pytest.Captur
     assert "--revision: is not taken with --from" in capsys.readouterr().err
     assert main(["download", "klein-bf16", "--from", "bf16"]) == 1
     assert "is not made from another model" in capsys.readouterr().err
+
+
+def test_the_server_s_child_does_it(world: World, tmp_path: Path) -> None:
+    code = (
+        "import sys; from tests.conversion.killed import prepare; prepare(sys.argv[1]);"
+        "from server.checkpoints.transfer_child import end_process, main; end_process(main(sys.argv[2:]))"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": world.server.endpoint, "HF_HUB_CACHE": constants.HF_HUB_CACHE}
+    command = [sys.executable, "-c", code, world.server.commit(ORIGINAL), "pack", "klein", str(tmp_path / "m")]
+    with subprocess.Popen(
+        command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        said = [json.loads(line) for line in child.stdout]
+        assert child.wait(60) == 0
+    assert said[-1]["done"] is True
+    assert "packing" in {event["activity"] for event in said}
+    assert content(tmp_path / "m") == world.expected
+
+
+def test_what_a_download_takes_is_known_without_asking(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = tuple(CheckpointFile(path, len(data)) for path, data in world.server.repos[ORIGINAL].items())
+    source = replace(lookup("klein-bf16"), files=files)
+    made = replace(world.entry, files=(CheckpointFile("model", 1_000_000),))
+    monkeypatch.setattr(published, "CATALOG", (made, source))
+    assert hub.bytes_to_download("klein", tmp_path / "m", packed=True) == 1_000_000 + max(world.shards.values())
+    with closing(download_packed("klein", tmp_path / "m")) as events:
+        next(event for event in events if event.activity == "packing")
+    left = hub.bytes_to_download("klein", tmp_path / "m", packed=True)
+    taken = hub.bytes_of_packing(lookup("klein"), tmp_path / "m")
+    assert taken > 1_000_000
+    assert left == max(0, 1_000_000 + max(world.shards.values()) - taken)

@@ -143,10 +143,11 @@ export const listLoras = () => call("GET", "/loras");
 
 /**
  * @param {string} name
- * @param {"download" | "pause" | "resume" | "cancel" | "verify"} action
+ * @param {"download" | "make" | "pause" | "resume" | "cancel" | "verify"} action
  * @returns {Promise<Model>}
  */
-export const modelAction = (name, action) => call("POST", `/models/${name}/${action}`);
+export const modelAction = (name, action) =>
+  call("POST", `/models/${name}/${action === "make" ? "download?from=bf16" : action}`);
 
 /** @param {string} name @returns {Promise<Model>} */
 export const deleteModel = (name) => call("DELETE", `/models/${name}`);

@@ -91,6 +91,9 @@
  * @property {number} recommended_guidance  1: the model has none
  * @property {string} note
  * @property {number | null} resident_bytes
+ * @property {string | null} packed_from
+ * @property {number | null} original_bytes  what comes where it is made from the original; null: it is not
+ * @property {number | null} passing_bytes  of these, at most at a time on the disk
  * @property {"pinned" | "listed" | "unchecked" | "unknown"} content
  * @property {Download | null} download
  * @property {string[]} problems

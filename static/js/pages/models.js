@@ -22,8 +22,8 @@ const STATES = {
   failed: ["Download failed", "bad"],
 };
 
-const VERBS = { download: "Download", pause: "Pause", resume: "Resume", cancel: "Cancel", verify: "Verify" };
-const ICONS = { download: "download", pause: "pause", resume: "play", cancel: "close", verify: "check" };
+const VERBS = { download: "Download", make: "Make from the original", pause: "Pause", resume: "Resume", cancel: "Cancel", verify: "Verify" };
+const ICONS = { download: "download", make: "download-bare", pause: "pause", resume: "play", cancel: "close", verify: "check" };
 
 /** @type {Record<string, (keyof typeof VERBS)[]>} what can be done in which state */
 const ACTIONS = {
@@ -39,7 +39,10 @@ const ACTIONS = {
 
 /** What can be done with a model: one of which nothing has arrived is as one that nobody has asked for. @param {Model} model */
 const actionsOf = (model) =>
-  model.state === "failed" && !model.bytes_present ? /** @type {const} */ (["download"]) : ACTIONS[model.state];
+  (model.state === "failed" && !model.bytes_present ? /** @type {const} */ (["download"]) : ACTIONS[model.state]).flatMap(
+    (action) =>
+      action === "download" && model.original_bytes && !model.packed_from ? /** @type {const} */ (["download", "make"]) : [action],
+  );
 
 /** @param {Model} model */
 const isRecommended = (model) => model.name === PUBLISHED[0]?.name;
@@ -116,7 +119,8 @@ function problems(model) {
 /** @param {Model} model @param {keyof typeof VERBS} action */
 function actionButton(model, action) {
   const primary = action === "resume" || (action === "download" && isRecommended(model));
-  const size = action === "download" ? ` ${formatBytes(model.bytes_total)}` : "";
+  const bytes = { download: model.bytes_total, make: model.original_bytes }[/** @type {string} */ (action)];
+  const size = bytes ? ` ${formatBytes(bytes)}` : "";
   return button(
     {
       class: primary ? "button primary" : "button",
@@ -145,6 +149,16 @@ function actions(model) {
   );
 }
 
+/** What the second way to get a model means. @param {Model} model */
+function howMade(model) {
+  if (!actionsOf(model).includes("make")) return null;
+  const words =
+    `Download takes the finished files. Made from the original, its ${formatBytes(model.original_bytes ?? 0)} come one ` +
+    `file after the other and are made smaller here; at most ${formatBytes(model.passing_bytes ?? 0)} of them lie on ` +
+    "the disk at a time.";
+  return el("p", { class: "muted", id: `made-${model.name}` }, words);
+}
+
 /** @param {Model} model */
 function card(model) {
   const unknown = model.state === "ready" && model.content === "unknown";
@@ -163,6 +177,7 @@ function card(model) {
     figures(model),
     progress(model),
     problems(model),
+    howMade(model),
     actions(model),
     model.path && !model.embedded && el("p", { class: "model-path" }, model.path),
   );

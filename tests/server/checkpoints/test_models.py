@@ -18,6 +18,7 @@ import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx.hub import catalog, location, published
+from bonsai_mlx.hub.entry import CheckpointFile
 from server.checkpoints.models import Models
 from server.errors import ApiError
 from server.events import EventHub
@@ -120,6 +121,40 @@ def test_progress_pause_and_resume(serve: Serve, downloader: Path, tmp_path: Pat
     assert (downloader / "progress").read_text() == "20"
     expected = ["download", "ternary", str(tmp_path / "models" / "ternary")]
     assert calls(downloader) == [expected, expected]
+
+
+def test_a_model_can_be_made_of_the_original_s_files(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    live, folder = serve(models_dir=tmp_path / "models"), tmp_path / "models" / "klein"
+    model = live.client.get("/models/klein").json()
+    original = catalog.lookup("klein-bf16")
+    assert model["original_bytes"] == original.bytes_total
+    assert model["passing_bytes"] == 7_751_109_744
+    assert live.client.get("/models/ternary").json()["original_bytes"] is None
+    for name, origin, words in (
+        ("ternary", "bf16", "is not made from another model"),
+        ("klein", "fp8", "bf16"),
+    ):
+        refused = live.client.post(f"/models/{name}/download", params={"from": origin})
+        assert refused.status_code == 422
+        assert refused.json()["error"]["field"] == "from"
+        assert words in refused.text
+    (downloader / "held").touch()
+    started = live.client.post("/models/klein/download", params={"from": "bf16"})
+    assert started.json()["state"] == "downloading"
+    eventually(lambda: (downloader / "calls").exists())
+    live.client.post("/models/klein/pause")
+    # what was begun so goes on so, whoever asks
+    begun = location.packing_location(location.folder_location(folder))
+    files = tuple(CheckpointFile(file.path, file.size, "0" * 64) for file in original.files)
+    location.Manifest(original.repo or "", original.revision, original.revision, files).write(begun.manifest_path)
+    model = live.client.get("/models/klein").json()
+    assert (model["state"], model["packed_from"]) == ("paused", original.repo)
+    assert model["bytes_total"] == catalog.lookup("klein").bytes_total
+    (downloader / "held").unlink()
+    live.client.post("/models/klein/resume")
+    eventually(lambda: state(live, "klein") != "downloading")
+    assert calls(downloader) == [["pack", "klein", str(folder)]] * 2
+    assert live.client.delete("/models/klein").json()["state"] == "absent"
 
 
 def test_a_failure_is_shown_and_can_be_resumed(serve: Serve, downloader: Path, tmp_path: Path) -> None:
