@@ -21,6 +21,7 @@ from .hub.catalog import part, resolve
 from .images.metadata import read
 from .pipelines.axes import Grid, grid_of
 from .request import (
+    ANYTHING,
     EXTEND_STRENGTH,
     REFINE_STRENGTH,
     Enlarge,
@@ -98,7 +99,7 @@ class Pipeline(Runs):
 
     def generate(
         self,
-        prompt: str,
+        prompt: str = "",
         *,
         seed: int | None = None,
         steps: int | None = None,
@@ -124,6 +125,8 @@ class Pipeline(Runs):
         extend: Sequence[int] | None = None,
         styles: Sequence[str] = (),
         loras: Sequence[Lora | tuple[str | Path, float]] = (),
+        temperature: float | None = None,
+        unconditional: bool = False,
     ) -> GenerationResult:
         """Make one picture. What is left None is the checkpoint's recommendation or what suits, and a random seed.
 
@@ -133,7 +136,7 @@ class Pipeline(Runs):
         """
         pictures = PictureSet()
         request = GenerationRequest(
-            prompt,
+            prompt or (ANYTHING if unconditional else ""),
             seed=seed,
             steps=steps,
             width=width,
@@ -157,6 +160,8 @@ class Pipeline(Runs):
             extend=None if extend is None else tuple(extend),
             styles=tuple(styles),
             loras=tuple(loras),  # type: ignore[arg-type]  # pairs become values when the request is checked
+            temperature=temperature,
+            unconditional=unconditional,
         )
         refuse_idle(request)
         return self._drawn(request, pictures=pictures.by_digest, latents=latents)

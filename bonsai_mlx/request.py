@@ -45,6 +45,7 @@ MAX_STYLES = 8  # of one picture
 MAX_STYLE_NAME_CHARS = 60
 MAX_GUIDANCE = 30
 MAX_LORAS = 8
+ANYTHING = "anything"  # what a picture is called that was drawn without words
 MAX_PROMPT_CHARS = 32_000  # far beyond the 512 tokens that are read, and enough for any client
 
 
@@ -57,6 +58,7 @@ Digests = Annotated[tuple[str, ...], Several(PictureDigest(), 0, MAX_REFERENCES)
 ReferenceDetail = Annotated[int, Choice((256, 512, 768, 1024))]  # references have at most this squared, in pixels
 Strength = Annotated[float, Part()]
 Guidance = Annotated[float, Between(1, MAX_GUIDANCE)]
+Temperature = Annotated[float, Between(0.3, 1.2)]
 NegativePrompt = Annotated[
     str, Words(MAX_PROMPT_CHARS, empty=True, remedy="say what is to be avoided, or leave it out")
 ]
@@ -112,16 +114,23 @@ class Draw:
     styles: StyleNames = ()  # see pipelines.styles; they are in the prompt already where `typed` is given
     typed: Prompt | None = None  # the prompt before styles, or the writer, made this one of it
     loras: Loras = ()  # adapters by name, each with a strength; see `adapters`
+    temperature: Temperature | None = None  # of a model that draws in bits: the lower, the surer of what is likely
+    unconditional: Flag = False  # of such a model: whatever comes; the prompt is no more than the picture's name
 
-    def resolved(self, *, steps: int, size: tuple[int, int], guidance: float = 1.0) -> ResolvedDraw:
+    def resolved(self, *, steps: int, size: tuple[int, int], guidance: float = 1.0, bits: bool = False) -> ResolvedDraw:
         """The request with nothing left open, or RequestError for the first field that is out of bounds.
 
         `steps`, `size`, (width, height) in pixels, and `guidance` are the checkpoint's recommendations. A guidance of 1
-        is that of a distilled model, which takes no other and no negative prompt.
+        is that of a distilled model, which takes no other and no negative prompt. `bits` says that it draws in bits.
         """
         if guidance == 1:
             self._check_unguided()
+        if bits:
+            self._check_coins()
+        else:
+            self.check_numbers()
         recommended = {"seed": random_seed(), "steps": steps, "width": size[0], "height": size[1], "guidance": guidance}
+        recommended |= {"temperature": 1.0} if bits else {}
         if self.variation_amount:
             recommended["variation_seed"] = random_seed()
         values: dict[str, Any] = {
@@ -135,6 +144,26 @@ class Draw:
         if self.negative_prompt.strip():
             message = "the model is distilled and follows no negative prompt; leave it out, and say what is to be seen"
             raise RequestError("negative_prompt", message)
+
+    def check_numbers(self) -> None:
+        """RequestError for what only a model that draws in bits can do."""
+        for name in ("temperature", "unconditional"):
+            if getattr(self, name):
+                raise RequestError(name, "is for models that draw in bits, and this one does not; leave it out")
+
+    def _check_coins(self) -> None:
+        """RequestError for what a model that draws in bits cannot do."""
+        if self.references or self.source_as_reference:
+            name = "references" if self.references else "source_as_reference"
+            raise RequestError(name, "this model looks at no pictures; give one to change as the init picture")
+        if self.variation_amount:
+            message = "this model draws from coins, which have nothing between them; change a picture by its strength"
+            raise RequestError("variation_amount", message)
+
+    @property
+    def words(self) -> str:
+        """What the model reads."""
+        return "" if self.unconditional else self.prompt
 
     def validated(self) -> Self:
         """The request with numbers as Python's own, or RequestError for the first field that is out of bounds."""
@@ -265,7 +294,7 @@ _OF_PICTURES = (
     "margin_px",
     "extend",
 )
-_IF_ANY = ("styles", "typed", "negative_prompt", "loras")
+_IF_ANY = ("styles", "typed", "negative_prompt", "loras", "temperature", "unconditional")
 OPERATIONS: Mapping[str, type[ResolvedOperation]] = {"draw": ResolvedDraw, "enlarge": ResolvedEnlarge}
 
 
@@ -314,6 +343,7 @@ def refuse_idle(request: Operation) -> None:
             (("variation_seed",), bool(request.variation_amount), "belongs to a variation; give variation_amount too"),
             (("reference_detail",), bool(request.references or request.init), "is about references; give one"),
             (_CHANGED, request.init is not None, "is about a picture that is changed; give that as init"),
+            (("styles",), not request.unconditional, "is about a prompt, and none is read; leave unconditional out"),
             (_PARTLY, partly or request.init is None, "is about what is repainted; give a mask, or extend"),
         )
     defaults = {item.name: item.default for item in fields(request)}

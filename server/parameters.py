@@ -40,6 +40,7 @@ from bonsai_mlx.errors import RequestError
 from bonsai_mlx.hub.published import CATALOG
 from bonsai_mlx.pipelines.styles import Style
 from bonsai_mlx.request import (
+    ANYTHING,
     OPERATIONS,
     VERSION,
     Draw,
@@ -208,6 +209,14 @@ class PictureFields(_DrawFields):  # type: ignore[misc]  # the fields of a `Draw
     """What every request for pictures may say; what is left out is the checkpoint's recommendation."""
 
     force: Flag = Field(False, description="Try even if the memory plan says that the picture cannot fit.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: object) -> object:
+        """A picture that is drawn without words needs none; it has a name all the same."""
+        if isinstance(values, dict) and values.get("unconditional") is True and not values.get("prompt"):
+            return values | {"prompt": ANYTHING}
+        return values
 
     def draw(self) -> Draw:
         return draw_of(self)

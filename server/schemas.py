@@ -355,6 +355,7 @@ class Model(Answer):
     name: str
     title: str
     variant: str
+    family: str = Field("flux2", description="`bits`: it takes a temperature, and draws without words too")
     embedded: bool
     repo: str | None
     revision: str | None

@@ -237,9 +237,7 @@ class Studio:
         await self._make_room()
         draw = with_prompt_adapters(styled(with_prompt_adapters(draw)))
         prepared = await prepare(draw, self.inputs, self.gallery, ready.recommended_size)
-        request = prepared.request.resolved(
-            steps=ready.recommended_steps, size=ready.recommended_size, guidance=ready.recommended_guidance
-        )
+        request = prepared.request.resolved(**ready.recommended)
         request, adapter_bytes = await adapters.checked(request, ready, self.settings)
         held = prepared.held_bytes + adapter_bytes
         await self.fits.check(ready, request, prepared.references, held, force=force)
@@ -303,8 +301,11 @@ class Studio:
             draw = replace(draw, guidance=None, negative_prompt="")
         first = await self.work_of(draw, pair[0], fields.force)
         assert isinstance(first.request, ResolvedRequest)  # noqa: S101  what is drawn
-        own = {} if ready.guided else {"guidance": 1.0, "negative_prompt": ""}
-        request = replace(first.request, **own)  # type: ignore[arg-type]
+        if not ready.draws_bits:
+            draw.check_numbers()
+        own: dict[str, Any] = {} if ready.guided else {"guidance": 1.0, "negative_prompt": ""}
+        own |= {"temperature": draw.temperature or 1.0} if ready.draws_bits else {"temperature": None}
+        request = replace(first.request, **own)
         await self.fits.check(ready, request, (), force=fields.force)
         return [first, first._replace(model=ready.name, request=request)]
 

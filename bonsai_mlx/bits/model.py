@@ -57,15 +57,9 @@ class Bits(Flux2):
         return {"scheduler": self.checkpoint.scheduler_class}
 
     def resolve(self, request: Request) -> ResolvedRequest:
-        if request.references or request.source_as_reference:
-            name = "references" if request.references else "source_as_reference"
-            raise RequestError(name, "this model looks at no pictures; give one to change as the init picture")
-        if request.variation_amount:
-            message = "this model draws from coins, which have nothing between them; change a picture by its strength"
-            raise RequestError("variation_amount", message)
         own = self.checkpoint
         resolved = request.resolved(
-            steps=own.recommended_steps, size=own.recommended_size, guidance=own.recommended_guidance
+            steps=own.recommended_steps, size=own.recommended_size, guidance=own.recommended_guidance, bits=True
         )
         if resolved.init is not None:
             levels(resolved.steps, resolved.strength, resolved.strength_rule)  # which may leave no step
@@ -76,7 +70,8 @@ class Bits(Flux2):
         shape = (1, (size[0] // 16) * (size[1] // 16), self.checkpoint.transformer.in_channels)
         coins = None if latents is None else self._coins(request, latents, size)
         spread = levels(request.steps, request.strength if changes else 1.0, request.strength_rule)
-        return Bernoulli(shape, spread, mx.random.key(request.seed), coins=coins)
+        key = mx.random.key(request.seed)
+        return Bernoulli(shape, spread, key, temperature=request.temperature or 1.0, coins=coins)
 
     def as_drawn(self, latents: mx.array) -> mx.array:
         return signs(latents)

@@ -22,6 +22,7 @@ from ..pipelines.chains import with_chain
 from ..pipelines.styles import styled
 from ..printable import printable
 from ..request import (
+    ANYTHING,
     MAX_PROMPT_CHARS,
     GenerationRequest,
     Operation,
@@ -59,6 +60,8 @@ class GenerateOptions:
     variation_seed: int | None = None
     guidance: float | None = None
     negative_prompt: str | None = None
+    temperature: float | None = None
+    unconditional: bool | None = None
     output: Path | Literal["-"] | None = None
     format: Format | None = None  # what the name of the output says, else PNG
     quality: int = DEFAULT_QUALITY
@@ -80,7 +83,7 @@ def generate_command(options: GenerateOptions) -> int:
     """Draw and save `options.count` pictures. Returns 0, or raises the BonsaiError that says why it cannot."""
     options = _completed(options)
     request = GenerationRequest(
-        options.prompt or "",
+        options.prompt or (ANYTHING if options.unconditional else ""),
         seed=options.seed,
         steps=options.steps,
         width=options.width,
@@ -93,11 +96,15 @@ def generate_command(options: GenerateOptions) -> int:
 
 
 def varied(request: GenerationRequest, options: GenerateOptions) -> GenerationRequest:
-    """The request with its guidance, or a variation of it. RequestError for a variation's seed without an amount."""
+    """The request with guidance, temperature and variation. RequestError for a variation's seed without an amount."""
     if options.guidance is not None:
         request = replace(request, guidance=options.guidance)
     if options.negative_prompt is not None:
         request = replace(request, negative_prompt=options.negative_prompt)
+    if options.temperature is not None:
+        request = replace(request, temperature=options.temperature)
+    if options.unconditional is not None:
+        request = replace(request, unconditional=options.unconditional)
     if options.variation_amount is None:
         if options.variation_seed is not None:
             raise RequestError("--variation-seed", "belongs to a variation; give --variation too")
@@ -168,6 +175,8 @@ def _completed(options: GenerateOptions) -> GenerateOptions:
         given |= {"model"}
     if options.width or options.height:
         given |= {"width", "height"}
+    if options.prompt:
+        given |= {"unconditional"}
     if options.variation_amount is not None or options.seed is not None:
         given |= {"variation_amount", "variation_seed"}
     return replace(options, **{name: value for name, value in found.items() if name not in given})
@@ -223,6 +232,8 @@ def _settings(filled: ResolvedRequest) -> str:
     if filled.variation_amount:
         seed = f"{seed} varied by {filled.variation_amount:g} with {filled.variation_seed}"
     guidance = f"guidance {filled.guidance:g}, " if (filled.guidance or 1) > 1 else ""
+    if filled.temperature not in (None, 1):
+        guidance += f"temperature {filled.temperature:g}, "
     return f"{seed}, {steps}, {guidance}{filled.width}x{filled.height}{adapters}"
 
 

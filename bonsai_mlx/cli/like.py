@@ -14,7 +14,7 @@ from ..images.recipe import Recipe
 from ..printable import printable
 from ..request import MAX_SEED, MAX_SIZE_PX, MAX_STEPS, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
-_FURTHER = ("variation_amount", "variation_seed", "guidance", "negative_prompt")
+_FURTHER = ("variation_amount", "variation_seed", "guidance", "negative_prompt", "temperature", "unconditional")
 MANY_STEPS = 8  # of a model that was not distilled to a few
 
 

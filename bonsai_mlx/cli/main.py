@@ -70,7 +70,9 @@ def _parse(words: list[str]) -> argparse.Namespace:
         parser.error(f"the prompt is several words; put it in quotes: {PROGRAM} generate {whole}")
     if left:
         parser.error(f"unrecognized arguments: {' '.join(left)}")
-    if draws and arguments.prompt is None and arguments.like is None:
+    if draws and arguments.unconditional and arguments.prompt:
+        parser.error("--unconditional draws without a prompt; leave one of them out")
+    if draws and arguments.prompt is None and arguments.like is None and not arguments.unconditional:
         parser.error(f'say what to draw, in quotes: {PROGRAM} generate "a red fox"')
     return arguments
 

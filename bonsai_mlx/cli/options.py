@@ -136,6 +136,18 @@ def add_variation(command: argparse.ArgumentParser) -> None:
         help="how much the prompt counts, 1 to 30; of models that are not distilled",
     )
     command.add_argument("--negative-prompt", metavar="TEXT", help="what guidance leads away from")
+    command.add_argument(
+        "--temperature",
+        type=number,
+        metavar="T",
+        help="0.3 to 1.2, of models that draw in bits: the lower, the surer of what is likely; default: 1",
+    )
+    command.add_argument(
+        "--unconditional",
+        action="store_true",
+        default=None,
+        help="of models that draw in bits: whatever comes, without a prompt",
+    )
 
 
 def add_output(command: argparse.ArgumentParser, *, metadata: bool = True) -> None:
@@ -227,6 +239,8 @@ def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOption
         "decoder": arguments.decoder,
         "guidance": getattr(arguments, "guidance", None),
         "negative_prompt": getattr(arguments, "negative_prompt", None),
+        "temperature": getattr(arguments, "temperature", None),
+        "unconditional": getattr(arguments, "unconditional", None),
         "width": width,
         "height": height,
         "output": arguments.output,

@@ -36,6 +36,7 @@ def _lines(found: FoundMetadata) -> list[str]:
         "Size": size,
         "Model": found.model,
         "Revision": recipe.revision if recipe else None,
+        **(_chance(recipe.parameters) if recipe else {}),
         **(_inputs(recipe.parameters) | _adapters(recipe.parameters) if recipe else {}),
         "Code": f"{len(found.code):,} characters, which `bonsai-mlx decode` makes a picture of" if found.code else None,
         **found.extra,
@@ -59,6 +60,12 @@ def _inputs(parameters: Mapping[str, Any]) -> dict[str, object]:
     if init and extend:
         rows["Extended by"] = ", ".join(f"{px} {side}" for px, side in zip(extend, _SIDES, strict=True) if px)
     return rows
+
+
+def _chance(parameters: Mapping[str, Any]) -> dict[str, object]:
+    """Of models that draw in bits."""
+    unread = "not read: drawn without words" if parameters.get("unconditional") else None
+    return {"The prompt was": unread, "Temperature": parameters.get("temperature")}
 
 
 def _adapters(parameters: Mapping[str, Any]) -> dict[str, object]:

@@ -123,7 +123,7 @@ class Run:
             self.tiles = tiling(self.grid[::-1], self.tile[::-1], shared)
         self.tokens: mx.array  # as far as they are
         self.started = time.perf_counter()
-        self.truncated = model.tokenize(request.prompt).truncated  # also of a prompt that was encoded before
+        self.truncated = model.tokenize(request.words).truncated  # also of a prompt that was encoded before
         self.phase: Phase = "load"
         self.done = 0  # parts of the phase
         self.phase_started = self.started
@@ -151,7 +151,7 @@ class Run:
     def _encode(self) -> Generator[Event, None, list[mx.array]]:
         """The context of the prompt and, where guidance leads away from another, of that."""
         self._enter("encode")
-        contexts = [(yield from self._told("encode", self.model.context(self.request.prompt, self.adapters)))]
+        contexts = [(yield from self._told("encode", self.model.context(self.request.words, self.adapters)))]
         if is_guided(self.request):
             negative = self.model.context(self.request.negative_prompt, self.adapters)
             contexts.append((yield from self._told("encode", negative)))

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog, location
+from bonsai_mlx.hub import catalog, location, published
 from bonsai_mlx.hub.entry import Entry
 from bonsai_mlx.wording import format_bytes
 
@@ -49,6 +49,21 @@ class ReadyModel:
     recommended_steps: int
     recommended_size: tuple[int, int]
     recommended_guidance: float = 1.0
+    family: str = "flux2"
+
+    @property
+    def recommended(self) -> dict[str, Any]:
+        """What `Draw.resolved` takes."""
+        return {
+            "steps": self.recommended_steps,
+            "size": self.recommended_size,
+            "guidance": self.recommended_guidance,
+            "bits": self.draws_bits,
+        }
+
+    @property
+    def draws_bits(self) -> bool:
+        return self.family == published.BITS
 
     @property
     def guided(self) -> bool:
@@ -100,6 +115,7 @@ class Models:
             name=entry.name,
             title=entry.title,
             variant=entry.precision or "",
+            family=entry.family,
             embedded=entry.embedded,
             repo=entry.repo,
             revision=entry.revision if entry.repo else None,
@@ -178,7 +194,7 @@ class Models:
             return None
         revision = local.commit or entry.revision if entry.repo else None
         recommended = entry.recommended_steps, entry.recommended_size, entry.recommended_guidance
-        return ReadyModel(entry.name, local.path, entry.repo, revision, *recommended)
+        return ReadyModel(entry.name, local.path, entry.repo, revision, *recommended, entry.family)
 
     def require_ready(self, name: str) -> ReadyModel:
         """The checkpoint, or ApiError 409 with the command that fetches it."""

@@ -101,9 +101,7 @@ class Grids:
             ready = self._models.find_ready(name)
             if ready is None:
                 return None
-            request = cell.request.resolved(
-                steps=ready.recommended_steps, size=ready.recommended_size, guidance=ready.recommended_guidance
-            )
+            request = cell.request.resolved(**ready.recommended)
             forecast = self._durations.forecast(name, request.width, request.height, request.steps, loaded=True)
             if forecast.total_s is None:
                 return None

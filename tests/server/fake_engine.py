@@ -54,7 +54,8 @@ class FakePipeline:
         else:
             assert isinstance(request, GenerationRequest)
             steps, width, height = request.steps or 1, request.width or 64, request.height or 64
-            resolved = request.resolved(steps=steps, size=(width, height), guidance=4.0)
+            bits = any(part.startswith("bits") for part in Path(self.path).parts[-2:])
+            resolved = request.resolved(steps=steps, size=(width, height), guidance=4.0, bits=bits)
         words = request.prompt.split()
         started = time.perf_counter()
         yield Event("load", 0, 1, 0.0)
