@@ -78,6 +78,12 @@ def build_parser() -> argparse.ArgumentParser:
     published = catalog.published_names()
     parser.add_argument("--variant", choices=published, help=f"the default model; default {published[0]}")
     parser.add_argument(
+        "--text-encoder",
+        metavar="NAME|PATH",
+        help="another one for downloaded models, not measured",
+    )
+    parser.add_argument("--decoder", metavar="NAME|PATH", help="another one for downloaded models: small, or a folder")
+    parser.add_argument(
         "--keep-alive", type=number, metavar="MINUTES", help="unload an idle engine; default 10, 0: never"
     )
     parser.add_argument("--memory-limit", metavar="BYTES", help="for the engine, such as 6GB; default: none")

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bonsai_mlx.errors import CheckpointError
+from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 from bonsai_mlx.wording import parse_bytes, user_path
@@ -45,6 +47,22 @@ def _published(name: str) -> str:
     return name
 
 
+def _text_encoder(name: str) -> str:
+    return _part(name, "text encoder")
+
+
+def _decoder(name: str) -> str:
+    return _part(name, "decoder")
+
+
+def _part(name: str, kind: hub.PartKind) -> str:
+    try:
+        hub.find_part(name, kind)
+    except CheckpointError as error:
+        raise PydanticCustomError("part", "{reason}", {"reason": str(error)}) from None
+    return name
+
+
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 UserPath = Annotated[Path, AfterValidator(user_path)]
 Host = Annotated[str, AfterValidator(plain_host)]
@@ -62,6 +80,8 @@ class Settings(BaseSettings):
     models_dir: UserPath | None = None
     loras: UserPath | None = None  # the folder of adapters; None: the user's own
     variant: Annotated[str, AfterValidator(_published)] = catalog.published_names()[0]  # the default model
+    text_encoder: Annotated[str, AfterValidator(_text_encoder)] | None = None  # of downloaded models; None: their own
+    decoder: Annotated[str, AfterValidator(_decoder)] | None = None
     upscalers_dir: UserPath | None = None  # of .safetensors files of the ESRGAN family
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
     memory_limit: Bytes | None = Field(default=None, ge=10**8)

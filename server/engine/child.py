@@ -113,7 +113,9 @@ class EngineCodec(Protocol):
 class EngineBackend(Protocol):
     """Where models come from; tests bring one of their own."""
 
-    def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> EnginePipeline: ...
+    def load(
+        self, path: str, *, memory_limit_bytes: int | None, embeddings: Any, parts: Mapping[str, str]
+    ) -> EnginePipeline: ...
     def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[EngineWriter, int]:
         """What writes for the checkpoint, not loaded yet, and how much memory it needs."""
         ...
@@ -127,11 +129,19 @@ class EngineBackend(Protocol):
 
 
 class _MlxBackend:
-    def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> EnginePipeline:
+    def load(
+        self, path: str, *, memory_limit_bytes: int | None, embeddings: Any, parts: Mapping[str, str]
+    ) -> EnginePipeline:
         from bonsai_mlx import Pipeline
 
         # as a Path: with --models-dir . the folder's path is a name of the catalog, and as text would mean that
-        return Pipeline.from_pretrained(Path(path), memory_limit_bytes=memory_limit_bytes, embeddings=embeddings)
+        return Pipeline.from_pretrained(
+            Path(path),
+            memory_limit_bytes=memory_limit_bytes,
+            embeddings=embeddings,
+            text_encoder=parts.get("text_encoder"),
+            decoder=parts.get("decoder"),
+        )
 
     def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[EngineWriter, int]:
         from bonsai_mlx.writing.files import writer_of
@@ -214,7 +224,7 @@ class Engine:
         self._channel = channel
         self._inbox = inbox
         self._pipeline: EnginePipeline | None = None
-        self._loaded: tuple[str, int | None] | None = None
+        self._loaded: tuple[str, int | None, Mapping[str, str]] | None = None
         self._embeddings: Any = None
         self._reported: tuple[str, float] = ("", 0.0)  # phase and time of the last report
         self.busy = threading.Event()
@@ -252,7 +262,7 @@ class Engine:
         request = from_json(command.request)
         pictures = opened_pictures(command.pictures)
         upscaler = Path(os.fsdecode(command.upscaler)) if command.upscaler else None
-        pipeline = self._ensure_loaded(os.fsdecode(command.path), command.memory_limit_bytes)
+        pipeline = self._ensure_loaded(os.fsdecode(command.path), command.memory_limit_bytes, command.parts)
         loaded_s = time.perf_counter() - started
         adapters = {name: Path(os.fsdecode(path)) for name, path in command.adapters.items()}
         run = pipeline.run(request, pictures=pictures, adapters=adapters, preview=command.preview, upscaler=upscaler)
@@ -324,16 +334,16 @@ class Engine:
             self._pipeline.unload()
             self._pipeline, self._loaded = None, None
 
-    def _ensure_loaded(self, path: str, limit: int | None) -> EnginePipeline:
+    def _ensure_loaded(self, path: str, limit: int | None, parts: Mapping[str, str]) -> EnginePipeline:
         """Only one transformer is ever resident; the embeddings of prompts outlive it, for comparisons."""
-        if self._pipeline is not None and self._loaded == (path, limit):
+        if self._pipeline is not None and self._loaded == (path, limit, parts):
             return self._pipeline
         if self._pipeline is not None:
             self._embeddings = self._pipeline.embeddings
             self._pipeline.unload()
             self._pipeline, self._loaded = None, None
-        self._pipeline = self._backend.load(path, memory_limit_bytes=limit, embeddings=self._embeddings)
-        self._loaded = (path, limit)
+        self._pipeline = self._backend.load(path, memory_limit_bytes=limit, embeddings=self._embeddings, parts=parts)
+        self._loaded = (path, limit, parts)
         return self._pipeline
 
     def _report(self, job: str, event: Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -15,7 +15,9 @@ import psutil
 from bonsai_mlx.editing.frame import held_bytes as bytes_held
 from bonsai_mlx.editing.frame import redrawing, reference_size
 from bonsai_mlx.errors import OutOfMemory
+from bonsai_mlx.hub import api as hub
 from bonsai_mlx.request import SIZE_MULTIPLE_PX, ResolvedEnlarge, ResolvedRequest
+from bonsai_mlx.weights.layout import NOWHERE, Elsewhere
 from bonsai_mlx.wording import format_bytes
 
 from ..checkpoints.models import Models, ReadyModel
@@ -39,6 +41,9 @@ class Limits(Protocol):
 
     @property
     def memory_limit(self) -> int | None: ...
+
+    @property
+    def parts(self) -> Mapping[str, str]: ...
 
 
 class Fits:
@@ -137,7 +142,17 @@ class Fits:
         whole: tuple[int, int] | None = None,
     ) -> int:
         device = self._engines.device or ("metal" if sys.platform == "darwin" else "cpu")
-        return _predict(ready.path, width, height, device, self._limits.memory_limit, pictures, references, whole)
+        elsewhere = _elsewhere(**self._limits.parts) if ready.repo else NOWHERE
+        limit = self._limits.memory_limit
+        return _predict(ready.path, width, height, device, limit, pictures, references, whole, elsewhere)
+
+
+def _elsewhere(text_encoder: str | None = None, decoder: str | None = None) -> Elsewhere:
+    """Where parts are that take the place of a model's own."""
+    return Elsewhere(
+        text_encoder=hub.find_part(text_encoder, "text encoder") if text_encoder else None,
+        decoder=hub.find_part(decoder, "decoder") if decoder else None,
+    )
 
 
 @lru_cache(maxsize=512)
@@ -150,11 +165,12 @@ def _predict(
     pictures: Sizes = (),
     references: Sizes = (),
     whole: tuple[int, int] | None = None,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> int:
     from bonsai_mlx.flux2 import plan  # here: it brings numpy, which an idle server does without
 
     item_bytes = 4 if device == "cpu" else 2  # activations: float32 on the CPU, bfloat16 elsewhere
-    checkpoint = opened_checkpoint(path)
+    checkpoint = opened_checkpoint(path, elsewhere)
     return plan.choose(
         checkpoint,
         width,
@@ -169,10 +185,10 @@ def _predict(
 
 
 @lru_cache(maxsize=8)
-def opened_checkpoint(path: Path) -> Checkpoint:
+def opened_checkpoint(path: Path, elsewhere: Elsewhere = NOWHERE) -> Checkpoint:
     from bonsai_mlx.flux2.checkpoint import Checkpoint
 
-    return Checkpoint.open(path)
+    return Checkpoint.open(path, elsewhere=elsewhere)
 
 
 def sizes_of(ready: ReadyModel) -> Iterator[tuple[int, int]]:

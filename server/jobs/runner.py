@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from bonsai_mlx.errors import CheckpointError
@@ -51,6 +51,9 @@ class Choices(Protocol):
 
     @property
     def memory_limit(self) -> int | None: ...
+
+    @property
+    def parts(self) -> Mapping[str, str]: ...
 
 
 class Runner:
@@ -153,6 +156,7 @@ class Runner:
             request=as_json(job.request),
             preview=self._choices.preview,
             memory_limit_bytes=self._choices.memory_limit,
+            parts=dict(self._choices.parts) if ready.repo else {},  # embedded models are too small for others' parts
             pictures=self._inputs.paths(job.request.pictures),
             upscaler=self._upscaler(job.request),
             adapters=paths_of(job.request, self._settings),

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import contextlib
 
+from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import catalog, published
+from bonsai_mlx.hub.entry import Entry
+
 from ..errors import ApiError
 from ..settings import Settings
 from ..store import Store
@@ -17,7 +21,35 @@ OPTIONS = {  # field of the interface -> field of the settings, option of the co
     "default_model": ("variant", "--variant"),
     "keep_alive_minutes": ("keep_alive", "--keep-alive"),
     "memory_limit_bytes": ("memory_limit", "--memory-limit"),
+    "text_encoder": ("text_encoder", "--text-encoder"),
+    "decoder": ("decoder", "--decoder"),
 }
+
+
+PART_KINDS: dict[str, hub.PartKind] = {"text_encoder": "text encoder", "decoder": "decoder"}
+
+
+def known_parts(field: str) -> tuple[Entry, ...]:
+    return published.TEXT_ENCODERS if field == "text_encoder" else published.DECODERS
+
+
+def _is_here(name: str) -> bool:
+    entry = catalog.part(name)
+    return entry is not None and hub.status(entry).state == "ready"
+
+
+def _part(field: str, name: str) -> str:
+    """The catalog's name of a part that is here: a request names no paths. ApiError 422 or 409."""
+    known = known_parts(field)
+    entry = catalog.part(name)
+    if entry is None or entry not in known:
+        names = ", ".join(one.name for one in known)
+        message = f"There is no {PART_KINDS[field]} called {name[:80]!r}."
+        raise ApiError(422, "bad_field", message, field=field, remedy=f"Known are {names}; null is the model's own.")
+    if hub.status(entry).state != "ready":
+        message = f"{entry.title} is not complete on this machine."
+        raise ApiError(409, "model_missing", message, field=field, remedy=entry.remedy)
+    return entry.name
 
 
 class Choices:
@@ -50,6 +82,16 @@ class Choices:
         chosen = self._number("memory_limit_bytes", 0)
         return int(chosen) if chosen else self._settings.memory_limit
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """Text encoder and decoder that take the place of a downloaded model's own: names of the catalog's, or paths.
+
+        What was chosen and is not here any more counts as nothing.
+        """
+        given = {"text_encoder": self._settings.text_encoder, "decoder": self._settings.decoder}
+        chosen = {field: self._chosen(field) or value for field, value in given.items()}
+        return {field: name for field, name in chosen.items() if name and (self.is_fixed(field) or _is_here(name))}
+
     def _number(self, field: str, default: float) -> float:
         with contextlib.suppress(ValueError):
             chosen = float(self._chosen(field) or "")
@@ -64,6 +106,8 @@ class Choices:
             queue_size=self._settings.queue_size,
             keep_alive_minutes=self.keep_alive,
             memory_limit_bytes=self.memory_limit,
+            text_encoder=self.parts.get("text_encoder"),
+            decoder=self.parts.get("decoder"),
             fixed=[field for field in OPTIONS if self.is_fixed(field)],
         )
 
@@ -75,6 +119,8 @@ class Choices:
                 option = OPTIONS[field][1]
                 message = f"This server was started with {option}, or its variable, which decides."
                 raise ApiError(409, "conflict", message, field=field, remedy=f"Start it without {option}.")
+            if field in PART_KINDS and values[field] is not None:
+                values[field] = _part(field, values[field])
         for field, value in values.items():
             text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
             self._stored[field] = None if value is None else text

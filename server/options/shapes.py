@@ -16,6 +16,8 @@ class Preferences(Answer):
     queue_size: int
     keep_alive_minutes: float
     memory_limit_bytes: int | None
+    text_encoder: str | None = Field(None, description="in the place of a downloaded model's own, by name")
+    decoder: str | None = Field(None, description="likewise")
     fixed: list[str] = Field([], description="those that an option of this start decides; they cannot be changed")
 
 
@@ -27,10 +29,15 @@ class PhoneLink(Answer):
     seconds: float = Field(description="for which it is good")
 
 
+PartName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+
+
 class PreferencesPatch(Fields):
     """null returns to the default."""
 
     preview: Flag | None = None
     default_model: ModelName | None = None
     keep_alive_minutes: float | None = Field(None, strict=True, ge=0, le=10_080, allow_inf_nan=False)
+    text_encoder: PartName | None = None
+    decoder: PartName | None = None
     memory_limit_bytes: Annotated[int, Field(strict=True, ge=10**8, le=2**50), BeforeValidator(whole)] | None = None

@@ -3,18 +3,29 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from bonsai_mlx.hub import api as hub
 from bonsai_mlx.printable import printable
 
 from ..edge.access import TICKET, TICKET_S
 from ..errors import ApiError
 from ..library.reveal import file_manager
-from ..options.choices import OPTIONS
+from ..options.choices import OPTIONS, PART_KINDS, known_parts
 from ..options.phone import outside_url, qr_svg
 from ..options.shapes import PhoneLink
 from .common import StudioDep, errors
 from .pages import rendered
 
 router = APIRouter(tags=["system"])
+
+
+def _offered(field: str, studio: StudioDep) -> list[tuple[str, str, bool]]:
+    """Name, title and whether it is here of what may take the place of a model's own part."""
+    current = studio.choices.parts.get(field)
+    known = known_parts(field)
+    offered = [(entry.name, entry.title, hub.status(entry).state == "ready") for entry in known]
+    if current and current not in (name for name, _, _ in offered):  # a path that the start was given
+        offered.append((current, printable(current), True))
+    return offered
 
 
 @router.get("/preferences", include_in_schema=False, response_class=HTMLResponse)
@@ -27,6 +38,7 @@ async def page(studio: StudioDep) -> HTMLResponse:
         folder=printable(studio.settings.output.absolute()),
         file_manager=file_manager(studio.settings),
         options={field: option for field, (_, option) in OPTIONS.items()},
+        parts={field: _offered(field, studio) for field in PART_KINDS},
         server=studio.settings,
         memory_total_gb=studio.memory.snapshot().system_total_bytes / 1e9,
     )

@@ -19,10 +19,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
-from bonsai_mlx.hub.catalog import lookup
-from bonsai_mlx.hub.entry import CheckpointFile
-from bonsai_mlx.hub.location import Manifest, folder_location
 from tests.fetched import fetched
+from tests.stand_in import stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -244,25 +242,3 @@ def violations(page: Page, axe: str) -> list[str]:
     page.evaluate(axe)
     found: list[dict[str, Any]] = page.evaluate("async () => (await axe.run(document)).violations")
     return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
-
-
-def stand_in(models_dir: Path, name: str, **said: Any) -> None:
-    """The seedling's weights in the place of the large checkpoint `name`: real drawing in a large model's sizes."""
-    entry, seedling = lookup(name), lookup(f"seedling-{name}").embedded_folder
-    assert seedling is not None
-    assert entry.repo is not None
-    folder = models_dir / name
-    for source in (seedling.parent / "common", seedling):
-        shutil.copytree(source, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    index = json.loads((folder / "model_index.json").read_text())
-    del index["_common_folder"], index["recommended_size"]
-    (folder / "model_index.json").write_text(json.dumps(index | said))
-    paths = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    files = [CheckpointFile(path, (folder / path).stat().st_size, _digest(folder / path)) for path in paths]
-    verified = {path: (folder / path).stat().st_mtime_ns for path in paths}
-    manifest = Manifest(entry.repo, "main", "0" * 40, tuple(files), verified)
-    manifest.write(folder_location(folder).manifest_path)
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, stand_in, wait_until_ready
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, wait_until_ready
+from tests.stand_in import stand_in
 
 pytestmark = pytest.mark.browser
 

@@ -28,7 +28,15 @@ def test_every_setting_is_kept(own: Site, open_page: Callable[..., Page]) -> Non
     expect(page.locator("h1")).to_have_text("Settings")
     expect(page.locator("#engine-mark")).to_be_visible()
     assert controls_of(page) == {
-        *("#default_model", "#previews", "#keep_alive_minutes", "#memory_limit_gb", "#theme"),
+        *(
+            "#default_model",
+            "#previews",
+            "#keep_alive_minutes",
+            "#memory_limit_gb",
+            "#text_encoder",
+            "#decoder",
+            "#theme",
+        ),
         *({"#show-folder"} if shutil.which("xdg-open") else ()),
     }
     page.locator("#theme").select_option("dark")

@@ -166,7 +166,7 @@ class FakeCodec:
 
 
 class FakeBackend:
-    def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> FakePipeline:
+    def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any, parts: Any = None) -> FakePipeline:
         return FakePipeline(path, embeddings)
 
     def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[FakeWriter, int]:

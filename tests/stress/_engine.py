@@ -61,7 +61,7 @@ class _NotingPipeline(FakePipeline):
 
 
 class _NotingBackend(FakeBackend):
-    def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any) -> FakePipeline:
+    def load(self, path: str, *, memory_limit_bytes: int | None, embeddings: Any, parts: Any = None) -> FakePipeline:
         return _NotingPipeline(path, embeddings)
 
 

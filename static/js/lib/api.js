@@ -165,7 +165,7 @@ export const getFit = (model, { width, height }) => call("GET", `/fit?${query({ 
 /** @returns {Promise<import("./types.js").Memory>} */
 export const unload = () => call("POST", "/unload");
 
-/** @param {object} changes  preview, default_model, keep_alive_minutes, memory_limit_bytes */
+/** @param {object} changes  preview, default_model, keep_alive_minutes, memory_limit_bytes, text_encoder, decoder */
 export const changeSettings = (changes) => call("PATCH", "/settings", changes);
 
 /** @param {Blob} file  a picture @returns {Promise<{settings: import("./types.js").PictureSettings | null}>} */

@@ -35,6 +35,8 @@ const KEEPERS = {
   previews: (control) => keep({ preview: control.checked }),
   keep_alive_minutes: (control) => keep({ keep_alive_minutes: Number(control.value) }),
   memory_limit_gb: keepMemoryLimit,
+  text_encoder: (control) => keep({ text_encoder: control.value || null }),
+  decoder: (control) => keep({ decoder: control.value || null }),
   theme: async (control) => chooseTheme(control.value),
 };
 

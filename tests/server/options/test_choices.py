@@ -69,7 +69,8 @@ def test_an_option_of_this_start_decides(serve: Serve) -> None:
     found = second.client.get("/settings").json()
     assert found == {
         "preview": True, "keep_alive_minutes": 7, "default_model": None, "memory_limit_bytes": 2 * 10**9,
-        "queue_size": 32, "fixed": ["preview", "default_model", "keep_alive_minutes", "memory_limit_bytes"],
+        "text_encoder": None, "decoder": None, "queue_size": 32,
+        "fixed": ["preview", "default_model", "keep_alive_minutes", "memory_limit_bytes"],
     }  # fmt: skip
     assert second.client.get("/models").json()["default"] == "seedling-ternary"
     for field, option in (
