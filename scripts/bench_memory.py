@@ -23,6 +23,7 @@ from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.flux2 import plan, vae
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.model import Flux2
+from bonsai_mlx.flux2.parts import vae_memory
 from bonsai_mlx.nn.limits import SMALL_STRIP_VALUES, STRIP_VALUES
 from bonsai_mlx.runtime import device
 
@@ -105,7 +106,7 @@ def _encoding_image(name: str, size: int) -> list[dict[str, Any]]:
 
     def planned(backend: str, item: int) -> int:
         strips = _strip_values(backend, recompute=recompute)
-        return plan.encoding_image(checkpoint.vae, size, size, backend, item, strips, recompute=recompute)
+        return vae_memory.encoding_image(checkpoint.vae, size, size, backend, item, strips, recompute=recompute)
 
     for recompute in (False, True):
         device.release_cache()

@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     compat_wait_s: float = 240.0  # a longer queue is refused there at once: common clients give up after 300 s
     max_upload_bytes: int = 20 << 20  # a picture in base64, for reading its settings
 
-    engine: str = "server.engine.child:mlx_backend"  # importable callable that makes the engine, in the child process
+    engine: str = "server.engine.backend:mlx_backend"  # importable callable that makes the engine, in the child process
     start_s: float = 60.0  # until that process must be ready; the first start after an update compiles the modules
     memory_busy_s: float = 0.4
     memory_idle_s: float = Field(default=5.0, le=5)  # the page takes 15 s of silence for a lost connection

@@ -19,7 +19,8 @@ from ..runtime import blas
 from ..weights.spec import TensorSpec, tensor_bytes
 from ..wording import format_bytes
 from .checkpoint import Checkpoint
-from .parts.config import TransformerConfig, VaeConfig
+from .parts.config import TransformerConfig
+from .parts.vae_memory import decoding, encoding_image
 
 Level = Literal["default", "drop", "stream"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
@@ -204,7 +205,7 @@ def _predicted(
     looked_at = sum(_tokens(*size) for size in references)
     appended = looked_at * (config.dim * item + 2 * config.in_channels * 4)  # embedded, and as they were encoded
     tokens = _tokens(width, height) + looked_at
-    decoding = _decoding(checkpoint, width, height, device, item, strip_values, recompute=recompute)
+    decoded = decoding(checkpoint.decoder, width, height, device, item, strip_values, recompute=recompute)
     return Plan(
         level=level,
         strip_values=strip_values,
@@ -218,7 +219,7 @@ def _predicted(
             + appended
             + _denoising(checkpoint, tokens, device, item, *held)
             + _adapting(config, checkpoint.max_sequence_length + tokens, device, item, adapters),
-            "decode": kept + (resident if level == "default" else 0) + decoding,
+            "decode": kept + (resident if level == "default" else 0) + decoded,
         },
     )
 
@@ -315,87 +316,9 @@ def _expanded_block(columns: int, rows: int) -> int:
     return min(BLOCK_BYTES, rows * columns * 4)
 
 
-def _decoding(
-    checkpoint: Checkpoint, width: int, height: int, device: str, item: int, strip_values: int, *, recompute: bool
-) -> int:
-    """The widest moment of the decoder: a layer's weights, its input and output, and the scratch of one strip."""
-    config = checkpoint.decoder
-    channels = config.decoder_channels[::-1]
-    pixels = (width // config.scale_factor) * (height // config.scale_factor)
-    block = _recomputed_block_values if recompute else _block_values
-    before = channels[0]
-    attention = (8 * pixels + 4 * before) * before * item  # the map, what is made of it on the way, four weights
-    moments = [block(pixels, before, before, device, strip_values) * item, attention]
-    for index, after in enumerate(channels):
-        moments.append(block(pixels, before, after, device, strip_values, upsampled=index > 0) * item)
-        before = after
-        pixels *= 4
-    return max(moments)
-
-
-def encoding_image(
-    config: VaeConfig, width: int, height: int, device: str, item: int, strip_values: int, *, recompute: bool = False
-) -> int:
-    """The widest moment of the encoder for a picture of this size, as in `_decoding`.
-
-    Where maps are recomputed, the one before it was halved is there while a block is computed, with the strips that
-    halving waits for (four, and their window) and those that both convolutions work on.
-    """
-    pixels, before = width * height, config.block_out_channels[0]
-    block = _recomputed_block_values if recompute else _block_values
-    moments = []
-    for index, after in enumerate(config.block_out_channels):
-        moments.append(block(pixels, before, after, device, strip_values))
-        if recompute and index > 0:
-            source, strips = 4 * pixels * before, 26 if device == "cpu" else 17
-            weights = 9 * (before + after) * after
-            moments.append(max(source, pixels * after) + weights + strips * min(strip_values, pixels * before))
-        pixels, before = pixels // 4, after
-    moments.append((8 * pixels * 4 + 4 * before) * before)  # attention, at the last block's resolution
-    return max(moments) * item
-
-
 def _fitting_preview(checkpoint: Checkpoint, device: str, item: int) -> int:
     """All weights of the VAE's encoder, which are held for some pictures, and what it makes of one of them."""
     config = checkpoint.vae
     weights = sum(math.prod(spec.shape) for spec in config.encoder_tensors().values())
     side, strip_values = PREVIEW_SIDE_PX, STRIP_VALUES[device]
     return weights * item + encoding_image(config, side, side, device, item, strip_values)
-
-
-def _block_values(
-    pixels: int,
-    before: int,
-    after: int,
-    device: str,
-    strip_values: int,
-    *,
-    upsampled: bool = False,  # noqa: ARG001
-) -> int:
-    """A residual block of the decoder whose maps are kept; see vae.ResnetBlock.
-
-    The input shrinks while the first result and what is added at the end grow; then both are whole while the second
-    convolution starts.
-    """
-    weights = 9 * (before * before if after <= before else (before + after) * after)
-    strip = min(pixels, max(1, strip_values // max(before, after)))  # positions
-    copies = 3 + (9 if device == "cpu" else 0)  # normalised, result and sum; unrolled on a CPU
-    if strip < pixels:
-        copies += 2  # rows borrowed from the neighbours
-    first = max(pixels * before, strip * before + (pixels - strip) * 2 * after) + copies * strip * before
-    second = pixels * 2 * after + copies * strip * after
-    return weights + max(first, second)
-
-
-def _recomputed_block_values(
-    pixels: int, before: int, after: int, device: str, strip_values: int, *, upsampled: bool = False
-) -> int:
-    """The same where only the input, before it is doubled, and the output are kept, and one becomes the other.
-
-    All convolutions run at once, each a strip behind the one before it; the one at work copies its weights.
-    """
-    weights = 9 * ((before + after) * after + before * max(before, after) + (before * before if upsampled else 0))
-    source = pixels * before // (4 if upsampled else 1)
-    strip = min(pixels, max(1, strip_values // max(before, after)))
-    copies = 4 + (9 if device == "cpu" else 0) + (4 if strip < pixels else 0)  # the strips that are waited for
-    return weights + max(source, pixels * after) + copies * strip * before

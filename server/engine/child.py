@@ -25,15 +25,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 import psutil
 
-from bonsai_mlx import prepare
 from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, NoWriterError, OutOfMemory, RequestError
 from bonsai_mlx.images.bitcode import BitCode
 from bonsai_mlx.images.metadata import encode_coded, encode_png
@@ -41,9 +39,10 @@ from bonsai_mlx.images.recipe import timestamp
 from bonsai_mlx.images.thumbnail import thumbnail_webp
 from bonsai_mlx.pipelines.chains import with_chain
 from bonsai_mlx.printable import printable
-from bonsai_mlx.request import Operation, from_json
+from bonsai_mlx.request import from_json
 from bonsai_mlx.result import Event, GenerationResult
 
+from .backend import EngineBackend, EnginePipeline
 from .child_process import leave_signals_to_server
 from .pictures import opened_pictures
 from .protocol import (
@@ -76,100 +75,6 @@ if TYPE_CHECKING:
 SAMPLE_BUSY_S = 0.2
 LAYER_PERIOD_S = 0.05  # between two reports of layers; each costs the server a moment of a core that draws
 SAMPLE_IDLE_S = 1.0
-
-
-class EnginePipeline(Protocol):
-    """What is needed of a loaded model; `bonsai_mlx.Pipeline` is one."""
-
-    @property
-    def embeddings(self) -> Any: ...
-    def run(
-        self,
-        request: Operation,
-        *,
-        pictures: Mapping[str, Image],
-        adapters: Mapping[str, Path],
-        preview: bool = False,
-        upscaler: Path | None = None,
-    ) -> Generator[Event, None, None]: ...
-    def unload(self) -> None: ...
-    def recipe(self, result: GenerationResult) -> Recipe: ...
-
-
-class EngineWriter(Protocol):
-    """What writes; `bonsai_mlx.writing.writer.Writer` is one."""
-
-    def write(self, prompt: str, *, seed: int | None, count: int) -> Generator[Piece, None, None]: ...
-    def close(self) -> None: ...
-
-
-class EngineCodec(Protocol):
-    """What makes codes; `bonsai_mlx.bits.codec.Codec` is one."""
-
-    def encode(self, picture: Image, size: tuple[int, int] | None = None) -> BitCode: ...
-    def decode(self, code: BitCode) -> Image: ...
-
-
-class EngineBackend(Protocol):
-    """Where models come from; tests bring one of their own."""
-
-    def load(
-        self, path: str, *, memory_limit_bytes: int | None, embeddings: Any, parts: Mapping[str, str]
-    ) -> EnginePipeline: ...
-    def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[EngineWriter, int]:
-        """What writes for the checkpoint, not loaded yet, and how much memory it needs."""
-        ...
-
-    def codec(self, path: str) -> EngineCodec:
-        """The autoencoder of a checkpoint whose latents are bits; CheckpointError for another."""
-        ...
-
-    def snapshot(self) -> Mapping[str, int]: ...
-    def device(self) -> str: ...
-
-
-class _MlxBackend:
-    def load(
-        self, path: str, *, memory_limit_bytes: int | None, embeddings: Any, parts: Mapping[str, str]
-    ) -> EnginePipeline:
-        from bonsai_mlx import Pipeline
-
-        # as a Path: with --models-dir . the folder's path is a name of the catalog, and as text would mean that
-        return Pipeline.from_pretrained(
-            Path(path),
-            memory_limit_bytes=memory_limit_bytes,
-            embeddings=embeddings,
-            text_encoder=parts.get("text_encoder"),
-            decoder=parts.get("decoder"),
-        )
-
-    def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[EngineWriter, int]:
-        from bonsai_mlx.writing.files import writer_of
-        from bonsai_mlx.writing.writer import Writer
-
-        files = writer_of(Path(path))
-        return Writer(files, memory_limit_bytes), files.peak_bytes()
-
-    def codec(self, path: str) -> EngineCodec:
-        from bonsai_mlx.bits.codec import Codec
-
-        return Codec.from_pretrained(Path(path))
-
-    def snapshot(self) -> Mapping[str, int]:
-        from bonsai_mlx.runtime import memory
-
-        return memory.snapshot()
-
-    def device(self) -> str:
-        from bonsai_mlx.runtime import device
-
-        return device.backend()
-
-
-def mlx_backend() -> EngineBackend:
-    prepare()
-    importlib.import_module("bonsai_mlx.pipeline")
-    return _MlxBackend()
 
 
 class Channel:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from bonsai_mlx.flux2 import vae
 from bonsai_mlx.flux2.checkpoint import Checkpoint
-from bonsai_mlx.flux2.plan import encoding_image
+from bonsai_mlx.flux2.parts.vae_memory import encoding_image
 from bonsai_mlx.flux2.vae import Image8
 from bonsai_mlx.runtime import device
 from bonsai_mlx.weights.layout import VAE

@@ -60,7 +60,7 @@ needs_library = pytest.mark.skipif(not blas._candidates(), reason="no fast BLAS 
         "import bonsai_mlx; bonsai_mlx.Pipeline",
         "import bonsai_mlx; bonsai_mlx.prepare()",
         "from bonsai_mlx.cli.main import main; main(['models', '--json'])",
-        "from server.engine.child import mlx_backend; mlx_backend()",
+        "from server.engine.backend import mlx_backend; mlx_backend()",
     ],
 )
 def test_it_is_in_force_however_the_engine_is_reached(first: str) -> None:

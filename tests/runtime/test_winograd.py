@@ -34,7 +34,7 @@ def python(code: str, **environment: str) -> str:
         "from bonsai_mlx.pipeline import Pipeline; Pipeline.from_pretrained('seedling')",
         "import mlx.core, bonsai_mlx; bonsai_mlx.Pipeline",  # somebody else's program
         "from bonsai_mlx.cli.main import main; main(['models'])",
-        "from server.engine.child import mlx_backend; mlx_backend()",  # the child process that draws
+        "from server.engine.backend import mlx_backend; mlx_backend()",  # the child process that draws
     ],
 )
 def test_it_is_avoided_however_the_engine_is_reached(first: str) -> None:

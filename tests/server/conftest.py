@@ -179,7 +179,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     folder = tmp_path_factory.mktemp("upscalers")
     saved(folder / "tiny.safetensors", compact(width=8))
     patient = {"progress_floor_s": 60.0, "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
-    own = {"engine": "server.engine.child:mlx_backend", "output": tmp_path_factory.mktemp("real")}
+    own = {"engine": "server.engine.backend:mlx_backend", "output": tmp_path_factory.mktemp("real")}
     with LiveServer(Settings(**(QUICK | patient | own | {"upscalers_dir": folder}))) as server:
         server.client.timeout = 120
         yield server

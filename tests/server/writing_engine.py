@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bonsai_mlx.writing.files import writer_in
 from bonsai_mlx.writing.writer import Writer
-from server.engine.child import EngineWriter, _MlxBackend, mlx_backend
+from server.engine.backend import EngineWriter, _MlxBackend, mlx_backend
 
 FOLDER = "BONSAI_TEST_WRITER"
 

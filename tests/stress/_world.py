@@ -18,7 +18,7 @@ from PIL import Image
 from server.gallery.folder import named_by_id
 from tests.server.conftest import ServerProcess
 
-REAL_ENGINE = "server.engine.child:mlx_backend"
+REAL_ENGINE = "server.engine.backend:mlx_backend"
 SEEDLING = "seedling-ternary"
 NO_BLAS = {"BONSAI_BLAS": "none"}  # children that draw squares start in half the time without one
 T = TypeVar("T")

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from server.engine.child import Channel, Engine, Inbox, mlx_backend
+from server.engine.backend import mlx_backend
+from server.engine.child import Channel, Engine, Inbox
 from server.engine.protocol import (
     Cancelled,
     Event,
