@@ -45,7 +45,7 @@ def bits_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """One server with the real engine for all these tests."""
     patient = {"progress_floor_s": 60.0, "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
-    own: dict[str, Any] = {"engine": "server.engine.child:mlx_backend", "output": tmp_path_factory.mktemp("drawn")}
+    own: dict[str, Any] = {"engine": "server.engine.backend:mlx_backend", "output": tmp_path_factory.mktemp("drawn")}
     with LiveServer(Settings(**(QUICK | patient | own))) as server:
         server.client.timeout = 120
         yield server

@@ -27,7 +27,7 @@ from tests.server.conftest import LiveServer
 from tests.stand_in import stand_in
 
 Serve = Callable[..., LiveServer]
-REAL = {"engine": "server.engine.child:mlx_backend", "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
+REAL = {"engine": "server.engine.backend:mlx_backend", "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
 COMMON = Path(lookup("seedling").embedded_folder or "").parent / "common"
 
 
