@@ -29,6 +29,7 @@ class Event:
     elapsed_s: float
     truncated: bool = False  # the prompt is longer than the model reads, and its end is left out; see TRUNCATED
     preview: Image | None = None  # after a denoising step, if asked for: about width/8 x height/8 pixels
+    bits: Image | None = None  # beside a preview, of models that draw in bits: how these stand, a tile for each channel
     result: GenerationResult | None = None  # on the last event ("done") only
 
 

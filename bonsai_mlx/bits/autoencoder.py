@@ -105,9 +105,14 @@ def digest_of(source: Source) -> bytes:
 
 def code_of(bits: mx.array, model: bytes) -> BitCode:
     """Packed bits -1 and +1 [1, 4 * channels, height/16, width/16] -> the code of the picture."""
-    cells = np.array(vae.unpack_latents(bits.astype(mx.float32), mx.array(0.0), mx.array(1.0)))[0]
+    cells = cells_of(bits)
     rows, columns, _ = cells.shape
     return BitCode(model, 8 * columns, 8 * rows, np.packbits(cells > 0, axis=None, bitorder="little").tobytes())
+
+
+def cells_of(packed: mx.array) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+    """Packed latents [1, 4 * channels, height/16, width/16] -> [height/8, width/8, channels]."""
+    return np.array(vae.unpack_latents(packed.astype(mx.float32), mx.array(0.0), mx.array(1.0)))[0]
 
 
 def bits_of(code: BitCode) -> mx.array:

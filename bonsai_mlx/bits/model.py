@@ -6,11 +6,13 @@ are logits, of which the signs are drawn.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
+from PIL import Image
 
 from ..errors import RequestError
 from ..flux2.checkpoint import Checkpoint
@@ -20,7 +22,7 @@ from ..flux2.text_encoder import EmbeddingCache
 from ..model import Description
 from ..request import Request, ResolvedRequest
 from ..weights.layout import NOWHERE, TRANSFORMER, VAE, Elsewhere
-from .autoencoder import check_draws, code_of, digest_of
+from .autoencoder import cells_of, check_draws, code_of, digest_of
 from .process import Bernoulli, levels, signs
 
 
@@ -91,6 +93,17 @@ class Bits(Flux2):
             return None
         self._digest = self._digest or digest_of(self.checkpoint.sources[VAE])
         return code_of(latents, self._digest).as_text()
+
+    def shown_bits(self, latents: mx.array) -> Image.Image:
+        """See Flux2: a tile [height/8, width/8] for each channel, as many beside each other as below, +1 white."""
+        cells = cells_of(latents) > 0
+        rows, columns, channels = cells.shape
+        across = math.isqrt(channels - 1) + 1
+        down = -(-channels // across)
+        tiles = np.zeros((down * across, rows, columns), bool)
+        tiles[:channels] = cells.transpose(2, 0, 1)
+        whole = tiles.reshape(down, across, rows, columns).transpose(0, 2, 1, 3).reshape(down * rows, across * columns)
+        return Image.fromarray(whole)
 
     def _coins(self, request: ResolvedRequest, latents: Any, size: tuple[int, int]) -> mx.array:
         given = self._noise(request, latents, size)

@@ -13,7 +13,7 @@ import gc
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import numpy as np
@@ -37,6 +37,9 @@ from .plan import CACHED_CONTEXTS, Plan, adapter_bytes, choose
 from .run import Process, Run, as_tokens, is_guided
 from .text_encoder import EmbeddingCache
 from .transformer import CONTEXT, MODULATION, StepModulation, Transformer, modulation_schedule, project_context
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def open_model(
@@ -230,6 +233,10 @@ class Flux2:
 
     def code(self, latents: mx.array) -> str | None:  # noqa: ARG002  for families whose latents are bits
         """What stands for the picture of these latents [1, channels, rows, columns] alone, see `images.bitcode`."""
+        return None
+
+    def shown_bits(self, latents: mx.array) -> Image | None:  # noqa: ARG002  for the same
+        """Latents that are still being drawn, as something to look at."""
         return None
 
     def _noise(self, request: ResolvedRequest, latents: Any = None, size: tuple[int, int] | None = None) -> mx.array:

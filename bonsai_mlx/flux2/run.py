@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import mlx.core as mx
 import numpy as np
@@ -73,6 +73,7 @@ class Parts(Protocol):
     def as_drawn(self, latents: mx.array) -> mx.array: ...
     def marks(self, drawn: mx.array) -> mx.array | None: ...
     def code(self, latents: mx.array) -> str | None: ...
+    def shown_bits(self, latents: mx.array) -> Image.Image | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,8 @@ class Run:
                 self.tokens = process.kept(self.tokens, kept.clean, kept.drawn, step)
             mx.eval(self.tokens)
             image = show(self._as_map(clean)) if show and clean is not None else None
-            yield self._event("denoise", (step + 1) * tiles, steps * tiles, preview=image)
+            bits = model.shown_bits(self._as_map(self.tokens)) if show else None
+            yield self._event("denoise", (step + 1) * tiles, steps * tiles, preview=image, bits=bits)
 
     def _blended(
         self, tiles: Tiling, drawn: Callable[[mx.array], mx.array], step: int, steps: int
@@ -339,12 +341,9 @@ class Run:
         phase: Phase,
         step: int,
         steps: int,
-        *,
-        preview: Image.Image | None = None,
-        result: GenerationResult | None = None,
+        **more: Any,
     ) -> Event:
-        elapsed = time.perf_counter() - self.started
-        return Event(phase, step, steps, elapsed, truncated=self.truncated, preview=preview, result=result)
+        return Event(phase, step, steps, time.perf_counter() - self.started, truncated=self.truncated, **more)
 
 
 def is_guided(request: ResolvedRequest) -> bool:

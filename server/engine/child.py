@@ -260,7 +260,8 @@ class Engine:
         self._reported = event.phase, now
         if event.phase != "done":
             preview = _quick_png(event.preview) if event.preview else None
-            self._channel.send(Progress(job, event.phase, event.step, event.steps, event.truncated, preview))
+            bits = _quick_png(event.bits) if event.bits else None
+            self._channel.send(Progress(job, event.phase, event.step, event.steps, event.truncated, preview, bits))
 
 
 def _quick_png(image: Image) -> bytes:

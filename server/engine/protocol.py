@@ -116,6 +116,7 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     steps: int
     truncated: bool = False  # the prompt is longer than the model reads
     preview: bytes | None = None  # PNG
+    bits: bytes | None = None  # PNG, of models that draw in bits
 
 
 class Parent(msgspec.Struct, frozen=True):

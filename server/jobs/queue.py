@@ -60,6 +60,7 @@ class Jobs:
         self._running: Active | None = None
         self._arrived = asyncio.Event()
         self._previews = Previews()
+        self._bits = Previews()
         self._records = JobRecords(store)
         self._undrawn = Undrawn(settings.queue_size)
         self._unnoted: dict[str, Job] = {}  # what the store has not taken
@@ -191,6 +192,13 @@ class Jobs:
             raise not_found("preview")
         return png
 
+    def bits_png(self, job_id: str) -> bytes:
+        """How the bits of a picture stand, beside a preview; ApiError 404 where it is not drawn in bits."""
+        png = self._bits.get(job_id)
+        if png is None:
+            raise not_found("bits")
+        return png
+
     async def wait(self, job_id: str) -> Job:
         """The job once it has ended. Cancelling this wait does not cancel the job."""
         active = self._find(job_id)
@@ -277,6 +285,8 @@ class Jobs:
         job.progress, job.eta_s = max(job.progress, round(forecast.progress(*where), 4)), forecast.eta_s(*where)
         if event.preview is not None:
             self._previews.keep(job.id, event.preview)
+            if event.bits is not None:
+                self._bits.keep(job.id, event.bits)
             job.preview_seq += 1
             self._events.publish("preview", {"job_id": job.id, "seq": job.preview_seq}, replay=False)
         self._publish(active)

@@ -89,3 +89,14 @@ async def cancel(studio: StudioDep, job_id: IdPath) -> Job:
 )
 async def preview(studio: StudioDep, job_id: IdPath) -> Response:
     return Response(studio.jobs.preview_png(job_id), media_type="image/png")
+
+
+@router.get(
+    "/jobs/{job_id:id}/bits",
+    summary="The bits of a running job, of a model that draws in bits",
+    response_class=Response,
+    responses=file_of("image/png") | errors(404),
+)
+async def bits(studio: StudioDep, job_id: IdPath) -> Response:
+    """As they stand beside the latest preview: a tile for each of a latent's bits, white for one that is set."""
+    return Response(studio.jobs.bits_png(job_id), media_type="image/png")

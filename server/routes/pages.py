@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
+from bonsai_mlx.images.bitcode import QR_CHARS
 from bonsai_mlx.version import __version__
 
 from ..gallery.listing import Query
@@ -19,6 +20,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 RECENT = 12
 PAGE = 60
+_SIMILAR = 12
 _TEMPLATES = {
     "home": "home.html",
     "gallery": "gallery.html",
@@ -76,8 +78,13 @@ async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTM
     query = query._replace(favourite=query.favourite or None, group=None)
     before, after = await studio.gallery.listing.neighbours(found, query)
     siblings = (await studio.gallery.page(Query(group=found.group))).images if found.group else []
-    context = {"before": before, "after": after, "siblings": siblings[::-1], "address": _address(query)}
+    context: dict[str, Any] = {"before": before, "after": after, "siblings": siblings[::-1], "address": _address(query)}
     context["lineage"] = await studio.gallery.listing.lineage(image_id)
+    code = await studio.codes.find(found)
+    if code is not None:
+        context["code"] = {"bytes": len(code.as_bytes()), "fits_qr": len(code.as_text()) <= QR_CHARS}
+        bits = 8 * len(code.bits)
+        context["similar"] = [(one, far / bits) for one, far in await studio.codes.similar(found, _SIMILAR)]
     inside = [one for one in studio.collections.all() if one.id in found.collections]
     return rendered(
         studio,

@@ -16,6 +16,7 @@ from bonsai_mlx import Pipeline
 from bonsai_mlx.bits.model import Bits
 from bonsai_mlx.errors import CheckpointError, RequestError
 from bonsai_mlx.flux2 import vae
+from bonsai_mlx.images.bitcode import BitCode
 from bonsai_mlx.request import GenerationRequest
 
 
@@ -52,6 +53,17 @@ def test_steps_are_its_own_and_previews_come(pipe: Pipeline) -> None:
     events = list(pipe.run(GenerationRequest("a fox", seed=1, steps=2, width=64, height=64), preview=True))
     shown = [event.preview for event in events if event.preview is not None]
     assert [picture.size for picture in shown] == [(8, 8), (8, 8)]
+    bits = [event.bits for event in events if event.bits is not None]
+    assert [(picture.size, picture.mode) for picture in bits] == [((24, 24), "1")] * 2  # 8 channels, in rows of three
+    last = events[-1].result
+    assert last is not None
+    assert last.code is not None
+    final = np.unpackbits(np.frombuffer(BitCode.of_text(last.code).bits, np.uint8), bitorder="little").reshape(8, 8, 8)
+    tiles = np.array(bits[-1])
+    assert np.array_equal(tiles[:8, 8:16], final[..., 1])
+    assert np.array_equal(tiles[16:, 8:16], final[..., 7])
+    assert not tiles[16:, 16:].any()
+    assert not np.array_equal(np.array(bits[0]), tiles)
 
 
 def test_memory_is_as_planned(held_by_others: int, folder: Path) -> None:

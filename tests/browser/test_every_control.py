@@ -166,7 +166,7 @@ SIZES = {f"aspect={shape}" for shape in SHAPES} | {"size=512x512", "size=768x768
 ELSEWHERE = {"recent All pictures", "#queue-pause", "#queue-cancel", "#notify"}  # ask for no picture: see below
 TOOLS = {  # used in test_prompt_tools.py
     *("#styles-toggle", "style", "#edit-styles", "#axes-toggle", "#prompts-toggle", "#save-prompt"),
-    *("#guidance", "#negative-prompt"),
+    *("#guidance", "#negative-prompt", "#temperature", "#unconditional"),
     *("#axis-1", "#axis-1-values", "#axis-2", "#axis-2-values"),
 }
 

@@ -31,13 +31,17 @@ async function errorFrom(response) {
   return new ApiError(response.status, detail);
 }
 
+/** @param {Response} response */
+const json = (response) => response.json();
+
 /**
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]  a file as it is, anything else as JSON
+ * @param {(response: Response) => Promise<any>} [read]
  * @returns {Promise<any>}
  */
-async function call(method, path, body) {
+async function call(method, path, body, read = json) {
   /** @type {RequestInit} */
   const options = { method, headers: { Accept: "application/json" } };
   if (body instanceof Blob) {
@@ -51,7 +55,7 @@ async function call(method, path, body) {
     throw new ApiError(0, OFFLINE);
   });
   if (!response.ok) throw await errorFrom(response);
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : read(response);
 }
 
 /** @param {Record<string, string | number | boolean | null | undefined>} values */
@@ -167,6 +171,12 @@ export const unload = () => call("POST", "/unload");
 
 /** @param {object} changes  preview, default_model, keep_alive_minutes, memory_limit_bytes, text_encoder, decoder */
 export const changeSettings = (changes) => call("PATCH", "/settings", changes);
+
+/** The picture that a code stands for; nothing is drawn. @param {string} code @returns {Promise<Blob>} */
+export const decodePicture = (code) => call("POST", "/decode", { code }, (response) => response.blob());
+
+/** The code of a picture that was drawn in bits. @param {string} id @returns {Promise<{code: string}>} */
+export const getCode = (id) => call("GET", `/images/${id}/code`);
 
 /** @param {Blob} file  a picture @returns {Promise<{settings: import("./types.js").PictureSettings | null}>} */
 export const readSettings = (file) => call("POST", "/metadata", file);

@@ -18,7 +18,7 @@ export const CATALOG = JSON.parse(globalThis.document?.body?.dataset.models ?? "
 export const PUBLISHED = CATALOG.filter((model) => model.featured);
 
 /** What can be chosen as well, once it is here. */
-export const OTHERS = CATALOG.filter((model) => !model.embedded && !model.featured);
+export const OTHERS = CATALOG.filter((model) => !model.stands_in_for && !model.featured);
 
 /** @param {string} name */
 export const known = (name) => CATALOG.find((model) => model.name === name);

@@ -10,6 +10,7 @@ import { toast, toastError, UNDO } from "./toast.js";
 const VARIATIONS = 4;
 /** How far from a picture's noise to that of another seed. */
 const AMOUNTS = { subtle: 0.2, strong: 0.5 };
+const STRENGTHS = { subtle: 0.3, strong: 0.5 }; // of what is drawn in bits
 
 /** @typedef {"subtle" | "strong" | "seeds"} Alike */
 
@@ -67,7 +68,7 @@ export function recipeOf(image) {
     ...drawnSize(image),
     model: image.model ?? undefined,
     ...wordsOf(image),
-    ...saidOf(image, ["loras", "guidance", "negative_prompt"]),
+    ...saidOf(image, ["loras", "guidance", "negative_prompt", "temperature", "unconditional"]),
   };
 }
 
@@ -134,10 +135,12 @@ async function asDrawn(image) {
  */
 export async function drawMore(image, how) {
   const drawn = await asDrawn(image);
-  const request = { ...recipeOf(drawn), ...picturesIn(drawn.recipe), count: VARIATIONS };
   const seeds = { seed: ((drawn.seed ?? 0) + 1) % (MAX_SEED - VARIATIONS) };
   const varied = how === "seeds" ? seeds : { variation_amount: AMOUNTS[how], variation_seed: randomSeed() };
-  const { jobs } = await createJobs({ ...request, ...varied });
+  // between coins there is nothing: some of the picture's own bits become coins again
+  const coins = how !== "seeds" && drawn.recipe.scheduler === "BernoulliScheduler";
+  const alike = coins ? { init: drawn.id, strength: STRENGTHS[how], seed: randomSeed() } : { ...picturesIn(drawn.recipe), ...varied };
+  const { jobs } = await createJobs({ ...recipeOf(drawn), count: VARIATIONS, ...alike });
   jobs.forEach(putJob);
   return jobs;
 }

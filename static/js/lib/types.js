@@ -81,6 +81,7 @@
  * @property {string} name
  * @property {string} title
  * @property {string} variant
+ * @property {string} family  "bits": it takes a temperature, and draws without words
  * @property {boolean} embedded
  * @property {"ready" | "absent" | "partial" | "downloading" | "paused" | "verifying" | "damaged" | "failed"} state
  * @property {string | null} path
@@ -131,6 +132,7 @@
  * @property {number | null} height
  * @property {string | null} model
  * @property {Record<string, string>} extra
+ * @property {string | null} code  which alone stands for the picture
  * @property {{model: string, loras?: {name: string, strength: number, sha256?: string}[]} | null} recipe  of pictures that this program made
  *
  * @typedef {object} Recipe  What the composer can be filled with; absent fields stay as they are
@@ -145,6 +147,8 @@
  * @property {string} [typed]  the prompt before its styles
  * @property {number} [guidance]
  * @property {string} [negative_prompt]
+ * @property {number} [temperature]
+ * @property {boolean} [unconditional]  the prompt was not read
  */
 
 /** @typedef {{name: string, text: string, steps: number | null, width: number | null, height: number | null, ours: boolean}} Style */

@@ -15,7 +15,7 @@ import { readSettings } from "../lib/api.js";
  * @property {string} [model]
  * @property {string[][]} [others]  names and values that have no meaning here
  *
- * @typedef {{source: string, ours: boolean, found: Found}} Reading
+ * @typedef {{source: string, ours: boolean, found: Found, code?: string}} Reading
  */
 
 export const MAX_FILE_BYTES = 64 << 20; // the server's
@@ -40,6 +40,7 @@ export function readingOf(settings) {
   return {
     source: settings.program,
     ours,
+    code: settings.code ?? undefined,
     found: {
       prompt: settings.prompt || undefined,
       negative: settings.negative || undefined,

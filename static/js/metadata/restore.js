@@ -1,5 +1,6 @@
 // The dialog that shows what a dropped picture says, setting by setting, and applies what is ticked.
 
+import { ApiError, decodePicture } from "../lib/api.js";
 import { known } from "../lib/catalog.js";
 import { button, el } from "../lib/dom.js";
 import { formatSize, modelTitle } from "../lib/format.js";
@@ -144,6 +145,24 @@ function apply(recipe) {
   return location.assign("/");
 }
 
+/** A file with a code: what that stands for is shown, exactly and without drawing. @param {string} code @param {HTMLImageElement} picture */
+function decoding(code, picture) {
+  const words = el("p", { class: "hint", role: "status" }, `Its bits are in the file: ${code.length} characters are all of it.`);
+  const show = button({ class: "button small", on: { click: shown } }, "Show it from its bits");
+  async function shown() {
+    try {
+      picture.src = URL.createObjectURL(await decodePicture(code));
+      words.textContent = "This is what its bits say, exactly; nothing was drawn.";
+      picture.alt = "The picture that the bits stand for";
+      show.hidden = true;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      words.textContent = [error.message, error.remedy].filter(Boolean).join(" ");
+    }
+  }
+  return el("div", {}, words, show);
+}
+
 /**
  * @param {File} file
  * @param {Reading} reading
@@ -152,6 +171,7 @@ function apply(recipe) {
 export function offerRestore(file, reading, edit) {
   const rows = rowsOf(reading);
   const url = URL.createObjectURL(file);
+  const picture = el("img", { src: url, alt: "" });
   const change = button({ icon: "edit" }, "Edit this picture");
   const accept = button({ class: "button primary" }, "Apply");
   const content = table(rows);
@@ -161,12 +181,13 @@ export function offerRestore(file, reading, edit) {
     el(
       "div",
       { class: "found" },
-      el("img", { src: url, alt: "" }),
+      picture,
       el(
         "div",
         {},
         el("h2", { id: "restore-title" }, `Settings from ${reading.source}`),
         el("p", { class: "hint" }, "Read by your own server, which keeps nothing of the file unless you edit it."),
+        reading.code ? decoding(reading.code, picture) : null,
       ),
     ),
     content,
@@ -186,7 +207,7 @@ export function offerRestore(file, reading, edit) {
     apply(recipe);
   });
   dialog.addEventListener("close", () => {
-    URL.revokeObjectURL(url);
+    for (const one of [url, picture.src]) URL.revokeObjectURL(one);
     dialog.remove();
   });
   document.body.append(dialog);

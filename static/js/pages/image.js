@@ -1,7 +1,7 @@
 // The page of one picture: what can be done with it, its neighbours by arrow keys, full screen.
 
 import "./shell.js";
-import { getImage, listImages, moveImages, revealImage } from "../lib/api.js";
+import { getCode, getImage, listImages, moveImages, revealImage } from "../lib/api.js";
 import { rank } from "../lib/catalog.js";
 import { copyText } from "../lib/clipboard.js";
 import { compareView } from "../stage/compare.js";
@@ -109,6 +109,25 @@ function offerWholePrompt() {
   });
 }
 
+async function copyCode() {
+  const text = byId("code-text");
+  text.textContent ||= (await getCode(id)).code;
+  text.hidden = false;
+  await copyText(text, "Code copied.");
+}
+
+/** The code as a QR code, which is drawn when it is asked for. */
+function toggleQr() {
+  const box = byId("qr");
+  box.hidden = !box.hidden;
+  byId("show-qr").setAttribute("aria-expanded", String(!box.hidden));
+  if (box.firstChild) return;
+  const alt = "A QR code that holds all of the picture";
+  const picture = el("img", { class: "qr", src: `/images/${id}/code.svg`, alt });
+  const words = "A phone reads it as text; bonsai-mlx decode makes this picture of that again.";
+  box.append(picture, el("p", { class: "hint" }, words));
+}
+
 async function moveElsewhere() {
   const into = await choose(1);
   if (!into) return;
@@ -126,6 +145,11 @@ byId("figure").addEventListener("dragstart", (event) => carry(event, { id, name:
 byId("figure").addEventListener("dblclick", toggleFullScreen);
 byId("drawn").textContent = momentOf(byId("drawn").getAttribute("datetime") ?? "");
 offerWholePrompt();
+document.getElementById("copy-code")?.addEventListener(
+  "click",
+  withImage(copyCode),
+);
+document.getElementById("show-qr")?.addEventListener("click", toggleQr);
 startMenu(byId("variations"), (how) =>
   withImage(async (shown) => {
     const jobs = await drawMore(shown, /** @type {import("../lib/picture-actions.js").Alike} */ (how));

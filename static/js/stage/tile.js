@@ -3,6 +3,7 @@
 import { button, el, fill, icon, shaped } from "../lib/dom.js";
 import { downloadUrl, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { statusWords, tag } from "../lib/progress.js";
+import { state } from "../lib/store.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
 /** @typedef {import("../lib/types.js").Picture} Picture */
@@ -45,6 +46,12 @@ function tileTools(image, name) {
   );
 }
 
+/** How the bits of a picture stand that is drawn in bits: from coins to what it is. @param {Job} job */
+function bitsOf(job) {
+  if (state.models.get(job.model)?.family !== "bits") return null;
+  return el("img", { class: "frame-bits", src: `/jobs/${job.id}/bits?seq=${job.preview_seq}`, alt: "" });
+}
+
 /**
  * @param {Job} job
  * @param {boolean} tagged  one of several: it names its seed or model, and has tools of its own
@@ -75,7 +82,7 @@ export function createTile(job, tagged, drawAgain) {
     next.decode().then(
       () => {
         if (finished) return;
-        fill(preview, next); // the element itself: another with its address would load it again
+        fill(preview, next, bitsOf(now)); // the element itself: another with its address would load it again
         preview.hidden = false;
       },
       () => console.info("A preview was gone before it could be shown."),

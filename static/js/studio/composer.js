@@ -1,11 +1,12 @@
 // The form: reads it, checks it, fills it from a recipe, sends it, and says what the server refused.
 
 import { ApiError, createGrid, createJobs } from "../lib/api.js";
-import { isStandIn } from "../lib/catalog.js";
+import { isStandIn, known } from "../lib/catalog.js";
 import { byId, button, el, fill, isComposing } from "../lib/dom.js";
 import { changedPicture, requestedPictures, sizesItself } from "../editor/editor.js";
 import { chosenAdapters, showAdapters, useAdapters } from "./adapters.js";
 import { axesChanged, axesOf, axesProblem, isGrid, startAxes } from "../words/axes.js";
+import { chosenChance, isWordless, showChance, startChance, useChance } from "./chance.js";
 import { showExamples } from "./examples.js";
 import { formatSize, plural } from "../lib/format.js";
 import { keepPrompt, startHistory } from "../words/history.js";
@@ -29,8 +30,11 @@ const count = /** @type {HTMLSelectElement} */ (byId("count"));
 const generate = /** @type {HTMLButtonElement} */ (byId("generate"));
 const compare = /** @type {HTMLButtonElement} */ (byId("compare"));
 
+const WORDLESS = "anything"; // what a picture is called that was drawn without words
+
 let waitTimer = 0;
 let sending = false;
+let recommendedSteps = 0; // of the model that draws, once it is known
 let gathering = false; // what goes into the picture: sending it may take a moment
 
 /** Not `disabled`: a button that is disabled under the user's finger loses the focus. @param {boolean} value */
@@ -53,14 +57,15 @@ function setPrompt(text) {
   promptChanged();
 }
 
-// No more than is read, whatever the language: a token has a byte at least. Models that stand in for others read little.
+// No more than is read, whatever the language: a token has a byte at least. Models that are part of the program read
+// little.
 const SURE_BYTES = 400;
-const SURE_BYTES_OF_STAND_INS = 32;
+const SURE_BYTES_OF_EMBEDDED = 32;
 
 /** What is told of the prompt while it is typed. */
 function promptChanged() {
   axesChanged();
-  const sure = isStandIn(modelInUse()) ? SURE_BYTES_OF_STAND_INS : SURE_BYTES;
+  const sure = known(modelInUse())?.embedded ? SURE_BYTES_OF_EMBEDDED : SURE_BYTES;
   const long = new TextEncoder().encode(prompt.value).length > sure;
   if (!long && byId("prompt-length").hidden) return;
   const request = { prompt: prompt.value, model: modelInUse() || undefined, ...inStyles() };
@@ -72,7 +77,7 @@ function promptChanged() {
 
 /**
  * Say what is wrong with a field, below it and to screen readers; an empty text takes it back.
- * @param {"prompt" | "seed" | "steps" | "size" | "guidance"} name
+ * @param {"prompt" | "seed" | "steps" | "size" | "guidance" | "temperature"} name
  * @param {string} text
  */
 function problem(name, text) {
@@ -92,15 +97,18 @@ function checkNumbers() {
 
 /**
  * What the form asks for, or null after saying what is wrong and taking the user there.
+ * @param {"generate" | "compare"} how  a comparison is of words
  * @returns {Record<string, unknown> | null}
  */
-function readForm() {
+function readForm(how) {
   // sizes still to come: the server takes the recommended one; a picture that is edited has its own
   const size = sizesItself() ? {} : (chosenSize() ?? (isTypedSize() ? null : {}));
   const seed = nextSeed();
-  problem("prompt", prompt.value.trim() ? "" : "Describe the picture in a few words.");
+  const model = state.models.size ? chosenModel() : undefined; // unknown yet: the server chooses
+  const wordless = how === "generate" && isWordless(model ?? "");
+  problem("prompt", wordless || prompt.value.trim() ? "" : "Describe the picture in a few words.");
   checkNumbers();
-  problem("guidance", ""); // the server knows its bounds
+  for (const name of /** @type {const} */ (["guidance", "temperature"])) problem(name, ""); // the server knows their bounds
   problem("size", size ? "" : "Width and height: multiples of 16 from 64 to 2048.");
   const wrong = document.querySelector(".composer [aria-invalid=true]");
   if (wrong instanceof HTMLElement || !size) {
@@ -108,9 +116,10 @@ function readForm() {
     (wrong instanceof HTMLElement ? wrong : byId("width")).focus();
     return null;
   }
-  const model = state.models.size ? chosenModel() : undefined; // unknown yet: the server chooses
-  const further = { ...chosenAdapters(), ...inStyles(), ...chosenGuidance(model ?? "") };
-  return { prompt: prompt.value, seed, steps: Number(steps.value), ...size, model, ...further };
+  const chance = how === "generate" ? chosenChance(model ?? "") : {};
+  const further = { ...chosenAdapters(), ...(!wordless && inStyles()), ...chosenGuidance(model ?? ""), ...chance };
+  const words = wordless ? WORDLESS : prompt.value;
+  return { prompt: words, seed, steps: Number(steps.value), ...size, model, ...further };
 }
 
 /** What a grid is planned with while its values are typed: without complaints about other fields. */
@@ -128,7 +137,7 @@ const draft = () => ({
 /** @param {"generate" | "compare"} how */
 async function submit(how) {
   if (sending || gathering) return;
-  const request = readForm();
+  const request = readForm(how);
   if (!request) return;
   const pictures = await gathered();
   if (!pictures) return;
@@ -198,7 +207,7 @@ export async function send(request) {
   try {
     const { jobs } = await (request.axes ? createGrid(request) : createJobs(request));
     spendSeed(request.seed);
-    keepPrompt(String(request.prompt));
+    if (!request.unconditional) keepPrompt(String(request.prompt));
     if (!showInTurn(jobs)) toast(`${jobs.length > 1 ? "They wait" : "It waits"} in the queue: what is being drawn goes first.`);
   } catch (error) {
     refused(error, request);
@@ -228,7 +237,7 @@ function refused(error, request) {
   else if (error.code === "model_missing")
     note("warn", error.message, el("a", { class: "button small", href: "/model-manager" }, "Open models"));
   else if (field === "axes" || field?.startsWith("axes.")) axesProblem([error.message, error.remedy].filter(Boolean).join(" "));
-  else if (field === "prompt" || field === "seed" || field === "steps" || field === "size" || field === "guidance")
+  else if (field === "prompt" || field === "seed" || field === "steps" || field === "size" || field === "guidance" || field === "temperature")
     problem(field, error.message);
   else note("bad", [error.message, error.remedy].filter(Boolean).join(" "));
 }
@@ -276,7 +285,7 @@ const modelInUse = () => (state.models.size ? chosenModel() : "");
 
 /** @param {Recipe} recipe  fill the form; what the recipe does not say stays */
 export function applyRecipe(recipe) {
-  if (recipe.prompt !== undefined) {
+  if (recipe.prompt !== undefined && !recipe.unconditional) {
     const restyled = Boolean(recipe.styles?.length && recipe.typed);
     setPrompt((restyled && recipe.typed) || recipe.prompt);
     chooseStyles((restyled && recipe.styles) || []);
@@ -286,10 +295,8 @@ export function applyRecipe(recipe) {
   const whole = recipe.model !== undefined && recipe.seed !== undefined;
   if (recipe.loras || whole) useAdapters(recipe.loras ?? []);
   if (recipe.guidance || whole) useGuidance(recipe);
-  if (isWhole(recipe.steps, 1, MAX_STEPS)) {
-    steps.value = String(recipe.steps);
-    remember("steps", recipe.steps);
-  }
+  if (whole) useChance(recipe);
+  if (isWhole(recipe.steps, 1, MAX_STEPS)) setSteps(Number(recipe.steps));
   if (isWhole(recipe.seed, 0, MAX_SEED)) {
     setSeed(Number(recipe.seed)); // for the next picture; the lock is the user's
   }
@@ -297,6 +304,12 @@ export function applyRecipe(recipe) {
     chooseSize(Number(recipe.width), Number(recipe.height), recipe.model ?? modelInUse());
   }
   summarise();
+}
+
+/** @param {number} value */
+function setSteps(value) {
+  steps.value = String(value);
+  remember("steps", value);
 }
 
 function summarise() {
@@ -322,6 +335,10 @@ async function modelChanged() {
   });
   showAdapters(model.name);
   showGuidance(model.name);
+  showChance(model.name);
+  // who has left the steps at what the last model was made for means what this one was made for
+  if (recommendedSteps && Number(steps.value) === recommendedSteps) setSteps(model.recommended_steps);
+  recommendedSteps = model.recommended_steps;
   byId("steps-hint").textContent = `${plural(model.recommended_steps, "step")} recommended`;
   try {
     await loadSizes(model.name, model.recommended_size);
@@ -357,6 +374,7 @@ export function startComposer() {
     showPrompts({ read: () => prompt.value, write: (text) => (setPrompt(text), prompt.focus()) });
   });
   startGuidance();
+  startChance();
   setPrompt(remembered("prompt", ""));
   prompt.dataset.known = ""; // until now the stylesheet went by what theme-early.js found
   steps.value = String(remembered("steps", 4));

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.server.conftest import LiveServer
 
@@ -28,6 +30,14 @@ def test_what_is_drawn_says_how(drawing: LiveServer) -> None:
     assert usual["request"]["temperature"] == 1.0
     assert "unconditional" not in usual["request"]
     drawing.finished(usual["id"])
+
+
+def test_the_bits_are_shown_while_it_draws(drawing: LiveServer) -> None:
+    job = drawing.finished(drawing.post_job("a fox", **BITS)["id"])
+    shown = drawing.client.get(f"/jobs/{job['id']}/bits").raise_for_status()
+    picture = Image.open(io.BytesIO(shown.content))
+    assert (picture.size, picture.mode) == ((24, 24), "1")
+    assert drawing.client.get(f"/jobs/{'0' * 32}/bits").status_code == 404
 
 
 def test_steps_are_those_that_the_model_was_made_for(drawing: LiveServer) -> None:
