@@ -23,6 +23,7 @@ class Pictures:
 
     references: Sequence[np.ndarray[Any, Any]] = ()  # looked at
     init: np.ndarray[Any, Any] | None = None  # changed; of the request's size, or larger: then in tiles of that size
+    morph: np.ndarray[Any, Any] | None = None  # some of whose bits replace those of `init`; of the same size
     repainted: np.ndarray[Any, Any] | None = None  # float32 [height/16, width/16]: 1 is drawn anew, 0 is kept
 
 

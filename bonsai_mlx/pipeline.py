@@ -23,6 +23,7 @@ from .pipelines.axes import Grid, grid_of
 from .request import (
     ANYTHING,
     EXTEND_STRENGTH,
+    MORPH_STRENGTH,
     REFINE_STRENGTH,
     Enlarge,
     GenerationRequest,
@@ -123,6 +124,8 @@ class Pipeline(Runs):
         only_masked: bool | None = None,
         margin_px: int | None = None,
         extend: Sequence[int] | None = None,
+        morph: PictureSource | None = None,
+        morph_weight: float = 0.5,
         styles: Sequence[str] = (),
         loras: Sequence[Lora | tuple[str | Path, float]] = (),
         temperature: float | None = None,
@@ -158,6 +161,8 @@ class Pipeline(Runs):
             only_masked=only_masked,
             margin_px=margin_px,
             extend=None if extend is None else tuple(extend),
+            morph=None if morph is None else pictures.add("morph", morph),
+            morph_weight=morph_weight,
             styles=tuple(styles),
             loras=tuple(loras),  # type: ignore[arg-type]  # pairs become values when the request is checked
             temperature=temperature,
@@ -204,6 +209,23 @@ class Pipeline(Runs):
         return self.generate(
             prompt, init_image=image, references=references, strength=asked, mask=mask, extend=extend, **others
         )
+
+    def morph(
+        self,
+        image: PictureSource,
+        other: PictureSource,
+        prompt: str = "",
+        *,
+        weight: float = 0.5,
+        strength: float = MORPH_STRENGTH,
+        **others: Any,
+    ) -> GenerationResult:
+        """A picture between two, of a model that draws in bits: `weight` is how many of the bits are the other's.
+
+        Without a prompt it is drawn without words; `others` are those of `generate`.
+        """
+        asked = {"unconditional": not prompt} | others
+        return self.generate(prompt, init_image=image, morph=other, morph_weight=weight, strength=strength, **asked)
 
     def enlarge(
         self,

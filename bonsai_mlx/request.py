@@ -37,6 +37,7 @@ MAX_SEED = 2**32 - 1
 MAX_CANVAS_AREA = 40_000_000  # pixels of a picture that is changed, with what is added to it
 MAX_REFERENCES = 4
 EXTEND_STRENGTH = 0.9  # suits a picture that is extended: what is added keeps the lines of what it continues
+MORPH_STRENGTH = 0.3  # lets bits of two pictures come to terms
 REFINE_STRENGTH = 0.3  # redraws the finest strokes and keeps what is there
 MAX_FEATHER_PX = 256
 MAX_EXTEND_PX = 2048  # on each side
@@ -111,6 +112,8 @@ class Draw:
     only_masked: Flag | None = None  # draw the mask's surroundings alone, enlarged, and put them back
     margin_px: Margin | None = None  # of those surroundings; a quarter of the mask's longer side, 32 at least
     extend: Margins | None = None
+    morph: Digest | None = None  # another picture, of whose bits some replace those of `init` before it is redrawn
+    morph_weight: Amount = 0.5  # how many
     styles: StyleNames = ()  # see pipelines.styles; they are in the prompt already where `typed` is given
     typed: Prompt | None = None  # the prompt before styles, or the writer, made this one of it
     loras: Loras = ()  # adapters by name, each with a strength; see `adapters`
@@ -147,7 +150,7 @@ class Draw:
 
     def check_numbers(self) -> None:
         """RequestError for what only a model that draws in bits can do."""
-        for name in ("temperature", "unconditional"):
+        for name in ("temperature", "unconditional", "morph"):
             if getattr(self, name):
                 raise RequestError(name, "is for models that draw in bits, and this one does not; leave it out")
 
@@ -171,9 +174,11 @@ class Draw:
             name: bounds.checked(name, getattr(self, name))
             for name, bounds in bounds_by_name(cast(Any, type(self))).items()
         }
-        for name in ("mask", "extend"):
+        for name in ("mask", "extend", "morph"):
             if checked[name] is not None and checked["init"] is None:
                 raise RequestError(name, "belongs to a picture that is changed; give that as the init picture")
+        if checked["morph"] is not None and (checked["mask"] or checked["extend"]):
+            raise RequestError("morph", "is of whole pictures; leave the mask and what is to be added out")
         _check_once(checked["loras"])
         if checked["extend"] is not None and not any(checked["extend"]):
             checked["extend"] = None
@@ -187,7 +192,7 @@ class Draw:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        named = (*self.references, self.init, self.mask)
+        named = (*self.references, self.init, self.mask, self.morph)
         return tuple(dict.fromkeys(digest for digest in named if digest is not None))
 
 
@@ -293,6 +298,8 @@ _OF_PICTURES = (
     "only_masked",
     "margin_px",
     "extend",
+    "morph",
+    "morph_weight",
 )
 _IF_ANY = ("styles", "typed", "negative_prompt", "loras", "temperature", "unconditional")
 OPERATIONS: Mapping[str, type[ResolvedOperation]] = {"draw": ResolvedDraw, "enlarge": ResolvedEnlarge}
@@ -344,6 +351,7 @@ def refuse_idle(request: Operation) -> None:
             (("reference_detail",), bool(request.references or request.init), "is about references; give one"),
             (_CHANGED, request.init is not None, "is about a picture that is changed; give that as init"),
             (("styles",), not request.unconditional, "is about a prompt, and none is read; leave unconditional out"),
+            (("morph_weight",), request.morph is not None, "is about a picture to morph into; give morph too"),
             (_PARTLY, partly or request.init is None, "is about what is repainted; give a mask, or extend"),
         )
     defaults = {item.name: item.default for item in fields(request)}
@@ -362,6 +370,7 @@ def plain(value: Any) -> Any:
 
 def _idle_of_drawing(request: Draw) -> tuple[str, ...]:
     idle = [*(() if request.pictures else _OF_PICTURES), *(() if request.variation_amount else _OF_VARIATIONS)]
+    idle += [] if request.morph else ["morph", "morph_weight"]
     idle += ["guidance"] if request.guidance in (None, 1) else []
     return (*idle, *(name for name in _IF_ANY if not getattr(request, name)))
 

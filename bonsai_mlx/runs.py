@@ -101,6 +101,7 @@ class Runs:
         given = Pictures(
             inputs.references(resolved.reference_detail),
             canvas.pixels if canvas else None,
+            inputs.morph(canvas.pixels.shape[1::-1]) if canvas else None,
             canvas.tokens if canvas else None,
         )
         for event in self._events(resolved, plan, given, chosen, latents=latents, preview=preview, memory=memory):

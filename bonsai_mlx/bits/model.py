@@ -25,6 +25,8 @@ from ..weights.layout import NOWHERE, TRANSFORMER, VAE, Elsewhere
 from .autoencoder import cells_of, check_draws, code_of, digest_of
 from .process import Bernoulli, levels, signs
 
+_MORPH = 0x6D6F727068  # what is drawn by the seed itself stays as it is
+
 
 def open_model(
     folder: Path,
@@ -77,6 +79,11 @@ class Bits(Flux2):
 
     def as_drawn(self, latents: mx.array) -> mx.array:
         return signs(latents)
+
+    def morphed(self, request: ResolvedRequest, clean: mx.array, other: mx.array) -> mx.array:
+        """See Flux2: each bit is one picture's or the other's, by a chance that belongs to the seed."""
+        chance = mx.random.uniform(shape=clean.shape, key=mx.random.key(request.seed ^ _MORPH))
+        return mx.where(chance < request.morph_weight, other, clean)
 
     def marks(self, drawn: mx.array) -> mx.array | None:
         """See Flux2: what the transformer was trained to find on tokens that are kept."""

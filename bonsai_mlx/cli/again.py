@@ -205,5 +205,5 @@ def _lack(request: Operation, missing: set[str]) -> str:
 
 def _roles(request: Draw) -> dict[str, str]:
     roles = {digest: f"reference {place}" for place, digest in enumerate(request.references, 1)}
-    roles |= {digest: role for digest, role in ((request.init, "init"), (request.mask, "mask")) if digest}
-    return roles
+    named = {role: getattr(request, role) for role in ("init", "mask", "morph")}
+    return roles | {digest: role for role, digest in named.items() if digest}

@@ -31,6 +31,8 @@ _OPTIONS = {
     "styles": "style",
     "loras": "lora",
     "axes": "axis",
+    "morph": "other",
+    "morph_weight": "weight",
 }
 _FIELD = re.compile(r"([a-z_]+)(?:\[\d+\]|\.([a-z_]+))?")
 
@@ -56,7 +58,7 @@ def as_option(error: RequestError, arguments: argparse.Namespace) -> str:
         return str(error)
     if dest == "size":
         return f"--size: the {field[1]} {error.message}"
-    positional = ("picture", "code") if hasattr(arguments, "named_prompt") else ("picture", "code", "prompt")
+    positional = ("picture", "other", "code", *(() if hasattr(arguments, "named_prompt") else ("prompt",)))
     option = dest.upper() if dest in positional else f"--{dest.replace('_', '-')}"
     return f"{option} {field[2]}: {error.message}" if field[2] else f"{option}: {error.message}"
 

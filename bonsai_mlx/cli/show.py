@@ -55,6 +55,8 @@ def _inputs(parameters: Mapping[str, Any]) -> dict[str, object]:
         rows["Enlarged"] = f"{parameters.get('by')} times, {parameters.get('method')}"
     if init:
         rows |= {"Made from": _short(init), "Strength": parameters.get("strength")}
+    if other := parameters.get("morph"):
+        rows |= {"Morphed into": _short(other), "Weight of that": parameters.get("morph_weight")}
     if init and mask:
         rows |= {"Mask": _short(mask), "Feather": f"{parameters.get('feather_px')} pixels"}
     if init and extend:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..errors import RequestError
 from ..request import Draw
@@ -24,6 +24,7 @@ class Inputs:
     _references: Sequence[Image.Image]
     _init: Image.Image | None
     mask: Image.Image | None
+    _morph: Image.Image | None
 
     @classmethod
     def of(cls, request: Draw, pictures: Mapping[str, Image.Image], recommended: Size) -> Inputs:
@@ -33,6 +34,7 @@ class Inputs:
         ]
         init = None if request.init is None else _found(pictures, request.init, "init")
         mask = None if request.mask is None else _found(pictures, request.mask, "mask")
+        morph = None if request.morph is None else _found(pictures, request.morph, "morph")
         frame = frame_of(
             request,
             recommended=recommended,
@@ -40,7 +42,7 @@ class Inputs:
             mask=mask_box(mask, init.size) if mask and init else None,
             references=[picture.size for picture in references],
         )
-        return cls(resolved_by(frame, request), frame, references, init, mask)
+        return cls(resolved_by(frame, request), frame, references, init, mask, morph)
 
     def reference_sizes(self, detail: int | None) -> list[Size]:
         """Pixels, width x height, at which the references are looked at."""
@@ -52,6 +54,10 @@ class Inputs:
 
     def canvas(self) -> Canvas | None:
         return canvas_of(self.request, self.frame, self._init, self.mask) if self._init else None
+
+    def morph(self, size: Size) -> Image8 | None:
+        """The picture to morph into, at the size of the other: scaled to cover it, and cropped around its middle."""
+        return None if self._morph is None else np.asarray(ImageOps.fit(self._morph, size, Image.Resampling.LANCZOS))
 
 
 def mask_box(mask: Image.Image, size: Size) -> Box | None:

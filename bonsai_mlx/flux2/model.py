@@ -231,6 +231,10 @@ class Flux2:
     def marks(self, drawn: mx.array) -> mx.array | None:  # noqa: ARG002  for families that are told
         return None
 
+    def morphed(self, request: ResolvedRequest, clean: mx.array, other: mx.array) -> mx.array:  # noqa: ARG002
+        """Tokens between those of two pictures, for families that have any: here `resolve` refuses it."""
+        return clean
+
     def code(self, latents: mx.array) -> str | None:  # noqa: ARG002  for families whose latents are bits
         """What stands for the picture of these latents [1, channels, rows, columns] alone, see `images.bitcode`."""
         return None

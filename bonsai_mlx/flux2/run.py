@@ -72,6 +72,7 @@ class Parts(Protocol):
     def preview(self) -> Generator[tuple[int, int], None, LatentPreview]: ...
     def as_drawn(self, latents: mx.array) -> mx.array: ...
     def marks(self, drawn: mx.array) -> mx.array | None: ...
+    def morphed(self, request: ResolvedRequest, clean: mx.array, other: mx.array) -> mx.array: ...
     def code(self, latents: mx.array) -> str | None: ...
     def shown_bits(self, latents: mx.array) -> Image.Image | None: ...
 
@@ -181,10 +182,13 @@ class Run:
         latents = []
         if self.tiles:
             latents.append(self.model.as_drawn((yield from self._encoded_in_tiles(self.tiles, pixels.pop(0)))))
+        pixels += [] if pictures.morph is None else [pictures.morph]
         for place, picture in enumerate(pixels):
             latents.append(self.model.as_drawn((yield from self._encoded(picture, place, len(pixels)))))
             device.release_cache()
         clean = None if pictures.init is None else as_tokens(latents[0])
+        if pictures.morph is not None and clean is not None:
+            clean = self.model.morphed(self.request, clean, as_tokens(latents.pop()))
         looked_at = latents if clean is None or self.request.source_as_reference else latents[1:]
         return self._start(clean), _appended(looked_at)
 

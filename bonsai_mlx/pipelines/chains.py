@@ -31,7 +31,7 @@ PREVIOUS, PROMPT = "previous", "{prompt}"
 WRITE = "write"
 _RESOLVED = {"enlarge": ("width", "height")}  # follow from the picture
 _BESIDE = {"operation", "version", "id", "model", "pictures"}
-_NAMES_PICTURES = ("init", "mask", "source")
+_NAMES_PICTURES = ("init", "mask", "source", "morph")
 _MOST_NAME_CHARS = 80
 _ANY_PICTURE = "0" * 64
 

@@ -35,7 +35,8 @@ _MASK_REMEDY = "Send a black and white picture, white where it is to be repainte
 _NEEDED = "Cancel the job, or delete the pictures that were made from it, first."
 _COLUMNS = "id, width, height, mask, box, bytes"
 _NAMED = """SELECT json_extract(data, '$.recipe.init'), json_extract(data, '$.recipe.mask'),
-                   json_extract(data, '$.recipe.source'), json_extract(data, '$.recipe.references')
+                   json_extract(data, '$.recipe.source'), json_extract(data, '$.recipe.morph'),
+                   json_extract(data, '$.recipe.references')
             FROM images WHERE json_valid(data) AND (json_extract(data, '$.recipe.strength') IS NOT NULL
                                                     OR json_extract(data, '$.recipe.source') IS NOT NULL)"""
 

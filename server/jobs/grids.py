@@ -33,7 +33,7 @@ def _grid_of(draw: Draw, axes: Mapping[str, Sequence[object]]) -> Grid:
 
 
 def _named_as(draw: Draw, cell: Draw) -> Draw:
-    return replace(cell, init=draw.init, mask=draw.mask, references=tuple(draw.references))
+    return replace(cell, init=draw.init, mask=draw.mask, morph=draw.morph, references=tuple(draw.references))
 
 
 class Grids:

@@ -37,17 +37,19 @@ def refused(error: RequestError) -> ApiError:
 async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: Size) -> Prepared:
     """ApiError for a picture that is not there or cannot be used, naming its field."""
     prepared = Prepared(request)
-    if not (request.references or request.init or request.mask or request.extend):
+    if not (request.references or request.init or request.mask or request.extend or request.morph):
         return prepared
     finder = _Finder(inputs, gallery, prepared.parents)
     references = [await finder.find(one, f"references[{i}]", "reference") for i, one in enumerate(request.references)]
     init = await finder.find(request.init, "init", "input") if request.init else None
     mask = await finder.find(request.mask, "mask", "mask") if request.mask else None
+    morph = await finder.find(request.morph, "morph", "morph") if request.morph else None
     prepared.request = replace(
         request,
         references=tuple(one.id for one in references),
         init=init.id if init else None,
         mask=mask.id if mask else None,
+        morph=morph.id if morph else None,
         extend=tuple(request.extend) if request.extend else None,
     ).validated()
     try:

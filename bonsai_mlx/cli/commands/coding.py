@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ...wording import user_path
-from ..options import add_output, output_option, size_option
+from ...runtime import environment
+from ...wording import number, user_path
+from ..options import add_drawing, add_output, drawing_options, output_option, size_option
 
 _MODEL = "a model whose latents are bits, or a folder with its autoencoder; default: the one that is here"
 
@@ -14,6 +15,7 @@ _MODEL = "a model whose latents are bits, or a folder with its autoencoder; defa
 def add(commands: Any) -> None:
     _add_encode(commands)
     _add_decode(commands)
+    _add_morph(commands)
 
 
 def _add_encode(commands: Any) -> None:
@@ -43,6 +45,31 @@ def _add_decode(commands: Any) -> None:
     command.add_argument("--model", metavar="NAME|PATH", help=_MODEL)
     add_output(command, metadata=False)
     command.set_defaults(run=_decode)
+
+
+def _add_morph(commands: Any) -> None:
+    command = commands.add_parser(
+        "morph",
+        help="a picture between two, by a model that draws in bits",
+        description="Take each bit from one picture or the other, and redraw what comes of it.",
+    )
+    for name, words in (("picture", "a PNG, JPEG, WebP or AVIF file"), ("other", "another one")):
+        command.add_argument(name, metavar=name.upper(), type=user_path, help=words)
+    command.add_argument("--prompt", metavar="PROMPT", help="what is to be seen; default: it is drawn without words")
+    command.add_argument(
+        "--weight", type=number, metavar="W", help="how many of the bits are the other's, 0 to 1; default: 0.5"
+    )
+    command.add_argument("--strength", type=number, metavar="S", help="how much is drawn anew; default: 0.3")
+    add_drawing(command)
+    command.set_defaults(run=_morph, named_prompt=True)
+
+
+def _morph(arguments: argparse.Namespace) -> int:
+    from ..codes.morph import morph_command
+
+    prompt = arguments.prompt and environment.as_typed(arguments.prompt)
+    options = drawing_options(arguments, prompt=prompt)
+    return morph_command(options, arguments.picture, arguments.other, arguments.weight, arguments.strength)
 
 
 def _encode(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ _NAMES: dict[str, Any] = {"type": "string", "description": "an earlier step's id
 
 def _step_schema(operation: str, kind: type[Any]) -> dict[str, Any]:
     made = schema_of(pydantic.create_model(kind.__name__, **body_fields(kind)))
-    pictures = {name: _NAMES for name in ("init", "mask", "source") if name in made["properties"]}
+    pictures = {name: _NAMES for name in ("init", "mask", "source", "morph") if name in made["properties"]}
     if "references" in made["properties"]:
         pictures["references"] = {"type": "array", "items": _NAMES}
     own = {"operation": {"type": "string", "const": operation}}

@@ -29,6 +29,8 @@ export const OF_PICTURES = [
   "only_masked",
   "margin_px",
   "extend",
+  "morph",
+  "morph_weight",
 ];
 
 /**

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bonsai_mlx.images.bitcode import BitCode
 from tests.server.conftest import LiveServer
 
 from .conftest import SIDE
@@ -85,3 +86,28 @@ def test_compared_with_another_model_each_has_its_own(serve: Callable[..., LiveS
     grid = {"prompt": "a {fox|cat}", "model": "seedling-bits", "temperature": 0.7, "width": 64, "height": 64}
     jobs = live.client.post("/grids", json=grid).raise_for_status().json()["jobs"]
     assert [one["request"]["temperature"] for one in jobs] == [0.7, 0.7]
+
+
+def test_a_picture_between_two(drawing: LiveServer) -> None:
+    ends = [drawing.finished(drawing.post_job("a fox", **BITS | {"seed": seed})["id"])["image_id"] for seed in (1, 2)]
+    body = {"init": ends[0], "morph": ends[1], "morph_weight": 0.25, "strength": 0.1, "unconditional": True} | BITS
+    job = drawing.client.post("/jobs", json=body).raise_for_status().json()["jobs"][0]
+    assert job["request"]["morph_weight"] == 0.25
+    assert {(one["id"], one["role"]) for one in job["parents"]} == {(ends[0], "input"), (ends[1], "morph")}
+    done = drawing.finished(job["id"])
+    told = [drawing.client.post("/encode", json={"picture": one}).json()["code"] for one in ends]
+    told.append(drawing.client.get(f"/images/{done['image_id']}/code").json()["code"])
+    codes = [BitCode.of_text(one) for one in told]
+    near, far = codes[2].distance(codes[0]), codes[2].distance(codes[1])
+    assert near is not None
+    assert far is not None
+    assert near < far
+    digest = job["request"]["morph"]
+    assert drawing.client.delete(f"/inputs/{digest}").status_code == 409, "the picture's recipe names it"
+    alone = drawing.client.post("/jobs", json={"prompt": "a fox", "morph": ends[1]} | BITS)
+    assert (alone.status_code, alone.json()["error"]["field"]) == (422, "morph")
+    worded = body | {"model": "seedling-ternary", "unconditional": False, "prompt": "a fox"}
+    plain = drawing.client.post("/jobs", json=worded)
+        "/jobs", json=body | {"model": "seedling-ternary", "unconditional": False, "prompt": "a"}
+    )
+    assert (plain.status_code, plain.json()["error"]["field"]) == (422, "morph")
