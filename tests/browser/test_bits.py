@@ -120,11 +120,12 @@ def test_a_picture_shows_its_code_and_what_is_alike(chosen: Page, bits_site: Sit
     code = chosen.request.get(f"{bits_site.url}/images/{images[1]}/code").json()["code"]
     expect(chosen.locator("#code-text")).to_have_text(code)
     chosen.locator("#variations summary").click()
-    with chosen.expect_response(re.compile("/jobs$")) as answer:
+    with chosen.expect_request(re.compile("/jobs$")) as asked:
         chosen.get_by_role("button", name="Subtle changes").click()
-    jobs = answer.value.json()["jobs"]
-    assert [job["request"]["strength"] for job in jobs] == [0.3] * 4
-    assert {relative["id"] for job in jobs for relative in job["parents"]} == {images[1]}
+    body = asked.value.post_data_json
+    assert (body["init"], body["strength"], body["count"]) == (images[1], 0.3, 4)
+    assert "variation_amount" not in body
+    chosen.wait_for_url(f"{bits_site.url}/")
     chosen.goto(f"{bits_site.url}/i/{images[1]}")
     alike = chosen.get_by_role("list", name="Alike in their bits")
     expect(alike.locator(f'a[href="/i/{images[0]}"]')).to_be_visible()

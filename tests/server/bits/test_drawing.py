@@ -108,6 +108,4 @@ def test_a_picture_between_two(drawing: LiveServer) -> None:
     assert (alone.status_code, alone.json()["error"]["field"]) == (422, "morph")
     worded = body | {"model": "seedling-ternary", "unconditional": False, "prompt": "a fox"}
     plain = drawing.client.post("/jobs", json=worded)
-        "/jobs", json=body | {"model": "seedling-ternary", "unconditional": False, "prompt": "a"}
-    )
     assert (plain.status_code, plain.json()["error"]["field"]) == (422, "morph")
