@@ -60,6 +60,7 @@ ROOMS: Mapping[str, str] = {
     "server.gallery": "the pictures: files, entries, conversions",
     "server.library": "what is done with many pictures: collections, archives, showing them in their folder",
     "server.jobs": "the queue and the runner, durations, what fits",
+    "server.pipelines": "pipelines carried out, a job after the other, and their runs kept over a restart",
     "server.writing": "texts of the prompt writer, from the engine's process",
     "server.coding": "codes of pictures, from the engine's process",
     "server.studio": "everything above as one object",

@@ -39,7 +39,6 @@ from .jobs.fits import Fits
 from .jobs.grids import Grids
 from .jobs.memory_monitor import MemoryMonitor
 from .jobs.pictures import prepare, prepare_enlarging, refused
-from .jobs.pipelines import PipelineRuns
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
 from .library.archive import Archives
@@ -48,6 +47,8 @@ from .library.collections import Collections
 from .options.choices import Choices
 from .options.shapes import Preferences, PreferencesPatch
 from .parameters import EnlargeRequest, PictureFields
+from .pipelines.records import RunRecords
+from .pipelines.runs import PipelineRuns
 from .schemas import Image, Memory, Model, PromptLength, WorkerState
 from .settings import Settings, upscaler_files
 from .store import Store
@@ -125,7 +126,7 @@ class Studio:
             private=settings.keep_private,
             mode=self.gallery.file_mode,
         )
-        self.pipelines = PipelineRuns(self.jobs, self.inputs, self.gallery, self.events, self)
+        self.pipelines = PipelineRuns(self.jobs, self.inputs, self.gallery, self.events, self, RunRecords(self.store))
         turn = asyncio.Lock()
         self.writing = Writing(settings, self.models, self.engines, self.choices, turn)
         self.coding = Coding(settings, self.models, self.engines, self.inputs, turn)
@@ -149,6 +150,7 @@ class Studio:
         self.jobs.restore()
         self._stopped = False
         await self.models.restore()
+        await self.pipelines.restore()
         works = (
             self.gallery.reconcile(),
             runner.run_forever(),

@@ -13,6 +13,7 @@ _SAVED = {  # what the pictures' files do not tell, but for the favourites
     "durations": "model, width, height, phase, seconds",
     "jobs": "id, status, group_id, attached, data",
     "job_images": "job, position, image",
+    "pipeline_runs": "id, status, data",
     "image_parents": "child, parent, role",
     "collections": "id, name, folded, created_at",
     "collection_images": "collection, image",

@@ -110,6 +110,15 @@ STEPS = (
     ) WITHOUT ROWID;
     CREATE INDEX collection_images_image ON collection_images (image);
     """,
+    # Pipelines that are carried out go on after a restart.
+    """
+    CREATE TABLE pipeline_runs (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        status TEXT NOT NULL,
+        data TEXT NOT NULL
+    );
+    """,
 )
 VERSION = len(STEPS)
 _HEADER_BYTES = 64

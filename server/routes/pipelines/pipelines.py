@@ -66,7 +66,7 @@ async def run(studio: StudioDep, body: RunFields) -> PipelineRun:
 
 @router.get("/pipelines/runs/{group_id:id}", summary="How far a pipeline is", responses=errors(404))
 async def how_far(studio: StudioDep, group_id: IdPath) -> PipelineRun:
-    """The latest hundred are known until the server ends."""
+    """The latest hundred are known, and those that have not ended."""
     return studio.pipelines.get(group_id)
 
 

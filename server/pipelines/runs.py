@@ -1,7 +1,7 @@
 """Pipelines carried out: a job for each step, which is queued once the one before it has its picture.
 
-All jobs of a run are one group. A run lives as long as the server: after a restart its pictures are there, and its
-other steps are not drawn. Every change goes to the pages as an event.
+All jobs of a run are one group. After a restart of the server a run goes on with the step that it was at. Every change
+goes to the pages as an event.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from bonsai_mlx.errors import BonsaiError
@@ -24,14 +22,18 @@ from ..errors import ApiError, from_bonsai, not_found
 from ..events import EventHub
 from ..gallery.gallery import Gallery
 from ..gallery.inputs import Inputs
+from ..jobs.active import Work
+from ..jobs.queue import Jobs
 from ..schemas import Job, JobError, PipelineRun
-from .active import Work
-from .queue import Jobs
+from .records import KEPT_RUNS, Run, RunRecords
 
 log = logging.getLogger("bonsai.jobs")
 
-KEPT_RUNS = 100  # that have ended
 _DIGEST_CHARS = 64  # of an input; a picture of the gallery has an id half as long
+_MOST_STARTS = 3  # of the server while one step is carried out: perhaps it is this step that ends it
+_STOPPED = JobError(
+    code="interrupted", message="The server was stopped again and again while this step was carried out."
+)
 
 
 class Makers(Protocol):
@@ -45,28 +47,21 @@ class Makers(Protocol):
     def check_upscaler(self, name: str | None) -> None: ...
 
 
-@dataclass(slots=True)
-class _Run:
-    shown: PipelineRun
-    steps: list[Step]
-    model: str | None
-    force: bool
-    known: dict[str, str] = field(default_factory=dict)  # ids of steps, and of their masks -> pictures
-    task: asyncio.Task[None] | None = None
-    writing: asyncio.Task[str] | None = None
-    cancelled: bool = False
-
-
 class PipelineRuns:
     """Use from the event loop."""
 
-    def __init__(self, jobs: Jobs, inputs: Inputs, gallery: Gallery, events: EventHub, makers: Makers) -> None:
+    def __init__(
+        self, jobs: Jobs, inputs: Inputs, gallery: Gallery, events: EventHub, makers: Makers, records: RunRecords
+    ) -> None:
         self._jobs = jobs
         self._inputs = inputs
         self._gallery = gallery
         self._events = events
         self._makers = makers
-        self._runs: OrderedDict[str, _Run] = OrderedDict()
+        self._records = records
+        self._runs: dict[str, Run] = {}  # in the order in which they began
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._writing: dict[str, asyncio.Task[str]] = {}
 
     async def start(
         self, steps: Sequence[Step], *, name: str | None = None, model: str | None = None, force: bool = False
@@ -85,7 +80,7 @@ class PipelineRuns:
             image_ids=[],
             image_id=None,
         )
-        run = _Run(shown, list(steps), model, force, known)
+        run = Run(shown, list(steps), model, force, known)
         first = None
         if not isinstance(steps[0].request, Write):
             work = [await self._work(run, 0)]
@@ -93,9 +88,44 @@ class PipelineRuns:
             shown.jobs.append(first.id)
         self._runs[shown.group] = run
         self._forget()
-        run.task = asyncio.create_task(self._follow(run, first))
         self._tell(run)
+        self._begin(run, first)
         return shown.model_copy(deep=True)
+
+    async def restore(self) -> None:
+        """After a start, with the jobs restored: what was under way goes on, at the step that it was at."""
+        for run in self._records.all():
+            shown = run.shown
+            self._runs[shown.group] = run
+            if shown.status != "running":
+                continue
+            if run.cancelled:
+                self._end(run, "cancelled")
+                continue
+            run.starts += 1
+            if run.starts > _MOST_STARTS:
+                self._end(run, "interrupted", _STOPPED)
+                continue
+            self._records.note(run)
+            with contextlib.suppress(ApiError):  # a mask that is gone is missed by its step, which says so
+                run.known |= await self._masks(run.steps)
+            self._begin(run, self._under_way(run))
+
+    def _under_way(self, run: Run) -> Job | None:
+        """The job of the step that a run is at; one that the end of the server has interrupted is begun anew."""
+        before = sum(not isinstance(step.request, Write) for step in run.steps[: run.shown.step - 1])
+        for job_id in run.shown.jobs[before:]:
+            with contextlib.suppress(ApiError):  # it is not noted any more
+                job = self._jobs.get(job_id)
+                if job.status != "interrupted":
+                    return job
+        del run.shown.jobs[before:]
+        return None
+
+    def _begin(self, run: Run, job: Job | None) -> None:
+        task = asyncio.create_task(self._follow(run, job))
+        self._tasks[run.shown.group] = task
+        task.add_done_callback(lambda _: self._tasks.pop(run.shown.group, None))
 
     def get(self, group: str) -> PipelineRun:
         if group not in self._runs:
@@ -113,17 +143,17 @@ class PipelineRuns:
             raise ApiError(409, "conflict", message, remedy="There is nothing to cancel.")
         run = self._runs[group]
         run.cancelled = True
-        if run.writing is not None:
-            run.writing.cancel()
+        self._records.note(run)
+        if writing := self._writing.get(group):
+            writing.cancel()
             return shown
         with contextlib.suppress(ApiError, IndexError):  # 409: the step has just ended; none has begun
             self._jobs.cancel(shown.jobs[-1])
         return shown
 
     def close(self) -> None:
-        for run in self._runs.values():
-            if run.task is not None:
-                run.task.cancel()
+        for task in self._tasks.values():
+            task.cancel()
 
     # before anything is drawn
 
@@ -152,7 +182,7 @@ class PipelineRuns:
     def _is_picture(self, name: str) -> bool:
         return self._inputs.find(name) is not None if len(name) == _DIGEST_CHARS else self._gallery.has(name)
 
-    async def _work(self, run: _Run, place: int) -> Work:
+    async def _work(self, run: Run, place: int) -> Work:
         step = run.steps[place]
         model = run.model or step.model
         assert not isinstance(step.request, Write)  # noqa: S101
@@ -164,7 +194,7 @@ class PipelineRuns:
 
     # one step after the other
 
-    async def _follow(self, run: _Run, first: Job | None) -> None:
+    async def _follow(self, run: Run, first: Job | None) -> None:
         try:
             await self._carry_out(run, first)
         except ApiError as error:
@@ -175,14 +205,15 @@ class PipelineRuns:
             message = "Something went wrong inside the server; its log has the details."
             self._end(run, "failed", JobError(code="failed", message=message))
 
-    async def _carry_out(self, run: _Run, first: Job | None) -> None:
+    async def _carry_out(self, run: Run, first: Job | None) -> None:
         shown, job = run.shown, first
-        for place in range(len(run.steps)):
+        begun_at = shown.step
+        for place in range(begun_at - 1, len(run.steps)):
             if run.cancelled:
                 self._end(run, "cancelled")
                 return
-            if place:
-                shown.step = place + 1
+            if place >= begun_at:
+                shown.step, run.starts = place + 1, 0
             if isinstance(run.steps[place].request, Write):
                 self._tell(run)
                 await self._write(run, place)
@@ -199,7 +230,7 @@ class PipelineRuns:
         shown.image_id = shown.image_ids[-1]
         self._end(run, "done")
 
-    async def _begun(self, run: _Run, place: int) -> Job:
+    async def _begun(self, run: Run, place: int) -> Job:
         work = await self._work(run, place)
         job = self._jobs.go_on(work, run.shown.group, "pipeline")
         run.shown.jobs.append(job.id)
@@ -208,27 +239,28 @@ class PipelineRuns:
             self._jobs.cancel(job.id)
         return job
 
-    async def _write(self, run: _Run, place: int) -> None:
+    async def _write(self, run: Run, place: int) -> None:
         step = run.steps[place]
         assert isinstance(step.request, Write)  # noqa: S101
         with _at(place):
             making = self._makers.text_of(step.request.prompt, step.request.seed, run.model or step.model)
-            run.writing = asyncio.create_task(making)
+            writing = self._writing[run.shown.group] = asyncio.create_task(making)
             try:
-                text = await run.writing
+                text = await writing
             except asyncio.CancelledError:
                 if not run.cancelled:  # the server ends
                     raise
                 raise ApiError(409, "cancelled", "Writing was cancelled.") from None
             finally:
-                run.writing = None
+                del self._writing[run.shown.group]
         run.steps[place + 1 :] = after_writing(run.steps[place + 1 :], step.request.prompt, text)
 
-    def _end(self, run: _Run, status: Any, error: JobError | None = None) -> None:
+    def _end(self, run: Run, status: Any, error: JobError | None = None) -> None:
         run.shown.status, run.shown.error = status, error
         self._tell(run)
 
-    def _tell(self, run: _Run) -> None:
+    def _tell(self, run: Run) -> None:
+        self._records.note(run)
         self._events.publish("pipeline", run.shown.model_dump())
 
     def _forget(self) -> None:
