@@ -28,6 +28,7 @@ from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
 from .interfaces.on_demand import INTERFACES, InterfacesOnDemand, include_interfaces
 from .routes import (
+    bin,
     codes,
     collections,
     generate,
@@ -49,9 +50,10 @@ from .templating import STATIC, version_of
 ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router, codes.router),
     *(models.router, system.router, connect.router, collections.router, selection.router, options.router),
+    bin.router,
     *(styles.router, grids.router, pipelines.router, writing.router),
 )
-_CROWDED = frozenset({"/jobs", "/grids", "/pipelines/run", "/write", "/encode", "/decode"})
+_CROWDED = frozenset({"/jobs", "/jobs/again", "/grids", "/pipelines/run", "/write", "/encode", "/decode"})
 
 
 _TEXTS = (".js", ".css", ".svg", ".json")

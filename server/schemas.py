@@ -183,6 +183,9 @@ class JobsCreated(Answer):
     group: Id | None
 
 
+Way = Literal["write", "draw", "redraw", "repaint", "extend", "change", "enlarge"]
+
+
 class PipelineRun(Answer):
     """A pipeline that is carried out, a job after the other, all of them in one group."""
 
@@ -191,6 +194,7 @@ class PipelineRun(Answer):
     status: Literal["running", "done", "failed", "cancelled", "interrupted"]
     step: int = Field(description="the one that waits or runs, from 1 on; the last one that did")
     steps: int
+    ways: list[Way] = Field(description="what each step does")
     jobs: list[Id] = Field(description="in the order of the steps; those to come have none yet")
     image_ids: list[Id] = Field(description="the steps' pictures")
     image_id: Id | None = Field(description="the last step's picture, once it is there")
@@ -199,6 +203,12 @@ class PipelineRun(Answer):
 
 class QueueOrder(Fields):
     """Waiting jobs in the order in which they are to be drawn; those that are not named follow as they are."""
+
+    jobs: list[Id] = Field(min_length=1, max_length=1000)
+
+
+class JobsAgain(Fields):
+    """Jobs of one request that ended without a picture."""
 
     jobs: list[Id] = Field(min_length=1, max_length=1000)
 

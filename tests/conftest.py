@@ -44,6 +44,7 @@ for number, action in (
 
 # Nobody's own styles are read or changed by a test.
 os.environ["BONSAI_STYLES_FILE"] = str(Path(tempfile.gettempdir()) / f"bonsai-tests-{os.getpid()}" / "styles.json")
+os.environ["BONSAI_PIPELINES_DIR"] = str(Path(os.environ["BONSAI_STYLES_FILE"]).with_name("pipelines"))
 
 # What users are told to type does not depend on how the tests were started (see bonsai_mlx.wording).
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

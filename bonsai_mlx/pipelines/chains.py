@@ -72,6 +72,16 @@ class Step:
         return WRITE if isinstance(self.request, Write) else operation_of(self.request)
 
     @property
+    def way(self) -> str:
+        """What it does, for people: a drawing also redraws, repaints, extends or changes a picture."""
+        request = self.request
+        if not isinstance(request, Draw):
+            return self.operation
+        if request.init is None:
+            return "change" if request.references else "draw"
+        return "extend" if request.extend else "repaint" if request.mask else "redraw"
+
+    @property
     def named(self) -> list[str]:
         return list(self.request.pictures)
 

@@ -31,7 +31,7 @@ from .files import THUMBNAILS, TRASH, make_folder, make_private, read_file, swee
 from .folder import ID
 from .listing import Listing, Query
 from .reconcile import INSERT, Reconciler
-from .trash import Moved, Trash
+from .trash import Contents, Moved, Trash
 
 if TYPE_CHECKING:
     from bonsai_mlx.images.metadata import Format, MetadataMode
@@ -214,9 +214,9 @@ class Gallery:
         except OSError:
             return await self._draw_thumbnail(image_id)
 
-    async def _draw_thumbnail(self, image_id: str) -> bytes:
+    async def _draw_thumbnail(self, image_id: str, path: Path | None = None) -> bytes:
         try:
-            data = await self._decoder.decode(self.file(image_id), Thumbnail())
+            data = await self._decoder.decode(path or self.file(image_id), Thumbnail())
         except OSError:
             raise not_found("image") from None
         try:
@@ -253,6 +253,24 @@ class Gallery:
         moved = await self._deleting.restore(ids)
         self._events.publish("images_changed", {})
         return moved
+
+    async def deleted(self, limit: int = 200) -> Contents:
+        """What can be brought back, the latest first."""
+        return await self._deleting.contents(limit)
+
+    async def delete_for_good(self, ids: Sequence[str] | None) -> Moved:
+        """Of those that were deleted these, or all."""
+        return await self._deleting.end(ids)
+
+    async def deleted_thumbnail(self, image_id: str) -> bytes:
+        """A small picture of one that was deleted. ApiError 404 for one that was not, or is gone for good."""
+        image = self._deleting.find(image_id)
+        if image is None:
+            raise not_found("deleted image")
+        try:
+            return await asyncio.to_thread(read_file, self._thumbnail_file(image_id))
+        except OSError:
+            return await self._draw_thumbnail(image_id, self._deleting.file(image))
 
     async def purge(self) -> int:
         """Delete for good what has been in the trash for longer than it can be wanted back; returns how many."""

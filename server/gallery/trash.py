@@ -18,6 +18,7 @@ from .folder import SUFFIXES, File, scan_trash
 from .reconcile import DELETED
 
 _AT_A_TIME = 50  # others have their turn in between
+_ROWS = "SELECT id, data, favourite, deleted_at FROM images WHERE typeof(deleted_at) = 'real'"
 _ROW = "SELECT id, data, favourite FROM images WHERE id = ? AND deleted_at IS {}"
 
 
@@ -26,6 +27,14 @@ class Moved(NamedTuple):
 
     ids: list[str]  # those that are now where they were to go, in the order asked for
     missing: list[str]
+
+
+class Contents(NamedTuple):
+    """Pictures that can be brought back, with when they were deleted and when they go for good."""
+
+    images: list[tuple[Image, tuple[str, str]]]
+    total: int
+    bytes: int  # of all that lies there
 
 
 class Trash:
@@ -104,15 +113,43 @@ class Trash:
         the index does not know, because they cannot be read.
         """
         limit = time.time() - self._days * 86_400
+        return len(await self._end(lambda _, since: since < limit))
+
+    async def end(self, ids: Sequence[str] | None) -> Moved:
+        """Delete these for good, or, with None, all that are in the trash."""
+        wanted = None if ids is None else set(ids)
+        gone = await self._end(lambda image_id, _: wanted is None or image_id in wanted)
+        done = set(gone)
+        return Moved(gone, [one for one in dict.fromkeys(ids or ()) if one not in done])
+
+    async def _end(self, is_meant: Callable[[str, float], bool]) -> list[str]:
         async with self._moving:
             known = dict(self._store.execute(DELETED))
             trashed = await asyncio.to_thread(scan_trash, self._trash)
-            old = [image_id for image_id, path in trashed.items() if known.get(image_id, _moved_at(path)) < limit]
-            for image_id in old:
+            meant = [one for one, path in trashed.items() if is_meant(one, known.get(one) or _moved_at(path))]
+            for image_id in meant:
                 await asyncio.to_thread(trashed[image_id].unlink, missing_ok=True)
                 if image_id in known:
                     self._forget(image_id)
-        return len(old)
+        return meant
+
+    async def contents(self, limit: int) -> Contents:
+        """What can be brought back, the latest first."""
+        trashed = await asyncio.to_thread(scan_trash, self._trash)
+        rows = await self._store.read(f"{_ROWS} ORDER BY deleted_at DESC, id")
+        there = [row for row in rows if row[0] in trashed]
+        sizes = await asyncio.to_thread(lambda: sum(_size_of(path) for path in trashed.values()))
+        found = ((image_of_row(*row[:3]), row[3]) for row in there[:limit])
+        return Contents([(one, self._times(since)) for one, since in found if one is not None], len(there), sizes)
+
+    def _times(self, since: float) -> tuple[str, str]:
+        return timestamp(since), timestamp(since + self._days * 86_400)
+
+    def file(self, image: Image) -> Path:
+        return self._trash / f"{image.id}{SUFFIXES[image.format]}"
+
+    def find(self, image_id: str) -> Image | None:
+        return next(iter(self._images([image_id], "NOT NULL")), None)
 
 
 def _sort(moved: Moved, asked: Sequence[str], done: list[str]) -> None:
@@ -144,3 +181,10 @@ def _moved_at(path: Path) -> float:
         return path.lstat().st_ctime
     except FileNotFoundError:
         return time.time()
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0

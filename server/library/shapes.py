@@ -60,6 +60,28 @@ class Restored(Answer):
     missing: list[Id]
 
 
+class DeletedImage(Image):
+    """A picture that can be brought back."""
+
+    deleted_at: str
+    gone_at: str = Field(description="when it is deleted for good")
+
+
+class Bin(Answer):
+    """What was deleted and can be brought back, the latest first."""
+
+    images: list[DeletedImage]
+    total: int
+    bytes: int = Field(description="on the disk, of all of them")
+
+
+class Ended(Answer):
+    """`missing` were not deleted, or are gone for good already."""
+
+    ids: list[Id]
+    missing: list[Id]
+
+
 class FavouritePatch(Chosen):
     favourite: bool = Field(strict=True)
 

@@ -76,6 +76,7 @@ class PipelineRuns:
             status="running",
             step=1,
             steps=len(steps),
+            ways=[cast("Any", one.way) for one in steps],
             jobs=[],
             image_ids=[],
             image_id=None,

@@ -7,8 +7,9 @@ from fastapi import Query as Parameter
 from starlette.responses import Response
 
 from ..jobs.active import batch_of
+from ..jobs.again import group_of, work_again
 from ..parameters import EnlargeRequest, JobRequest
-from ..schemas import GroupKind, Id, Job, JobList, JobsCancelled, JobsCreated, JobStatus, Queue, QueueOrder
+from ..schemas import GroupKind, Id, Job, JobList, JobsAgain, JobsCancelled, JobsCreated, JobStatus, Queue, QueueOrder
 from .common import IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["jobs"])
@@ -38,6 +39,20 @@ async def create(studio: StudioDep, body: JobRequest) -> JobsCreated:
 )
 async def enlarge(studio: StudioDep, body: EnlargeRequest) -> JobsCreated:
     return JobsCreated(jobs=studio.jobs.submit([await studio.work_to_enlarge(body)]), group=None)
+
+
+@router.post(
+    "/jobs/again",
+    status_code=202,
+    summary="Draw what came to nothing once more, in its place",
+    responses=errors(404, 409, 429, 503, 507),
+)
+async def again(studio: StudioDep, body: JobsAgain) -> JobsCreated:
+    """New jobs in the order asked for, with the requests, the group and the cells of those that were lost."""
+    lost = [studio.jobs.get(job_id) for job_id in dict.fromkeys(body.jobs)]
+    group, kind = group_of(lost)
+    jobs = studio.jobs.submit(work_again(lost, studio.models), kind, group=group)
+    return JobsCreated(jobs=jobs, group=group)
 
 
 @router.get("/jobs", summary="The latest jobs, newest first", responses=errors())

@@ -14,6 +14,7 @@ from ..gallery.listing import Query
 from ..library.reveal import file_manager
 from ..openapi import operations
 from ..templating import STATIC, render
+from .bin import bin_of
 from .common import Cursor, IdPath, ListingQuery, StudioDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -25,6 +26,7 @@ _TEMPLATES = {
     "home": "home.html",
     "gallery": "gallery.html",
     "image": "image.html",
+    "deleted": "deleted.html",
     "models": "model_manager.html",
     "docs": "docs.html",
     "offline": "offline.html",
@@ -70,6 +72,12 @@ def _address(query: Query) -> str:
     named = {"q": query.q, "favourite": int(bool(query.favourite)), "collection": query.collection}
     named["sort"] = query.sort if query.sort != "newest" else None
     return urlencode({name: value for name, value in named.items() if value})
+
+
+@router.get("/gallery/deleted")
+async def deleted(studio: StudioDep) -> HTMLResponse:
+    found = bin_of(await studio.gallery.deleted())
+    return rendered(studio, "deleted", bin=found, days=studio.settings.trash_days)
 
 
 @router.get("/i/{image_id:id}")

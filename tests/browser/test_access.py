@@ -32,6 +32,7 @@ PAGES = (
     "/gallery",
     "/gallery?q=there+is+no+such+picture",
     "/i/{id}",
+    "/gallery/deleted",
     "/model-manager",
     "/connect",
     "/preferences",

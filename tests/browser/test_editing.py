@@ -535,7 +535,7 @@ CONTROLS = {
     "#feather", "#only-masked", "#detail", "#own-size", "example", "#extend-left", "#extend-top",
     "#extend-right", "#extend-bottom",
     "tool=brush", "tool=eraser", "tool=rectangle", "tool=lasso", "#brush-size", "#paint-undo", "#paint-redo",
-    "#paint-invert", "#paint-clear",
+    "#paint-invert", "#paint-alpha", "#bench-in", "#bench-out", "#bench-zoom", "#paint-clear",
 }  # fmt: skip
 
 

@@ -167,6 +167,7 @@ ELSEWHERE = {"recent All pictures", "#queue-pause", "#queue-cancel", "#notify"} 
 TOOLS = {  # used in test_prompt_tools.py
     *("#styles-toggle", "style", "#edit-styles", "#axes-toggle", "#prompts-toggle", "#save-prompt"),
     *("#guidance", "#negative-prompt", "#temperature", "#unconditional"),
+    *("#write-toggle", "#pipelines-toggle"),  # and what they open: in test_writing_and_pipelines.py
     *("#axis-1", "#axis-1-values", "#axis-2", "#axis-2-values"),
 }
 

@@ -182,12 +182,14 @@ def test_prompts_are_saved_used_and_removed(form: Page) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_in_the_open_tools(
-    large_site: Site, open_page: Callable[..., Page], axe: str, theme: str
-) -> None:
-    page = open_page(large_site.url, color_scheme=theme, viewport={"width": 390, "height": 844})
-    for tool in ("styles", "axes", "prompts"):
+def test_axe_finds_nothing_in_the_open_tools(site: Site, open_page: Callable[..., Page], axe: str, theme: str) -> None:
+    page = open_page(site.url, color_scheme=theme, viewport={"width": 390, "height": 844})
+    page.locator("#prompt").fill("bonsai")
+    for tool in ("write", "styles", "axes", "prompts", "pipelines"):
         page.locator(f"#{tool}-toggle").click()
+    expect(page.locator(".proposal:enabled")).to_have_count(3, timeout=DRAWN_WITHIN_MS)
+    page.locator(".proposal").first.click()
+    expect(page.locator("#pipeline-name")).to_be_visible()
     expect(page.locator(".style-chip")).to_have_count(len(OURS))
     page.locator(".style-chip").first.click()
     page.locator("#prompt").fill("a {red|blue} house")

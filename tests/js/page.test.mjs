@@ -12,6 +12,7 @@ import { readingOf } from "../../static/js/metadata/metadata.js";
 import { niceCeiling } from "../../static/js/studio/memory-chart.js";
 import { statusWords, timeLeftWords } from "../../static/js/lib/progress.js";
 import { rowsOf } from "../../static/js/metadata/restore.js";
+import { eventsIn } from "../../static/js/words/writing-stream.js";
 import { activeJobs, putJob, putMemory, putModel, state } from "../../static/js/lib/store.js";
 
 const job = (changes) => ({
@@ -163,4 +164,14 @@ test("what is known of models is what the page brings along", () => {
   assert.deepEqual(["large", "small-large", "another"].map(isStandIn), [false, true, false]);
   assert.deepEqual(comparedPair(), ["large", "lean"]);
   assert.deepEqual(["another", "lean", null, "large"].sort((a, b) => rank(a) - rank(b)), ["large", "lean", "another", null]);
+});
+
+test("a stream of events is read as far as it has come", () => {
+  const whole = 'event: word\ndata: {"text":"a fox"}\n\n: ping\n\nevent: done\r\ndata: {}\r\n\r\n';
+  for (let end = 0; end <= whole.length; end += 1) {
+    const first = eventsIn(whole.slice(0, end));
+    const { events, rest } = eventsIn(first.rest + whole.slice(end));
+    assert.deepEqual([...first.events, ...events], [{ event: "word", data: { text: "a fox" } }, { event: "done", data: {} }]);
+    assert.equal(rest, "");
+  }
 });

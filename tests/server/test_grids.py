@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,3 +130,53 @@ def test_a_picture_of_the_gallery_is_changed_in_every_cell(shared: LiveServer) -
     assert {len(job["request"]["init"]) for job in jobs} == {64}  # an input by now
     unknown = shared.client.post("/grids", json=SMALL | body | {"init": "0" * 32})
     assert (unknown.status_code, unknown.json()["error"]["field"]) == (422, "init")
+
+
+def test_the_rest_of_a_grid_is_drawn_in_the_same_grid(serve: Callable[..., LiveServer], gate: Path) -> None:
+    live = serve()
+    body = {"prompt": "hold {red|blue}", "axes": [axis("seed", 3, 4)], **SMALL}
+    jobs = live.client.post("/grids", json=body).json()["jobs"]
+    group = jobs[0]["group"]
+    live.running(jobs[0]["id"])
+    live.client.delete("/jobs", params={"group": group}).raise_for_status()
+    gate.unlink()
+    for job in jobs:
+        live.finished(job["id"])
+    lost = [jobs[3]["id"], jobs[1]["id"], jobs[3]["id"]]
+    answer = live.client.post("/jobs/again", json={"jobs": lost})
+    assert answer.status_code == 202, answer.text
+    again = [live.finished(job["id"]) for job in answer.json()["jobs"]]
+    assert answer.json()["group"] == group
+    told = ("group", "group_kind", "cell", "request", "model")
+    assert [{name: job[name] for name in told} for job in again] == [
+        {name: jobs[place][name] for name in told} for place in (3, 1)
+    ]
+    assert live.client.get(f"/images/{again[0]['image_id']}").json()["cell"] == jobs[3]["cell"]
+    sheet = pixels(live.client.get(f"/grids/{group}.png").content)
+    for job in again:
+        cell = pixels(live.client.get(f"/images/{job['image_id']}.png").content)
+        assert int((sheet == cell[0, 0]).all(-1).sum()) == 64 * 64
+
+
+def test_what_cannot_be_drawn_again(shared: LiveServer) -> None:
+    done = shared.finished(shared.post_job("a fox", **SMALL)["id"])["id"]
+    failed = [shared.finished(shared.post_job("raise", **SMALL | {"steps": 2})["id"])["id"] for _ in range(2)]
+    for jobs, status, words in (
+        ([done], 409, "nothing to be drawn again"),
+        (failed, 422, "not of one request"),
+        (["0" * 32], 404, "no such job"),
+        ([], 422, ""),
+    ):
+        answer = shared.client.post("/jobs/again", json={"jobs": jobs})
+        assert answer.status_code == status, answer.text
+        assert words in answer.json()["error"]["message"]
+    answer = shared.client.post("/jobs/again", json={"jobs": failed[:1]})
+    assert answer.status_code == 202, answer.text
+    [again] = answer.json()["jobs"]
+    assert (again["group"], again["prompt"]) == (None, "raise")
+    run = {"steps": [{"operation": "draw", "prompt": "raise", **SMALL | {"steps": 2}}]}
+    group = shared.client.post("/pipelines/run", json={"pipeline": run}).json()["group"]
+    [step] = shared.client.get(f"/pipelines/runs/{group}").json()["jobs"]
+    shared.finished(step)
+    answer = shared.client.post("/jobs/again", json={"jobs": [step]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")

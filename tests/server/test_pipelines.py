@@ -254,6 +254,11 @@ def test_pipelines_are_kept_shown_changed_and_deleted(shared: LiveServer, folder
     (folder / "broken.json").write_text("{")
     listed = shared.client.get("/pipelines").json()
     assert [one["operations"] for one in listed["pipelines"]] == [["draw"]]
+    made = {"extend": [16, 0, 0, 0], "init": "sketch"}, {"references": ["sketch"]}, {"init": "sketch", "mask": "f" * 64}
+    steps = [DRAW, REDRAW, *({"operation": "draw", "prompt": "x", **one} for one in made), LARGE]
+    ways = shared.client.put("/pipelines/all", json={"steps": steps}).json()["ways"]
+    assert ways == ["draw", "redraw", "extend", "change", "repaint", "enlarge"]
+    shared.client.delete("/pipelines/all").raise_for_status()
     assert [one["name"] for one in listed["problems"]] == ["broken"]
     assert shared.client.get("/pipelines/broken").status_code == 500
     for name in ("my sketch", "broken"):
@@ -305,6 +310,7 @@ def test_a_run_goes_on_after_the_server_was_ended(serve: Callable[..., LiveServe
     again = serve()
     resumed = again.client.get(f"/pipelines/runs/{group}").json()
     assert (resumed["status"], resumed["step"], resumed["name"]) == ("running", 2, "three")
+    assert resumed["ways"] == ["draw", "redraw", "enlarge"]
     assert resumed["image_ids"] == before["image_ids"]
     with again.client.stream("GET", "/events") as response:
         assert [one["group"] for one in next(EventStream(response))["data"]["pipelines"]] == [group]

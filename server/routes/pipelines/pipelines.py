@@ -34,6 +34,7 @@ def _summary(pipeline: SavedPipeline) -> dict[str, object]:
     return {
         "name": pipeline.name,
         "operations": [step.operation for step in pipeline.steps],
+        "ways": [step.way for step in pipeline.steps],
         "takes_prompt": has_place(pipeline.steps),
         "bytes": pipeline.bytes,
     }

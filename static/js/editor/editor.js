@@ -80,6 +80,18 @@ export async function edit(ids) {
   if (!prompt().value.trim() && ids[0].length < 64) fillPrompt(pictures[0].name);
   changed();
   lookAtBench();
+  if (pictures[0].alpha) offerAlpha();
+}
+
+/** What is see-through is, more often than not, what is to be drawn. */
+function offerAlpha() {
+  const onAction = async () => {
+    session.way = "repaint";
+    changed();
+    await marking;
+    byId("paint-alpha").click();
+  };
+  toast("A part of this picture is see-through.", { action: "Draw there", onAction, showMs: 20_000 });
 }
 
 /** @param {string} text */

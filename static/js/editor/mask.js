@@ -83,6 +83,11 @@ export class Mask {
     this.#whole(() => 0);
   }
 
+  /** Mark exactly these pixels. @param {(index: number) => boolean} isMarked */
+  take(isMarked) {
+    this.#whole((_, index) => (isMarked(index) ? MARKED : 0));
+  }
+
   get isEmpty() {
     return this.#marked === 0;
   }
@@ -166,11 +171,11 @@ export class Mask {
     };
   }
 
-  /** @param {(value: number) => number} change */
+  /** @param {(value: number, index: number) => number} change */
   #whole(change) {
     this.begin();
     for (let y = 0; y < this.height; y += TILE_PX) this.#keepRow(y, 0, this.width);
-    this.data.forEach((value, index) => (this.data[index] = change(value)));
+    this.data.forEach((value, index) => (this.data[index] = change(value, index)));
     this.#marked = this.#count();
     this.#touch(0, 0, this.width, this.height);
     this.end();

@@ -2,6 +2,8 @@
 
 import { byId } from "../lib/dom.js";
 import { remember, remembered } from "../lib/storage.js";
+import { toastError } from "../lib/toast.js";
+import { lookAt, startBenchZoom, zoomByKey } from "./bench-zoom.js";
 import { createPainter } from "./painter.js";
 
 /** @typedef {import("./painter.js").Tool} Tool */
@@ -56,6 +58,20 @@ function change(what) {
   painter.changed();
 }
 
+let markAlpha = () => {};
+
+/** @param {string} id  of the mask of what is see-through */
+async function takeAlpha(id) {
+  const now = painter;
+  const { maskAt } = await import("./png.js");
+  if (!now) return;
+  const isMarked = await maskAt(`/inputs/${id}`, now.mask);
+  if (now !== painter) return;
+  now.giveUp();
+  now.mask.take(isMarked);
+  now.changed();
+}
+
 /** @param {number} steps */
 function resize(steps) {
   const field = sizeField();
@@ -82,6 +98,7 @@ function onKey(event) {
   else if (KEYS[key]) choose(KEYS[key]);
   else if (key === "[" || key === "]") resize(key === "]" ? 1 : -1);
   else if (key === "i") change("invert");
+  else if (zoomByKey(event));
   else if (key === "delete" || key === "backspace") change("clear");
   else return;
   event.preventDefault();
@@ -99,6 +116,9 @@ export function paintOn(slot) {
   field.max = String(Math.round(longest * LARGEST));
   field.value = String(Math.round(longest * remembered("brush", FIRST_SIZE)));
   painter = createPainter(slot, { tool, diameter, onChange, say });
+  byId("paint-alpha").hidden = !slot.alpha;
+  markAlpha = () => takeAlpha(slot.alpha ?? "").catch(toastError);
+  lookAt(painter);
   showSize();
   show();
   return painter.element;
@@ -128,4 +148,6 @@ export function startPaintTools(onMark) {
   for (const what of /** @type {const} */ (["undo", "redo", "invert", "clear"])) {
     byId(`paint-${what}`).addEventListener("click", () => change(what));
   }
+  byId("paint-alpha").addEventListener("click", () => markAlpha());
+  startBenchZoom();
 }

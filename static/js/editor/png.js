@@ -58,3 +58,19 @@ export async function pngOf({ width, height, data }) {
   ];
   return new Blob([new Uint8Array(SIGNATURE), ...chunks], { type: "image/png" });
 }
+
+/**
+ * A mask that the server keeps, in the size in which one is painted.
+ * @param {string} url @param {{width: number, height: number}} size
+ * @returns {Promise<(index: number) => boolean>} whether a pixel is marked
+ */
+export async function maskAt(url, { width, height }) {
+  const picture = new Image();
+  picture.src = url;
+  await picture.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const paper = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  paper.drawImage(picture, 0, 0, width, height);
+  const { data } = paper.getImageData(0, 0, width, height);
+  return (index) => data[4 * index] > 127;
+}

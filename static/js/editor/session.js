@@ -13,6 +13,7 @@ import { isNone, NONE, problemOf, SIDES } from "./margins.js";
  * @property {number} height
  * @property {string} name  for people
  * @property {string | null} mask  what is marked, as Mask.toText writes it
+ * @property {string | null} [alpha]  id of a mask of what is see-through, if anything is
  */
 
 /**

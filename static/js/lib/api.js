@@ -1,5 +1,7 @@
 // The server's routes as functions. Every failure is an ApiError with words for a person.
 
+import { rememberedHere, rememberHere } from "./storage.js";
+
 /** @typedef {import("./types.js").Job} Job */
 /** @typedef {import("./types.js").Picture} Picture */
 /** @typedef {import("./types.js").Model} Model */
@@ -19,13 +21,13 @@ export class ApiError extends Error {
   }
 }
 
-const OFFLINE = { code: "offline", message: "The server does not answer. Is it still running?" };
+export const OFFLINE = { code: "offline", message: "The server does not answer. Is it still running?" };
 
 /**
  * @param {Response} response
  * @returns {Promise<ApiError>}
  */
-async function errorFrom(response) {
+export async function errorFrom(response) {
   const body = await response.json().catch(() => null);
   const detail = body?.error ?? { code: "failed", message: `The server answered with status ${response.status}.` };
   return new ApiError(response.status, detail);
@@ -70,6 +72,9 @@ function query(values) {
  */
 export const createJobs = (request) => call("POST", "/jobs", request);
 
+/** Ask once more for jobs of one request that came to nothing, in their place. @param {string[]} jobs @returns {Promise<{jobs: Job[]}>} */
+export const createAgain = (jobs) => call("POST", "/jobs/again", { jobs });
+
 /**
  * @param {{source: string, by: number, method: string}} request
  * @returns {Promise<{jobs: Job[], group: string | null}>}
@@ -87,6 +92,30 @@ export const planGrid = (request) => call("POST", "/grids/plan", request);
 
 /** @param {object} request  as of createJobs @returns {Promise<{tokens: number | null, limit: number | null, read_chars: number | null}>} */
 export const measurePrompt = (request) => call("POST", "/prompts/length", request);
+
+/** @typedef {import("./types.js").Run} Run */
+/** @typedef {{name: string, ways: string[], takes_prompt: boolean}} Pipeline */
+
+/** @returns {Promise<{pipelines: Pipeline[], problems: {name: string, problem: string}[]}>} */
+export const listPipelines = () => call("GET", "/pipelines");
+
+/** @param {string} name @returns {Promise<Pipeline & {steps: object[]}>} */
+export const getPipeline = (name) => call("GET", `/pipelines/${encodeURIComponent(name)}`);
+
+/** @param {string} image  id @param {string} name @returns {Promise<Pipeline>} */
+export const keepPipeline = (image, name) => call("POST", "/pipelines", { from: image, name });
+
+/** @param {string} name @param {object[]} steps */
+export const putPipeline = (name, steps) => call("PUT", `/pipelines/${encodeURIComponent(name)}`, { steps });
+
+/** @param {string} name */
+export const deletePipeline = (name) => call("DELETE", `/pipelines/${encodeURIComponent(name)}`);
+
+/** @param {{name: string, prompt?: string, seed?: number, model?: string}} request @returns {Promise<Run>} */
+export const runPipeline = (request) => call("POST", "/pipelines/run", request);
+
+/** @param {string} group @returns {Promise<Run>} */
+export const cancelRun = (group) => call("DELETE", `/pipelines/runs/${group}`);
 
 /** @typedef {{styles: import("./types.js").Style[]}} StyleList */
 
@@ -200,6 +229,15 @@ export const deleteImages = (ids) => call("POST", "/images/delete", { ids });
 /** @param {string[]} ids @returns {Promise<{ids: string[], missing: string[]}>} */
 export const restoreImages = (ids) => call("POST", "/images/restore", { ids });
 
+/** @returns {Promise<{images: Picture[], total: number, bytes: number}>} what can be brought back, the latest first */
+export const listDeleted = () => call("GET", "/images/deleted");
+
+/** @param {string[]} ids  of pictures that were deleted; nothing brings them back */
+export const endImages = (ids) => call("POST", "/images/deleted/end", { ids });
+
+/** @returns {Promise<{ids: string[]}>} */
+export const emptyBin = () => call("DELETE", "/images/deleted");
+
 /** @param {string[]} ids @param {boolean} favourite @returns {Promise<{ids: string[]}>} */
 export const favouriteImages = (ids, favourite) => call("POST", "/images/favourite", { ids, favourite });
 
@@ -235,8 +273,18 @@ export const deleteCollection = (id) => call("DELETE", `/collections/${id}`);
 
 /** @typedef {{id: string, width: number, height: number, alpha: string | null}} Taken */
 
+const SEE_THROUGH = "see-through";
+
 /** @param {Blob} file  a picture that goes into others @returns {Promise<Taken>} */
-export const addInput = (file) => call("POST", "/inputs", file);
+export async function addInput(file) {
+  /** @type {Taken} */
+  const taken = await call("POST", "/inputs", file);
+  if (taken.alpha) rememberHere(SEE_THROUGH, { ...rememberedHere(SEE_THROUGH), [taken.id]: taken.alpha });
+  return taken;
+}
+
+/** The mask of what is see-through in a picture that was taken in here. @param {string} id @returns {string | null} */
+export const seeThrough = (id) => rememberedHere(SEE_THROUGH)?.[id] ?? null;
 
 /** @param {Blob} file  white is drawn anew @returns {Promise<Taken>} */
 export const addMask = (file) => call("POST", "/inputs?mask=true", file);

@@ -12,6 +12,7 @@ import {
   putMemory,
   putModel,
   putQueue,
+  putRun,
   setConnection,
 } from "./store.js";
 
@@ -46,6 +47,7 @@ const handlers = {
   memory: putMemory,
   model: putModel,
   queue: putQueue,
+  pipeline: putRun,
   worker: (data) => publish("worker", data),
   reset: () => publish("resync"),
 };
@@ -66,7 +68,7 @@ export function connect() {
 }
 
 /** @param {import("./types.js").Hello} hello */
-function onHello({ jobs, memory, models, queue }) {
+function onHello({ jobs, memory, models, queue, pipelines = [] }) {
   clearTimeout(bannerTimer);
   bannerTimer = 0;
   attempts = 0;
@@ -76,6 +78,7 @@ function onHello({ jobs, memory, models, queue }) {
   putMemory(memory);
   if (queue) putQueue(queue);
   for (const job of activeJobs()) if (!alive.has(job.id)) settle(job.id);
+  pipelines.forEach(putRun);
   setConnection("open");
   publish("hello", { jobs });
   if (everOpened || CAME_BACK || OPENED_HIDDEN) publish("resync");

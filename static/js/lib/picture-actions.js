@@ -78,7 +78,7 @@ export function recipeOf(image) {
 const saidOf = ({ recipe }, names) => Object.fromEntries(names.filter((name) => recipe?.[name]).map((name) => [name, recipe[name]]));
 
 /** How its prompt was made, if not typed as it is. @param {Picture} image */
-const wordsOf = ({ recipe }) => (recipe?.styles && recipe.typed ? { styles: recipe.styles, typed: recipe.typed } : {});
+const wordsOf = ({ recipe }) => (recipe?.typed ? { typed: recipe.typed, ...(recipe.styles && { styles: recipe.styles }) } : {});
 
 /** @param {Picture} image */
 export async function toggleFavourite(image) {
@@ -162,13 +162,6 @@ export async function enlarge(image, by, method) {
 
 /** @param {import("./types.js").Job} job */
 export const isEnlarging = (job) => job.request.operation === "enlarge";
-
-/** Ask once more for what a job was to enlarge. @param {import("./types.js").Job} job */
-export function enlargeAgain(job) {
-  const { source, by, method, upscaler, prompt, seed, steps, strength } = job.request;
-  const redrawn = method === "refine" ? { prompt, seed, steps, strength } : {};
-  return createEnlarging({ source, by, method, ...(upscaler ? { upscaler } : {}), model: job.model, ...redrawn });
-}
 
 /** @param {Picture} image @param {"full" | "mark"} metadata */
 export const downloadUrl = (image, metadata) => `${image.url}?metadata=${metadata}&download=1`;

@@ -67,3 +67,17 @@ export function tag(job) {
   if (job.cell) return [job.cell.columns[job.cell.column], job.cell.rows[job.cell.row]].filter(Boolean).join(", ");
   return job.group_kind === "compare" ? modelTitle(job.model) : `Seed ${job.seed}`;
 }
+
+/** What a step of a pipeline does. @type {Record<string, string>} */
+export const WAYS = {
+  write: "Write",
+  draw: "Draw",
+  change: "Change",
+  redraw: "Redraw",
+  repaint: "Repaint",
+  extend: "Extend",
+  enlarge: "Enlarge",
+};
+
+/** @param {string[]} ways */
+export const chainWords = (ways) => ways.map((way, place) => (place ? WAYS[way].toLowerCase() : WAYS[way])).join(", then ");

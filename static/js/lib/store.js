@@ -17,6 +17,8 @@ export const state = {
   /** @type {Map<string, Model>} */
   models: new Map(),
   queue: { paused: false },
+  /** @type {Map<string, import("./types.js").Run>} */
+  runs: new Map(),
   /** @type {Memory | null} */
   memory: null,
   /** @type {Memory[]} the last two minutes, oldest first */
@@ -26,7 +28,7 @@ export const state = {
 const bus = new EventTarget();
 
 /**
- * From the server: connection, hello, job, image, image_deleted, images_changed, model, memory, queue, worker, resync. Within the
+ * From the server: connection, hello, job, image, image_deleted, images_changed, model, memory, queue, worker, pipeline, resync. Within the
  * page: sizes, view, show-jobs, use-recipe, smaller-size, retry, first-picture,
  * edit (ids of pictures that are to be changed), edited (how they are, or which, is another than before).
  * @param {string} topic
@@ -46,6 +48,9 @@ export function publish(topic, detail) {
 
 /** @param {Job} job */
 export const isActive = (job) => job.status === "queued" || job.status === "running";
+
+/** Without those that were lost and asked for again, which stand in their places. @param {Job[]} jobs  of a group, oldest first */
+export const current = (jobs) => [...new Map(jobs.map((job) => [JSON.stringify([job.model, job.request]), job])).values()];
 
 /** @returns {Job[]} running first, then in the order they wait */
 export function activeJobs() {
@@ -77,6 +82,12 @@ export function dropImage(id) {
 export function putModel(model) {
   state.models.set(model.name, model);
   publish("model", model);
+}
+
+/** @param {import("./types.js").Run} run */
+export function putRun(run) {
+  state.runs.set(run.group, run);
+  publish("pipeline", run);
 }
 
 /** @param {{paused: boolean}} queue */

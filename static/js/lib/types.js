@@ -12,7 +12,7 @@
  * @property {string} id
  * @property {JobStatus} status
  * @property {string | null} group
- * @property {"batch" | "compare" | "grid" | null} group_kind
+ * @property {"batch" | "compare" | "grid" | "pipeline" | null} group_kind
  * @property {{column: number, row: number, columns: string[], rows: string[]} | null} [cell]  its place in a grid
  * @property {string} model
  * @property {Record<string, any>} request  everything that was asked for, the pictures that go in among it
@@ -46,6 +46,19 @@
  * @property {Memory} memory
  * @property {Model[]} models
  * @property {{paused: boolean}} [queue]
+ * @property {Run[]} [pipelines]  those that are carried out
+ *
+ * @typedef {object} Run  A pipeline that is carried out, a job for each step that draws
+ * @property {string} group
+ * @property {string | null} name
+ * @property {"running" | "done" | "failed" | "cancelled" | "interrupted"} status
+ * @property {number} step  from 1 on
+ * @property {number} steps
+ * @property {string[]} ways  what each step does
+ * @property {string[]} jobs
+ * @property {string[]} image_ids
+ * @property {string | null} image_id
+ * @property {Problem | null} error
  *
  * @typedef {object} Picture  An image of the gallery
  * @property {string} id
@@ -63,7 +76,7 @@
  * @property {number | null} peak_memory_bytes
  * @property {boolean} truncated  the prompt's end was left out
  * @property {string | null} group
- * @property {"batch" | "compare" | "grid" | null} group_kind
+ * @property {"batch" | "compare" | "grid" | "pipeline" | null} group_kind
  * @property {Record<string, any>} recipe  as it stands in the file; empty for pictures of others
  * @property {{id: string, role: string}[]} [parents]  only where one picture is asked for
  * @property {string} url

@@ -24,7 +24,7 @@ import {
   startStage,
 } from "../stage/stage.js";
 import { takeHandover } from "../lib/storage.js";
-import { isActive, subscribe } from "../lib/store.js";
+import { current, isActive, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
@@ -42,7 +42,8 @@ async function followRunning(jobs) {
   if (!first || following || isChosen() || isBenchShown()) return;
   following = true;
   try {
-    const shown = first.group ? await wholeGroup(first.group) : [first];
+    const together = first.group && first.group_kind !== "pipeline"; // whose steps come one after the other
+    const shown = together ? await wholeGroup(first.group ?? "") : [first];
     if (!isChosen() && !isBenchShown()) showJobs(shown);
   } finally {
     following = false;
@@ -56,7 +57,7 @@ async function followRunning(jobs) {
  */
 async function wholeGroup(group) {
   const { jobs } = await listJobs(LATEST);
-  return jobs.filter((job) => job.group === group).reverse();
+  return current(jobs.filter((job) => job.group === group).reverse());
 }
 
 async function showNewest() {
@@ -126,6 +127,12 @@ document.addEventListener("keydown", onSlash);
 foldSettings(PHONE);
 PHONE.addEventListener("change", foldSettings);
 
+let runs = false;
+subscribe("pipeline", () => {
+  if (runs) return;
+  runs = true; // it is there for those who use pipelines
+  import("../stage/run.js").then(({ startRuns }) => startRuns(), toastError);
+});
 subscribe("hello", ({ jobs }) => followRunning(jobs).catch(toastError));
 subscribe("job", (job) => followRunning([job]).catch(toastError));
 subscribe("job", tellFailure);

@@ -1,16 +1,15 @@
 // The large area: what is being drawn, or the picture last looked at. Shows one request (one job, a batch, a pair)
 // or one image; follows the store until something else is shown.
 
-import { ApiError, cancelJob, createJobs, getImage, getJob } from "../lib/api.js";
+import { ApiError, cancelJob, createAgain, getImage, getJob } from "../lib/api.js";
 import { compareView } from "./compare.js";
 import { byId, el, refill } from "../lib/dom.js";
 import { predictedPeak } from "./fits.js";
-import { enlargeAgain, isEnlarging } from "../lib/picture-actions.js";
 import { afterPress } from "../lib/press.js";
 import { keepArranged } from "./grid.js";
 import { groupFoot, stageFoot } from "./stage-foot.js";
 import { announceEnd, announceStart, showProgress } from "./stage-progress.js";
-import { again, emptyStage, isFirstRun, problemOf } from "./stage-states.js";
+import { emptyStage, isFirstRun, problemOf } from "./stage-states.js";
 import { dropImage, isActive, publish, putImage, putJob, state, subscribe } from "../lib/store.js";
 import { createTile, pictureFrame } from "./tile.js";
 import { toastError } from "../lib/toast.js";
@@ -172,14 +171,13 @@ export function cancelShown() {
   return active.length > 0;
 }
 
-/** Ask once more for what came to nothing, in its place. @param {Job[]} lost */
+/** Ask once more for what came to nothing, in its place: a grid stays that grid. @param {Job[]} lost  of one request */
 export async function drawAgain(lost) {
   try {
-    for (const job of lost) {
-      const { jobs } = isEnlarging(job) ? await enlargeAgain(job) : await createJobs(again(job));
-      jobs.forEach(putJob);
-      look({ jobs: view.jobs.map((id) => (id === job.id ? jobs[0].id : id)), image: null });
-    }
+    const { jobs } = await createAgain(lost.map(({ id }) => id));
+    jobs.forEach(putJob);
+    const instead = new Map(lost.map(({ id }, place) => [id, jobs[place].id]));
+    look({ jobs: view.jobs.map((id) => instead.get(id) ?? id), image: null });
     announceStart(lost);
   } catch (error) {
     toastError(error);

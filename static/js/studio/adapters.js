@@ -3,6 +3,7 @@
 import { listLoras } from "../lib/api.js";
 import { byId, el, fill } from "../lib/dom.js";
 import { remember, remembered } from "../lib/storage.js";
+import { listedAdapters, offerAdapters } from "../words/axes.js";
 
 /** @typedef {{name: string, strength: number, sha256?: string}} Lora */
 /** @typedef {{name: string, models: string[], trigger_words: string | null}} Listed */
@@ -20,7 +21,7 @@ const fitting = () => listed.filter((one) => !model || one.models.includes(model
 export function chosenAdapters() {
   const loras = fitting()
     .map(({ name }) => ({ name, strength: strengths.get(name) ?? 0 }))
-    .filter((one) => one.strength !== 0);
+    .filter((one) => one.strength !== 0 && !listedAdapters().includes(one.name));
   return loras.length ? { loras } : {};
 }
 
@@ -64,6 +65,7 @@ function show() {
   const rows = fitting();
   byId("adapters").hidden = rows.length === 0;
   fill(byId("adapter-rows"), ...rows.map(row));
+  offerAdapters(rows.map(({ name }) => name));
 }
 
 /** Set every slider as a recipe has it, and say which adapters are not here. @param {Lora[]} loras */

@@ -1,6 +1,6 @@
 // The form: reads it, checks it, fills it from a recipe, sends it, and says what the server refused.
 
-import { ApiError, createGrid, createJobs } from "../lib/api.js";
+import { ApiError, createGrid, createJobs, getJob } from "../lib/api.js";
 import { isStandIn, known } from "../lib/catalog.js";
 import { byId, button, el, fill, isComposing } from "../lib/dom.js";
 import { changedPicture, requestedPictures, sizesItself } from "../editor/editor.js";
@@ -17,9 +17,10 @@ import { nextSeed, seedText, setSeed, spendSeed, startSeed } from "./seed.js";
 import { chooseSize, chosenSize, isTypedSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
 import { chooseStyles, inStyles, startStyles } from "../words/styles.js";
 import { startTool } from "../words/tools.js";
+import { replacedBy, typedBefore, writtenOn, wrote } from "../words/written.js";
 import { showInTurn } from "../stage/stage.js";
 import { remember, remembered } from "../lib/storage.js";
-import { state, subscribe } from "../lib/store.js";
+import { putRun, state, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
 
 /** @typedef {import("../lib/types.js").Recipe} Recipe */
@@ -51,6 +52,7 @@ function autosize() {
 /** @param {string} text */
 function setPrompt(text) {
   prompt.value = text;
+  replacedBy(text);
   remember("prompt", text);
   autosize();
   problem("prompt", "");
@@ -131,6 +133,7 @@ const draft = () => ({
   ...(!sizesItself() && chosenSize()),
   model: modelInUse() || undefined,
   ...changedPicture(),
+  ...chosenAdapters(),
   ...inStyles(),
 });
 
@@ -151,6 +154,7 @@ async function submit(how) {
     request.axes = axes;
   } else if (how === "compare") askForPair(request);
   else if (Number(count.value) > 1) request.count = Number(count.value);
+  if (!request.axes && !request.styles && typedBefore()) request.typed = typedBefore(); // styles note what they were put around
   await send(request);
 }
 
@@ -208,12 +212,27 @@ export async function send(request) {
     const { jobs } = await (request.axes ? createGrid(request) : createJobs(request));
     spendSeed(request.seed);
     if (!request.unconditional) keepPrompt(String(request.prompt));
-    if (!showInTurn(jobs)) toast(`${jobs.length > 1 ? "They wait" : "It waits"} in the queue: what is being drawn goes first.`);
+    tellOfWaiting(jobs);
   } catch (error) {
     refused(error, request);
   } finally {
     if (!waitTimer) setSending(false);
   }
+}
+
+/** A pipeline that is carried out: its steps take the stage one after the other. @param {import("../lib/types.js").Run} run @param {number} seed */
+async function ranPipeline(run, seed) {
+  spendSeed(seed);
+  if (prompt.value.trim()) keepPrompt(prompt.value);
+  const { awaitRun } = await import("../stage/run.js");
+  awaitRun(run.group);
+  if (run.jobs.length) tellOfWaiting([await getJob(run.jobs[0])]);
+  putRun(run);
+}
+
+/** @param {import("../lib/types.js").Job[]} jobs  that are shown as soon as the stage is theirs */
+function tellOfWaiting(jobs) {
+  if (!showInTurn(jobs)) toast(`${jobs.length > 1 ? "They wait" : "It waits"} in the queue: what is being drawn goes first.`);
 }
 
 /** One of the six that an empty studio offers: drawn live, by what can draw here. @param {Recipe} picture */
@@ -288,6 +307,7 @@ export function applyRecipe(recipe) {
   if (recipe.prompt !== undefined && !recipe.unconditional) {
     const restyled = Boolean(recipe.styles?.length && recipe.typed);
     setPrompt((restyled && recipe.typed) || recipe.prompt);
+    if (!restyled && recipe.typed) wrote(recipe.typed, recipe.prompt);
     chooseStyles((restyled && recipe.styles) || []);
   }
   if (recipe.model !== undefined) chooseModel(recipe.model);
@@ -369,6 +389,14 @@ export function startComposer() {
   byId("generate-key").textContent = mac ? "⌘ ⏎" : "Ctrl ⏎";
   startStyles(promptChanged);
   startAxes(draft);
+  startTool("write", async () => {
+    const { openWriter } = await import("../words/writer.js");
+    openWriter({ read: () => prompt.value, write: setPrompt, model: modelInUse });
+  });
+  startTool("pipelines", async () => {
+    const { openPipelines } = await import("../words/pipelines.js");
+    await openPipelines({ words: () => prompt.value, seed: nextSeed, ran: ranPipeline, problem: (text) => problem("prompt", text) });
+  });
   startTool("prompts", async () => {
     const { showPrompts } = await import("../words/prompts.js");
     showPrompts({ read: () => prompt.value, write: (text) => (setPrompt(text), prompt.focus()) });
@@ -388,7 +416,7 @@ export function startComposer() {
     submit("generate");
   });
   compare.addEventListener("click", () => submit("compare"));
-  prompt.addEventListener("input", () => setPrompt(prompt.value));
+  prompt.addEventListener("input", () => (writtenOn(prompt.value), setPrompt(prompt.value)));
   steps.addEventListener("input", () => (remember("steps", steps.value), summarise()));
   count.addEventListener("change", () => (remember("count", Number(count.value)), axesChanged()));
   byId("seed").addEventListener("input", summarise);

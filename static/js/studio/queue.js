@@ -6,7 +6,7 @@ import { byId, button, el, fill, setIcon } from "../lib/dom.js";
 import { formatTimeLeft, modelTitle, plural } from "../lib/format.js";
 import { showJobs, showsJob } from "../stage/stage.js";
 import { afterPress } from "../lib/press.js";
-import { activeJobs, putJob, putQueue, state, subscribe } from "../lib/store.js";
+import { activeJobs, current, putJob, putQueue, state, subscribe } from "../lib/store.js";
 import { toastError } from "../lib/toast.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
@@ -27,7 +27,7 @@ function rowsOf() {
 
 /** All jobs of a row that are known here, the finished ones too. @param {Row} row */
 const membersOf = ({ group, jobs }) =>
-  group ? [...state.jobs.values()].filter((job) => job.group === group) : jobs;
+  group ? current([...state.jobs.values()].filter((job) => job.group === group)) : jobs;
 
 /** @param {Row} row */
 function cancel(row) {
@@ -70,7 +70,7 @@ function line(row, place, rows) {
     el("span", { class: "muted numeric", role: "img", "aria-label": running ? "Being drawn" : "Waiting" }, running ? "▸" : place + 1),
     el(
       "button",
-      { type: "button", class: "queue-prompt", dir: "auto", title, on: { click: () => showJobs(membersOf(row)) } },
+      { type: "button", class: "queue-prompt", dir: "auto", title, on: { click: () => showJobs(first.group_kind === "pipeline" ? row.jobs : membersOf(row)) } },
       thumbs(row),
       first.prompt,
     ),

@@ -3,13 +3,15 @@
 
 import { ApiError, planGrid } from "../lib/api.js";
 import { PUBLISHED } from "../lib/catalog.js";
-import { byId } from "../lib/dom.js";
+import { byId, el } from "../lib/dom.js";
 import { formatSeconds, plural } from "../lib/format.js";
 import { remember, remembered } from "../lib/storage.js";
 import { labelTool, startTool } from "./tools.js";
 
+const ADAPTER = "lora:"; // and its name: an axis over its strengths
 /** @type {Record<string, string>} */
 const HINTS = { seed: "1..4 or 7, 21, 99", steps: "1, 2, 4", style: "Comic, Ink wash", strength: "0.3, 0.6, 0.9" };
+HINTS[ADAPTER] = "0, 0.5, 1";
 HINTS.model = PUBLISHED.map(({ name }) => name).join(", ");
 const PLACES = [1, 2];
 const WAIT_MS = 400;
@@ -42,11 +44,34 @@ const select = (place) => /** @type {HTMLSelectElement} */ (byId(`axis-${place}`
 /** @param {number} place */
 const input = (place) => /** @type {HTMLInputElement} */ (byId(`axis-${place}-values`));
 
-/** @returns {Axis[]} */
-function chosenAxes() {
-  return PLACES.map((place) => ({ name: select(place).value, values: parseValues(input(place).value, select(place).value) })).filter(
+/** @returns {Axis[]} as they stand in the form */
+const typedAxes = () =>
+  PLACES.map((place) => ({ name: select(place).value, values: parseValues(input(place).value, select(place).value) })).filter(
     (axis) => axis.name && axis.values.length,
   );
+
+/** @param {string} adapter @param {string | number} strength  at 0 it is left out */
+const inUse = (adapter, strength) => (strength === 0 ? "" : `${adapter}=${strength}`);
+
+/** @returns {Axis[]} as the server takes them */
+const chosenAxes = () =>
+  typedAxes().map(({ name, values }) => {
+    if (!name.startsWith(ADAPTER)) return { name, values };
+    return { name: "lora", values: values.map((value) => inUse(name.slice(ADAPTER.length), value)) };
+  });
+
+/** Adapters whose strengths a list says, whatever their sliders say. */
+export const listedAdapters = () =>
+  typedAxes().flatMap(({ name }) => (name.startsWith(ADAPTER) ? [name.slice(ADAPTER.length)] : []));
+
+/** The adapters that the chosen model takes: an axis for the strengths of each. @param {string[]} names */
+export function offerAdapters(names) {
+  for (const place of PLACES) {
+    select(place).querySelectorAll(`[value^="${ADAPTER}"]`).forEach((option) => option.remove());
+    select(place).append(...names.map((name) => el("option", { value: ADAPTER + name }, `strengths of ${name}`)));
+    show(place);
+  }
+  axesChanged();
 }
 
 /**
@@ -125,20 +150,29 @@ export function axesChanged() {
 }
 
 /** @param {number} place */
+function hint(place) {
+  const name = select(place).value;
+  input(place).placeholder = HINTS[name.startsWith(ADAPTER) ? ADAPTER : name] ?? "";
+  input(place).disabled = !name;
+}
+
+/** What was chosen before, as far as it is offered. @param {number} place */
+function show(place) {
+  const { name, values } = remembered(`axis-${place}`, { name: "", values: "" });
+  const offered = [...select(place).options].some((option) => option.value === name);
+  select(place).value = offered ? name : "";
+  input(place).value = offered ? values : "";
+  hint(place);
+}
+
+/** @param {number} place */
 function follow(place) {
-  const hint = () => {
-    input(place).placeholder = HINTS[select(place).value] ?? "";
-    input(place).disabled = !select(place).value;
-  };
   const keep = () => {
-    hint();
+    hint(place);
     remember(`axis-${place}`, { name: select(place).value, values: input(place).value });
     axesChanged();
   };
-  const kept = remembered(`axis-${place}`, { name: "", values: "" });
-  select(place).value = kept.name;
-  input(place).value = kept.values;
-  hint();
+  show(place);
   select(place).addEventListener("change", keep);
   input(place).addEventListener("input", keep);
 }

@@ -1,0 +1,85 @@
+// What was deleted lately: brought back, or deleted for good.
+
+import "./shell.js";
+import { emptyBin, endImages, listDeleted, restoreImages } from "../lib/api.js";
+import { byId } from "../lib/dom.js";
+import { formatBytes, plural } from "../lib/format.js";
+import { subscribe } from "../lib/store.js";
+import { toast, toastError } from "../lib/toast.js";
+
+const bin = byId("bin");
+const dialog = /** @type {HTMLDialogElement} */ (byId("end-dialog"));
+/** @type {() => Promise<unknown>} what the dialog asks about */
+let meant = async () => undefined;
+
+const items = () => /** @type {HTMLElement[]} */ ([...bin.querySelectorAll(".bin-item")]);
+
+/** @param {readonly string[]} ids  that are not here any more; a neighbour of the focus gets it */
+function leave(ids) {
+  const all = items();
+  const at = all.findIndex((item) => item.contains(document.activeElement));
+  for (const item of all) if (ids.includes(item.dataset.id ?? "")) item.remove();
+  const left = items();
+  if (at >= 0 && !all[at].isConnected) (left[Math.min(at, left.length - 1)]?.querySelector("button") ?? byId("main")).focus();
+}
+
+async function tell() {
+  const { total, bytes, images } = await listDeleted();
+  const days = Number(bin.dataset.days);
+  const words = `${plural(total, "picture")}, ${formatBytes(bytes)} on the disk. Each is gone for good ${plural(days, "day")} after it was deleted.`;
+  byId("bin-words").textContent = total ? words : "";
+  byId("bin-tools").hidden = !total;
+  byId("bin-empty").hidden = total > 0;
+  const shown = new Set(items().map((item) => item.dataset.id));
+  if (images.some(({ id }) => !shown.has(id))) location.reload(); // others were deleted meanwhile
+}
+
+/** @param {string[]} ids */
+async function restore(ids) {
+  const { ids: back } = await restoreImages(ids);
+  leave(ids);
+  toast(`${plural(back.length, "picture")} restored.`);
+  await tell();
+}
+
+/** @param {string[]} ids */
+async function end(ids) {
+  await endImages(ids);
+  leave(ids);
+  await tell();
+}
+
+async function endAll() {
+  const { ids } = await emptyBin();
+  leave(ids);
+  await tell();
+}
+
+async function restoreAll() {
+  const { images } = await listDeleted();
+  await restore(images.map(({ id }) => id));
+}
+
+/** @param {string} words @param {() => Promise<unknown>} action */
+function ask(words, action) {
+  byId("end-words").textContent = words;
+  meant = action;
+  dialog.showModal();
+}
+
+bin.addEventListener("click", (event) => {
+  const control = /** @type {Element} */ (event.target).closest("button[data-action]");
+  const item = /** @type {HTMLElement | null} */ (control?.closest(".bin-item") ?? null);
+  const id = item?.dataset.id;
+  if (!id || !control) return;
+  if (control.getAttribute("data-action") === "restore") restore([id]).catch(toastError);
+  else ask("Nothing brings this picture back.", () => end([id]));
+});
+byId("restore-all").addEventListener("click", () => restoreAll().catch(toastError));
+byId("empty-bin").addEventListener("click", () => ask("Nothing brings these pictures back.", endAll));
+byId("end-confirm").addEventListener("click", () => {
+  dialog.close();
+  meant().catch(toastError);
+});
+for (const topic of ["images_changed", "resync"]) subscribe(topic, () => tell().catch(toastError));
+for (const topic of ["image", "image_deleted"]) subscribe(topic, () => tell().catch(toastError));
