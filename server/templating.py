@@ -78,7 +78,7 @@ def _catalog() -> dict[str, Any]:
     }
 
 
-_FRAMES = (0.5, 0.56, 0.67, 0.75, 1, 1.33, 1.5, 1.78, 2)  # as static/js/gallery/days.js and gallery.css have them
+_FRAMES = (0.5, 0.56, 0.67, 0.75, 1, 1.33, 1.5, 1.78, 2)  # as static/js/gallery/days.js and prints.css have them
 
 
 def frame_of(width: int, height: int) -> str:

@@ -40,7 +40,8 @@ def test_the_gallery(site: Site, open_page: Callable[..., Page]) -> None:
         "#q", "search-form Search", "#favourites", "sheet picture", "sheet Select", "sheet Delete", "sheet Favourite",
         "#empty-link", "#more",
         # pressed in test_gallery_selection.py and test_gallery.py:
-        "#deleted-link", "collection", "#new-collection", "#sort", "#select", "sheet Select this day", "#select-all", "#end-selection",
+        "#deleted-link",
+        "collection", "#new-collection", "#sort", "#select", "sheet Select this day", "#select-all", "#end-selection",
         "#download-selected", "#favourite-selected", "#move-selected", "#delete-selected",
     }  # fmt: skip
     page.locator("#q").fill("pressed on a page")

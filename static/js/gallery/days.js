@@ -22,7 +22,7 @@ export function dayTitle(day) {
 /** @param {string} time */
 export const momentOf = (time) => moment.format(new Date(time));
 
-/** Width to height of the frames that there are; the same as in server/templating.py and gallery.css. */
+/** Width to height of the frames that there are; the same as in server/templating.py and prints.css. */
 const SHAPES = [0.5, 0.56, 0.67, 0.75, 1, 1.33, 1.5, 1.78, 2];
 
 /** The frame that is nearest to a picture's shape. @param {number} width @param {number} height */
