@@ -6,6 +6,9 @@ The same seed gives the same text. MLX arrays belong to the thread that made the
 
 from __future__ import annotations
 
+import importlib
+import sys
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +25,8 @@ from .survival import Survival, survival
 _MAX_INPUT_TOKENS = 768
 _READ_AT_ONCE = 64  # tokens of what is asked, between which it can be stopped
 _TEMPERATURE, _TOP_P, _TOP_K = 0.7, 0.8, 20  # as Qwen3's authors advise without thinking
+_LIBRARY = ("mlx_lm.models.qwen3", "mlx_lm.models.cache")
+_LOOK_S = 0.05  # between two looks whether to stop while the library is imported
 _ENDS = ("<|im_end|>", "<|endoftext|>")
 INSTRUCTION = (
     "Describe a picture for an image generator. Use everything that these words say, unchanged: every thing, number, "
@@ -49,6 +54,28 @@ def checked_prompt(prompt: str) -> str:
     return prompt.strip()
 
 
+def _imported(*names: str) -> Iterator[None]:
+    """Import modules in a thread, since it takes seconds in which one may want to leave; it goes on there."""
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            for name in names:
+                importlib.import_module(name)
+        except Exception as error:
+            failed.append(error)
+
+    if all(name in sys.modules for name in names):
+        return
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_LOOK_S)
+        yield
+    if failed:
+        raise failed[0]
+
+
 class Writer:
     """A loaded language model. `close` lets go of it."""
 
@@ -67,7 +94,8 @@ class Writer:
         self._model: Any = None
 
     def load(self) -> Iterator[None]:
-        """Read the weights, a part at a time, so that it can be stopped. CheckpointError."""
+        """Import the library and read the weights, a part at a time, so that it can be stopped. CheckpointError."""
+        yield from _imported(*_LIBRARY)
         import mlx.core as mx
         import mlx.nn as nn
         from mlx_lm.models import qwen3

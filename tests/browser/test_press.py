@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import Site, draw, drawn
+from tests.browser.driver import Site, draw, drawn, wait_until_ready
 
 pytestmark = pytest.mark.browser
 
@@ -64,3 +64,17 @@ def test_a_pressed_button_is_clicked(studio: Page, mark: Callable[[], None], pro
     studio.mouse.up()
     expect(studio.locator("#prompt")).to_have_value(prompt)
     expect(studio.locator("#stage-foot .heart")).to_have_attribute("aria-pressed", "true")
+
+
+def test_quick_taps_on_neighbours_all_count(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page(site.url, has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
+    wait_until_ready(page)
+    session = page.context.new_cdp_session(page)
+    boxes = [box for name in ("styles", "axes") if (box := page.locator(f"#{name}-toggle").bounding_box())]
+    for box in boxes:
+        finger = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        for kind, points in (("touchStart", [finger]), ("touchEnd", [])):
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    for name in ("styles", "axes"):
+        expect(page.locator(f"#{name}-toggle")).to_have_attribute("aria-expanded", "true")
+        assert page.locator(f"#{name}-toggle").evaluate("one => getComputedStyle(one).touchAction") == "manipulation"
