@@ -106,7 +106,7 @@ def test_writing_is_stopped_fails_and_is_tried_again(form: Page) -> None:
     form.route("**/write", lambda route: route.fulfill(body=partly, content_type="text/event-stream"))
     go.click()
     expect(problem).to_have_text("The engine ended.")
-    expect(form.get_by_role("button", name="Use “two red foxes”")).to_be_enabled()  # what there is can be used
+    expect(form.get_by_role("button", name="two red foxes")).to_be_enabled()  # what there is can be used
     form.unroute("**/write")
 
     def cut(route: Route) -> None:

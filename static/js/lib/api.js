@@ -229,7 +229,7 @@ export const deleteImages = (ids) => call("POST", "/images/delete", { ids });
 /** @param {string[]} ids @returns {Promise<{ids: string[], missing: string[]}>} */
 export const restoreImages = (ids) => call("POST", "/images/restore", { ids });
 
-/** @returns {Promise<{images: Picture[], total: number, bytes: number}>} what can be brought back, the latest first */
+/** @returns {Promise<{images: (Picture & {gone_at: string})[], total: number, bytes: number}>} what can be brought back, the latest first */
 export const listDeleted = () => call("GET", "/images/deleted");
 
 /** @param {string[]} ids  of pictures that were deleted; nothing brings them back */

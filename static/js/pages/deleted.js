@@ -2,7 +2,8 @@
 
 import "./shell.js";
 import { emptyBin, endImages, listDeleted, restoreImages } from "../lib/api.js";
-import { byId } from "../lib/dom.js";
+import { byId, button, el } from "../lib/dom.js";
+import { momentOf } from "../gallery/days.js";
 import { formatBytes, plural } from "../lib/format.js";
 import { subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
@@ -30,8 +31,28 @@ async function tell() {
   byId("bin-words").textContent = total ? words : "";
   byId("bin-tools").hidden = !total;
   byId("bin-empty").hidden = total > 0;
-  const shown = new Set(items().map((item) => item.dataset.id));
-  if (images.some(({ id }) => !shown.has(id))) location.reload(); // others were deleted meanwhile
+  const shown = new Map(items().map((item) => [item.dataset.id, item]));
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  bin.replaceChildren(...images.map((image) => shown.get(image.id) ?? itemOf(image))); // others may have been deleted meanwhile
+  if (focused?.isConnected) focused.focus({ preventScroll: true });
+}
+
+/** As the server makes it. @param {import("../lib/types.js").Picture & {gone_at: string}} image */
+function itemOf({ id, prompt, thumbnail_url: src, gone_at: gone }) {
+  const name = prompt.length > 60 ? `${prompt.slice(0, 60)}…` : prompt;
+  return el(
+    "li",
+    { class: "bin-item", data: { id } },
+    el("img", { src, width: 160, height: 160, alt: prompt, loading: "lazy", decoding: "async" }),
+    el("p", { class: "bin-prompt", dir: "auto", "aria-hidden": "true" }, prompt),
+    el("p", { class: "hint" }, "Gone on ", el("time", { datetime: gone }, momentOf(gone))),
+    el(
+      "span",
+      { class: "button-row" },
+      button({ class: "button small", "data-action": "restore", "aria-label": `Restore “${name}”` }, "Restore"),
+      button({ icon: "trash", class: "button small quiet square", "data-action": "end", "aria-label": `Delete “${name}” for good`, title: "Delete for good" }),
+    ),
+  );
 }
 
 /** @param {string[]} ids */
@@ -81,5 +102,6 @@ byId("end-confirm").addEventListener("click", () => {
   dialog.close();
   meant().catch(toastError);
 });
+for (const time of bin.querySelectorAll("time")) time.textContent = momentOf(time.dateTime);
 for (const topic of ["images_changed", "resync"]) subscribe(topic, () => tell().catch(toastError));
 for (const topic of ["image", "image_deleted"]) subscribe(topic, () => tell().catch(toastError));

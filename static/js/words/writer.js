@@ -12,7 +12,6 @@ import { writeScenes } from "./writing-stream.js";
 /** @typedef {{text: string, whole: boolean, note: string | null}} Scene */
 
 const COUNT_WORDS = ["First", "Second", "Third"];
-const SHOWN_CHARS = 60;
 
 /** @type {{read: () => string, write: (text: string) => void, model: () => string}} */
 let field = { read: () => "", write: () => undefined, model: () => "" };
@@ -55,8 +54,8 @@ function useTyped() {
 function row(scene, place) {
   const chosen = field.read().trim() === scene.text.trim();
   const ready = scene.whole || (!writing && scene.text);
-  const name = ready ? `Use “${scene.text.trim().slice(0, SHOWN_CHARS)}”` : `${COUNT_WORDS[place]} scene, being written`;
-  const props = { class: "proposal", dir: "auto", "aria-label": name, "aria-pressed": String(chosen), disabled: !ready };
+  const name = scene.text ? {} : { "aria-label": `${COUNT_WORDS[place]} scene, being written` };
+  const props = { class: "proposal", dir: "auto", ...name, "aria-pressed": String(chosen), disabled: !ready };
   return el(
     "li",
     {},
