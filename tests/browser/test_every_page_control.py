@@ -96,7 +96,7 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
             studio.get_by_role("link", name=name, exact=True).click()
     studio.locator("#open-compare").click()
     expect(studio.locator("dialog .compare-side img")).to_have_count(2)
-    studio.get_by_role("button", name="Close").click()
+    studio.get_by_role("button", name="Close", exact=True).click()
     studio.locator("#siblings a:not([aria-current])").click()
     expect(studio).not_to_have_url(here)
     for control, words in (("#before", None), ("#after", None), ("#back", "Gallery")):
@@ -222,7 +222,7 @@ def test_the_frame_of_every_page(site: Site, open_page: Callable[..., Page]) -> 
     expect(page.locator("#machine")).to_be_hidden()
     expect(page.locator("#engine-mark")).to_be_focused()
     page.locator("#help-button").click()
-    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Close", exact=True).click()
     expect(page.locator("#help-dialog")).to_be_hidden()
     page.keyboard.press("Tab")
     page.locator("#theme-button").click()
