@@ -6,10 +6,8 @@ The same seed gives the same text. MLX arrays belong to the thread that made the
 
 from __future__ import annotations
 
-import importlib
-import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +23,6 @@ from .survival import Survival, survival
 _MAX_INPUT_TOKENS = 768
 _READ_AT_ONCE = 64  # tokens of what is asked, between which it can be stopped
 _TEMPERATURE, _TOP_P, _TOP_K = 0.7, 0.8, 20  # as Qwen3's authors advise without thinking
-_LIBRARY = ("mlx_lm.models.qwen3", "mlx_lm.models.cache")
 _LOOK_S = 0.05  # between two looks whether to stop while the library is imported
 _ENDS = ("<|im_end|>", "<|endoftext|>")
 INSTRUCTION = (
@@ -54,19 +51,21 @@ def checked_prompt(prompt: str) -> str:
     return prompt.strip()
 
 
-def _imported(*names: str) -> Iterator[None]:
-    """Import modules in a thread, since it takes seconds in which one may want to leave; it goes on there."""
+def _import_library() -> None:
+    import mlx_lm.models.cache
+    import mlx_lm.models.qwen3  # noqa: F401
+
+
+def _beside(work: Callable[[], None]) -> Iterator[None]:
+    """Work that takes seconds, in a thread, so that one may leave meanwhile; it goes on there."""
     failed: list[Exception] = []
 
     def run() -> None:
         try:
-            for name in names:
-                importlib.import_module(name)
+            work()
         except Exception as error:
             failed.append(error)
 
-    if all(name in sys.modules for name in names):
-        return
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     while thread.is_alive():
@@ -95,7 +94,7 @@ class Writer:
 
     def load(self) -> Iterator[None]:
         """Import the library and read the weights, a part at a time, so that it can be stopped. CheckpointError."""
-        yield from _imported(*_LIBRARY)
+        yield from _beside(_import_library)
         import mlx.core as mx
         import mlx.nn as nn
         from mlx_lm.models import qwen3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from bonsai_mlx.cli.main import main
 from bonsai_mlx.errors import CheckpointError, NoWriterError, OutOfMemory, RequestError
 from bonsai_mlx.images.metadata import read
 from bonsai_mlx.writing.files import WriterFiles, require_library, writer_in, writer_of
-from bonsai_mlx.writing.writer import Piece, Writer, _imported
+from bonsai_mlx.writing.writer import Piece, Writer, _beside
 from tests.writing.writers import saved_writer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -177,20 +177,24 @@ def test_a_pipeline_draws_what_a_step_has_written(
     assert (draw["prompt"], draw["typed"]) == (f"{text}, at night", "a fox")
 
 
-def test_one_may_leave_while_the_library_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    held = tmp_path / "held"
-    held.touch()
-    waits = "import pathlib, time\nwhile pathlib.Path({!r}).exists(): time.sleep(0.01)\n"
-    (tmp_path / "slow_library_of_tests.py").write_text(waits.format(str(held)))
-    (tmp_path / "broken_library_of_tests.py").write_text("raise RuntimeError('broken')\n")
-    importing = _imported("slow_library_of_tests")
+def test_one_may_leave_while_the_library_is_imported() -> None:
+    go, ended = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        go.wait(60)
+        ended.set()
+
+    importing = _beside(slow)
     next(importing)  # it is not there yet
     next(importing)
     importing.close()  # one leaves
-    held.unlink()
+    assert not ended.is_set()
+    go.set()
+    assert ended.wait(60)
+    list(_beside(slow))
+
+    def broken() -> None:
+        raise RuntimeError("broken")
+
     with pytest.raises(RuntimeError, match="broken"):
-        list(_imported("broken_library_of_tests"))
-    list(_imported("slow_library_of_tests"))
-    assert "slow_library_of_tests" in sys.modules
-    assert list(_imported("slow_library_of_tests")) == []
+        list(_beside(broken))
