@@ -119,13 +119,14 @@ def _written(checkpoint: Checkpoint, component: str, target: Target, path: Path)
     if path.exists():
         return
     partial, source = path.with_name(f"{path.name}.partial"), checkpoint.load(component)
+    pieces = checkpoint.sources[component].pieces()
     with target.open(partial) as file:
         reached, ends = file.seek(0, os.SEEK_END), [*target.offsets.values(), target.bytes][1:]
         for layer, end in zip(target.layers, ends, strict=True):
             if end <= reached:
                 take(source, f"{layer}.")
                 continue
-            error = target.write(file, layer, _stored(checkpoint, component, layer), source)
+            error = target.write(file, layer, _stored(checkpoint, component, layer), source, pieces)
             if layer in target.told:
                 yield layer, error
         file.truncate(target.bytes)

@@ -150,7 +150,7 @@ class _Packing:
         with part.target.open(part.path) as written:
             for layer in layers:
                 yield from self.coming.tell_packing(file.path)
-                part.target.write(written, layer, Storage(), arrays)
+                part.target.write(written, layer, Storage(), arrays, held)
             written.flush()
             to_disk(written.fileno())
         self.coming.use_up(file, layers)

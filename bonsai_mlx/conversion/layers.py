@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, ClassVar, TypeAlias
 
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fileio import open_regular
 from ..flux2.blocks import make_linear
 from ..flux2.parts.config import TextEncoderConfig, TransformerConfig
 from ..nn.layers import take
 from ..weights.packing import pack
 from ..weights.random import to_bfloat16
+from ..weights.source import Piece, Pieces
 from ..weights.spec import Storage, Tensors, TensorSpec
 
-_BLOCK_VALUES = 1 << 24  # of a matrix that are in memory as float32 at a time: 64 MB
+_BLOCK_VALUES = 1 << 22  # of a matrix that are in memory as float32 at a time: 16 MB
 _LETS_FALL = 0.7  # of the mean size: what is smaller becomes 0 among three values (arXiv:1605.04711)
 Values = NDArray[np.float32]
 
@@ -55,11 +58,25 @@ class Target:
             file.write(self.header)
         return file
 
-    def write(self, file: BinaryIO, layer: str, stored: Storage, source: dict[str, mx.array]) -> float:
-        """Put a layer into its place; returns the error, see `Converted`. `stored`: as it is in the source."""
-        file.seek(self.offsets[layer])
-        values = LayerValues(stored, source, layer)
-        return _write_layer(file, values, self.storage(layer), layer, self.layers[layer], affine=self.affine)
+    def write(
+        self, file: BinaryIO, layer: str, stored: Storage, source: dict[str, mx.array], pieces: Pieces | None = None
+    ) -> float:
+        """Put a layer into its place; returns the error, see `Converted`. `stored`: as it is in the source.
+
+        With the `pieces` that the source is made of, a matrix is read some rows at a time.
+        """
+        piece = (pieces or {}).get(f"{layer}.weight")
+        if piece is not None and FileValues.can_read(piece):
+            take(source, f"{layer}.")
+            values: FileValues | LayerValues = FileValues(piece)
+        else:
+            values = LayerValues(stored, source, layer)
+        begin, begins = self.offsets[layer], []
+        for spec in self.layers[layer].values():
+            begins.append(begin)
+            begin += _bytes_of(spec)
+        tensors = self.layers[layer]
+        return _write_layer(file, begins, values, self.storage(layer), layer, tensors, affine=self.affine)
 
 
 def encoder_target(config: TextEncoderConfig) -> Target:
@@ -106,10 +123,43 @@ class LayerValues:
         return np.array(values)
 
 
+class FileValues:
+    """The values of one tensor as its file has them, some rows at a time: the whole of it is never in memory."""
+
+    _TYPES: ClassVar = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32}
+
+    def __init__(self, piece: Piece) -> None:
+        self._stored, self.rows = piece.stored, piece.shape[0]
+        self._type = np.dtype(self._TYPES[piece.stored.dtype])
+
+    @classmethod
+    def can_read(cls, piece: Piece) -> bool:
+        plain = piece.form == "plain" and not piece.rows and not piece.beside
+        return plain and piece.stored.dtype in cls._TYPES and piece.stored.path.suffix == ".safetensors"
+
+    def __getitem__(self, rows: slice) -> Values:
+        shape = (rows.stop - rows.start, *self._stored.shape[1:])
+        row_bytes = self._type.itemsize * math.prod(shape[1:])
+        with open_regular(self._stored.path, follow_symlinks=True) as file:
+            file.seek(self._stored.offset + rows.start * row_bytes)
+            data = file.read(row_bytes * shape[0])
+        found = np.frombuffer(data, self._type).reshape(shape)
+        if self._type == np.uint16:
+            return (found.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return found.astype(np.float32)
+
+
 def _write_layer(
-    file: BinaryIO, values: LayerValues, stored: Storage, layer: str, tensors: Tensors, *, affine: bool
+    file: BinaryIO,
+    begins: Sequence[int],
+    values: FileValues | LayerValues,
+    stored: Storage,
+    layer: str,
+    tensors: Tensors,
+    *,
+    affine: bool,
 ) -> float:
-    parts: list[tuple[NDArray[Any], ...]] = []
+    """`begins`: where each of the layer's tensors begins in the file. Written block by block, the last last."""
     squares = differences = 0.0
     columns = next(iter(tensors.values())).shape[-1] if len(tensors) == 1 else 0
     columns = columns or tensors[f"{layer}.scales"].shape[1] * stored.group_size
@@ -118,19 +168,19 @@ def _write_layer(
         block = values[slice(start, min(start + step, values.rows))]
         if len(tensors) == 1:
             half = to_bfloat16(np.ascontiguousarray(block))
-            parts.append((half,))
+            parts: tuple[NDArray[Any], ...] = (half,)
             back = (half.astype(np.uint32) << np.uint32(16)).view(np.float32)
         else:
             codes, scales, biases = packed_values(block, stored.bits, stored.group_size, affine=affine)
-            parts.append((pack(codes, stored.bits), *(to_bfloat16(part) for part in (scales, biases))))
+            parts = (pack(codes, stored.bits), *(to_bfloat16(part) for part in (scales, biases)))
             grouped = codes.reshape(*scales.shape, -1).astype(np.float32)
             back = (grouped * scales[..., None] + biases[..., None]).reshape(block.shape)
         squares += float(np.square(block, dtype=np.float64).sum())
         differences += float(np.square(block - back, dtype=np.float64).sum())
-        mx.clear_cache()
-    for column in zip(*parts, strict=True):
-        for part in column:
+        for begin, part in zip(begins, parts, strict=True):
+            file.seek(begin + start * part[0].nbytes)
             file.write(np.ascontiguousarray(part).data)
+        mx.clear_cache()
     return float(np.sqrt(differences / squares)) if squares else 0.0
 
 

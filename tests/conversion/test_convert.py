@@ -17,6 +17,7 @@ import pytest
 
 from bonsai_mlx import Pipeline
 from bonsai_mlx.cli.main import main
+from bonsai_mlx.conversion import layers
 from bonsai_mlx.conversion.convert import convert, write_gguf
 from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.flux2.checkpoint import Checkpoint
@@ -107,6 +108,29 @@ def test_the_text_encoder_is_packed_too_where_it_is_asked_for(
     ]
     assert pictures[1].std() > 10
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 40
+
+
+def test_a_matrix_is_never_whole_in_memory(
+    tiny_checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read and written in blocks of rows, whatever their size is, it is the same file."""
+    source, whole, blocks = tiny_checkpoint("bf16"), tmp_path / "whole", tmp_path / "blocks"
+    converted(source, whole, "4-bit", 64)
+    most = [0]
+    read = layers.FileValues.__getitem__
+
+    def counted(self: layers.FileValues, rows: slice) -> layers.Values:
+        found = read(self, rows)
+        most[0] = max(most[0], found.size)
+        return found
+
+    monkeypatch.setattr(layers, "_BLOCK_VALUES", 1000)
+    monkeypatch.setattr(layers.FileValues, "__getitem__", counted)
+    monkeypatch.setattr(layers, "LayerValues", None)  # which MLX would read whole
+    converted(source, blocks, "4-bit", 64)
+    widest = max(tensor.shape[-1] for tensor in dense(source).values())
+    assert most[0] <= max(1000, widest)
+    assert (blocks / PACKED.weights(TRANSFORMER)).read_bytes() == (whole / PACKED.weights(TRANSFORMER)).read_bytes()
 
 
 def test_on_the_command_line(
