@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from bonsai_mlx.bits.autoencoder import Autoencoder
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.synthesis import BERNOULLI_CONFIG, DIFFUSERS_VERSION
 from bonsai_mlx.weights.layout import PACKED, SCHEDULER, VAE
@@ -18,6 +19,7 @@ from .autoencoder import folded, load_autoencoder
 from .diffusion import PACKED as PACKED_WEIGHTS
 
 BITS = "bits"
+LATENTS = {"kind": "bernoulli", "schedule": "linear"}
 
 
 def export_bits(run: Run) -> None:
@@ -31,12 +33,21 @@ def export_bits(run: Run) -> None:
     run.log("bits-export", f"{folder}: {total_bytes(folder) / 1e6:.2f} MB")
 
 
+def export_autoencoder(run: Run, folder: Path) -> None:
+    """The autoencoder alone, as far as it is trained: a folder that encodes and decodes, and draws nothing."""
+    side = run.options.size
+    write_autoencoder(run, folder / PACKED.folder(VAE))
+    index = {"_class_name": "Flux2KleinPipeline", "latents": LATENTS, "recommended_size": [side, side]}
+    write_json(folder / "model_index.json", index)
+    Autoencoder.open(folder)
+
+
 def write_bits(run: Run, folder: Path) -> None:
     """The checkpoint's own files: index, packed transformer, autoencoder, scheduler."""
     options = run.options
     write_autoencoder(run, folder / PACKED.folder(VAE))
     write_json(folder / PACKED.folder(SCHEDULER) / "scheduler_config.json", BERNOULLI_CONFIG)
-    changes = {"latents": {"kind": "bernoulli", "schedule": "linear"}, "recommended_steps": options.bits_steps}
+    changes = {"latents": LATENTS, "recommended_steps": options.bits_steps}
     tensors = load_file(run.weights(PACKED_WEIGHTS))
     write_variant(options, folder, tensors, "binary", {"known_tokens": True}, changes)
 
