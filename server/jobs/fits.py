@@ -178,6 +178,7 @@ def _predict(
         device=device,
         item_bytes=item_bytes,
         limit_bytes=limit_bytes,
+        guided=not checkpoint.distilled,
         pictures=pictures,
         references=references,
         whole=whole,

@@ -8,6 +8,7 @@ import pytest
 
 import bonsai_mlx
 from bonsai_mlx.editing.frame import held_bytes
+from bonsai_mlx.flux2 import plan
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.request import ResolvedDraw
 from server.checkpoints.models import ReadyModel
@@ -18,6 +19,7 @@ from server.jobs.durations import Durations
 from server.jobs.fits import ASPECTS, Fits, sizes_of
 from server.settings import Settings
 from server.store import Store
+from tests.stand_in import stand_in
 
 SEEDLING = Path(bonsai_mlx.__file__).parent / "seedling" / "ternary"
 
@@ -89,3 +91,14 @@ def test_pictures_that_go_in_are_counted_beside_the_model(tmp_path: Path, monkey
         asyncio.run(fit.check(ready((64, 64)), request, [(256, 256)], held, force=False))
     assert refused.value.detail.code == "does_not_fit"
     asyncio.run(fit.check(ready((64, 64)), request, [(256, 256)], held, force=True))
+
+
+@pytest.mark.parametrize("distilled", [True, False])
+def test_both_passes_of_a_guided_model_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distilled: bool
+) -> None:
+    stand_in(tmp_path / "models", "ternary", is_distilled=distilled)
+    asked, choose = [], plan.choose
+    monkeypatch.setattr(plan, "choose", lambda *args, **given: asked.append(given["guided"]) or choose(*args, **given))
+    assert fits._predict(tmp_path / "models" / "ternary", 64, 64, "cpu", None) > 0
+    assert asked == [not distilled]
