@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser.driver import QUIET, Site, make_picture
+from tests.browser.driver import QUIET, Site, chromium_path, make_picture
 
 pytestmark = pytest.mark.browser
 
@@ -221,11 +220,10 @@ def test_a_link_works_and_tells_the_other_page_nothing(site: Site, hostile: Page
 @pytest.fixture
 def rebound(chromium: Browser) -> Iterator[BrowserContext]:
     """A browser for which the attacker's name has turned into this computer's address."""
-    path = next(found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name)))
     rule = "--host-resolver-rules=MAP rebound.example 127.0.0.1"
     # newer browsers ask the user as well; the server must not need that
     alone = "--disable-features=LocalNetworkAccessChecks"
-    browser = chromium.browser_type.launch(executable_path=path, args=[*QUIET, rule, alone])
+    browser = chromium.browser_type.launch(executable_path=chromium_path(), args=[*QUIET, rule, alone])
     yield browser.new_context()
     browser.close()
 
