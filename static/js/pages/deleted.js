@@ -15,13 +15,15 @@ let meant = async () => undefined;
 
 const items = () => /** @type {HTMLElement[]} */ ([...bin.querySelectorAll(".bin-item")]);
 
-/** @param {readonly string[]} ids  that are not here any more; a neighbour of the focus gets it */
-function leave(ids) {
-  const all = items();
-  const at = all.findIndex((item) => item.contains(document.activeElement));
-  for (const item of all) if (ids.includes(item.dataset.id ?? "")) item.remove();
-  const left = items();
-  if (at >= 0 && !all[at].isConnected) (left[Math.min(at, left.length - 1)]?.querySelector("button") ?? byId("main")).focus();
+/** Show these, and let the neighbour of what has gone have its focus. @param {HTMLElement[]} next */
+function show(next) {
+  const before = items();
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  const at = before.findIndex((item) => item.contains(focused));
+  bin.replaceChildren(...next);
+  if (at < 0) return;
+  const neighbour = next[Math.min(at, next.length - 1)]?.querySelector("button");
+  (focused?.isConnected ? focused : neighbour ?? byId("main")).focus({ preventScroll: true });
 }
 
 async function tell() {
@@ -32,9 +34,7 @@ async function tell() {
   byId("bin-tools").hidden = !total;
   byId("bin-empty").hidden = total > 0;
   const shown = new Map(items().map((item) => [item.dataset.id, item]));
-  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
-  bin.replaceChildren(...images.map((image) => shown.get(image.id) ?? itemOf(image))); // others may have been deleted meanwhile
-  if (focused?.isConnected) focused.focus({ preventScroll: true });
+  show(images.map((image) => shown.get(image.id) ?? itemOf(image))); // others may have been deleted meanwhile
 }
 
 /** As the server makes it. @param {import("../lib/types.js").Picture & {gone_at: string}} image */
@@ -58,7 +58,6 @@ function itemOf({ id, prompt, thumbnail_url: src, gone_at: gone }) {
 /** @param {string[]} ids */
 async function restore(ids) {
   const { ids: back } = await restoreImages(ids);
-  leave(ids);
   toast(`${plural(back.length, "picture")} restored.`);
   await tell();
 }
@@ -66,13 +65,11 @@ async function restore(ids) {
 /** @param {string[]} ids */
 async function end(ids) {
   await endImages(ids);
-  leave(ids);
   await tell();
 }
 
 async function endAll() {
-  const { ids } = await emptyBin();
-  leave(ids);
+  await emptyBin();
   await tell();
 }
 
