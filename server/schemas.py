@@ -383,9 +383,8 @@ class Model(Answer):
     packed_from: str | None = Field(
         None, description="the repository whose files were packed here, or are being packed"
     )
-    original_bytes: int | None = Field(
-        None, description="what comes with `?from=bf16`, to be packed here; null: this model is not made so"
-    )
+    original: str | None = Field(None, description="what `from` may say of a download; null: it is not made so")
+    original_bytes: int | None = Field(None, description="what comes then, to be packed here")
     passing_bytes: int | None = Field(None, description="of these, what lies on the disk at a time, at most")
     content: ModelContent = "unchecked"
     download: Download | None = None

@@ -124,6 +124,7 @@ class Models:
             bytes_total=entry.bytes_total if packing else local.bytes_total or entry.bytes_total,
             bytes_present=hub.bytes_of_packing(entry, here) if packing else local.bytes_present,
             packed_from=local.packed_from,
+            original=original.precision if original else None,
             original_bytes=original.bytes_total if original else None,
             passing_bytes=max(file.size for file in original.files) if original else None,
             recommended_steps=entry.recommended_steps,
@@ -228,9 +229,8 @@ class Models:
         What was begun to be packed goes on so. ApiError 422 for a model that is not made from another one.
         """
         entry = _entry(name)
-        if origin is not None and entry.made_from is None:
-            message = f"{entry.title} is not made from another model."
-            raise ApiError(422, "bad_field", message, field="from", remedy="Leave it out: it is downloaded as it is.")
+        if origin is not None:
+            _check_origin(entry, origin)
         async with self._turns[entry.name]:
             model = self.get(name)
             if entry.name in self._transfers or model.state == "ready":
@@ -378,6 +378,14 @@ class Models:
             await self._stop(name)
             if name in self._outlived:
                 self._drop_intent(name)
+
+
+def _check_origin(entry: Entry, origin: str) -> None:
+    known = catalog.lookup(entry.made_from).precision if entry.made_from else None
+    if origin != known:
+        message = f"{entry.title} is not made from {origin[:32]!r}."
+        remedy = f"Leave it out, or give {known!r}." if known else "Leave it out: it is downloaded as it is."
+        raise ApiError(422, "bad_field", message, field="from", remedy=remedy)
 
 
 def _entry(name: str) -> Entry:

@@ -1,6 +1,6 @@
 """The checkpoints, their downloads, and the sizes that fit."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -14,7 +14,9 @@ from .common import ModelNamePath, StudioDep, errors
 
 router = APIRouter(tags=["models"])
 
-OriginQuery = Annotated[Literal["bf16"] | None, Query(alias="from", description="what to make the model of")]
+OriginQuery = Annotated[
+    str | None, Query(alias="from", max_length=32, description="what to make the model of: its `original`")
+]
 SideQuery = Annotated[int, Query(ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZE_MULTIPLE_PX)]
 
 
@@ -32,7 +34,7 @@ async def model(studio: StudioDep, name: ModelNamePath) -> Model:
 
 @router.post("/models/{name}/download", summary="Start or resume a download", responses=errors(404, 503, 507))
 async def download(studio: StudioDep, name: ModelNamePath, origin: OriginQuery = None) -> Model:
-    """`?from=bf16` packs the original's files while they come; at most one of them lies on the disk at a time."""
+    """With `from` the original's files are packed while they come; at most one of them lies on the disk at a time."""
     return await studio.models.download(name, origin)
 
 

@@ -170,7 +170,7 @@ def test_the_studio_shows_a_download_and_uses_what_has_come(site: Site, open_pag
 
 def test_a_model_can_be_made_from_the_original(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
-    calls = with_state(page, site, original_bytes=16 * GB, passing_bytes=8 * GB, packed_from=None)
+    calls = with_state(page, site, original="bf16", original_bytes=16 * GB, passing_bytes=8 * GB, packed_from=None)
     card = page.locator(".model").first
     expect(card).to_contain_text("its 16.00 GB come one file after the other")
     expect(card).to_contain_text("at most 8.00 GB of them lie on the disk at a time.")

@@ -176,11 +176,13 @@ export const listLoras = () => call("GET", "/loras");
 
 /**
  * @param {string} name
- * @param {"download" | "make" | "pause" | "resume" | "cancel" | "verify"} action
+ * @param {"download" | "pause" | "resume" | "cancel" | "verify"} action
  * @returns {Promise<Model>}
  */
-export const modelAction = (name, action) =>
-  call("POST", `/models/${name}/${action === "make" ? "download?from=bf16" : action}`);
+export const modelAction = (name, action) => call("POST", `/models/${name}/${action}`);
+
+/** Download the original's files, and make the model of them. @param {Model} model @returns {Promise<Model>} */
+export const makeModel = (model) => call("POST", `/models/${model.name}/download?${query({ from: model.original })}`);
 
 /** @param {string} name @returns {Promise<Model>} */
 export const deleteModel = (name) => call("DELETE", `/models/${name}`);

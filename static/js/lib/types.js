@@ -106,7 +106,8 @@
  * @property {string} note
  * @property {number | null} resident_bytes
  * @property {string | null} packed_from
- * @property {number | null} original_bytes  what comes where it is made from the original; null: it is not
+ * @property {string | null} original  what it can be made from; null: nothing
+ * @property {number | null} original_bytes  what comes then
  * @property {number | null} passing_bytes  of these, at most at a time on the disk
  * @property {"pinned" | "listed" | "unchecked" | "unknown"} content
  * @property {Download | null} download

@@ -1,7 +1,7 @@
 // The models page: one card per checkpoint, drawn anew when the server says that its state changed.
 
 import "./shell.js";
-import { deleteModel, listModels, modelAction } from "../lib/api.js";
+import { deleteModel, listModels, makeModel, modelAction } from "../lib/api.js";
 import { PUBLISHED } from "../lib/catalog.js";
 import { byId, button, el, fill } from "../lib/dom.js";
 import { formatBytes, formatSize, formatTimeLeft } from "../lib/format.js";
@@ -41,7 +41,7 @@ const ACTIONS = {
 const actionsOf = (model) =>
   (model.state === "failed" && !model.bytes_present ? /** @type {const} */ (["download"]) : ACTIONS[model.state]).flatMap(
     (action) =>
-      action === "download" && model.original_bytes && !model.packed_from ? /** @type {const} */ (["download", "make"]) : [action],
+      action === "download" && model.original && !model.packed_from ? /** @type {const} */ (["download", "make"]) : [action],
   );
 
 /** @param {Model} model */
@@ -117,6 +117,9 @@ function problems(model) {
 }
 
 /** @param {Model} model @param {keyof typeof VERBS} action */
+const act = (model, action) => (action === "make" ? makeModel(model) : modelAction(model.name, action));
+
+/** @param {Model} model @param {keyof typeof VERBS} action */
 function actionButton(model, action) {
   const primary = action === "resume" || (action === "download" && isRecommended(model));
   const bytes = { download: model.bytes_total, make: model.original_bytes }[/** @type {string} */ (action)];
@@ -127,7 +130,7 @@ function actionButton(model, action) {
       icon: ICONS[action],
       data: { action },
       "aria-describedby": `title-${model.name}`,
-      on: { click: () => modelAction(model.name, action).then(putModel, toastError) },
+      on: { click: () => act(model, action).then(putModel, toastError) },
     },
     VERBS[action] + size,
   );

@@ -128,11 +128,12 @@ def test_a_model_can_be_made_of_the_original_s_files(serve: Serve, downloader: P
     model = live.client.get("/models/klein").json()
     original = catalog.lookup("klein-bf16")
     assert model["original_bytes"] == original.bytes_total
+    assert model["original"] == "bf16"
     assert model["passing_bytes"] == 7_751_109_744
     assert live.client.get("/models/ternary").json()["original_bytes"] is None
     for name, origin, words in (
-        ("ternary", "bf16", "is not made from another model"),
-        ("klein", "fp8", "bf16"),
+        ("ternary", "bf16", "is not made from 'bf16'"),
+        ("klein", "fp8", "or give 'bf16'"),
     ):
         refused = live.client.post(f"/models/{name}/download", params={"from": origin})
         assert refused.status_code == 422
