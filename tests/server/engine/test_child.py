@@ -23,7 +23,7 @@ def test_the_engine_takes_a_folder_for_a_folder(folder: Path, monkeypatch: pytes
     """With --models-dir . the path of a checkpoint is its name."""
     folder.rename(folder.with_name("ternary"))
     monkeypatch.chdir(folder.parent)
-    pipeline: Any = mlx_backend().load("ternary", memory_limit_bytes=None, embeddings=None)
+    pipeline: Any = mlx_backend().load("ternary", memory_limit_bytes=None, embeddings=None, parts={})
     assert pipeline.model.checkpoint.root == Path("ternary")
 
 
