@@ -53,6 +53,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.cli.commands": "the options of every command, and the program that reads them",
     "server.index": "the index's file: its schema and the steps from one version to the next; no meaning of a row",
     "server": "settings, errors, events, the index; no tensor library anywhere in the server",
+    "server.schemas": "the shapes of answers, and of what changes them; no behaviour beyond validation",
     "server.edge": "what every request passes: hosts, tokens, limits, the log; knows no route",
     "server.options": "what may change while the server runs, and how a phone comes in",
     "server.engine": "the child process that draws, and how the server sees it",
@@ -231,7 +232,7 @@ bounds also needs a case in `server/parameters.py`. The page shows it when `temp
 ## To add a route
 
 1. A module in `server/routes/` (of another program's interface: in `server/compat/`) with a `router`; what it does
-   belongs to `server/studio.py` or to a room below. Bodies and answers are in `server/schemas.py`.
+   belongs to `server/studio.py` or to a room below. Bodies and answers are in `server/schemas/`.
 2. `server/app.py`: one `include_router`.
 3. A test beside `tests/server/test_generate.py`. `tests/server/test_openapi.py` asks that each field has a type.
 

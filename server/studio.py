@@ -49,7 +49,10 @@ from .options.shapes import Preferences, PreferencesPatch
 from .parameters import EnlargeRequest, PictureFields
 from .pipelines.records import RunRecords
 from .pipelines.runs import PipelineRuns
-from .schemas import Image, Memory, Model, PromptLength, WorkerState
+from .schemas.images import Image
+from .schemas.models import Model
+from .schemas.names import WorkerState
+from .schemas.system import Memory, PromptLength
 from .settings import Settings, upscaler_files
 from .store import Store
 from .writing.writing import Writing

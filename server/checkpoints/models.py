@@ -26,7 +26,8 @@ from bonsai_mlx.wording import format_bytes
 from ..engine import child_process
 from ..errors import ApiError, not_found
 from ..events import EventHub
-from ..schemas import Download, Model, ModelState
+from ..schemas.models import Download, Model
+from ..schemas.names import ModelState
 from ..settings import Settings
 from ..store import Store
 from .lines import lines_of

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from ..engine.child_process import command, environment
-from ..schemas import PromptLength
+from ..schemas.system import PromptLength
 
 _WAIT_S = 30.0  # for an answer, a start of the child on a busy machine included
 UNKNOWN = PromptLength(tokens=None, limit=None, read_chars=None)

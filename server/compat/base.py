@@ -20,7 +20,9 @@ from ..errors import ApiError
 from ..jobs.active import Work, batch_of
 from ..parameters import PictureFields
 from ..routes.generate import draw, failure
-from ..schemas import Image, Job, Model
+from ..schemas.images import Image
+from ..schemas.jobs import Job
+from ..schemas.models import Model
 from ..studio import Studio
 from ..validation import closest
 from .body import PictureBody, bad_field, fitted

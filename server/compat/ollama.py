@@ -19,7 +19,8 @@ from bonsai_mlx.version import __version__
 from ..checkpoints.models import ReadyModel
 from ..errors import ApiError, ErrorDetail
 from ..routes.common import StudioDep, failures, json_body, streamed
-from ..schemas import Job, Model
+from ..schemas.jobs import Job
+from ..schemas.models import Model
 from ..store import timestamp
 from ..studio import Studio
 from ..validation import refused

@@ -24,7 +24,8 @@ from ..errors import ErrorDetail, not_found
 from ..gallery.convert import FORMATS, Convert, Enlarge
 from ..gallery.decoder import Decoder
 from ..routes.common import IdPath, StudioDep, failures, file_of, json_body, streamed
-from ..schemas import Job, Model
+from ..schemas.jobs import Job
+from ..schemas.models import Model
 from ..studio import Studio
 from ..validation import Answer
 from .base import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ..schemas import WorkerState
+from ..schemas.names import WorkerState
 from .protocol import Memory, Phase
 from .worker import Worker
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import TypeAlias
 
-from ..schemas import WorkerState
+from ..schemas.names import WorkerState
 from ..settings import Settings
 from . import child_process
 from .protocol import (

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from bonsai_mlx.images.metadata import Format
 
-from ..schemas import Image
+from ..schemas.images import Image
 from ..store import timestamp
 from .decoder import Decoder
 from .folder import SUFFIXES, named_by_id

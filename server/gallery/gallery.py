@@ -21,7 +21,8 @@ from bonsai_mlx.images.metadata import save_picture
 
 from ..errors import ApiError, not_found
 from ..events import EventHub
-from ..schemas import Deleted, DeletedMany, Image, ImageDetails, ImagePage, Relative
+from ..schemas.images import Deleted, DeletedMany, Image, ImageDetails, ImagePage
+from ..schemas.jobs import Relative
 from ..store import Store
 from .convert import Convert, Thumbnail
 from .decoder import Decoder

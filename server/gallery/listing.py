@@ -6,7 +6,7 @@ import base64
 from typing import Any, Literal, NamedTuple
 
 from ..errors import ApiError
-from ..schemas import Image, ImagePage
+from ..schemas.images import Image, ImagePage
 from ..store import Store
 from .entries import fold, image_of_row
 

@@ -16,7 +16,7 @@ from typing import Any
 from bonsai_mlx.errors import PictureError
 
 from ..events import EventHub
-from ..schemas import Image
+from ..schemas.images import Image
 from ..store import Store
 from .decoder import Decoder
 from .entries import MAX_SEARCHED_CHARS, fold, image_from_file, is_entry, row_of, shown_name

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..errors import ApiError, not_found
-from ..schemas import Image
+from ..schemas.images import Image
 from .convert import Normalise, Sheet
 from .decoder import Decoder
 from .gallery import Gallery

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ..schemas import Image
+from ..schemas.images import Image
 from ..store import Store, timestamp
 from .entries import image_of_row
 from .file_table import FileTable

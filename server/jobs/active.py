@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bonsai_mlx.request import Enlarge, ResolvedOperation, batch
 
-from ..schemas import GridCell, Job, Relative
+from ..schemas.jobs import GridCell, Job, Relative
 from .durations import Forecast
 
 

@@ -18,7 +18,7 @@ from bonsai_mlx.request import Draw, Enlarge, ResolvedDraw, ResolvedEnlarge
 
 from ..checkpoints.models import ReadyModel
 from ..errors import ApiError
-from ..schemas import LoraShown
+from ..schemas.models import LoraShown
 from ..settings import Settings
 from .fits import opened_checkpoint
 from .pictures import refused

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ..checkpoints.models import Models
 from ..errors import ApiError
-from ..schemas import GroupKind, Job
+from ..schemas.jobs import Job
+from ..schemas.names import GroupKind
 from .active import Work
 
 _ENDED = "Ask only for those that ended without a picture."

@@ -13,7 +13,7 @@ from ..errors import ApiError
 from ..gallery.convert import Steps
 from ..gallery.decoder import Decoder
 from ..gallery.gallery import Gallery
-from ..schemas import Job
+from ..schemas.jobs import Job
 
 log = logging.getLogger("bonsai.jobs")
 

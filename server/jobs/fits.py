@@ -23,7 +23,7 @@ from bonsai_mlx.wording import format_bytes
 from ..checkpoints.models import Models, ReadyModel
 from ..engine.pool import EnginePool
 from ..errors import ApiError
-from ..schemas import Fit
+from ..schemas.models import Fit
 from .durations import Durations
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from bonsai_mlx.request import Draw, refuse_idle
 from ..checkpoints.models import Models
 from ..errors import ApiError
 from ..parameters import GridRequest
-from ..schemas import GridCell, GridPlan
+from ..schemas.jobs import GridCell, GridPlan
 from ..settings import Settings
 from .active import Work
 from .durations import Durations

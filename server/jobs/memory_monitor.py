@@ -10,7 +10,7 @@ import psutil
 
 from ..engine.pool import EnginePool
 from ..events import EventHub
-from ..schemas import Memory
+from ..schemas.system import Memory
 from ..settings import Settings
 
 log = logging.getLogger("bonsai.memory")

@@ -14,7 +14,8 @@ from bonsai_mlx.request import Draw, Enlarge
 from ..errors import ApiError
 from ..gallery.gallery import Gallery
 from ..gallery.inputs import Input, Inputs
-from ..schemas import Image, Relative
+from ..schemas.images import Image
+from ..schemas.jobs import Relative
 
 _DIGEST_CHARS = 64  # of an input; a picture of the gallery has an id half as long
 _REMEDY = "Add it with POST /inputs first, or give the id of a picture in the gallery."

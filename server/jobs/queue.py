@@ -21,7 +21,8 @@ from ..engine.protocol import Progress
 from ..errors import ApiError, not_found
 from ..events import EventHub
 from ..gallery.gallery import Gallery
-from ..schemas import GroupKind, Job, JobError, JobStatus, Queue
+from ..schemas.jobs import Job, JobError, Queue
+from ..schemas.names import GroupKind, JobStatus
 from ..settings import Settings
 from ..store import Store, timestamp
 from .active import Active, Work, picture_id

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from ..errors import ApiError, not_found
 from ..gallery.folder import ID
-from ..schemas import Job, JobStatus
+from ..schemas.jobs import Job
+from ..schemas.names import JobStatus
 from ..store import Store
 
 log = logging.getLogger("bonsai.jobs")

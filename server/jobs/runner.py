@@ -27,7 +27,8 @@ from ..gallery.entries import make_image
 from ..gallery.gallery import Gallery
 from ..gallery.inputs import Inputs
 from ..index.damage import is_damage
-from ..schemas import Image, Job
+from ..schemas.images import Image
+from ..schemas.jobs import Job
 from ..settings import Settings, upscaler_files
 from ..store import Store, timestamp
 from .active import Active, picture_id

@@ -15,7 +15,7 @@ from bonsai_mlx.images.scan import Scanner
 from ..errors import ApiError
 from ..gallery.entries import image_of_row
 from ..gallery.gallery import Gallery
-from ..schemas import Image
+from ..schemas.images import Image
 from ..store import Store
 
 _KEPT_BYTES = 8 << 20  # of codes that were read, for the next who asks

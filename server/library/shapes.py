@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from ..gallery.listing import MAX_IDS
 from ..parameters import Fields
-from ..schemas import Id, Image
+from ..schemas.images import Image
+from ..schemas.names import Id
 from ..validation import Answer, refused
 
 Name = Annotated[

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.pipelines.chains import Step, as_json, steps_of
 
-from ..schemas import PipelineRun
+from ..schemas.jobs import PipelineRun
 from ..store import Store
 
 log = logging.getLogger("bonsai.jobs")

@@ -24,7 +24,7 @@ from ..gallery.gallery import Gallery
 from ..gallery.inputs import Inputs
 from ..jobs.active import Work
 from ..jobs.queue import Jobs
-from ..schemas import Job, JobError, PipelineRun
+from ..schemas.jobs import Job, JobError, PipelineRun
 from .records import KEPT_RUNS, Run, RunRecords
 
 log = logging.getLogger("bonsai.jobs")

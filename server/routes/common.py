@@ -14,7 +14,7 @@ from ..errors import ErrorBody
 from ..gallery.listing import CURSOR, Sort
 from ..gallery.listing import Query as Listed
 from ..parameters import schema_of
-from ..schemas import Id
+from ..schemas.names import Id
 from ..studio import Studio
 
 

@@ -12,7 +12,10 @@ from bonsai_mlx.hub import catalog
 from ..errors import ApiError, Code
 from ..jobs.active import Work
 from ..parameters import CompareRequest, EnlargeRequest, GenerateRequest
-from ..schemas import Backend, Backends, Compared, ComparedImage, DemoComparison, Generated, GroupKind, Image, Job
+from ..schemas.images import Compared, ComparedImage, DemoComparison, Generated, Image
+from ..schemas.jobs import Job
+from ..schemas.models import Backend, Backends
+from ..schemas.names import GroupKind
 from ..studio import Studio
 from .common import Responses, StudioDep, errors
 

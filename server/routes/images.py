@@ -10,7 +10,7 @@ from bonsai_mlx.images.metadata import Format
 
 from ..gallery.convert import FORMATS
 from ..library.shapes import Lineage
-from ..schemas import Deleted, Image, ImageDetails, ImagePage, ImagePatch
+from ..schemas.images import Deleted, Image, ImageDetails, ImagePage, ImagePatch
 from .common import Cursor, IdPath, ListingQuery, StudioDep, errors, file_of
 
 router = APIRouter(tags=["images"])

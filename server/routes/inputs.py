@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ..errors import ApiError
 from ..gallery.inputs import Input
-from ..schemas import InputPicture
+from ..schemas.images import InputPicture
 from .common import StudioDep, errors, file_of
 
 router = APIRouter(tags=["inputs"])

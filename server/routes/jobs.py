@@ -9,7 +9,8 @@ from starlette.responses import Response
 from ..jobs.active import batch_of
 from ..jobs.again import group_of, work_again
 from ..parameters import EnlargeRequest, JobRequest
-from ..schemas import GroupKind, Id, Job, JobList, JobsAgain, JobsCancelled, JobsCreated, JobStatus, Queue, QueueOrder
+from ..schemas.jobs import Job, JobList, JobsAgain, JobsCancelled, JobsCreated, Queue, QueueOrder
+from ..schemas.names import GroupKind, Id, JobStatus
 from .common import IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["jobs"])

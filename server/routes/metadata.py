@@ -9,7 +9,7 @@ from bonsai_mlx.images.scan import MAX_FILE_BYTES, Scanner
 
 from ..errors import ApiError
 from ..gallery.inspection import whole_characters
-from ..schemas import PictureMetadata, PictureSettings
+from ..schemas.images import PictureMetadata, PictureSettings
 from .common import errors
 
 router = APIRouter(tags=["images"])

@@ -8,7 +8,7 @@ from bonsai_mlx.request import MAX_SIZE_PX, MIN_SIZE_PX, SIZE_MULTIPLE_PX
 
 from ..jobs.adapters import listed_adapters
 from ..parameters import ModelName
-from ..schemas import Fit, LoraList, Model, ModelList, Sizes, Upscalers
+from ..schemas.models import Fit, LoraList, Model, ModelList, Sizes, Upscalers
 from ..settings import upscaler_files
 from .common import ModelNamePath, StudioDep, errors
 

@@ -7,7 +7,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ..library.reveal import reveal
 from ..library.shapes import Archive, ArchiveRequest, Changed, Chosen, FavouritePatch, ImageIds, Restored
-from ..schemas import DeletedMany
+from ..schemas.images import DeletedMany
 from .common import IdPath, ListingQuery, StudioDep, errors, file_of
 
 router = APIRouter(tags=["images"])

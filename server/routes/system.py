@@ -12,7 +12,7 @@ from bonsai_mlx.version import __version__
 
 from ..events import EventHub, Listener
 from ..options.shapes import Preferences, PreferencesPatch
-from ..schemas import Health, Memory
+from ..schemas.system import Health, Memory
 from .common import EVENT, StudioDep, errors, streamed
 
 router = APIRouter(tags=["system"])

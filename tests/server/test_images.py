@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from server.routes.common import IdPath
-from server.schemas import Id
+from server.schemas.names import Id
 from tests.server.conftest import NATIVE, LiveServer
 
 UNKNOWN = "e" * 32

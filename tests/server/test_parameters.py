@@ -16,7 +16,7 @@ import pytest
 from bonsai_mlx.bounds import Choice, Part, PictureDigest, Several, Whole, Words
 from bonsai_mlx.request import Draw, ResolvedDraw, as_json, parameters
 from server.parameters import JobRequest, annotation, body_fields, draw_of
-from server.schemas import Job
+from server.schemas.jobs import Job
 from tests.server.conftest import ROOT
 
 REQUEST = ResolvedDraw("a fox", 7, 4, 64, 96)

@@ -15,7 +15,7 @@ from server.compat.openai import ImagesRequest
 from server.compat.sdapi.txt2img import Txt2Img
 from server.options.shapes import PreferencesPatch
 from server.parameters import CompareRequest, GenerateRequest, JobRequest
-from server.schemas import ImagePatch
+from server.schemas.images import ImagePatch
 from server.validation import closest, explain, kind_of, unknown_field, unreadable
 
 FOREIGN: list[Any] = [None, True, 7, -1, 0, 7.5, 2**70, "", " ", "x", "\ud800", [], [1], {}, {"a": 1}, "x" * 40_000]

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from ...routes.common import StudioDep
 from ...routes.generate import failure
-from ...schemas import Job
+from ...schemas.jobs import Job
 from ...studio import Studio
 from ..base import Picture, ended, picture, steps_done
 from ..failing import json_answer

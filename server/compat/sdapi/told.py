@@ -10,7 +10,7 @@ from bonsai_mlx.request import Draw
 from bonsai_mlx.version import __version__
 
 from ...checkpoints.models import ReadyModel
-from ...schemas import Job
+from ...schemas.jobs import Job
 from ..base import Picture, public_name
 from .following import job_timestamp
 

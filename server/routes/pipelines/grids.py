@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from ...parameters import GridRequest
-from ...schemas import GridPlan, JobsCreated
+from ...schemas.jobs import GridPlan, JobsCreated
 from ..common import IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["grids"])

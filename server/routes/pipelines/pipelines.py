@@ -12,7 +12,7 @@ from bonsai_mlx.pipelines.chains import as_json, has_place, missing, seeded, spo
 from bonsai_mlx.pipelines.saved import MAX_NAME_CHARS, SavedPipeline
 
 from ...errors import ApiError, not_found
-from ...schemas import PipelineRun
+from ...schemas.jobs import PipelineRun
 from ..common import IdPath, StudioDep, errors
 from .shapes import (
     FromImage,

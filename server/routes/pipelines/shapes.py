@@ -10,7 +10,7 @@ from bonsai_mlx.pipelines.saved import MAX_NAME_CHARS
 from bonsai_mlx.request import VERSION, Draw, Enlarge, Prompt, Seed
 
 from ...parameters import Fields, Flag, ModelName, ShownAs, annotation, body_fields, schema_of
-from ...schemas import Id, Way
+from ...schemas.names import Id, Way
 from ...validation import Answer, refused
 
 _PICTURES: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string", "contentEncoding": "base64"}}

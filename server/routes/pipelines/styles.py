@@ -8,7 +8,7 @@ from bonsai_mlx.pipelines.styles import Style, StyleBook
 from bonsai_mlx.request import MAX_STYLE_NAME_CHARS
 
 from ...parameters import PromptRequest, StyleFields
-from ...schemas import PromptLength, StyleList, StyleShown
+from ...schemas.system import PromptLength, StyleList, StyleShown
 from ..common import StudioDep, errors
 
 router = APIRouter(tags=["styles"])

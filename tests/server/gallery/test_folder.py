@@ -16,7 +16,7 @@ from PIL import Image
 from bonsai_mlx.images.metadata import encode_png, save_picture
 from server.gallery.decoder import Decoder
 from server.gallery.folder import scan
-from server.schemas import Image as Entry
+from server.schemas.images import Image as Entry
 from tests.recipes import a_recipe
 from tests.server.conftest import LiveServer, eventually
 from tests.server.gallery.test_gallery import Parts, add, new_id

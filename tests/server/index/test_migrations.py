@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from server.index.migrations import STEPS, VERSION, MigrationError, NewerIndexError
-from server.schemas import Job
+from server.schemas.jobs import Job
 from server.store import NAME, Store
 from tests.server.conftest import ROOT, LiveServer, eventually
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from server.jobs.records import FORGET_EVERY_BYTES, KEPT_BYTES, KEPT_JOBS, PAGE_BYTES, JobRecords
-from server.schemas import Job, JobStatus
+from server.schemas.jobs import Job
+from server.schemas.names import JobStatus
 from server.store import Store
 
 

@@ -31,7 +31,7 @@ from server.jobs.durations import Durations
 from server.jobs.memory_monitor import MemoryMonitor
 from server.jobs.queue import Jobs
 from server.jobs.runner import Runner, patience_s
-from server.schemas import Job
+from server.schemas.jobs import Job
 from server.settings import Settings
 from server.store import Store
 from tests.server.conftest import QUICK

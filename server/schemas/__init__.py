@@ -1,0 +1,1 @@
+"""The shapes of the native interface's answers, and of what changes them. No behaviour beyond validation."""
