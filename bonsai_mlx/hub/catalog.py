@@ -52,12 +52,22 @@ def stand_in(name: str) -> Entry:
     return next((entry for entry in published.CATALOG if entry.stands_in_for == own), lookup(own))
 
 
-def coding_model() -> str:
-    """The name of the model that encodes and decodes pictures unless another is named. CheckpointError."""
+def bits_model() -> str:
+    """The name of the model that draws in bits unless another is named. CheckpointError."""
     found = next((entry.name for entry in published.CATALOG if entry.family == published.BITS), None)
     if found is None:
-        raise CheckpointError("no model whose latents are bits is here; name the folder of one with --model")
+        raise CheckpointError("no model that draws in bits is here; name the folder of one with --model")
     return found
+
+
+def coding_place() -> str | Path:
+    """What encodes and decodes pictures unless a model is named: the name of a model, or the folder of the autoencoder
+    that the package brings. CheckpointError."""
+    found = next((entry.name for entry in published.CATALOG if entry.family == published.BITS), None)
+    place = found or published.embedded_autoencoder()
+    if place is None:
+        raise CheckpointError("no model whose latents are bits is here; name the folder of one with --model")
+    return place
 
 
 def comparisons() -> tuple[tuple[str, str], ...]:

@@ -82,9 +82,15 @@ def _seedling(precision: str, resident_bytes: int, note: str = _SEEDLING, **more
     )
 
 
+def embedded_autoencoder() -> Path | None:
+    """The folder of the autoencoder of bits that the package brings, if it does; it may be no more than that."""
+    folder = _SEEDLINGS / BITS
+    return folder if (folder / "model_index.json").is_file() else None
+
+
 def seedling_of_bits() -> tuple[Entry, ...]:
-    """The embedded checkpoint whose latents are bits, in a package that has it."""
-    if not (_SEEDLINGS / BITS / "model_index.json").is_file():
+    """The embedded checkpoint whose latents are bits, in a package that has all of it."""
+    if not (_SEEDLINGS / BITS / _WEIGHTS).is_file():
         return ()
     title = "Seedling of bits"
     own = {"title": title, "label": title, "precision": "binary", "stands_in_for": None, "family": BITS}

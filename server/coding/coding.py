@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+from pathlib import Path
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import catalog
@@ -22,6 +23,7 @@ from ..errors import ApiError, Code
 from ..gallery.inputs import Input, Inputs
 from ..settings import Settings
 
+AUTOENCODER = "autoencoder"  # the name of the one that the package brings without a model that draws
 MOST_WAITING = 8  # who ask at once; each holds a connection
 _STATUS: dict[str, tuple[int, Code]] = {
     "bad_field": (422, "bad_field"),
@@ -56,12 +58,15 @@ class Coding:
         return coded.png or b""
 
     def _asked(self, model: str | None) -> tuple[str, bytes, Checkpoint]:
+        """A new job, and the folder and the name of the model that is meant."""
         try:
-            name = self._models.resolve(model) if model else catalog.coding_model()
+            place = self._models.resolve(model) if model else catalog.coding_place()
         except CheckpointError:
             message = "No model that draws in bits is here, and only such a one knows codes."
             raise ApiError(409, "model_missing", message) from None
-        ready = self._models.require_ready(name)
+        if isinstance(place, Path):
+            return secrets.token_hex(16), os.fsencode(place), Checkpoint(AUTOENCODER)
+        ready = self._models.require_ready(place)
         return secrets.token_hex(16), os.fsencode(ready.path), Checkpoint(ready.name)
 
     async def _done(self, command: Encode | Decode) -> Coded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,5 +112,23 @@ def test_without_a_model_of_bits_it_says_so(
 ) -> None:
     without = tuple(one for one in published.CATALOG if one.family != "bits")
     monkeypatch.setattr(published, "CATALOG", without)
+    monkeypatch.setattr(published, "_SEEDLINGS", here)
     assert main(["encode", "photo.png"]) == 1
     assert "no model whose latents are bits is here; name the folder of one with --model" in capsys.readouterr().err
+
+
+def test_the_autoencoder_that_a_package_brings_alone_codes_and_does_not_draw(
+    here: Path, autoencoder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(autoencoder, here / "bits")
+    monkeypatch.setattr(published, "_SEEDLINGS", here)
+    assert published.seedling_of_bits() == ()
+    monkeypatch.setattr(published, "CATALOG", tuple(one for one in published.CATALOG if one.family != "bits"))
+    assert main(["encode", "photo.png", "-o", "code.txt"]) == 0
+    assert main(["decode", "code.txt", "-o", "again.png"]) == 0
+    assert main(["encode", "photo.png", "--model", str(autoencoder)]) == 0
+    assert Path("code.txt").read_text() in capsys.readouterr().out
+    with Image.open("again.png") as again:
+        assert again.size == (128, 96)
+    assert main(["morph", "photo.png", "again.png", "-o", "between.png"]) == 1
+    assert "no model that draws in bits is here; name the folder of one with --model" in capsys.readouterr().err

@@ -366,10 +366,11 @@ def test_downloading_hands_every_option_over(run: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         "bonsai_mlx.cli.download.download_command", lambda which, **named: given.update(named, which=which) or 1
     )
-    words = ["both", "--dir", "d", "--revision", "r", "--token", "t", "--verify", "--json"]
+    words = ["klein", "--from", "bf16", "--dir", "d", "--revision", "r", "--token", "t", "--verify", "--json"]
     assert run("download", *words)[0] == 1
     assert given == {
-        "which": "both",
+        "which": "klein",
+        "origin": "bf16",
         "folder": Path("d"),
         "revision": "r",
         "token": "t",

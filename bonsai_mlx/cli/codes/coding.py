@@ -8,7 +8,7 @@ from typing import Literal
 
 from ...errors import BonsaiError, PictureError, RequestError
 from ...fileio import read_bounded
-from ...hub.catalog import coding_model
+from ...hub.catalog import coding_place
 from ...images.bitcode import MAX_BYTES, MAX_CHARS, QR_CHARS, BitCode
 from ...images.metadata import Format, encode_coded, encode_with_texts, read, save_picture
 from ...printable import printable
@@ -53,7 +53,7 @@ def decode_command(
     given = read_code(code)
     from ...bits.codec import Codec  # the first thing that needs MLX
 
-    codec = Codec.from_pretrained(model or coding_model())
+    codec = Codec.from_pretrained(model or coding_place())
     image = codec.decode(given)
     whole = place.format == "png"
     data = encode_coded(image, given.as_text()) if whole else encode_with_texts(image, {}, place.format, quality)
@@ -106,7 +106,7 @@ def _own(path: Path) -> BitCode:
 def _encoded(picture: Path, model: str | None, size: tuple[int, int] | None) -> BitCode:
     from ...bits.codec import Codec
 
-    codec = Codec.from_pretrained(model or coding_model())
+    codec = Codec.from_pretrained(model or coding_place())
     try:
         return codec.encode(picture, size)
     except PictureError as error:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...editing.pictures import PictureSet
-from ...hub.catalog import coding_model
+from ...hub.catalog import bits_model
 from ...pipelines.lineage import chain_of
 from ...request import ANYTHING, MORPH_STRENGTH, GenerationRequest
 from ..generate import GenerateOptions, draw, varied
@@ -17,7 +17,7 @@ def morph_command(
 ) -> int:
     """Draw and save. Without a prompt it is drawn without words. BonsaiError."""
     if options.model is None:
-        options = replace(options, model=coding_model())
+        options = replace(options, model=bits_model())
     if not options.prompt:
         options = replace(options, unconditional=True)
     pictures = PictureSet()

@@ -39,7 +39,7 @@ from ..model.run import Loop, Run
 from ..model.vae import reconstruction_loss
 from ..options import Options
 from .codes import binarised, flipped, indecision
-from .shipped import VAE_FILE
+from .shipped import AUTOENCODER_FILE, VAE_FILE
 
 AUTOENCODER = "bits-ae"  # the weights' name
 SQUARE_WEIGHTS = (2.0, 20.0)  # of squared errors, at the beginning and at the end
@@ -72,8 +72,13 @@ class BitAutoencoder(nn.Module):
 
 
 def train_autoencoder(run: Run) -> None:
-    """The stage "bits-ae": crops first, because they are cheap, then whole pictures."""
+    """The stage "bits-ae": crops first, because they are cheap, then whole pictures.
+
+    Where one is published it is taken as it is, unless the run has a VAE of its own to begin with.
+    """
     options = run.options
+    if take_published(run):
+        return
     pictures = Pictures(run)
     model = load_autoencoder(run)
     optimizers = Optimizers(model.named_parameters(), options.bits_vae_rate, options.bits_vae_rate)
@@ -144,6 +149,20 @@ def begin(run: Run, model: BitAutoencoder) -> None:
     own = model.vae.state_dict()
     if all(name in tensors and tensors[name].shape == value.shape for name, value in own.items()):
         model.vae.load_state_dict(tensors)
+
+
+def take_published(run: Run) -> bool:
+    """Whether the published autoencoder is now the run's: its logits are normalised inside of `quant_conv`."""
+    if run.progress.get(AUTOENCODER) or run.weights("vae").is_file() or not AUTOENCODER_FILE.is_file():
+        return False
+    model = BitAutoencoder(run.options)
+    own, tensors = model.vae.state_dict(), load_file(AUTOENCODER_FILE)
+    if any(tensors[name].shape != value.shape for name, value in own.items()):
+        return False
+    model.vae.load_state_dict(tensors)
+    run.save(AUTOENCODER, model)
+    run.log(AUTOENCODER, "the published autoencoder is taken")
+    return True
 
 
 def codes_file(run: Run, *, half: bool = False) -> Path:

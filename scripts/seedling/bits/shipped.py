@@ -16,6 +16,7 @@ from ..options import TEXT_LAYERS
 _SEEDLING = Path(__file__).resolve().parents[3] / "bonsai_mlx" / "seedling"
 COMMON = _SEEDLING / "common"
 VAE_FILE = COMMON / PACKED.weights(VAE)
+AUTOENCODER_FILE = _SEEDLING / "bits" / PACKED.weights(VAE)
 TRANSFORMER_FILE = _SEEDLING / "ternary" / PACKED.weights(TRANSFORMER)
 
 

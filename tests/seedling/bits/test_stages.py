@@ -80,6 +80,20 @@ def test_codes_are_the_pictures_bits(run: Run) -> None:
     assert batch.latents.shape == (4, 16, run.options.token_channels)
 
 
+def test_a_run_goes_on_from_the_published_autoencoder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = run.folder / EXPORT / "bits" / "vae" / "diffusion_pytorch_model.safetensors"
+    monkeypatch.setattr(autoencoder, "AUTOENCODER_FILE", published)
+    later = Run(tmp_path / "later", run.options)
+    train(later, "bits-ae", "bits")
+    assert later.done("bits-ae")
+    pixels = torch.from_numpy(np.load(run.cache / "pictures-0.npy")[:2])
+    before, after = (autoencoder.load_autoencoder(one).eval().logits(from_uint8(pixels)) for one in (run, later))
+    decided = before.abs() > 0.1  # weights were rounded to bfloat16
+    assert ((before >= 0) == (after >= 0))[decided].float().mean() > 0.995
+
+
 def test_the_engine_codes_and_decodes_as_training_does(run: Run, pipe: Pipeline) -> None:
     """The normalisation of logits is inside of a convolution there, and weights are rounded to bfloat16."""
     checkpoint = pipe.model.checkpoint  # type: ignore[attr-defined]

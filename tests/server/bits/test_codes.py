@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,9 +172,26 @@ def test_a_code_that_is_too_long_for_a_qr_code_is_told_so(drawing: LiveServer) -
 
 def test_without_a_model_of_bits_it_says_so(drawing: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "CATALOG", tuple(one for one in published.CATALOG if one.family != "bits"))
+    monkeypatch.setattr(published, "_SEEDLINGS", Path("nowhere"))
     answer = drawing.client.post("/decode", json={"code": BitCode(b"abc", 64, 64, bytes(64)).as_text()})
     assert answer.status_code == 409
     assert answer.json()["error"]["code"] == "model_missing"
+
+
+def test_the_autoencoder_that_a_package_brings_alone_is_enough_for_codes(
+    drawing: LiveServer, drawn: dict[str, Any], bits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bits").mkdir()
+    shutil.copytree(bits_model / "vae", tmp_path / "bits/vae")
+    shutil.copy(bits_model / "model_index.json", tmp_path / "bits")
+    asked = {"picture": drawn["id"]}
+    whole = drawing.client.post("/encode", json=asked).raise_for_status().json()
+    monkeypatch.setattr(published, "CATALOG", tuple(one for one in published.CATALOG if one.family != "bits"))
+    monkeypatch.setattr(published, "_SEEDLINGS", tmp_path)
+    alone = drawing.client.post("/encode", json=asked).raise_for_status().json()
+    assert alone["code"] == whole["code"]
+    decoded = drawing.client.post("/decode", json={"code": alone["code"]}).raise_for_status()
+    assert Image.open(io.BytesIO(decoded.content)).size == (alone["width"], alone["height"])
 
 
 def test_it_waits_for_the_picture_that_is_drawn(serve: Callable[..., LiveServer], gate: Path) -> None:
