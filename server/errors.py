@@ -96,6 +96,7 @@ _ELSEWHERE = {
     "job": "It may be too old to be kept; its picture, if there is one, is in the gallery.",
     "image": "It may have been deleted; the gallery has those that there are.",
     "deleted image": "It may have been restored, or be past its time in the trash.",
+    "bits": "Only a model that draws in bits has them, beside its previews.",
     "preview": "There is one after the first step, unless previews are switched off.",
     "input": "It may be past its time; add the picture again with POST /inputs.",
     "model": "GET /models lists those that there are.",

@@ -259,7 +259,7 @@ def partial_steps(partials: int, steps: int) -> list[int]:
 
 
 async def _partial(studio: Studio, job: Job, output: Output, index: int) -> dict[str, Any]:
-    preview = studio.jobs.preview_png(job.id)
+    preview = studio.jobs.previews.png(job.id)
     data = await studio.decoder.decode(preview, Enlarge(job.width, job.height, output.format, output.compression))
     return {"b64_json": base64.b64encode(data).decode(), "partial_image_index": index}
 

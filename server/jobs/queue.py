@@ -60,8 +60,7 @@ class Jobs:
         self._waiting: deque[Active] = deque()
         self._running: Active | None = None
         self._arrived = asyncio.Event()
-        self._previews = Previews()
-        self._bits = Previews()
+        self.previews = Previews()
         self._records = JobRecords(store)
         self._undrawn = Undrawn(settings.queue_size)
         self._unnoted: dict[str, Job] = {}  # what the store has not taken
@@ -186,20 +185,6 @@ class Jobs:
         limit = self._settings.queue_size
         return Queue(running=running, waiting=len(self._waiting), limit=limit, paused=self._paused)
 
-    def preview_png(self, job_id: str) -> bytes:
-        """The latest preview, also for a while after the end; ApiError 404 without one."""
-        png = self._previews.get(job_id)
-        if png is None:
-            raise not_found("preview")
-        return png
-
-    def bits_png(self, job_id: str) -> bytes:
-        """How the bits of a picture stand, beside a preview; ApiError 404 where it is not drawn in bits."""
-        png = self._bits.get(job_id)
-        if png is None:
-            raise not_found("bits")
-        return png
-
     async def wait(self, job_id: str) -> Job:
         """The job once it has ended. Cancelling this wait does not cancel the job."""
         active = self._find(job_id)
@@ -285,9 +270,7 @@ class Jobs:
         where = (event.phase, event.step, event.steps)
         job.progress, job.eta_s = max(job.progress, round(forecast.progress(*where), 4)), forecast.eta_s(*where)
         if event.preview is not None:
-            self._previews.keep(job.id, event.preview)
-            if event.bits is not None:
-                self._bits.keep(job.id, event.bits)
+            self.previews.keep(job.id, event.preview, event.bits)
             job.preview_seq += 1
             self._events.publish("preview", {"job_id": job.id, "seq": job.preview_seq}, replay=False)
         self._publish(active)

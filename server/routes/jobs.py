@@ -104,7 +104,7 @@ async def cancel(studio: StudioDep, job_id: IdPath) -> Job:
     responses=file_of("image/png") | errors(404),
 )
 async def preview(studio: StudioDep, job_id: IdPath) -> Response:
-    return Response(studio.jobs.preview_png(job_id), media_type="image/png")
+    return Response(studio.jobs.previews.png(job_id), media_type="image/png")
 
 
 @router.get(
@@ -115,4 +115,4 @@ async def preview(studio: StudioDep, job_id: IdPath) -> Response:
 )
 async def bits(studio: StudioDep, job_id: IdPath) -> Response:
     """As they stand beside the latest preview: a tile for each of a latent's bits, white for one that is set."""
-    return Response(studio.jobs.bits_png(job_id), media_type="image/png")
+    return Response(studio.jobs.previews.bits(job_id), media_type="image/png")

@@ -83,7 +83,7 @@ async def progress(studio: StudioDep, request: Request) -> Response:
 
 
 def _preview(studio: Studio, job: Job) -> str | None:
-    return base64.b64encode(studio.jobs.preview_png(job.id)).decode() if job.preview_seq else None
+    return base64.b64encode(studio.jobs.previews.png(job.id)).decode() if job.preview_seq else None
 
 
 @router.post("/interrupt", summary="Stop what this interface draws; what is finished of it is returned")

@@ -130,7 +130,7 @@ function build() {
   };
   fill(
     byId("pipelines"),
-    el("ul", { class: "pipeline-list", id: "pipeline-list", role: "list", "aria-label": "My pipelines" }),
+    el("ul", { class: "pipeline-list", role: "list", id: "pipeline-list", "aria-label": "My pipelines" }),
     el("p", { class: "hint", id: "pipelines-status", role: "status", hidden: true }),
     el(
       "div",

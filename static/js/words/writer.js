@@ -154,7 +154,7 @@ export function openWriter(promptField) {
       ),
       el("p", { class: "hint", id: "write-status", role: "status", hidden: true }),
       el("div", { class: "notice", id: "write-problem", "data-tone": "warn", hidden: true }),
-      el("ul", { class: "proposals", id: "proposals", role: "list", "aria-label": "Scenes to choose from" }),
+      el("ul", { class: "proposals", role: "list", id: "proposals", "aria-label": "Scenes to choose from" }),
     );
   }
   show();

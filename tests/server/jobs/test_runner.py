@@ -182,7 +182,7 @@ def test_progress_is_noted_and_previews_are_kept(world: InWorld) -> None:
         assert (then.preview_seq, then.truncated) == (1, True)
         assert 0 < then.progress < 1
         assert (job.status, job.progress, job.preview_seq, job.truncated) == ("done", 1.0, 1, True)
-        assert world.jobs.preview_png(job.id) == PNG
+        assert world.jobs.previews.png(job.id) == PNG
 
     world(test)
 
