@@ -8,7 +8,6 @@ file sizes only; loads nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import sqlite3
@@ -31,12 +30,11 @@ from ..schemas.names import ModelState
 from ..settings import Settings
 from ..store import Store
 from .lines import lines_of
+from .transfers import Action, Transfer, progress_of
 
 log = logging.getLogger("bonsai.models")
 
-Action = Literal["download", "pack", "verify"]
 _EMBEDDED = "It takes a few megabytes; choose one that was downloaded."
-_STOP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +67,6 @@ class ReadyModel:
     @property
     def guided(self) -> bool:
         return self.recommended_guidance > 1
-
-
-@dataclass
-class Transfer:
-    """A running download or check."""
-
-    action: Action
-    process: asyncio.subprocess.Process
-    progress: Download
-    task: asyncio.Task[None] | None = None
 
 
 class Models:
@@ -300,15 +288,10 @@ class Models:
             raise ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
         self._failures.pop(entry.name, None)
         folder = self._folder(entry)
-        process = await asyncio.create_subprocess_exec(
-            *(*self.transfer_command, action, entry.name, *([str(folder)] if folder else [])),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=child_process.environment(),
-            start_new_session=True,
-        )
         done = 0 if action == "verify" else model.bytes_present
-        transfer = Transfer(action, process, Download(bytes_done=done, bytes_total=model.bytes_total))
+        begun = Download(bytes_done=done, bytes_total=model.bytes_total)
+        words = (*self.transfer_command, action, entry.name, *([str(folder)] if folder else []))
+        transfer = await Transfer.start(words, action, begun)
         self._transfers[entry.name] = transfer
         transfer.task = asyncio.create_task(self._follow(entry.name, transfer))
         return self._publish(entry.name)
@@ -321,7 +304,7 @@ class Models:
                 event: dict[str, Any] = json.loads(line)
                 error = event.get("error")
                 if error is None:
-                    transfer.progress = _progress(event)
+                    transfer.progress = progress_of(event)
             except (ValueError, KeyError, TypeError, AttributeError) as problem:  # a library that prints, for one
                 log.warning("a line of the %s of %s cannot be read: %s", transfer.action, name, type(problem).__name__)
                 continue
@@ -339,21 +322,8 @@ class Models:
 
     async def _stop(self, name: str) -> None:
         transfer = self._transfers.pop(name, None)
-        if transfer is None:
-            return
-        assert transfer.task is not None  # noqa: S101
-        transfer.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await transfer.task
-        with contextlib.suppress(ProcessLookupError):
-            transfer.process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_S):
-                await transfer.process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                transfer.process.kill()
-            await transfer.process.wait()
+        if transfer is not None:
+            await transfer.end()
 
     def _publish(self, name: str) -> Model:
         model = self.get(name)
@@ -394,13 +364,3 @@ def _entry(name: str) -> Entry:
         return catalog.lookup(name)
     except CheckpointError:
         raise not_found("model") from None
-
-
-def _progress(event: dict[str, Any]) -> Download:
-    return Download(
-        bytes_done=event["bytes_done"],
-        bytes_total=event["bytes_total"],
-        speed_bps=event["speed_bytes_s"],
-        eta_s=event["eta_s"],
-        file=event["file"] or None,
-    )
