@@ -153,6 +153,7 @@ def test_a_model_can_be_made_of_the_original_s_files(serve: Serve, downloader: P
     assert model["bytes_total"] == catalog.lookup("klein").bytes_total
     (downloader / "held").unlink()
     live.client.post("/models/klein/resume")
+    eventually(lambda: len(calls(downloader)) == 2)
     eventually(lambda: state(live, "klein") != "downloading")
     assert calls(downloader) == [["pack", "klein", str(folder)]] * 2
     assert live.client.delete("/models/klein").json()["state"] == "absent"
