@@ -63,7 +63,7 @@ class Coding:
             place = self._models.resolve(model) if model else catalog.coding_place()
         except CheckpointError:
             message = "No model that draws in bits is here, and only such a one knows codes."
-            raise ApiError(409, "model_missing", message) from None
+            raise ApiError(409, "model_missing", message, remedy="Put the folder of one into --models-dir.") from None
         if isinstance(place, Path):
             return secrets.token_hex(16), os.fsencode(place), Checkpoint(AUTOENCODER)
         ready = self._models.require_ready(place)

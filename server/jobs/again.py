@@ -17,7 +17,13 @@ def group_of(jobs: Sequence[Job]) -> tuple[str | None, GroupKind | None]:
     """ApiError 422 where they are not of one request."""
     groups = {(job.group, job.group_kind) for job in jobs}
     if len(groups) > 1 or (len(jobs) > 1 and jobs[0].group is None):
-        raise ApiError(422, "bad_field", "These jobs are not of one request.", field="jobs")
+        raise ApiError(
+            422,
+            "bad_field",
+            "These jobs are not of one request.",
+            field="jobs",
+            remedy="Ask for one request at a time.",
+        )
     return groups.pop()
 
 
