@@ -1,8 +1,11 @@
 """The settings of the interface, and the way in for a phone."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
+
+from bonsai_mlx.hub import published
+from bonsai_mlx.hub.entry import Entry
 
 from ..parameters import Fields, Flag, ModelName, whole
 from ..validation import Answer
@@ -29,7 +32,13 @@ class PhoneLink(Answer):
     seconds: float = Field(description="for which it is good")
 
 
-PartName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+def _part_name(known: tuple[Entry, ...]) -> Any:
+    """As with the names of models, the schema names what is known, and matching is kinder."""
+    names = [name for entry in known for name in entry.names]
+    return Annotated[str, Field(strict=True, min_length=1, max_length=200, json_schema_extra={"enum": [*names]})] | None
+
+
+_TextEncoder, _Decoder = _part_name(published.TEXT_ENCODERS), _part_name(published.DECODERS)
 
 
 class PreferencesPatch(Fields):
@@ -38,6 +47,6 @@ class PreferencesPatch(Fields):
     preview: Flag | None = None
     default_model: ModelName | None = None
     keep_alive_minutes: float | None = Field(None, strict=True, ge=0, le=10_080, allow_inf_nan=False)
-    text_encoder: PartName | None = None
-    decoder: PartName | None = None
+    text_encoder: _TextEncoder = None  # type: ignore[valid-type]
+    decoder: _Decoder = None  # type: ignore[valid-type]
     memory_limit_bytes: Annotated[int, Field(strict=True, ge=10**8, le=2**50), BeforeValidator(whole)] | None = None

@@ -51,6 +51,7 @@ _TAKE_PICTURES = [
 _NAME_PICTURES = [
     *("/edit", "/generate", "/generate/compare", "/jobs", "/enlarge", "/jobs/enlarge"),
     *("/grids", "/grids/plan", "/pipelines", "/pipelines/run", "/pipelines/{name}"),
+    "/decode",
     *("/images", "/styles"),  # a place in the list that is a time, the name of a style that is there
 ]
 _SERVER_FAILURES = {500, 501, 502, 504}  # 503 and 507 are documented: shutting down, no space or memory left
@@ -89,7 +90,7 @@ def _config(seed: int, examples: int, *, thorough: bool) -> schemathesis.Config:
             "positive_data_acceptance": {"expected-statuses": [*_ACCEPTED, "400", "422"]},
         },
     }
-    # nor that an id is one of a picture that is there, and can be changed so, or that braces and steps make a whole
+    # nor that an id is one of a picture that is there, and can be changed so, or that braces, steps, codes are whole
     named = {
         "include-path": _NAME_PICTURES,
         "checks": {"positive_data_acceptance": {"expected-statuses": [*_ACCEPTED, "422"]}},
