@@ -19,7 +19,9 @@ import pytest
 
 import bonsai_mlx
 from bonsai_mlx import GenerationRequest, Pipeline
+from bonsai_mlx.bits.autoencoder import Autoencoder
 from bonsai_mlx.flux2 import plan, vae
+from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.runtime import device
 
 PACKAGE = Path(bonsai_mlx.__file__).parent
@@ -97,19 +99,20 @@ class TestOnTheCpu:
                     calls.clear()
 
     @pytest.mark.slow
-    def test_each_answer_of_the_device_is_followed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_each_answer_of_the_device_is_followed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Every place that asks is reached with every answer, so that no branch waits for a Mac to be run."""
         asked: dict[tuple[str, str], set[str]] = defaultdict(set)
+        of_bits = Autoencoder.open(make_checkpoint(tmp_path / "bits", "tiny-bits", "binary"))
         with monkeypatch.context() as patch:
             note_who_asks(patch, asked)
-            draw_and_decode()
+            draw_and_decode(of_bits)
         for absent in (None, 2):  # bits for which the GPU has no kernel
             with monkeypatch.context() as patch:
                 patch.setattr(device, "backend", lambda: "metal")
                 patch.setattr(device, "has_quantized_kernel", lambda bits, _, absent=absent: bits != absent)
                 patch.setattr(device, "has_vector_exp", lambda: True)
                 note_who_asks(patch, asked)
-                draw_and_decode()
+                draw_and_decode(of_bits)
         alike = {place: answers for place, answers in asked.items() if place in places() and len(answers) < 2}
         assert alike == {}
         assert places() - asked.keys() == set()
@@ -129,8 +132,9 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, *names: str) -> dict[s
     return calls
 
 
-def draw_and_decode() -> None:
-    """A picture, and latents by themselves, in strips of the device's size."""
+def draw_and_decode(of_bits: Autoencoder) -> None:
+    """A picture, latents by themselves, in strips of the device's size, and a code there and back."""
+    of_bits.decode(of_bits.encode(np.zeros((64, 64, 3), np.uint8)))
     pipe = Pipeline.from_pretrained("seedling-ternary")
     pipe.generate("a red house", **SMALL)
     latents = mx.zeros((1, pipe.model.checkpoint.transformer.in_channels, 4, 4))
@@ -175,6 +179,7 @@ def test_the_places_that_ask_are_known() -> None:
     """A new one is a new branch: the test above must reach it with every answer."""
     assert places() == {
         ("activations.py", "_by_numpy"),  # exponentials by NumPy, in place
+        ("autoencoder.py", "dtype"),  # type of the activations
         ("attention.py", "attend"),  # fused, or rows of scores at a time
         ("linear.py", "__call__"),  # packed product, or expanded block by block
         ("linear.py", "blockwise"),  # expanded by a table, or by MLX

@@ -45,6 +45,11 @@ class Autoencoder:
         return self.vae
 
     @property
+    def dtype(self) -> mx.Dtype:
+        """Of the activations: a code is decoded as its picture was."""
+        return device.activation_dtype()
+
+    @property
     def other_decoder(self) -> VaeConfig | None:
         return None
 
@@ -68,13 +73,13 @@ class Autoencoder:
 
     def encode(self, pixels: Image8) -> BitCode:
         """Pixels [height, width, 3], sides multiples of 16 -> their code."""
-        latents = result_of(vae.encode(self, pixels, device.activation_dtype()))
+        latents = result_of(vae.encode(self, pixels, self.dtype))
         return code_of(signs(latents), self.model)
 
     def decode(self, code: BitCode) -> Image8:
         """The pixels [height, width, 3] that a code stands for. RequestError for one of another autoencoder."""
         self.check(code)
-        return result_of(vae.decode(self, bits_of(code), device.activation_dtype()))
+        return result_of(vae.decode(self, bits_of(code), self.dtype))
 
     def check(self, code: BitCode) -> None:
         if code.model != self.model:
