@@ -320,7 +320,7 @@ def use_the_viewer(page: Page, tile: Locator) -> None:
     with page.expect_download():
         viewer.get_by_role("link", name="Download").click()
     press("Full screen")
-    page.wait_for_function("document.fullscreenElement !== null")
+    page.wait_for_function("() => document.fullscreenElement !== null")
     press("Full screen")
     press("Close")
     expect(viewer).to_be_hidden()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Page, expect
 
 from tests.browser.driver import Site, draw, drawn, wait_until_ready
 
@@ -66,12 +66,24 @@ def test_a_pressed_button_is_clicked(studio: Page, mark: Callable[[], None], pro
     expect(studio.locator("#stage-foot .heart")).to_have_attribute("aria-pressed", "true")
 
 
+def settled_boxes(page: Page, *selectors: str) -> list[FloatRect]:
+    """Where the elements are once nothing that arrives late moves them any more."""
+
+    def boxes() -> list[FloatRect]:
+        return [box for selector in selectors if (box := page.locator(selector).bounding_box())]
+
+    found, before = boxes(), None
+    while found != before:
+        page.wait_for_timeout(300)
+        found, before = boxes(), found
+    return found
+
+
 def test_quick_taps_on_neighbours_all_count(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page(site.url, has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
     wait_until_ready(page)
     session = page.context.new_cdp_session(page)
-    boxes = [box for name in ("styles", "axes") if (box := page.locator(f"#{name}-toggle").bounding_box())]
-    for box in boxes:
+    for box in settled_boxes(page, "#styles-toggle", "#axes-toggle"):
         finger = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
         for kind, points in (("touchStart", [finger]), ("touchEnd", [])):
             session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})

@@ -103,16 +103,16 @@ def test_it_is_zoomed_and_moved_by_keys_wheel_and_pointer(site: Site, open_page:
     assert after is not None
     assert (after["x"] - before["x"], after["y"] - before["y"]) == (-30, -80)
     page.mouse.wheel(0, 2_000)
-    page.wait_for_function(f"({SCALE})() === 1")
+    page.wait_for_function(f"() => ({SCALE})() === 1")
     page.mouse.dblclick(middle, height)
     assert page.evaluate(SCALE) == 2.5
     page.keyboard.press("0")
     page.keyboard.press("ArrowRight")
     expect(page).to_have_url(f"{site.url}/#view={ids[0]}")
     page.keyboard.press("f")
-    page.wait_for_function("document.fullscreenElement !== null")
+    page.wait_for_function("() => document.fullscreenElement !== null")
     page.keyboard.press("f")
-    page.wait_for_function("document.fullscreenElement === null")
+    page.wait_for_function("() => document.fullscreenElement === null")
     page.mouse.click(box["x"] + 80, box["y"] + 80)  # beside the picture
     expect(viewer).to_be_hidden()
     expect(page).to_have_url(f"{site.url}/")
