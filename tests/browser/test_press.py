@@ -82,6 +82,8 @@ def settled_boxes(page: Page, *selectors: str) -> list[FloatRect]:
 def test_quick_taps_on_neighbours_all_count(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page(site.url, has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
     wait_until_ready(page)
+    # before its first paint a browser takes no touch
+    page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
     session = page.context.new_cdp_session(page)
     for box in settled_boxes(page, "#styles-toggle", "#axes-toggle"):
         finger = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
