@@ -84,6 +84,7 @@ def test_quick_taps_on_neighbours_all_count(site: Site, open_page: Callable[...,
     wait_until_ready(page)
     # before its first paint a browser takes no touch
     page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
+    page.locator("#styles-toggle").scroll_into_view_if_needed()  # with pictures on the stage it begins further down
     session = page.context.new_cdp_session(page)
     for box in settled_boxes(page, "#styles-toggle", "#axes-toggle"):
         finger = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}

@@ -51,7 +51,7 @@ _TAKE_PICTURES = [
 _NAME_PICTURES = [
     *("/edit", "/generate", "/generate/compare", "/jobs", "/enlarge", "/jobs/enlarge"),
     *("/grids", "/grids/plan", "/pipelines", "/pipelines/run", "/pipelines/{name}"),
-    *("/encode", "/decode"),
+    *("/encode", "/decode", "/models/{name}/download"),  # what a model can be made from
     *("/images", "/styles"),  # a place in the list that is a time, the name of a style that is there
 ]
 _SERVER_FAILURES = {500, 501, 502, 504}  # 503 and 507 are documented: shutting down, no space or memory left
