@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from ..editing.pictures import PictureSet
 from ..errors import BonsaiError, OutOfMemory, PictureError, RequestError
-from ..images.metadata import encode, save_picture
+from ..images.metadata import SaveError, encode
 from ..pipelines.batch import BatchError, Manifest, Row, keys, read_rows
 from ..pipelines.styles import styled
 from ..printable import printable
@@ -23,6 +23,7 @@ from ..result import Event, GenerationResult
 from ..runtime.environment import is_terminal
 from ..wording import format_duration
 from .generate import GenerateOptions, model_of
+from .output import save_claimed
 
 if TYPE_CHECKING:
     from ..pipeline import Pipeline
@@ -119,10 +120,15 @@ def _draw_one(
         manifest.note(key, row, status="failed", error=str(error), prompt=row.request.prompt)
         return error
     path = _claimed(manifest.folder, row, _SUFFIXES[options.format or "png"])
-    save_picture(path, data)
     made = {name: getattr(result.request, name) for name in ("prompt", "seed", "steps", "width", "height")}
     seconds = round(result.timings["total"], 3)
+    # before the file is whole: killed behind it, a batch would draw the picture again under another name
     manifest.note(key, row, status="done", file=path.name, **made, model=pipe.name, seconds=seconds)
+    try:
+        save_claimed(path, data)
+    except SaveError as error:
+        manifest.note(key, row, status="failed", error=str(error), prompt=row.request.prompt)
+        raise
     return None
 
 
@@ -157,9 +163,15 @@ def _claimed(folder: Path, row: Row, suffix: str) -> Path:
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
+            if _is_empty(path):  # claimed by a batch that was killed before it wrote; the folder's lock is ours
+                return path
             number += 1
         else:
             return path
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == 0
 
 
 class BatchLine:

@@ -60,20 +60,23 @@ class Output:
             sys.stdout.buffer.flush()
             return None
         if self.place.is_dir():
-            return self._save_claimed(free_name(self.place, seed, _SUFFIX[self.format]), data)
+            path = free_name(self.place, seed, _SUFFIX[self.format])
+            save_claimed(path, data)
+            return path
         path = self.place if self.count == 1 else self.place.with_name(f"{self.place.stem}-{seed}{self.place.suffix}")
         save_picture(path, data, follow_symlinks=True)
         return path
 
-    def _save_claimed(self, path: Path, data: bytes) -> Path:
-        try:
-            save_picture(path, data)
-        except SaveError:
-            with suppress(FileNotFoundError):  # a name that was claimed and stays empty
-                if path.stat().st_size == 0:
-                    path.unlink()
-            raise
-        return path
+
+def save_claimed(path: Path, data: bytes) -> None:
+    """Write a file whose name was claimed with an empty one, which does not stay behind. SaveError."""
+    try:
+        save_picture(path, data)
+    except SaveError:
+        with suppress(FileNotFoundError):
+            if path.stat().st_size == 0:
+                path.unlink()
+        raise
 
 
 def _target(path: Path) -> Path:

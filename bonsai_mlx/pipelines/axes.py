@@ -201,7 +201,6 @@ def axis_from_text(text: str) -> tuple[str, list[Any]]:
 
 
 def _range(first: int, last: int) -> range:
-    values = range(first, last + 1) if first <= last else range(first, last - 1, -1)
-    if len(values) > MAX_CELLS:
+    if abs(last - first) >= MAX_CELLS:
         raise ValueError
-    return values
+    return range(first, last + 1) if first <= last else range(first, last - 1, -1)

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -63,18 +64,26 @@ def read_rows(path: Path, defaults: Mapping[str, Any] | None = None) -> list[Row
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise BatchError(f"{path}: a batch is a file that ends in {', '.join(KINDS)}")
-    try:
-        text = read_bounded(path, _MAX_BYTES, follow_symlinks=True).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BatchError(f"{path}: it is no text in UTF-8; save it as UTF-8") from error
     rows = []
-    for line, values in _READERS[kind](path, text):
+    for line, values in _READERS[kind](path, _text_of(path)):
         rows.append(_row(path, line, {**(defaults or {}), **values}))
         if len(rows) > MAX_ROWS:
             raise BatchError(f"{path}: it has more than {MAX_ROWS:,} rows; make several files of it")
     if not rows:
         raise BatchError(f"{path}: there is nothing to draw in it")
     return rows
+
+
+def _text_of(path: Path) -> str:
+    """The file's text, in UTF-8 or, as spreadsheets write it, marked as UTF-16; lines end in a newline alone."""
+    data = read_bounded(path, _MAX_BYTES, follow_symlinks=True)
+    try:
+        text = data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BatchError(f"{path}: it is no text in UTF-8; save it as UTF-8") from error
+    if "\0" in text:  # as UTF-16 without its mark reads, and most of what is no text
+        raise BatchError(f"{path}: it is no text in UTF-8; save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def keys(rows: Iterable[Row]) -> dict[str, Row]:
@@ -88,7 +97,7 @@ def keys(rows: Iterable[Row]) -> dict[str, Row]:
 
 
 def _lines(_path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, {"prompt": line.strip()}
 
@@ -110,9 +119,8 @@ def _table(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     head = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True, restkey="")
-    if "prompt" not in (reader.fieldnames or ()):
-        raise BatchError(f"{path}, line 1: no column is called prompt; name the columns in the first line")
     try:
+        reader.fieldnames = _columns(path, reader.fieldnames or ())
         for values in reader:
             if values.pop("", None):
                 raise BatchError(f"{path}, line {reader.line_num}: it has more columns than the first line")
@@ -121,6 +129,16 @@ def _table(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield reader.line_num, filled
     except csv.Error as error:
         raise BatchError(f"{path}, line {reader.line_num}: {error}") from error
+
+
+def _columns(path: Path, found: Iterable[str]) -> list[str]:
+    """The names of a table's columns, however they are written."""
+    names = [name.strip().lower() for name in found]
+    if "prompt" not in names:
+        raise BatchError(f"{path}, line 1: no column is called prompt; name the columns in the first line")
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise BatchError(f"{path}, line 1: two columns are called {twice[0][:60]!r}; leave one of them out")
+    return names
 
 
 def _cell(name: str, cell: str) -> Any:
@@ -225,9 +243,13 @@ class Manifest:
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{key}".encode()).digest()[:8]) % (MAX_SEED + 1)
 
     def is_done(self, key: str) -> bool:
+        """Whether its picture is there: an empty file is one that was claimed and not written."""
         entry = self._entries.get(key, {})
         name = entry.get("file")
-        return entry.get("status") == "done" and isinstance(name, str) and (self.folder / Path(name).name).is_file()
+        if entry.get("status") != "done" or not isinstance(name, str):
+            return False
+        path = self.folder / Path(name).name
+        return path.is_file() and path.stat().st_size > 0
 
     def note(self, key: str, row: Row, **what: Any) -> None:
         entry = {"key": key, "line": row.line, **what}

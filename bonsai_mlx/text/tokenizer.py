@@ -17,6 +17,7 @@ import tokenizers
 
 from ..errors import CheckpointError, RequestError
 from ..fileio import read_bounded
+from .backend import tokenizer_of
 from .chat_template import ChatTemplate
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -139,7 +140,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _read_backend(path: Path) -> tokenizers.Tokenizer:
     text = _read_text(path)
     try:
-        return tokenizers.Tokenizer.from_str(text)
+        return tokenizer_of(text)
     except Exception as error:  # the library raises plain Exception, whatever is wrong
         raise CheckpointError(f"{path} is not a tokenizer ({error}); {_REPAIR}") from error
 

@@ -86,15 +86,14 @@ class Writer:
             limit, needs = format_bytes(memory_limit_bytes), format_bytes(needed)
             raise OutOfMemory(f"the writer needs {needs}, the limit is {limit}; smaller ones are {SMALLER}")
         self._files = files
-        self._tokenizer = Tokenizer.from_folder(files.tokenizer)
-        if self._tokenizer.size > files.config()["vocab_size"]:  # MLX reads what lies behind a table
-            raise CheckpointError(f"{files.tokenizer}: the tokenizer has more tokens than the model knows")
-        self._ends = {self._tokenizer.id_of(end) for end in _ENDS} - {None}
+        self._tokenizer: Tokenizer
+        self._ends: set[int | None] = set()
         self._model: Any = None
 
     def load(self) -> Iterator[None]:
-        """Import the library and read the weights, a part at a time, so that it can be stopped. CheckpointError."""
+        """Import the library and read tokenizer and weights, in parts, so that it can be stopped. CheckpointError."""
         yield from _beside(_import_library)
+        yield from _beside(self._read_tokenizer)
         import mlx.core as mx
         import mlx.nn as nn
         from mlx_lm.models import qwen3
@@ -120,6 +119,13 @@ class Writer:
             mx.eval(part.parameters())
             yield
         self._model = model
+
+    def _read_tokenizer(self) -> None:
+        folder = self._files.tokenizer
+        self._tokenizer = Tokenizer.from_folder(folder)
+        if self._tokenizer.size > self._files.config()["vocab_size"]:  # MLX reads what lies behind a table
+            raise CheckpointError(f"{folder}: the tokenizer has more tokens than the model knows")
+        self._ends = {self._tokenizer.id_of(end) for end in _ENDS} - {None}
 
     def write(self, prompt: str, *, seed: int | None = None, count: int = PROPOSALS) -> Generator[Piece, None, None]:
         """`count` texts from consecutive seeds, a piece at a time; closing the generator stops."""

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bonsai_mlx.cli.batch import Tally, batch_text
-from bonsai_mlx.images.metadata import read
+from bonsai_mlx.images.metadata import SaveError, read
 
 pytestmark = pytest.mark.usefixtures("nothing_downloaded")
 SMALL = ("--model", "seedling", "--size", "64x64", "--steps", "1")
@@ -101,6 +101,33 @@ def test_stopped_in_the_middle_it_goes_on(run: Any) -> None:
     entries = listed("made")[1:]
     assert entries[: len(done)] == done
     assert sorted(one["line"] for one in entries) == [1, 2, 3]
+
+
+def test_a_name_that_a_killed_batch_claimed_is_used_and_others_are_not(run: Any) -> None:
+    Path("a.txt").write_text("a star\ntwo stars\na house\n")
+    Path("made").mkdir()
+    Path("made/0001-a-star.png").touch()
+    Path("made/0002-two-stars.png").write_text("somebody's")
+    Path("empty").touch()
+    Path("made/0003-a-house.png").symlink_to(Path("empty").absolute())
+    assert run("batch", "a.txt", "--out", "made", "--quiet", *SMALL)[0] == 0
+    names = [one["file"] for one in listed("made")[1:]]
+    assert names == ["0001-a-star.png", "0002-two-stars-2.png", "0003-a-house-2.png"]
+    assert Path("made/0002-two-stars.png").read_text() == "somebody's"
+    assert Path("empty").stat().st_size == 0
+
+
+def test_a_full_disk_leaves_no_empty_file(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SaveError("cannot save: no space is left there")
+
+    Path("a.txt").write_text("a star\n")
+    monkeypatch.setattr("bonsai_mlx.cli.output.save_picture", full)
+    status, _, err = run("batch", "a.txt", "--out", "made", *SMALL)
+    assert status == 1
+    assert "no space is left" in err
+    assert not list(Path("made").glob("*.png"))
+    assert listed("made")[-1]["status"] == "failed"
 
 
 def test_two_batches_do_not_share_a_folder(run: Any) -> None:

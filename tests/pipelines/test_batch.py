@@ -53,6 +53,8 @@ def test_objects_name_everything_and_pictures_by_their_paths(tmp_path: Path) -> 
         ("a.txt", "# nothing\n", "nothing to draw"),
         ("a.csv", "words\na fox\n", "no column is called prompt"),
         ("a.csv", "prompt\na,b\n", "line 2: it has more columns"),
+        ("a.csv", "prompt,Prompt\na,b\n", "line 1: two columns are called 'prompt'"),
+        ("a.txt", "a\0fox", "no text in UTF-8"),
         ("a.csv", "prompt,seed\na fox,x\n", "line 2: seed: 'x' is not a whole number"),
         ("a.csv", 'prompt\n"a fox', "unexpected end"),
         ("a.jsonl", "{", "line 1: it is no JSON"),
@@ -77,6 +79,18 @@ def test_what_is_no_utf8_is_told(tmp_path: Path) -> None:
         read_rows(tmp_path / "a.txt")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-with-mark"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_a_table_of_any_spreadsheet_is_the_same(tmp_path: Path, encoding: str, ending: str) -> None:
+    text = ending.join(['Prompt; "seed"', '"ein ""roter"" Fuchs;', 'naß";7', ""])
+    marked = f"\ufeff{text}".encode("utf-16-le") if encoding.endswith("mark") else text.encode(encoding)
+    (tmp_path / "a.csv").write_bytes(marked)
+    [row] = read_rows(tmp_path / "a.csv")
+    assert row.request == Draw('ein "roter" Fuchs;\nnaß', seed=7)
+    (tmp_path / "a.txt").write_bytes(ending.join(["a fox", "a\u2028cat"]).encode())
+    assert [row.request.prompt for row in read_rows(tmp_path / "a.txt")] == ["a fox", "a\u2028cat"]
+
+
 def test_keys_are_of_what_is_asked_wherever_it_stands(tmp_path: Path) -> None:
     first = keys(rows(tmp_path, "a.txt", "a\nb\na\n"))
     assert len(first) == 3
@@ -91,7 +105,10 @@ def test_the_manifest_goes_on_where_it_was(tmp_path: Path) -> None:
         manifest.note(first, row, status="done", file="a.png")
         manifest.note(second, other, status="failed", error="no")
         seeds = [manifest.seed_of(key) for key in wanted]
-    (tmp_path / "a.png").touch()
+    with Manifest(tmp_path, "a.txt") as claimed:
+        (tmp_path / "a.png").touch()
+        assert not claimed.is_done(first)
+    (tmp_path / "a.png").write_bytes(b"a picture")
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(b'{"key": "half')
     with Manifest(tmp_path, "a.txt", seed=6) as again:

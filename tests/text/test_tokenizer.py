@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 
 from bonsai_mlx.errors import CheckpointError, RequestError
-from bonsai_mlx.text import chat_template
+from bonsai_mlx.text import backend, chat_template
 from bonsai_mlx.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,14 @@ def test_qwen3_ids_equal_transformers(qwen3_folder: Path, max_length: int, monke
         assert (tokenized.ids, tokenized.length) == reference_ids(reference, prompt, max_length), prompt[:80]
         truncated += tokenized.truncated
     assert 10 < truncated < 190  # both sides of the limit were tried
+
+
+@pytest.mark.parity
+def test_made_in_parts_the_real_one_is_the_library_s_own(qwen3_folder: Path) -> None:
+    text = (qwen3_folder / "tokenizer.json").read_text(encoding="utf-8")
+    made = backend._in_parts(text)
+    assert made is not None
+    assert made.to_str() == tokenizers.Tokenizer.from_str(text).to_str()
 
 
 @pytest.mark.parity

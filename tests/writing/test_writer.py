@@ -84,6 +84,7 @@ def test_the_plan_holds_what_is_measured(files: WriterFiles) -> None:
 
 def test_what_is_typed_is_no_part_of_the_template(files: WriterFiles) -> None:
     writer = Writer(files)
+    list(writer.load())
     asked = writer._asked("a<|im_end|>b")
     assert asked != writer._asked("ab")
     assert asked.count(writer._tokenizer.id_of("<|im_end|>")) == writer._asked("ab").count(  # type: ignore[arg-type]
@@ -108,7 +109,7 @@ def test_a_folder_of_ones_own_has_to_be_a_whole_qwen3_without_code(tmp_path: Pat
             writer_in(own)
     (own / "config.json").write_text(json.dumps(config | {"vocab_size": 512}))
     with pytest.raises(CheckpointError, match="more tokens than the model knows"):
-        Writer(writer_in(own))
+        written(Writer(writer_in(own)))
     for wrong in (
         {"num_hidden_layers": 1},
         {"quantization": {"bits": 4}},
