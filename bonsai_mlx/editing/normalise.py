@@ -16,11 +16,13 @@ from typing import BinaryIO, TypeAlias
 from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 
 from ..errors import PictureError
+from ..fileio import NotARegularFileError, open_regular
 from ..request import MAX_CANVAS_AREA
 
 PictureSource: TypeAlias = Image.Image | Path | str | bytes
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF")
+_ADDRESSES = ("http:/", "https:/")  # as paths have them
 _HEIF = "HEIF"  # with the package pillow-heif
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _GREY_SPREAD = 24  # levels between the channels of what still counts as grey
@@ -40,8 +42,14 @@ class Normalised:
 
 def normalised(source: PictureSource) -> Normalised:
     """The picture in a file, in a file's bytes, or of Pillow's; of an animation the first. PictureError."""
-    opened = source if isinstance(source, Image.Image) else _opened(source)
-    return _flat(_in_srgb(_eight_bits(_upright(_loaded(opened)))))
+    if isinstance(source, Image.Image):
+        return _prepared(source)
+    with io.BytesIO(source) if isinstance(source, bytes) else _file(Path(source)) as file:
+        return _prepared(_opened(file))
+
+
+def _prepared(image: Image.Image) -> Normalised:
+    return _flat(_in_srgb(_eight_bits(_upright(_loaded(image)))))
 
 
 def mask_of(source: PictureSource) -> Image.Image:
@@ -78,17 +86,29 @@ def _is_coloured(picture: Image.Image) -> bool:
     return coloured > _COLOURED_PART * picture.width * picture.height
 
 
-def _opened(source: Path | str | bytes) -> Image.Image:
-    file: BinaryIO | Path = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
+def _file(path: Path) -> BinaryIO:
+    """A regular file: a pipe of that name would be waited for, for ever."""
+    try:
+        return open_regular(path, follow_symlinks=True)
+    except FileNotFoundError:
+        if str(path).startswith(_ADDRESSES):
+            lack = "pictures are not fetched from addresses; save it first, and give its file"
+            raise PictureError("unreadable", lack) from None
+        raise PictureError("unreadable", "there is no such file") from None
+    except NotARegularFileError as error:
+        raise PictureError("unreadable", str(error.strerror)) from None
+    except OSError as error:
+        raise PictureError("unreadable", f"it cannot be opened ({error.strerror or error})") from error
+    except ValueError:  # of a name that no file can have
+        raise PictureError("unreadable", "there is no such file") from None
+
+
+def _opened(file: BinaryIO) -> Image.Image:
     formats = (*FORMATS, _HEIF) if _registers_heif() else FORMATS
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are judged below, and of what it makes of bad metadata
             return Image.open(file, formats=formats)
-    except FileNotFoundError:
-        raise PictureError("unreadable", "there is no such file") from None
-    except IsADirectoryError:
-        raise PictureError("unreadable", "it is a folder and no picture") from None
     except Image.DecompressionBombError:
         raise _too_many_pixels() from None
     except UnidentifiedImageError:

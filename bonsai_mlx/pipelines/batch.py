@@ -118,7 +118,7 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def _table(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     head = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True, restkey="")
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True, skipinitialspace=True, restkey="")
     try:
         reader.fieldnames = _columns(path, reader.fieldnames or ())
         for values in reader:

@@ -106,7 +106,10 @@ class Pictures:
     def request(self, step: Step, place: int) -> Operation:
         """The step's request with the digests of its pictures. RequestError for one that is not there."""
         for digest, data in (step.pictures or {}).items():
-            mask = mask_of(data)
+            try:
+                mask = mask_of(data)
+            except PictureError as error:
+                raise RequestError(f"steps[{place}].pictures", f"cannot be used: {error}") from error
             if digest_of(mask) == digest:
                 self.by_digest[digest] = mask
         assert not isinstance(step.request, Write)  # noqa: S101  which makes no picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import sys
 import zlib
@@ -196,8 +197,27 @@ def test_what_is_no_picture_is_told(name: str, read: Callable[[bytes], Any]) -> 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="no such file"):
         normalised(tmp_path / "none.png")
-    with pytest.raises(PictureError, match="folder"):
-        normalised(tmp_path)
+    with pytest.raises(PictureError, match="not fetched from addresses"):
+        normalised(Path("https://example.com/a.png"))
+    for name in ("a\0b.png", "long" * 100):
+        with pytest.raises(PictureError, match=r"no such file|cannot be opened"):
+            normalised(tmp_path / name)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    PICTURE.save(tmp_path / "real.png")
+    for path, words in (
+        (tmp_path, "it is a folder, not a file"),
+        (tmp_path / "pipe.png", "it is a pipe, not a file"),
+        (Path(os.devnull), "it is a device, not a file"),
+        (tmp_path / "circle.png", "cannot be opened"),
+    ):
+        with pytest.raises(PictureError, match=words):
+            normalised(path)
+    assert normalised(tmp_path / "link.png").picture.tobytes() == normalised(tmp_path / "real.png").picture.tobytes()
 
 
 def test_what_phones_write_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def test_what_cannot_be_is_told_with_its_line(tmp_path: Path, name: str, text: s
 
 
 def test_what_is_no_utf8_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "a.txt").write_bytes(b"f\xfcr")
     with pytest.raises(BatchError, match="UTF-8"):
         read_rows(tmp_path / "a.txt")
 
