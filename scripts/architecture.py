@@ -26,7 +26,8 @@ MOST_FILES = 14  # of a room, beside its __init__.py: what a reader takes in at 
 
 # From the ground up. A room may use those above it in this list and none below.
 ROOMS: Mapping[str, str] = {
-    "bonsai_mlx": "requests, errors, words for people, files that survive a crash; no tensor, no picture, no network",
+    "bonsai_mlx": "errors, bounds, words for people, files that survive a crash; no tensor, no picture, no network",
+    "bonsai_mlx.request": "what may be asked for, as plain data: fields with their bounds, and the JSON form",
     "bonsai_mlx.runtime": "the machine and the process: device, BLAS, memory, environment",
     "bonsai_mlx.weights": "checkpoints as files: layouts, headers, which tensors a file holds and must hold; no layer",
     "bonsai_mlx.nn": "layers of any model: linears, attention, activations, noise, shards of a block on a CPU's cores",
@@ -220,14 +221,15 @@ Something that a request may say, such as a strength. One field makes it: the bo
 their bounds, the OpenAPI document, a job's row and its answer, the engine and the recipe follow from it
 (`tests/server/test_parameters.py` adds one to a copy of the program).
 
-1. `bonsai_mlx/request.py`: a field of `Draw` with a default and its bounds.
+1. `bonsai_mlx/request/draw.py`: a field of `Draw` with a default and its bounds, which `fields.py` beside it names.
 2. Where it is used, for instance `bonsai_mlx/flux2/model.py`.
 3. `bonsai_mlx/pipeline.py`: a keyword of `Pipeline.generate`, for Python.
 4. `bonsai_mlx/cli/options.py` and `bonsai_mlx/cli/generate.py`: an option of the command line.
 5. `tests/test_pipeline.py`: that it makes a difference.
 
-A parameter that has no default is a new version of the request (`VERSION` in `bonsai_mlx/request.py`); a new kind of
-bounds also needs a case in `server/parameters.py`. The page shows it when `templates/home.html` has a field for it.
+A parameter that has no default is a new version of the request (`VERSION` in `bonsai_mlx/request/operations.py`); a
+new kind of bounds also needs a case in `server/parameters.py`. The page shows it when `templates/home.html` has a
+field for it.
 
 ## To add a route
 

@@ -15,7 +15,7 @@ def test_every_rule_is_kept() -> None:
 
 def test_what_the_page_says_to_touch_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(architecture.named_and_missing()) == []
-    monkeypatch.setattr(architecture, "TEMPLATE", "1. `bonsai_mlx/moved.py`, or `bonsai_mlx/request.py`")
+    monkeypatch.setattr(architecture, "TEMPLATE", "1. `bonsai_mlx/moved.py`, or `bonsai_mlx/request/draw.py`")
     assert list(architecture.named_and_missing()) == ["the page names bonsai_mlx/moved.py, which is not there"]
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from ..errors import RequestError
 from ..flux2.checkpoint import Checkpoint
 from ..flux2.model import Flux2
-from ..flux2.run import as_tokens
 from ..flux2.text_encoder import EmbeddingCache
+from ..flux2.tokens import as_tokens
 from ..model import Description
 from ..request import Request, ResolvedRequest
 from ..weights.layout import NOWHERE, TRANSFORMER, VAE, Elsewhere

@@ -34,8 +34,9 @@ from . import preview as previews
 from . import scheduler, text_encoder
 from .checkpoint import SCHEDULER_CLASS, Checkpoint
 from .plan import CACHED_CONTEXTS, Plan, adapter_bytes, choose
-from .run import Process, Run, as_tokens, is_guided
+from .run import Process, Run, is_guided
 from .text_encoder import EmbeddingCache
+from .tokens import as_tokens
 from .transformer import CONTEXT, MODULATION, StepModulation, Transformer, modulation_schedule, project_context
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """One generation, phase by phase, each a generator of events.
 
 The denoising loop is one for all that a request may ask, and for all kinds of latents. What differs is what it starts
-from (`_start`), what is appended to the image stream (`_References`), what is put back after each step (`_Kept`), and
+from (`_start`), what is appended to the image stream (`References`), what is put back after each step (`_Kept`), and
 how one noise level leads to the next (`Process`). A picture that is larger than the request's size is drawn in
 overlapping tiles of that size, which are blended in every step.
 """
@@ -9,7 +9,7 @@ overlapping tiles of that size, which are blended in every step.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -31,11 +31,11 @@ from .blocks import Rope
 from .checkpoint import Checkpoint
 from .plan import Plan
 from .preview import LatentPreview
-from .transformer import Grid, StepModulation, Transformer, rotary_embedding
+from .tokens import References, added, as_map, as_references, as_tokens, blended
+from .transformer import StepModulation, Transformer, rotary_embedding
 
 T = TypeVar("T")
 _SHARED, _LEAST_SHARED = 4, 2  # a tile shares a fourth of its shorter side with each neighbour, at least two tokens
-_REFERENCE_T = 10  # the first reference's place in time, and the distance to the next; the picture itself has 0
 
 
 class Process(Protocol):
@@ -78,25 +78,12 @@ class Parts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _References:
-    """Pictures that are looked at: clean latents [1, tokens, channels] and where each one's tokens stand."""
-
-    tokens: mx.array
-    grids: Sequence[Grid]
-
-
-@dataclass(frozen=True, slots=True)
 class _Kept:
     """What a mask protects: [1, tokens, channels], with the mask [1, tokens, 1], 1 where the picture is drawn anew."""
 
     clean: mx.array
     drawn: mx.array
     marks: mx.array | None  # [1, tokens, dim], for a transformer that is told which tokens are kept
-
-
-def as_tokens(latents: mx.array) -> mx.array:
-    """Packed latents [1, channels, rows, columns] -> [1, rows * columns, channels]."""
-    return latents.reshape(1, latents.shape[1], -1).transpose(0, 2, 1)
 
 
 class Run:
@@ -146,7 +133,7 @@ class Run:
             truncated=self.truncated,
             timings={name: round(seconds, 4) for name, seconds in self.timings.items()},
             memory=self.memory.summary(),
-            code=None if self.tiles else self.model.code(self._as_map(self.tokens)),
+            code=None if self.tiles else self.model.code(as_map(self.tokens, self.grid)),
         )
         yield self._event("done", 1, 1, result=result)
 
@@ -172,7 +159,7 @@ class Run:
             self.done = done
             yield self._event(phase, done, total + later)
 
-    def _encode_pictures(self) -> Generator[Event, None, tuple[_Kept | None, _References | None]]:
+    def _encode_pictures(self) -> Generator[Event, None, tuple[_Kept | None, References | None]]:
         """Encode what goes in, one picture after the other, and set where the tokens start."""
         pictures = self.pictures
         pixels = [*([] if pictures.init is None else [pictures.init]), *pictures.references]
@@ -190,7 +177,7 @@ class Run:
         if pictures.morph is not None and clean is not None:
             clean = self.model.morphed(self.request, clean, as_tokens(latents.pop()))
         looked_at = latents if clean is None or self.request.source_as_reference else latents[1:]
-        return self._start(clean), _appended(looked_at)
+        return self._start(clean), as_references(looked_at)
 
     def _encoded(self, pixels: vae.Image8, place: int, count: int) -> Generator[Event, None, mx.array]:
         model, plan = self.model, self.plan
@@ -211,7 +198,7 @@ class Run:
             part = pixels[rows.start * 16 : rows.stop * 16, columns.start * 16 : columns.stop * 16]
             latents = yield from self._encoded(part, place, tiles.count)
             whole = mx.zeros((1, latents.shape[1], *self.grid)) if whole is None else whole
-            whole = _added(whole, rows, columns, mx.array(weights) * latents)
+            whole = added(whole, rows, columns, mx.array(weights) * latents)
             del latents
             device.release_cache()
         assert whole is not None  # noqa: S101  there is a tile
@@ -226,7 +213,7 @@ class Run:
         return _Kept(clean, drawn, self.model.marks(drawn))
 
     def _denoise(
-        self, contexts: Sequence[mx.array], kept: _Kept | None, references: _References | None
+        self, contexts: Sequence[mx.array], kept: _Kept | None, references: References | None
     ) -> Iterator[Event]:
         self._enter("load")
         show, self.done = None, 0
@@ -247,7 +234,9 @@ class Run:
             output_of = partial(self._output, transformer, contexts, modulation[step], rope, appended, marks)
             if self.tiles:
                 self.done = step * tiles
-                output = yield from self._told("denoise", self._blended(self.tiles, output_of, step, steps))
+                whole = as_map(self.tokens, self.grid)
+                output = yield from self._told("denoise", blended(self.tiles, whole, output_of, step, steps))
+                del whole
             else:
                 output = output_of(self.tokens)
             clean = process.clean(self.tokens, output, step) if show else None
@@ -256,24 +245,9 @@ class Run:
             if kept:
                 self.tokens = process.kept(self.tokens, kept.clean, kept.drawn, step)
             mx.eval(self.tokens)
-            image = show(self._as_map(clean)) if show and clean is not None else None
-            bits = model.shown_bits(self._as_map(self.tokens)) if show else None
+            image = show(as_map(clean, self.grid)) if show and clean is not None else None
+            bits = model.shown_bits(as_map(self.tokens, self.grid)) if show else None
             yield self._event("denoise", (step + 1) * tiles, steps * tiles, preview=image, bits=bits)
-
-    def _blended(
-        self, tiles: Tiling, drawn: Callable[[mx.array], mx.array], step: int, steps: int
-    ) -> Generator[tuple[int, int], None, mx.array]:
-        """The velocity of every token from that of its tiles; yields (tiles done, tiles needed) of the whole run."""
-        tokens = self._as_map(self.tokens)
-        whole = mx.zeros(tokens.shape)
-        for place, (rows, columns, weights) in enumerate(tiles.places()):
-            part = drawn(as_tokens(tokens[:, :, rows, columns]))
-            part = part.transpose(0, 2, 1).reshape(1, tokens.shape[1], *weights.shape)
-            whole = _added(whole, rows, columns, mx.array(weights) * part)
-            del part
-            if place + 1 < tiles.count:
-                yield step * tiles.count + place + 1, steps * tiles.count
-        return as_tokens(whole)
 
     def _output(
         self,
@@ -304,7 +278,7 @@ class Run:
             self.model.drop_transformer()
         device.release_cache()
         self._enter("decode")
-        latents = self._as_map(self.tokens)
+        latents = as_map(self.tokens, self.grid)
         if self.tiles:
             return (yield from self._decoded_in_tiles(self.tiles, latents))
         return (yield from self._told("decode", self._decoding(latents)))
@@ -329,10 +303,6 @@ class Run:
             else:
                 strips.append(np.round(strip).astype(np.uint8))
         return np.concatenate(strips)
-
-    def _as_map(self, tokens: mx.array) -> mx.array:
-        """Tokens [1, rows * columns, channels] -> packed latents [1, channels, rows, columns]."""
-        return tokens.transpose(0, 2, 1).reshape(1, tokens.shape[2], *self.grid)
 
     def _enter(self, phase: Phase) -> None:
         now = time.perf_counter()
@@ -369,20 +339,3 @@ def result_of(work: Generator[tuple[int, int], None, T]) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
-
-
-def _added(whole: mx.array, rows: slice, columns: slice, part: mx.array) -> mx.array:
-    """A map [1, channels, rows, columns] with a part of it added there, computed at once."""
-    whole[:, :, rows, columns] += part
-    mx.eval(whole)
-    return whole
-
-
-def _appended(latents: Sequence[mx.array]) -> _References | None:
-    """The references of packed latents [1, channels, rows, columns], in their order."""
-    if not latents:
-        return None
-    tokens = mx.concatenate([as_tokens(one) for one in latents], axis=1)
-    mx.eval(tokens)
-    grids = [(_REFERENCE_T * (place + 1), one.shape[2], one.shape[3]) for place, one in enumerate(latents)]
-    return _References(tokens, grids)

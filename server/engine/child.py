@@ -14,12 +14,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
-import io
-import json
 import os
 import queue
 import resource
-import secrets
 import signal
 import sys
 import threading
@@ -33,16 +30,14 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 import msgspec
 import psutil
 
-from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, NoWriterError, OutOfMemory, RequestError
 from bonsai_mlx.images.bitcode import BitCode
-from bonsai_mlx.images.metadata import encode_coded, encode_png
+from bonsai_mlx.images.metadata import encode_coded
 from bonsai_mlx.images.recipe import timestamp
-from bonsai_mlx.images.thumbnail import thumbnail_webp
 from bonsai_mlx.pipelines.chains import with_chain
-from bonsai_mlx.printable import printable
 from bonsai_mlx.request import from_json
-from bonsai_mlx.result import Event, GenerationResult
+from bonsai_mlx.result import Event
 
+from .answers import failure, finished_picture, quick_png
 from .backend import EngineBackend, EnginePipeline
 from .child_process import leave_signals_to_server
 from .pictures import opened_pictures
@@ -53,9 +48,7 @@ from .protocol import (
     Decode,
     Done,
     Encode,
-    Failed,
     Memory,
-    Picture,
     Progress,
     Ready,
     Run,
@@ -68,9 +61,6 @@ from .protocol import (
 from .protocol import Event as Message
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from bonsai_mlx.images.recipe import Recipe
     from bonsai_mlx.writing.writer import Piece
 
 SAMPLE_BUSY_S = 0.2
@@ -259,51 +249,9 @@ class Engine:
             return
         self._reported = event.phase, now
         if event.phase != "done":
-            preview = _quick_png(event.preview) if event.preview else None
-            bits = _quick_png(event.bits) if event.bits else None
+            preview = quick_png(event.preview) if event.preview else None
+            bits = quick_png(event.bits) if event.bits else None
             self._channel.send(Progress(job, event.phase, event.step, event.steps, event.truncated, preview, bits))
-
-
-def _quick_png(image: Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def finished_picture(job: str, recipe: Recipe, result: GenerationResult, loaded_s: float) -> Picture:
-    timings = dict(result.timings)
-    for name in ("load", "total"):
-        timings[name] = timings.get(name, 0.0) + loaded_s
-    peak = result.memory.get("peak_bytes")
-    return Picture(
-        job,
-        encode_png(result.image, recipe, mask=result.mask, code=result.code),
-        thumbnail_webp(result.image),
-        result.image.width,
-        result.image.height,
-        json.loads(recipe.to_json()),
-        timings,
-        None if peak is None else int(peak),
-    )
-
-
-def failure(job: str, error: Exception) -> Failed:
-    """The error in the server's words. Only messages written for people are passed on."""
-    # what was under way when Metal failed may be half written: nothing that this process holds is used again
-    lost = isinstance(error, DeviceError) or str(error.__cause__).startswith("[METAL]")
-    code, remedy, message = "failed", None, str(error)
-    if isinstance(error, OutOfMemory | MemoryError):
-        code, remedy = "out_of_memory", "Try a smaller size."
-        message = message or "There was not enough memory for this picture."
-    elif isinstance(error, RequestError):
-        code = "bad_field"
-    elif isinstance(error, CheckpointError | NoWriterError):
-        code = "model_missing"
-    elif not isinstance(error, BonsaiError):
-        error_id = secrets.token_hex(4)
-        print(f"engine error {error_id}: {type(error).__name__}", file=sys.stderr)  # noqa: T201
-        message = f"The engine failed unexpectedly; the server's log has the details under {error_id}."
-    return Failed(job, code, printable(message), remedy, lost)
 
 
 def report_memory(engine: Engine, backend: EngineBackend, channel: Channel) -> None:

@@ -26,16 +26,14 @@ from ..schemas.names import GroupKind, JobStatus
 from ..settings import Settings
 from ..store import Store, timestamp
 from .active import Active, Work, picture_id
+from .admission import Admission
 from .durations import Durations, Forecast
 from .previews import Previews
-from .rate import Undrawn
 from .records import JobRecords
 
 log = logging.getLogger("bonsai.jobs")
 
 _ENDED = "There is nothing to cancel; its picture, if there is one, is in the gallery."
-_QUEUE_BYTES = 16 << 20  # of waiting jobs: a hundred with the longest prompts
-_LOG_BYTES = 32 << 20  # of the index's log, where its checkpoints do not keep up
 _STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
 
 
@@ -62,7 +60,7 @@ class Jobs:
         self._arrived = asyncio.Event()
         self.previews = Previews()
         self._records = JobRecords(store)
-        self._undrawn = Undrawn(settings.queue_size)
+        self._admission = Admission(settings, store, gallery)
         self._unnoted: dict[str, Job] = {}  # what the store has not taken
         self._closing = False
         self._paused = False
@@ -76,8 +74,10 @@ class Jobs:
         attached: bool = False,
         group: str | None = None,
     ) -> list[Job]:
-        """Queue all of these pictures or none. ApiError: too many, queue full, disk full, shutting down."""
-        self._check_room(len(work))
+        """Queue all of these pictures or none. ApiError: what `Admission` refuses, or shutting down."""
+        if self._closing:
+            raise _closed()
+        self._admission.check_count(len(work), self._running, len(self._waiting), len(self._unnoted))
         if group is None and group_kind:
             group = secrets.token_hex(16)
         return self._queued(work, group, group_kind, attached)
@@ -95,9 +95,7 @@ class Jobs:
     ) -> list[Job]:
         jobs = [self._new_job(one, group, group_kind) for one in work]
         created = [Active(job, attached) for job in jobs]
-        size = sum(active.most_bytes for active in created)
-        self._check_bytes(size)
-        self._undrawn.take(len(created), size)
+        self._admission.take(created, self._running, self._waiting)
         self._records.add(jobs, attached=attached)
         self._enqueue(created)
         self._number()  # which tells the pages of each, since it has a place now
@@ -111,39 +109,6 @@ class Jobs:
         for place, active in enumerate(quick, ahead):
             self._waiting.insert(place, active)
         self._waiting.extend(active for active in created if not active.is_quick)
-
-    def _check_room(self, count: int) -> None:
-        if self._closing:
-            raise _closed()
-        if count > self._settings.queue_size + 1:  # waiting would not help
-            message = (
-                f"{count} pictures at once never fit: the queue holds {self._settings.queue_size} beside a running one."
-            )
-            remedy = "Ask for fewer, or start the server with a larger --queue-size."
-            raise ApiError(422, "bad_field", message, field="count", remedy=remedy)
-        if len(self.active) + count > self._settings.queue_size + 1:
-            message = f"The queue is full: {len(self._waiting)} pictures are waiting already."
-            raise ApiError(429, "queue_full", message, retry_after_s=self._next_free_s())
-        if len(self._unnoted) > self._settings.queue_size:
-            message = "The ends of too many pictures could not be noted, most likely because the disk is full."
-            raise ApiError(507, "disk_full", message, remedy="Free some space.")
-        if self._gallery.free_bytes() < self._settings.min_free_bytes:
-            message = "There is hardly any space left in the folder of the images."
-            kept = f"Images deleted in the last {self._settings.trash_days:g} days are still in its folder .trash."
-            remedy = f"Free some space, or start the server with --output on another disk. {kept}"
-            raise ApiError(507, "disk_full", message, remedy=remedy)
-
-    def _check_bytes(self, size: int) -> None:
-        if self._waiting and sum(active.most_bytes for active in self._waiting) + size > _QUEUE_BYTES:
-            message = "The prompts that are waiting already fill the queue."
-            raise ApiError(429, "queue_full", message, retry_after_s=self._next_free_s())
-        if self._store.log_bytes > _LOG_BYTES:
-            message = "The gallery's index is still being written."
-            raise ApiError(429, "queue_full", message, remedy="Wait a little.", retry_after_s=1.0)
-
-    def _next_free_s(self) -> float:
-        eta = self._running.job.eta_s if self._running else None
-        return max(1.0, eta) if eta is not None else 5.0
 
     def _new_job(self, work: Work, group: str | None, group_kind: GroupKind | None) -> Job:
         return Job(
@@ -285,7 +250,7 @@ class Jobs:
 
     def succeed(self, active: Active) -> None:
         active.job.progress = 1.0
-        self._undrawn.drawn(active.most_bytes)
+        self._admission.drawn(active)
         self.end(active, "done")
 
     def end(self, active: Active, status: JobStatus) -> None:

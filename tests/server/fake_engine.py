@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -23,8 +23,9 @@ from bonsai_mlx.images.bitcode import BitCode
 from bonsai_mlx.images.metadata import Recipe
 from bonsai_mlx.request import GenerationRequest, Operation, ResolvedEnlarge, ResolvedOperation
 from bonsai_mlx.result import Event, GenerationResult
-from bonsai_mlx.writing.survival import survival
-from bonsai_mlx.writing.writer import Piece
+
+if TYPE_CHECKING:
+    from bonsai_mlx.writing.writer import Piece
 
 GATE = "BONSAI_TEST_GATE"  # names a file; while it exists, `hold` holds
 _hoard: list[bytearray] = []
@@ -135,6 +136,9 @@ class FakeWriter:
     """Says the prompt's words again, one after the other; leaves out the word `lost`. Holds as the pipeline does."""
 
     def write(self, prompt: str, *, seed: int | None, count: int) -> Generator[Piece, None, None]:
+        from bonsai_mlx.writing.survival import survival  # with a writer alone: these imports take as long as all else
+        from bonsai_mlx.writing.writer import Piece
+
         words = prompt.split()
         for proposal in range(count):
             misbehave(words)

@@ -1,4 +1,4 @@
-"""The parameters of a request in the interface: each is written once, in bonsai_mlx/request.py."""
+"""The parameters of a request in the interface: each is written once, in bonsai_mlx/request."""
 
 from __future__ import annotations
 
@@ -82,8 +82,6 @@ def test_a_request_that_is_none_makes_no_job(request_: Any) -> None:
         Job.model_validate(JOB | {"request": request_})
 
 
-_DEFINED = "\nSide = Annotated["
-_FIELD = "    height: Side | None = None\n"
 _SERVER = """
 import json, sqlite3, sys
 from pathlib import Path
@@ -108,6 +106,12 @@ with LiveServer(Settings(**QUICK | {"output": Path(sys.argv[1])})) as live:
 """
 
 
+def _add(file: Path, before: str, line: str) -> None:
+    text = file.read_text("utf-8")
+    assert text.count(before) == 1
+    file.write_text(text.replace(before, line + before), "utf-8")
+
+
 def test_a_new_parameter_is_a_field_of_the_request_and_nothing_more(tmp_path: Path) -> None:
     """In a copy of the program with one field more: bodies, document, row, engine and recipe have it."""
     copy = tmp_path / "copy"
@@ -116,11 +120,10 @@ def test_a_new_parameter_is_a_field_of_the_request_and_nothing_more(tmp_path: Pa
         shutil.copytree(ROOT / package, copy / package, ignore=ignored, symlinks=True)
     for name in ("bonsai_mlx/seedling", "static", "templates", "tests"):
         (copy / name).symlink_to(ROOT / name)
-    source = copy / "bonsai_mlx" / "request.py"
-    text = source.read_text()
-    assert text.count(_FIELD) == text.count(_DEFINED) == 1
-    text = text.replace(_DEFINED, f"\nGrain = Annotated[int, Whole(0, 100)]{_DEFINED}")
-    source.write_text(text.replace(_FIELD, f"{_FIELD}    grain: Grain = 10\n"))
+    _add(copy / "bonsai_mlx/request/fields.py", "Margin = ", "Grain = Annotated[int, Whole(0, 100)]\n")
+    draw = copy / "bonsai_mlx/request/draw.py"
+    _add(draw, "    Guidance,\n", "    Grain,\n")
+    _add(draw, "    guidance: Guidance | None", "    grain: Grain = 10\n")
 
     ran = subprocess.run(
         [sys.executable, "-P", "-c", _SERVER, str(tmp_path / "out")],

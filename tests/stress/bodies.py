@@ -135,7 +135,7 @@ _ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], float]] = {
 def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
     """Every attack `rounds` times, one after the other in any order."""
     quick = {"BONSAI_BODY_TIMEOUT_S": str(_DRIP_TIMEOUT_S)}
-    figures: Figures = {"unrefused": 0, "late": 0, "rss_growth_mib": 0}
+    figures: Figures = {"unrefused": 0, "overtime_s_max": 0, "rss_growth_mib": 0}
     with server_process(folder / "out", **NO_BLAS, **quick) as server, _Watch(server) as watch:
         attacks = [*_ATTACKS] * rounds
         rng.shuffle(attacks)
@@ -145,7 +145,7 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
             status, seconds = _attack(_port(server), make())
             figures[f"{name}_s"] = max(seconds, figures.get(f"{name}_s", 0))
             figures["unrefused"] += status not in _REFUSALS
-            figures["late"] += seconds > allowed_s
+            figures["overtime_s_max"] = max(seconds - allowed_s, figures["overtime_s_max"])
     disk = sum(file.stat().st_size for file in (folder / "out").rglob("*") if file.is_file())
     return figures | watch.figures() | {"disk_mib": disk / 2**20}
 
@@ -235,7 +235,7 @@ CASE = Case(
     reduced=1,
     bars={
         "unrefused": "== 0",
-        "late": "== 0",
+        "overtime_s_max": "== 0",
         "rss_growth_mib": "<= 32",
         "disk_mib": "<= 1",
         "health_failed": "== 0",

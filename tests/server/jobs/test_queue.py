@@ -1,24 +1,20 @@
-"""The queue over the interface: order, bounds, cancelling, previews, losses, restarts."""
+"""The queue over the interface: order, cancelling, previews, restarts."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sqlite3
 from collections.abc import Callable
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from bonsai_mlx.request import ResolvedDraw
 from server.errors import ApiError
 from server.jobs.active import Work
-from tests.server.conftest import HASTY, NATIVE, EventStream, LiveServer, eventually
+from tests.server.conftest import NATIVE, LiveServer, eventually
 
 ID = "f" * 32
 Serve = Callable[..., LiveServer]
@@ -224,116 +220,6 @@ def test_a_missing_model_says_how_to_get_it(shared: LiveServer) -> None:
     assert response.json()["error"]["remedy"].startswith("bonsai-mlx download ternary")
 
 
-def test_what_cannot_fit_is_refused_unless_forced(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    live = serve()
-    monkeypatch.setattr("server.jobs.fits._predict", lambda *_: 10**15)
-    refused = live.client.post("/jobs", json={"prompt": "a"})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "does_not_fit")
-    assert "1000000.00 GB" in refused.json()["error"]["message"]
-    assert live.client.post("/jobs", json={"prompt": "a", "force": True}).status_code == 202
-
-
-def test_a_full_disk_is_noticed_before_drawing(serve: Serve) -> None:
-    live = serve(min_free_bytes=10**18)
-    refused = live.client.post("/jobs", json={"prompt": "a"})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (507, "disk_full")
-
-
-async def _flood(url: str, count: int) -> list[httpx.Response]:
-    limits = httpx.Limits(max_connections=count)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
-        body = {"prompt": "plain", "steps": 2, "width": 64, "height": 64}
-        return await asyncio.gather(*(client.post("/jobs", json=body) for _ in range(count)))
-
-
-def test_a_full_queue_refuses_the_rest(gate: Path, live: LiveServer) -> None:
-    """200 concurrent requests while one picture is held: exactly the queue's 32 are accepted, the rest told to wait."""
-    held = live.post_job("hold")
-    live.running(held["id"])
-    answers = asyncio.run(_flood(live.url, 200))
-    accepted = [a for a in answers if a.status_code == 202]
-    refused = [a for a in answers if a.status_code == 429]
-    assert (len(accepted), len(refused)) == (32, 168)
-    assert all(int(a.headers["retry-after"]) >= 1 for a in refused)
-    assert refused[0].json()["error"]["code"] == "queue_full"
-    assert live.client.post("/generate", json={"prompt": "a"}).status_code == 429
-    gate.unlink()
-    for answer in accepted:
-        assert live.finished(answer.json()["jobs"][0]["id"])["status"] == "done"
-    assert live.client.get("/images").json()["total"] == 33
-
-
-def test_a_batch_is_accepted_as_a_whole_or_not_at_all(gate: Path, serve: Serve) -> None:
-    live = serve(queue_size=4)
-    live.running(live.post_job("hold")["id"])
-    assert live.client.post("/jobs", json={"prompt": "a", "count": 5}).status_code == 429
-    assert live.client.get("/jobs").json()["queue"]["waiting"] == 0
-    assert live.client.post("/jobs", json={"prompt": "a", "count": 4}).status_code == 202
-
-
-def test_a_batch_that_never_fits_is_not_told_to_wait(serve: Serve) -> None:
-    live = serve(queue_size=4)
-    response = live.client.post("/jobs", json={"prompt": "a", "count": 6})
-    assert (response.status_code, response.json()["error"]["field"]) == (422, "count")
-    assert "--queue-size" in response.json()["error"]["remedy"]
-    assert "retry-after" not in response.headers
-    assert live.client.post("/jobs", json={"prompt": "a", "count": 5}).status_code == 202
-
-
-@pytest.mark.parametrize(
-    ("prompt", "code"),
-    [("abort", "out_of_memory"), ("exit", "failed"), ("hang", "failed"), ("oom", "out_of_memory"), ("raise", "failed")],
-)
-def test_a_loss_fails_one_job_and_the_next_works(serve: Serve, prompt: str, code: str) -> None:
-    live = serve(**HASTY if prompt == "hang" else {})
-    job, following = live.post_job(prompt), live.post_job("plain")
-    failed = live.finished(job["id"])
-    assert (failed["status"], failed["error"]["code"]) == ("failed", code)
-    assert failed["error"]["message"].endswith(".") or "choose" in failed["error"]["message"]
-    assert live.finished(following["id"])["status"] == "done"
-
-
-def test_the_child_killed_from_outside(gate: Path, live: LiveServer) -> None:
-    job = live.post_job("hold")
-    live.running(job["id"])
-    os.kill(live.worker_pid(), signal.SIGKILL)
-    failed = live.finished(job["id"])
-    assert "ended by the system" in failed["error"]["message"]
-    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
-
-
-def test_the_child_stopped_from_outside(gate: Path, serve: Serve) -> None:
-    live = serve(**HASTY)
-    job = live.post_job("hold")
-    live.running(job["id"])
-    with live.client.stream("GET", "/events") as stream:
-        events = EventStream(stream)
-        next(events)
-        os.kill(live.worker_pid(), signal.SIGSTOP)
-        states = (event["data"]["state"] for event in events if event["event"] == "worker")
-        assert "unresponsive" in takewhile(lambda state: state != "stopped", states)
-    assert "did not respond" in live.finished(job["id"])["error"]["message"]
-    assert live.finished(live.post_job("plain")["id"])["status"] == "done"
-
-
-def test_a_cancel_that_the_child_cannot_hear_still_ends_the_job(gate: Path, serve: Serve) -> None:
-    live = serve(**HASTY)
-    job = live.post_job("hold")
-    live.running(job["id"])
-    os.kill(live.worker_pid(), signal.SIGSTOP)
-    live.client.delete(f"/jobs/{job['id']}")
-    assert live.finished(job["id"])["status"] == "cancelled"
-
-
-def test_a_cancel_of_what_hangs_ends_the_job_and_makes_way(serve: Serve) -> None:
-    live = serve(progress_unknown_s=600.0, cancel_unknown_s=0.5)
-    job, following = live.post_job("hang")["id"], live.post_job("plain")["id"]
-    live.running(job)
-    live.client.delete(f"/jobs/{job}").raise_for_status()
-    assert live.finished(job)["status"] == "cancelled"
-    assert live.finished(following)["status"] == "done"
-
-
 def test_time_left_is_learned(gate: Path, live: LiveServer) -> None:
     assert live.finished(live.post_job("plain", steps=4)["id"])["status"] == "done"
     running, waiting = live.post_job("hold", steps=4)["id"], live.post_job("plain", steps=4)["id"]
@@ -409,70 +295,6 @@ def test_nothing_is_leaked_by_many_jobs(live: LiveServer) -> None:
     after = (process.num_fds(), process.num_threads())
     assert after[0] - before[0] <= 2
     assert after[1] - before[1] <= 2
-
-
-def flood(live: LiveServer, prompt: str, count: int) -> httpx.Response:
-    """Ask and give up until that is refused; the refusal."""
-    for _ in range(1_000):
-        answer = live.client.post("/jobs", json={"prompt": prompt, "count": count, "width": 64, "height": 64})
-        if answer.status_code != 202:
-            return answer
-        for job in reversed(answer.json()["jobs"]):
-            live.client.delete(f"/jobs/{job['id']}").raise_for_status()
-    pytest.fail("it was never refused")
-
-
-@pytest.mark.parametrize(("prompt", "count"), [("x", 8), ("x" * 30_000, 8), ("\N{FOX FACE}" * 30_000, 1)])
-def test_what_is_asked_for_and_given_up_is_slowed_down(gate: Path, live: LiveServer, prompt: str, count: int) -> None:
-    live.running(live.post_job("hold")["id"])
-    refused = flood(live, prompt, count)
-    assert refused.status_code == 429
-    assert refused.json()["error"]["message"].startswith("Too many pictures were asked for and given up")
-    assert int(refused.headers["Retry-After"]) >= 1
-    assert live.client.get("/jobs").json()["queue"]["waiting"] == 0
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/generate", {}),
-        ("/v1/images/generations", {}),
-        ("/sdapi/v1/txt2img", {}),
-        ("/api/generate", {"model": "bonsai", "stream": False}),
-    ],
-)
-def test_other_programs_are_slowed_down_in_their_own_words(
-    gate: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
-) -> None:
-    monkeypatch.setattr("server.jobs.rate._JOBS_PER_S", 0.001)  # on a busy machine the next one comes late
-    live = serve()
-    live.running(live.post_job("hold")["id"])
-    flood(live, "x", 8)
-    flood(live, "x", 1)  # what is left of eight
-    refused = live.client.post(path, json={"prompt": "x", **body})
-    assert refused.status_code == 429, refused.text
-    assert int(refused.headers["Retry-After"]) >= 1
-    assert "asked for and given up" in refused.text
-
-
-def test_what_is_drawn_is_never_slowed_down(live: LiveServer) -> None:
-    """Ten times as many bytes as may be given up at once."""
-    for _ in range(20):
-        jobs = live.client.post(
-            "/jobs", json={"prompt": "x" * 30_000, "count": 8, "steps": 1, "width": 64, "height": 64}
-        )
-        assert jobs.status_code == 202, jobs.text
-        for job in jobs.json()["jobs"]:
-            assert live.finished(job["id"])["status"] == "done"
-
-
-def test_a_queue_of_long_prompts_is_bounded_in_bytes(gate: Path, serve: Serve) -> None:
-    live = serve(queue_size=1_000)
-    live.running(live.post_job("hold")["id"])
-    answers = [live.client.post("/jobs", json={"prompt": "x" * 30_000, "count": 8}) for _ in range(20)]
-    refused = next(answer for answer in answers if answer.status_code != 202)
-    assert refused.status_code == 429
-    assert sum(4 * len(job["prompt"]) for job in live.client.get("/jobs").json()["jobs"]) <= 16 << 20
 
 
 def test_what_needs_no_model_goes_ahead_of_what_is_to_be_drawn(gate: Path, live: LiveServer) -> None:

@@ -3,155 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from PIL import Image
 
-from bonsai_mlx.images.metadata import Recipe, encode_png
 from bonsai_mlx.request import ResolvedDraw, from_json
-from server.checkpoints.models import Models
 from server.engine.pool import EnginePool
-from server.engine.protocol import Cancelled, Done, Failed, Parent, Picture, Progress, Run, RunEvent
-from server.engine.worker import Worker, WorkerLostError
-from server.events import EventHub
-from server.gallery.decoder import Decoder
-from server.gallery.gallery import Gallery
-from server.gallery.inputs import Inputs
-from server.jobs.active import Work, picture_id
-from server.jobs.chains import Chains
-from server.jobs.durations import Durations
-from server.jobs.memory_monitor import MemoryMonitor
+from server.engine.protocol import Done, Parent
+from server.engine.worker import WorkerLostError
+from server.jobs.active import picture_id
 from server.jobs.queue import Jobs
-from server.jobs.runner import Runner, patience_s
+from server.jobs.runner import patience_s
 from server.schemas.jobs import Job
 from server.settings import Settings
-from server.store import Store
-from tests.server.conftest import QUICK
-
-PNG = b"\x89PNG preview"
-WORK = Work("seedling-ternary", ResolvedDraw("a fox", 7, 4, 64, 96))
-PROGRESS = Progress("", "denoise", 2, 4)
-PICTURE = Picture(
-    "",
-    png=encode_png(Image.new("RGB", (64, 96)), Recipe("a fox", 7, 4, 64, 96, variant="ternary", model="m")),
-    thumbnail=b"RIFF....WEBP",
-    width=64,
-    height=96,
-    recipe={"variant": "ternary", "truncated": True, "created_at": "2026-01-02T03:04:05.000000Z"},
-    timings={"load": 1.0, "encode": 0.5, "denoise": 8.0, "decode": 2.0},
-    peak_memory_bytes=5_000_000,
-)
-DRAWN = PICTURE, Done("")
-FAILED = Failed("", "out_of_memory", "It does not fit.", "Choose a smaller size.")
-CANCELLED = Cancelled("")
-
-Said = RunEvent | Exception | Callable[[], Any]
-
-
-class ScriptedWorker(Worker):
-    """Says what is in `script`, run by run; an exception in it is raised, a function called."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, lambda _state, _message: None)
-        self.scripts: list[list[Said]] = []
-        self.commands: list[Run] = []
-        self.silences: list[float] = []
-        self.told_to_cancel: list[str] = []
-
-    async def run(
-        self, command: Run, allowed_silence_s: Callable[[Progress | None], float]
-    ) -> AsyncGenerator[RunEvent, None]:
-        self.commands.append(command)
-        last: Progress | None = None
-        for said in self.scripts.pop(0):
-            self.silences.append(allowed_silence_s(last))
-            if isinstance(said, Exception):
-                raise said
-            if callable(said):
-                said()
-                continue
-            event = replace(said, job=command.job)
-            last = event if isinstance(event, Progress) else last
-            yield event
-
-    def cancel(self, job: str) -> None:
-        self.told_to_cancel.append(job)
-
-
-@dataclass
-class World:
-    settings: Settings
-    store: Store
-    events: EventHub
-    gallery: Gallery
-    worker: ScriptedWorker
-    durations: Durations
-    jobs: Jobs
-    runner: Runner
-    preview: bool = True
-    memory_limit: int | None = None
-
-    async def drawn(self, *scripts: list[Said], work: Work = WORK) -> list[Job]:
-        """The jobs as they are after these runs, one for each script."""
-        self.worker.scripts += scripts
-        created = [self.jobs.submit([work])[0] for _ in scripts]
-        return [await self.jobs.wait(job.id) for job in created]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[Callable[[Callable[[World], Awaitable[None]]], None]]:
-    """Run an async test with the parts put together and the runner at work."""
-    decoder = Decoder()
-
-    async def main(test: Callable[[World], Awaitable[None]]) -> None:
-        settings = Settings(**(QUICK | {"output": tmp_path}))
-        with contextlib.closing(Store(tmp_path)) as store:
-            events = EventHub(100, 4)
-            gallery = Gallery(tmp_path, store, events, decoder, 7)
-            gallery.prepare()
-            models, worker, durations = Models(settings, store, events), ScriptedWorker(settings), Durations(store)
-            engines = EnginePool(worker)
-            jobs = Jobs(settings, store, events, gallery, engines, durations)
-            memory = MemoryMonitor(settings, events, engines)
-            found = World(settings, store, events, gallery, worker, durations, jobs, None)  # type: ignore[arg-type]
-            inputs = Inputs(tmp_path, store, decoder, set, private=False, mode=0o600)
-            chains = Chains(gallery, decoder)
-            found.runner = Runner(
-                settings,
-                store,
-                gallery,
-                models,
-                engines,
-                memory,
-                durations,
-                jobs,
-                inputs,
-                found,
-                chains,
-                asyncio.Lock(),
-            )
-            running = asyncio.create_task(found.runner.run_forever())
-            try:
-                async with asyncio.timeout(60):
-                    await test(found)
-                assert not running.done(), "no failure ends the loop"
-            finally:
-                running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
-
-    yield lambda test: asyncio.run(main(test))
-    decoder.close()
-
-
-InWorld = Callable[[Callable[[World], Awaitable[None]]], None]
+from tests.server.jobs.conftest import CANCELLED, DRAWN, FAILED, PICTURE, PNG, PROGRESS, WORK, InWorld, Said, World
 
 
 def test_the_engine_is_told_everything_it_needs(world: InWorld) -> None:
@@ -350,74 +217,6 @@ def test_a_picture_that_is_done_after_its_cancel_is_kept(world: InWorld) -> None
         [job] = await world.drawn([PROGRESS, cancel, *DRAWN])
         assert job.status == "done"
         assert world.gallery.get(job.id).prompt == "a fox"
-
-    world(test)
-
-
-@pytest.mark.parametrize(
-    ("statement", "code", "words"),
-    [
-        ("PRAGMA max_page_count = 1", "disk_full", "The picture is saved, but there is no space left"),
-        ("DROP TABLE images", "failed", "The picture is saved. The gallery's index is damaged."),
-        ("DROP TABLE durations", "failed", "The picture is saved. The gallery's index is damaged."),
-    ],
-)
-def test_an_index_that_takes_nothing_when_the_picture_is_saved(
-    world: InWorld, statement: str, code: str, words: str
-) -> None:
-    async def test(world: World) -> None:
-        def break_index() -> None:
-            world.store.execute(statement)
-
-        long = replace(PICTURE, recipe={"prompt": "x" * 30_000})
-        [job] = await world.drawn([PROGRESS, break_index, long, Done("")])
-        assert (job.status, job.error and job.error.code) == ("failed", code)
-        assert job.error is not None
-        assert job.error.message.startswith(words)
-
-    world(test)
-
-
-def test_an_end_that_the_index_does_not_take_is_told_and_noted_later(
-    world: InWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def test(world: World) -> None:
-        def full(*_arguments: Any) -> Any:
-            raise sqlite3.OperationalError("database or disk is full")
-
-        with monkeypatch.context() as patch:
-            [job] = await world.drawn([PROGRESS, lambda: patch.setattr(Store, "transaction", full), FAILED])
-            assert (job.status, job.error and job.error.code) == ("failed", "out_of_memory")
-            statuses = world.store.execute("SELECT status FROM jobs WHERE id = ?", (job.id,))
-            assert statuses == [("running",)]
-        await world.drawn([*DRAWN])
-        assert world.store.execute("SELECT status FROM jobs WHERE id = ?", (job.id,)) == [("failed",)]
-
-    world(test)
-
-
-@pytest.mark.parametrize("model", ["ternary", "no-such-model"])
-def test_a_checkpoint_that_is_not_there(world: InWorld, model: str) -> None:
-    async def test(world: World) -> None:
-        [job] = await world.drawn([], work=Work(model, WORK.request))
-        assert (job.status, job.error and job.error.code) == ("failed", "model_missing")
-        assert world.worker.commands == []
-
-    world(test)
-
-
-def test_an_end_that_cannot_be_told_stops_no_queue(world: InWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test(world: World) -> None:
-        def broken(*_arguments: Any) -> None:
-            raise RuntimeError("nobody thought of it")
-
-        with monkeypatch.context() as patch:
-            world.worker.scripts.append([lambda: patch.setattr(Jobs, "fail", broken), FAILED])
-            [untold] = world.jobs.submit([WORK])
-            while world.jobs.active or not world.worker.commands:
-                await asyncio.sleep(0.01)
-        [following] = await world.drawn([*DRAWN])
-        assert (world.worker.commands[0].job, following.status) == (untold.id, "done")
 
     world(test)
 
