@@ -69,13 +69,13 @@ def environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def within(seconds: float, condition: Callable[[], T | None], pause_s: float = 0.01) -> T | None:
-    """The first truthy value of `condition`, or None when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def within(seconds: float, condition: Callable[[], T | None]) -> T | None:
+    """The first truthy value of `condition`, or None when there is none in time; asked ever less often."""
+    started = time.monotonic()
+    while (waited := time.monotonic() - started) < seconds:
         if value := condition():
             return value
-        time.sleep(pause_s)
+        time.sleep(min(0.01 + waited / 8, 0.05))
     return None
 
 

@@ -128,7 +128,7 @@ CASE = Case(
     name="disk",
     what="the disk is full while saving, while downloading, and at a start",
     rounds=20,
-    reduced=2,
+    reduced=1,
     bars=dict.fromkeys(
         (
             "unnoticed",

@@ -108,7 +108,7 @@ CASE = Case(
     name="downloads",
     what="downloads cut, bit-flipped and killed at random points, against a Hub on loopback",
     rounds=100,
-    reduced=12,
+    reduced=6,
     bars={
         "undetected": "== 0",
         "not_repaired": "== 0",

@@ -82,7 +82,7 @@ CASE = Case(
     name="folder",
     what="bombs, pipes, links and broken files in the folder of the pictures, looked at so many times",
     rounds=20,
-    reduced=2,
+    reduced=1,
     bars={
         "wrong_answers": "== 0",
         "server_growth_mib": "<= 30",

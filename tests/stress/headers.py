@@ -91,7 +91,7 @@ CASE = Case(
     name="headers",
     what="safetensors headers changed by their grammar: checked, and what is accepted is loaded and touched",
     rounds=20_000,
-    reduced=1_500,
+    reduced=600,
     bars={
         "read": ">= 1",
         "crashed": "== 0",

@@ -143,7 +143,7 @@ CASE = Case(
     name="ids",
     what="strings in the place of an id, at every address that takes one",
     rounds=10_000,
-    reduced=1_000,
+    reduced=400,
     bars={"other_answers": "== 0", "secrets_told": "== 0", "canaries_changed": "== 0", "alive": "== 1"},
     run=run,
 )

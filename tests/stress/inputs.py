@@ -35,7 +35,7 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
         server.client.post("/inputs", content=plain_png(64, 64)).raise_for_status()  # starts the child
         with watched(server) as figures, ThreadPoolExecutor(_AT_ONCE) as senders:
             for _ in range(rounds):
-                answers.update(senders.map(lambda one: _sent(server, *one), list(_pictures(rng))))
+                answers.update(senders.map(lambda one: _sent(server, *one), list(_pictures(rng, min(rounds, 4)))))
         alive = server.client.get("/health").status_code == httpx.codes.OK
     wrong = sum(count for (kind, status), count in answers.items() if status not in _EXPECTED[kind])
     kept = sum(file.stat().st_size for file in (folder / ".inputs").iterdir())
@@ -48,8 +48,8 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
     }
 
 
-def _pictures(rng: random.Random) -> Iterator[tuple[str, bytes]]:
-    """Kinds and files."""
+def _pictures(rng: random.Random, damages: int) -> Iterator[tuple[str, bytes]]:
+    """Kinds and files; of each that is damaged, so many."""
     yield "good", plain_png(8_000, 5_000)
     yield "good", _saved(Image.effect_noise((3_000, 2_000), 90).convert("RGB"), "JPEG")
     yield "good", plain_png(20_000, 10)
@@ -62,7 +62,7 @@ def _pictures(rng: random.Random) -> Iterator[tuple[str, bytes]]:
     yield "bad", b"<svg xmlns='http://www.w3.org/2000/svg'/>"
     for data in seeds().values():
         yield "bad", data[: len(data) // 3]
-        for _ in range(4):
+        for _ in range(damages):
             yield "damaged", mutated(data, rng)
             yield "form", mutated(data, rng)
 

@@ -103,7 +103,7 @@ CASE = Case(
     name="kills",
     what="kill -9 of the whole server at random moments under load, and the next start",
     rounds=200,
-    reduced=4,
+    reduced=2,
     bars={
         "acknowledged": ">= 1",
         "corrupt": "== 0",

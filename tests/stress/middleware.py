@@ -113,7 +113,7 @@ CASE = Case(
     name="middleware",
     what="every address with every Host, Origin and Sec-Fetch header, then so many random combinations",
     rounds=10_000,
-    reduced=1_000,
+    reduced=400,
     bars={"wrong": "== 0", "told_too_much": "== 0", "bare_answers": "== 0", "token_seen": "== 0"},
     run=run,
 )

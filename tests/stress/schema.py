@@ -158,7 +158,7 @@ CASE = Case(
     name="schema",
     what="requests that follow and break the OpenAPI document, every answer compared with it",
     rounds=5_000,
-    reduced=300,
+    reduced=100,
     bars={
         "server_errors": "== 0",
         "violations": "== 0",

@@ -89,7 +89,7 @@ CASE = Case(
     name="soak",
     what="pictures of the embedded checkpoint in a row: memory, descriptors and threads of server and engine",
     rounds=1_000,
-    reduced=20,
+    reduced=8,
     bars={
         "failed": "== 0",
         "engine_replaced": "== 0",

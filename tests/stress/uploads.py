@@ -53,7 +53,7 @@ CASE = Case(
     name="uploads",
     what="damaged PNG, JPEG and WebP files, each kind so many times, to both addresses that take any",
     rounds=5_000,
-    reduced=150,
+    reduced=60,
     bars={
         "other_answers": "== 0",
         "slowest_ms": "<= 1000",
