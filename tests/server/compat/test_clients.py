@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 import os
 import shutil
 import subprocess
@@ -15,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
 
+from tests.server.compat.pictures import picture
 from tests.server.conftest import ROOT, LiveServer
 
 openai = pytest.importorskip("openai", reason="needs the clients extra")
@@ -24,12 +22,6 @@ pytestmark = pytest.mark.clients
 
 PICTURE = {"prompt": "a fox", "size": "64x64"}
 NODE_MODULES = ROOT / ".cache/openai-node"
-
-
-def picture(encoded: str) -> Image.Image:
-    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
-    image.load()
-    return image
 
 
 def jobs_of(live: LiveServer) -> int:

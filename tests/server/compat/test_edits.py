@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from pathlib import Path
@@ -11,28 +10,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.server.compat.pictures import picture, png_of, text_of
 from tests.server.conftest import LiveServer
 
 PHOTO = Image.effect_noise((96, 80), 90).convert("RGB")
 MASK = Image.new("L", (96, 80), 0)
 MASK.paste(255, (16, 16, 64, 48))
 CLEAR = Image.merge("RGBA", [*PHOTO.split(), MASK.point(lambda value: 255 - value)])
-
-
-def png_of(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def text_of(image: Image.Image) -> str:
-    return base64.b64encode(png_of(image)).decode()
-
-
-def picture(encoded: str) -> Image.Image:
-    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
-    image.load()
-    return image
 
 
 def newest(live: LiveServer) -> dict[str, Any]:

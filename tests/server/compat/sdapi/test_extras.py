@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.server.compat.pictures import picture, text_of
 from tests.server.conftest import LiveServer
 
 PHOTO = Image.effect_noise((48, 32), 90).convert("RGB")
-
-
-def text_of(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def picture(encoded: str) -> Image.Image:
-    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
-    image.load()
-    return image
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,23 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.server.compat.pictures import picture, text_of
 from tests.server.compat.test_interfaces import busy, draw_in_background
 from tests.server.conftest import LiveServer, eventually
 
 SMALL = {"prompt": "a house", "seed": 3, "width": 64, "height": 64, "steps": 1}
 PHOTO = Image.effect_noise((64, 80), 90).convert("RGB")
-
-
-def text_of(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def picture(encoded: str) -> Image.Image:
-    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
-    image.load()
-    return image
 
 
 def values(image: Image.Image) -> np.ndarray:
