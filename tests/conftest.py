@@ -50,6 +50,7 @@ os.environ["BONSAI_PIPELINES_DIR"] = str(Path(os.environ["BONSAI_STYLES_FILE"]).
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Load, chaos and the training of a model take their time. Two workers share the tests file by file, which may have
     costly things in common; a case of load or chaos has none."""

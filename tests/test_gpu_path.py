@@ -74,7 +74,7 @@ class TestOnTheCpu:
         assert np.abs(picture(pipe, level) - expected).mean() < MEAN_DIFFERENCE
 
     def test_previews_come_too(self, gpu: None) -> None:
-        pipe = Pipeline.from_pretrained("seedling")
+        pipe = Pipeline.from_pretrained("seedling", dtype=mx.float32)
         previews = [event.preview for event in pipe.run(GenerationRequest("a red house", **SMALL), preview=True)]
         assert sum(preview is not None for preview in previews) == 1
 
