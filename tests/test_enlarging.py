@@ -57,6 +57,7 @@ def test_exact_is_lanczos_and_says_so(by: int, pipe: Pipeline, tmp_path: Path) -
     assert (found.recipe.width, found.recipe.steps) == (48 * by, 0)
 
 
+@pytest.mark.slow
 def test_what_is_redrawn_takes_its_picture_s_words(pipe: Pipeline, tmp_path: Path) -> None:
     pipe.generate("a red fox", seed=1, steps=1, width=64, height=64).save(tmp_path / "fox.png")
     result = pipe.enlarge(tmp_path / "fox.png", method="refine", seed=3, steps=1)
@@ -92,6 +93,7 @@ def unevenness(pixels: np.ndarray[Any, Any], borders: list[int]) -> float:
     return float(np.mean(found))
 
 
+@pytest.mark.slow
 def test_tiles_have_no_seams() -> None:
     """At their borders the redrawn picture has no larger steps than the one that it was drawn from has there."""
     seedling = Pipeline.from_pretrained("seedling")

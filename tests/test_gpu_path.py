@@ -73,11 +73,13 @@ class TestOnTheCpu:
         assert pipe.model.dtype == mx.bfloat16
         assert np.abs(picture(pipe, level) - expected).mean() < MEAN_DIFFERENCE
 
+    @pytest.mark.slow
     def test_previews_come_too(self, gpu: None) -> None:
         pipe = Pipeline.from_pretrained("seedling", dtype=mx.float32)
         previews = [event.preview for event in pipe.run(GenerationRequest("a red house", **SMALL), preview=True)]
         assert sum(preview is not None for preview in previews) == 1
 
+    @pytest.mark.slow
     def test_a_step_is_one_evaluation_of_packed_products(
         self, seedling: Path, gpu: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -63,6 +63,7 @@ def test_everything_that_is_asked_for_matters(pipe: Pipeline) -> None:
         assert not np.array_equal(first, pixels(pipe, **changes))
 
 
+@pytest.mark.slow
 def test_it_draws_what_it_is_told(seedling: Path) -> None:
     pipe = Pipeline.from_pretrained(seedling)
     for prompt, colour in (("a red circle", (214, 40, 40)), ("a blue square", (40, 90, 210))):
@@ -148,6 +149,7 @@ def test_the_result_says_how_it_came_about(tiny: Pipeline) -> None:
     assert (recipe.prompt, recipe.seed, recipe.steps, recipe.variant) == ("a fox", result.seed, 1, "ternary")
 
 
+@pytest.mark.slow
 def test_what_is_left_open_is_the_checkpoint_s_choice(pipe: Pipeline) -> None:
     first, second = pipe.generate("a red house"), pipe.generate("a red house")
     wished = pipe.model.checkpoint
@@ -189,6 +191,7 @@ def stopped_after(pipe: Pipeline, events: int, prompt: str) -> Event:
     return event
 
 
+@pytest.mark.slow
 def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
     expected = pixels(tiny)
     idle = active()
@@ -259,6 +262,7 @@ def memory_goal() -> int:
     return goal
 
 
+@pytest.mark.slow
 def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint: Callable[..., Path]) -> None:
     checkpoint = Checkpoint.open(tiny_checkpoint())
     expected = pixels(Pipeline(Flux2(checkpoint), name="tiny"))

@@ -43,6 +43,7 @@ def drawn(pipe: Pipeline, *loras: tuple[Path, float], **fields: Any) -> np.ndarr
     return np.asarray(pipe.generate("a fox", loras=loras, **SMALL | fields).image).astype(int)
 
 
+@pytest.mark.slow
 def test_blocks_that_are_cut_whole_and_streamed_draw_the_same(
     wide: Path, styles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +62,7 @@ def test_blocks_that_are_cut_whole_and_streamed_draw_the_same(
     assert np.array_equal(drawn(whole, (styles[0], 0.0)), drawn(whole))
 
 
+@pytest.mark.slow
 def test_adapters_come_and_go_without_the_model_being_loaded_again(
     wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +91,7 @@ def test_adapters_come_and_go_without_the_model_being_loaded_again(
     assert len(loads) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [(), ("ink",), ("kron",), ("ink", "kron")])
 def test_the_plan_knows_what_adapters_take(
     names: tuple[str, ...], wide: Path, styles: tuple[Path, Path], two_threads: None
@@ -119,6 +122,7 @@ def test_a_file_that_goes_while_it_is_needed_leaves_the_model_as_it_was(
     assert np.array_equal(drawn(pipe), plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
 def test_the_path_of_a_gpu_draws_the_same(
     dtype: mx.Dtype, tiny_checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

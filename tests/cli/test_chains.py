@@ -51,6 +51,7 @@ def four_steps() -> None:
     assert run("enlarge", STEPS[2], "--method", "refine", "--steps", "1", "--seed", "6", "-o", STEPS[3]) == 0
 
 
+@pytest.mark.slow
 def test_four_steps_are_in_the_last_picture_and_give_the_same_pixels(here: Path) -> None:
     four_steps()
     assert [step["operation"] for step in chain("large.png")] == ["draw"] * 3
@@ -80,6 +81,7 @@ PIPELINE = {
 }
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_run_on_words(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.json").write_text(json.dumps(PIPELINE))
     assert run("run", "mine.json", "--prompt", "a red star", "-o", "star.png") == 0

@@ -25,6 +25,7 @@ def pixels(path: Path | str) -> Any:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
+@pytest.mark.slow
 def test_cells_are_the_single_pictures_bit_for_bit_and_the_sheet_has_them_all(run: Any) -> None:
     Path("cells").mkdir()
     words = ("grid", "a {red|blue} house", "--axis", "style=,At night", "--cells", "cells", "-o", "sheet.png")

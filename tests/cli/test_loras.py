@@ -38,6 +38,7 @@ def pixels(path: str | Path) -> np.ndarray:
     return np.asarray(Image.open(path)).astype(int)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_used_written_down_and_used_again(run: Any, loras: Path) -> None:
     ink, folder = loras / "ink.safetensors", ("--loras", str(loras))
     assert run("generate", "a fox", *SMALL, "-o", "plain.png")[0] == 0
@@ -80,6 +81,7 @@ def test_several_and_none(run: Any, loras: Path) -> None:
     assert metadata.read(Path("e.png")).recipe.parameters["loras"][0]["name"] == "ink"  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_adapters_in_what_is_enlarged(run: Any, loras: Path) -> None:
     """Given, in the words, or those that the picture was drawn with; and nowhere but where something is redrawn."""
     folder, refine = ("--loras", str(loras)), ("--method", "refine", "--steps", "2", "--seed", "3", "--strength", "0.9")
@@ -106,6 +108,7 @@ def test_adapters_in_what_is_enlarged(run: Any, loras: Path) -> None:
     assert (status, "--lora: is about what is redrawn; give --method refine too" in err) == (1, True)
 
 
+@pytest.mark.slow
 def test_adapters_in_grids_and_batches(run: Any, loras: Path) -> None:
     folder, cells = ("--loras", str(loras)), Path("cells")
     cells.mkdir()

@@ -90,6 +90,7 @@ def test_it_draws_under_its_name(world: World) -> None:
     assert world.server.requests == []
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_every_point(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended at each event that no earlier run came to, in one folder; what was used up never comes again."""
     place, seen, used = tmp_path / "m", set(), set()
@@ -117,6 +118,7 @@ def test_it_goes_on_from_every_point(world: World, tmp_path: Path, monkeypatch: 
     assert all(world.server.served[path] < 2.5 * size + 65536 for path, size in world.shards.items())
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_goes_on(world: World, tmp_path: Path) -> None:
     code = "import sys; from tests.conversion.killed import main; main(*sys.argv[1:])"
     environment = {**os.environ, "HF_ENDPOINT": world.server.endpoint, "HF_HUB_CACHE": constants.HF_HUB_CACHE}

@@ -24,6 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "MAP", (12, 16))
 
 
+@pytest.mark.slow
 def test_this_device_multiplies_correctly_at_the_models_sizes() -> None:
     products = selftest.run()
     assert all(product.ok for product in products), products

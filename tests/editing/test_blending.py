@@ -97,6 +97,7 @@ def test_a_part_put_back_in_bands_is_that_put_back_at_once(
     assert (in_bands[:, 90:] == noise[:, 90:]).all()
 
 
+@pytest.mark.slow
 def test_a_large_photo_needs_little_beside_itself() -> None:
     """Floating-point numbers for all of it would be 30 times as much."""
     width, height = 3000, 2000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -52,6 +53,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     return {"size": size, "box": box, "fields": fields}
 
 
+@pytest.mark.slow
 @given(cases())
 def test_outside_of_mask_and_feather_nothing_changes(case: dict[str, Any]) -> None:
     size, box, fields = case["size"], case["box"], case["fields"]

@@ -113,12 +113,14 @@ def phases_are_as_predicted(checkpoint: Checkpoint, measured: dict[str, int], pr
     return all(measured[phase] <= 1.1 * limit + before * (phase == "encode") for phase, limit in predicted.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(("variant", "width", "height"), [("ternary", 128, 128), ("binary", 512, 256)])
 def test_prediction_is_within_a_tenth_of_what_is_measured(held_by_others, width, height, level, seedling):
     assert_as_predicted(Pipeline.from_pretrained(seedling), width, height, level, held_by_others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("variant", ["ternary"])
 def test_so_it_is_with_shares_at_once(held_by_others, level, seedling, two_threads):
@@ -173,6 +175,7 @@ def test_nothing_is_there_that_another_plan_has_left(first, second, seedling):
     ]
 
 
+@pytest.mark.slow
 def test_every_plan_makes_the_same_picture(seedling):
     found = []
     for level in LEVELS:

@@ -60,6 +60,7 @@ def whole_512(narrow: Checkpoint) -> tuple[Image8, int]:
     return decoded(narrow, noise(narrow, 32, 32), WHOLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 3, 17, 100])
 def test_strips_give_the_whole_picture_in_less_memory(
     narrow: Checkpoint, whole_512: tuple[Image8, int], rows: int
@@ -212,6 +213,7 @@ def encoded(
     return latents, mx.get_peak_memory() - before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize(("rows", "columns"), [(64, 80), (80, 48), (16, 16)])
 def test_strips_of_any_height_give_the_latents_of_the_whole_picture(
@@ -226,6 +228,7 @@ def test_strips_of_any_height_give_the_latents_of_the_whole_picture(
         assert float(mx.abs(found - expected).max()) <= 1e-4 * float(mx.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recompute", "most"), [(False, 0.5), (True, 0.3)])
 def test_a_picture_is_encoded_in_strips_in_less_memory(narrow: Checkpoint, recompute: bool, most: float) -> None:
     pixels = picture(512, 512)

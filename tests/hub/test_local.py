@@ -96,6 +96,7 @@ def test_asking_loads_neither_mlx_nor_an_http_client() -> None:
     assert (finished.stdout, finished.stderr) == ("set()\n", "")
 
 
+@pytest.mark.slow
 def test_asking_while_a_download_moves_its_files(server: FakeHub) -> None:
     """A partial file may go to its place between the look whether it is there and the one how large it is."""
     entry = pinned_entry(server)

@@ -20,6 +20,7 @@ from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, VAE
 from ..fake_hub import FakeHub
 
 
+@pytest.mark.slow
 def test_parts_are_downloaded_and_used_by_name(
     server: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,7 @@ def test_only_one_process_downloads_a_checkpoint_at_a_time(server: FakeHub) -> N
     run(TERNARY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_process_leaves_a_state_that_the_next_run_completes(
     server: FakeHub, tmp_path: Path, number: signal.Signals

@@ -261,6 +261,7 @@ def test_a_cut_off_jpeg_or_webp_is_noticed(form: str, cut: int) -> None:
 ENDLESS_BYTES = 60 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "piece"),
     [

@@ -131,6 +131,7 @@ def test_any_mixture_of_its_signs_can_be_parsed(pieces: list[str]) -> None:
     parse_infotext("".join(pieces))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["a", " ", "a ", ":", '"', 'ab:"', 'ab:"\\",', "ab:", 'ab: "x"y,', "\\", "a-/", "\n"])
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     with must_end():

@@ -253,6 +253,7 @@ NODES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["parameters", "invokeai_metadata", EXIF_COMMENT, "prompt"]),
     st.dictionaries(KEYS, JSON) | st.dictionaries(st.sampled_from(["1", "2", "3"]), NODES | JSON),
@@ -266,6 +267,7 @@ def test_any_json_gives_well_typed_settings(key: str, data: dict[str, Any]) -> N
         assert found.model is None or isinstance(found.model, str)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["parameters", XMP, EXIF_COMMENT, "prompt"]), st.text())
 def test_any_text_is_survived(key: str, text: str) -> None:
     find_settings({key: text})

@@ -90,6 +90,7 @@ def test_a_small_model_s_blocks_are_not_cut(seedling) -> None:
     assert shares(Pipeline.from_pretrained(seedling).model.checkpoint.transformer) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(device.backend() != "cpu", reason="a GPU's blocks are not cut")
 def test_a_picture_is_the_same_in_any_number_of_shares(seedling, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = []

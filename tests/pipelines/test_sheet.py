@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from bonsai_mlx.pipelines import sheet as module
@@ -61,6 +62,7 @@ def test_what_was_not_made_is_a_grey_place_and_other_sizes_are_centred() -> None
     assert boxes(sheet, module._MISSING) is not None
 
 
+@pytest.mark.slow
 def test_a_sheet_is_never_larger_than_what_is_kept_in_memory() -> None:
     huge = [(c, r, Image.new("RGB", (2048, 2048))) for c in range(4) for r in range(4)]
     sheet = contact_sheet(huge, ["日本", "b", "c", "d"], list("wxyz"))

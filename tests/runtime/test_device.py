@@ -169,6 +169,7 @@ def test_work_that_was_stopped_for_the_screen_comes_with_advice() -> None:
         device.raise_failure(RuntimeError(said), "64x80")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("small", "spare"), [(False, device.CACHE_LIMIT_BYTES), (True, device.SMALL_CACHE_LIMIT_BYTES)]
 )

@@ -120,6 +120,7 @@ def test_the_first_words_of_a_download(tmp_path: Path, name: str, value: str, se
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_drawing_needs_none_of_it(tmp_path: Path) -> None:
     """All of them wrong at once; and without a home, a place for temporary files, a terminal or a language."""
     bad = {name: value for name, value, _ in BAD if name != "HF_HOME"}
@@ -158,6 +159,7 @@ def test_drawing_loads_no_library_for_the_network(tmp_path: Path) -> None:
     assert (tmp_path / "x.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_are_no_reason_not_to_draw(tmp_path: Path, closed: str) -> None:
     place = tmp_path / "a.png"
@@ -222,6 +224,7 @@ def socks() -> Iterator[SocksProxy]:
         yield proxy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_a_download_goes_through_a_socks_proxy(tmp_path: Path, socks: SocksProxy, scheme: str) -> None:
     from tests.hub.world import TERNARY, checkpoint_files, needed

@@ -151,6 +151,7 @@ def missing(needed: set[str], kernels: set[str]) -> list[str]:
     return sorted(name for name in needed if not any(re.fullmatch(name, kernel) for kernel in kernels))
 
 
+@pytest.mark.slow
 def test_packed_linears(kernels: set[str], system: str) -> None:
     needed = needed_by_linears(system)
     assert {1, 2, 4} == {bits for c in checkpoints().values() for bits, *_ in packed_linears(c)}
@@ -165,6 +166,7 @@ def test_every_packing_that_opens(kernels: set[str]) -> None:
     assert missing(needed, kernels) == []
 
 
+@pytest.mark.slow
 def test_attention(kernels: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing(needed_by_attention(monkeypatch), kernels) == []
 

@@ -76,6 +76,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["/enlarge", "/jobs/enlarge"])
 def test_what_cannot_be_done_names_its_field(route: str, shared: LiveServer) -> None:
     ids = {size: shared.client.post("/inputs", content=png(size)).json()["id"] for size in ((64, 64), (1800, 1600))}

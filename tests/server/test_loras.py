@@ -49,6 +49,7 @@ def pixels(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content))).astype(int)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_listed_used_and_written_down(live: LiveServer) -> None:
     broken, ink = live.client.get("/loras").json()["loras"]
     assert (ink["name"], ink["models"], ink["problem"]) == ("ink", ["seedling-ternary", "seedling-binary"], None)
@@ -76,6 +77,7 @@ def test_an_adapter_is_listed_used_and_written_down(live: LiveServer) -> None:
     assert np.array_equal(pixels(nothing.content), pixels(plain.content))
 
 
+@pytest.mark.slow
 def test_other_programs_mean_it_in_their_prompts(live: LiveServer) -> None:
     body = {"prompt": "a fox <lora:ink:0.8>", "seed": 7, "steps": 1, "width": 64, "height": 64}
     answer = live.client.post("/sdapi/v1/txt2img", json=body).json()
@@ -117,6 +119,7 @@ def test_what_cannot_be_used_is_told(live: LiveServer, loras: Any, said: str) ->
     assert folder not in error["message"].replace(f"'{folder}", "")
 
 
+@pytest.mark.slow
 def test_what_is_enlarged_keeps_its_adapters(live: LiveServer) -> None:
     """Those of the picture with its words; others where a request names them, in its words too."""
     headers = {"accept": "application/json"}

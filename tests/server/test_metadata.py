@@ -60,6 +60,7 @@ def _large(bytes_of_pixels: int) -> bytes:
     return data[:-12] + bytes_of_pixels.to_bytes(4) + b"IDAT" + bytes(bytes_of_pixels + 4) + data[-12:]
 
 
+@pytest.mark.slow
 def test_pixels_are_passed_over_and_never_held(shared: LiveServer) -> None:
     """Files of 60 MB, several at once, cost the server next to nothing."""
     data = _large(60 * MIB)

@@ -43,6 +43,7 @@ def test_pages_link_to_each_other(shared: LiveServer) -> None:
         assert f'href="{path}" aria-current="page"' in shared.client.get(path).text
 
 
+@pytest.mark.slow
 def test_prompts_are_escaped_everywhere(shared: LiveServer) -> None:
     image_id = shared.finished(shared.post_job(HOSTILE)["id"])["image_id"]
     for path in ("/", "/gallery", f"/i/{image_id}", "/gallery?q=%3Cscript%3E"):

@@ -112,6 +112,7 @@ def _add(file: Path, before: str, line: str) -> None:
     file.write_text(text.replace(before, line + before), "utf-8")
 
 
+@pytest.mark.slow
 def test_a_new_parameter_is_a_field_of_the_request_and_nothing_more(tmp_path: Path) -> None:
     """In a copy of the program with one field more: bodies, document, row, engine and recipe have it."""
     copy = tmp_path / "copy"

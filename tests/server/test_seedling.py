@@ -22,6 +22,7 @@ def picture(content: bytes) -> Image.Image:
     return opened
 
 
+@pytest.mark.slow
 def test_a_real_picture(real: LiveServer) -> None:
     body = {"prompt": "a red circle on a blue background", "seed": 11}
     response = real.client.post("/generate", json=body).raise_for_status()
@@ -37,6 +38,7 @@ def test_a_real_picture(real: LiveServer) -> None:
     assert float(response.headers["x-peak-memory-mb"]) > 1
 
 
+@pytest.mark.slow
 def test_a_real_comparison_encodes_once(real: LiveServer) -> None:
     body = {"prompt": "a green square, compared", "seed": 4, "steps": 2}
     with real.client.stream("GET", "/events") as stream, ThreadPoolExecutor(1) as pool:
@@ -61,6 +63,7 @@ def test_a_real_comparison_encodes_once(real: LiveServer) -> None:
     assert "encode" not in second
 
 
+@pytest.mark.slow
 def test_real_previews_and_cancelling(real: LiveServer) -> None:
     job = real.post_job("a yellow triangle", steps=60)
     eventually(lambda: real.job(job["id"])["preview_seq"] >= 2, 60)
@@ -72,6 +75,7 @@ def test_real_previews_and_cancelling(real: LiveServer) -> None:
     assert cancelled["step"] <= step + 2  # the one it was in, and one that was told meanwhile
 
 
+@pytest.mark.slow
 def test_memory_goes_back_after_cancelling(real: LiveServer) -> None:
     real.finished(real.post_job("a blue circle", steps=1)["id"], 60)
     idle = eventually(lambda: (m := real.client.get("/memory").json())["worker"] == "idle" and m)
@@ -83,6 +87,7 @@ def test_memory_goes_back_after_cancelling(real: LiveServer) -> None:
     eventually(lambda: (m := real.client.get("/memory").json())["worker"] == "idle" and m["mlx_active_bytes"] < bound)
 
 
+@pytest.mark.slow
 def test_the_real_engine_killed_in_the_middle(real: LiveServer) -> None:
     job = real.post_job("a red square", steps=60)
     eventually(lambda: real.job(job["id"])["step"] >= 1, 60)
@@ -91,12 +96,14 @@ def test_the_real_engine_killed_in_the_middle(real: LiveServer) -> None:
     assert real.finished(real.post_job("a red square", steps=1)["id"], 60)["status"] == "done"
 
 
+@pytest.mark.slow
 def test_unloading_returns_the_memory(real: LiveServer) -> None:
     real.finished(real.post_job("a red square", steps=1)["id"], 60)
     assert real.client.post("/unload").json()["process_bytes"] == 0
     assert real.studio.engines.pids == []
 
 
+@pytest.mark.slow
 def test_a_real_repainting_leaves_all_else_as_it_is(real: LiveServer) -> None:
     first = real.client.post("/generate", json={"prompt": "a house", "seed": 3}).raise_for_status()
     mask = Image.new("L", NATIVE, 0)
@@ -117,6 +124,7 @@ def test_a_real_repainting_leaves_all_else_as_it_is(real: LiveServer) -> None:
     assert found.recipe.parameters["mask"] == added
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "more"), [("exact", {}), ("refine", {"steps": 2, "strength": 0.3})])
 def test_a_real_picture_is_enlarged(real: LiveServer, method: str, more: dict[str, Any]) -> None:
     first = real.client.post("/generate", json={"prompt": "a house", "steps": 1, "width": 64, "height": 64})

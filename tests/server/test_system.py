@@ -61,6 +61,7 @@ def test_a_reload_finds_the_running_job(gate: Path, live: LiveServer) -> None:
     assert [m["name"] for m in hello["models"]] == list(known_names())
 
 
+@pytest.mark.slow
 def test_memory_is_told_again_and_again_while_drawing(gate: Path, live: LiveServer) -> None:
     live.running(live.post_job("hold")["id"])
     times: list[float] = []

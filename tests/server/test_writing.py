@@ -141,6 +141,7 @@ def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
             yield server
 
 
+@pytest.mark.slow
 def test_the_real_engine_writes_draws_and_gives_the_memory_back(writing: LiveServer) -> None:
     first = writing.client.post("/generate", json={"prompt": "a house", "seed": 3, **SIZE}).raise_for_status()
     held = eventually(lambda: (m := writing.client.get("/memory").json())["worker"] == "idle" and m["mlx_active_bytes"])
@@ -161,6 +162,7 @@ def test_the_real_engine_writes_draws_and_gives_the_memory_back(writing: LiveSer
     assert (chain[0]["prompt"], chain[0]["typed"]) == (f"{texts[0]['text']}, at night", "a red fox")
 
 
+@pytest.mark.slow
 def test_the_real_writer_stops_when_nobody_listens(writing: LiveServer) -> None:
     with httpx.stream(
         "POST", f"{writing.url}/write", json={"prompt": "a red fox", "count": 8}, timeout=120

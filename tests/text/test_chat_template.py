@@ -32,6 +32,7 @@ def test_an_unknown_template_makes_the_same_text_as_a_known_one() -> None:
         assert unknown.render(prompt, TOKENS) == ChatTemplate(shipped(), SOURCE).render(prompt, TOKENS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "template",
     [

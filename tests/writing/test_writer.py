@@ -40,6 +40,7 @@ def texts(pieces: list[Piece]) -> list[str]:
     return [piece.text for piece in pieces if piece.kept is not None]
 
 
+@pytest.mark.slow
 def test_proposals_come_in_pieces_and_again_from_the_same_seed(files: WriterFiles) -> None:
     writer = Writer(files)
     pieces = written(writer, seed=7, count=2)
@@ -138,6 +139,7 @@ def test_who_can_write_is_told(tiny_checkpoint: Callable[..., Path], monkeypatch
         require_library()
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_line_for_each(
     folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_the_command_prints_a_line_for_each(
         assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_pipeline_draws_what_a_step_has_written(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,7 @@ def named(drawing: LiveServer, name: str) -> str:
     return str(image_id)
 
 
+@pytest.mark.slow
 def test_a_drawn_picture_is_its_code_and_the_code_exactly_the_picture(
     drawing: LiveServer, drawn: dict[str, Any]
 ) -> None:
@@ -85,6 +86,7 @@ def test_any_picture_is_encoded(drawing: LiveServer, drawn: dict[str, Any]) -> N
     assert drawing.client.post("/decode", json={"code": whole["code"]}).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_qr_code_holds_all_of_it(drawing: LiveServer, drawn: dict[str, Any]) -> None:
     answer = drawing.client.get(f"/images/{drawn['image_id']}/code.svg").raise_for_status()
     assert answer.headers["content-type"] == "image/svg+xml"

@@ -83,6 +83,7 @@ def patient_client(serve: Callable[..., LiveServer]) -> Iterator[Any]:
 LONG = {"prompt": "slow", "size": "64x64", "stream": True, "extra_body": {"steps": 60}}  # three seconds
 
 
+@pytest.mark.slow
 def test_openai_streaming_has_real_previews(patient_client: Any) -> None:
     stream = patient_client.images.generate(**LONG, partial_images=2, output_format="webp")
     *partial, completed = list(stream)
@@ -193,6 +194,7 @@ def test_ollama_python(shared: LiveServer) -> None:
 # MCP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["server", "alone"])
 def test_mcp(shared: LiveServer, tmp_path: Path, where: str) -> None:
     mcp = pytest.importorskip("mcp")

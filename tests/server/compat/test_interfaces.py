@@ -74,6 +74,7 @@ def with_extras(source: random.Random, body: dict[str, Any]) -> bytes:
     return json.dumps(dict(items)).encode()
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_with_unknown_fields_and_nulls(shared: LiveServer) -> None:
     source = random.Random(1)
     statuses: dict[str, set[int]] = {}

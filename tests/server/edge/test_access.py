@@ -145,6 +145,7 @@ def test_a_waiting_address_is_told_nothing_of_a_token(gate: Gate) -> None:
     assert guesser.get("/health", **bearer("wrong")).status_code == 401  # and everything is forgiven
 
 
+@pytest.mark.slow
 def test_the_owner_is_not_locked_out(gate: Gate) -> None:
     """Neither by somebody at the same address nor by very many of them."""
     owner, program = gate.browser(), gate.browser(peer="198.51.100.7")

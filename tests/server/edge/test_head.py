@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from tests.server.conftest import LiveServer, eventually
 from tests.server.walk import walk
 
 
+@pytest.mark.slow
 def test_every_address_that_answers_to_get_answers_to_head(shared: LiveServer) -> None:
     paths = [path for method, path in walk(shared.app) if method == "GET" and path != "/events"]
     assert len(paths) > 40

@@ -55,6 +55,7 @@ def hostile_requests(server: ServerProcess) -> int:
     return 6 * len(HOSTILE)
 
 
+@pytest.mark.slow
 def test_a_line_a_request_and_nothing_forged(spawn: Spawn) -> None:
     server = spawn(BONSAI_ACCESS_LOG="1")
     probes = 1  # conftest waits until the server answers
@@ -70,6 +71,7 @@ def test_a_line_a_request_and_nothing_forged(spawn: Spawn) -> None:
     assert not any("?" in line for line in lines), "no query"
 
 
+@pytest.mark.slow
 def test_nothing_is_written_by_default(spawn: Spawn) -> None:
     server = spawn()
     hostile_requests(server)
@@ -77,6 +79,7 @@ def test_nothing_is_written_by_default(spawn: Spawn) -> None:
     assert server.end() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["raise", "abort", "exit"])
 def test_no_prompt_is_written_when_a_picture_fails(spawn: Spawn, word: str) -> None:
     server = spawn()

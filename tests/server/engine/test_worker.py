@@ -67,6 +67,7 @@ def test_what_libraries_print_does_not_disturb(with_worker: Callable[..., None],
     with_worker(test)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [

@@ -115,6 +115,7 @@ def test_an_interrupt_of_the_terminal_does_not_reach_the_child(
     with_worker(test)
 
 
+@pytest.mark.slow
 def test_starts_are_delayed_after_losses_in_a_row(
     with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

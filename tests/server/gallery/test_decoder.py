@@ -62,6 +62,7 @@ def test_one_child_serves_every_request(decoder: Decoder) -> None:
     assert sizes == [(8, n) for n in range(1, 41)]
 
 
+@pytest.mark.slow
 def test_a_bomb_stays_folded(decoder: Decoder, tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(pixel_bomb())
@@ -72,6 +73,7 @@ def test_a_bomb_stays_folded(decoder: Decoder, tmp_path: Path) -> None:
     assert psutil.Process(decoder.pid).memory_info().rss < 100 << 20
 
 
+@pytest.mark.slow
 def test_the_largest_picture_that_is_decoded_fits_into_the_childs_memory(decoder: Decoder) -> None:
     png = plain_png(8_192, MAX_PIXELS // 8_192, colour_type=6)
     for operation in (Thumbnail(), Convert("webp"), Convert("jpeg"), Normalise()):
@@ -147,6 +149,7 @@ def test_an_idle_child_ends_and_is_not_missed() -> None:
         decoder.close()
 
 
+@pytest.mark.slow
 def test_closing_ends_the_child_and_whoever_waits() -> None:
     closed = Decoder()
 

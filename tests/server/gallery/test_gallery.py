@@ -195,6 +195,7 @@ def test_a_file_that_is_no_image_has_no_thumbnail(gallery: Gallery) -> None:
         asyncio.run(gallery.thumbnail(new_id(1)))
 
 
+@pytest.mark.slow
 def test_a_bomb_has_no_thumbnail_and_takes_no_other_down(gallery: Gallery) -> None:
     gallery.file(new_id(1)).write_bytes(pixel_bomb())
     add(gallery, new_id(2), "a fox")

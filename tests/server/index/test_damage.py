@@ -20,6 +20,7 @@ def write(folder: Path, sql: str) -> None:
         index.execute(sql)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["jobs", "images"])
 def test_a_table_that_goes_while_the_server_runs_is_no_full_disk(serve: Serve, table: str) -> None:
     live = serve()

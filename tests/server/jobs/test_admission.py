@@ -92,6 +92,7 @@ async def _flood(url: str, count: int) -> list[httpx.Response]:
         return await asyncio.gather(*(client.post("/jobs", json=body) for _ in range(count)))
 
 
+@pytest.mark.slow
 def test_a_full_queue_refuses_the_rest(gate: Path, live: LiveServer) -> None:
     """200 concurrent requests while one picture is held: exactly the queue's 32 are accepted, the rest told to wait."""
     held = live.post_job("hold")
@@ -137,6 +138,7 @@ def flood(live: LiveServer, prompt: str, count: int) -> httpx.Response:
     pytest.fail("it was never refused")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prompt", "count"), [("x", 8), ("x" * 30_000, 8), ("\N{FOX FACE}" * 30_000, 1)])
 def test_what_is_asked_for_and_given_up_is_slowed_down(gate: Path, live: LiveServer, prompt: str, count: int) -> None:
     live.running(live.post_job("hold")["id"])
@@ -147,6 +149,7 @@ def test_what_is_asked_for_and_given_up_is_slowed_down(gate: Path, live: LiveSer
     assert live.client.get("/jobs").json()["queue"]["waiting"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -170,6 +173,7 @@ def test_other_programs_are_slowed_down_in_their_own_words(
     assert "asked for and given up" in refused.text
 
 
+@pytest.mark.slow
 def test_what_is_drawn_is_never_slowed_down(live: LiveServer) -> None:
     """Ten times as many bytes as may be given up at once."""
     for _ in range(20):

@@ -15,6 +15,7 @@ from tests.server.conftest import HASTY, EventStream, LiveServer
 Serve = Callable[..., LiveServer]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "code"),
     [("abort", "out_of_memory"), ("exit", "failed"), ("hang", "failed"), ("oom", "out_of_memory"), ("raise", "failed")],
@@ -37,6 +38,7 @@ def test_the_child_killed_from_outside(gate: Path, live: LiveServer) -> None:
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
 
 
+@pytest.mark.slow
 def test_the_child_stopped_from_outside(gate: Path, serve: Serve) -> None:
     live = serve(**HASTY)
     job = live.post_job("hold")
@@ -51,6 +53,7 @@ def test_the_child_stopped_from_outside(gate: Path, serve: Serve) -> None:
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
 
 
+@pytest.mark.slow
 def test_a_cancel_that_the_child_cannot_hear_still_ends_the_job(gate: Path, serve: Serve) -> None:
     live = serve(**HASTY)
     job = live.post_job("hold")
@@ -60,6 +63,7 @@ def test_a_cancel_that_the_child_cannot_hear_still_ends_the_job(gate: Path, serv
     assert live.finished(job["id"])["status"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_cancel_of_what_hangs_ends_the_job_and_makes_way(serve: Serve) -> None:
     live = serve(progress_unknown_s=600.0, cancel_unknown_s=0.5)
     job, following = live.post_job("hang")["id"], live.post_job("plain")["id"]

@@ -45,6 +45,7 @@ def test_a_changed_limit_counts_for_the_next_picture_and_later_starts(serve: Ser
     assert change(second, memory_limit_bytes=None).json()["memory_limit_bytes"] is None
 
 
+@pytest.mark.slow
 def test_a_changed_keep_alive_ends_an_engine_that_is_idle(live: LiveServer) -> None:
     assert change(live, keep_alive_minutes=0).json()["keep_alive_minutes"] == 0
     live.finished(live.post_job("plain")["id"])

@@ -78,6 +78,7 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
+@pytest.mark.slow
 def test_options_of_the_start_are_seen_in_the_picture(serve: Serve, models: Path, tmp_path: Path) -> None:
     decoder, encoder = dark_decoder(tmp_path / "dark"), deaf_encoder(tmp_path / "deaf")
     own = serve(models_dir=models, output=tmp_path / "own", **REAL)
@@ -98,6 +99,7 @@ def test_options_of_the_start_are_seen_in_the_picture(serve: Serve, models: Path
     assert "--decoder" in refused.text
 
 
+@pytest.mark.slow
 def test_they_are_changed_while_the_server_runs(
     serve: Serve, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

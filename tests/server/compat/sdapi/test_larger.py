@@ -42,6 +42,7 @@ LARGER: list[tuple[dict[str, Any], tuple[int, int]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.clients
 def test_webuiapi_draws_in_two_passes(api: Any, real: LiveServer) -> None:
     first = api.txt2img(**SMALL).image
@@ -62,6 +63,7 @@ def test_webuiapi_draws_in_two_passes(api: Any, real: LiveServer) -> None:
     assert real.client.get(f"/images/{parent['id']}").json()["width"] == 64
 
 
+@pytest.mark.slow
 @pytest.mark.clients
 def test_what_is_not_redrawn_is_enlarged_exactly(api: Any) -> None:
     first = api.txt2img(**SMALL).image
@@ -73,6 +75,7 @@ def test_what_is_not_redrawn_is_enlarged_exactly(api: Any) -> None:
     assert usual.info["denoising_strength"] == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.clients
 def test_what_a_picture_says_makes_it_again(api: Any, real: LiveServer) -> None:
     result = api.txt2img(**SMALL, enable_hr=True, denoising_strength=0.25, hr_upscaler="tiny", hr_scale=4)
@@ -90,6 +93,7 @@ SCRIPTS: list[tuple[list[Any], tuple[int, int], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.clients
 def test_webuiapi_runs_sd_upscale(api: Any) -> None:
     assert api.get_scripts()["img2img"] == ["sd upscale"]
