@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bonsai_mlx import request
+from bonsai_mlx.request import idle
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,4 +49,4 @@ def test_no_room_of_scripts_has_more_files_than_one_takes_in_at_a_glance() -> No
 def test_the_page_knows_every_parameter_of_pictures_that_go_in() -> None:
     source = (ROOT / "static/js/lib/picture-actions.js").read_text("utf-8")
     (listed,) = re.findall(r"OF_PICTURES = \[(.*?)\]", source, re.DOTALL)
-    assert tuple(re.findall(r'"(\w+)"', listed)) == request._OF_PICTURES
+    assert tuple(re.findall(r'"(\w+)"', listed)) == idle._OF_PICTURES
