@@ -255,9 +255,9 @@ class Gallery:
         self._events.publish("images_changed", {})
         return moved
 
-    async def deleted(self, limit: int = 200) -> Contents:
+    async def deleted(self, limit: int, cursor: str | None = None) -> Contents:
         """What can be brought back, the latest first."""
-        return await self._deleting.contents(limit)
+        return await self._deleting.contents(limit, cursor)
 
     async def delete_for_good(self, ids: Sequence[str] | None) -> Moved:
         """Of those that were deleted these, or all."""

@@ -17,6 +17,7 @@ from .files import bring_back, move
 from .folder import SUFFIXES, File, scan_trash
 from .reconcile import DELETED
 
+CURSOR = r"^\d{1,12}(?:\.\d{1,9})?~[0-9a-f]{32}$"  # where a page ended: deleted_at~id
 _AT_A_TIME = 50  # others have their turn in between
 _ROWS = "SELECT id, data, favourite, deleted_at FROM images WHERE typeof(deleted_at) = 'real'"
 _ROW = "SELECT id, data, favourite FROM images WHERE id = ? AND deleted_at IS {}"
@@ -35,6 +36,7 @@ class Contents(NamedTuple):
     images: list[tuple[Image, tuple[str, str]]]
     total: int
     bytes: int  # of all that lies there
+    next_cursor: str | None  # where the next page begins; None: there is none
 
 
 class Trash:
@@ -133,14 +135,18 @@ class Trash:
                     self._forget(image_id)
         return meant
 
-    async def contents(self, limit: int) -> Contents:
+    async def contents(self, limit: int, cursor: str | None = None) -> Contents:
         """What can be brought back, the latest first."""
         trashed = await asyncio.to_thread(scan_trash, self._trash)
         rows = await self._store.read(f"{_ROWS} ORDER BY deleted_at DESC, id")
         there = [row for row in rows if row[0] in trashed]
         sizes = await asyncio.to_thread(lambda: sum(_size_of(path) for path in trashed.values()))
-        found = ((image_of_row(*row[:3]), row[3]) for row in there[:limit])
-        return Contents([(one, self._times(since)) for one, since in found if one is not None], len(there), sizes)
+        rest = [row for row in there if cursor is None or _is_after(row, cursor)]
+        page = rest[:limit]
+        found = ((image_of_row(*row[:3]), row[3]) for row in page)
+        images = [(one, self._times(since)) for one, since in found if one is not None]
+        following = f"{page[-1][3]}~{page[-1][0]}" if len(rest) > len(page) else None
+        return Contents(images, len(there), sizes, following)
 
     def _times(self, since: float) -> tuple[str, str]:
         return timestamp(since), timestamp(since + self._days * 86_400)
@@ -150,6 +156,11 @@ class Trash:
 
     def find(self, image_id: str) -> Image | None:
         return next(iter(self._images([image_id], "NOT NULL")), None)
+
+
+def _is_after(row: Sequence[Any], cursor: str) -> bool:
+    since, _, image_id = cursor.partition("~")
+    return (-row[3], row[0]) > (-float(since), image_id)
 
 
 def _sort(moved: Moved, asked: Sequence[str], done: list[str]) -> None:

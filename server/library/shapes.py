@@ -72,6 +72,7 @@ class Bin(Answer):
     """What was deleted and can be brought back, the latest first."""
 
     images: list[DeletedImage]
+    next_cursor: str | None
     total: int
     bytes: int = Field(description="on the disk, of all of them")
 

@@ -14,7 +14,7 @@ from ..gallery.listing import Query
 from ..library.reveal import file_manager
 from ..openapi import operations
 from ..templating import STATIC, render
-from .bin import bin_of
+from .bin import BinCursor, bin_of
 from .common import Cursor, IdPath, ListingQuery, StudioDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -75,8 +75,8 @@ def _address(query: Query) -> str:
 
 
 @router.get("/gallery/deleted")
-async def deleted(studio: StudioDep) -> HTMLResponse:
-    found = bin_of(await studio.gallery.deleted())
+async def deleted(studio: StudioDep, cursor: BinCursor | None = None) -> HTMLResponse:
+    found = bin_of(await studio.gallery.deleted(PAGE, cursor))
     return rendered(studio, "deleted", bin=found, days=studio.settings.trash_days)
 
 

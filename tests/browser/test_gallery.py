@@ -251,35 +251,3 @@ def test_delete_on_the_picture_page_can_be_undone(site: Site, open_page: Callabl
     expect(page.locator(".image-full")).to_be_visible()
     page.get_by_role("link", name="Use these settings").click()
     expect(page.get_by_label("Describe the picture")).to_have_value("to be deleted")
-
-
-def test_what_was_deleted_is_brought_back_or_ended(site: Site, open_page: Callable[..., Page]) -> None:
-    ids = [make_picture(site, f"a deleted cup {place}") for place in range(3)]
-    page = open_page(f"{site.url}/gallery")
-    page.request.delete(f"{site.url}/images/deleted")
-    page.request.post(f"{site.url}/images/delete", data={"ids": ids})
-    page.get_by_role("link", name="Recently deleted").click()
-    expect(page.locator(".bin-item")).to_have_count(3)
-    expect(page.locator("#bin-words")).to_contain_text("3 pictures, ")
-    for picture in page.locator(".bin-item img").all():
-        expect(picture).to_have_js_property("naturalWidth", 64)
-    page.get_by_role("button", name="Restore “a deleted cup 0”").press("Enter")
-    expect(page.locator(".bin-item")).to_have_count(2)
-    expect(page.locator(".bin-item button").first).to_be_focused()
-    assert page.request.get(f"{site.url}/images/{ids[0]}").status == 200
-    page.get_by_role("button", name="Delete “a deleted cup 1” for good").click()
-    page.get_by_role("button", name="Keep").click()
-    expect(page.locator(".bin-item")).to_have_count(2)
-    page.get_by_role("button", name="Delete “a deleted cup 1” for good").click()
-    page.locator("#end-confirm").click()
-    expect(page.locator(".bin-item")).to_have_count(1)
-    page.get_by_role("button", name="Restore all").click()
-    expect(page.get_by_role("heading", name="Nothing deleted")).to_be_visible()
-    assert page.request.get(f"{site.url}/images/{ids[2]}").status == 200
-    page.request.post(f"{site.url}/images/delete", data={"ids": [ids[0], ids[2]]})
-    expect(page.locator(".bin-item")).to_have_count(2)  # deleted elsewhere meanwhile
-    page.locator("#empty-bin").click()
-    expect(page.locator("#end-dialog")).to_contain_text("Nothing brings these pictures back.")
-    page.locator("#end-confirm").click()
-    expect(page.get_by_role("heading", name="Nothing deleted")).to_be_visible()
-    assert page.request.get(f"{site.url}/images/deleted").json()["total"] == 0

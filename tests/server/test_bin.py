@@ -50,6 +50,28 @@ def test_they_are_ended_before_their_time_and_nothing_else_is(live: LiveServer) 
     assert {one["id"] for one in live.client.get("/images/deleted").json()["images"]} == {first, third}
     assert sorted(live.client.delete("/images/deleted").json()["ids"]) == sorted([first, third])
     assert list((live.settings.output / ".trash").iterdir()) == []
-    assert live.client.get("/images/deleted").json() == {"images": [], "total": 0, "bytes": 0}
+    assert live.client.get("/images/deleted").json() == {"images": [], "next_cursor": None, "total": 0, "bytes": 0}
     assert not (live.settings.output / ".thumbnails" / f"{first}.webp").exists()
     assert live.client.get(f"/images/{kept}").status_code == 200
+
+
+def test_many_come_a_page_at_a_time(live: LiveServer) -> None:
+    ids = drawn(live, "one", "two", "three", "four", "five")
+    live.client.post("/images/delete", json={"ids": ids[:3]}).raise_for_status()  # in one moment: sorted by their ids
+    live.client.post("/images/delete", json={"ids": ids[3:]}).raise_for_status()
+    whole = [one["id"] for one in live.client.get("/images/deleted").json()["images"]]
+    assert whole == sorted(ids[3:]) + sorted(ids[:3])
+    seen, cursor = [], ""
+    for pages in range(1, 4):
+        page = live.client.get("/images/deleted", params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        assert page["total"] == 5
+        seen += [one["id"] for one in page["images"]]
+        cursor = page["next_cursor"]
+        assert (cursor is None) == (pages == 3)
+    assert seen == whole
+    first = live.client.get("/images/deleted?limit=2").json()["next_cursor"]
+    page = live.client.get("/gallery/deleted", params={"cursor": first}, headers={"accept": "text/html"}).text
+    assert [one in page for one in whole] == [False, False, True, True, True]
+    for bad in ("~", "1~x", "1e9~" + "0" * 32, "2025-01-01~" + "0" * 32):
+        refused = live.client.get("/images/deleted", params={"cursor": bad})
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, "cursor")

@@ -231,8 +231,12 @@ export const deleteImages = (ids) => call("POST", "/images/delete", { ids });
 /** @param {string[]} ids @returns {Promise<{ids: string[], missing: string[]}>} */
 export const restoreImages = (ids) => call("POST", "/images/restore", { ids });
 
-/** @returns {Promise<{images: (Picture & {gone_at: string})[], total: number, bytes: number}>} what can be brought back, the latest first */
-export const listDeleted = () => call("GET", "/images/deleted");
+/**
+ * What can be brought back, the latest first.
+ * @param {{limit: number, cursor?: string | null}} page
+ * @returns {Promise<{images: (Picture & {gone_at: string})[], next_cursor: string | null, total: number, bytes: number}>}
+ */
+export const listDeleted = (page) => call("GET", `/images/deleted?${query(page)}`);
 
 /** @param {string[]} ids  of pictures that were deleted; nothing brings them back */
 export const endImages = (ids) => call("POST", "/images/deleted/end", { ids });

@@ -10,6 +10,9 @@ import { toast, toastError } from "../lib/toast.js";
 
 const bin = byId("bin");
 const dialog = /** @type {HTMLDialogElement} */ (byId("end-dialog"));
+const PAGE = 60; // as the server has it
+const AT_ONCE = 200; // the most that the server lists
+let asked = 0;
 /** @type {() => Promise<unknown>} what the dialog asks about */
 let meant = async () => undefined;
 
@@ -26,15 +29,38 @@ function show(next) {
   (focused?.isConnected ? focused : neighbour ?? byId("main")).focus({ preventScroll: true });
 }
 
-async function tell() {
-  const { total, bytes, images } = await listDeleted();
+/** So many of them at least, if there are. @param {number} count */
+async function latest(count) {
+  const images = [];
+  let page = await listDeleted({ limit: PAGE });
+  images.push(...page.images);
+  while (page.next_cursor && images.length < count) {
+    page = await listDeleted({ limit: PAGE, cursor: page.next_cursor });
+    images.push(...page.images);
+  }
+  return { ...page, images };
+}
+
+async function tell(count = items().length) {
+  const mine = ++asked;
+  const { total, bytes, images, next_cursor: rest } = await latest(count);
+  if (mine !== asked) return; // others may have been deleted meanwhile, and a later answer knows of them
   const days = Number(bin.dataset.days);
   const words = `${plural(total, "picture")}, ${formatBytes(bytes)} on the disk. Each is gone for good ${plural(days, "day")} after it was deleted.`;
   byId("bin-words").textContent = total ? words : "";
   byId("bin-tools").hidden = !total;
   byId("bin-empty").hidden = total > 0;
   const shown = new Map(items().map((item) => [item.dataset.id, item]));
-  show(images.map((image) => shown.get(image.id) ?? itemOf(image))); // others may have been deleted meanwhile
+  show(images.map((image) => shown.get(image.id) ?? itemOf(image)));
+  byId("bin-more").hidden = !rest;
+}
+
+/** @param {MouseEvent} event  without scripts the link leads to the next page */
+async function more(event) {
+  event.preventDefault();
+  const before = items().length;
+  await tell(before + 1);
+  if (byId("bin-more").hidden) items()[before]?.querySelector("button")?.focus();
 }
 
 /** As the server makes it. @param {import("../lib/types.js").Picture & {gone_at: string}} image */
@@ -55,9 +81,9 @@ function itemOf({ id, prompt, thumbnail_url: src, gone_at: gone }) {
   );
 }
 
-/** @param {string[]} ids */
-async function restore(ids) {
-  const { ids: back } = await restoreImages(ids);
+/** @param {string} id */
+async function restore(id) {
+  const { ids: back } = await restoreImages([id]);
   toast(`${plural(back.length, "picture")} restored.`);
   await tell();
 }
@@ -73,9 +99,17 @@ async function endAll() {
   await tell();
 }
 
+/** Also those that are not shown. */
 async function restoreAll() {
-  const { images } = await listDeleted();
-  await restore(images.map(({ id }) => id));
+  let restored = 0;
+  for (;;) {
+    const { images } = await listDeleted({ limit: AT_ONCE });
+    const { ids } = images.length ? await restoreImages(images.map(({ id }) => id)) : { ids: [] };
+    restored += ids.length;
+    if (!ids.length) break; // all are back, or their files are gone
+  }
+  toast(`${plural(restored, "picture")} restored.`);
+  await tell();
 }
 
 /** @param {string} words @param {() => Promise<unknown>} action */
@@ -90,11 +124,12 @@ bin.addEventListener("click", (event) => {
   const item = /** @type {HTMLElement | null} */ (control?.closest(".bin-item") ?? null);
   const id = item?.dataset.id;
   if (!id || !control) return;
-  if (control.getAttribute("data-action") === "restore") restore([id]).catch(toastError);
+  if (control.getAttribute("data-action") === "restore") restore(id).catch(toastError);
   else ask("Nothing brings this picture back.", () => end([id]));
 });
 byId("restore-all").addEventListener("click", () => restoreAll().catch(toastError));
 byId("empty-bin").addEventListener("click", () => ask("Nothing brings these pictures back.", endAll));
+byId("bin-more-link").addEventListener("click", (event) => more(event).catch(toastError));
 byId("end-confirm").addEventListener("click", () => {
   dialog.close();
   meant().catch(toastError);
