@@ -45,7 +45,7 @@ from .routes import (
 from .routes.pipelines import grids, pipelines, styles, writing
 from .settings import Settings
 from .studio import Studio
-from .templating import STATIC, version_of
+from .templating import STATIC, parts_of, version_of
 
 ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router, codes.router),
@@ -59,24 +59,32 @@ _CROWDED = frozenset({"/jobs", "/jobs/again", "/grids", "/pipelines/run", "/writ
 _TEXTS = (".js", ".css", ".svg", ".json")
 
 
+def _content(path: str) -> bytes:
+    return b"\n".join(part.read_bytes() for part in parts_of(path))
+
+
 @lru_cache(maxsize=256)
 def _packed(path: str, _version: str | None) -> bytes:
-    return gzip.compress((STATIC / path).read_bytes(), mtime=0)
+    return gzip.compress(_content(path), mtime=0)
 
 
 class Assets(StaticFiles):
     """The shipped files. An address that names the current content may be kept for ever, others are revalidated."""
 
     async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> Response:
-        response = await super().get_response(path, scope)
+        version = version_of(path)
+        if version and len(parts_of(path)) > 1 and scope["method"] == "GET":
+            response = Response(_content(path), headers={"etag": f'"{version}"'}, media_type="text/css")
+        else:
+            response = await super().get_response(path, scope)
         taken = Headers(scope=scope).get("accept-encoding", "")
         if response.status_code == 200 and path.endswith(_TEXTS) and "gzip" in taken:
             kept = {name: response.headers[name] for name in ("etag", "last-modified") if name in response.headers}
-            response = Response(_packed(path, version_of(path)), headers=kept, media_type=response.media_type)
+            response = Response(_packed(path, version), headers=kept, media_type=response.media_type)
             response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
         named = parse_qs(scope["query_string"].decode("latin-1")).get("v", [""])[0]
-        current = bool(named) and named == version_of(path)
+        current = bool(named) and named == version
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if current else "no-cache"
         return response
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from functools import cache
@@ -43,12 +44,21 @@ def _digest(path: Path, _modified_ns: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
+_JOINED = re.compile(r"css/([a-z-]+(?:\+[a-z-]+){1,15})\.css")
+
+
+def parts_of(path: str) -> list[Path]:
+    """The files of an asset: `css/one+two.css` is two style sheets, which a browser fetches in one request."""
+    joined = _JOINED.fullmatch(path)
+    return [STATIC / f"css/{name}.css" for name in joined[1].split("+")] if joined else [STATIC / path]
+
+
 def version_of(path: str) -> str | None:
-    file = STATIC / path
     try:
-        return _digest(file, file.stat().st_mtime_ns)
+        digests = [_digest(file, file.stat().st_mtime_ns) for file in parts_of(path)]
     except OSError:
         return None
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
 
 
 def static_url(path: str) -> str:

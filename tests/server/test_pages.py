@@ -89,6 +89,24 @@ def test_assets_are_kept_for_ever_only_under_their_current_address(shared: LiveS
     assert shared.client.get("/static/favicon.svg", headers={"If-None-Match": etag}).status_code == 304
 
 
+def test_style_sheets_come_in_one_request_and_are_all_there(shared: LiveServer) -> None:
+    text = shared.client.get("/").text
+    addresses = re.findall(r'rel="stylesheet" href="([^"]+)"', text)
+    assert len(addresses) == 2
+    for address in addresses:
+        answer = shared.client.get(address)
+        assert answer.headers["content-type"].startswith("text/css")
+        assert "immutable" in answer.headers["cache-control"]
+        names = re.fullmatch(r"/static/css/([a-z+-]+)\.css\?v=[0-9a-f]{12}", address)
+        assert names is not None
+        own = [(STATIC / f"css/{name}.css").read_text() for name in names[1].split("+")]
+        assert answer.text == "\n".join(own)
+    assert static_url("css/tokens+base.css") != static_url("css/base+tokens.css").replace("base+tokens", "tokens+base")
+    for missing in ("tokens+nothing", "tokens+..", "tokens+", "+".join(["tokens"] * 17)):
+        assert shared.client.get(f"/static/css/{missing}.css").status_code == 404
+    assert shared.client.post("/static/css/tokens+base.css", json={}).status_code == 405
+
+
 @pytest.mark.parametrize(
     "path", ["/static/", "/static/../server/app.py", "/static/%2e%2e/pyproject.toml", "/static/js"]
 )
