@@ -36,6 +36,8 @@ TICKET = "ticket"
 COOKIE_PREFIX = "bonsai_session_"
 TICKET_S = 600.0
 SESSION_S = 30 * 86_400.0
+# of the page that asks for the token, which has its style in itself: it can fetch none
+_POLICY = "default-src 'none'; style-src 'sha256-{}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 _KEPT = 1_000  # tickets, sessions and peers; the oldest give way
 _FORM_BYTES, _FORM_S = 4_096, 15.0
 
@@ -228,7 +230,10 @@ def _refusal(scope: Scope, message: str = "A token is needed.") -> Response:
 
 def _page(problem: str, path: str, status: int) -> Response:
     context = {"problem": problem, "path": path if is_page(path) else "/", "action": SIGN_IN}
-    return HTMLResponse(render("sign_in.html", context), status_code=status)
+    text = render("sign_in.html", context)
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY.format(digest)})
 
 
 def _fields(text: str) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PAGES = frozenset({"/", "/gallery", "/model-manager", "/connect", "/preferences", "/docs"})
+PAGES = frozenset({"/", "/gallery", "/gallery/deleted", "/model-manager", "/connect", "/preferences", "/docs"})
 IMAGE_PAGE = re.compile(r"/i/[0-9a-f]{32}")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,15 +59,18 @@ class Site:
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert "http://" in line, line
-        self.url = line.split()[3]
-        self.port = int(self.url.rsplit(":", 1)[1])
+        said = re.search(r"http://\S+:(\d+)", line)
+        assert said, line
+        self.url = said[0]
+        self.port = int(said[1])
         self.await_health()
 
     def await_health(self) -> None:
         for _ in range(1200):
             try:
                 urllib.request.urlopen(f"{self.url}/health", timeout=5).close()  # noqa: S310  (our own server)
+            except urllib.error.HTTPError:
+                return  # it wants its token
             except OSError:
                 time.sleep(0.05)
             else:
