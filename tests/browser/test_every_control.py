@@ -9,17 +9,16 @@ import json
 import re
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from bonsai_mlx.images import metadata
 from server.jobs.fits import ASPECTS
 from tests.browser.controls import controls_of
-from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, drag_slider
+from tests.browser.driver import DRAWN_WITHIN_MS, Site
 
 pytestmark = pytest.mark.browser
 
@@ -29,17 +28,17 @@ PLAIN = {"prompt": "a red circle", "steps": 1, "model": "ternary", **SMALL}  # w
 SHAPES = [f"{across}:{down}" for across, down in ASPECTS]
 
 
-@pytest.fixture
-def form(large_site: Site, open_page: Callable[..., Page]) -> Page:
-    """The studio with both large models, filled in as in START."""
+def filled_in(site: Site, open_page: Callable[..., Page]) -> Page:
+    """The studio with both large models, filled in as in START; their sizes are known."""
     kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
-    page = open_page(large_site.url, storage_state={"origins": [{"origin": large_site.url, "localStorage": kept}]})
-    wait_until_known(page)
+    page = open_page(site.url, storage_state={"origins": [{"origin": site.url, "localStorage": kept}]})
+    expect(page.locator("[name=aspect]")).to_have_count(len(SHAPES) + 1)
     return page
 
 
-def wait_until_known(page: Page) -> None:
-    expect(page.locator("[name=aspect]")).to_have_count(len(SHAPES) + 1)
+@pytest.fixture
+def form(large_site: Site, open_page: Callable[..., Page]) -> Page:
+    return filled_in(large_site, open_page)
 
 
 def asked_by(page: Page, press: Callable[[], None]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -247,169 +246,3 @@ def test_a_typed_size_that_does_not_fit_is_told(form: Page) -> None:
     expect(form.locator("#size-verdict")).to_have_text(
         "will swap: 9.10 GB at its peak; choose a smaller size; about 1 min 35 s here"
     )
-
-
-# What stands on the stage and beside it once something is drawn, and where each is pressed.
-STAGE = {
-    "stage picture",
-    "stage-foot Edit",
-    "stage-foot Use settings",
-    "stage-foot summary",
-    "stage-foot Subtle changes",
-    "stage-foot Strong changes",
-    "stage-foot Other seeds",
-    "stage-foot Favourite",
-    "stage-foot Download",
-    "stage-foot Download without the prompt",
-    "stage-foot Delete",
-    "strip picture",
-    "#cancel",
-    "queue prompt",
-    "queue cancel",
-    "queue earlier",
-    "queue later",
-    "compare-mode=side",
-    "compare-mode=wipe",
-    "stage How much of Ternary is shown over Binary",
-    "tile Favourite",
-    "tile Download",
-    "tile Delete",
-}
-
-
-def use_the_queue(page: Page, waiting: str, last: str, look: Callable[[], None]) -> None:
-    """One picture is drawn, two wait; in the end the first is on the stage and the last one waits."""
-    rows = page.locator("#queue li")
-    expect(rows).to_have_count(3)
-    look()
-    for name, order in (("Earlier", [last, waiting]), ("Later", [waiting, last])):
-        row = page.locator(f"#queue li[data-id='{last}']")
-        row.get_by_role("button", name=re.compile(f"^{name}: ")).click()
-        for place, job in enumerate(order):
-            expect(rows.nth(place + 1)).to_have_attribute("data-id", job)
-    page.context.grant_permissions(["notifications"])
-    page.locator("#notify").check()
-    for words in ("Go on with the queue", "Pause the queue"):
-        page.locator("#queue-pause").click()
-        expect(page.locator("#queue-pause")).to_have_attribute("aria-label", words)
-    page.locator(f"#queue li[data-id='{waiting}']").get_by_role("button", name=re.compile("^Cancel")).click()
-    expect(rows).to_have_count(2)
-    page.locator("#queue .queue-prompt").first.click()
-    expect(page.locator("#cancel")).to_be_visible()
-
-
-def use_the_viewer(page: Page, tile: Locator) -> None:
-    tile.locator("a[data-view]").click()
-    viewer = page.locator("#viewer")
-
-    def press(name: str) -> None:
-        viewer.get_by_role("button", name=name).click()
-
-    picture = viewer.locator(".viewer-picture")
-    press("Zoom in")
-    expect(picture).to_have_attribute("style", re.compile(r"scale\(1\.5\)"))
-    press("Zoom out")
-    expect(picture).to_have_attribute("style", re.compile(r"scale\(1\)"))
-    first = picture.get_attribute("src")
-    press("Next picture")
-    expect(picture).not_to_have_attribute("src", str(first))
-    press("Previous picture")
-    expect(picture).to_have_attribute("src", str(first))
-    press("Favourite")
-    expect(viewer.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "false")
-    with page.expect_download():
-        viewer.get_by_role("link", name="Download").click()
-    press("Full screen")
-    page.wait_for_function("() => document.fullscreenElement !== null")
-    press("Full screen")
-    press("Close")
-    expect(viewer).to_be_hidden()
-
-
-VIEWER = {"Previous picture", "Next picture", "Favourite", "Download", "Details", "Zoom in", "Zoom out", "Full screen",
-          "Close"}  # fmt: skip
-
-
-def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> None:
-    others = FORM.keys() | SIZES | ELSEWHERE | TOOLS | {"lineage-steps picture"}  # the last: in test_editing
-    seen: set[str] = set()
-
-    def look() -> None:
-        seen.update(controls_of(form) - others)
-
-    stage, foot = form.locator("#stage"), form.locator("#stage-foot")
-    form.locator("#seed").fill("5")
-    body, jobs = asked_by(form, lambda: generate(form))
-    picture_of(form, large_site, jobs[0])
-    look()
-    heart = foot.get_by_role("button", name="Favourite")
-    heart.click()
-    expect(heart).to_have_attribute("aria-pressed", "true")
-    for name, prompt in (("Download", body["prompt"]), ("Download without the prompt", None)):
-        with form.expect_download() as download:
-            foot.get_by_role("link", name=name, exact=True).click()
-        found = metadata.read(Path(download.value.path()))
-        assert (found.prompt if found else None) == prompt
-    foot.get_by_role("button", name="Edit").click()
-    expect(form.locator("#bench .easel")).to_be_visible()
-    form.locator("#editor-close").click()
-    expect(stage.locator(".frame a img")).to_be_visible()
-    form.locator("#prompt").fill("something else")
-    foot.get_by_role("button", name="Use settings").click()
-    expect(form.locator("#prompt")).to_have_value(body["prompt"])
-    liked = form.locator("#stage .frame a").get_attribute("data-view")
-    for choice, amount in (("Subtle changes", 0.2), ("Strong changes", 0.5), ("Other seeds", None)):
-        foot.get_by_text("More like this").click()
-        body, jobs = asked_by(form, foot.get_by_role("button", name=choice).click)
-        said = (body["seed"], body["count"], body.get("variation_amount"), len(jobs))
-        assert said == (5 if amount else 6, 4, amount, 4)
-        expect(stage.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
-        if amount:
-            form.locator(f"#strip a[data-id='{liked}']").click()  # the picture that all of these are like
-            expect(stage.locator(f".frame a[data-view='{liked}']")).to_be_visible()
-    expect(form.locator("#cancel")).to_have_count(0)
-    tiles = stage.locator(".batch .frame")
-    tile = tiles.first
-    tile.hover()
-    tile.get_by_role("button", name=re.compile("^Favourite, ")).click()
-    expect(tile.get_by_role("button", name=re.compile("^Favourite, "))).to_have_attribute("aria-pressed", "true")
-    with form.expect_download():
-        tile.get_by_role("link", name=re.compile("^Download, ")).click()
-    tiles.nth(3).hover()
-    tiles.nth(3).get_by_role("button", name=re.compile("^Delete, ")).click()
-    use_the_viewer(form, tile)
-    seen.update(controls_of(form) - others)
-    form.locator("#strip a").nth(1).click()
-    expect(foot.get_by_role("button", name="Delete")).to_be_visible()
-    gone = form.locator("#strip a[aria-current]").get_attribute("data-id")
-    foot.get_by_role("button", name="Delete").click()
-    expect(form.locator(f"#strip a[data-id='{gone}']")).to_have_count(0)
-    assert form.request.get(f"{large_site.url}/images/{gone}").status == 404
-
-    form.locator("#steps").fill(str(LASTING_STEPS))
-    asked_by(form, lambda: generate(form))
-    _, (waiting,) = asked_by(form, lambda: generate(form))
-    _, (last,) = asked_by(form, lambda: generate(form))
-    form.locator("#strip a").first.click()  # so that the queue has all of them
-    use_the_queue(form, waiting["id"], last["id"], look)
-    look()
-    form.locator("#cancel").click()
-    expect(form.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
-    expect(form.locator("#queue .queue-prompt")).to_have_count(1)
-    form.locator("#queue-cancel").click()
-    expect(form.locator("#queue-panel")).to_be_hidden(timeout=DRAWN_WITHIN_MS)
-
-    form.locator("#steps").fill("1")
-    asked_by(form, lambda: compare(form))
-    expect(form.locator(".compare-side img")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
-    look()
-    choose("compare-mode", "wipe")(form)
-    expect(form.get_by_role("slider")).to_be_visible()
-    look()
-    drag_slider(form)
-    choose("compare-mode", "side")(form)
-    expect(form.locator(".compare-side")).to_have_count(2)
-    form.locator("#stage .compare-side a").first.click()
-    form.locator("#viewer").get_by_role("link", name="Details").click()
-    expect(form.locator("h1")).to_have_text("a red circle")
-    assert seen == STAGE | VIEWER

@@ -25,12 +25,15 @@ export function startMenu(menu, choose) {
 }
 
 /**
- * @param {{icon: string, label: string, choices: Record<string, string>}} words
+ * @param {{icon: string, label: string, choices: Record<string, string>, bare?: boolean}} words  bare: the icon alone is seen
  * @param {(name: string) => void} choose
  */
-export function menuOf({ icon: name, label, choices }, choose) {
+export function menuOf({ icon: name, label, choices, bare = false }, choose) {
   const items = Object.entries(choices).map(([choice, text]) => button({ class: "button quiet small", "data-choice": choice }, text));
-  const menu = el("details", { class: "menu" }, el("summary", { class: "button" }, icon(name), label), el("div", { class: "menu-list" }, ...items));
+  const summary = bare
+    ? el("summary", { class: "button square", "aria-label": label, title: label }, icon(name))
+    : el("summary", { class: "button" }, icon(name), label);
+  const menu = el("details", { class: "menu" }, summary, el("div", { class: "menu-list" }, ...items));
   startMenu(menu, choose);
   return menu;
 }

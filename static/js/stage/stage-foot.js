@@ -2,7 +2,7 @@
 
 import { button, el, icon } from "../lib/dom.js";
 import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "../lib/format.js";
-import { downloadUrl, drawMore, recipeOf, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
+import { downloadUrl, drawMore, enlarge, recipeOf, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
 import { predictedPeak } from "./fits.js";
 import { menuOf } from "./menu.js";
 import { sheetLink } from "./sheet.js";
@@ -46,10 +46,28 @@ function moreLikeThis(image) {
   );
 }
 
-/** @param {Picture} image @param {"full" | "mark"} metadata @param {string} glyph @param {string} label */
-function downloadLink(image, metadata, glyph, label) {
-  const named = { "aria-label": label, title: label };
-  return el("a", { class: "button square", href: downloadUrl(image, metadata), download: true, ...named }, icon(glyph));
+/** @param {Picture} image */
+function downloadLink(image) {
+  const named = { "aria-label": "Download", title: "Download" };
+  return el("a", { class: "button square", href: downloadUrl(image, "full"), download: true, ...named }, icon("download"));
+}
+
+const BARE = "bare";
+const RARELY = {
+  "2 refine": "Enlarge 2×, with finer strokes",
+  "4 refine": "Enlarge 4×, with finer strokes",
+  "2 exact": "Enlarge 2×, as it is",
+  "4 exact": "Enlarge 4×, as it is",
+  [BARE]: "Download without the prompt",
+};
+
+/** What is rarely wanted. @param {Picture} image */
+function more(image) {
+  return menuOf({ icon: "more", label: "More", choices: RARELY, bare: true }, (choice) => {
+    if (choice === BARE) return el("a", { href: downloadUrl(image, "mark"), download: true }).click();
+    const [by, method] = choice.split(" ");
+    return enlarge(image, Number(by), method).then((jobs) => publish("show-jobs", jobs), toastError);
+  });
 }
 
 /** @param {Picture} image */
@@ -68,9 +86,9 @@ function tools(image) {
     button({ icon: "reuse", on: { click: () => publish("use-recipe", recipeOf(image)) } }, "Use settings"),
     moreLikeThis(image),
     heart,
-    downloadLink(image, "full", "download", "Download"),
-    downloadLink(image, "mark", "download-bare", "Download without the prompt"),
+    downloadLink(image),
     button({ icon: "trash", label: "Delete", class: "button square", on: { click: () => removeWithUndo(image.id) } }),
+    more(image),
   );
 }
 
@@ -102,8 +120,7 @@ export function groupFoot(jobs, drawAgain) {
   const [first] = jobs;
   const { prompt, seed, steps, width, height, model, request } = first;
   const lost = jobs.filter((job) => job.status !== "done");
-  const { styles, typed, loras } = request;
-  const use = () => publish("use-recipe", { prompt, seed, steps, width, height, model, styles, typed, loras });
+  const use = () => publish("use-recipe", { ...request, prompt, seed, steps, width, height, model });
   return [
     el("p", { class: "stage-prompt", dir: "auto" }, commonWords(jobs.map((job) => job.prompt))),
     truncatedNote(first),
