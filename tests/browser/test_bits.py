@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bonsai_mlx.flux2.synthesis import make_checkpoint
+from bonsai_mlx.images.bitcode import BitCode
 from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, wait_until_ready
 
 pytestmark = pytest.mark.browser
@@ -135,7 +136,9 @@ def test_a_picture_shows_its_code_and_what_is_alike(chosen: Page, bits_site: Sit
 def test_a_dropped_picture_is_shown_from_its_bits(chosen: Page, bits_site: Site, tmp_path: Path) -> None:
     chosen.locator("#prompt").fill("a boat")
     chosen.get_by_label("Without words").uncheck()
+    chosen.get_by_label("Temperature").fill("0.5")
     image = drawn(chosen)
+    chosen.get_by_label("Temperature").fill("0.9")
     file = tmp_path / "boat.png"
     file.write_bytes(chosen.request.get(f"{bits_site.url}/images/{image}.png").body())
     jobs = chosen.request.get(f"{bits_site.url}/images").json()["total"]
@@ -146,3 +149,48 @@ def test_a_dropped_picture_is_shown_from_its_bits(chosen: Page, bits_site: Site,
     expect(dialog).to_contain_text("This is what its bits say, exactly; nothing was drawn.")
     expect(dialog.get_by_alt_text("The picture that the bits stand for")).to_be_visible()
     assert chosen.request.get(f"{bits_site.url}/images").json()["total"] == jobs
+    expect(dialog.get_by_role("row", name="Temperature")).to_contain_text("0.5")
+    dialog.get_by_role("button", name="Apply").click()
+    expect(chosen.get_by_label("Temperature")).to_have_value("0.5")
+
+
+def test_two_pictures_are_blended_by_a_model_of_bits_alone(chosen: Page, bits_site: Site) -> None:
+    chosen.get_by_label("Without words").uncheck()
+    chosen.locator("#prompt").fill("two hearts")
+    images = []
+    for seed in ("3", "4"):
+        chosen.locator("#seed").fill(seed)
+        images.append(drawn(chosen))
+    chosen.goto(f"{bits_site.url}/?edit={','.join(images)}")
+    expect(chosen.locator(".slot-thumb")).to_have_count(2)
+    blend = chosen.get_by_role("radio", name="Blend")
+    blend.check()
+    expect(chosen.get_by_role("radio", name="Change")).to_be_hidden()  # it looks at none
+    chosen.get_by_label("How much of image 2").fill("0.25")
+    expect(chosen.locator("#share-value")).to_have_text("25 %")
+    expect(chosen.locator("#strength-value")).to_have_text("A little, 30 %")
+    chosen.locator("#strength").fill("0.1")
+    chosen.locator("#prompt").fill("")
+    image = drawn(chosen)
+    job = chosen.request.get(f"{bits_site.url}/jobs/{image}").json()
+    said = [job["request"][name] for name in ("morph_weight", "strength", "unconditional")]
+    assert said == [0.25, 0.1, True]
+    assert [(one["id"], one["role"]) for one in job["parents"]] == [(images[0], "input"), (images[1], "morph")]
+    codes = [BitCode.of_text(code_of(chosen, bits_site, one)) for one in (image, *images)]
+    near, far = (codes[0].distance(end) for end in codes[1:])
+    assert near is not None
+    assert far is not None
+    assert near < far  # a quarter of the second picture's bits
+    chosen.reload()
+    expect(blend).to_be_checked()
+    expect(chosen.locator("#share-value")).to_have_text("25 %")
+    chosen.get_by_role("button", name="Remove image 2").click()
+    chosen.get_by_role("button", name="Generate").click()
+    expect(chosen.locator("#editor-error")).to_have_text("Add the second picture, with the +.")
+    chosen.locator("#variants").get_by_role("radio").first.check()
+    expect(blend).to_be_hidden()
+    expect(chosen.get_by_role("radio", name="Redraw")).to_be_checked()
+
+
+def code_of(page: Page, site: Site, image: str) -> str:
+    return str(page.request.post(f"{site.url}/encode", data={"picture": image}).json()["code"])

@@ -1,25 +1,21 @@
-"""Styles and several values at once: chosen, changed, told before, drawn, and saved as one sheet."""
+"""What stands under the prompt: styles, the words that are read, prompts to come back to."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from bonsai_mlx.pipelines.styles import OURS, styles_file
 from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, violations
+from tests.browser.grids import finished, root_of
 
 pytestmark = pytest.mark.browser
 
-START_REQUEST = {"steps": 1, "width": 64, "height": 64, "model": "ternary"}
 START = {"prompt": "a {red|blue} house", "steps": "1", "size": {"width": 64, "height": 64}, "size-model": "ternary"}
 
 
@@ -66,78 +62,64 @@ def test_styles_are_chosen_added_changed_deleted_and_drawn(form: Page) -> None:
     expect(form.locator("#styles-toggle")).to_have_text("Style: At night, Twice")  # remembered
 
 
-def test_a_grid_is_told_before_drawn_and_saved_as_one_sheet(form: Page) -> None:
-    summary = form.locator("#axes-summary")
-    expect(summary).to_have_text(re.compile("^2 pictures"))  # and how long it takes, if that is known by now
-    form.locator("#axes-toggle").click()
-    form.locator("#axis-1").select_option("seed")
-    form.locator("#axis-1-values").fill("1..50")
-    expect(summary).to_have_text("100 pictures: too many")
-    expect(form.locator("#axes-error")).to_contain_text("at most 33")
-    form.locator("#axis-1-values").fill("7")
-    form.locator("#axis-2").select_option("steps")
-    form.locator("#axis-2-values").fill("0")
-    expect(form.locator("#axes-error")).to_contain_text("from 1 to 100")
-    form.locator("#axis-2-values").fill("1")
-    expect(summary).to_contain_text("2 pictures")
-    jobs = grid_of(form)
-    assert [job["prompt"] for job in jobs] == ["a red house", "a blue house"]
-    assert jobs[0]["cell"]["columns"] == ["red", "blue"]
-    expect(form.locator("#stage .frame a img")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
-    expect(form.locator("#stage .frame-tag")).to_have_text(["red, seed 7, steps 1", "blue, seed 7, steps 1"])
-    for label in form.locator("#stage .frame-tag").all():
-        expect(label).to_have_css("opacity", "1")  # also where nothing points at it
-    expect(form.locator("#stage .stage-prompt")).to_have_text("a … house")
-    with form.expect_download() as download:
-        form.locator("#contact-sheet").click()
-    with Image.open(io.BytesIO(Path(download.value.path()).read_bytes())) as sheet:
-        step, top = 64 + 5, 2 * 11 + 5  # a cell and a gap; the labels above
-        for column, job in enumerate(jobs):
-            left = sheet.width - (2 - column) * step
-            cell = sheet.convert("RGB").crop((left, top, left + 64, top + 64))
-            assert cell.tobytes() == picture_of(form, job).tobytes()
-        labels = sheet.convert("L").crop((0, 0, sheet.width, top))
-        assert labels.getextrema()[0] < 100  # written
-    form.reload()
-    expect(form.locator("#stage .frame a img")).to_have_count(2)  # a grid stays one
-    single = form.request.post(
-        f"{form.url.rstrip('/')}/jobs", data={**START_REQUEST, "prompt": "a blue house", "seed": 7}
-    )
-    expect(form.locator("#strip li a").first).to_be_visible()
-    drawn_alone = finished(form, single.json()["jobs"][0])
-    assert picture_of(form, drawn_alone).tobytes() == picture_of(form, jobs[1]).tobytes()
+def drawn(page: Page) -> str:
+    """Press Generate and wait; the id of the picture."""
+    with page.expect_response(lambda response: response.url.endswith("/jobs")) as answer:
+        page.get_by_role("button", name="Generate").click()
+    (job,) = answer.value.json()["jobs"]
+    return str(finished(page, job)["image_id"])
 
 
-def test_several_of_each_alternative_and_lists_of_strengths(form: Page) -> None:
-    summary = form.locator("#axes-summary")
-    form.locator("#seed").fill("5")
-    form.locator("#count").select_option("2")
-    expect(summary).to_contain_text("4 pictures, 2 × 2")
-    jobs = grid_of(form)
-    assert [(job["prompt"], job["seed"]) for job in jobs] == [
-        (f"a {colour} house", seed) for seed in (5, 6) for colour in ("red", "blue")
-    ]
-    expect(form.locator("#stage .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
-    boxes = [box for one in form.locator("#stage .frame").all() if (box := one.bounding_box())]
-    assert boxes[0]["y"] == boxes[1]["y"] < boxes[2]["y"]  # a column for each colour
-    assert boxes[0]["x"] == boxes[2]["x"] < boxes[1]["x"]
-    form.get_by_role("button", name="Compare").click()
-    expect(form.locator("#submit-note")).to_contain_text("Compare draws one pair")
-    form.locator("#prompt").fill("a house")
-    form.locator("#count").select_option("1")
-    form.locator("#axes-toggle").click()
-    form.locator("#axis-1").select_option("strength")
-    form.locator("#axis-1-values").fill("0.4, 0.8")
-    expect(form.locator("#axes-error")).to_contain_text("a picture that is changed")
-    form.goto(f"{root_of(form)}/?edit={finished(form, jobs[0])['image_id']}")
-    expect(form.locator("#axes-summary")).to_contain_text("2 pictures")
-    edited = grid_of(form)
-    assert [job["request"]["strength"] for job in edited] == [0.4, 0.8]
-    [init] = {job["request"]["init"] for job in edited}
-    changed = Image.open(io.BytesIO(form.request.get(f"{root_of(form)}/inputs/{init}").body()))
-    assert changed.convert("RGB").tobytes() == picture_of(form, jobs[0]).tobytes()
-    pictures = {picture_of(form, finished(form, job)).tobytes() for job in edited}
-    assert len(pictures) == 2
+def test_a_recipe_in_a_style_gives_back_the_words_and_the_style(form: Page, tmp_path: Path) -> None:
+    prompt, style = form.locator("#prompt"), form.locator("#styles-toggle")
+    form.get_by_role("button", name="At night", exact=True).click()
+    prompt.fill("stars")
+    form.locator("#seed").fill("12")
+    made = drawn(form)
+    file = tmp_path / "stars.png"
+    file.write_bytes(form.request.get(f"{root_of(form)}/images/{made}.png").body())
+    root = root_of(form)
+
+    def by_the_stage() -> None:
+        form.locator("#stage-foot").get_by_role("button", name="Use settings").click()
+
+    def by_its_page() -> None:
+        form.goto(f"{root}/i/{made}")
+        form.locator("#use").click()
+
+    def by_its_file(*left_out: str) -> None:
+        form.locator("#image-file").set_input_files(file)
+        dialog = form.get_by_role("dialog")
+        expect(dialog.get_by_role("row", name="Prompt")).to_contain_text("stars")
+        for name in left_out:
+            dialog.get_by_label(f"Apply {name}").uncheck()
+        dialog.get_by_role("button", name="Apply").click()
+
+    for bring_back in (by_the_stage, by_its_page, by_its_file):
+        if form.locator("#styles").is_hidden():
+            style.click()
+        form.locator(".style-chip[aria-pressed=true]").click()
+        expect(style).to_have_text("Style")
+        prompt.fill("something else")
+        bring_back()
+        expect(prompt).to_have_value("stars")
+        expect(style).to_have_text("Style: At night")
+    again = drawn(form)
+    recipes = [form.request.get(f"{root}/images/{one}").json()["recipe"] for one in (made, again)]
+    assert {(one["prompt"], one["typed"], *one["styles"], one["seed"]) for one in recipes} == {
+        ("stars at night", "stars", "At night", 12)
+    }
+    style.click()
+    form.locator(".style-chip[aria-pressed=true]").click()
+    by_its_file("Style")
+    expect(prompt).to_have_value("stars")
+    expect(style).to_have_text("Style")
+    form.request.post(f"{root}/styles", data={"name": "At night", "text": "{prompt} by day"})
+    for bring_back in (by_its_page, by_its_file):  # the style says something else by now
+        bring_back()
+        expect(prompt).to_have_value("stars at night")
+        expect(style).to_have_text("Style")
+        expect(form.get_by_text("The style At night is not what it was")).to_be_visible()
 
 
 def test_a_prompt_near_the_end_of_what_is_read_is_counted(studio: Page) -> None:
@@ -199,43 +181,3 @@ def test_axe_finds_nothing_in_the_open_tools(site: Site, open_page: Callable[...
     page.locator("#edit-styles").click()
     expect(page.locator("dialog[open]")).to_be_visible()
     assert violations(page, axe) == []
-
-
-def grid_of(page: Page) -> list[dict[str, Any]]:
-    """Press Generate, and wait until every cell is drawn."""
-    with page.expect_response(lambda response: response.url.endswith("/grids")) as answer:
-        page.get_by_role("button", name="Generate").click()
-    return [finished(page, job) for job in answer.value.json()["jobs"]]
-
-
-def root_of(page: Page) -> str:
-    return "/".join(page.url.split("/")[:3])
-
-
-def finished(page: Page, job: dict[str, Any]) -> dict[str, Any]:
-    """The job as it has ended."""
-    deadline = time.monotonic() + DRAWN_WITHIN_MS / 1000
-    while time.monotonic() < deadline:
-        now: dict[str, Any] = page.request.get(f"{root_of(page)}/jobs/{job['id']}").json()
-        if now["status"] not in ("queued", "running"):
-            assert now["status"] == "done", now
-            return now
-        page.wait_for_timeout(50)
-    raise AssertionError(job)
-
-
-def picture_of(page: Page, job: dict[str, Any]) -> Image.Image:
-    data = page.request.get(f"{root_of(page)}/images/{job['image_id']}.png").body()
-    return Image.open(io.BytesIO(data)).convert("RGB")
-
-
-def test_braces_that_are_no_alternatives_are_drawn_as_they_stand(form: Page) -> None:
-    def refuse(route: Route) -> None:
-        route.fulfill(status=202, json={"jobs": [], "group": None})
-
-    form.locator("#prompt").fill("a \\{red|blue\\} house")
-    form.route("**/jobs", refuse)
-    with form.expect_request("**/jobs") as sent:
-        form.get_by_role("button", name="Generate").click()
-    assert sent.value.post_data_json["prompt"] == "a {red|blue} house"
-    assert "axes" not in sent.value.post_data_json

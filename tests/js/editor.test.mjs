@@ -163,6 +163,7 @@ test("what a request says of the pictures", () => {
   assert.deepEqual(fieldsOf(session({ way: "extend", pictures: [slot("a")], margins: { ...NONE, left: 7, bottom: 9 } }), null), {
     init: "a", strength: 0.9, feather_px: 16, extend: [7, 0, 0, 9],
   });
+  assert.deepEqual(fieldsOf(session({ way: "blend", share: 0.3 }), null), { init: "a", morph: "b", morph_weight: 0.3, strength: 0.3 });
 });
 
 test("what is missing is said before anything is sent", () => {
@@ -171,6 +172,8 @@ test("what is missing is said before anything is sent", () => {
   assert.match(missing(session({ way: "repaint", pictures: [slot("a", "k")] })), /Mark what/);
   assert.equal(missing(session({ way: "repaint", pictures: [slot("a", "1,3,1")] })), "");
   assert.match(missing(session({ way: "extend" })), /drag an edge/);
+  assert.match(missing(session({ way: "blend", pictures: [slot("a")] })), /second picture/);
+  assert.equal(missing(session({ way: "blend" })), "");
   assert.equal(missing(session({ way: "extend", margins: { ...NONE, top: 8 } })), "");
 });
 

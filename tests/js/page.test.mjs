@@ -11,7 +11,7 @@ import { isSide, isWhole, nearestSide, randomSeed } from "../../static/js/lib/li
 import { readingOf } from "../../static/js/metadata/metadata.js";
 import { niceCeiling } from "../../static/js/studio/memory-chart.js";
 import { statusWords, timeLeftWords } from "../../static/js/lib/progress.js";
-import { rowsOf } from "../../static/js/metadata/restore.js";
+import { rowsOf } from "../../static/js/metadata/rows.js";
 import { eventsIn } from "../../static/js/words/writing-stream.js";
 import { activeJobs, putJob, putMemory, putModel, state } from "../../static/js/lib/store.js";
 
@@ -103,6 +103,27 @@ test("our own settings are all applied", () => {
     width: 128,
     height: 128,
     model: "small-lean",
+  });
+});
+
+test("of a styled prompt the words and the styles are two settings", () => {
+  const recipe = { model: "ternary", prompt: "a fox, at night", typed: "a fox", styles: ["At night"], guidance: 1 };
+  const rows = byLabel(rowsOf(readingOf(settings({ prompt: recipe.prompt, recipe }))));
+  assert.deepEqual([rows.Prompt.value, rows.Prompt.recipe], ["a fox", { prompt: "a fox" }]);
+  assert.deepEqual([rows.Style.value, rows.Style.recipe], ["At night", { styles: ["At night"], styled: "a fox, at night" }]);
+  assert.equal(rows.Guidance, undefined); // it had none
+  const written = byLabel(rowsOf(readingOf(settings({ prompt: "a red fox", recipe: { prompt: "a red fox", typed: "fox" } }))));
+  assert.deepEqual(written.Prompt.recipe, { prompt: "a red fox", typed: "fox" });
+});
+
+test("what only some models are told is offered too", () => {
+  const recipe = { model: "base", guidance: 4.5, negative_prompt: "fog", temperature: 0.5, unconditional: true };
+  const rows = rowsOf(readingOf(settings({ prompt: "", recipe })));
+  assert.deepEqual(Object.assign({}, ...rows.map((row) => row.recipe)), {
+    guidance: 4.5,
+    negative_prompt: "fog",
+    temperature: 0.5,
+    unconditional: true,
   });
 });
 

@@ -1,4 +1,4 @@
-// The fields of the four ways: they show what the session says, and say what is changed in them.
+// The fields of the ways: they show what the session says, and say what is changed in them.
 
 import { byId, el } from "../lib/dom.js";
 import { formatSize } from "../lib/format.js";
@@ -13,12 +13,13 @@ const HINTS = {
   redraw: "Describe the picture that you want to see, all of it.",
   repaint: "Mark a place, and describe what you want to see there.",
   extend: "Pull the edges outwards, and describe the whole picture.",
+  blend: "A picture between image 1 and image 2. Words may be left out.",
 };
 
 /** @param {string} id */
 const field = (id) => /** @type {HTMLInputElement & HTMLSelectElement} */ (byId(id));
 
-/** @returns {"redraw" | "repaint" | "extend"} whose strength the slider sets */
+/** @returns {"redraw" | "repaint" | "extend" | "blend"} whose strength the slider sets */
 const strong = () => (session.way === "change" ? "redraw" : session.way);
 
 function showStrength() {
@@ -47,7 +48,7 @@ function showMargins() {
 
 /** Everything as the session says. */
 export function showControls() {
-  const { way, feather, onlyMasked, detail, ownSize } = session;
+  const { way, share, feather, onlyMasked, detail, ownSize } = session;
   if (!session.pictures.length) return;
   for (const radio of document.querySelectorAll("[name=way]")) {
     /** @type {HTMLInputElement} */ (radio).checked = /** @type {HTMLInputElement} */ (radio).value === way;
@@ -57,11 +58,13 @@ export function showControls() {
     const ways = /** @type {HTMLElement} */ (part).dataset.ways ?? "";
     part.toggleAttribute("hidden", !ways.split(" ").includes(way));
   }
+  field("share").value = String(share);
+  byId("share-value").textContent = `${Math.round(share * 100)} %`;
   field("feather").value = String(feather);
   byId("feather-value").textContent = `${feather} px`;
   field("only-masked").value = onlyMasked === null ? "" : String(onlyMasked);
   field("detail").value = detail === null ? "" : String(detail);
-  byId("detail-field").hidden = way !== "change" && session.pictures.length < 2;
+  byId("detail-field").hidden = way === "blend" || (way !== "change" && session.pictures.length < 2);
   field("own-size").checked = ownSize;
   byId("composer").dataset.size = takesOwnSize(session) ? "form" : "picture";
   showStrength();
@@ -103,6 +106,7 @@ export function startControls(changed) {
     });
   on("ways", ({ value }) => (session.way = /** @type {import("./session.js").Way} */ (value)));
   on("strength", ({ value }) => (session.strengths = { ...session.strengths, [strong()]: Number(value) }));
+  on("share", ({ value }) => (session.share = Number(value)));
   on("feather", ({ value }) => (session.feather = Number(value)));
   on("only-masked", ({ value }) => (session.onlyMasked = value === "" ? null : value === "true"));
   on("detail", ({ value }) => (session.detail = value === "" ? null : Number(value)));

@@ -35,6 +35,19 @@ export const sizesItself = () => isEditing() && !takesOwnSize(session);
 /** The picture that is changed, as a request names it. @returns {{init?: string}} */
 export const changedPicture = () => (isEditing() && session.way !== "change" ? { init: session.pictures[0].id } : {});
 
+/** Whether two pictures are blended: words are not needed then. */
+export const isBlending = () => isEditing() && session.way === "blend";
+
+/** A model that draws in bits blends two pictures, and looks at none. @param {boolean} drawsBits  the chosen one */
+export function offerWays(drawsBits) {
+  for (const [way, offered] of /** @type {[string, boolean][]} */ ([["blend", drawsBits], ["change", !drawsBits]])) {
+    document.querySelector(`[name=way][value=${way}]`)?.parentElement?.toggleAttribute("hidden", !offered);
+    if (offered || session.way !== way) continue;
+    session.way = "redraw";
+    changed();
+  }
+}
+
 /** Whether the stage belongs to the picture that is edited. */
 export const isBenchShown = () => !byId("workbench").hidden;
 

@@ -3,7 +3,7 @@
 import { rememberedHere, rememberHere } from "../lib/storage.js";
 import { isNone, NONE, problemOf, SIDES } from "./margins.js";
 
-/** @typedef {"change" | "redraw" | "repaint" | "extend"} Way */
+/** @typedef {"change" | "redraw" | "repaint" | "extend" | "blend"} Way */
 
 /**
  * @typedef {object} Slot  A picture that goes in
@@ -20,7 +20,8 @@ import { isNone, NONE, problemOf, SIDES } from "./margins.js";
  * @typedef {object} Session
  * @property {Slot[]} pictures  the first is the one that is changed
  * @property {Way} way
- * @property {{redraw: number, repaint: number, extend: number}} strengths
+ * @property {{redraw: number, repaint: number, extend: number, blend: number}} strengths
+ * @property {number} share  of the second picture in a blend, from 0 to 1
  * @property {import("./margins.js").Margins} margins
  * @property {number} feather  pixels
  * @property {boolean | null} onlyMasked  null: where it gains
@@ -30,14 +31,14 @@ import { isNone, NONE, problemOf, SIDES } from "./margins.js";
 
 const KEY = "editor";
 export const MAX_PICTURES = 4;
-export const WAYS = /** @type {const} */ (["change", "redraw", "repaint", "extend"]);
 const MAX_KEPT_CHARS = 500_000; // of what is marked: a browser keeps some millions for a page
 
 /** @returns {Session} */
 export const fresh = () => ({
   pictures: [],
   way: "redraw",
-  strengths: { redraw: 0.6, repaint: 1, extend: 0.9 },
+  strengths: { redraw: 0.6, repaint: 1, extend: 0.9, blend: 0.3 },
+  share: 0.5,
   margins: NONE,
   feather: 16,
   onlyMasked: null,
@@ -49,7 +50,10 @@ export const fresh = () => ({
 export const session = fresh();
 
 /** What this tab edited before it was loaded anew. */
-export const restore = () => Object.assign(session, rememberedHere(KEY));
+export function restore() {
+  const { strengths, ...kept } = rememberedHere(KEY) ?? {};
+  Object.assign(session, kept, { strengths: { ...session.strengths, ...strengths } });
+}
 
 export function keep() {
   const pictures = session.pictures.map((slot) => ({
@@ -62,6 +66,7 @@ export function keep() {
 /** What is missing before anything can be drawn, in words; "" for nothing. @param {Session} now */
 export function missing({ way, margins, pictures }) {
   if (way === "repaint" && !hasMark(pictures[0])) return "Mark what is to be drawn anew, with the brush for example.";
+  if (way === "blend" && pictures.length < 2) return "Add the second picture, with the +.";
   if (way !== "extend") return "";
   return isNone(margins) ? "Say where the picture is to grow: drag an edge, or choose a shape." : problemOf(pictures[0], margins);
 }
@@ -75,11 +80,12 @@ export const hasMark = ({ mask }) => Boolean(mask?.includes(","));
  * @param {string | null} mask  the id of what is marked
  * @returns {Record<string, unknown>}
  */
-export function fieldsOf({ pictures, way, strengths, margins, feather, onlyMasked, detail }, mask) {
+export function fieldsOf({ pictures, way, strengths, share, margins, feather, onlyMasked, detail }, mask) {
   const ids = pictures.map(({ id }) => id);
   const looking = (/** @type {string[]} */ references) =>
     references.length ? { references, ...(detail === null ? {} : { reference_detail: detail }) } : {};
   if (way === "change") return looking(ids);
+  if (way === "blend") return { init: ids[0], morph: ids[1], morph_weight: share, strength: strengths.blend };
   const changed = { init: ids[0], strength: strengths[way], ...looking(ids.slice(1)) };
   if (way === "redraw") return changed;
   const partly = { ...changed, feather_px: feather, ...(onlyMasked === null ? {} : { only_masked: onlyMasked }) };
@@ -87,4 +93,4 @@ export function fieldsOf({ pictures, way, strengths, margins, feather, onlyMaske
 }
 
 /** Whether the size that the form says is asked for. @param {Session} now */
-export const takesOwnSize = ({ way, ownSize }) => ownSize && (way === "change" || way === "redraw");
+export const takesOwnSize = ({ way, ownSize }) => ownSize && way !== "repaint" && way !== "extend";

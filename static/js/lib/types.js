@@ -147,7 +147,7 @@
  * @property {string | null} model
  * @property {Record<string, string>} extra
  * @property {string | null} code  which alone stands for the picture
- * @property {{model: string, loras?: {name: string, strength: number, sha256?: string}[]} | null} recipe  of pictures that this program made
+ * @property {Recipe | null} recipe  of pictures that this program made
  *
  * @typedef {object} Recipe  What the composer can be filled with; absent fields stay as they are
  * @property {string} [prompt]
@@ -158,7 +158,9 @@
  * @property {string} [model]
  * @property {{name: string, strength: number, sha256?: string}[]} [loras]
  * @property {string[]} [styles]
- * @property {string} [typed]  the prompt before its styles
+ * @property {string} [typed]  the prompt before its styles, or before it was written
+ * @property {string} [styled]  the prompt that was drawn, where `prompt` is what was typed
+ * @property {boolean} [whole]  what it does not say was not asked for, rather than left as it is
  * @property {number} [guidance]
  * @property {string} [negative_prompt]
  * @property {number} [temperature]

@@ -13,6 +13,12 @@ import { readSettings } from "../lib/api.js";
  * @property {number} [width]
  * @property {number} [height]
  * @property {string} [model]
+ * @property {string[]} [styles]  and what only recipes of this program say
+ * @property {string} [typed]
+ * @property {number} [guidance]
+ * @property {string} [negative_prompt]
+ * @property {number} [temperature]
+ * @property {boolean} [unconditional]
  * @property {string[][]} [others]  names and values that have no meaning here
  *
  * @typedef {{source: string, ours: boolean, found: Found, code?: string}} Reading
@@ -34,6 +40,13 @@ export async function readMetadata(file) {
   return settings && readingOf(settings);
 }
 
+/** @param {Found | null} recipe @returns {Found} */
+function ownOf(recipe) {
+  if (!recipe) return {};
+  const { loras, styles, typed, guidance, negative_prompt, temperature, unconditional } = recipe;
+  return { loras, styles, typed, guidance, negative_prompt, temperature, unconditional };
+}
+
 /** @param {import("../lib/types.js").PictureSettings} settings @returns {Reading} */
 export function readingOf(settings) {
   const ours = settings.recipe !== null;
@@ -50,7 +63,7 @@ export function readingOf(settings) {
       width: settings.width ?? undefined,
       height: settings.height ?? undefined,
       model: (ours ? settings.recipe?.model : settings.model) ?? undefined,
-      loras: settings.recipe?.loras,
+      ...ownOf(settings.recipe),
       others: Object.entries(settings.extra),
     },
   };

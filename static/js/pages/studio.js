@@ -4,12 +4,13 @@ import "./shell.js";
 import { getImage, getJob, listJobs } from "../lib/api.js";
 import { edit, isBenchShown, startEditor } from "../editor/editor.js";
 import { startLineage } from "../editor/lineage.js";
-import { applyRecipe, drawFirst, isSending, send, startComposer } from "../studio/composer.js";
+import { applyRecipe, drawFirst, startComposer } from "../studio/composer.js";
 import { byId, isComposing } from "../lib/dom.js";
 import { isEnlarging, recipeOf } from "../lib/picture-actions.js";
 import { startNotify } from "../studio/notify.js";
 import { startQueue } from "../studio/queue.js";
 import { refreshRecent, startRecent } from "../studio/recent.js";
+import { isSending, send } from "../studio/sending.js";
 import { chooseSmaller } from "../studio/sizes.js";
 import { again } from "../stage/stage-states.js";
 import {

@@ -25,10 +25,10 @@ export function showChance(model) {
   byId("chance-fields").hidden = !drawsBits(model);
 }
 
-/** @param {{temperature?: number, unconditional?: boolean}} recipe  a whole one */
-export function useChance({ temperature: amount, unconditional }) {
-  temperature().value = amount && amount !== 1 ? String(amount) : "";
-  wordless().checked = Boolean(unconditional);
+/** @param {{temperature?: number, unconditional?: boolean}} recipe @param {boolean} whole  what it does not say it had not */
+export function useChance({ temperature: amount, unconditional }, whole) {
+  if (amount || whole) temperature().value = amount && amount !== 1 ? String(amount) : "";
+  if (unconditional || whole) wordless().checked = Boolean(unconditional);
   keep();
 }
 

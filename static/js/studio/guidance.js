@@ -25,10 +25,10 @@ export function showGuidance(model) {
   guidance().placeholder = String(recommended(model));
 }
 
-/** @param {{guidance?: number, negative_prompt?: string}} recipe  a whole one */
-export function useGuidance({ guidance: amount, negative_prompt: words }) {
-  guidance().value = amount && amount > 1 ? String(amount) : "";
-  negative().value = words ?? "";
+/** @param {{guidance?: number, negative_prompt?: string}} recipe @param {boolean} whole  what it does not say it had not */
+export function useGuidance({ guidance: amount, negative_prompt: words }, whole) {
+  if (amount || whole) guidance().value = amount && amount > 1 ? String(amount) : "";
+  if (words || whole) negative().value = words ?? "";
   keep();
 }
 

@@ -31,6 +31,16 @@ export function chooseStyles(names) {
 const toggle = (name) =>
   chooseStyles(chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]);
 
+const PLACE = "{prompt}"; // where a style's text has the prompt
+
+/** What the styles make of a prompt by now; null where one of them is not there any more. @param {string[]} names @param {string} words */
+export async function styledBy(names, words) {
+  await load();
+  const found = names.flatMap((name) => styles.find((style) => style.name === name) ?? []);
+  if (found.length < names.length) return null;
+  return found.reduce((made, { text }) => (text.includes(PLACE) ? text.replaceAll(PLACE, () => made) : `${made}, ${text}`), words);
+}
+
 /** @param {Style} style */
 function chip(style) {
   const pressed = String(chosen.includes(style.name));
