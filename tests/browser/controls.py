@@ -23,7 +23,7 @@ _FIND = """([frame, editor]) => {
         if (element.matches("summary")) return `${place} summary`;
         if (element.querySelector("img")) return `${place} picture`;
         const words = element.getAttribute("aria-label") ?? element.textContent.trim();
-        return `${place} ${words.replace(/ “.*”$/, "")}`.trim();
+        return `${place} ${words.replace(/ “.*”/, "")}`.trim();
     };
     const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
     const inFrame = (element) => Boolean(element.closest(".header, .banner, #machine, #help-dialog, .skip"));

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import Site, make_picture
+from tests.browser.controls import controls_of
+from tests.browser.driver import Site, Watch, make_picture
 from tests.browser.filled import filled_site
 
 pytestmark = pytest.mark.browser
@@ -26,7 +27,12 @@ def test_what_was_deleted_is_brought_back_or_ended(site: Site, open_page: Callab
     page.request.delete(f"{site.url}/images/deleted")
     page.request.post(f"{site.url}/images/delete", data={"ids": ids})
     page.get_by_role("link", name="Recently deleted").click()
+    expect(page.locator("#engine-mark")).to_be_visible()  # the scripts have started
     expect(page.locator(".bin-item")).to_have_count(3)
+    assert controls_of(page) == {
+        *("Gallery", "#restore-all", "#empty-bin", "bin Restore", "bin Delete for good", "#bin-more-link"),
+        *("bin-empty Open the gallery", "Keep", "#end-confirm"),
+    }
     expect(page.locator("#bin-words")).to_contain_text("3 pictures, ")
     for picture in page.locator(".bin-item img").all():
         expect(picture).to_have_js_property("naturalWidth", 64)
@@ -50,6 +56,11 @@ def test_what_was_deleted_is_brought_back_or_ended(site: Site, open_page: Callab
     page.locator("#end-confirm").click()
     expect(page.get_by_role("heading", name="Nothing deleted")).to_be_visible()
     assert page.request.get(f"{site.url}/images/deleted").json()["total"] == 0
+    page.get_by_role("link", name="Open the gallery").click()
+    expect(page).to_have_url(f"{site.url}/gallery")
+    page.go_back()
+    page.locator("#main").get_by_role("link", name="Gallery", exact=True).click()
+    expect(page).to_have_url(f"{site.url}/gallery")
 
 
 def asked(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -69,7 +80,10 @@ def full_bin(tmp_path: Path) -> Iterator[Site]:
     site.stop()
 
 
-def test_many_are_shown_a_page_at_a_time_and_all_restored(full_bin: Site, open_page: Callable[..., Page]) -> None:
+def test_many_are_shown_a_page_at_a_time_and_all_restored(
+    full_bin: Site, open_page: Callable[..., Page], watch: Watch
+) -> None:
+    watch.expected += ["status of 404"]  # a small picture that was asked for just before its picture was restored
     page = open_page(f"{full_bin.url}/gallery/deleted")
     items, more = page.locator(".bin-item"), page.get_by_role("link", name="Show more")
     expect(page.locator("#engine-mark")).to_be_visible()  # the scripts have started

@@ -99,7 +99,7 @@ def test_the_mask_that_the_engine_gets_is_what_was_painted(site: Site, studio: P
     tool(studio, "rectangle")
     painted |= boxed(hand.pull((90, 20), (130, 60)))
     tool(studio, "lasso")
-    painted |= enclosed(hand.pull((20, 95), (60, 60), (140, 90)))
+    painted |= enclosed(hand.pull((20, 95), (61, 59), (140, 90)))
     lassoed = painted
     tool(studio, "eraser")
     brush(studio, 8)

@@ -44,9 +44,16 @@ def test_styles_are_chosen_added_changed_deleted_and_drawn(form: Page) -> None:
     dialog.get_by_role("button", name="Add", exact=True).click()
     expect(dialog.get_by_role("alert").first).to_contain_text("leave those out")
     dialog.get_by_label("Name of a new style").fill("Twice")
-    dialog.get_by_role("button", name="Add", exact=True).click()
-    dialog.get_by_role("button", name="Delete Comic").click()
+    texts = dialog.get_by_label("Text; {prompt} is where your words go")
+    texts.last.fill("typed and not saved yet")
+    dialog.get_by_role("button", name="Add", exact=True).press("Enter")
+    expect(dialog.get_by_role("button", name="Delete Twice")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Add", exact=True)).to_be_focused()
+    expect(texts.first).to_have_value("")
+    expect(texts.last).to_have_value("typed and not saved yet")
+    dialog.get_by_role("button", name="Delete Comic").press("Enter")
     expect(dialog.get_by_role("button", name="Save Comic")).to_have_count(0)
+    expect(dialog.locator("#style-editors")).to_be_focused()
     dialog.get_by_role("button", name="Restore the built-in styles").click()
     expect(dialog.get_by_role("button", name="Save Comic")).to_have_count(1)
     dialog.get_by_role("button", name="Done").click()
@@ -95,11 +102,14 @@ def test_a_recipe_in_a_style_gives_back_the_words_and_the_style(form: Page, tmp_
             dialog.get_by_label(f"Apply {name}").uncheck()
         dialog.get_by_role("button", name="Apply").click()
 
-    for bring_back in (by_the_stage, by_its_page, by_its_file):
+    def unstyle() -> None:
         if form.locator("#styles").is_hidden():
             style.click()
         form.locator(".style-chip[aria-pressed=true]").click()
         expect(style).to_have_text("Style")
+
+    for bring_back in (by_the_stage, by_its_page, by_its_file):
+        unstyle()
         prompt.fill("something else")
         bring_back()
         expect(prompt).to_have_value("stars")
@@ -109,8 +119,7 @@ def test_a_recipe_in_a_style_gives_back_the_words_and_the_style(form: Page, tmp_
     assert {(one["prompt"], one["typed"], *one["styles"], one["seed"]) for one in recipes} == {
         ("stars at night", "stars", "At night", 12)
     }
-    style.click()
-    form.locator(".style-chip[aria-pressed=true]").click()
+    unstyle()
     by_its_file("Style")
     expect(prompt).to_have_value("stars")
     expect(style).to_have_text("Style")
@@ -119,7 +128,7 @@ def test_a_recipe_in_a_style_gives_back_the_words_and_the_style(form: Page, tmp_
         bring_back()
         expect(prompt).to_have_value("stars at night")
         expect(style).to_have_text("Style")
-        expect(form.get_by_text("The style At night is not what it was")).to_be_visible()
+        expect(form.get_by_text("The style At night is not what it was").last).to_be_visible()
 
 
 def test_a_prompt_near_the_end_of_what_is_read_is_counted(studio: Page) -> None:

@@ -38,14 +38,18 @@ export const changedPicture = () => (isEditing() && session.way !== "change" ? {
 /** Whether two pictures are blended: words are not needed then. */
 export const isBlending = () => isEditing() && session.way === "blend";
 
+/** @type {import("./session.js").Way | null} that was chosen, and is not offered now */
+let wished = null;
+
 /** A model that draws in bits blends two pictures, and looks at none. @param {boolean} drawsBits  the chosen one */
 export function offerWays(drawsBits) {
-  for (const [way, offered] of /** @type {[string, boolean][]} */ ([["blend", drawsBits], ["change", !drawsBits]])) {
-    document.querySelector(`[name=way][value=${way}]`)?.parentElement?.toggleAttribute("hidden", !offered);
-    if (offered || session.way !== way) continue;
-    session.way = "redraw";
-    changed();
-  }
+  const [offered, other] = /** @type {const} */ (drawsBits ? ["blend", "change"] : ["change", "blend"]);
+  for (const way of [offered, other])
+    document.querySelector(`[name=way][value=${way}]`)?.parentElement?.toggleAttribute("hidden", way === other);
+  if (session.way === other) [wished, session.way] = [other, "redraw"];
+  else if (wished === offered) [wished, session.way] = [null, offered];
+  else return;
+  changed();
 }
 
 /** Whether the stage belongs to the picture that is edited. */
@@ -233,6 +237,7 @@ function lookAtBench() {
 
 /** To be marked or extended, a picture has to be in sight. */
 function onWay() {
+  wished = null;
   if (session.way === "repaint" || session.way === "extend") lookAtBench();
   else showBench();
 }

@@ -1,34 +1,39 @@
 // The dialog in which styles are added, changed, deleted and restored.
 
 import { deleteStyle, restoreStyles, saveStyle } from "../lib/api.js";
-import { byId, button, el, fill } from "../lib/dom.js";
+import { byId, button, el, refill } from "../lib/dom.js";
 import { toastError } from "../lib/toast.js";
 import { knownStyles, takeStyles } from "./styles.js";
 
 /** @typedef {import("../lib/types.js").Style} Style */
 
-/** @param {{styles: Style[]}} answer  to whatever was changed */
-function taken({ styles }) {
+/** @param {{styles: Style[]}} answer  to whatever was changed @param {string | null} changed  the style that was */
+function taken({ styles }, changed) {
+  const typed = new Map(fields().flatMap((field) => (field.value === field.defaultValue ? [] : [[field.name, field.value]])));
   takeStyles(styles);
   showEditors();
+  for (const field of fields()) if (field.name !== changed) field.value = typed.get(field.name) ?? field.value;
 }
+
+/** The texts of the styles, each under its style's name. */
+const fields = () => [...byId("style-editors").querySelectorAll("textarea")];
 
 /** @param {Style | null} style  null: a new one */
 function editor(style) {
   const name = el("input", { class: "input", value: style?.name ?? "", maxlength: 60, readonly: Boolean(style), required: true });
-  const text = el("textarea", { class: "input", rows: 2, maxlength: 2000, required: true });
-  text.value = style?.text ?? "";
+  const own = style?.name ?? "";
+  const text = el("textarea", { class: "input", name: own, rows: 2, maxlength: 2000, required: true }, style?.text ?? "");
   const problem = el("p", { class: "field-error", role: "alert", hidden: true });
   const save = async () => {
     try {
       const { steps, width, height } = style ?? {};
-      taken(await saveStyle({ name: name.value, text: text.value, steps, width, height }));
+      taken(await saveStyle({ name: name.value, text: text.value, steps, width, height }), own);
     } catch (error) {
       problem.textContent = /** @type {Error} */ (error).message;
       problem.hidden = false;
     }
   };
-  const remove = () => deleteStyle(/** @type {Style} */ (style).name).then(taken, toastError);
+  const remove = () => deleteStyle(own).then((answer) => taken(answer, own), toastError);
   return el(
     "li",
     { class: "style-editor" },
@@ -45,7 +50,8 @@ function editor(style) {
 }
 
 function showEditors() {
-  fill(byId("style-editors"), editor(null), ...[...knownStyles()].reverse().map(editor)); // the user's own come first
+  const list = byId("style-editors");
+  refill(list, list, editor(null), ...[...knownStyles()].reverse().map(editor)); // the user's own come first
 }
 
 export function editStyles() {
@@ -54,11 +60,11 @@ export function editStyles() {
     { class: "dialog", "aria-labelledby": "style-dialog-title" },
     el("h2", { id: "style-dialog-title" }, "Styles"),
     el("p", { class: "hint" }, "A style is a text around your words. They are kept on this computer, for every page and program."),
-    el("ul", { role: "list", class: "style-editors", id: "style-editors" }),
+    el("ul", { role: "list", class: "style-editors", id: "style-editors", tabindex: -1 }),
     el(
       "div",
       { class: "button-row" },
-      button({ on: { click: () => restoreStyles().then(taken, toastError) } }, "Restore the built-in styles"),
+      button({ on: { click: () => restoreStyles().then((answer) => taken(answer, null), toastError) } }, "Restore the built-in styles"),
       button({ class: "button primary", on: { click: () => dialog.close() } }, "Done"),
     ),
   );
