@@ -1,0 +1,62 @@
+"""The way of the Tab key through a page or an open dialog: what it has to reach, and what it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+# What can be used of the dialog that is open, or else of the page; of a group of radios, where the arrow keys begin.
+_STOPS = """() => {
+    const shown = (one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("[inert]");
+    const tabbable = (one) => shown(one) && !one.disabled && one.tabIndex >= 0;
+    const groups = new Map();
+    const inGroup = (one) => {
+        if (one.type !== "radio") return true;
+        const same = (radio) => tabbable(radio) && radio.form === one.form;
+        const group = [...document.getElementsByName(one.name)].filter(same);
+        return one === (group.find((radio) => radio.checked) ?? group[0]);
+    };
+    const first = (one) => one.tagName !== "SUMMARY" || one === one.parentElement.querySelector("summary");
+    const scope = document.querySelector("dialog[open]") ?? document.body;
+    const all = scope.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]");
+    return [...all].filter((one) => tabbable(one) && inGroup(one) && first(one));
+}"""
+# The focus is seen on the control, its label, or what stands beside it in its place.
+_LISTEN = """(stops) => {
+    const name = (one) => {
+        const words = one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? one.textContent;
+        return `${one.tagName} ${one.id} ${words.trim().replace(/\\s+/g, " ").slice(0, 60)}`;
+    };
+    const seen = (one) => [one, one.parentElement, one.nextElementSibling].some((part) =>
+        part && getComputedStyle(part).outlineStyle !== "none" && parseFloat(getComputedStyle(part).outlineWidth) > 0);
+    const tour = { wanted: stops.map(name), reached: new Set(), unseen: [], outside: [] };
+    const scope = document.querySelector("dialog[open]");
+    document.addEventListener("focusin", ({ target }) => {
+        if (scope?.open && !scope.contains(target)) tour.outside.push(name(target));
+        tour.reached.add(stops.indexOf(target));
+        if (stops.includes(target) && !seen(target)) tour.unseen.push(name(target));
+    });
+    window.tour = tour;
+    return stops.length;
+}"""
+_FOUND = """() => ({
+    missed: tour.wanted.filter((_, place) => !tour.reached.has(place)), unseen: tour.unseen, outside: tour.outside,
+    wanted: tour.wanted.length,
+})"""
+
+
+def walked(page: Page) -> dict[str, Any]:
+    """Press Tab from beginning to end: what was not reached, where the focus was not seen, what lies outside."""
+    count = page.evaluate(f"() => ({_LISTEN})(({_STOPS})())")
+    for _ in range(count + 10):  # what scrolls is a stop of its own in some browsers
+        page.keyboard.press("Tab")
+    found: dict[str, Any] = page.evaluate(_FOUND)
+    return found
+
+
+def reaches_everything(page: Page) -> int:
+    """How many controls there are; all of them are reached, and the focus is seen on each."""
+    found = walked(page)
+    assert (found["missed"], found["unseen"], found["outside"]) == ([], [], []), page.url
+    return int(found["wanted"])
