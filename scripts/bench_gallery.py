@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--select", type=int, default=500)
     parser.add_argument("--per-day", type=int, default=60)
     options = parser.parse_args()
-    names = ("chromium", "chromium-browser", "google-chrome")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     chromium = next((found for name in names if (found := shutil.which(name))), None)
     if chromium is None:
         raise SystemExit("no Chromium or Chrome on the PATH")
