@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What editing does to the embedded model's own drawings, judged by the judge of its training.
 
-    scripts/bench_editing.py [--tries 50] [--variant ternary] [--sheet FILE.png]
+    scripts/bench_editing.py [redraw|repaint|extend ...] [--tries 50] [--variant ternary] [--sheet FILE.png]
 
 redraw    a drawing that is right, drawn again from its own pixels with some of it noise: is it still right?
 repaint   "a red star" in a round mask somewhere in a drawing of a landscape or a thing: is a red star there?
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +41,18 @@ def main() -> None:
     bonsai_mlx.prepare()
     pipe = Pipeline.from_pretrained(Path(bonsai_mlx.__file__).parent / "seedling" / options.variant)
     sheet: list[Image.Image] = []
-    redraw(pipe, options.tries)
-    repaint(pipe, options.tries, sheet)
-    extend(pipe, options.tries, sheet)
+    for way in options.ways or WAYS:
+        WAYS[way](pipe, options.tries, sheet)
     if options.sheet:
         _save(sheet, options.sheet)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("ways", nargs="*", choices=[[], *WAYS], metavar="WAY", help=f"{', '.join(WAYS)} (all)")
     parser.add_argument("--tries", type=int, default=50)
     parser.add_argument("--variant", default="ternary")
-    parser.add_argument("--sheet", type=Path, help="a picture of the first results, to be looked at")
+    parser.add_argument("--sheet", type=Path, help="a picture of the results, to be looked at")
     return parser.parse_args()
 
 
@@ -80,7 +80,7 @@ def _drawings(pipe: Pipeline, tries: int) -> list[tuple[Prompt, Image.Image]]:
     return [*outdoors, *right_drawings(pipe, things, tries - tries // 2)]
 
 
-def redraw(pipe: Pipeline, tries: int) -> None:
+def redraw(pipe: Pipeline, tries: int, _sheet: list[Image.Image]) -> None:
     """Print how many drawings stay right at each strength."""
     drawings = _drawings(pipe, tries)
     for strength in STRENGTHS:
@@ -105,9 +105,16 @@ def repaint(pipe: Pipeline, tries: int, sheet: list[Image.Image]) -> None:
             edited = pipe.edit(image, "a red star", mask=_disc(image.size, centre), seed=seed).image
             there = is_star_there(edited, centre)
             found += there
-            if seed % (len(drawings) // 6 or 1) == 0:
-                sheet.append(edited)
+            sheet.append(_marked(edited, centre, found=there))
         print(f"repaint {where}: a red star in {found} of {len(drawings)} masks")
+
+
+def _marked(image: Image.Image, centre: tuple[int, ...], *, found: bool) -> Image.Image:
+    """For the sheet: where the mask was, green where the judge has found what was asked for."""
+    shown = image.copy()
+    box = (*(value - RADIUS_PX for value in centre), *(value + RADIUS_PX for value in centre))
+    ImageDraw.Draw(shown).ellipse(box, outline="lime" if found else "red", width=2)
+    return shown
 
 
 def _somewhere(rng: random.Random, size: tuple[int, int]) -> tuple[int, ...]:
@@ -155,6 +162,13 @@ def extend(pipe: Pipeline, tries: int, sheet: list[Image.Image]) -> None:
     )
 
 
+WAYS: dict[str, Callable[[Pipeline, int, list[Image.Image]], None]] = {
+    "redraw": redraw,
+    "repaint": repaint,
+    "extend": extend,
+}
+
+
 def _horizon(values: np.ndarray, column: int) -> int:
     """The row of the largest step from sky to land around a column."""
     strip = values[:, column - 4 : column + 5].mean(axis=1)
@@ -174,7 +188,7 @@ def _difference(before: Image.Image, after: Image.Image) -> float:
 
 
 def _save(pictures: list[Image.Image], path: Path) -> None:
-    side, across = 256, 6
+    side, across = 256, 12
     rows: list[list[Image.Image]] = [[]]
     for picture in pictures:
         if sum(one.width for one in rows[-1]) + picture.width > across * side:
