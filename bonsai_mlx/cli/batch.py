@@ -61,7 +61,10 @@ def batch_command(options: GenerateOptions, source: Path, folder: Path) -> int:
     given |= {"loras": list(options.loras)} if options.loras else {}
     rows = keys(read_rows(source, given | ({"styles": list(options.styles)} if options.styles else {})))
     _check(source, rows)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise BatchError(f"{folder} is a file; --out takes a folder") from None
     try:
         with FileLock(folder / _LOCK, timeout=0), Manifest(folder, source.name, options.seed) as manifest:
             return _draw_all(options, rows, manifest)

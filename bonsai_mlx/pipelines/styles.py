@@ -18,13 +18,14 @@ from ..bounds import Words, bounds_by_name
 from ..errors import BonsaiError, RequestError
 from ..fileio import PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE, read_bounded, write_atomic
 from ..request import Draw, Side, Steps, StyleName
-from ..wording import user_path
+from ..wording import fault_of, user_path
 
 PLACE = "{prompt}"  # where a style's text has the prompt; without it, the text follows behind a comma
 MAX_STYLES = 200
 _MAX_BYTES = 1 << 20
 _VARIABLE = "BONSAI_STYLES_FILE"
 _RESTORE = "there is none at all; `bonsai-mlx styles --restore` brings the program's own back"
+_MEND = "mend it, or delete it to begin anew"
 _NOT_IN_NAMES = ",|{}\n\r"  # which separate names where several are written in one line
 
 D = TypeVar("D", bound=Draw)
@@ -98,8 +99,13 @@ class StyleBook:
             return cls(path)
         except OSError as error:
             raise StylesError(f"{path}: {error.strerror or error}") from error
-        except (ValueError, TypeError, AttributeError, RecursionError, RequestError) as error:
-            raise StylesError(f"{path} is no file of styles ({error}); mend it, or delete it to begin anew") from error
+        except (ValueError, RecursionError) as error:
+            raise StylesError(f"{path} is no file of styles ({fault_of(error)}); {_MEND}") from error
+        except RequestError as error:
+            raise StylesError(f"{path} is no file of styles ({error}); {_MEND}") from error
+        except (TypeError, AttributeError) as error:
+            lack = 'it is {"styles": [...]}, and each has a name and a text'
+            raise StylesError(f"{path} is no file of styles ({lack}); {_MEND}") from error
 
     @property
     def styles(self) -> list[Style]:

@@ -34,7 +34,9 @@ class Survival:
     def sentence(self) -> str | None:
         if self.missing:
             return f"Left out: {', '.join(self.missing)}."
-        return None if self.checked else "In another language than the text: compare them yourself."
+        if self.checked:
+            return None
+        return "Compare it with your words yourself: they are in another language, or none of them is in it."
 
 
 def survival(prompt: str, text: str) -> Survival:

@@ -83,6 +83,8 @@ def test_what_cannot_be_is_told_before_anything_is_drawn(run: Any) -> None:
         assert (status, out) == (1, "")
         assert told in err
     assert not Path("made").exists()
+    Path("a.txt").write_text("a star\n")
+    assert "a.txt is a file; --out takes a folder" in run("batch", "a.txt", "--out", "a.txt", *SMALL)[2]
 
 
 def test_stopped_in_the_middle_it_goes_on(run: Any) -> None:

@@ -38,6 +38,11 @@ def test_other_languages_are_said_to_be_unchecked(prompt: str) -> None:
     assert survival(f"{prompt} 77", LONG).missing == ("77",)
 
 
+def test_words_that_are_all_lost_are_not_passed_over() -> None:
+    found = survival("cherry blossom", "a huge yellow sun")
+    assert "none of them is in it" in str(found.sentence)
+
+
 def test_a_single_english_word_that_is_lost_is_lost() -> None:
     assert survival("dog", LONG).missing == ("dog",)
     assert survival("the dog house", LONG).missing == ("dog", "house")
