@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Response, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from bench_gallery import entered, fill, server
 
@@ -30,8 +30,13 @@ SETTLED_MS = 600
 SEEN = """() => {
     const [page] = performance.getEntriesByType("navigation");
     const paint = performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN;
+    const others = performance.getEntriesByType("resource").filter(({ name, initiatorType }) =>
+        initiatorType !== "img" && !/\\.(webp|png|svg)|thumbnail|\\/events$/.test(name));
+    const bytes = [page, ...others].reduce((sum, one) => sum + one.encodedBodySize, 0);
+    const sheets = others.filter(({ name }) => /\\.css/.test(name));
     return { answer: page.responseStart, html: page.responseEnd, paint, ready: page.domContentLoadedEventEnd,
-             loaded: page.loadEventEnd, shift: window.shift };
+             styled: Math.max(...sheets.map(({ responseEnd }) => responseEnd)),
+             requests: others.length + 1, bytes, shift: window.shift };
 }"""
 WATCH_SHIFT = """window.shift = 0; new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) window.shift += entry.value;
@@ -42,20 +47,11 @@ def visit(browser: Browser, address: str, size: tuple[int, int]) -> dict[str, An
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, service_workers="block")
     page = context.new_page()
     page.add_init_script(WATCH_SHIFT)
-    answers: list[Response] = []
-    page.on("response", answers.append)
     page.goto(address)
     page.wait_for_timeout(SETTLED_MS)
     seen: dict[str, Any] = page.evaluate(SEEN)
-    own = [one for one in answers if not _is_picture(one) and not one.url.endswith("/events")]
-    seen["requests"] = len(own)
-    seen["bytes"] = sum(one.request.sizes()["responseBodySize"] for one in own)
     context.close()
     return seen
-
-
-def _is_picture(answer: Response) -> bool:
-    return answer.headers.get("content-type", "").startswith("image/")
 
 
 def rendered_ms(address: str, repeats: int) -> float:
@@ -91,7 +87,8 @@ def main() -> None:
                 print(
                     f"{path[:14]:14} first paint: least {min(paints):.0f}, median {statistics.median(paints):.0f}, "
                     f"most {max(paints):.0f}; HTML {rendered_ms(url + path, options.repeats):.0f} alone, "
-                    f"{statistics.median(one['html'] for one in seen):.0f} here; "
+                    f"{statistics.median(one['html'] for one in seen):.0f} here, styles "
+                    f"{statistics.median(one['styled'] for one in seen):.0f}; "
                     f"scripts ready {statistics.median(one['ready'] for one in seen):.0f}; "
                     f"{seen[0]['requests']} requests, {seen[0]['bytes'] / 1e3:.1f} kB; "
                     f"shift {max(one['shift'] for one in seen):.4f}"
