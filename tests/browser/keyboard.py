@@ -9,7 +9,9 @@ from playwright.sync_api import Page
 # What can be used of the dialog that is open, or else of the page; of a group of radios, where the arrow keys begin.
 _STOPS = """() => {
     const shown = (one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("[inert]");
-    const tabbable = (one) => shown(one) && !one.disabled && one.tabIndex >= 0;
+    const native = "a[href], button, input, select, textarea, summary"; // none of these may be left out by its tabindex
+    const usable = (one) => shown(one) && !one.disabled && !one.ariaHidden;
+    const tabbable = (one) => usable(one) && (one.tabIndex >= 0 || one.matches(native));
     const groups = new Map();
     const inGroup = (one) => {
         if (one.type !== "radio") return true;
@@ -19,7 +21,7 @@ _STOPS = """() => {
     };
     const first = (one) => one.tagName !== "SUMMARY" || one === one.parentElement.querySelector("summary");
     const scope = document.querySelector("dialog[open]") ?? document.body;
-    const all = scope.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]");
+    const all = scope.querySelectorAll(`${native}, [tabindex]`);
     return [...all].filter((one) => tabbable(one) && inGroup(one) && first(one));
 }"""
 # The focus is seen on the control, its label, or what stands beside it in its place.
