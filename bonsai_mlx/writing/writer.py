@@ -168,11 +168,12 @@ class Writer:
         from mlx_lm.models.cache import make_prompt_cache
 
         cache: Any = make_prompt_cache(self._model)
-        logits: Any = None
+        hidden: Any = None
         for start in range(0, len(asked), _READ_AT_ONCE):
-            logits = self._model(mx.array(asked[start : start + _READ_AT_ONCE])[None], cache=cache)
-            mx.eval(logits, [layer.state for layer in cache])
+            hidden = self._model.model(mx.array(asked[start : start + _READ_AT_ONCE])[None], cache=cache)
+            mx.eval(hidden, [layer.state for layer in cache])
             yield None
+        logits = self._logits(hidden[:, -1:])  # of the last token alone: a vocabulary for each would take seconds
         key = mx.random.key(seed)
         for _ in range(MAX_TOKENS):
             key, own = mx.random.split(key)
@@ -181,6 +182,12 @@ class Writer:
                 return
             yield token
             logits = self._model(mx.array([[token]]), cache=cache)
+
+    def _logits(self, hidden: Any) -> Any:
+        """As the model's own last step, which takes every position [1, tokens, width] that is given."""
+        if self._model.args.tie_word_embeddings:
+            return self._model.model.embed_tokens.as_linear(hidden)
+        return self._model.lm_head(hidden)
 
     def _asked(self, prompt: str) -> list[int]:
         plain = prompt.replace("<|", "< |")  # nothing that was typed is a sign of the template

@@ -17,7 +17,7 @@ from bonsai_mlx.errors import CheckpointError, NoWriterError, OutOfMemory, Reque
 from bonsai_mlx.images.metadata import read
 from bonsai_mlx.writing.files import WriterFiles, require_library, writer_in, writer_of
 from bonsai_mlx.writing.writer import Piece, Writer, _beside
-from tests.writing.writers import saved_writer
+from tests.writing.writers import saved_writer, tiny_config
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -81,6 +81,25 @@ def test_the_plan_holds_what_is_measured(files: WriterFiles) -> None:
     assert weights <= mx.get_peak_memory() - before <= files.peak_bytes()
     with pytest.raises(OutOfMemory, match=r"Bonsai-1\.7B-mlx-1bit"):
         Writer(files, memory_limit_bytes=weights)
+
+
+def test_the_vocabulary_is_computed_for_the_last_token_alone(
+    files: WriterFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlx_lm.models import qwen3
+
+    logits, asked_for = Writer._logits, []
+    monkeypatch.setattr(
+        Writer, "_logits", lambda writer, hidden: (asked_for.append(hidden.shape[1]), logits(writer, hidden))[1]
+    )
+    writer = Writer(files)
+    written(writer, seed=7, count=1)
+    assert asked_for == [1]
+    ids = mx.array([list(range(70))])
+    for tied in (True, False):
+        if not tied:
+            writer._model = qwen3.Model(qwen3.ModelArgs.from_dict(tiny_config(tie_word_embeddings=False)))
+        assert mx.allclose(logits(writer, writer._model.model(ids)), writer._model(ids)).item()
 
 
 def test_what_is_typed_is_no_part_of_the_template(files: WriterFiles) -> None:
