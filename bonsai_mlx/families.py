@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +37,7 @@ class Family:
     name: str
     recognises: Callable[[Mapping[str, Any]], bool]
     open: Open
+    tiny_previews: bool = False  # whether a tiny decoder of FLUX.2's latents may draw its previews
 
 
 def _is_flux2(index: Mapping[str, Any]) -> bool:
@@ -64,7 +65,10 @@ def _open_flux2(
     return open_flux2(folder, repair=repair, embeddings=embeddings, dtype=dtype, elsewhere=elsewhere)
 
 
-FAMILIES: list[Family] = [Family("bits", _is_bits, _open_bits), Family("flux2", _is_flux2, _open_flux2)]
+FAMILIES: list[Family] = [
+    Family("bits", _is_bits, _open_bits),
+    Family("flux2", _is_flux2, _open_flux2, tiny_previews=True),
+]
 
 
 def register(family: Family) -> None:
@@ -86,7 +90,8 @@ def open_model(
     """
     index = _index(folder)
     family = next((family for family in FAMILIES if family.recognises(index)), FAMILIES[-1])
-    more: dict[str, Any] = {} if elsewhere == NOWHERE else {"elsewhere": elsewhere}
+    asked = elsewhere if family.tiny_previews else replace(elsewhere, preview=None)
+    more: dict[str, Any] = {} if asked == NOWHERE else {"elsewhere": asked}
     return family.open(folder, repair=repair, embeddings=embeddings, dtype=dtype, **more)
 
 

@@ -69,13 +69,15 @@ class Pipeline(Runs):
         companion: str | Path | None = None,
         text_encoder: str | Path | None = None,
         decoder: str | Path | None = None,
+        preview_decoder: str | Path | None = None,
         loras_dir: Path | None = None,
     ) -> Pipeline:
         """Open a checkpoint by catalog name, Hub id (downloaded before), folder or file. Loads no weights yet.
 
         A single file has a transformer alone: its text encoder and VAE are those of the `companion`, named in the same
         way, by default of the first model of the catalog that is here. `text_encoder` and `decoder` take the place of
-        the model's own: a name of the catalog's ("ternary-bonsai", "bonsai-1bit"; "small") or a path.
+        the model's own: a name of the catalog's ("ternary-bonsai", "bonsai-1bit"; "small") or a path. Previews are
+        drawn by the `preview_decoder`, likewise "taef2" or a path, by default by TAEF2 if it is here.
 
         A catalog name wins over a folder of that name, which is written ./ternary or given as a Path. Raises
         CheckpointError if it is missing, incomplete or damaged. `memory_limit_bytes` bounds what MLX may hold (see
@@ -86,7 +88,12 @@ class Pipeline(Runs):
         path = folder or hub.find(name_or_path)
         other = hub.find(companion) if companion is not None else hub.companion() if path.is_file() else None
         repair = entry.remedy if entry else None
-        elsewhere = Elsewhere(other, _part(text_encoder, "text encoder"), _part(decoder, "decoder"))
+        elsewhere = Elsewhere(
+            companion=other,
+            text_encoder=_part(text_encoder, "text encoder"),
+            decoder=_part(decoder, "decoder"),
+            preview=_part(preview_decoder, "preview decoder") or hub.preview_decoder(),
+        )
         model = open_model(path, repair=repair, embeddings=embeddings, dtype=dtype, elsewhere=elsewhere)
         pipe = cls(
             model,

@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
             tokenizer=options.tokenizer,
             common=options.common,
             group_size=options.group_size,
+            **({"text_encoder": {"quantization": None}} if options.encoder == "bf16" else {}),
         )
     except (OSError, ValueError) as error:
         print(f"make_checkpoint: {error}", file=sys.stderr)
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", choices=tuple(PRESETS), default="tiny", help="tiny (default) or the real size")
     parser.add_argument("--precision", "--variant", choices=PRECISIONS, default="ternary")
     parser.add_argument("--group-size", type=int, choices=(32, 64, 128), default=128, help="of packed weights (128)")
+    parser.add_argument("--encoder", choices=("4-bit", "bf16"), default="4-bit", help="the text encoder (4-bit)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
     parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="a tokenizer to copy instead of the embedded one")

@@ -84,6 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--decoder", metavar="NAME|PATH", help="another one for downloaded models: small, or a folder")
     parser.add_argument(
+        "--preview-decoder", metavar="NAME|PATH", help="what draws their previews; default: taef2 if it is downloaded"
+    )
+    parser.add_argument(
         "--keep-alive", type=number, metavar="MINUTES", help="unload an idle engine; default 10, 0: never"
     )
     parser.add_argument("--memory-limit", metavar="BYTES", help="for the engine, such as 6GB; default: none")

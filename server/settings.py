@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
-from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub import catalog, published
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 from bonsai_mlx.wording import parse_bytes, user_path
 
@@ -47,17 +47,22 @@ def _published(name: str) -> str:
     return name
 
 
-def _text_encoder(name: str) -> str:
-    return _part(name, "text encoder")
+def _text_encoder(name: str, others: ValidationInfo) -> str:
+    return _part(name, "text encoder", others)
 
 
-def _decoder(name: str) -> str:
-    return _part(name, "decoder")
+def _decoder(name: str, others: ValidationInfo) -> str:
+    return _part(name, "decoder", others)
 
 
-def _part(name: str, kind: hub.PartKind) -> str:
+def _preview_decoder(name: str, others: ValidationInfo) -> str:
+    return _part(name, "preview decoder", others)
+
+
+def _part(name: str, kind: hub.PartKind, others: ValidationInfo) -> str:
     try:
-        hub.find_part(name, kind)
+        if downloaded_part(name, kind, others.data.get("models_dir")) is None:
+            hub.find_part(name, kind)
     except CheckpointError as error:
         raise PydanticCustomError("part", "{reason}", {"reason": str(error)}) from None
     return name
@@ -82,6 +87,7 @@ class Settings(BaseSettings):
     variant: Annotated[str, AfterValidator(_published)] = catalog.published_names()[0]  # the default model
     text_encoder: Annotated[str, AfterValidator(_text_encoder)] | None = None  # of downloaded models; None: their own
     decoder: Annotated[str, AfterValidator(_decoder)] | None = None
+    preview_decoder: Annotated[str, AfterValidator(_preview_decoder)] | None = None  # None: TAEF2 if it is here
     upscalers_dir: UserPath | None = None  # of .safetensors files of the ESRGAN family
     keep_alive: float = Field(default=10.0, ge=0, le=10_080)  # minutes an idle engine stays loaded; 0: until unloaded
     memory_limit: Bytes | None = Field(default=None, ge=10**8)
@@ -133,6 +139,15 @@ class Settings(BaseSettings):
     @property
     def loopback(self) -> bool:
         return is_loopback(self.host)
+
+
+def downloaded_part(name: str, kind: hub.PartKind, models_dir: Path | None) -> Path | None:
+    """Where a part of the catalog's is that was downloaded into the folder of models; the cache is not looked at."""
+    entry = catalog.part(name)
+    if models_dir is None or entry is None or entry not in published.parts(kind):
+        return None
+    local = hub.status(entry, models_dir / entry.name)
+    return local.path if local.state == "ready" else None
 
 
 def upscaler_files(settings: Settings) -> dict[str, Path]:

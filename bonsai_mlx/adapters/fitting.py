@@ -13,10 +13,11 @@ from typing import Any
 
 from .file import AdapterError, AdapterFile, scalar
 from .names import Target, known_names, taken_apart, without_prefix
-from .origin import made_for, other_kind
+from .origin import FAMILIES, made_for, other_kind
 
 MAX_RANK = 2048
 _DTYPES = ("BF16", "F16", "F32")
+_AGAIN = "get it again, or another one"
 Linears = Mapping[str, tuple[int, int]]  # a model's: name -> (out, in)
 Slots = dict[str, str]  # slot -> key, see names.Key
 
@@ -76,14 +77,16 @@ def fitted(file: AdapterFile, linears: Linears) -> FittedAdapter:
 def parts_of(file: AdapterFile, linears: Linears) -> dict[str, Part]:
     """As `fitted`, from the header and a few single numbers alone."""
     groups = _grouped(file)
+    if not groups:
+        raise AdapterError(f"{file.path.name}: there is no adapter in it, it is an empty file; {_AGAIN}")
     known = known_names(linears)
-    if not groups or any(stem not in known for stem in groups) or _fits_nowhere(file, groups, known, linears):
+    if any(stem not in known for stem in groups) or _fits_nowhere(file, groups, known, linears):
         raise AdapterError(f"{file.path.name}: {_mismatch(file, groups, known, linears)}")
     parts: dict[str, Part] = {}
     for stem, slots in groups.items():
         for part in _Reader(file, stem, slots, known[stem], linears).parts():
             if part.module in parts:
-                raise AdapterError(f"{file.path.name}: changes {part.module} twice, under different names")
+                raise AdapterError(f"{file.path.name}: changes {part.module} twice, under different names; {_AGAIN}")
             parts[part.module] = part
     return parts
 
@@ -102,18 +105,22 @@ def _grouped(file: AdapterFile) -> dict[str, Slots]:
     for key, stored in file.tensors.items():
         parts = taken_apart(key)
         if parts is None:
-            what = "is no adapter" if not any("lora" in one or "lokr" in one for one in file.tensors) else "has a key"
-            raise AdapterError(
-                f"{file.path.name}: {what} {'but has tensors' if 'no' in what else 'of no kind that is known'} such as "
-                f"{key[:100]!r}; it looks like one for {_rough_origin(file)}"
-            )
+            raise AdapterError(f"{file.path.name}: {_unread(file, key)}")
         if stored.dtype not in _DTYPES and parts.slot != "alpha":
-            raise AdapterError(f"{file.path.name}: {key} is {stored.dtype}; {', '.join(_DTYPES)} are what is read")
+            raise AdapterError(
+                f"{file.path.name}: {key} has numbers of the type {stored.dtype}; get the adapter in BF16, F16 or F32"
+            )
         slots = groups.setdefault(parts.stem, {})
         if parts.slot in slots:
-            raise AdapterError(f"{file.path.name}: {key} and {slots[parts.slot]} say the same thing twice")
+            raise AdapterError(f"{file.path.name}: {key} and {slots[parts.slot]} say the same thing twice; {_AGAIN}")
         slots[parts.slot] = key
     return groups
+
+
+def _unread(file: AdapterFile, key: str) -> str:
+    adapts = any("lora" in one or "lokr" in one for one in file.tensors)
+    what = "holds something that no LoRA or LoKr has" if adapts else "it is no adapter; it holds weights of a model"
+    return f"{what}, such as {key[:100]!r}; it looks like one for {_rough_origin(file)}"
 
 
 def _rough_origin(file: AdapterFile) -> str:
@@ -142,9 +149,10 @@ def _mismatch(file: AdapterFile, groups: Mapping[str, Slots], known: Mapping[str
     made, here = made_for(_inputs(file, groups)), made_for({name: size[1] for name, size in linears.items()})
     unknown = [stem for stem in groups if stem not in known]
     if unknown and len(unknown) < len(groups) and made == here:
-        return f"changes {unknown[0][:100]!r}, which this model does not have"
-    blocks = _blocks(linears)
-    return f"made for {made}; this model has {blocks} of width {_width(linears)}"
+        return f"changes {unknown[0][:100]!r}, which this model does not have; {_AGAIN}"
+    family = here.partition(":")[0]
+    remedy = f", and takes adapters for {family}" if family in FAMILIES else ""
+    return f"made for {made}; this model has {_blocks(linears)} of width {_width(linears)}{remedy}"
 
 
 def _blocks(linears: Linears) -> str:
@@ -241,7 +249,8 @@ class _Reader:
 
     def _key(self, slot: str, other: str) -> str:
         if slot not in self.slots:
-            self._fail(f"has only one half: {slot} is missing" if slot in ("down", "up") else f"lacks {other}")
+            lacking = slot if slot in ("down", "up") else other
+            self._fail(f"has only one half of what makes a change: {lacking} is missing; {_AGAIN}")
         return self.slots[slot]
 
     def _only(self, *slots: str) -> None:
@@ -259,7 +268,10 @@ class _Reader:
             self._fail(f"has rank {rank}; at most {MAX_RANK} is read")
 
     def _refuse(self, found: str) -> Any:
-        self._fail(f"does not fit: {found}, and the linear is {[self.outputs, self.inputs]}")
+        self._fail(
+            f"does not fit: {found}, and the model has {[self.outputs, self.inputs]} there; it was made for another "
+            "model, or is damaged"
+        )
 
     def _fail(self, message: str) -> Any:
         raise AdapterError(f"{self.file.path.name}: {self.stem} {message}")

@@ -20,6 +20,7 @@ _DOUBLE = re.compile(r"(?:^|_)double_blocks_(\d{1,4})_|(?<!single_)transformer_b
 _SINGLE = re.compile(r"(?:^|_)single_(?:transformer_)?blocks_(\d{1,4})_")
 # By their numbers of blocks and their width.
 _FLUX2 = {(5, 3072): "FLUX.2 [klein] 4B or Bonsai", (8, 4096): "FLUX.2 [klein] 9B", (8, 6144): "FLUX.2 [dev]"}
+FAMILIES = frozenset(_FLUX2.values())
 _WIDTHS = {width: name for (_, width), name in _FLUX2.items()}
 # Others by names of theirs, written with underscores; the first that is found counts.
 _FAMILIES = (

@@ -18,10 +18,10 @@ from typing import TextIO
 
 from ..errors import BonsaiError, CheckpointError, RequestError
 from ..hub import api as hub
-from ..hub.catalog import part, published_names, to_download
+from ..hub.catalog import published_names, to_download
 from ..hub.entry import Entry
 from ..hub.progress import DownloadProgress
-from ..hub.published import DECODERS
+from ..hub.published import kind_of
 from ..printable import printable
 from ..runtime.environment import is_terminal
 from ..wording import command, format_bytes, format_duration
@@ -97,7 +97,7 @@ def download_command(
     for entry in entries:
         place = folder / entry.name if folder and len(entries) > 1 else folder
         try:
-            if origin:
+            if origin or (entry.made_from and not entry.repo):
                 _download_packed(entry, place, revision, token, as_json=as_json)
             else:
                 _download_one(entry, place, revision, token, verify=verify, as_json=as_json)
@@ -145,8 +145,11 @@ def _ready_words(entry: Entry, place: Path | None, revision: str | None) -> str:
     words = f"{printable(entry.title)} is ready: {printable(path)}\n"
     if path is None or entry.embedded:
         return words
-    if part(entry.name):
-        option = "decoder" if entry in DECODERS else "text-encoder"
+    kind = kind_of(entry)
+    if kind == "preview decoder":
+        return f"{words}Downloaded models draw their previews with it from now on.\n" if place is None else words
+    if kind != "model":
+        option = kind.replace(" ", "-")
         value = entry.name if place is None else shlex.quote(str(path.absolute()))
         return f"{words}Use it with: {command()} generate --{option} {printable(value)} PROMPT\n"
     use = f"{command()} generate --model {printable(shlex.quote(str(path.absolute())))} PROMPT\n"

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from ..weights.layout import (
     DECODER,
     NOWHERE,
     PACKED,
+    PREVIEW,
     SCHEDULER,
     TEXT_ENCODER,
     TRANSFORMER,
@@ -31,6 +32,7 @@ from ..wording import command, user_path
 from .parts.agreement import disagreements
 from .parts.components import Components, Part
 from .parts.config import Latents, TextEncoderConfig, TransformerConfig, VaeConfig
+from .parts.tiny_decoder import FILE, TinyConfig
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -95,8 +97,9 @@ class Checkpoint:
     ) -> Checkpoint:
         """Open and verify `root`: a folder, or a file with a transformer, whose other parts are the `companion`'s.
 
-        A text encoder or a decoder that lies `elsewhere` takes the place of its own. Raises CheckpointError; `repair`
-        is the command to suggest for damaged files. The layout is told from what is there unless it is given.
+        A text encoder or a decoder that lies `elsewhere` takes the place of its own, and a tiny decoder draws previews
+        where the VAE has latents of its kind. Raises CheckpointError; `repair` is the command to suggest for damaged
+        files. The layout is told from what is there unless it is given.
         """
         root = user_path(root)
         repair = repair or f"get the checkpoint again ({command()} download --help)"
@@ -115,9 +118,15 @@ class Checkpoint:
         """The VAE whose decoder draws: the checkpoint's own, unless another one was given."""
         return self.other_decoder or self.vae
 
+    @property
+    def tiny_preview(self) -> bool:
+        """Whether previews are drawn by a tiny decoder."""
+        return PREVIEW in self.sources
+
     def expected(self, component: str) -> Tensors:
-        configs: dict[str, TransformerConfig | TextEncoderConfig | VaeConfig]
+        configs: dict[str, TransformerConfig | TextEncoderConfig | VaeConfig | TinyConfig]
         configs = {TRANSFORMER: self.transformer, TEXT_ENCODER: self.text_encoder, VAE: self.vae, DECODER: self.decoder}
+        configs[PREVIEW] = TinyConfig()
         absent = self.absent.get(component, frozenset())
         return {name: spec for name, spec in configs[component].tensors().items() if name not in absent}
 
@@ -172,12 +181,11 @@ class _Reader:
         recommended = self._recommendations()
         distilled = recommended.is_distilled
         if distilled is None:  # single files and the other program's folders are told by their names
-            distilled = index is not None or not any(
-                "base" in name.lower() for name in (self.root.name, self.root.stem)
-            )
+            distilled = index is not None or not any("base" in name.lower() for name in self._names())
         transformer, text_encoder, vae = self._parts(folders)
-        decoder = self._decoder()
+        decoder, preview = self._decoder(), self._preview(vae.config)
         sources = {TRANSFORMER: transformer.source, TEXT_ENCODER: text_encoder.source, VAE: vae.source}
+        others = {name: part for name, part in ((DECODER, decoder), (PREVIEW, preview)) if part}
         checkpoint = Checkpoint(
             root=self.root,
             transformer=transformer.config,
@@ -189,8 +197,8 @@ class _Reader:
             recommended_size=recommended.recommended_size,
             folders=folders,
             layout=self.given or PACKED,
-            sources=sources | ({DECODER: decoder.source} if decoder else {}),
-            absent={VAE: vae.absent} | ({DECODER: decoder.absent} if decoder else {}),
+            sources=sources | {name: part.source for name, part in others.items()},
+            absent={VAE: vae.absent} | {name: part.absent for name, part in others.items()},
             distilled=distilled,
             latents=self.parts.latents(self.root / "model_index.json", (index or {}).get("latents")),
             other_decoder=decoder.config if decoder else None,
@@ -203,6 +211,12 @@ class _Reader:
         for component, source in checkpoint.sources.items():
             source.verify(checkpoint.expected(component))
         return checkpoint
+
+    def _names(self) -> Iterator[str]:
+        """Of the file or folder, and of the repository that it is a snapshot of in the Hugging Face cache."""
+        yield self.root.name
+        if self.root.parent.name == "snapshots":
+            yield self.root.parent.parent.name
 
     def _index(self) -> dict[str, Any] | None:
         """model_index.json; None for what others write without one."""
@@ -263,6 +277,14 @@ class _Reader:
         self._refuse_unsafe_files(place)
         place = place / VAE if (place / VAE).is_dir() else place
         return Components(f"give another one with --decoder, or none for {self.root.name}'s own").decoder(place)
+
+    def _preview(self, config: VaeConfig) -> Part[TinyConfig] | None:
+        place = self.elsewhere.preview
+        if place is None or config.latent_channels != TinyConfig().latent_channels:
+            return None
+        if not place.exists():
+            raise CheckpointError(f"{place}: there is no such tiny decoder; give the file {FILE}, or its folder")
+        return Components("download taef2 again, or delete it").preview(place)
 
     def _folders(self, index: Mapping[str, Any] | None) -> dict[str, Path]:
         """Where each component is: in the folder itself, or in a neighbouring folder that several checkpoints share."""

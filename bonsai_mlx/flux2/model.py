@@ -33,7 +33,8 @@ from ..weights.layout import NOWHERE, TOKENIZER, Elsewhere
 from . import preview as previews
 from . import scheduler, text_encoder
 from .checkpoint import SCHEDULER_CLASS, Checkpoint
-from .plan import CACHED_CONTEXTS, Plan, adapter_bytes, choose
+from .plan import CACHED_CONTEXTS, Plan, PreviewKind, adapter_bytes, choose
+from .preview import TinyDecoder
 from .run import Process, Run, is_guided
 from .text_encoder import EmbeddingCache
 from .tokens import as_tokens
@@ -70,7 +71,7 @@ class Flux2:
         self._transformer: Transformer | None = None
         self._contexts = EmbeddingCache(CACHED_CONTEXTS)
         self._modulations: dict[tuple[Any, ...], list[StepModulation]] = {}
-        self._preview: previews.LatentPreview | None = None
+        self._preview: previews.Show | None = None
 
     def describe(self) -> Description:
         checkpoint = self.checkpoint
@@ -121,7 +122,7 @@ class Flux2:
             item_bytes=self.dtype.size,
             limit_bytes=limit_bytes,
             guided=is_guided(request),
-            fits_preview=preview and self._preview is None and not previews.is_fitted(self.checkpoint),
+            preview=self._preview_kind() if preview else None,
             pictures=(*changed, *references),
             references=(*(changed if request.source_as_reference else ()), *references),
             whole=whole,
@@ -219,11 +220,18 @@ class Flux2:
         self._transformer = None
         device.release_cache()
 
-    def preview(self) -> Generator[tuple[int, int], None, previews.LatentPreview]:
+    def preview(self) -> Generator[tuple[int, int], None, previews.Show]:
         """The map from latents to a small picture; yields (pictures done, pictures needed) while it is fitted."""
+        if self._preview is None and self.checkpoint.tiny_preview:
+            self._preview = TinyDecoder(self.checkpoint, self.dtype)
         if self._preview is None:
             self._preview = yield from previews.load(self.checkpoint, self.dtype, self.as_drawn)
         return self._preview
+
+    def _preview_kind(self) -> PreviewKind | None:
+        if self.checkpoint.tiny_preview:
+            return "tiny"
+        return None if self._preview or previews.is_fitted(self.checkpoint) else "to be fitted"
 
     def as_drawn(self, latents: mx.array) -> mx.array:
         """What the transformer draws of a picture's latents [1, channels, rows, columns]: all of it."""

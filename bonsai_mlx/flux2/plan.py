@@ -20,9 +20,10 @@ from ..weights.spec import TensorSpec, tensor_bytes
 from ..wording import format_bytes
 from .checkpoint import Checkpoint
 from .parts.config import TransformerConfig
-from .parts.vae_memory import decoding, encoding_image
+from .parts.vae_memory import decoding, encoding_image, previewing
 
 Level = Literal["default", "drop", "stream"]
+PreviewKind = Literal["to be fitted", "tiny"]
 CACHED_CONTEXTS = 4  # projected prompts that are kept, 3 MB each in the 4B model, so that a repeated one reads nothing
 _WHOLE_MAPS = 5  # of a picture in tiles: the noise, the latents before and after, their sum and a copy of it
 PREVIEW_SIDE_PX = 128  # of the pictures that previews are fitted to, see `preview`
@@ -96,7 +97,7 @@ def choose(
     item_bytes: int = 2,
     limit_bytes: int | None = None,
     guided: bool = False,
-    fits_preview: bool = False,
+    preview: PreviewKind | None = None,
     pictures: Sequence[tuple[int, int]] = (),
     references: Sequence[tuple[int, int]] = (),
     whole: tuple[int, int] | None = None,
@@ -104,10 +105,10 @@ def choose(
 ) -> Plan:
     """The fastest plan within `limit_bytes`. Raises OutOfMemory naming the smallest limit that can be met.
 
-    `guided` counts two passes a step, `fits_preview` what previews need once for each VAE, `pictures` the encoding of
-    pictures of these sizes (pixels, width x height), `references` the tokens of those that are looked at in every step,
-    `adapters` what they take. Of a picture of the size `whole` that is drawn in tiles of `width` x `height`, the
-    latents are counted in.
+    `guided` counts two passes a step, `preview` what previews need: once for each VAE those that are fitted to it,
+    after every step those of a tiny decoder; `pictures` the encoding of pictures of these sizes (pixels, width x
+    height), `references` the tokens of those that are looked at in every step, `adapters` what they take. Of a picture
+    of the size `whole` that is drawn in tiles of `width` x `height`, the latents are counted in.
     """
     smallest = None
     found = levels(
@@ -117,7 +118,7 @@ def choose(
         device,
         item_bytes,
         guided=guided,
-        fits_preview=fits_preview,
+        preview=preview,
         pictures=pictures,
         references=references,
         whole=whole,
@@ -141,7 +142,7 @@ def levels(
     item: int,
     *,
     guided: bool = False,
-    fits_preview: bool = False,
+    preview: PreviewKind | None = None,
     pictures: Sequence[tuple[int, int]] = (),
     references: Sequence[tuple[int, int]] = (),
     whole: tuple[int, int] | None = None,
@@ -154,8 +155,12 @@ def levels(
         phases = dict(plan.phases)
         if guided:
             phases |= _guided(checkpoint, phases, width, height, item)
-        if fits_preview:
+        if preview == "to be fitted":
             phases["load"] = max(phases["load"], plan.resident_bytes + _fitting_preview(checkpoint, device, item))
+        if preview == "tiny":
+            between = plan.resident_bytes + _appended(checkpoint.transformer, references, item)  # two steps
+            shown = previewing(*(whole or (width, height)), device, item)
+            phases["denoise"] = max(phases["denoise"], between + shown)
         if pictures:
             encoded = [
                 encoding_image(checkpoint.vae, *size, device, item, plan.strip_values, recompute=recompute)
@@ -203,7 +208,6 @@ def _predicted(
     held = (double, single) if level == "stream" else (blocks, blocks)  # weights while a block of either kind runs
     strip_values = min(STRIP_VALUES[device], SMALL_STRIP_VALUES if recompute else STRIP_VALUES[device])
     looked_at = sum(_tokens(*size) for size in references)
-    appended = looked_at * (config.dim * item + 2 * config.in_channels * 4)  # embedded, and as they were encoded
     tokens = _tokens(width, height) + looked_at
     decoded = decoding(checkpoint.decoder, width, height, device, item, strip_values, recompute=recompute)
     return Plan(
@@ -216,12 +220,17 @@ def _predicted(
             "load": kept + max(edges + max(held), resident + _modulating(config) + adapters.before),
             "denoise": kept
             + edges
-            + appended
+            + _appended(config, references, item)
             + _denoising(checkpoint, tokens, device, item, *held)
             + _adapting(config, checkpoint.max_sequence_length + tokens, device, item, adapters),
             "decode": kept + (resident if level == "default" else 0) + decoded,
         },
     )
+
+
+def _appended(config: TransformerConfig, references: Sequence[tuple[int, int]], item: int) -> int:
+    """What pictures that are looked at take: their tokens, embedded and as they were encoded."""
+    return sum(_tokens(*size) for size in references) * (config.dim * item + 2 * config.in_channels * 4)
 
 
 def _encoding(checkpoint: Checkpoint, device: str, item: int) -> int:

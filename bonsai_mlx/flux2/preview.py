@@ -1,7 +1,11 @@
-"""A small, quick picture of where a denoising run is heading.
+"""A small, quick picture of where a denoising run is heading: by a fitted map, or by a tiny decoder.
 
 The predicted clean latents are turned into colours by one affine map, eight pixels a side for each latent. The map is
 fitted once per VAE, by encoding some synthetic pictures with its own encoder, and kept in the user's cache folder.
+
+TAEF2 (see `parts.tiny_decoder`) draws more: all that follows its first resolution is one chain of row strips, of which
+no whole map is ever held, so what it takes hardly grows with the picture. Its weights, some megabytes, are read anew for
+each preview and dropped with it.
 """
 
 from __future__ import annotations
@@ -10,23 +14,33 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from ..runtime import environment
-from ..weights.layout import VAE
+from ..nn.layers import Convolution, take
+from ..nn.limits import PREVIEW_STRIP_VALUES
+from ..runtime import device, environment
+from ..weights.layout import PREVIEW, VAE
 from ..wording import user_path
 from . import vae
 from .checkpoint import Checkpoint
+from .parts.tiny_decoder import DECODER, POOL_GROUPS, POOL_WIDTH
 from .plan import PREVIEW_SIDE_PX
+from .strips import Kept, Normalise, Recomputed, Strips, convolved, cut, doubled
 
+Show = Callable[[mx.array], Image.Image]  # packed latents [1, in_channels, h, w] -> a small picture
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 _PICTURES = 16
+MOST_PX = 512  # of the longer side of a preview by a tiny decoder
+_GROUP_NORM_EPS = 1e-5  # of that
 
 
 class LatentPreview:
@@ -122,3 +136,105 @@ def _synthetic_picture(index: int) -> Image.Image:
         shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
         shape([x - radius, y - radius, x + radius, y + radius], fill=colour)
     return picture.filter(ImageFilter.GaussianBlur(float(index % 3)))
+
+
+class TinyDecoder:
+    """Packed latents [1, in_channels, h, w] as the transformer draws them -> PIL image, its sides 512 at most."""
+
+    def __init__(self, checkpoint: Checkpoint, dtype: mx.Dtype) -> None:
+        self._checkpoint, self._dtype = checkpoint, dtype
+
+    def __call__(self, packed: mx.array) -> Image.Image:
+        picture = Image.fromarray(np.concatenate([_to_uint8(strip) for strip in self.strips(packed)]))
+        return picture.reduce(-(-max(picture.size) // MOST_PX))
+
+    def strips(self, packed: mx.array) -> Strips:
+        """The picture's rows [1, rows, 16w, 3], values of about 0 to 1."""
+        weights = _TinyWeights(self._checkpoint.load(PREVIEW), self._dtype)
+        most = PREVIEW_STRIP_VALUES[device.backend()]
+        latents = vae.unpack_latents(packed.astype(mx.float32), mx.array(0.0), mx.array(1.0))
+        x: Strips = cut([(mx.tanh(latents / 3) * 3).astype(self._dtype)], most // 2)
+        for index, kind in enumerate(DECODER):
+            layer = weights.of(index)
+            match kind:
+                case "relu":
+                    x = map(_relu, x)
+                case "resized":
+                    x = doubled(x, most)
+                case "block":
+                    x = _block(x, layer)
+                case "pooled":
+                    x = _block(_pooled(Kept(x), layer), layer)
+                case _:
+                    x = convolved(x, _convolution(layer))
+        return x
+
+
+class _TinyWeights:
+    """The tensors of layer after layer, in MLX's channels-last order."""
+
+    def __init__(self, tensors: dict[str, mx.array], dtype: mx.Dtype) -> None:
+        self._tensors, self._dtype = tensors, dtype
+
+    def of(self, index: int) -> dict[str, mx.array]:
+        found = take(self._tensors, f"decoder.layers.{index}.")
+        return {name: (t.transpose(0, 2, 3, 1) if t.ndim == 4 else t).astype(self._dtype) for name, t in found.items()}
+
+
+def _convolution(tensors: dict[str, mx.array], prefix: str = "") -> Convolution:
+    weight = tensors[f"{prefix}weight"]
+    conv = Convolution(weight.shape[-1], weight.shape[0], weight.shape[1])
+    conv.weight = weight
+    conv.bias = tensors.get(f"{prefix}bias", mx.zeros((weight.shape[0],), weight.dtype))
+    return conv
+
+
+def _relu(x: mx.array) -> mx.array:
+    return mx.maximum(x, 0)
+
+
+def _block(x: Strips, tensors: dict[str, mx.array]) -> Strips:
+    """relu(x + conv(relu(conv(relu(conv(x))))))."""
+    first, second, third = (_convolution(tensors, f"conv.{place}.") for place in (0, 2, 4))
+    waiting: deque[mx.array] = deque()
+    hidden = convolved(convolved(_passed(x, waiting), first), second, _relu)
+    return _added(convolved(hidden, third, _relu), waiting)
+
+
+def _passed(x: Strips, waiting: deque[mx.array]) -> Strips:
+    """The strips of x, which are also needed again when their sum comes."""
+    for strip in x:
+        waiting.append(strip)
+        yield strip
+        del strip
+
+
+def _added(x: Strips, waiting: deque[mx.array]) -> Strips:
+    for strip in x:
+        out = _relu(strip + waiting.popleft())
+        mx.eval(out)
+        del strip
+        yield out
+        del out
+
+
+def _pooled(x: Kept, tensors: dict[str, mx.array]) -> Iterator[mx.array]:
+    """x with what a GroupNorm over all of the map, between two 1x1 convolutions, makes of it added."""
+    norm = nn.GroupNorm(POOL_GROUPS, POOL_WIDTH, eps=_GROUP_NORM_EPS)
+    norm.weight, norm.bias = tensors["pool.1.weight"], tensors["pool.1.bias"]
+    widened = partial(_widened, weight=tensors["pool.0.weight"])
+    normalise = Normalise(Recomputed(x, partial(map, widened)).strips(), norm)
+    for strip in x.taken():
+        out = strip + mx.conv2d(_relu(normalise.affine(widened(strip))), tensors["pool.3.weight"])
+        mx.eval(out)
+        del strip
+        yield out
+        del out
+
+
+def _widened(strip: mx.array, weight: mx.array) -> mx.array:
+    return mx.conv2d(strip, weight)
+
+
+def _to_uint8(strip: mx.array) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    return np.array(mx.round(mx.clip(strip[0].astype(mx.float32), 0, 1) * 255).astype(mx.uint8))

@@ -233,11 +233,12 @@ def make_checkpoint(
     """Write a checkpoint with random weights into the new or empty folder `out`, and return that folder.
 
     `precision` is that of the transformer's blocks: "ternary", "binary", "3-bit" to "8-bit", "bf16" or "float32".
-    `tokenizer` is a folder to copy instead of the embedded tokenizer. `common` is another made checkpoint whose text
-    encoder, VAE, tokenizer and scheduler are hard-linked instead of written again. `overrides` change single fields of
-    a component: `transformer={"num_layers": 3}`, `text_encoder=...`, `vae=...`, `model_index=...`. The same arguments
-    give the same bytes. ValueError for arguments that make no checkpoint, FileExistsError when `out` has something in
-    it, FileNotFoundError when a folder to take from is incomplete.
+    `tokenizer` is a folder to copy instead of the embedded tokenizer. `common` is another made checkpoint whose
+    text encoder, VAE, tokenizer and scheduler are hard-linked instead of written again. `overrides` change single
+    fields of a component: `transformer={"num_layers": 3}`, `text_encoder=...`, `vae=...`, `model_index=...`; a text
+    encoder whose "quantization" is None is bfloat16. The same arguments give the same bytes. ValueError for
+    arguments that make no checkpoint, FileExistsError when `out` has something in it, FileNotFoundError when a
+    folder to take from is incomplete.
     """
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
@@ -281,12 +282,16 @@ def _write_transformer(out: Path, parts: Preset, bits: int, group_size: int, see
 
 
 def _write_text_encoder(out: Path, config: Mapping[str, Any], seed: int) -> None:
-    folder = out / PACKED.folder(TEXT_ENCODER)
-    packing = config["quantization"]
+    dense = config["quantization"] is None
+    folder = out / (TEXT_ENCODER if dense else PACKED.folder(TEXT_ENCODER))  # as diffusers calls it
+    packing = config["quantization"] or {"bits": DENSE_BITS, "group_size": 1}
     tensors = decode(TextEncoderConfig, {**config, **packing}).tensors()
-    _write_json(folder / "config.json", config, indent=4, end="")
+    stated = {name: value for name, value in config.items() if not dense or not name.startswith("quantization")}
+    _write_json(folder / "config.json", stated, indent=4, end="")
     _write_json(folder / "model.safetensors.index.json", _shard_index(tensors), indent=4, end="")
-    write_random_weights(out / PACKED.weights(TEXT_ENCODER), tensors, bits=packing["bits"], seed=seed, writer="mlx")
+    bits = None if dense else packing["bits"]
+    path = folder / PACKED.component(TEXT_ENCODER).weights
+    write_random_weights(path, tensors, bits=bits, seed=seed, writer="mlx")
 
 
 def _shard_index(tensors: Tensors) -> dict[str, Any]:

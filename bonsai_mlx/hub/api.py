@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from ..errors import CheckpointError, DownloadError
 from ..runtime.environment import hub_constants
+from ..weights.layout import TRANSFORMER
 from ..wording import format_bytes, user_path
 from . import catalog, life, published, session
 from .addresses import from_address
@@ -31,10 +31,12 @@ from .location import (
     packing_location,
 )
 from .progress import DownloadProgress, Progress, finished
+from .published import PartKind
 
 __all__ = [
     "DownloadProgress",
     "LocalStatus",
+    "PartKind",
     "as_folder",
     "bytes_of_packing",
     "bytes_to_download",
@@ -42,12 +44,12 @@ __all__ = [
     "download",
     "find",
     "find_part",
+    "preview_decoder",
     "remedy",
     "status",
     "verify",
 ]
 
-PartKind = Literal["text encoder", "decoder"]
 _WEIGHTS = (".safetensors", ".gguf")
 
 
@@ -67,8 +69,8 @@ def find(name: str | Path) -> Path:
 
 
 def find_part(name: str | Path, kind: PartKind) -> Path:
-    """Where a text encoder or a decoder is: a name of the catalog's, or a path. CheckpointError."""
-    known = published.TEXT_ENCODERS if kind == "text encoder" else published.DECODERS
+    """Where a text encoder or a decoder of some kind is: a name of the catalog's, or a path. CheckpointError."""
+    known = published.parts(kind)
     entry = catalog.part(name) if isinstance(name, str) else None
     if entry is not None and entry in known:
         local = status(entry)
@@ -80,6 +82,12 @@ def find_part(name: str | Path, kind: PartKind) -> Path:
         return path
     names = ", ".join(one.name for one in known)
     raise CheckpointError(f"{path}: there is no such {kind}; give the path of one, or {names}")
+
+
+def preview_decoder() -> Path | None:
+    """The first of those that draw previews that is here."""
+    ready = (status(entry) for entry in published.parts("preview decoder"))
+    return next((local.path for local in ready if local.state == "ready" and local.path), None)
 
 
 def as_folder(name: str | Path) -> Path | None:
@@ -120,7 +128,7 @@ def _checked_folder(folder: Path) -> Path:
         raise CheckpointError(f"{folder}: it is one file, and a whole checkpoint is a folder; give that")
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: there is no such folder")
-    if not (folder / "model_index.json").is_file():
+    if not (folder / "model_index.json").is_file() and not (folder / TRANSFORMER).is_dir():
         raise CheckpointError(f"{folder}: not a checkpoint folder: it has no model_index.json")
     return folder
 
@@ -185,6 +193,10 @@ def download(
     if entry.embedded or (local.packed_from and local.state == "ready") or _is_settled(entry, local, revision):
         yield finished(local.path, local.bytes_total)
         return
+    if not entry.repo:
+        raise DownloadError(
+            f"{entry.title} is packed here, from {entry.made_from}; get it with: {remedy(entry, place)}"
+        )
     from . import listing  # brings the HTTP client, which nothing else needs
 
     if hub_constants().is_offline_mode():
@@ -250,7 +262,7 @@ def _manifest_of_unknown_origin(entry: Entry, location: Location, local: LocalSt
 
     known = {file.path: file for file in expected_files(entry, location) if file.digest} | linked_files(location)
     commit, files = local.commit or entry.revision, tuple(known.values())
-    if entry.layout.missing(known):
+    if entry.layout_of(known).missing(known):
         commit, files = listing.list_files(entry, local.commit, None)
     return Manifest(entry.repo or "", entry.revision, commit, files)
 
@@ -269,4 +281,4 @@ def delete(entry: Entry | str, folder: Path | str | None = None) -> int:
         return removal.delete_folder(folder_location(user_path(folder)))
     packed = packed_folder(entry.name) if entry.made_from else None
     freed = removal.delete_folder(folder_location(packed)) if packed and packed.is_dir() else 0
-    return freed + removal.delete_cached(entry.repo or "")
+    return freed + (removal.delete_cached(entry.repo) if entry.repo else 0)

@@ -21,7 +21,7 @@ def lookup(name: str) -> Entry:
     if entry is None:
         raise CheckpointError(
             f"there is no checkpoint called {name!r}; known are {', '.join(known_names())}, "
-            "and any Hub repository in the published layout, written owner/name or pasted as its address"
+            "and any Hub repository in a layout that is read, written owner/name or pasted as its address"
         )
     return entry
 

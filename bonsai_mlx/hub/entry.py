@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Entry:
     title: str
     note: str  # one honest sentence for the person who chooses
     precision: str | None = None  # None: a repository that is not in the catalog, so only its config can tell
-    repo: str | None = None  # Hub repository; None for an embedded checkpoint
+    repo: str | None = None  # Hub repository; None for an embedded checkpoint, and for one that is packed here alone
     revision: str = "main"  # a commit where a good one is known
     files: tuple[CheckpointFile, ...] = ()  # known in advance; the Hub may list more that the layout allows
     aliases: tuple[str, ...] = ()
@@ -49,7 +50,7 @@ class Entry:
     featured: bool = False  # among the first to choose from
     licence: str = "Apache-2.0"
     compared_with: str | None = None  # the model that a comparison sets beside this one
-    made_from: str | None = None  # the model whose files, packed while they come, make this one too
+    made_from: str | None = None  # the model whose files, packed while they come, make this one; without `repo` always
     stands_in_for: str | None = None  # the model in whose place this one draws while that is not here
 
     def __post_init__(self) -> None:
@@ -65,6 +66,13 @@ class Entry:
     @property
     def embedded(self) -> bool:
         return self.embedded_folder is not None
+
+    def layout_of(self, paths: Iterable[str]) -> Layout:
+        """Its own layout; of a repository that the catalog does not know, the one in which files of these names are."""
+        if self.files or self.precision is not None:
+            return self.layout
+        present = set(paths)
+        return next((one for one in layout.MODELS if not one.missing(present)), self.layout)
 
     @property
     def bytes_total(self) -> int:

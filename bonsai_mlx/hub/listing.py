@@ -49,8 +49,9 @@ def list_files(entry: Entry, revision: str | None, token: str | None) -> tuple[s
         time.sleep(wait)
     if not is_commit(commit) or not all(is_digest(file.digest) for file in files):
         raise DownloadError(f"{entry.repo}: the Hub's answer lacks the files' digests; is HF_ENDPOINT right?")
-    if missing := entry.layout.missing(file.path for file in files):
-        raise DownloadError(f"{entry.repo}: not a checkpoint in the published layout: it has no {missing[0]}")
+    if missing := entry.layout_of(file.path for file in files).missing(file.path for file in files):
+        what = f"{entry.repo}: not a checkpoint in a layout that is read"
+        raise DownloadError(f"{what}; for the published one it has no {missing[0]}")
     if revision in (None, entry.revision):
         _hold_against_catalog(entry, files)
     return commit, tuple(sorted(files, key=lambda file: (file.size, file.path)))
@@ -69,9 +70,9 @@ def _ask(entry: Entry, revision: str, token: str | None) -> tuple[str, list[Chec
     files = [
         CheckpointFile(item.rfilename, item.size or 0, (item.lfs.sha256 if item.lfs else item.blob_id) or "")
         for item in info.siblings or ()
-        if entry.layout.allows(item.rfilename)
     ]
-    return info.sha or "", files
+    layout = entry.layout_of(file.path for file in files)
+    return info.sha or "", [file for file in files if layout.allows(file.path)]
 
 
 def _hold_against_catalog(entry: Entry, files: Iterable[CheckpointFile]) -> None:

@@ -157,7 +157,10 @@ def _content_of(entry: Entry, pins: tuple[CheckpointFile, ...], manifest: Manife
 def expected_files(entry: Entry, location: Location) -> tuple[CheckpointFile, ...]:
     """What should be there, for want of a manifest: another program, or a person, put the files there."""
     known = entry.files if location.blobs is None or location.root.name == entry.revision else ()
-    return known or tuple(CheckpointFile(path, 0) for path in entry.layout.required_files)
+    if known:
+        return known
+    present = (path.relative_to(location.root).as_posix() for path in location.root.glob("**/*") if path.is_file())
+    return tuple(CheckpointFile(path, 0) for path in entry.layout_of(present).required_files)
 
 
 def _embedded_status(layout: Layout, folder: Path) -> LocalStatus:

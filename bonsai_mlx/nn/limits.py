@@ -16,6 +16,8 @@ LEAST_SHARE = 256
 # if they are few (1.6 times faster than four times as many); a GPU's unrolls none, see `winograd`.
 STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 22, "cuda": 1 << 22, "cpu": 1 << 19}
 SMALL_STRIP_VALUES = 1 << 20
+# The same in a preview's chain of layers, which holds some forty of them (see `flux2.preview`).
+PREVIEW_STRIP_VALUES: Mapping[str, int] = {"metal": 1 << 20, "cuda": 1 << 20, "cpu": 1 << 17}
 
 
 def share_count(dim: int, mlp_dim: int, heads: int, group_size: int) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 INDEX = "model_index.json"  # a folder without it is no checkpoint
 TRANSFORMER, TEXT_ENCODER, VAE = "transformer", "text_encoder", "vae"
 DECODER = "decoder"  # of another VAE than the checkpoint's own
+PREVIEW = "preview"  # a tiny decoder
 TOKENIZER, SCHEDULER = "tokenizer", "scheduler"
 SAFE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no leading dot, so no "..", and nothing a shell or a browser interprets
 _SAFE_PATH = re.compile(rf"(?:{SAFE_NAME}/)?{SAFE_NAME}")
@@ -84,6 +85,7 @@ class Elsewhere:
     companion: Path | None = None  # a checkpoint whose text encoder and VAE serve a file that has none
     text_encoder: Path | None = None
     decoder: Path | None = None  # a VAE whose decoder draws
+    preview: Path | None = None  # a tiny decoder that draws previews, where it fits the VAE
 
 
 NOWHERE = Elsewhere()
@@ -118,19 +120,33 @@ PACKED = Layout(  # of the published Bonsai Image checkpoints
 )
 _WHOLE = "diffusion_pytorch_model.safetensors"
 _TOKENIZER = Component(TOKENIZER, "tokenizer", ("tokenizer.json",), ("*.json", "*.jinja", "*.txt"))
-DIFFUSERS = Layout(  # as diffusers writes FLUX.2 [klein], not packed
-    (
-        Component(SCHEDULER, "scheduler", ("scheduler_config.json",), ("*.json",)),
-        Component(
-            TEXT_ENCODER,
-            "text_encoder",
-            ("config.json", "model.safetensors.index.json"),
-            ("config.json", "*.safetensors", "*.safetensors.index.json"),
-        ),
-        _TOKENIZER,
-        Component(TRANSFORMER, "transformer", ("config.json", _WHOLE), ("*.json", "*.safetensors"), _WHOLE),
-        Component(VAE, "vae", ("config.json", _WHOLE), ("*.json", "*.safetensors"), _WHOLE),
+_INDEX = ".index.json"  # ends the name of what says which shards there are
+
+
+def _diffusers(text_encoder: str, transformer: str) -> Layout:
+    """As diffusers writes FLUX.2 [klein], not packed, with the files that each of the two begins with."""
+    weights = "" if transformer.endswith(_INDEX) else transformer
+    return Layout(
+        (
+            Component(SCHEDULER, "scheduler", ("scheduler_config.json",), ("*.json",)),
+            Component(
+                TEXT_ENCODER,
+                "text_encoder",
+                ("config.json", text_encoder),
+                ("config.json", "*.safetensors", "*.safetensors.index.json"),
+            ),
+            _TOKENIZER,
+            Component(TRANSFORMER, "transformer", ("config.json", transformer), ("*.json", "*.safetensors"), weights),
+            Component(VAE, "vae", ("config.json", _WHOLE), ("*.json", "*.safetensors"), _WHOLE),
+        )
     )
+
+
+DIFFUSERS = _diffusers("model.safetensors" + _INDEX, _WHOLE)
+_OTHERS_OF_DIFFUSERS = (
+    _diffusers("model.safetensors", _WHOLE),
+    _diffusers("model.safetensors" + _INDEX, _WHOLE + _INDEX),
+    _diffusers("model.safetensors", _WHOLE + _INDEX),
 )
 MFLUX = Layout(  # of the other MLX program: shards that are numbered, and nothing that says what they are
     (
@@ -154,7 +170,11 @@ QWEN = Layout(  # a text encoder alone, as mlx-lm writes it: files in the reposi
     indexed=False,
 )
 VAE_ALONE = Layout((Component(VAE, "", ("config.json", _WHOLE), ("config.json", _WHOLE), _WHOLE),), indexed=False)
-LAYOUTS = (PACKED, DIFFUSERS, MFLUX, QWEN, VAE_ALONE)
+TINY = Layout(  # a tiny decoder alone
+    (Component(PREVIEW, "", ("taef2.safetensors",), ("taef2.safetensors",), "taef2.safetensors"),), indexed=False
+)
+MODELS = (PACKED, DIFFUSERS, *_OTHERS_OF_DIFFUSERS, MFLUX)  # of what draws
+LAYOUTS = (*MODELS, QWEN, VAE_ALONE, TINY)
 
 
 def is_part(path: str) -> bool:

@@ -92,8 +92,12 @@ class Models:
     def all(self) -> list[Model]:
         return [self.get(name) for name in self.names()]
 
+    def parts(self) -> list[Model]:
+        """What may take the place of a model's own parts; got, checked and deleted as models are."""
+        return [self.get(entry.name) for entry in published.PARTS]
+
     def get(self, name: str) -> Model:
-        """One of them; ApiError 404 for an unknown name."""
+        """One of them, or a part; ApiError 404 for an unknown name."""
         entry = _entry(name)
         local = hub.status(entry, self._folder(entry))
         transfer = self._transfers.get(entry.name)
@@ -102,6 +106,7 @@ class Models:
         original = catalog.lookup(entry.made_from) if entry.made_from else None
         return Model(
             name=entry.name,
+            kind=published.kind_of(entry),
             title=entry.title,
             variant=entry.precision or "",
             family=entry.family,
@@ -182,9 +187,10 @@ class Models:
         local = hub.status(entry, self._folder(entry))
         if local.state != "ready" or local.path is None:
             return None
-        revision = local.commit or entry.revision if entry.repo else None
+        repo = local.packed_from or entry.repo
+        revision = local.commit or entry.revision if repo else None
         recommended = entry.recommended_steps, entry.recommended_size, entry.recommended_guidance
-        return ReadyModel(entry.name, local.path, entry.repo, revision, *recommended, entry.family)
+        return ReadyModel(entry.name, local.path, repo, revision, *recommended, entry.family)
 
     def require_ready(self, name: str) -> ReadyModel:
         """The checkpoint, or ApiError 409 with the command that fetches it."""
@@ -215,7 +221,8 @@ class Models:
     async def download(self, name: str, origin: str | None = None) -> Model:
         """Start or resume; with an `origin` by packing the original's files. ApiError 507 when the disk is too small.
 
-        What was begun to be packed goes on so. ApiError 422 for a model that is not made from another one.
+        What was begun to be packed goes on so, and what is got in no other way is packed always. ApiError 422 for a
+        model that is not made from another one.
         """
         entry = _entry(name)
         if origin is not None:
@@ -224,7 +231,7 @@ class Models:
             model = self.get(name)
             if entry.name in self._transfers or model.state == "ready":
                 return model
-            packed = origin is not None or model.packed_from is not None
+            packed = origin is not None or model.packed_from is not None or model.repo is None
             self._check_room(entry, packed=packed)
             started = await self._start(entry, "pack" if packed else "download", model)
             self._set_intent(entry.name, "downloading")
@@ -333,7 +340,7 @@ class Models:
     # starting and stopping with the server
 
     async def restore(self) -> None:
-        for name in self.names():
+        for name in self._transferable():
             if self._intent(name) == "downloading":
                 try:
                     await self.download(name)
@@ -342,7 +349,10 @@ class Models:
 
     async def close(self) -> None:
         self._closing = True
-        await asyncio.gather(*map(self._close, self.names()))
+        await asyncio.gather(*map(self._close, self._transferable()))
+
+    def _transferable(self) -> tuple[str, ...]:
+        return (*self.names(), *(entry.name for entry in published.PARTS))
 
     async def _close(self, name: str) -> None:
         async with self._turns[name]:  # also what is only about to start
@@ -361,6 +371,6 @@ def _check_origin(entry: Entry, origin: str) -> None:
 
 def _entry(name: str) -> Entry:
     try:
-        return catalog.lookup(name)
+        return catalog.part(name) or catalog.lookup(name)
     except CheckpointError:
         raise not_found("model") from None

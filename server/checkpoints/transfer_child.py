@@ -17,6 +17,8 @@ from dataclasses import asdict
 
 from bonsai_mlx.errors import BonsaiError
 from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub.entry import Entry
 from bonsai_mlx.hub.progress import Progress
 
 from ..engine.child import die_with_parent, end_process
@@ -33,7 +35,7 @@ def _say(**fields: object) -> None:
     sys.stdout.flush()
 
 
-def _work(action: str) -> Callable[[str, str | None], Progress]:
+def _work(action: str) -> Callable[[Entry, str | None], Progress]:
     if action == "pack":
         from bonsai_mlx.conversion.download import download_packed  # the one that needs MLX
 
@@ -48,7 +50,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent()
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
-        for progress in _work(action)(name, rest[0] if rest else None):
+        for progress in _work(action)(catalog.to_download(name), rest[0] if rest else None):
             _say(**asdict(progress))
     except BonsaiError as error:
         _say(error=str(error))

@@ -81,6 +81,7 @@ class _MlxBackend:
             embeddings=embeddings,
             text_encoder=parts.get("text_encoder"),
             decoder=parts.get("decoder"),
+            preview_decoder=parts.get("preview_decoder"),
         )
 
     def writer(self, path: str, *, memory_limit_bytes: int | None) -> tuple[EngineWriter, int]:

@@ -158,7 +158,8 @@ class Engine:
         request = from_json(command.request)
         pictures = opened_pictures(command.pictures)
         upscaler = Path(os.fsdecode(command.upscaler)) if command.upscaler else None
-        pipeline = self._ensure_loaded(os.fsdecode(command.path), command.memory_limit_bytes, command.parts)
+        parts = {name: os.fsdecode(place) for name, place in command.parts.items()}
+        pipeline = self._ensure_loaded(os.fsdecode(command.path), command.memory_limit_bytes, parts)
         loaded_s = time.perf_counter() - started
         adapters = {name: Path(os.fsdecode(path)) for name, path in command.adapters.items()}
         run = pipeline.run(request, pictures=pictures, adapters=adapters, preview=command.preview, upscaler=upscaler)

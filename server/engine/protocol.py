@@ -50,7 +50,8 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     upscaler: bytes | None = None  # the path of its file, in the file system's bytes
     pictures: dict[str, bytes] = {}  # those that the request names, by digest: the paths of PNG files
     adapters: dict[str, bytes] = {}  # the only files that it may name as loras, by name
-    parts: dict[str, str] = {}  # "text_encoder" and "decoder" that take the place of the model's own: names, or paths
+    # In place of the model's own "text_encoder", "decoder" or "preview_decoder": names, or paths, as bytes.
+    parts: dict[str, bytes] = {}
     chain: list[dict[str, Any]] = []  # the steps that led to its pictures, for the recipe: pipelines.chains
 
 

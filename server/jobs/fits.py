@@ -147,11 +147,14 @@ class Fits:
         return _predict(ready.path, width, height, device, limit, pictures, references, whole, elsewhere)
 
 
-def _elsewhere(text_encoder: str | None = None, decoder: str | None = None) -> Elsewhere:
+def _elsewhere(
+    text_encoder: str | None = None, decoder: str | None = None, preview_decoder: str | None = None
+) -> Elsewhere:
     """Where parts are that take the place of a model's own."""
     return Elsewhere(
         text_encoder=hub.find_part(text_encoder, "text encoder") if text_encoder else None,
         decoder=hub.find_part(decoder, "decoder") if decoder else None,
+        preview=hub.find_part(preview_decoder, "preview decoder") if preview_decoder else None,
     )
 
 
@@ -182,6 +185,7 @@ def _predict(
         pictures=pictures,
         references=references,
         whole=whole,
+        preview="tiny" if checkpoint.tiny_preview else None,
     ).peak_bytes
 
 

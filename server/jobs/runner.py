@@ -157,7 +157,8 @@ class Runner:
             request=as_json(job.request),
             preview=self._choices.preview,
             memory_limit_bytes=self._choices.memory_limit,
-            parts=dict(self._choices.parts) if ready.repo else {},  # embedded models are too small for others' parts
+            # embedded models are too small for others' parts
+            parts={name: os.fsencode(place) for name, place in self._choices.parts.items()} if ready.repo else {},
             pictures=self._inputs.paths(job.request.pictures),
             upscaler=self._upscaler(job.request),
             adapters=paths_of(job.request, self._settings),

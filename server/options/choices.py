@@ -9,10 +9,10 @@ import contextlib
 
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog, published
-from bonsai_mlx.hub.entry import Entry
+from bonsai_mlx.hub.published import PartKind
 
 from ..errors import ApiError
-from ..settings import Settings
+from ..settings import Settings, downloaded_part
 from ..store import Store
 from .shapes import Preferences, PreferencesPatch
 
@@ -24,29 +24,27 @@ OPTIONS = {  # field of the interface -> field of the settings, option of the co
     "text_encoder": ("text_encoder", "--text-encoder"),
     "decoder": ("decoder", "--decoder"),
 }
+PART_KINDS: dict[str, PartKind] = {"text_encoder": "text encoder", "decoder": "decoder"}  # those that are chosen
 
 
-PART_KINDS: dict[str, hub.PartKind] = {"text_encoder": "text encoder", "decoder": "decoder"}
-
-
-def known_parts(field: str) -> tuple[Entry, ...]:
-    return published.TEXT_ENCODERS if field == "text_encoder" else published.DECODERS
-
-
-def _is_here(name: str) -> bool:
+def _place(name: str, kind: PartKind, settings: Settings) -> str | None:
+    """What the engine finds a part of the catalog's by: its path in the folder of models, or its name in the cache."""
+    folder = downloaded_part(name, kind, settings.models_dir)
+    if folder is not None:
+        return str(folder)
     entry = catalog.part(name)
-    return entry is not None and hub.status(entry).state == "ready"
+    return name if entry in published.parts(kind) and entry and hub.status(entry).state == "ready" else None
 
 
-def _part(field: str, name: str) -> str:
+def _known(field: str, name: str, settings: Settings) -> str:
     """The catalog's name of a part that is here: a request names no paths. ApiError 422 or 409."""
-    known = known_parts(field)
+    known = published.parts(PART_KINDS[field])
     entry = catalog.part(name)
     if entry is None or entry not in known:
         names = ", ".join(one.name for one in known)
         message = f"There is no {PART_KINDS[field]} called {name[:80]!r}."
         raise ApiError(422, "bad_field", message, field=field, remedy=f"Known are {names}; null is the model's own.")
-    if hub.status(entry).state != "ready":
+    if _place(entry.name, PART_KINDS[field], settings) is None:
         message = f"{entry.title} is not complete on this machine."
         raise ApiError(409, "model_missing", message, field=field, remedy=entry.remedy)
     return entry.name
@@ -83,14 +81,43 @@ class Choices:
         return int(chosen) if chosen else self._settings.memory_limit
 
     @property
-    def parts(self) -> dict[str, str]:
+    def named_parts(self) -> dict[str, str]:
         """Text encoder and decoder that take the place of a downloaded model's own: names of the catalog's, or paths.
 
         What was chosen and is not here any more counts as nothing.
         """
         given = {"text_encoder": self._settings.text_encoder, "decoder": self._settings.decoder}
         chosen = {field: self._chosen(field) or value for field, value in given.items()}
-        return {field: name for field, name in chosen.items() if name and (self.is_fixed(field) or _is_here(name))}
+        return {field: name for field, name in chosen.items() if name and self._place(name, PART_KINDS[field], field)}
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The same as the engine finds them, and what draws previews besides the engine itself."""
+        named = self.named_parts.items()
+        found = {field: self._place(name, PART_KINDS[field], field) for field, name in named}
+        given = self._settings.preview_decoder
+        names = (
+            [given] if given else [entry.name for entry in published.parts("preview decoder")] if self.preview else []
+        )
+        places = (self._place(name, "preview decoder", "preview_decoder") for name in names)
+        found["preview_decoder"] = next(filter(None, places), None)
+        return {field: place for field, place in found.items() if place}
+
+    def offered_preview(self) -> str | None:
+        """The title of what would draw more of a preview and is not here."""
+        known = published.parts("preview decoder")
+        if self._settings.preview_decoder or any(_place(one.name, "preview decoder", self._settings) for one in known):
+            return None
+        return known[0].title
+
+    def has(self, field: str, name: str) -> bool:
+        """Whether a part of the catalog's is here."""
+        return _place(name, PART_KINDS[field], self._settings) is not None
+
+    def _place(self, name: str, kind: PartKind, field: str) -> str | None:
+        """As the function of that name; what an option of the start says was checked then."""
+        given = field in self._settings.model_fields_set
+        return _place(name, kind, self._settings) or (name if given else None)
 
     def _number(self, field: str, default: float) -> float:
         with contextlib.suppress(ValueError):
@@ -106,8 +133,8 @@ class Choices:
             queue_size=self._settings.queue_size,
             keep_alive_minutes=self.keep_alive,
             memory_limit_bytes=self.memory_limit,
-            text_encoder=self.parts.get("text_encoder"),
-            decoder=self.parts.get("decoder"),
+            text_encoder=self.named_parts.get("text_encoder"),
+            decoder=self.named_parts.get("decoder"),
             fixed=[field for field in OPTIONS if self.is_fixed(field)],
         )
 
@@ -120,7 +147,7 @@ class Choices:
                 message = f"This server was started with {option}, or its variable, which decides."
                 raise ApiError(409, "conflict", message, field=field, remedy=f"Start it without {option}.")
             if field in PART_KINDS and values[field] is not None:
-                values[field] = _part(field, values[field])
+                values[field] = _known(field, values[field], self._settings)
         for field, value in values.items():
             text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
             self._stored[field] = None if value is None else text

@@ -23,7 +23,10 @@ SideQuery = Annotated[int, Query(ge=MIN_SIZE_PX, le=MAX_SIZE_PX, multiple_of=SIZ
 @router.get("/models", summary="Every known checkpoint as it is on this machine")
 async def models(studio: StudioDep) -> ModelList:
     return ModelList(
-        models=studio.models.all(), default=studio.models.default(), disk_free_bytes=studio.models.disk_free_bytes()
+        models=studio.models.all(),
+        parts=studio.models.parts(),
+        default=studio.models.default(),
+        disk_free_bytes=studio.models.disk_free_bytes(),
     )
 
 

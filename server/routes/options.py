@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from bonsai_mlx.hub import api as hub
+from bonsai_mlx.hub import published
 from bonsai_mlx.printable import printable
 
 from ..edge.access import TICKET, TICKET_S
 from ..errors import ApiError
 from ..library.reveal import file_manager
-from ..options.choices import OPTIONS, PART_KINDS, known_parts
+from ..options.choices import OPTIONS, PART_KINDS
 from ..options.phone import outside_url, qr_svg
 from ..options.shapes import PhoneLink
 from .common import StudioDep, errors
@@ -20,9 +20,9 @@ router = APIRouter(tags=["system"])
 
 def _offered(field: str, studio: StudioDep) -> list[tuple[str, str, bool]]:
     """Name, title and whether it is here of what may take the place of a model's own part."""
-    current = studio.choices.parts.get(field)
-    known = known_parts(field)
-    offered = [(entry.name, entry.title, hub.status(entry).state == "ready") for entry in known]
+    current = studio.choices.named_parts.get(field)
+    known = published.parts(PART_KINDS[field])
+    offered = [(entry.name, entry.title, studio.choices.has(field, entry.name)) for entry in known]
     if current and current not in (name for name, _, _ in offered):  # a path that the start was given
         offered.append((current, printable(current), True))
     return offered
@@ -39,6 +39,7 @@ async def page(studio: StudioDep) -> HTMLResponse:
         file_manager=file_manager(studio.settings),
         options={field: option for field, (_, option) in OPTIONS.items()},
         parts={field: _offered(field, studio) for field in PART_KINDS},
+        offered_preview=studio.choices.offered_preview(),
         server=studio.settings,
         memory_total_gb=studio.memory.snapshot().system_total_bytes / 1e9,
     )

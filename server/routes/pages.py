@@ -107,7 +107,8 @@ async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTM
 
 @router.get("/model-manager")
 async def model_manager(studio: StudioDep) -> HTMLResponse:
-    return rendered(studio, "models", models=studio.models.all(), disk_free_bytes=studio.models.disk_free_bytes())
+    known = studio.models
+    return rendered(studio, "models", models=known.all(), parts=known.parts(), disk_free_bytes=known.disk_free_bytes())
 
 
 @router.get("/offline")

@@ -6,6 +6,8 @@ from pydantic import (
     Field,
 )
 
+from bonsai_mlx.hub.published import PartKind
+
 from ..validation import Answer
 from .names import ModelContent, ModelState
 
@@ -52,6 +54,7 @@ class Download(Answer):
 
 class Model(Answer):
     name: str
+    kind: PartKind | Literal["model"] = Field("model", description="what it is: a model draws, others are parts")
     title: str
     variant: str
     family: str = Field("flux2", description="`bits`: it takes a temperature, and draws without words too")
@@ -82,6 +85,7 @@ class Model(Answer):
 
 class ModelList(Answer):
     models: list[Model]
+    parts: list[Model] = Field([], description="what may take the place of a model's own parts, see `kind`")
     default: str
     disk_free_bytes: int
 

@@ -40,7 +40,11 @@ def flux1() -> Tensors:
 QUERY, KEY = "transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_q.lora_A.weight"
 GOOD = lora_tensors(BONSAI, rank=2, only=[QUERY])
 FOREIGN: dict[str, tuple[Callable[[], Tensors], str]] = {
-    "FLUX.1": (flux1, "made for FLUX.1: 19 double blocks and 38 single blocks; this model has 5 double and 20 single"),
+    "FLUX.1": (
+        flux1,
+        "made for FLUX.1: 19 double blocks and 38 single blocks; this model has 5 double and 20 single blocks of width "
+        "3072, and takes adapters for FLUX.2 [klein] 4B or Bonsai",
+    ),
     "FLUX.1 of kohya's": (
         lambda: many("lora_unet_double_blocks_{}_img_mod_lin", 3, 3072, 18432, old=True),
         "made for FLUX.1: 3 double blocks",
@@ -77,7 +81,7 @@ FOREIGN: dict[str, tuple[Callable[[], Tensors], str]] = {
     ),
     "a checkpoint": (
         lambda: {"double_blocks.0.img_attn.qkv.weight": np.zeros((9, 3), np.float32)},
-        "is no adapter but has tensors such as 'double_blocks.0.img_attn.qkv.weight'",
+        "it is no adapter; it holds weights of a model, such as 'double_blocks.0.img_attn.qkv.weight'",
     ),
     "a DoRA": (lambda: GOOD | {f"{QUERY}.lora_magnitude_vector": np.ones(3072, np.float32)}, "it is a DoRA"),
     "a LoHa": (lambda: {f"{QUERY}.hada_w1_a": np.ones((3, 2), np.float32)}, "it is a LoHa, made for"),
@@ -91,10 +95,10 @@ FOREIGN: dict[str, tuple[Callable[[], Tensors], str]] = {
     ),
 }
 WRONG: dict[str, tuple[Callable[[], Tensors], str]] = {
-    "one half": (lambda: {KEY: GOOD[KEY]}, "has only one half: up is missing"),
+    "one half": (lambda: {KEY: GOOD[KEY]}, "has only one half of what makes a change: up is missing; get it again"),
     "a key more": (
         lambda: GOOD | {"step": np.zeros(1, np.float32)},
-        "has a key of no kind that is known such as 'step'",
+        "holds something that no LoRA or LoKr has, such as 'step'",
     ),
     "the same twice": (
         lambda: GOOD | pair("double_blocks.0.img_attn.qkv", 3072, 9216),
@@ -105,7 +109,10 @@ WRONG: dict[str, tuple[Callable[[], Tensors], str]] = {
     "a rank beyond all": (lambda: pair(QUERY, 3072, 3072, rank=2049), "has rank 2049; at most 2048 is read"),
     "no matrix": (lambda: GOOD | {KEY: np.zeros((2, 3072, 1), np.float32)}, "which is no matrix"),
     "no values": (lambda: GOOD | {KEY: np.zeros((0, 3072), np.float32)}, "which is no matrix"),
-    "another type": (lambda: GOOD | {KEY: np.zeros((2, 3072), np.int8)}, "is I8; BF16, F16, F32 are what is read"),
+    "another type": (
+        lambda: GOOD | {KEY: np.zeros((2, 3072), np.int8)},
+        "has numbers of the type I8; get the adapter in BF16, F16 or F32",
+    ),
     "not a number": (
         lambda: GOOD | {KEY: np.full((2, 3072), np.nan, np.float32)},
         f"the tensor {KEY} holds values that are no finite numbers; the file is damaged",
@@ -120,12 +127,15 @@ WRONG: dict[str, tuple[Callable[[], Tensors], str]] = {
     ),
     "an alpha of many numbers": (lambda: GOOD | {f"{QUERY}.alpha": np.ones(3, np.float32)}, "not one number"),
     "a LoRA and a LoKr at once": (lambda: GOOD | {f"{QUERY}.lokr_w1": np.ones((4, 4), np.float32)}, "at once"),
-    "a LoKr without a half": (lambda: {f"{QUERY}.lokr_w1": np.ones((4, 4), np.float32)}, "lacks w2"),
+    "a LoKr without a half": (
+        lambda: {f"{QUERY}.lokr_w1": np.ones((4, 4), np.float32)},
+        "has only one half of what makes a change: w2 is missing",
+    ),
     "a LoKr that does not fit": (
         lambda: {f"{QUERY}.lokr_w{n}": np.ones((4, 4), np.float32) for n in (1, 2)},
         "its factors are [4, 4] and [4, 4]",
     ),
-    "nothing": (dict, "made for nothing"),
+    "nothing": (dict, "there is no adapter in it, it is an empty file; get it again"),
 }
 
 

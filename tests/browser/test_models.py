@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.driver import Site
+from tests.browser.driver import Site, violations
 
 pytestmark = pytest.mark.browser
 
 GB = 1_000_000_000
 
 
-def with_state(page: Page, site: Site, **changes: Any) -> list[str]:
-    """Let the server say this of the ternary checkpoint; returns the requests that the page then makes."""
+def with_state(page: Page, site: Site, name: str = "ternary", **changes: Any) -> list[str]:
+    """Let the server say this of a model or a part; returns the requests that the page then makes."""
     answer = page.request.get(f"{site.url}/models").json()
     answer["disk_free_bytes"] = changes.pop("disk_free_bytes", 100 * GB)
-    model = answer["models"][0]
+    model = next(one for one in (*answer["models"], *answer["parts"]) if one["name"] == name)
     model.update(changes)
     calls: list[str] = []
 
@@ -178,3 +178,35 @@ def test_a_model_can_be_made_from_the_original(site: Site, open_page: Callable[.
     card.get_by_role("button", name="Make from the original 16.00 GB").click()
     expect(card).to_contain_text("Not downloaded")
     assert calls == ["POST /models/ternary/download?from=bf16"]
+
+
+def test_what_is_made_from_the_original_alone_has_one_button(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    calls = with_state(page, site, "klein-base-4bit")
+    card = page.locator("[data-name=klein-base-4bit]")
+    expect(card.get_by_role("button")).to_have_text([re.compile("Make from the original 16")])
+    expect(card).not_to_contain_text("Download takes the finished files")
+    expect(card).to_contain_text("Made from the original, its 16")
+    card.get_by_role("button").click()
+    expect(card).to_contain_text("Not downloaded")
+    assert calls == ["POST /models/klein-base-4bit/download?from=bf16"]
+
+
+def test_a_part_is_got_as_a_model_is(site: Site, open_page: Callable[..., Page], axe: str) -> None:
+    page = open_page("about:blank")
+    calls = with_state(page, site, "taef2", state="downloading", download=DOWNLOAD)
+    parts = page.locator("#parts")
+    expect(parts.get_by_role("heading", level=3)).to_have_count(4)
+    expect(page.locator("#models [data-name=taef2]")).to_have_count(0)
+    card = parts.locator("[data-name=taef2]")
+    expect(card).to_contain_text("1.00 GB of 4.00 GB")
+    expect(card).not_to_contain_text("Draws best at")
+    card.get_by_role("button", name="Pause").click()
+    expect(card).to_contain_text("Paused")
+    card.get_by_role("button", name="Resume").click()
+    expect(card).to_contain_text("Downloading")
+    assert calls == ["POST /models/taef2/pause", "POST /models/taef2/resume"]
+    assert violations(page, axe) == []
+    page.goto(f"{site.url}/")
+    expect(page.locator("#engine-mark")).to_be_visible()
+    expect(page.get_by_role("radio", name=re.compile("TAEF2"))).to_have_count(0)

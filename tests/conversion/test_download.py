@@ -19,6 +19,7 @@ import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx import Pipeline
+from bonsai_mlx.cli.commands import models as commands
 from bonsai_mlx.cli.main import main
 from bonsai_mlx.conversion import layers
 from bonsai_mlx.conversion.download import download_packed
@@ -88,6 +89,27 @@ def test_it_draws_under_its_name(world: World) -> None:
     assert [progress.done for progress in run(world)] == [True]
     assert [progress.done for progress in hub.download(world.entry)] == [True]  # the packed one is there already
     assert world.server.requests == []
+
+
+def test_what_has_no_ready_files_is_packed_without_being_told_to(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As klein base in 4 bits: by its name alone, on the command line."""
+    alone = replace(world.entry, repo=None, layout=PACKED)
+    for place in (published, commands):
+        monkeypatch.setattr(place, "CATALOG", (alone, *published.CATALOG[1:]))
+    assert main(["models"]) == 0
+    assert "packed here from klein-bf16" in capsys.readouterr().out
+    with pytest.raises(DownloadError, match=r"is packed here, from klein-bf16; get it with: .* download klein"):
+        list(hub.download(alone))
+    assert main(["download", "klein"]) == 0
+    assert "is ready" in capsys.readouterr().err
+    local = hub.status("klein")
+    assert (local.state, local.packed_from) == ("ready", ORIGINAL)
+    assert local.path is not None
+    assert content(local.path) == world.expected
+    assert main(["delete", "klein"]) == 0
+    assert hub.status("klein").state == "absent"
 
 
 @pytest.mark.slow

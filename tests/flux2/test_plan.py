@@ -98,9 +98,11 @@ def test_a_limit_chooses_the_fastest_plan_that_fits():
     assert on_cpu(limit_bytes=dropping.peak_bytes - 1).level == "stream"
 
 
-def follow(pipe: Pipeline, width: int, height: int, level: str, *, fits_preview: bool = False) -> plan.Plan:
+def follow(
+    pipe: Pipeline, width: int, height: int, level: str, *, preview: plan.PreviewKind | None = None
+) -> plan.Plan:
     """Has the pipeline use the smallest plan of this level, also where another would need less."""
-    plans = plan.levels(pipe.model.checkpoint, width, height, device.backend(), 4, fits_preview=fits_preview)
+    plans = plan.levels(pipe.model.checkpoint, width, height, device.backend(), 4, preview=preview)
     followed = [p for p in plans if p.level == level][-1]
     pipe.model.plan = lambda *_, **__: followed
     return followed
@@ -146,7 +148,7 @@ def test_a_first_preview_is_in_the_plan(level, made_before, seedling, tmp_path, 
     without = follow(pipe, 64, 64, level)
     if made_before:
         pipe.generate("a blue boat", seed=1, steps=1, width=64, height=64)
-    followed = follow(pipe, 64, 64, level, fits_preview=True)
+    followed = follow(pipe, 64, 64, level, preview="to be fitted")
     *_, last = pipe.run(request, preview=True)
     measured = last.result.memory["phases"]
     assert phases_are_as_predicted(pipe.model.checkpoint, measured, followed.phases), measured

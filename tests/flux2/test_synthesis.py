@@ -10,6 +10,7 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
+from bonsai_mlx import Pipeline
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.weights import random as random_weights
@@ -177,3 +178,13 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "not empty" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_a_text_encoder_that_is_not_packed(tmp_path: Path) -> None:
+    out = tmp_path / "made"
+    command = [sys.executable, str(SCRIPT), "--precision", "bf16", "--encoder", "bf16", "--out", str(out)]
+    subprocess.run(command, capture_output=True, check=True)
+    checkpoint = Checkpoint.open(out)
+    assert (checkpoint.text_encoder.bits, checkpoint.transformer.bits) == (16, 16)
+    picture = Pipeline.from_pretrained(out).generate("a fox", seed=1, steps=1, width=64, height=64).image
+    assert picture.size == (64, 64)

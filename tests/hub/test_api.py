@@ -155,7 +155,7 @@ def test_the_catalog_does_not_take_the_hubs_word(server: FakeHub) -> None:
 
 def test_a_repository_in_another_layout_is_refused_before_anything_is_downloaded(server: FakeHub) -> None:
     server.repos["acme/other"] = {"model_index.json": b"{}", "unet/model.safetensors": b"x" * 1000}
-    with pytest.raises(DownloadError, match="published layout: it has no scheduler"):
+    with pytest.raises(DownloadError, match="in a layout that is read; for the published one it has no scheduler"):
         run("acme/other")
     assert server.bytes_served == 0
 

@@ -120,6 +120,7 @@ def test_what_bonsai_was_made_from_is_offered_behind_it() -> None:
         "klein-8bit": "8-bit",
         "klein-bf16": "bf16",
         "klein-base": "bf16",
+        "klein-base-4bit": "4-bit",
     }
-    assert [entry.recommended_guidance for entry in family.values()] == [1.0, 1.0, 1.0, 4.0]
+    assert [entry.recommended_guidance for entry in family.values()] == [1.0, 1.0, 1.0, 4.0, 4.0]
     assert all("memory" in entry.note or "GB" in entry.note or "time" in entry.note for entry in family.values())

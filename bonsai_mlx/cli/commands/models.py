@@ -171,10 +171,10 @@ def _models(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        print(f"{row['name']:<17} {_state_words(row):<34} {printable(row['path'] or row['repo'])}")
-    print("\nparts in place of a model's own:")
+        print(_row_words(row))
+    print("\nparts in place of a model's own, and for previews:")
     for row in map(_model_row, PARTS):
-        print(f"{row['name']:<17} {_state_words(row):<34} {printable(row['path'] or row['repo'])}")
+        print(_row_words(row))
     if all(row["state"] == "ready" for row in rows):
         return 0
     first, *others = PUBLISHED
@@ -192,6 +192,7 @@ def _model_row(entry: Entry) -> dict[str, Any]:
         "variant": entry.precision,
         "family": entry.family,
         "repo": entry.repo,
+        "made_from": entry.made_from,
         "embedded": entry.embedded,
         "state": local.state,
         "present": local.state != "absent",
@@ -204,6 +205,11 @@ def _model_row(entry: Entry) -> dict[str, Any]:
         "problems": list(local.problems),
         "note": entry.note,
     }
+
+
+def _row_words(row: dict[str, Any]) -> str:
+    place = row["path"] or row["repo"] or f"packed here from {row['made_from']}"
+    return f"{row['name']:<17} {_state_words(row):<34} {printable(place)}"
 
 
 def _state_words(row: dict[str, Any]) -> str:

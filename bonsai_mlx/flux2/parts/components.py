@@ -20,8 +20,9 @@ from ...weights.headers import Stored
 from ...weights.layout import SAFE_NAME
 from ...weights.source import Pieces, Source, Translate, as_stored
 from ...weights.spec import Packing
-from . import inferred, naming
+from . import inferred, naming, tiny_decoder
 from .config import Latents, TextEncoderConfig, TransformerConfig, VaeConfig
+from .tiny_decoder import TinyConfig
 
 _MAX_JSON_BYTES = 64 << 10
 _MAX_INDEX_BYTES = 1 << 20
@@ -120,6 +121,14 @@ class Components:
         there = source.pieces().keys()
         unused = {name for name in config.tensors() if not name.startswith(("decoder.", "post_quant_conv."))}
         return Part(config, source, frozenset(unused - there))
+
+    def preview(self, place: Path) -> Part[TinyConfig]:
+        """The tiny decoder in a folder or a file; the file's encoder is not used and may be missing."""
+        path = place / tiny_decoder.FILE if place.is_dir() else place
+        config, source = TinyConfig(), Source([path], tiny_decoder.names, repair=self.repair)
+        unused = config.tensors().keys() - config.decoder_tensors().keys()
+        has_encoder = any(name.startswith("encoder.") for name in source.pieces())
+        return Part(config, source, frozenset() if has_encoder else frozenset(unused))
 
     def latents(self, path: Path, values: object) -> Latents | None:
         """What model_index.json says of latents that are not Gaussian."""

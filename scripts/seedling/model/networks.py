@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Hashable
+from functools import cache
 from itertools import pairwise
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from bonsai_mlx.flux2 import scheduler
 from ..options import Options
 from .text import TextEncoder
 
+_HEAD_CHANNELS = 64  # of the seedling's transformer
 # Norms with float32 weights meet bfloat16 under autocast: as meant, and no fused kernel is missed where it matters.
 warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
 
@@ -182,24 +184,27 @@ def from_uint8(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+@cache
 def quicken() -> None:
     """On a CPU, replace three functions inside diffusers' transformer by faster ones that give the same values.
 
     Attention as plain products: the backward pass of the CPU's fused attention takes a third of a step. Rotation of
     channel pairs as a product with a constant matrix: strided shuffles are slow. The single-stream blocks' fused
-    products in parts: to join the gradients of the parts takes as long as the products. A GPU keeps what diffusers has.
+    products in parts: to join the gradients of the parts takes as long as the products. A GPU keeps what diffusers has,
+    and so do other models in the same process: those of other widths, and those with adapters.
     """
     if device().type != "cpu":
         return
     from diffusers.models.transformers import transformer_flux2
 
     module = cast(Any, transformer_flux2)
-    module.dispatch_attention_fn = _plain_attention
-    module.apply_rotary_emb = _rotation_by(_pair_swap(64))
-    module.Flux2ParallelSelfAttnProcessor.__call__ = _in_parts(module.apply_rotary_emb)
+    module.dispatch_attention_fn = _attention_without_mask(module.dispatch_attention_fn)
+    module.apply_rotary_emb = _rotation_by(_pair_swap(_HEAD_CHANNELS), module.apply_rotary_emb)
+    processor = module.Flux2ParallelSelfAttnProcessor
+    processor.__call__ = _in_parts(module.apply_rotary_emb, processor.__call__)
 
 
-def _plain_attention(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Tensor:
+def _plain_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention without a mask over [batch, tokens, heads, channels]."""
     batch, tokens, heads, channels = query.shape
     q, k, v = (x.transpose(1, 2).reshape(batch * heads, tokens, channels) for x in (query, key, value))
@@ -207,10 +212,23 @@ def _plain_attention(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Ten
     return torch.bmm(weights, v).view(batch, heads, tokens, channels).transpose(1, 2)
 
 
-def _in_parts(rotate: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _attention_without_mask(usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def attend(query: Tensor, key: Tensor, value: Tensor, *, attn_mask: Tensor | None = None, **options: Any) -> Tensor:
+        if attn_mask is not None:
+            return usual(query, key, value, attn_mask=attn_mask, **options)
+        return _plain_attention(query, key, value)
+
+    return attend
+
+
+def _in_parts(rotate: Callable[..., Tensor], usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A single-stream block's attention and MLP, each part by a product of its own with a part of the fused weight."""
 
-    def attend(_: Any, attn: Any, hidden_states: Tensor, _mask: None = None, image_rotary_emb: Any = None) -> Tensor:
+    def attend(
+        self: Any, attn: Any, hidden_states: Tensor, mask: Tensor | None = None, image_rotary_emb: Any = None
+    ) -> Tensor:
+        if mask is not None or type(attn.to_qkv_mlp_proj) is not nn.Linear:  # PEFT wraps what an adapter is added to
+            return usual(self, attn, hidden_states, mask, image_rotary_emb)
         width, inner = attn.inner_dim, attn.mlp_hidden_dim
         parts = attn.to_qkv_mlp_proj.weight.split([width, width, width, inner, inner])
         query, key, value, gate, up = (linear(hidden_states, part) for part in parts)
@@ -231,8 +249,10 @@ def _pair_swap(channels: int) -> Tensor:
     return matrix
 
 
-def _rotation_by(swap: Tensor) -> Callable[..., Tensor]:
-    def rotate(x: Tensor, frequencies: tuple[Tensor, Tensor], **_: Any) -> Tensor:
+def _rotation_by(swap: Tensor, usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def rotate(x: Tensor, frequencies: tuple[Tensor, Tensor], **options: Any) -> Tensor:
+        if x.shape[-1] != len(swap):
+            return usual(x, frequencies, **options)
         cosines, sines = (part[None, :, None, :] for part in frequencies)
         with torch.autocast("cpu", enabled=False):
             swapped = torch.matmul(x, swap.to(x.dtype))

@@ -168,7 +168,7 @@ export const deleteImage = (id) => call("DELETE", `/images/${id}`);
 /** @param {string} id @returns {Promise<Picture>} */
 export const restoreImage = (id) => call("POST", `/images/${id}/restore`);
 
-/** @returns {Promise<{models: Model[], default: string, disk_free_bytes: number}>} */
+/** @returns {Promise<{models: Model[], parts: Model[], default: string, disk_free_bytes: number}>} */
 export const listModels = () => call("GET", "/models");
 
 /** @returns {Promise<{loras: {name: string, models: string[], trigger_words: string | null}[]}>} */

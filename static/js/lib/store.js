@@ -28,7 +28,7 @@ export const state = {
 const bus = new EventTarget();
 
 /**
- * From the server: connection, hello, job, image, image_deleted, images_changed, model, memory, queue, worker, pipeline, resync. Within the
+ * From the server: connection, hello, job, image, image_deleted, images_changed, model, part, memory, queue, worker, pipeline, resync. Within the
  * page: sizes, view, show-jobs, use-recipe, smaller-size, retry, first-picture,
  * edit (ids of pictures that are to be changed), edited (how they are, or which, is another than before).
  * @param {string} topic
@@ -78,8 +78,12 @@ export function dropImage(id) {
   publish("image_deleted", id);
 }
 
-/** @param {Model} model */
+/** A part takes the place of one of a model's own; nothing is drawn with it alone. @param {Model} model */
 export function putModel(model) {
+  if (model.kind !== "model") {
+    publish("part", model);
+    return;
+  }
   state.models.set(model.name, model);
   publish("model", model);
 }

@@ -93,10 +93,12 @@
  * @typedef {object} Model
  * @property {string} name
  * @property {string} title
+ * @property {"model" | "text encoder" | "decoder" | "preview decoder"} kind
  * @property {string} variant
  * @property {string} family  "bits": it takes a temperature, and draws without words
  * @property {boolean} embedded
  * @property {"ready" | "absent" | "partial" | "downloading" | "paused" | "verifying" | "damaged" | "failed"} state
+ * @property {string | null} repo  null: it comes with the program, or is made from the original alone
  * @property {string | null} path
  * @property {number} bytes_total
  * @property {number} bytes_present

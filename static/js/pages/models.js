@@ -6,7 +6,7 @@ import { PUBLISHED } from "../lib/catalog.js";
 import { byId, button, el, fill } from "../lib/dom.js";
 import { formatBytes, formatSize, formatTimeLeft } from "../lib/format.js";
 import { afterPress } from "../lib/press.js";
-import { putModel, state, subscribe } from "../lib/store.js";
+import { putModel, subscribe } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
 
 /** @typedef {import("../lib/types.js").Model} Model */
@@ -41,8 +41,11 @@ const ACTIONS = {
 const actionsOf = (model) =>
   (model.state === "failed" && !model.bytes_present ? /** @type {const} */ (["download"]) : ACTIONS[model.state]).flatMap(
     (action) =>
-      action === "download" && model.original && !model.packed_from ? /** @type {const} */ (["download", "make"]) : [action],
+      action === "download" && model.original && !model.packed_from ? waysToGet(model) : [action],
   );
+
+/** @param {Model} model  that can be made from another one @returns {(keyof typeof VERBS)[]} */
+const waysToGet = (model) => (model.repo ? ["download", "make"] : ["make"]);
 
 /** @param {Model} model */
 const isRecommended = (model) => model.name === PUBLISHED[0]?.name;
@@ -60,11 +63,16 @@ const lacksSpace = (model) =>
   missingBytes(model) > diskFree;
 
 /** @param {Model} model */
+const figuresOfDrawing = (model) => [
+  ["In memory, idle", model.resident_bytes === null ? "–" : formatBytes(model.resident_bytes)],
+  ["Draws best at", formatSize(...model.recommended_size)],
+];
+
+/** @param {Model} model */
 function figures(model) {
   const rows = [
     ["On disk", formatBytes(model.bytes_total)],
-    ["In memory, idle", model.resident_bytes === null ? "–" : formatBytes(model.resident_bytes)],
-    ["Draws best at", formatSize(...model.recommended_size)],
+    ...(model.kind === "model" ? figuresOfDrawing(model) : []),
   ];
   return el(
     "dl",
@@ -155,8 +163,9 @@ function actions(model) {
 /** What the second way to get a model means. @param {Model} model */
 function howMade(model) {
   if (!actionsOf(model).includes("make")) return null;
+  const choice = model.repo ? "Download takes the finished files. " : "";
   const words =
-    `Download takes the finished files. Made from the original, its ${formatBytes(model.original_bytes ?? 0)} come one ` +
+    `${choice}Made from the original, its ${formatBytes(model.original_bytes ?? 0)} come one ` +
     `file after the other and are made smaller here; at most ${formatBytes(model.passing_bytes ?? 0)} of them lie on ` +
     "the disk at a time.";
   return el("p", { class: "muted", id: `made-${model.name}` }, words);
@@ -172,7 +181,7 @@ function card(model) {
     el(
       "div",
       { class: "model-head" },
-      el("h2", { id: `title-${model.name}` }, model.title),
+      el(model.kind === "model" ? "h2" : "h3", { id: `title-${model.name}` }, model.title),
       isRecommended(model) && el("span", { class: "recommended" }, "Recommended"),
       el("span", { class: "mark", data: { tone } }, model.embedded ? "Part of this program" : words),
     ),
@@ -186,6 +195,9 @@ function card(model) {
   );
 }
 
+/** @param {Model} model  or part */
+const listOf = (model) => byId(model.kind === "model" ? "models" : "parts");
+
 /** What a card shows beside the progress of a download. @param {Model} model */
 const frameOf = (model) => JSON.stringify([model.state, model.content, model.bytes_total, model.path, problemTexts(model)]);
 
@@ -198,14 +210,14 @@ const shownFrames = new Map();
  * @param {Model} model
  */
 function show(model) {
-  const card = /** @type {HTMLElement | null} */ (byId("models").querySelector(`[data-name="${model.name}"]`));
+  const card = /** @type {HTMLElement | null} */ (listOf(model).querySelector(`[data-name="${model.name}"]`));
   if (card) afterPress(card, () => showNow(model));
   else showNow(model);
 }
 
 /** @param {Model} model  whose card is not pressed just now */
 function showNow(model) {
-  const list = byId("models");
+  const list = listOf(model);
   const old = list.querySelector(`[data-name="${model.name}"]`);
   const bar = old?.querySelector(".model-progress");
   const nextBar = progress(model);
@@ -245,17 +257,18 @@ function confirmDelete(model) {
 }
 
 async function refresh() {
-  const { models, disk_free_bytes: free } = await listModels();
+  const { models, parts, disk_free_bytes: free } = await listModels();
   diskFree = free;
   fill(byId("disk"), `${formatBytes(free)} free on this disk`);
-  models.forEach(putModel);
-  byId("models").removeAttribute("aria-busy");
+  [...models, ...parts].forEach(putModel);
+  for (const list of ["models", "parts"]) byId(list).removeAttribute("aria-busy");
 }
 
 /** @type {Map<string, string>} */
 const shownStates = new Map();
 
-subscribe("model", (model) => {
+/** @param {Model} model  or part */
+function changed(model) {
   show(model);
   const before = shownStates.get(model.name);
   shownStates.set(model.name, model.state);
@@ -263,6 +276,9 @@ subscribe("model", (model) => {
     if (model.state === "ready") toast(`${model.title} is ready.`);
     refresh().catch(toastError); // the space on the disk changed
   }
-});
+}
+
+subscribe("model", changed);
+subscribe("part", changed);
 subscribe("resync", () => refresh().catch(toastError));
-if (!state.models.size) refresh().catch(toastError);
+refresh().catch(toastError); // what the events begin with has no parts

@@ -159,6 +159,63 @@ def test_a_model_can_be_made_of_the_original_s_files(serve: Serve, downloader: P
     assert live.client.delete("/models/klein").json()["state"] == "absent"
 
 
+def test_what_is_packed_here_alone_is_got_so_by_every_way(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    live = serve(models_dir=tmp_path / "models")
+    model = live.client.get("/models/klein-base-4bit").json()
+    assert (model["repo"], model["original"], model["embedded"], model["kind"]) == (None, "bf16", False, "model")
+    assert model["original_bytes"] == catalog.lookup("klein-base").bytes_total
+    for way in ({}, {"from": "bf16"}):
+        (downloader / "progress").unlink(missing_ok=True)
+        started = live.client.post("/models/klein-base-4bit/download", params=way).json()
+        assert started["state"] == "downloading"
+        eventually(lambda: state(live, "klein-base-4bit") != "downloading")
+    assert calls(downloader) == [["pack", "klein-base-4bit", str(tmp_path / "models" / "klein-base-4bit")]] * 2
+
+
+def test_parts_come_as_models_do(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    """Listed apart, since nothing is drawn with one alone; and got, paused, resumed and refused in the same ways."""
+    live = serve(models_dir=tmp_path / "models")
+    listed = live.client.get("/models").json()
+    assert {part["name"]: part["kind"] for part in listed["parts"]} == {
+        "ternary-bonsai": "text encoder",
+        "bonsai-1bit": "text encoder",
+        "small-decoder": "decoder",
+        "taef2": "preview decoder",
+    }
+    assert {part["state"] for part in listed["parts"]} == {"absent"}
+    assert {model["kind"] for model in listed["models"]} == {"model"}
+    (downloader / "held").touch()
+    assert live.client.post("/models/small/download").json()["state"] == "downloading"  # an alias
+    eventually(lambda: live.client.get("/models/small-decoder").json()["download"]["bytes_done"] > 2)
+    live.client.post("/models/small-decoder/pause").raise_for_status()
+    assert state(live, "small-decoder") == "absent"
+    live.__exit__()
+    (downloader / "held").unlink()
+    (downloader / "failing").touch()
+    again = serve(models_dir=tmp_path / "models")
+    again.client.post("/models/small-decoder/resume").raise_for_status()
+    eventually(lambda: state(again, "small-decoder") == "failed")
+    assert again.client.get("/models/small-decoder").json()["download"]["error"] == "the network went away"
+    assert calls(downloader) == [["download", "small-decoder", str(tmp_path / "models" / "small-decoder")]] * 2
+    assert again.client.post("/models/taef2/verify").status_code == 409
+    refused = again.client.post("/models/taef2/download", params={"from": "bf16"})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "from")
+    drawn = again.client.post("/jobs", json={"prompt": "a fox", "model": "taef2"})
+    assert (drawn.status_code, drawn.json()["error"]["field"]) == (422, "model")
+
+
+def test_a_part_s_download_goes_on_after_a_restart(serve: Serve, downloader: Path, tmp_path: Path) -> None:
+    first = serve(models_dir=tmp_path / "models")
+    (downloader / "held").touch()
+    first.client.post("/models/taef2/download")
+    eventually((downloader / "progress").exists)
+    first.__exit__()
+    (downloader / "held").unlink()
+    second = serve(models_dir=tmp_path / "models")
+    eventually(lambda: state(second, "taef2") != "downloading")
+    assert (downloader / "progress").read_text() == "20"
+
+
 def test_a_failure_is_shown_and_can_be_resumed(serve: Serve, downloader: Path, tmp_path: Path) -> None:
     live = serve(models_dir=tmp_path / "models")
     (downloader / "failing").touch()

@@ -17,6 +17,7 @@ import pytest
 from bonsai_mlx.weights.layout import PACKED, TRANSFORMER
 from tests.fake_hub import FakeHub, Fault, digest, fake_hub
 from tests.server.conftest import ROOT, eventually
+from tests.tiny_decoder import write_taef2
 
 REPO = "someone/a-checkpoint"
 BIG = PACKED.weights(TRANSFORMER)
@@ -74,6 +75,17 @@ def test_a_download_and_a_check(start: Start, hub: FakeHub, tmp_path: Path) -> N
     check = start("verify")
     assert events(check)[-1]["done"] is True
     assert check.wait(60) == 0
+
+
+def test_a_part_comes_by_its_name(start: Start, hub: FakeHub, tmp_path: Path) -> None:
+    data = write_taef2(tmp_path / "published").joinpath("taef2.safetensors").read_bytes()
+    hub.repos["madebyollin/taef2"] = {"taef2.safetensors": data, "evil.py": b"print()"}
+    said = events(start("download", "taef2"))
+    assert (said[-1]["done"], said[-1]["bytes_total"]) == (True, len(data))
+    assert (tmp_path / "here" / "taef2.safetensors").read_bytes() == data
+    assert not (tmp_path / "here" / "evil.py").exists()
+    (tmp_path / "here" / "taef2.safetensors").write_bytes(data[:-1] + b"?")
+    assert "is damaged" in events(start("verify", "taef2"))[-1]["error"]
 
 
 @pytest.mark.parametrize("how", ["terminate", "kill", "server gone"])
