@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
@@ -22,7 +23,9 @@ from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.bits.autoencoder import Autoencoder
 from bonsai_mlx.flux2 import plan, vae
 from bonsai_mlx.flux2.synthesis import make_checkpoint
+from bonsai_mlx.flux2.tiny_decoder import TinyDecoder
 from bonsai_mlx.runtime import device
+from tests.tiny_decoder import taef2_tensors
 
 PACKAGE = Path(bonsai_mlx.__file__).parent
 SMALL: dict[str, Any] = {"seed": 7, "steps": 1, "width": 64, "height": 64}  # bfloat16 is slow on a CPU
@@ -135,12 +138,14 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, *names: str) -> dict[s
 
 
 def draw_and_decode(of_bits: Autoencoder) -> None:
-    """A picture, latents by themselves, in strips of the device's size, and a code there and back."""
+    """A picture, latents by themselves, in strips of the device's size, a preview, and a code there and back."""
     of_bits.decode(of_bits.encode(np.zeros((64, 64, 3), np.uint8)))
     pipe = Pipeline.from_pretrained("seedling-ternary")
     pipe.generate("a red house", **SMALL)
     latents = mx.zeros((1, pipe.model.checkpoint.transformer.in_channels, 4, 4))
     assert len(list(vae.decode(pipe.model.checkpoint, latents, pipe.model.dtype))) > 1
+    tiny = SimpleNamespace(load=lambda _: {name: mx.array(values) for name, values in taef2_tensors().items()})
+    assert TinyDecoder(tiny, pipe.model.dtype)(mx.zeros((1, 128, 2, 2))).size == (32, 32)  # type: ignore[arg-type]
 
 
 def note_who_asks(monkeypatch: pytest.MonkeyPatch, asked: dict[tuple[str, str], set[str]]) -> None:
@@ -188,7 +193,8 @@ def test_the_places_that_ask_are_known() -> None:
         ("model.py", "__init__"),  # type of the activations
         ("model.py", "plan"),  # memory
         ("loading.py", "shares"),  # all cores of a CPU
-        ("vae.py", "_cutting"),  # size of a strip
+        ("tiny_decoder.py", "strips"),  # size of a strip
+        ("vae.py", "_cutting"),  # likewise
     }
 
 

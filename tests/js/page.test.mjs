@@ -152,7 +152,7 @@ test("foreign settings: what cannot be used is shown and says why", () => {
 });
 
 test("with the seedling alone a foreign size is offered but not ticked", () => {
-  putModel({ name: "seedling-ternary", embedded: true, state: "ready" });
+  putModel({ name: "seedling-ternary", kind: "model", embedded: true, state: "ready" });
   const rows = byLabel(rowsOf(reading({ prompt: "p", width: 1024, height: 1024 })));
   assert.equal(rows.Size.checked, false);
   state.models.clear();
