@@ -22,8 +22,8 @@ import bonsai_mlx
 from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.bits.autoencoder import Autoencoder
 from bonsai_mlx.flux2 import plan, vae
+from bonsai_mlx.flux2.preview import TinyDecoder
 from bonsai_mlx.flux2.synthesis import make_checkpoint
-from bonsai_mlx.flux2.tiny_decoder import TinyDecoder
 from bonsai_mlx.runtime import device
 from tests.tiny_decoder import taef2_tensors
 
@@ -193,7 +193,7 @@ def test_the_places_that_ask_are_known() -> None:
         ("model.py", "__init__"),  # type of the activations
         ("model.py", "plan"),  # memory
         ("loading.py", "shares"),  # all cores of a CPU
-        ("tiny_decoder.py", "strips"),  # size of a strip
+        ("preview.py", "strips"),  # size of a strip
         ("vae.py", "_cutting"),  # likewise
     }
 

@@ -4,8 +4,8 @@ The predicted clean latents are turned into colours by one affine map, eight pix
 fitted once per VAE, by encoding some synthetic pictures with its own encoder, and kept in the user's cache folder.
 
 TAEF2 (see `parts.tiny_decoder`) draws more: all that follows its first resolution is one chain of row strips, of which
-no whole map is ever held, so what it takes hardly grows with the picture. Its weights, some megabytes, are read anew for
-each preview and dropped with it.
+no whole map is ever held, so what it takes hardly grows with the picture. Its weights, some megabytes, are read anew
+for each preview and dropped with it.
 """
 
 from __future__ import annotations
