@@ -173,10 +173,10 @@ def test_parts_in_the_folder_of_models_count(serve: Serve, models: Path, tmp_pat
 
 
 def previews(live: LiveServer) -> list[Image.Image]:
-    """The latest of two pictures, one of a downloaded model and one of the seedling."""
+    """The last of two pictures, one of a downloaded model and one of the seedling."""
     found = []
     for model in ("ternary", "seedling"):
-        body = {"prompt": "a fox", "seed": 1, "model": model, "width": 128, "height": 64, "steps": 2}
+        body = {"prompt": "a fox", "seed": 1, "model": model, "width": 128, "height": 64, "steps": 1}
         job = live.client.post("/jobs", json=body, timeout=300).raise_for_status().json()["jobs"][0]
         eventually(lambda job=job: live.job(job["id"])["status"] == "done", 120)
         found.append(Image.open(io.BytesIO(live.client.get(f"/jobs/{job['id']}/preview").raise_for_status().content)))
@@ -199,18 +199,9 @@ def test_previews_are_drawn_by_taef2_once_it_is_here(
     shown, seedling = previews(live)
     assert (shown.size, seedling.size) == ((128, 64), (16, 8)), "the seedling has latents of its own"
     pipe = Pipeline.from_pretrained(models / "ternary", preview_decoder=models / "taef2")
-    request = GenerationRequest("a fox", seed=1, width=128, height=64, steps=2)
+    request = GenerationRequest("a fox", seed=1, width=128, height=64, steps=1)
     expected = [event.preview for event in pipe.run(request, preview=True) if event.preview][-1]
     difference = np.abs(np.asarray(shown).astype(int) - np.asarray(expected)).max()
     assert difference <= 1, "by it, of the same latents"
     assert "they show more" not in live.client.get("/preferences").text
     assert live.client.get("/fit", params=size).json()["peak_bytes"] >= small
-    live.client.patch("/settings", json={"preview": False}).raise_for_status()
-    body = {"prompt": "a fox", "seed": 1, "model": "ternary", "width": 128, "height": 64, "steps": 2}
-    job = live.client.post("/jobs", json=body, timeout=300).raise_for_status().json()["jobs"][0]
-    eventually(lambda: live.job(job["id"])["status"] == "done", 120)
-    assert live.job(job["id"])["preview_seq"] == 0
-    chosen = serve(
-        models_dir=models, output=tmp_path / "b", preview_decoder=str(write_taef2(tmp_path / "b2", seed=9)), **REAL
-    )
-    assert (np.asarray(previews(chosen)[0]) != np.asarray(shown)).any()
