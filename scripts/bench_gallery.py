@@ -136,15 +136,10 @@ def many(page: Page, url: str, count: int, folder: Path) -> None:
         download.value.save_as(folder / "many.zip")
         size = (folder / "many.zip").stat().st_size
         print(f"one ZIP file of {size / 1e6:.0f} MB: {time.perf_counter() - started:.2f} s")
-        expect(page.locator("#selection-bar")).to_be_hidden()
-        page.evaluate("window.scrollTo(0, 0)")
-        page.wait_for_timeout(300)  # until what comes into sight is laid out
-        page.locator(".print-check").first.click(force=True)
-        page.locator(".print").nth(count - 1).click(modifiers=["Shift"])
-        expect(page.locator("#selected-count")).to_have_text(f"{count} pictures selected")
+        expect(page.locator("#selected-count")).to_have_text(f"{count} pictures selected")  # for what comes next
         started = time.perf_counter()
         page.locator("#delete-selected").click()
-        expect(page.get_by_text(f"{count} pictures deleted.")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text(f"{count} pictures deleted.")).to_be_visible(timeout=60_000)
         print(f"deleting them: {time.perf_counter() - started:.2f} s")
     longest = page.evaluate("Math.max(0, ...window.tasks)")
     print(f"longest task of the page {longest:.0f} ms; /health meanwhile: most {max(waits):.0f} ms of {len(waits)}")
