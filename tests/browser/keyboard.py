@@ -9,9 +9,10 @@ from playwright.sync_api import Page
 # What can be used of the dialog that is open, or else of the page; of a group of radios, where the arrow keys begin.
 _STOPS = """() => {
     const shown = (one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("[inert]");
-    const native = "a[href], button, input, select, textarea, summary"; // none of these may be left out by its tabindex
+    const native = "a[href], button, input, select, textarea, summary";
+    const seen = ":not(.visually-hidden)"; // of what is seen, none may be left out by its tabindex
     const usable = (one) => shown(one) && !one.disabled && !one.ariaHidden;
-    const tabbable = (one) => usable(one) && (one.tabIndex >= 0 || one.matches(native));
+    const tabbable = (one) => usable(one) && (one.tabIndex >= 0 || one.matches(`:is(${native})${seen}`));
     const groups = new Map();
     const inGroup = (one) => {
         if (one.type !== "radio") return true;
