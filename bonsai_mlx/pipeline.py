@@ -92,7 +92,7 @@ class Pipeline(Runs):
             companion=other,
             text_encoder=_part(text_encoder, "text encoder"),
             decoder=_part(decoder, "decoder"),
-            preview=_part(preview_decoder, "preview decoder") or hub.preview_decoder(),
+            preview=_part(preview_decoder, "preview decoder") or hub.preview_decoder,
         )
         model = open_model(path, repair=repair, embeddings=embeddings, dtype=dtype, elsewhere=elsewhere)
         pipe = cls(

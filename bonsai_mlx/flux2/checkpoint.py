@@ -279,8 +279,11 @@ class _Reader:
         return Components(f"give another one with --decoder, or none for {self.root.name}'s own").decoder(place)
 
     def _preview(self, config: VaeConfig) -> Part[TinyConfig] | None:
-        place = self.elsewhere.preview
-        if place is None or config.latent_channels != TinyConfig().latent_channels:
+        if config.latent_channels != TinyConfig().latent_channels:
+            return None
+        given = self.elsewhere.preview
+        place = given if given is None or isinstance(given, Path) else given()
+        if place is None:
             return None
         if not place.exists():
             raise CheckpointError(f"{place}: there is no such tiny decoder; give the file {FILE}, or its folder")

@@ -7,7 +7,7 @@ What is downloaded, what is opened and what is written all follow one `Layout`. 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -85,7 +85,7 @@ class Elsewhere:
     companion: Path | None = None  # a checkpoint whose text encoder and VAE serve a file that has none
     text_encoder: Path | None = None
     decoder: Path | None = None  # a VAE whose decoder draws
-    preview: Path | None = None  # a tiny decoder that draws previews, where it fits the VAE
+    preview: Path | Callable[[], Path | None] | None = None  # a tiny decoder, asked for where it fits the VAE
 
 
 NOWHERE = Elsewhere()
