@@ -45,7 +45,7 @@ from .routes import (
 from .routes.pipelines import grids, pipelines, styles, writing
 from .settings import Settings
 from .studio import Studio
-from .templating import STATIC, parts_of, version_of
+from .templating import STATIC, is_joined, parts_of, version_of
 
 ROUTERS = (
     *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router, codes.router),
@@ -72,11 +72,11 @@ class Assets(StaticFiles):
     """The shipped files. An address that names the current content may be kept for ever, others are revalidated."""
 
     async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> Response:
-        version = version_of(path)
-        if version and len(parts_of(path)) > 1 and scope["method"] == "GET":
+        if is_joined(path) and scope["method"] == "GET" and (version := version_of(path)):
             response = Response(_content(path), headers={"etag": f'"{version}"'}, media_type="text/css")
         else:
-            response = await super().get_response(path, scope)
+            response = await super().get_response(path, scope)  # refuses what leads out of the folder unread
+            version = version_of(path)
         taken = Headers(scope=scope).get("accept-encoding", "")
         if response.status_code == 200 and path.endswith(_TEXTS) and "gzip" in taken:
             kept = {name: response.headers[name] for name in ("etag", "last-modified") if name in response.headers}

@@ -47,6 +47,10 @@ def _digest(path: Path, _modified_ns: int) -> str:
 _JOINED = re.compile(r"css/([a-z-]+(?:\+[a-z-]+){1,15})\.css")
 
 
+def is_joined(path: str) -> bool:
+    return _JOINED.fullmatch(path) is not None
+
+
 def parts_of(path: str) -> list[Path]:
     """The files of an asset: `css/one+two.css` is two style sheets, which a browser fetches in one request."""
     joined = _JOINED.fullmatch(path)

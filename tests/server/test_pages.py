@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 from PIL import Image
@@ -112,6 +113,19 @@ def test_style_sheets_come_in_one_request_and_are_all_there(shared: LiveServer) 
 )
 def test_only_shipped_files_are_served(shared: LiveServer, path: str) -> None:
     assert shared.client.get(path).status_code in (404, 405)
+
+
+@pytest.mark.parametrize("path", ["../../../../../../dev/zero", "%2e%2e/%2e%2e/LICENSE", "css/../../LICENSE", "a%00b"])
+def test_what_is_not_shipped_is_not_even_read(shared: LiveServer, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """httpx takes dots out of an address, so it is written by hand."""
+    read: list[str] = []
+    monkeypatch.setattr("server.app.version_of", read.append)
+    request = f"GET /static/{path} HTTP/1.1\r\nHost: 127.0.0.1:{shared.port}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", shared.port), 10) as connection:
+        connection.sendall(request.encode())
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert read == []
 
 
 def test_scripts_have_a_type_that_browsers_run() -> None:

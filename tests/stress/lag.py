@@ -57,7 +57,7 @@ def _draw(client: httpx.Client, count: int, rng: random.Random) -> int:
     for begin in range(0, count, _BATCH):
         body = {"prompt": f"a blue circle, {rng.random()}", "model": SEEDLING, "count": min(_BATCH, count - begin)}
         client.post("/jobs", json=body).raise_for_status()
-    within(120 + 30 * count, lambda: _is_idle(client), 0.2)
+    within(120 + 30 * count, lambda: _is_idle(client))
     return int(client.get("/images", params={"limit": 1}).json()["total"])
 
 

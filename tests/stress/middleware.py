@@ -29,7 +29,7 @@ _ORIGINS = (None, "http://127.0.0.1:{port}", "null", "http://evil.example", "htt
 _SITES = (None, "none", "same-origin", "same-site", "cross-site", "surprise")
 _MODES = (None, "navigate", "cors", "no-cors", "websocket")
 _DESTINATIONS = (None, "document", "iframe", "image", "script", "empty", "object")
-_PAGES = ("/", "/gallery", "/model-manager", "/connect", "/preferences", "/docs", "/i/" + "0" * 32)
+_PAGES = ("/", "/gallery", "/gallery/deleted", "/model-manager", "/connect", "/preferences", "/docs", "/i/" + "0" * 32)
 
 
 class Visit(NamedTuple):
