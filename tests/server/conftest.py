@@ -115,17 +115,6 @@ class LiveServer:
 
 
 @pytest.fixture(autouse=True, scope="package")
-def _no_blas_for_fake_engines() -> Iterator[None]:
-    """Children that draw squares start in half the time without a BLAS."""
-    before = os.environ.get("BONSAI_BLAS")
-    os.environ["BONSAI_BLAS"] = "none"
-    yield
-    del os.environ["BONSAI_BLAS"]
-    if before is not None:
-        os.environ["BONSAI_BLAS"] = before
-
-
-@pytest.fixture(autouse=True, scope="package")
 def _nobody_else_is_called() -> Iterator[None]:
     """No test of the server, and so nothing that a request can make it do, opens a connection to another computer."""
     connect, called = socket.socket.connect, []
