@@ -184,9 +184,9 @@ def test_what_is_made_from_the_original_alone_has_one_button(site: Site, open_pa
     page = open_page("about:blank")
     calls = with_state(page, site, "klein-base-4bit")
     card = page.locator("[data-name=klein-base-4bit]")
-    expect(card.get_by_role("button")).to_have_text([re.compile("Make from the original 16")])
+    expect(card.get_by_role("button")).to_have_text([re.compile("Make from the original 15.98 GB")])
     expect(card).not_to_contain_text("Download takes the finished files")
-    expect(card).to_contain_text("Made from the original, its 16")
+    expect(card).to_contain_text("Made from the original, its 15.98 GB")
     card.get_by_role("button").click()
     expect(card).to_contain_text("Not downloaded")
     assert calls == ["POST /models/klein-base-4bit/download?from=bf16"]

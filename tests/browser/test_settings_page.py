@@ -38,7 +38,12 @@ def test_every_setting_is_kept(own: Site, open_page: Callable[..., Page]) -> Non
             "#theme",
         ),
         *({"#show-folder"} if shutil.which("xdg-open") else ()),
+        "settings-form Models",
     }
+    page.locator("#settings-form").get_by_role("link", name="Models").first.click()
+    expect(page.locator("h1")).to_have_text("Models")
+    page.go_back()
+    expect(page.locator("#engine-mark")).to_be_visible()
     page.locator("#theme").select_option("dark")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     expect(page.locator("#theme-button")).to_have_attribute("aria-label", "Theme: dark")
