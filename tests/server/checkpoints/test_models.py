@@ -2,87 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import shutil
-import sqlite3
-import sys
-import textwrap
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx.hub import catalog, location, published
 from bonsai_mlx.hub.entry import CheckpointFile
 from server.checkpoints.models import Models
-from server.errors import ApiError
-from server.events import EventHub
-from server.settings import Settings
-from server.store import NAME, Store
+from tests.server.checkpoints.conftest import Serve, calls, intent, state
 from tests.server.conftest import LiveServer, eventually
-
-Serve = Callable[..., LiveServer]
-
-# Writes a byte count into `progress` beside itself every 20 ms, up to 20. Beside it, `held` keeps it at 10 while it
-# exists, so that no test has to be quicker than it, and `failing` ends it there. What `noise` holds is printed at 5.
-SCRIPT = """
-    import json, pathlib, sys, time
-    here = pathlib.Path(__file__).parent
-    action, name, *rest = sys.argv[1:]
-    (here / "calls").open("a").write(json.dumps([action, name, *rest]) + "\\n")
-    progress = here / "progress"
-    done = int(progress.read_text()) if progress.exists() and action == "download" else 0
-    while done < 20:
-        time.sleep(0.02)
-        done += not (done == 10 and (here / "held").exists())
-        (here / "next").write_text(str(done))
-        (here / "next").replace(progress)
-        event = {"file": "model.safetensors", "bytes_done": done, "bytes_total": 20}
-        event |= {"speed_bytes_s": 50.0, "eta_s": 1.0}
-        print(json.dumps(event), flush=True)
-        if done == 5 and (here / "noise").exists():
-            sys.stdout.buffer.write((here / "noise").read_bytes())
-            sys.stdout.flush()
-        if done == 10 and (here / "failing").exists():
-            print(json.dumps({"error": "the network went away"}), flush=True)
-            sys.exit(1)
-"""
-
-
-@pytest.fixture
-def downloader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the script that all servers of a test use as their downloader."""
-    script = tmp_path / "downloader" / "download.py"
-    script.parent.mkdir()
-    script.write_text(textwrap.dedent(SCRIPT))
-    original = Models.__init__
-
-    def patched(self: Models, *arguments: object) -> None:
-        original(self, *arguments)  # type: ignore[arg-type]
-        self.transfer_command = (sys.executable, str(script))
-
-    monkeypatch.setattr(Models, "__init__", patched)
-    return script.parent
-
-
-def calls(folder: Path) -> list[list[str]]:
-    return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
-
-
-def state(live: LiveServer, name: str = "ternary") -> str:
-    return str(live.client.get(f"/models/{name}").json()["state"])
-
-
-def intent(live: LiveServer) -> str | None:
-    """What the next start of the server is going to do about the ternary checkpoint."""
-    with contextlib.closing(sqlite3.connect(live.settings.output / NAME)) as index:
-        row = index.execute("SELECT value FROM preferences WHERE name = 'download:ternary'").fetchone()
-    return row[0] if row else None
 
 
 def test_the_catalog_on_this_machine(serve: Serve, tmp_path: Path) -> None:
@@ -365,123 +297,6 @@ def test_files_that_can_be_shared_need_no_room(
 
 
 # what is asked for at the same moment
-
-
-@pytest.fixture
-def alone(downloader: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Run an async test with the checkpoints and no server around them, in a cache of their own."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    (downloader / "held").touch()
-
-    def run(test: Callable[[Models], Awaitable[None]]) -> None:
-        async def main() -> None:
-            with contextlib.closing(Store(tmp_path)) as store:
-                models = Models(Settings(), store, EventHub(100, 1))
-                try:
-                    await test(models)
-                finally:
-                    await models.close()
-
-        asyncio.run(main())
-
-    return run
-
-
-def running(downloader: Path) -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if str(downloader / "download.py") in child.cmdline()]
-
-
-def test_two_requests_at_once_start_one_download(alone: Callable[..., None], downloader: Path) -> None:
-    async def test(models: Models) -> None:
-        asked = await asyncio.gather(*(models.download("ternary") for _ in range(3)))
-        assert [model.state for model in asked] == ["downloading"] * 3
-        assert len(running(downloader)) == 1
-        await models.pause("ternary")
-        assert running(downloader) == []
-
-    alone(test)
-
-
-def test_a_check_waits_for_a_download_that_is_about_to_start(alone: Callable[..., None], downloader: Path) -> None:
-    async def test(models: Models) -> None:
-        _, refused = await asyncio.gather(models.download("ternary"), models.verify("ternary"), return_exceptions=True)
-        assert isinstance(refused, ApiError)
-        assert refused.detail.code == "conflict"
-        assert len(running(downloader)) == 1
-
-    alone(test)
-
-
-@pytest.mark.parametrize("end", ["pause", "cancel", "delete"])
-def test_a_download_ends_that_is_about_to_start(alone: Callable[..., None], downloader: Path, end: str) -> None:
-    async def test(models: Models) -> None:
-        asked = await asyncio.gather(
-            models.download("ternary"), getattr(models, end)("ternary"), return_exceptions=True
-        )
-        assert not [error for error in asked if isinstance(error, Exception)]
-        assert running(downloader) == []
-        assert models.get("ternary").state == "absent"
-
-    alone(test)
-
-
-@pytest.fixture
-def full_disk() -> Iterator[pytest.MonkeyPatch]:
-    """The index cannot note that a download is over; `undo` of what this returns makes room."""
-
-    def full(self: Store, name: str, value: str | None) -> None:
-        if value is None:
-            raise sqlite3.OperationalError("database or disk is full")
-        set_preference(self, name, value)
-
-    set_preference = Store.set_preference
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "set_preference", full)
-        yield patch
-
-
-def test_a_download_that_a_full_disk_ends_is_told_and_not_begun_again(
-    alone: Callable[..., None], downloader: Path, tmp_path: Path, full_disk: pytest.MonkeyPatch
-) -> None:
-    async def test(models: Models) -> None:
-        (downloader / "failing").touch()
-        told = models._events.subscribe({}, None)
-        await models.download("ternary")
-        async with asyncio.timeout(60):
-            while b'"state":"failed"' not in (await told.queue.get() or b""):
-                pass
-        assert models.get("ternary").state == "failed"
-        full_disk.undo()
-
-    alone(test)
-    with contextlib.closing(Store(tmp_path)) as store:
-        assert store.preference("download:ternary") is None
-
-
-@pytest.mark.parametrize("end", ["cancel", "delete"])
-def test_a_full_disk_keeps_nobody_from_freeing_it(
-    alone: Callable[..., None], downloader: Path, full_disk: pytest.MonkeyPatch, end: str
-) -> None:
-    async def test(models: Models) -> None:
-        await models.download("ternary")
-        assert (await getattr(models, end)("ternary")).state == "absent"
-        assert running(downloader) == []
-        await models.download("ternary")  # is wished for again
-        assert models._intent("ternary") == "downloading"
-
-    alone(test)
-
-
-def test_nothing_starts_once_the_server_ends(alone: Callable[..., None], downloader: Path) -> None:
-    async def test(models: Models) -> None:
-        await asyncio.gather(models.download("ternary"), models.close())
-        assert running(downloader) == []
-        with pytest.raises(ApiError, match="shutting down"):
-            await models.download("binary")
-        assert running(downloader) == []
-
-    alone(test)
 
 
 def test_verifying_an_embedded_checkpoint_with_the_real_child(live: LiveServer) -> None:
