@@ -12,6 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.images import metadata
 from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, drag_slider, drawn, make_picture
+from tests.browser.test_first_run import SHIFTS
 
 pytestmark = pytest.mark.browser
 
@@ -198,6 +199,17 @@ def test_variations_draw_the_next_seeds(site: Site, pictures: list[str], open_pa
     expect(page.locator(".batch .frame a img, .frame-wait")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
     assert page.locator(".frame-tag").all_inner_texts() == [f"Seed {seed}" for seed in (12, 13, 14, 15)]
     expect(page.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
+
+
+def test_a_small_picture_is_shown_large_at_once(site: Site, open_page: Callable[..., Page]) -> None:
+    """Four times as large, as far as there is room, and nothing moves for it."""
+    page = open_page(f"{site.url}/i/{make_picture(site, 'shown large', width=256, height=128)}")
+    expect(page.locator("#engine-mark")).to_be_visible()
+    box = page.locator(".image-full").bounding_box()
+    assert box is not None
+    assert box["width"] > 500
+    assert abs(box["width"] / box["height"] - 2) < 0.02
+    assert page.evaluate(SHIFTS) <= 0.02
 
 
 def test_more_of_an_enlarged_picture_is_drawn_as_that_was(site: Site, open_page: Callable[..., Page]) -> None:

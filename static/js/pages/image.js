@@ -5,7 +5,7 @@ import { getCode, getImage, listImages, moveImages, revealImage } from "../lib/a
 import { rank } from "../lib/catalog.js";
 import { copyText } from "../lib/clipboard.js";
 import { compareView } from "../stage/compare.js";
-import { byId, button, el, shaped } from "../lib/dom.js";
+import { byId, button, el } from "../lib/dom.js";
 import { modelTitle } from "../lib/format.js";
 import { startMenu } from "../stage/menu.js";
 import { drawMore, enlarge, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
@@ -17,8 +17,6 @@ import { choose } from "../gallery/collections.js";
 import { momentOf } from "../gallery/days.js";
 
 /** @typedef {import("../lib/types.js").Picture} Picture */
-
-const SMALL_PX = 400; // below this a picture is enlarged to be looked at
 
 const id = byId("main").dataset.id ?? "";
 /** @type {Picture | null} */
@@ -38,15 +36,6 @@ const withImage = (action) => async () => {
     toastError(error);
   }
 };
-
-function enlargeSmall() {
-  const picture = /** @type {HTMLImageElement} */ (document.querySelector(".image-full"));
-  const width = Number(picture.getAttribute("width"));
-  const height = Number(picture.getAttribute("height"));
-  if (Math.max(width, height) > SMALL_PX) return;
-  picture.classList.add("enlarged");
-  shaped(picture, width, height);
-}
 
 /** @param {Picture} shown */
 async function openCompare(shown) {
@@ -134,8 +123,6 @@ async function moveElsewhere() {
   await moveImages([id], { into: into.id, out_of: byId("main").dataset.collection || null });
   toast(`Moved to “${into.name}”.`);
 }
-
-enlargeSmall();
 byId("favourite").addEventListener("click", withImage(toggleFavourite));
 byId("copy-prompt").addEventListener("click", () => copyText(byId("prompt"), "Prompt copied."));
 byId("copy-picture").addEventListener("click", () => copyPicture(id));
