@@ -70,7 +70,7 @@ ROOMS: Mapping[str, str] = {
     "server.routes.pipelines": "styles, grids and pipelines over the native interface",
     "server.compat": "the interfaces of other programs",
     "server.compat.sdapi": "AUTOMATIC1111's: a file for each kind of its routes",
-    "server.interfaces": "which paths belong to which of them, and importing them with the first request for one",
+    "server.interfaces": "importing what the first page does without, and which paths are other programs'",
     "server.app": "the application made of all this, and its starters",
 }
 # Modules beside the rooms that stand higher than the ground.

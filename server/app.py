@@ -13,8 +13,9 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from bonsai_mlx.version import __version__
 
@@ -26,33 +27,15 @@ from .edge.head import HeadAsGet
 from .edge.pages import PagesForPeople
 from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
-from .interfaces.on_demand import INTERFACES, InterfacesOnDemand, include_interfaces
-from .routes import (
-    bin,
-    codes,
-    collections,
-    generate,
-    images,
-    inputs,
-    jobs,
-    metadata,
-    models,
-    options,
-    pages,
-    selection,
-    system,
-)
-from .routes.pipelines import grids, pipelines, styles, writing
+from .interfaces.on_demand import INTERFACES, RoutersOnDemand, include_interfaces, is_of_interface
+from .routes import generate, images, jobs, models, pages, system
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, is_joined, parts_of, version_of
 
-ROUTERS = (
-    *(pages.router, generate.router, jobs.router, images.router, inputs.router, metadata.router, codes.router),
-    *(models.router, system.router, connect.router, collections.router, selection.router, options.router),
-    bin.router,
-    *(styles.router, grids.router, pipelines.router, writing.router),
-)
+# What the first page asks for. The others (`interfaces.further`) are imported with the first request that none of these
+# answers: routes and their schemas are a third of a start.
+ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router, connect.router)
 _CROWDED = frozenset({"/jobs", "/jobs/again", "/grids", "/pipelines/run", "/write", "/encode", "/decode"})
 
 
@@ -97,13 +80,20 @@ class Application(FastAPI):
         self.settings = settings
         self.recent_requests: deque[LoggedRequest] = deque(maxlen=settings.max_log_lines)
         self._has_interfaces = False
+        self._has_further = False
         self.access = Access(settings.token) if settings.token else None
         security_stack(_nothing, settings, self.recent_requests)  # refuse unsafe options now, not at the first request
 
     def build_middleware_stack(self) -> ASGIApp:
-        routed = InterfacesOnDemand(super().build_middleware_stack(), self.include_interfaces)
+        routed = RoutersOnDemand(super().build_middleware_stack(), self._include_for)
         app = HeadAsGet(PagesForPeople(ConcurrencyLimit(routed, _CROWDED)))
         return security_stack(app, self.settings, self.recent_requests, self.access)
+
+    def _include_for(self, scope: Scope) -> None:
+        if is_of_interface(scope["path"]):
+            self.include_interfaces()
+        elif not any(route.matches(scope)[0] is Match.FULL for route in self.routes):
+            self.include_further()
 
     def include_interfaces(self) -> None:
         """Have the routes of other programs' interfaces, which are imported now."""
@@ -111,7 +101,17 @@ class Application(FastAPI):
             self._has_interfaces = True
             include_interfaces(self)
 
+    def include_further(self) -> None:
+        """Have the routes that the first page does without, which are imported now."""
+        if not self._has_further:
+            self._has_further = True
+            from .interfaces.further import ROUTERS
+
+            for router in ROUTERS:
+                self.include_router(router)
+
     def openapi(self) -> dict[str, Any]:
+        self.include_further()
         self.include_interfaces()
         return super().openapi()
 

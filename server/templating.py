@@ -74,7 +74,13 @@ def static_url(path: str) -> str:
 @cache
 def _environment() -> Environment:
     # autoescape=True for every template whatever its name: prompts are shown on every page
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        optimized=False,  # folding constants takes a fifth of the compiling that the first page waits for
+    )
     first_pictures = json.loads((STATIC / "first/pictures.json").read_text("utf-8"))
     environment.globals |= {"static_url": static_url, "catalog": _catalog(), "first_pictures": first_pictures}
     environment.globals |= {"by_day": by_day, "frame_of": frame_of, "local_time": local_time}

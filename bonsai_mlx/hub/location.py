@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from filelock import FileLock, Timeout
 from msgspec import Meta
 
 from ..errors import CheckpointInUse, DownloadError
@@ -162,6 +161,8 @@ class Location:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the checkpoint against other processes; the system lets go of it however this process ends."""
+        from filelock import FileLock, Timeout  # a tenth of a server's start, for what most starts never need
+
         lock = FileLock(self.lock_path, timeout=0, thread_local=False)  # threads may take turns to advance a generator
         try:
             self.lock_path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,2 @@
-"""Which paths belong to other programs' interfaces, and when those are imported."""
+"""What is imported with the first request for it: other programs' interfaces, with the paths that are theirs, and what
+the first page does without."""

@@ -41,14 +41,18 @@ def include_interfaces(app: FastAPI) -> None:
         app.include_router(router, prefix=prefix)
 
 
-class InterfacesOnDemand:
-    """Calls `include` before a request below one of the prefixes is routed."""
+def is_of_interface(path: str) -> bool:
+    return any(below(path, prefix) for prefix in _DRAWS_AT)
 
-    def __init__(self, app: ASGIApp, include: Callable[[], None]) -> None:
+
+class RoutersOnDemand:
+    """Calls `include` before a request is routed."""
+
+    def __init__(self, app: ASGIApp, include: Callable[[Scope], None]) -> None:
         self._app = app
         self._include = include
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and any(below(scope["path"], prefix) for prefix in _DRAWS_AT):
-            self._include()
+        if scope["type"] == "http":
+            self._include(scope)
         await self._app(scope, receive, send)

@@ -42,14 +42,23 @@ def test_every_path_of_another_program_belongs_to_its_interface() -> None:
         assert found.render(422, detail).body == render(422, detail).body
 
 
-def test_a_start_imports_no_interface_of_other_programs(tmp_path: Path) -> None:
+def test_a_start_imports_what_the_first_page_asks_for_alone(tmp_path: Path) -> None:
+    late = ("server.compat.openai", "server.compat.sdapi", "server.routes.pipelines", "server.routes.codes", "filelock")
     script = (
         "import sys; from server.app import create_app; from server.settings import Settings; create_app(Settings());"
-        "print([name for name in sys.modules if name.startswith(('server.compat.openai', 'server.compat.sdapi'))])"
+        f"print([name for name in sys.modules if name.startswith({late})])"
     )
     environment = os.environ | {"BONSAI_OUTPUT": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_path_that_no_early_router_has_is_answered_at_the_first_request(tmp_path: Path) -> None:
+    for number, (method, path, status) in enumerate(
+        [("GET", "/styles", 200), ("POST", "/images/favourite", 422), ("GET", "/nowhere", 404), ("PUT", "/jobs", 405)]
+    ):
+        with LiveServer(Settings(**(QUICK | {"output": tmp_path / str(number)}))) as live:
+            assert live.client.request(method, path).status_code == status, path
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ _UNROUTED = [("GET", "/nowhere"), ("OPTIONS", "/generate"), ("TRACE", "/"), ("PO
 
 def walk(app: Application) -> list[tuple[str, str]]:
     """(method, path) of all routes, of a shipped file, and of some addresses that lead nowhere."""
+    app.include_further()
     app.include_interfaces()
     return sorted({*_routed(app), *_UNROUTED})
 
