@@ -225,7 +225,7 @@ their bounds, the OpenAPI document, a job's row and its answer, the engine and t
 2. Where it is used, for instance `bonsai_mlx/flux2/model.py`.
 3. `bonsai_mlx/pipeline.py`: a keyword of `Pipeline.generate`, for Python.
 4. `bonsai_mlx/cli/options.py` and `bonsai_mlx/cli/generate.py`: an option of the command line.
-5. `tests/test_pipeline.py`: that it makes a difference.
+5. `tests/pipeline/test_pictures.py`: that it makes a difference.
 
 A parameter that has no default is a new version of the request (`VERSION` in `bonsai_mlx/request/operations.py`); a
 new kind of bounds also needs a case in `server/parameters.py`. The page shows it when `templates/home.html` has a

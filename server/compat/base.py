@@ -15,7 +15,7 @@ from fastapi import Request
 from bonsai_mlx.hub import catalog
 from bonsai_mlx.request import MAX_SEED, ResolvedOperation, random_seed
 
-from ..checkpoints.models import ReadyModel
+from ..checkpoints.ready import ReadyModel
 from ..errors import ApiError
 from ..jobs.active import Work, batch_of
 from ..parameters import PictureFields

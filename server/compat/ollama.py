@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from bonsai_mlx.request import MAX_REFERENCES
 from bonsai_mlx.version import __version__
 
-from ..checkpoints.models import ReadyModel
+from ..checkpoints.ready import ReadyModel
 from ..errors import ApiError, ErrorDetail
 from ..routes.common import StudioDep, failures, json_body, streamed
 from ..schemas.jobs import Job

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from bonsai_mlx.images.metadata import DEFAULT_QUALITY, Format
 
-from ..checkpoints.models import ReadyModel
+from ..checkpoints.ready import ReadyModel
 from ..errors import ErrorDetail, not_found
 from ..gallery.convert import FORMATS, Convert, Enlarge
 from ..gallery.decoder import Decoder

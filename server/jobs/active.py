@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bonsai_mlx.request import Enlarge, ResolvedOperation, batch
 
 from ..schemas.jobs import GridCell, Job, Relative
+from ..schemas.names import GroupKind
+from ..store import timestamp
 from .durations import Forecast
 
 
@@ -24,6 +27,18 @@ class Work(NamedTuple):
 
 def batch_of(work: Work, count: int) -> list[Work]:
     return [work._replace(request=request) for request in batch(work.request, count)]
+
+
+def new_job(work: Work, group: str | None, group_kind: GroupKind | None) -> Job:
+    return Job(
+        id=secrets.token_hex(16),
+        status="queued",
+        group=group,
+        group_kind=group_kind,
+        created_at=timestamp(),
+        steps_total=work.request.steps,
+        **work._asdict(),
+    )
 
 
 def picture_id(job_id: str, position: int) -> str:

@@ -16,7 +16,7 @@ from bonsai_mlx.bounds import Lora
 from bonsai_mlx.errors import BonsaiError, RequestError
 from bonsai_mlx.request import Draw, Enlarge, ResolvedDraw, ResolvedEnlarge
 
-from ..checkpoints.models import ReadyModel
+from ..checkpoints.ready import ReadyModel
 from ..errors import ApiError
 from ..schemas.models import LoraShown
 from ..settings import Settings

@@ -20,7 +20,8 @@ from bonsai_mlx.request import SIZE_MULTIPLE_PX, ResolvedEnlarge, ResolvedReques
 from bonsai_mlx.weights.layout import NOWHERE, Elsewhere
 from bonsai_mlx.wording import format_bytes
 
-from ..checkpoints.models import Models, ReadyModel
+from ..checkpoints.models import Models
+from ..checkpoints.ready import ReadyModel
 from ..engine.pool import EnginePool
 from ..errors import ApiError
 from ..schemas.models import Fit

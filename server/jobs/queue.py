@@ -25,7 +25,7 @@ from ..schemas.jobs import Job, JobError, Queue
 from ..schemas.names import GroupKind, JobStatus
 from ..settings import Settings
 from ..store import Store, timestamp
-from .active import Active, Work, picture_id
+from .active import Active, Work, new_job, picture_id
 from .admission import Admission
 from .durations import Durations, Forecast
 from .previews import Previews
@@ -93,7 +93,7 @@ class Jobs:
     def _queued(
         self, work: Sequence[Work], group: str | None, group_kind: GroupKind | None, attached: bool
     ) -> list[Job]:
-        jobs = [self._new_job(one, group, group_kind) for one in work]
+        jobs = [new_job(one, group, group_kind) for one in work]
         created = [Active(job, attached) for job in jobs]
         self._admission.take(created, self._running, self._waiting)
         self._records.add(jobs, attached=attached)
@@ -109,17 +109,6 @@ class Jobs:
         for place, active in enumerate(quick, ahead):
             self._waiting.insert(place, active)
         self._waiting.extend(active for active in created if not active.is_quick)
-
-    def _new_job(self, work: Work, group: str | None, group_kind: GroupKind | None) -> Job:
-        return Job(
-            id=secrets.token_hex(16),
-            status="queued",
-            group=group,
-            group_kind=group_kind,
-            created_at=timestamp(),
-            steps_total=work.request.steps,
-            **work._asdict(),
-        )
 
     @property
     def active(self) -> list[Active]:

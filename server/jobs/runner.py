@@ -18,7 +18,8 @@ from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.images.metadata import SaveError
 from bonsai_mlx.request import Draw, Enlarge, ResolvedOperation, as_json
 
-from ..checkpoints.models import Models, ReadyModel
+from ..checkpoints.models import Models
+from ..checkpoints.ready import ReadyModel
 from ..engine.pool import EnginePool
 from ..engine.protocol import Cancelled, Checkpoint, Done, Failed, Picture, Progress, Run, RunEvent
 from ..engine.worker import WorkerLostError

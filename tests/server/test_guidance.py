@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from server.checkpoints.models import Models, ReadyModel
+from server.checkpoints.models import Models
+from server.checkpoints.ready import ReadyModel
 from tests.server.conftest import LiveServer
 
 WRITTEN = "x\nNegative prompt: dull\nSteps: 4, Sampler: Euler, CFG scale: 6, Seed: 1"

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.routing import Mount
 
 from server.app import Application
+from tests.server.conftest import LiveServer
 
 ID = "0" * 32
 _FILLED = {
@@ -50,3 +51,8 @@ def _candidates(route: Any) -> list[Any]:
 def filled(path: str) -> str:
     """`/images/{image_id:id}.png` with an id that nothing has."""
     return re.sub(r"{(\w+)(?::\w+)?}", lambda match: _FILLED[match[1]], path)
+
+
+def status_of(server: LiveServer, method: str, path: str, headers: dict[str, str]) -> int:
+    with server.client.stream(method, path, headers=headers) as response:  # /events never ends
+        return response.status_code

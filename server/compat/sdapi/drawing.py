@@ -19,7 +19,7 @@ from bonsai_mlx.pipelines.styles import StyleBook
 from bonsai_mlx.pipelines.styles import worded as in_styles
 from bonsai_mlx.request import MAX_GUIDANCE, MAX_SEED, MAX_STYLES, Draw
 
-from ...checkpoints.models import ReadyModel
+from ...checkpoints.ready import ReadyModel
 from ...studio import Studio
 from ..base import MAX_IMAGES, Asked, Picture, asked_of, listed_model
 from ..body import Json, PictureBody, Prompt, Switch, Text, Whole, bad_field, number, whole

@@ -14,7 +14,7 @@ from fastapi import Request
 from bonsai_mlx.errors import PictureError, RequestError
 from bonsai_mlx.request import MAX_CANVAS_AREA, Enlarge
 
-from ...checkpoints.models import ReadyModel
+from ...checkpoints.ready import ReadyModel
 from ...errors import ApiError
 from ...gallery.convert import Fit, Resize
 from ...jobs.active import Work

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request
 
-from ...checkpoints.models import ReadyModel
+from ...checkpoints.ready import ReadyModel
 from ...jobs.active import Work, batch_of
 from ...studio import Studio
 from ..base import Picture, seed_of, steps_of, submit

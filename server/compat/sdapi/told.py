@@ -9,7 +9,7 @@ from bonsai_mlx.images.recipe import Recipe
 from bonsai_mlx.request import Draw
 from bonsai_mlx.version import __version__
 
-from ...checkpoints.models import ReadyModel
+from ...checkpoints.ready import ReadyModel
 from ...schemas.jobs import Job
 from ..base import Picture, public_name
 from .following import job_timestamp

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bonsai_mlx.request import REFINE_STRENGTH
 
-from ...checkpoints.models import ReadyModel
+from ...checkpoints.ready import ReadyModel
 from ...routes.common import StudioDep, json_body
 from ...studio import Studio
 from ..base import Asked, steps_of, submit

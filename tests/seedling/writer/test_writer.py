@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,11 +29,23 @@ def test_pairs_say_the_same_in_more_words_and_stay_in_the_world() -> None:
         assert short != long
 
 
+def test_they_tell_of_landscapes_alone_and_of_three_things() -> None:
+    rng = random.Random(8)
+    longs = [pair(rng)[1] for _ in range(400)]
+    assert sum(text.startswith(("mountains", "the sea", "a desert", "rain over", "a lake")) for text in longs) > 5
+    assert sum(len(re.split(", | and ", text)) == 3 for text in longs) > 5
+
+
 def test_what_is_outside_of_the_world() -> None:
     for text in (
         "a red house at night",
         "three green stars",
         "a cherry blossom bonsai in a blue pot at dawn",
+        "mountains by a lake at dawn",
+        "rain over the sea",
+        "a snowy night in the mountains",
+        "a cat, a flower and a house",
+        "a big old tree beside a cat",
     ):
         assert inside(text), text
     for text in (

@@ -11,7 +11,7 @@ from bonsai_mlx.editing.frame import held_bytes
 from bonsai_mlx.flux2 import plan
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.request import ResolvedDraw
-from server.checkpoints.models import ReadyModel
+from server.checkpoints.ready import ReadyModel
 from server.engine.protocol import Memory as EngineMemory
 from server.errors import ApiError
 from server.jobs import fits

@@ -10,42 +10,14 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from bonsai_mlx import Event, GenerationRequest, Pipeline
-from bonsai_mlx.errors import CheckpointError, DeviceError, OutOfMemory, RequestError
+from bonsai_mlx import GenerationRequest, Pipeline
+from bonsai_mlx.errors import CheckpointError, OutOfMemory, RequestError
 from bonsai_mlx.flux2 import text_encoder
-from bonsai_mlx.flux2.checkpoint import Checkpoint
-from bonsai_mlx.flux2.model import Flux2
 from bonsai_mlx.flux2.plan import CACHED_CONTEXTS
 from bonsai_mlx.flux2.text_encoder import EmbeddingCache
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.images.recipe import timestamp
-from bonsai_mlx.runtime import device
-
-SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def pipe(seedling: Path) -> Pipeline:
-    return Pipeline.from_pretrained(seedling)
-
-
-@pytest.fixture
-def tiny(tiny_checkpoint: Callable[..., Path]) -> Pipeline:
-    return Pipeline.from_pretrained(tiny_checkpoint())
-
-
-def pixels(pipe: Pipeline, prompt: str = "a red house", **changes: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(pipe.generate(prompt, **SMALL | changes).image)
-
-
-def active() -> int:
-    """Bytes MLX holds, without a collection: nothing that is over may be kept alive by a cycle."""
-    return mx.get_active_memory()
+from tests.pipeline.conftest import SMALL, active, pixels
 
 
 def test_the_same_seed_gives_the_same_bits(seedling: Path) -> None:
@@ -183,133 +155,6 @@ def test_a_first_preview_is_prepared_in_events_and_can_be_stopped(tiny: Pipeline
     assert again == [(0, 1), (1, 1)]
 
 
-def stopped_after(pipe: Pipeline, events: int, prompt: str) -> Event:
-    running = pipe.run(GenerationRequest(prompt, **SMALL), preview=True)
-    for _ in range(events):
-        event = next(running)
-    running.close()
-    return event
-
-
-@pytest.mark.slow
-def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
-    expected = pixels(tiny)
-    idle = active()
-    for events in (9, 15):  # while previews are prepared
-        assert stopped_after(tiny, events, "a red house").phase == "load"
-        assert active() == idle
-    list(tiny.run(GenerationRequest("a red house", **SMALL), preview=True))
-    count = len(list(tiny.run(GenerationRequest("a red house", **SMALL), preview=True)))
-    idle = active()
-    for events in range(1, count + 1):
-        stopped_after(tiny, events, "a red house")
-        assert active() == idle, f"after event {events}"
-        assert mx.get_cache_memory() < 100_000  # small change that the closed frames held
-    assert np.array_equal(expected, pixels(tiny))
-
-
-@pytest.mark.parametrize("limited", [False, True])
-def test_mlx_aims_at_the_plan_s_peak_while_it_draws(tiny_checkpoint: Callable[..., Path], limited: bool) -> None:
-    request = GenerationRequest("a red house", **SMALL)
-    checkpoint = Checkpoint.open(tiny_checkpoint())
-    peak = Pipeline(Flux2(checkpoint), name="tiny").plan(request).peak_bytes
-    pipe = Pipeline(Flux2(checkpoint), name="tiny", memory_limit_bytes=peak if limited else None)
-    cache = device.SMALL_CACHE_LIMIT_BYTES if limited else device.CACHE_LIMIT_BYTES
-    before, others = memory_goal(), active()
-    running = pipe.run(request)
-    phases = set()
-    for event in running:
-        phases.add(event.phase)
-        assert 0 <= memory_goal() - (others + peak + cache) < 1_000  # the seed's key
-        if event.phase == "denoise":
-            break
-    running.close()
-    assert phases == {"load", "encode", "denoise"}
-    assert memory_goal() == before
-
-
-def test_a_second_picture_aims_at_the_same(tiny_checkpoint: Callable[..., Path]) -> None:
-    """What the pipeline has kept of the first is part of the second's peak, and counts once."""
-    tiny = Pipeline.from_pretrained(tiny_checkpoint(transformer={"num_layers": 4, "num_single_layers": 12}))
-    request = GenerationRequest("a red house", **SMALL)
-    goals = []
-    for _ in range(2):
-        running = tiny.run(request)
-        next(running)
-        goals.append(memory_goal())
-        list(running)
-    resident = tiny.plan(request).resident_bytes
-    assert goals[1] - goals[0] < resident / 4
-
-
-@pytest.mark.parametrize("first_to_end", [0, 1])
-def test_runs_that_overlap_leave_mlx_s_limits_as_they_were(tiny: Pipeline, first_to_end: int) -> None:
-    before = memory_goal()
-    runs = [tiny.run(GenerationRequest("a red house", **SMALL)) for _ in range(2)]
-    for running in runs:
-        next(running)
-    assert memory_goal() != before
-    for _ in runs[first_to_end]:
-        pass
-    runs[1 - first_to_end].close()
-    assert memory_goal() == before
-
-
-def memory_goal() -> int:
-    """What MLX aims at; reading it means setting it."""
-    goal = mx.set_memory_limit(1 << 30)
-    mx.set_memory_limit(goal)
-    return goal
-
-
-@pytest.mark.slow
-def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint: Callable[..., Path]) -> None:
-    checkpoint = Checkpoint.open(tiny_checkpoint())
-    expected = pixels(Pipeline(Flux2(checkpoint), name="tiny"))
-    list(
-        Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SMALL), preview=True)
-    )  # fits the previews
-    count = len(
-        list(Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SMALL), preview=True))
-    )
-    before = active()
-    for events in range(1, count + 1, 3):
-        pipe = Pipeline(Flux2(checkpoint), name="tiny")
-        resident = pipe.plan(GenerationRequest("a red house", **SMALL)).resident_bytes
-        phase = stopped_after(pipe, events, "a red house").phase
-        kept = active() - before
-        assert kept < (1.2 * resident + 200_000 if phase != "encode" else 100_000), f"{phase}, after event {events}"
-        if events in (4, 10, 16):
-            assert np.array_equal(expected, pixels(pipe))
-        del pipe
-        assert active() == before, f"after event {events}"
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("[metal::malloc] Attempting to allocate 9 bytes which is greater than the maximum", OutOfMemory),
-        ("[METAL] Command buffer execution failed: Impacting Interactivity (0000000e:kIOGPU)", DeviceError),
-        ("[broadcast_shapes] Shapes (2) and (3) cannot be broadcast.", RuntimeError),
-    ],
-)
-def test_a_run_that_fails_frees_what_it_took(
-    tiny: Pipeline, monkeypatch: pytest.MonkeyPatch, text: str, kind: type[Exception]
-) -> None:
-    def fails(*_: Any, **__: Any) -> Any:
-        raise RuntimeError(text)
-        yield
-
-    expected = pixels(tiny)
-    idle = active()
-    with monkeypatch.context() as patch:
-        patch.setattr("bonsai_mlx.flux2.vae.decode", fails)
-        with pytest.raises(kind, match="cannot be broadcast" if kind is RuntimeError else "64x80.* a smaller size"):
-            pixels(tiny)
-    assert active() == idle
-    assert np.array_equal(expected, pixels(tiny))
-
-
 def test_a_prompt_that_is_cut_is_told(tiny: Pipeline) -> None:
     for prompt, cut in (("a red house", False), ("a red house " * tiny.model.checkpoint.max_sequence_length, True)) * 2:
         *events, last = tiny.run(GenerationRequest(prompt, **SMALL))  # the second time nothing is encoded
@@ -324,17 +169,6 @@ def test_a_picture_leaves_the_random_state_alone(tiny: Pipeline) -> None:
     before = np.array(mx.random.state[0])
     pixels(tiny)
     assert np.array_equal(np.array(mx.random.state[0]), before)
-
-
-def test_unloading_frees_every_weight(tiny: Pipeline) -> None:
-    before = active()
-    expected = pixels(tiny)
-    loaded = active() - before
-    tiny.unload()
-    embeddings = tiny.model.checkpoint.max_sequence_length * tiny.model.checkpoint.transformer.joint_attention_dim * 4
-    assert loaded > 2 * embeddings
-    assert active() - before <= embeddings + 4096
-    assert np.array_equal(expected, pixels(tiny))
 
 
 def test_a_repeated_prompt_is_not_encoded_again(tiny: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
