@@ -29,7 +29,7 @@ from seedling.judge.prompts import free, held_out
 from seedling.judge.recognition import recognise
 from seedling.judge.segmentation import _closed, _region, filled, label, pixels_of
 
-STRENGTHS = (0.3, 0.5, 0.7, 0.9)
+STRENGTHS, SHOWN = (0.3, 0.5, 0.7, 0.9), 0.5  # of those, the one that the sheet shows beside what it was made from
 RADIUS_PX = 56
 ADDED_PX = 128  # on the left and on the right
 NEAR_PX = 16  # columns beside a seam that it is compared with
@@ -80,7 +80,7 @@ def _drawings(pipe: Pipeline, tries: int) -> list[tuple[Prompt, Image.Image]]:
     return [*outdoors, *right_drawings(pipe, things, tries - tries // 2)]
 
 
-def redraw(pipe: Pipeline, tries: int, _sheet: list[Image.Image]) -> None:
+def redraw(pipe: Pipeline, tries: int, sheet: list[Image.Image]) -> None:
     """Print how many drawings stay right at each strength."""
     drawings = _drawings(pipe, tries)
     for strength in STRENGTHS:
@@ -89,6 +89,10 @@ def redraw(pipe: Pipeline, tries: int, _sheet: list[Image.Image]) -> None:
             for place, (prompt, image) in enumerate(drawings)
         ]
         kept = sum(judge(image, prompt).passed for (prompt, _), image in zip(drawings, edited, strict=True))
+        if strength == SHOWN:
+            sheet += [
+                picture for (_, before), after in zip(drawings, edited, strict=True) for picture in (before, after)
+            ]
         changed = np.mean([_difference(before, after) for (_, before), after in zip(drawings, edited, strict=True)])
         print(f"redraw at {strength}: {kept} of {len(drawings)} still right, {changed:.1f} of 255 levels changed")
 
@@ -153,8 +157,7 @@ def extend(pipe: Pipeline, tries: int, sheet: list[Image.Image]) -> None:
         before = np.asarray(image, np.float64)
         for own, new in ((5, 5), (image.width - 6, wide.width - 6)):  # at the borders, where things are few
             moved.append(abs(_horizon(before, own) - _horizon(values, new)))
-        if seed < 12:
-            sheet.append(wide)
+        sheet.append(wide)
     print(
         f"extend: {len(drawings)} landscapes; step across a seam {np.mean(seams):.2f} times those beside it "
         f"(largest {max(seams):.2f}); horizon moved by {np.median(moved):.0f} pixels (median), "

@@ -62,9 +62,13 @@ def _preview_decoder(name: str, others: ValidationInfo) -> str:
 def _part(name: str, kind: hub.PartKind, others: ValidationInfo) -> str:
     try:
         if downloaded_part(name, kind, others.data.get("models_dir")) is None:
-            hub.find_part(name, kind)
+            place = hub.find_part(name, kind)
+            if catalog.part(name) is None:  # a file or a folder of one's own
+                from bonsai_mlx.flux2.parts import elsewhere  # here: it brings numpy, which an idle server does without
+
+                elsewhere.check(kind, place)
     except CheckpointError as error:
-        raise PydanticCustomError("part", "{reason}", {"reason": str(error)}) from None
+        raise PydanticCustomError("refused", "{message}", {"message": str(error)}) from None
     return name
 
 

@@ -177,8 +177,10 @@ def scalar(file: AdapterFile, key: str) -> float:
     """The value of a tensor with one. AdapterError."""
     stored = file.tensors[key]
     if math.prod(stored.shape) != 1 or stored.dtype not in _EXPONENTS:
-        raise AdapterError(f"{file.path.name}: {key} is {stored.dtype} {list(stored.shape)}, not one number")
+        raise AdapterError(
+            f"{file.path.name}: {key} is {stored.dtype} {list(stored.shape)}, not one number; get it again"
+        )
     value = float(file.read(key).reshape(-1)[0])
     if not math.isfinite(value):
-        raise AdapterError(f"{file.path.name}: {key} is no finite number")
+        raise AdapterError(f"{file.path.name}: {key} is no finite number; get it again")
     return value

@@ -119,21 +119,39 @@ def _grouped(file: AdapterFile) -> dict[str, Slots]:
 
 def _unread(file: AdapterFile, key: str) -> str:
     adapts = any("lora" in one or "lokr" in one for one in file.tensors)
-    what = "holds something that no LoRA or LoKr has" if adapts else "it is no adapter; it holds weights of a model"
-    return f"{what}, such as {key[:100]!r}; it looks like one for {_rough_origin(file)}"
+    if not adapts:
+        model = _rough_origin(file)
+        return f"it is no adapter but weights of a model ({model}), such as {key[:100]!r}; choose it with --model"
+    here = f"holds something that no LoRA or LoKr has, such as {key[:100]!r}"
+    return f"{here}; it looks like one for {_rough_origin(file)}; {_AGAIN}"
 
 
 def _rough_origin(file: AdapterFile) -> str:
-    stems = (without_prefix(key).rsplit(".lora", 1)[0].removesuffix(".weight") for key in file.tensors)
-    return made_for(dict.fromkeys(stems, 0))
+    """As `origin_of`, of a file whose keys are not all known."""
+    inputs: dict[str, int] = {}
+    for key, stored in file.tensors.items():
+        parts = taken_apart(key)
+        weights = key.endswith(".weight") and parts is None
+        stem = parts.stem if parts else without_prefix(key).rsplit(".", 1 + (not weights))[0]
+        inner = stored.shape[-1] if weights or (parts and parts.slot == "down") else 0
+        inputs[stem] = max(inputs.get(stem, 0), inner if len(stored.shape) == 2 else 0)
+    return made_for(inputs)
 
 
 def _inputs(file: AdapterFile, groups: Mapping[str, Slots]) -> dict[str, int]:
-    found = {}
-    for stem, slots in groups.items():
-        shape = file.tensors[slots["down"]].shape if "down" in slots else ()
-        found[stem] = shape[1] if len(shape) > 1 else 0
-    return found
+    """The numbers of inputs that the linears must have; 0 where a file does not say."""
+    return {stem: _columns(file, slots, "down") or _columns_of_product(file, slots) for stem, slots in groups.items()}
+
+
+def _columns_of_product(file: AdapterFile, slots: Slots) -> int:
+    """Of a Kronecker product, whose factors are whole or in two parts."""
+    first, second = (_columns(file, slots, name) or _columns(file, slots, f"{name}_b") for name in ("w1", "w2"))
+    return first * second
+
+
+def _columns(file: AdapterFile, slots: Slots, slot: str) -> int:
+    shape = file.tensors[slots[slot]].shape if slot in slots else ()
+    return shape[1] if len(shape) > 1 else 0
 
 
 def _fits_nowhere(
@@ -151,7 +169,7 @@ def _mismatch(file: AdapterFile, groups: Mapping[str, Slots], known: Mapping[str
     if unknown and len(unknown) < len(groups) and made == here:
         return f"changes {unknown[0][:100]!r}, which this model does not have; {_AGAIN}"
     family = here.partition(":")[0]
-    remedy = f", and takes adapters for {family}" if family in FAMILIES else ""
+    remedy = f", and takes adapters for {family}" if family in FAMILIES else ", and takes adapters for just that"
     return f"made for {made}; this model has {_blocks(linears)} of width {_width(linears)}{remedy}"
 
 
@@ -210,7 +228,7 @@ class _Reader:
     def _factor(self, name: str) -> tuple[str, ...]:
         if name in self.slots:
             if {f"{name}_a", f"{name}_b"} & self.slots.keys():
-                self._fail(f"has {name} whole and in parts")
+                self._fail(f"has {name} whole and in parts; {_AGAIN}")
             return (self.slots[name],)
         return self._key(f"{name}_a", name), self._key(f"{name}_b", name)
 
@@ -230,7 +248,7 @@ class _Reader:
         config = self.file.config
         alpha = _of_pattern(config.get("alpha_pattern"), self.stem, config.get("lora_alpha", rank))
         if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha):
-            self._fail(f"has the alpha {str(alpha)[:40]!r}, which is no number")
+            self._fail(f"has the alpha {str(alpha)[:40]!r}, which is no number; {_AGAIN}")
         if config.get("use_dora"):
             self._fail("says that it is a DoRA, which cannot be used here")
         return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") is True else rank)
@@ -241,7 +259,11 @@ class _Reader:
         if config.get("peft_type") == "LOKR":
             alpha, rank = config.get("alpha", 1), config.get("r", 1)
             numbers = all(isinstance(one, int | float) and math.isfinite(one) and one > 0 for one in (alpha, rank))
-            return float(alpha) / float(rank) if numbers else self._fail("has an alpha or a rank that is no number")
+            return (
+                float(alpha) / float(rank)
+                if numbers
+                else self._fail(f"has an alpha or a rank that is no number; {_AGAIN}")
+            )
         split = [keys for keys in (second, first) if len(keys) == 2]
         if "alpha" not in self.slots or not split:
             return 1.0
@@ -255,17 +277,17 @@ class _Reader:
 
     def _only(self, *slots: str) -> None:
         if extra := sorted(self.slots.keys() - set(slots)):
-            self._fail(f"is a LoRA and a LoKr at once: {self.slots[extra[0]]}")
+            self._fail(f"is a LoRA and a LoKr at once: {self.slots[extra[0]]}; {_AGAIN}")
 
     def _shape(self, key: str) -> tuple[int, int]:
         shape = self.file.tensors[key].shape
         if len(shape) != 2 or 0 in shape:
-            self._fail(f"has {key} of {list(shape)}, which is no matrix")
+            self._fail(f"has {key} of {list(shape)}, which is no matrix; {_AGAIN}")
         return shape[0], shape[1]
 
     def _check_rank(self, rank: int) -> None:
         if rank > MAX_RANK:
-            self._fail(f"has rank {rank}; at most {MAX_RANK} is read")
+            self._fail(f"has rank {rank}; at most {MAX_RANK} is read; get one of a smaller rank")
 
     def _refuse(self, found: str) -> Any:
         self._fail(

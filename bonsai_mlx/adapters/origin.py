@@ -67,7 +67,9 @@ def _flux(stems: Sequence[str], doubles: int, singles: int, width: int | None) -
         return "HunyuanVideo"
     if old or doubles > 8 or singles > 48:
         return "FLUX.1" if singles or doubles <= 19 else "another transformer"
-    return _FLUX2.get((doubles, width or 0)) or _WIDTHS.get(width or 0) or "a FLUX.2 of another size"
+    if not width:
+        return "a FLUX.2"
+    return _FLUX2.get((doubles, width)) or _WIDTHS.get(width) or "a FLUX.2 of another size"
 
 
 def _count(pattern: re.Pattern[str], stems: Sequence[str]) -> int:
@@ -77,4 +79,4 @@ def _count(pattern: re.Pattern[str], stems: Sequence[str]) -> int:
 
 def _width(inputs: Mapping[str, int]) -> int | None:
     names = re.compile(r"(?:img_attn_qkv|txt_attn_qkv|attn_to_q|attn_add_q_proj|linear1|attn_to_qkv_mlp_proj)$")
-    return next((count for stem, count in inputs.items() if names.search(stem.replace(".", "_"))), None)
+    return next((count for stem, count in inputs.items() if count and names.search(stem.replace(".", "_"))), None)

@@ -29,20 +29,18 @@ from ..weights.layout import (
 from ..weights.source import Source
 from ..weights.spec import Dimensions, Pair, Tensors, precision_of, up_to
 from ..wording import command, user_path
+from .parts import elsewhere
 from .parts.agreement import disagreements
 from .parts.components import Components, Part
 from .parts.config import Latents, TextEncoderConfig, TransformerConfig, VaeConfig
-from .parts.tiny_decoder import FILE, TinyConfig
+from .parts.tiny_decoder import TinyConfig
 
 if TYPE_CHECKING:
     import mlx.core as mx
 
-_ENCODER_FOLDERS = (PACKED.folder(TEXT_ENCODER), TEXT_ENCODER)  # in a whole checkpoint
 SCHEDULER_CLASS = "FlowMatchEulerDiscreteScheduler"  # of diffusers
 BERNOULLI_CLASS = "BernoulliScheduler"  # of checkpoints whose latents are bits
 GUIDED_STEPS, GUIDANCE = 28, 4.0  # of a model that is not distilled; its authors take 50 steps
-# Formats that can run code when they are read, or that no check here covers.
-_REFUSED_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".npy", ".npz"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +247,7 @@ class _Reader:
         published[VAE] = published[TRANSFORMER] and published[TEXT_ENCODER]
         transformer = parts.transformer(place[TRANSFORMER], published=published[TRANSFORMER])
         if self.elsewhere.text_encoder is not None:
-            encoder = self._text_encoder(self.elsewhere.text_encoder)
+            encoder = elsewhere.text_encoder(self.elsewhere.text_encoder, self.root.name)
         elif other and place[TEXT_ENCODER] == other.folders[TEXT_ENCODER]:
             encoder = Part(other.text_encoder, other.sources[TEXT_ENCODER])
         else:
@@ -258,36 +256,16 @@ class _Reader:
             return transformer, encoder, Part(other.vae, other.sources[VAE], other.absent.get(VAE, frozenset()))
         return transformer, encoder, parts.vae(place[VAE], published=published[VAE])
 
-    def _text_encoder(self, place: Path) -> Part[TextEncoderConfig]:
-        if not place.exists():
-            raise CheckpointError(f"{place}: there is no such text encoder; give a folder or a file of a Qwen3")
-        if place.is_dir():
-            self._refuse_unsafe_files(place)
-            place = next((inner for name in _ENCODER_FOLDERS if (inner := place / name).is_dir()), place)
-        return Components(f"give another one with --text-encoder, or none for {self.root.name}'s own").text_encoder(
-            place, published=False
-        )
-
     def _decoder(self) -> Part[VaeConfig] | None:
         place = self.elsewhere.decoder
-        if place is None:
-            return None
-        if not place.is_dir():
-            raise CheckpointError(f"{place}: there is no such decoder; give the folder of a VAE")
-        self._refuse_unsafe_files(place)
-        place = place / VAE if (place / VAE).is_dir() else place
-        return Components(f"give another one with --decoder, or none for {self.root.name}'s own").decoder(place)
+        return None if place is None else elsewhere.decoder(place, self.root.name)
 
     def _preview(self, config: VaeConfig) -> Part[TinyConfig] | None:
         if config.latent_channels != TinyConfig().latent_channels:
             return None
         given = self.elsewhere.preview
         place = given if given is None or isinstance(given, Path) else given()
-        if place is None:
-            return None
-        if not place.exists():
-            raise CheckpointError(f"{place}: there is no such tiny decoder; give the file {FILE}, or its folder")
-        return Components("download taef2 again, or delete it").preview(place)
+        return None if place is None else elsewhere.preview_decoder(place)
 
     def _folders(self, index: Mapping[str, Any] | None) -> dict[str, Path]:
         """Where each component is: in the folder itself, or in a neighbouring folder that several checkpoints share."""
@@ -311,7 +289,7 @@ class _Reader:
                 folders[component.name] = found[0]
         for place in folders.values():
             if place.is_dir():
-                self._refuse_unsafe_files(place)
+                elsewhere.refuse_unsafe_files(place, self.repair)
         return folders
 
     def _is_single(self) -> bool:
@@ -321,14 +299,6 @@ class _Reader:
         if self.root.is_file():
             return f"it is a transformer alone; name a checkpoint with a {component.replace('_', ' ')} (--companion)"
         return f"the folder {folder} is missing"
-
-    def _refuse_unsafe_files(self, folder: Path) -> None:
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in _REFUSED_SUFFIXES:
-                raise CheckpointError(
-                    f"{path}: files of this type can carry code and are never part of a checkpoint; delete it, or "
-                    f"{self.repair}"
-                )
 
     def _check_scheduler(self, path: Path, expected: str) -> None:
         """A kind of latents has one schedule here; a model that was made for another would draw badly."""

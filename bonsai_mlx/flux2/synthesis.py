@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,14 +144,22 @@ class Preset:
         )
         text_encoder["vocab_size"] = max(text_encoder["vocab_size"], _vocabulary(tokenizer))
         out_layers = model_index.get("text_encoder_out_layers", _PUBLISHED_OUT_LAYERS)
-        transformer.setdefault("joint_attention_dim", len(out_layers) * text_encoder["hidden_size"])
-        transformer.setdefault("in_channels", vae["latent_channels"] * vae["patch_size"][0] * vae["patch_size"][1])
+        transformer = _joined(transformer, text_encoder, vae, out_layers)
         if sum(transformer["axes_dims_rope"]) != transformer["attention_head_dim"]:
             raise ValueError(f"axes_dims_rope {transformer['axes_dims_rope']} must add up to attention_head_dim")
         if max(out_layers) >= text_encoder["num_hidden_layers"]:  # the last layer's output is not read: a norm follows
             raise ValueError(f"text_encoder_out_layers {out_layers} must be less than num_hidden_layers")
         _check_groups(transformer, text_encoder)
         return Preset(transformer, text_encoder, vae, model_index)
+
+
+def _joined(
+    transformer: Mapping[str, Any], text_encoder: Mapping[str, Any], vae: Mapping[str, Any], out_layers: Sequence[int]
+) -> dict[str, Any]:
+    """The transformer's configuration with what follows from the others."""
+    channels = vae["latent_channels"] * vae["patch_size"][0] * vae["patch_size"][1]
+    widths = {"joint_attention_dim": len(out_layers) * text_encoder["hidden_size"], "in_channels": channels}
+    return {**widths, **transformer}
 
 
 def _check_groups(transformer: Mapping[str, Any], text_encoder: Mapping[str, Any]) -> None:
@@ -217,6 +225,14 @@ PRESETS["tiny-bits"] = Preset(
     vae=PRESETS["tiny"].vae,
     model_index={**PRESETS["tiny"].model_index, "latents": {"kind": "bernoulli"}, "recommended_steps": 16},
 )
+
+
+def transformer_config(preset: str) -> TransformerConfig:
+    """That of a preset; its matrices are said to be dense."""
+    parts = PRESETS[preset]
+    out_layers = parts.model_index.get("text_encoder_out_layers", _PUBLISHED_OUT_LAYERS)
+    whole = _joined(parts.transformer, parts.text_encoder, parts.vae, out_layers)
+    return decode(TransformerConfig, {**whole, "bits": DENSE_BITS, "group_size": 1})
 
 
 def make_checkpoint(

@@ -19,6 +19,14 @@ from safetensors import SafetensorError, safe_open
 from ..fileio import open_regular
 
 MAX_HEADER_BYTES = 1 << 20  # of a checkpoint's component: the published ones have 0.2 MB
+# What people have in place of such a file, by how it begins.
+_OTHERS = {
+    (b"<!", b"<h", b"<H"): "it is a web page, such as one that asks to sign in",
+    (b'{"',): "it is a text in JSON, such as a site's answer that something went wrong",
+    (b"version ",): "it is the note that Git LFS leaves in place of a file, not the file",
+    (b"GGUF",): "it is a GGUF file; let its name end in .gguf",
+    (b"PK\3\4",): "it is an archive, as PyTorch writes it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ def read_header(path: Path, *, limit_bytes: int = MAX_HEADER_BYTES) -> tuple[int
         length = file.read(8)
         size = struct.unpack("<Q", length)[0] if len(length) == 8 else 0
         if not 2 <= size <= min(limit_bytes, os.fstat(file.fileno()).st_size):
-            raise ValueError("the header's length is impossible")
+            raise ValueError(_instead(length))
         text = file.read(size)
     if not (text.startswith(b"{") and text.rstrip(b" ").endswith(b"}")):
         raise ValueError("the header is not a JSON object with nothing but spaces behind it")
@@ -76,6 +84,14 @@ def read_contents(path: Path, *, limit_bytes: int = MAX_HEADER_BYTES) -> Content
         for name, entry in header.items()
     }
     return Contents(tensors, notes)
+
+
+def _instead(start: bytes) -> str:
+    """What a file is whose first eight bytes are no header's length."""
+    if not start:
+        return "it is empty"
+    found = (said for marks, said in _OTHERS.items() if start.startswith(marks))
+    return next(found, "the header's length is impossible")
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -95,12 +95,11 @@ class Choices:
         """The same as the engine finds them, and what draws previews besides the engine itself."""
         named = self.named_parts.items()
         found = {field: self._place(name, PART_KINDS[field], field) for field, name in named}
-        given = self._settings.preview_decoder
-        names = (
-            [given] if given else [entry.name for entry in published.parts("preview decoder")] if self.preview else []
-        )
-        places = (self._place(name, "preview decoder", "preview_decoder") for name in names)
-        found["preview_decoder"] = next(filter(None, places), None)
+        if self.preview:
+            given = self._settings.preview_decoder
+            names = [given] if given else [entry.name for entry in published.parts("preview decoder")]
+            places = (self._place(name, "preview decoder", "preview_decoder") for name in names)
+            found["preview_decoder"] = next(filter(None, places), None)
         return {field: place for field, place in found.items() if place}
 
     def offered_preview(self) -> str | None:

@@ -81,10 +81,21 @@ FOREIGN: dict[str, tuple[Callable[[], Tensors], str]] = {
     ),
     "a checkpoint": (
         lambda: {"double_blocks.0.img_attn.qkv.weight": np.zeros((9, 3), np.float32)},
-        "it is no adapter; it holds weights of a model, such as 'double_blocks.0.img_attn.qkv.weight'",
+        "it is no adapter but weights of a model (a FLUX.2 of another size: 1 double block), such as "
+        "'double_blocks.0.img_attn.qkv.weight'; choose it with --model",
     ),
-    "a DoRA": (lambda: GOOD | {f"{QUERY}.lora_magnitude_vector": np.ones(3072, np.float32)}, "it is a DoRA"),
-    "a LoHa": (lambda: {f"{QUERY}.hada_w1_a": np.ones((3, 2), np.float32)}, "it is a LoHa, made for"),
+    "a DoRA": (
+        lambda: GOOD | {f"{QUERY}.lora_magnitude_vector": np.ones(3072, np.float32)},
+        "it is a DoRA, made for FLUX.2 [klein] 4B or Bonsai: 1 double block; LoRA and LoKr are what can be used here",
+    ),
+    "a LoHa": (
+        lambda: {f"{QUERY}.hada_w1_a": np.ones((3, 2), np.float32)},
+        "it is a LoHa, made for a FLUX.2: 1 double block",
+    ),
+    "a LoKr of another width": (
+        lambda: {f"{QUERY}.lokr_w{n}": np.ones((4, 4 if n == 1 else 1024), np.float32) for n in (1, 2)},
+        "made for FLUX.2 [klein] 9B: 1 double block",
+    ),
     "an unknown linear": (
         lambda: (
             many("transformer_blocks.{}.attn.to_q", 5, 3072, 3072)
@@ -132,8 +143,8 @@ WRONG: dict[str, tuple[Callable[[], Tensors], str]] = {
         "has only one half of what makes a change: w2 is missing",
     ),
     "a LoKr that does not fit": (
-        lambda: {f"{QUERY}.lokr_w{n}": np.ones((4, 4), np.float32) for n in (1, 2)},
-        "its factors are [4, 4] and [4, 4]",
+        lambda: {f"{QUERY}.lokr_w{n}": np.ones((4, 4 if n == 1 else 768), np.float32) for n in (1, 2)},
+        "its factors are [4, 4] and [4, 768]",
     ),
     "nothing": (dict, "there is no adapter in it, it is an empty file; get it again"),
 }
@@ -170,8 +181,12 @@ def test_broken_and_hostile_files(tmp_path: Path) -> None:
     moved = json.dumps({name: entry | {"data_offsets": [0, 2**40]} for name, entry in header.items()}).encode()
     twice = whole[8 : 8 + length].rstrip()[:-1] + b', "a": {}, "a": {}}'
     for name, data in {
-        "empty": b"",
-        "text": b"<!DOCTYPE html><title>Sign in</title>",
+        "it is empty": b"",
+        "it is a web page, such as one that asks to sign in": b"<!DOCTYPE html><title>Sign in</title>",
+        "it is a text in JSON": b'{"error": "not found"}',
+        "it is the note that Git LFS leaves": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n",
+        "it is a GGUF file; let its name end in .gguf": b"GGUF\3\0\0\0\0\0\0\0",
+        "it is an archive, as PyTorch writes it": b"PK\3\4\x14\0\0\0\0\0",
         "cut": whole[:-5],
         "longer": whole + b"\0",
         "an endless header": struct.pack("<Q", 2**63) + whole[8:],
@@ -182,6 +197,7 @@ def test_broken_and_hostile_files(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(data)
         assert refusal(path).startswith(f"{name}.safetensors: not a whole safetensors file (")
+        assert name in refusal(path).split("(", 1)[1] or not name.startswith("it is")
     assert "there is no such file" in refusal(tmp_path / "nowhere.safetensors")
     (tmp_path / "a folder.safetensors").mkdir()
     assert "it is a folder, not a file" in refusal(tmp_path / "a folder.safetensors")

@@ -14,6 +14,7 @@ from PIL import Image
 import bonsai_mlx
 from bonsai_mlx.adapters.folder import listed
 from bonsai_mlx.flux2.checkpoint import Checkpoint
+from bonsai_mlx.flux2.synthesis import transformer_config
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.infotext import found_in_infotext
 
@@ -162,6 +163,29 @@ def test_what_a_file_is(run: Any, loras: Path) -> None:
     assert "Made for" in out
     assert "FLUX.1: 19 double blocks" in out
     assert "no model that is on this machine" in out
+    assert "Does not fit ternary, binary, klein, " in out
+
+
+def test_a_file_for_models_that_are_not_here(run: Any, loras: Path) -> None:
+    """Neither useless nor, where a half of it is missing, whole."""
+    good = lora_tensors(transformer_config("bonsai-4b").linears(), rank=1, only=["transformer_blocks.0.attn.to_q"])
+    words = ("lora", "info", str(saved(loras / "style.safetensors", good)))
+    status, out, _ = run(*words)
+    assert (status, "Kind       LoRA, rank 1, on 1 linears" in out) == (0, True)
+    assert "Would fit  ternary, binary, klein, " in out
+    assert (
+        ", which can be downloaded\nDoes not fit seedling-ternary, seedling-binary: made for FLUX.2 [klein] 4B" in out
+    )
+    told = json.loads(run(*words, "--json")[1])
+    assert (told["fits"], "klein" in told["would_fit"]) == ([], True)
+    saved(loras / "style.safetensors", dict(list(good.items())[:1]))
+    out = run(*words)[1]
+    assert "Would fit" not in out
+    assert "klein-base-4bit: transformer_blocks.0.attn.to_q has only one half of what makes a change" in out
+    assert (
+        "Does not fit any model: there is no adapter in it"
+        in run("lora", "info", str(saved(loras / "o.safetensors", {})))[1]
+    )
 
 
 def test_what_cannot_be_used_is_one_sentence(run: Any, loras: Path) -> None:

@@ -287,7 +287,7 @@ def _holes(path: Path) -> None:
     [
         (_pipe, "it is a pipe, not a file"),
         (_endless, "it is a device, not a file"),
-        (_large, "larger than the 65,536 bytes|header's length is impossible"),
+        (_large, "larger than the 65,536 bytes|it is a text in JSON"),
         (_holes, "larger than the 65,536 bytes|header's length is impossible"),
     ],
 )

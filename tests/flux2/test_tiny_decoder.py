@@ -132,21 +132,23 @@ def test_every_tensor_is_accounted_for(
     change: Callable[[Tensors], Tensors], told: str, model: Path, tmp_path: Path
 ) -> None:
     folder = write_taef2(tmp_path / "broken", change)
-    with pytest.raises(CheckpointError, match=f"taef2.safetensors: .*{told}.*download taef2 again, or delete it"):
+    with pytest.raises(CheckpointError, match=f"taef2.safetensors: .*{told}.*bonsai-mlx download taef2"):
         Pipeline.from_pretrained(model, preview_decoder=folder)
 
 
 def test_what_is_no_file_is_refused(model: Path, tmp_path: Path) -> None:
     path = write_taef2(tmp_path / "cut") / "taef2.safetensors"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(CheckpointError, match=r"not a complete safetensors file .* download taef2 again"):
+    with pytest.raises(CheckpointError, match=r"not a complete safetensors file .*bonsai-mlx download taef2"):
         Pipeline.from_pretrained(model, preview_decoder=tmp_path / "cut")
     with pytest.raises(CheckpointError, match="there is no such preview decoder; give the path of one, or taef2"):
         Pipeline.from_pretrained(model, preview_decoder=tmp_path / "gone")
     with pytest.raises(CheckpointError, match=r"there is no such tiny decoder; give the file taef2.safetensors"):
         Checkpoint.open(model, elsewhere=Elsewhere(preview=tmp_path / "gone"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CheckpointError, match=r"taef2.safetensors: the file is missing; download taef2 again"):
+    with pytest.raises(
+        CheckpointError, match=r"taef2.safetensors: the file is missing; get it again .bonsai-mlx download taef2"
+    ):
         Pipeline.from_pretrained(model, preview_decoder=tmp_path / "empty")
 
 

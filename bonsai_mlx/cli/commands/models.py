@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import RequestError
 from ...hub.catalog import to_download
@@ -18,6 +17,9 @@ from ..options import (
     PUBLISHED,
     add_adapter_folder,
 )
+
+if TYPE_CHECKING:
+    from ...adapters.fitting import Linears
 
 DOWNLOADABLE = (
     ", ".join(entry.name for entry in (*CATALOG, *PARTS) if not entry.embedded)
@@ -147,7 +149,7 @@ def _lora(arguments: argparse.Namespace) -> int:
     from ...bounds import Lora
 
     file = found(Lora(arguments.file), arguments.loras or default_folder(), paths=True)
-    told = report(file, _linears_here())
+    told = report(file, *_linears())
     if arguments.json:
         print(json.dumps(told, indent=2))
     else:
@@ -155,14 +157,22 @@ def _lora(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _linears_here() -> Iterator[tuple[str, Mapping[str, tuple[int, int]]]]:
+def _linears() -> tuple[list[tuple[str, Linears]], list[tuple[str, Linears]]]:
+    """The linears of the catalog's models: of those that are here, and of those that are not, which are all of 4B."""
     from ...flux2.checkpoint import Checkpoint
+    from ...flux2.synthesis import transformer_config
     from ...hub import api as hub
 
+    here: list[tuple[str, Linears]] = []
+    absent: list[tuple[str, Linears]] = []
+    of_4b = transformer_config("bonsai-4b").linears()
     for entry in CATALOG:
         local = hub.status(entry)
         if local.state == "ready" and local.path:
-            yield entry.name, Checkpoint.open(local.path).transformer.linears()
+            here.append((entry.name, Checkpoint.open(local.path).transformer.linears()))
+        else:
+            absent.append((entry.name, of_4b))
+    return here, absent
 
 
 def _models(arguments: argparse.Namespace) -> int:

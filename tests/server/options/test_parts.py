@@ -15,19 +15,16 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
-from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.decoding import decode
 from bonsai_mlx.flux2.parts.config import VaeConfig
-from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.hub.catalog import lookup, part
 from bonsai_mlx.hub.location import repository_folder
 from bonsai_mlx.images.metadata import read
 from bonsai_mlx.images.recipe import Recipe
 from bonsai_mlx.weights.layout import PACKED, TEXT_ENCODER, VAE
 from bonsai_mlx.weights.random import write_random_weights
-from tests.server.conftest import LiveServer, eventually
+from tests.server.conftest import LiveServer
 from tests.stand_in import as_downloaded, stand_in
-from tests.tiny_decoder import write_taef2
 
 Serve = Callable[..., LiveServer]
 REAL = {"engine": "server.engine.backend:mlx_backend", "progress_unknown_s": 120.0, "heartbeat_kill_s": 30.0}
@@ -170,38 +167,3 @@ def test_parts_in_the_folder_of_models_count(serve: Serve, models: Path, tmp_pat
     as_downloaded(dark_decoder(models / entry.name), entry)
     other = serve(models_dir=models, output=tmp_path / "other", decoder="small", **REAL)
     assert np.array_equal(drawn(other)[0], after)
-
-
-def previews(live: LiveServer) -> list[Image.Image]:
-    """The last of two pictures, one of a downloaded model and one of the seedling."""
-    found = []
-    for model in ("ternary", "seedling"):
-        body = {"prompt": "a fox", "seed": 1, "model": model, "width": 128, "height": 64, "steps": 1}
-        job = live.client.post("/jobs", json=body, timeout=300).raise_for_status().json()["jobs"][0]
-        eventually(lambda job=job: live.job(job["id"])["status"] == "done", 120)
-        found.append(Image.open(io.BytesIO(live.client.get(f"/jobs/{job['id']}/preview").raise_for_status().content)))
-    return found
-
-
-def test_previews_are_drawn_by_taef2_once_it_is_here(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BONSAI_CACHE", str(tmp_path / "cache"))
-    models, entry = tmp_path / "models", part("taef2")
-    assert entry is not None
-    as_downloaded(make_checkpoint(models / "ternary", vae={"latent_channels": 32}), lookup("ternary"))
-    live = serve(models_dir=models, output=tmp_path / "out", **REAL)
-    assert [preview.size for preview in previews(live)] == [(16, 8), (16, 8)]
-    assert "they show more" in live.client.get("/preferences").text
-    size = {"width": 2048, "height": 2048, "model": "ternary"}
-    small = live.client.get("/fit", params=size).json()["peak_bytes"]
-    as_downloaded(write_taef2(models / entry.name), entry)
-    shown, seedling = previews(live)
-    assert (shown.size, seedling.size) == ((128, 64), (16, 8)), "the seedling has latents of its own"
-    pipe = Pipeline.from_pretrained(models / "ternary", preview_decoder=models / "taef2")
-    request = GenerationRequest("a fox", seed=1, width=128, height=64, steps=1)
-    expected = [event.preview for event in pipe.run(request, preview=True) if event.preview][-1]
-    difference = np.abs(np.asarray(shown).astype(int) - np.asarray(expected)).max()
-    assert difference <= 1, "by it, of the same latents"
-    assert "they show more" not in live.client.get("/preferences").text
-    assert live.client.get("/fit", params=size).json()["peak_bytes"] >= small
