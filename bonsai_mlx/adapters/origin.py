@@ -32,6 +32,7 @@ _FAMILIES = (
     (re.compile(r"^(?:lora_)?(?:te\d?|text_encoder(?:_\d)?|text_model|clip_[lg])_"), "a text encoder"),
     (re.compile(r"(?:^|_)(?:transformer_blocks|blocks)_\d+_attn1_"), "a U-Net or LTX-Video"),
 )
+_VAE = re.compile(r"^(?:first_stage_model_)?(?:encoder|decoder)_(?:conv_in|conv_out|mid|up|down)")
 _UNET = re.compile(r"(?:down|up|mid|input|output|middle)_blocks?_")
 _CROSS = re.compile(r"attn2_to_[kv]$")
 _UNETS = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}
@@ -48,6 +49,8 @@ def made_for(inputs: Mapping[str, int]) -> str:
     blocks = " and ".join(
         f"{n} {kind} block{'s'[: n != 1]}" for n, kind in ((doubles, "double"), (singles, "single")) if n
     )
+    if stems and all(_VAE.search(stem) for stem in stems):
+        return "a VAE"
     if any(_UNET.search(stem) for stem in stems):
         cross = [count for stem, count in inputs.items() if _CROSS.search(stem.replace(".", "_"))]
         return _UNETS.get(cross[0], "a U-Net") if cross else "a U-Net such as Stable Diffusion's"

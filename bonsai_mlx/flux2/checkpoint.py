@@ -284,7 +284,7 @@ class _Reader:
             if not found and self.companion:
                 found = [self.companion.folders[component.name]] if component.name in self.companion.folders else []
             if not found and not (component.name == SCHEDULER and index is None):
-                raise CheckpointError(f"{self.root}: {self._lacks(component.name, component.folder)}; {self.repair}")
+                raise CheckpointError(f"{self.root}: {self._lacks(component.name, component.folder)}")
             if found:
                 folders[component.name] = found[0]
         for place in folders.values():
@@ -298,7 +298,7 @@ class _Reader:
     def _lacks(self, component: str, folder: str) -> str:
         if self.root.is_file():
             return f"it is a transformer alone; name a checkpoint with a {component.replace('_', ' ')} (--companion)"
-        return f"the folder {folder} is missing"
+        return f"the folder {folder} is missing; {self.repair}"
 
     def _check_scheduler(self, path: Path, expected: str) -> None:
         """A kind of latents has one schedule here; a model that was made for another would draw badly."""

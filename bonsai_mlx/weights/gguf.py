@@ -22,6 +22,7 @@ from ..errors import CheckpointError
 from ..fileio import open_regular
 from .headers import Stored
 from .packing import pack
+from .safetensors import instead
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -86,8 +87,11 @@ def read_header(path: Path, repair: str) -> tuple[dict[str, Stored], dict[str, s
 def _read(path: Path, file: BinaryIO) -> tuple[dict[str, Stored], dict[str, str]]:
     size = os.fstat(file.fileno()).st_size
     magic, version, tensors, keys = struct.unpack("<4sIQQ", _exactly(file, 24))
-    if magic != MAGIC or version not in (2, 3):
-        raise ValueError("it does not begin as GGUF of version 2 or 3 does")
+    unlike = "it does not begin as GGUF of version 2 or 3 does"
+    if magic != MAGIC:
+        raise ValueError(instead(struct.pack("<4sI", magic, version), unlike))
+    if version not in (2, 3):
+        raise ValueError(unlike)
     if tensors > _MAX_TENSORS or keys > _MAX_KEYS:
         raise ValueError(f"it says that it has {tensors} tensors and {keys} notes")
     notes = dict(_note(file) for _ in range(keys))

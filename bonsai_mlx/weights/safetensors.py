@@ -28,6 +28,8 @@ _OTHERS = {
     (b"PK\3\4",): "it is an archive, as PyTorch writes it",
 }
 
+_IN_WORDS = {"incomplete metadata, file not fully covered": "its end is missing, or something follows it"}
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -57,7 +59,7 @@ def read_header(path: Path, *, limit_bytes: int = MAX_HEADER_BYTES) -> tuple[int
         length = file.read(8)
         size = struct.unpack("<Q", length)[0] if len(length) == 8 else 0
         if not 2 <= size <= min(limit_bytes, os.fstat(file.fileno()).st_size):
-            raise ValueError(_instead(length))
+            raise ValueError(instead(length))
         text = file.read(size)
     if not (text.startswith(b"{") and text.rstrip(b" ").endswith(b"}")):
         raise ValueError("the header is not a JSON object with nothing but spaces behind it")
@@ -77,7 +79,8 @@ def read_contents(path: Path, *, limit_bytes: int = MAX_HEADER_BYTES) -> Content
         with safe_open(str(path), "np") as file:
             file.keys()
     except (SafetensorError, RecursionError) as error:
-        raise ValueError(str(error)) from error
+        said = str(error).removeprefix("Error while deserializing header: ")
+        raise ValueError(_IN_WORDS.get(said, said)) from error
     notes = header.pop("__metadata__", {})
     tensors = {
         name: Stored(entry["dtype"], tuple(entry["shape"]), *(start + offset for offset in entry["data_offsets"]))
@@ -86,12 +89,12 @@ def read_contents(path: Path, *, limit_bytes: int = MAX_HEADER_BYTES) -> Content
     return Contents(tensors, notes)
 
 
-def _instead(start: bytes) -> str:
-    """What a file is whose first eight bytes are no header's length."""
+def instead(start: bytes, otherwise: str = "the header's length is impossible") -> str:
+    """What a file is that does not begin as it should: its first bytes, eight at least."""
     if not start:
         return "it is empty"
     found = (said for marks, said in _OTHERS.items() if start.startswith(marks))
-    return next(found, "the header's length is impossible")
+    return next(found, otherwise)
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -26,6 +26,10 @@ Form = Literal["plain", "channels last", "fp8", "dequantised", "codes", "scales"
 _FP8 = "F8_E4M3"
 
 
+class OtherModel(ValueError):
+    """Files that are whole, and of another kind than what is looked for; the message says what would be right."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Where one of our tensors comes from, and what is done with it."""
@@ -78,6 +82,8 @@ class Source:
             notes |= said
         try:
             return self._translate(found, notes)
+        except OtherModel as error:
+            raise CheckpointError(f"{self.where}: {error}") from None
         except ValueError as error:
             raise CheckpointError(f"{self.where}: {error}; {self.repair}") from None
 

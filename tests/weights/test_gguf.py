@@ -70,6 +70,8 @@ def test_no_change_of_the_header_does_harm(path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
+        (b"<!DOCTYPE html><title>Sign in</title>", "it is a web page, such as one that asks to sign in"),
+        (b"nonsense" * 4, "does not begin as GGUF of version 2 or 3"),
         (b"", "ends too early"),
         (b"GGML" + bytes(20), "does not begin as GGUF"),
         (struct.pack("<4sIQQ", b"GGUF", 1, 0, 0), "does not begin as GGUF of version 2 or 3"),

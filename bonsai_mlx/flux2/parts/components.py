@@ -18,9 +18,9 @@ from ...errors import CheckpointError
 from ...fileio import read_bounded
 from ...weights.headers import Stored
 from ...weights.layout import SAFE_NAME
-from ...weights.source import Pieces, Source, Translate, as_stored
+from ...weights.source import OtherModel, Pieces, Source, Translate, as_stored
 from ...weights.spec import Packing
-from . import inferred, naming, tiny_decoder
+from . import foreign, inferred, naming, tiny_decoder
 from .config import Latents, TextEncoderConfig, TransformerConfig, VaeConfig
 from .tiny_decoder import TinyConfig
 
@@ -205,8 +205,8 @@ class _Explained:
 def transformer_names(stored: dict[str, Stored], notes: Mapping[str, str]) -> Pieces:
     if naming.is_bfl(stored):
         return naming.from_bfl(stored, notes)
-    if any(name.startswith(("double_blocks.", "model.diffusion_model.double_blocks.")) for name in stored):
-        raise ValueError("it is a model with double and single blocks, but not FLUX.2: it has no shared modulation")
+    if what := foreign.other_model(stored):
+        raise OtherModel(what)
     return _named(naming.from_mflux, stored, notes, "time_guidance_embed.linear_1.")
 
 

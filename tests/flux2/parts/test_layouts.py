@@ -130,6 +130,35 @@ def _vae(path: Path) -> None:
     save(path, {"decoder.conv_in.weight": mx.zeros((8, 8, 3, 3))})
 
 
+def _text_encoder(path: Path) -> None:
+    save(path, {f"model.layers.{n}.self_attn.q_proj.weight": mx.zeros((8, 8)) for n in range(3)})
+
+
+def _sdxl(path: Path) -> None:
+    block = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    save(path, {block: mx.zeros((8, 2048)), "conditioner.embedders.0.bias": mx.zeros(3)})
+
+
+def _adapter(path: Path) -> None:
+    save(path, {f"transformer.transformer_blocks.0.attn.to_q.lora_{one}.weight": mx.zeros((2, 2)) for one in "AB"})
+
+
+def _nonsense(path: Path) -> None:
+    save(path, {"a.weight": mx.zeros((2, 2))})
+
+
+def _no_model(path: Path) -> None:
+    save(path, {"a": mx.zeros(2)})
+
+
+def _empty(path: Path) -> None:
+    save(path, {})
+
+
+def _page(path: Path) -> None:
+    path.write_text("<!DOCTYPE html><title>Sign in</title>")
+
+
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -147,9 +176,16 @@ def _fewer(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (_other_family, "not FLUX.2: it has no shared modulation"),
-        (_vae, "the tensor x_embedder.weight is missing"),
-        (_cut, "not a complete safetensors file"),
+        (_other_family, "it is FLUX.1: 1 double block; what draws here are Bonsai and FLUX.2 .klein., such as those "),
+        (_vae, "it is a VAE; what draws here"),
+        (_text_encoder, "it is a text encoder; what draws here"),
+        (_sdxl, "it is Stable Diffusion XL; what draws here"),
+        (_adapter, r"it is an adapter, made for a FLUX.2: 1 double block; a model takes it with --lora"),
+        (_nonsense, "it is something unknown, with names such as 'a'; what draws here"),
+        (_no_model, "it is no model; what draws here"),
+        (_empty, r"no weights of FLUX.2 .klein. .the tensor x_embedder.weight is missing"),
+        (_page, "it is a web page, such as one that asks to sign in"),
+        (_cut, "not a complete safetensors file .its end is missing, or something follows it.; get the checkpoint"),
         (_extra, "the tensor double_blocks.0.img_attn.extra.weight is none of FLUX"),
         (_fewer, r"tensor single_transformer_blocks.1.attn.to_out.weight is missing"),
     ],
