@@ -22,6 +22,7 @@ from bonsai_mlx.version import __version__
 from . import errors
 from .compat import connect
 from .edge.access import Access
+from .edge.compression import Compression
 from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet
 from .edge.pages import PagesForPeople
@@ -86,7 +87,7 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         routed = RoutersOnDemand(super().build_middleware_stack(), self._include_for)
-        app = HeadAsGet(PagesForPeople(ConcurrencyLimit(routed, _CROWDED)))
+        app = HeadAsGet(Compression(PagesForPeople(ConcurrencyLimit(routed, _CROWDED))))
         return security_stack(app, self.settings, self.recent_requests, self.access)
 
     def _include_for(self, scope: Scope) -> None:

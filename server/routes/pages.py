@@ -1,6 +1,5 @@
 """The HTML pages. They can be read without JavaScript; everything live comes from the JSON routes and /events."""
 
-import gzip
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +19,7 @@ from .common import Cursor, IdPath, ListingQuery, StudioDep
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 RECENT = 12
-PAGE = 60
+PAGE = 36  # some screens of them; its script fetches those that follow
 _SIMILAR = 12
 _TEMPLATES = {
     "home": "home.html",
@@ -40,20 +39,11 @@ def rendered(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
     return HTMLResponse(render(_TEMPLATES[page], common | context), headers={"Cache-Control": "private, no-cache"})
 
 
-def packed(request: Request, page: HTMLResponse) -> HTMLResponse:
-    """A long page for a browser that takes it compressed: there is no secret in it that its length could tell of."""
-    page.headers["Vary"] = "Accept-Encoding"
-    if "gzip" not in request.headers.get("accept-encoding", ""):
-        return page
-    headers = {name: page.headers[name] for name in ("cache-control", "vary")}
-    return HTMLResponse(gzip.compress(bytes(page.body), 6), headers=headers | {"Content-Encoding": "gzip"})
-
-
 @router.get("/")
-async def home(studio: StudioDep, request: Request) -> HTMLResponse:
+async def home(studio: StudioDep) -> HTMLResponse:
     recent = await studio.gallery.page(limit=RECENT)
     real_ready = any(model.state == "ready" and not model.embedded for model in studio.models.all())
-    return packed(request, rendered(studio, "home", images=recent.images, real_ready=real_ready))
+    return rendered(studio, "home", images=recent.images, real_ready=real_ready)
 
 
 @router.get("/gallery")
