@@ -235,6 +235,12 @@ def configure(app: FastAPI) -> uvicorn.Config:
     )
 
 
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """An answer that is cut off because the server ends is no error, and neither is that it was waited for."""
+    cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut_off and "timeout graceful shutdown exceeded" not in str(record.msg)
+
+
 def allow_open_files(count: int = 4_096) -> None:
     """As many files and connections at once as `count`, if the system lets us: macOS begins with 256."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -285,6 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(build_parser().parse_args(arguments))
     log_to_stderr(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every malformed request
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     logging.getLogger("bonsai.access").setLevel(logging.WARNING if not text("BONSAI_ACCESS_LOG") else logging.INFO)
     given = read_settings(options)
     settings = with_token(given)

@@ -109,6 +109,10 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, "not_found", f"There is no such {what}.", remedy=remedy)
 
 
+def shutting_down() -> ApiError:
+    return ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
+
+
 def error_response(status: int, detail: ErrorDetail) -> JSONResponse:
     headers = {}
     if detail.retry_after_s is not None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from .errors import ApiError
+from .errors import ApiError, shutting_down
 
 PING_S = 15.0
 _BACKLOG = 1_024  # events a listener may lag behind before it is dropped; it reconnects and replays
@@ -115,7 +115,7 @@ class EventHub:
         still asks for everything that it has not seen.
         """
         if self._closed:
-            raise ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
+            raise shutting_down()
         if len(self._listeners) >= self._max_listeners:
             raise ApiError(429, "queue_full", "Too many pages are listening; close one.", retry_after_s=5)
         listener = Listener()

@@ -21,7 +21,7 @@ from bonsai_mlx.hub.entry import Entry
 from bonsai_mlx.wording import format_bytes
 
 from ..engine import child_process
-from ..errors import ApiError, not_found
+from ..errors import ApiError, not_found, shutting_down
 from ..events import EventHub
 from ..schemas.models import Download, Model
 from ..schemas.names import ModelState
@@ -199,7 +199,7 @@ class Models(ReadyModels):
 
     async def _start(self, entry: Entry, action: Action, model: Model) -> Model:
         if self._closing:
-            raise ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
+            raise shutting_down()
         self._failures.pop(entry.name, None)
         folder = self._folder(entry)
         done = 0 if action == "verify" else model.bytes_present

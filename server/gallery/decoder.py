@@ -24,6 +24,7 @@ from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import open_regular
 
 from ..engine.child_process import command, environment
+from ..errors import shutting_down
 from .convert import Inspect, Operation
 from .decoder_child import HEAD, MAX_FILE_BYTES, receive, send
 
@@ -54,6 +55,7 @@ class Decoder:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decoder")
         self._child: _Child | None = None
         self._refused: OrderedDict[_Identity, PictureError] = OrderedDict()
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -63,8 +65,10 @@ class Decoder:
         """What the operation makes of a file, or of a file's bytes.
 
         PictureError says in words for a person what is wrong with the picture; OSError that there is no such file.
-        Symbolic links are not followed.
+        Symbolic links are not followed. ApiError 503 once it is closed, also for what waits then.
         """
+        if self._closed:
+            raise shutting_down()
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._decode, source, operation)
 
     def inspect(self, source: Path | bytes) -> dict[str, Any]:
@@ -73,11 +77,14 @@ class Decoder:
         return found
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
+        self._thread.shutdown(wait=False)  # what waits is answered, not cancelled: its callers are still there
         if self._child is not None:
             self._child.end()
 
     def _decode(self, source: Path | bytes, operation: Operation) -> bytes:
+        if self._closed:
+            raise shutting_down()
         if isinstance(source, bytes):
             return self._ask(operation, source, None)
         with open_regular(source) as file:
@@ -104,6 +111,8 @@ class Decoder:
                 head, result = child.ask({"operation": type(operation).__name__, **asdict(operation)}, body, file)
             except _ChildEndedError as ended:
                 self._child = None
+                if self._closed:
+                    raise shutting_down() from None
                 if ended.idle:
                     continue
                 raise PictureError(ended.reason, _FAILURES[ended.reason]) from None

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from ..engine.pool import EnginePool
 from ..engine.protocol import Progress
-from ..errors import ApiError, not_found
+from ..errors import ApiError, not_found, shutting_down
 from ..events import EventHub
 from ..gallery.gallery import Gallery
 from ..schemas.jobs import Job, JobError, Queue
@@ -76,7 +76,7 @@ class Jobs:
     ) -> list[Job]:
         """Queue all of these pictures or none. ApiError: what `Admission` refuses, or shutting down."""
         if self._closing:
-            raise _closed()
+            raise shutting_down()
         self._admission.check_count(len(work), self._running, len(self._waiting), len(self._unnoted))
         if group is None and group_kind:
             group = secrets.token_hex(16)
@@ -85,7 +85,7 @@ class Jobs:
     def go_on(self, work: Work, group: str, group_kind: GroupKind) -> Job:
         """Queue what follows a job that has ended, in its group and before all others. ApiError: shutting down."""
         if self._closing:
-            raise _closed()
+            raise shutting_down()
         [job] = self._queued([work], group, group_kind, attached=True)
         self.order([job.id])
         return self.get(job.id)
@@ -338,7 +338,3 @@ class Jobs:
             if active is self._running or active.attached:
                 self._interrupt(active)
         self._waiting.clear()
-
-
-def _closed() -> ApiError:
-    return ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)

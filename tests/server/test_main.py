@@ -20,6 +20,7 @@ import pytest
 
 from server.__main__ import address_of, build_parser, listen, read_settings
 from server.settings import Settings
+from tests.hostile_pictures import plain_png
 from tests.server.conftest import ROOT, ServerProcess, eventually
 from tests.server.fake_engine import GATE
 
@@ -69,6 +70,26 @@ print([name for name in sys.modules if name.split('.')[0] in {heavy} or name in 
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_an_end_while_thumbnails_are_made_and_an_upload_comes_says_nothing(spawn: Spawn, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for number in range(40):
+        (tmp_path / "out" / f"{number:032x}.png").write_bytes(plain_png(2_000, 2_000))
+    server = spawn()
+    eventually(lambda: server.client.get("/images?limit=1").json()["total"] == 40)
+    host, port = server.url.split(":")
+    asked = [socket.create_connection((host, int(port)), timeout=30) for _ in range(41)]
+    head = f" HTTP/1.1\r\nHost: {server.url}\r\n"
+    for number, connection in enumerate(asked[:40]):
+        connection.sendall(f"GET /images/{number:032x}/thumbnail{head}\r\n".encode())
+    asked[40].sendall(f"POST /inputs{head}Content-Length: 9000\r\nContent-Type: image/png\r\n\r\n\x89PNG".encode())
+    assert asked[0].recv(12) == b"HTTP/1.1 200"
+    said = server.end()
+    for connection in asked:
+        connection.close()
+    assert [line for line in said.splitlines() if "up to date" not in line] == []
 
 
 @pytest.mark.slow

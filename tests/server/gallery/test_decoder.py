@@ -17,6 +17,7 @@ from PIL import Image
 
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import NotARegularFileError
+from server.errors import ApiError
 from server.gallery import decoder_child
 from server.gallery.convert import MAX_PIXELS, Convert, Normalise, Operation, Thumbnail
 from server.gallery.decoder import Decoder
@@ -160,7 +161,9 @@ def test_closing_ends_the_child_and_whoever_waits() -> None:
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     answers = asyncio.run(close_meanwhile())
-    assert all(isinstance(answer, PictureError | asyncio.CancelledError) for answer in answers)
+    assert [getattr(answer, "status", None) for answer in answers] == [503, 503, 503]
+    with pytest.raises(ApiError, match="shutting down"):
+        decode(closed, plain_png(8, 8), Thumbnail())
     assert closed.pid is None or not psutil.pid_exists(closed.pid)
 
 
