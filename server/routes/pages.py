@@ -20,6 +20,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 RECENT = 12
 PAGE = 36  # some screens of them; its script fetches those that follow
+_DELETED = 60
 _SIMILAR = 12
 _TEMPLATES = {
     "home": "home.html",
@@ -66,7 +67,7 @@ def _address(query: Query) -> str:
 
 @router.get("/gallery/deleted")
 async def deleted(studio: StudioDep, cursor: BinCursor | None = None) -> HTMLResponse:
-    found = bin_of(await studio.gallery.deleted(PAGE, cursor))
+    found = bin_of(await studio.gallery.deleted(_DELETED, cursor))
     return rendered(studio, "deleted", bin=found, days=studio.settings.trash_days)
 
 

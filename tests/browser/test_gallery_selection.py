@@ -61,6 +61,7 @@ def test_days_are_headings_and_pictures_keep_their_shape(gallery: Page) -> None:
         assert abs(box["width"] / box["height"] - width / height) < 0.02
     gallery.locator("#sort").select_option("prompt")
     expect(gallery.locator(".day")).to_have_count(1)
+    expect(gallery.locator(".print[data-id]")).to_have_count(len(PICTURES))
     assert prompts(gallery) == sorted(prompt for prompt, *_ in PICTURES)
     assert "sort=prompt" in gallery.url
     gallery.reload()

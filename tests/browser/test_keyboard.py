@@ -6,15 +6,13 @@ test_gallery_selection.py, zooming in test_viewer.py and test_bench_zoom.py.
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, make_picture, wait_until_ready
+from tests.browser.driver import Site, Watch, make_picture, posted, wait_until_ready
 from tests.browser.keyboard import reaches_everything
 from tests.browser.test_models import GB, with_state
 
@@ -44,14 +42,6 @@ class Made(NamedTuple):
     compared: str
     deleted: str
     collection: str
-
-
-def posted(site: Site, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(  # noqa: S310  (our own server)
-        site.url + path, json.dumps(body).encode(), {"Content-Type": "application/json", "Accept": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=DRAWN_WITHIN_MS / 1000) as answer:  # noqa: S310
-        return json.load(answer)
 
 
 @pytest.fixture(scope="module")

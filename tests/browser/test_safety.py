@@ -58,6 +58,10 @@ def test_the_gallery_shows_prompts_verbatim(
     plain: Site, open_page: Callable[..., Page], pictures: dict[str, str]
 ) -> None:
     page = open_page(f"{plain.url}/gallery")
+    expect(page.locator(".print[data-id]").first).to_be_visible()
+    for picture in pictures:  # those of the page's HTML, then those that its script adds
+        page.locator(".print[data-id]").last.scroll_into_view_if_needed()
+        expect(page.locator(f'[data-id="{picture}"] img')).to_be_attached()
     shown = page.evaluate(
         """(ids) => ids.map((id) => {
             const item = document.querySelector(`[data-id="${id}"]`);

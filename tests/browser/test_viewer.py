@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, make_picture, wait_until_ready
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, make_picture, posted, wait_until_ready
 
 pytestmark = pytest.mark.browser
 
@@ -36,11 +36,18 @@ def draw_batch(page: Page, prompt: str, count: int) -> list[str]:
 
 
 def test_the_picture_comes_first(site: Site, open_page: Callable[..., Page]) -> None:
-    make_picture(site, "as large as can be", width=128, height=128)
+    first = make_picture(site, "as large as can be", width=128, height=128)
+    looked_at(site, open_page, first, ancestors=0)
+    body = {"prompt": "changed", "init": first, "strength": 0.2, "steps": 1}
+    looked_at(site, open_page, posted(site, "/edit", body)["image"]["id"], ancestors=1)
+
+
+def looked_at(site: Site, open_page: Callable[..., Page], image: str, ancestors: int) -> None:
     for width, height in ((1280, 680), (1440, 780), (390, 844)):
-        page = open_page(site.url, viewport={"width": width, "height": height})
+        page = open_page(f"{site.url}/?from={image}", viewport={"width": width, "height": height})
         picture = page.locator("#stage .frame img")
         expect(picture).to_be_visible()
+        expect(page.locator("#lineage .lineage-step").nth(ancestors)).to_be_visible(visible=ancestors > 0)
         box = picture.bounding_box()
         assert box is not None
         if width < 400:

@@ -110,7 +110,8 @@ export function createTile(job, tagged, drawAgain) {
     update(now, image) {
       if (image) return showImage(image);
       const active = now.status === "queued" || now.status === "running" || now.status === "done";
-      words.textContent = statusWords(now);
+      const lost = state.connection === "lost" && (now.status === "queued" || now.status === "running");
+      words.textContent = lost ? "" : statusWords(now); // nobody knows; the line below the stage says why
       words.classList.toggle("frame-problem", now.status === "failed");
       wait.classList.toggle("skeleton", active);
       retry.hidden = active;
