@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, RequestError
 from ..hub import api as hub
 from ..printable import printable
 from ..runtime.environment import is_terminal
@@ -45,6 +45,8 @@ def gguf_command(source: str, out: Path, to: str, companion: str | None, rest: s
     """The same for the transformer alone as a GGUF file. What is not exact (8 bits) may be made of any weights."""
     from ..conversion.convert import write_gguf
 
+    if to not in ("binary", "ternary", "8", "bf16"):
+        raise RequestError("--to", f"a GGUF is written in binary, ternary, 8 bits or bf16 here, not in {to} bits")
     checkpoint = _opened(source, companion)
     blocks = {"8": "Q8_0", "bf16": "BF16"}.get(to, "")
     if not blocks and checkpoint.precision != _PRECISIONS[to]:

@@ -145,6 +145,21 @@ def test_on_the_command_line(
     assert Checkpoint.open(out).transformer.group_size == 64
 
 
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("4", "--to: a GGUF is written in binary, ternary, 8 bits or bf16 here, not in 4 bits"),
+        ("binary", "its weights are bf16, not binary; convert them without --gguf first"),
+    ],
+)
+def test_what_no_gguf_is_written_of(
+    to: str, said: str, tiny_checkpoint: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", str(tiny_checkpoint("bf16")), str(tmp_path / "a.gguf"), "--to", to, "--gguf"]) == 1
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if "gguf" in path.name] == []
+
+
 @pytest.mark.parametrize("precision", ["ternary", "binary"])
 def test_through_gguf_and_back_bit_for_bit(
     precision: str, tiny_checkpoint: Callable[..., Path], tmp_path: Path

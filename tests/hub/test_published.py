@@ -123,4 +123,7 @@ def test_what_bonsai_was_made_from_is_offered_behind_it() -> None:
         "klein-base-4bit": "4-bit",
     }
     assert [entry.recommended_guidance for entry in family.values()] == [1.0, 1.0, 1.0, 4.0, 4.0]
+    origins = {name: entry.made_from for name, entry in family.items() if entry.made_from}
+    assert origins == {"klein": "klein-bf16", "klein-8bit": "klein-bf16", "klein-base-4bit": "klein-base"}
+    assert family["klein-base-4bit"].repo is None
     assert all("memory" in entry.note or "GB" in entry.note or "time" in entry.note for entry in family.values())

@@ -194,9 +194,11 @@ def test_what_diffusers_makes_of_other_formats(
 def test_two_adapters_with_strengths(
     folder: Path, ours: Pipeline, theirs: Flux2KleinPipeline, latents: np.ndarray, tmp_path: Path
 ) -> None:
-    paths = []
+    """On every linear: those of blocks, and those that modulation, context and the first tokens are made with."""
+    paths, linears = [], list(Checkpoint.open(folder).transformer.linears())
     for place, name in enumerate("ab"):
-        paths.append(saved(tmp_path / f"{name}.safetensors", a(lora(folder, seed=2 + place), "diffusion_model.")))
+        own = in_our_names(lora(folder, seed=2 + place, edges=True), linears)
+        paths.append(saved(tmp_path / f"{name}.safetensors", a(own, "transformer.")))
         theirs.load_lora_weights(paths[-1], adapter_name=name)
     theirs.set_adapters(["a", "b"], [0.7, -0.5])
     expected = reference_run(theirs, PROMPT, latents, STEPS)["image"]
