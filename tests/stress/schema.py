@@ -54,6 +54,10 @@ _NAME_PICTURES = [
     *("/encode", "/decode", "/models/{name}/download"),  # what a model can be made from
     *("/images", "/styles"),  # a place in the list that is a time, the name of a style that is there
 ]
+_TWINS = [  # of addresses with the same body: the ordinary test run leaves them out
+    *("/edit", "/generate/compare", "/grids/plan", "/jobs/enlarge", "/pipelines/{name}"),
+    *("/api/v1/images/generations", "/api/v1/images/edits", "/api/v1/images/variations", "/sdapi/v1/img2img"),
+]
 _SERVER_FAILURES = {500, 501, 502, 504}  # 503 and 507 are documented: shutting down, no space or memory left
 
 
@@ -99,6 +103,7 @@ def _config(seed: int, examples: int, *, thorough: bool) -> schemathesis.Config:
     unfinished = {"include-path": "/prompts/length", "checks": {"negative_data_rejection": {"enabled": False}}}
     # a job is there before its first preview is
     preview = {"include-path": "/jobs/{job_id}/preview", "checks": {"ensure_resource_availability": {"enabled": False}}}
+    twins = {"include-path": _TWINS, "enabled": thorough}
     return schemathesis.Config.from_dict(
         {
             "seed": seed,
@@ -107,8 +112,12 @@ def _config(seed: int, examples: int, *, thorough: bool) -> schemathesis.Config:
             "continue-on-failure": True,
             "warnings": False,
             "generation": {"mode": "all", "max-examples": examples, "no-shrink": True},
-            "operations": [unsayable, lenient, named, unfinished, preview],
-            "phases": {"fuzzing": {"enabled": thorough}, "stateful": {"enabled": thorough}},
+            "operations": [unsayable, lenient, named, unfinished, preview, twins],
+            "phases": {
+                "fuzzing": {"enabled": thorough},
+                "stateful": {"enabled": thorough},
+                "coverage": {} if thorough else {"unexpected-methods": []},
+            },
         }
     )
 
