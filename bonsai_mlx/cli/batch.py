@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from ..editing.pictures import PictureSet
-from ..errors import BonsaiError, OutOfMemory, PictureError, RequestError
+from ..errors import BonsaiError, CheckpointError, OutOfMemory, PictureError, RequestError
+from ..hub import api as hub
 from ..images.metadata import SaveError, encode
 from ..pipelines.batch import BatchError, Manifest, Row, keys, read_rows
 from ..pipelines.styles import styled
@@ -73,14 +74,16 @@ def batch_command(options: GenerateOptions, source: Path, folder: Path) -> int:
 
 
 def _check(source: Path, rows: dict[str, Row]) -> None:
-    """Styles that there are, and pictures that are there. BatchError."""
+    """Models, styles and pictures that are there. BatchError."""
     for row in rows.values():
         missing = [path for paths in row.pictures.values() for path in paths if not path.is_file()]
         if missing:
             raise BatchError(f"{source}, line {row.line}: {missing[0]}: there is no such file")
         try:
             styled(row.request)
-        except RequestError as error:
+            if row.model is not None:
+                hub.find(row.model)
+        except (RequestError, CheckpointError) as error:
             raise BatchError(f"{source}, line {row.line}: {error}") from error
 
 

@@ -78,7 +78,13 @@ def test_pictures_go_in_and_one_failure_keeps_nothing_else(run: Any) -> None:
 def test_what_cannot_be_is_told_before_anything_is_drawn(run: Any) -> None:
     Path("a.jsonl").write_text('{"prompt": "a", "init": "nowhere.png"}')
     Path("b.jsonl").write_text('{"prompt": "a", "styles": ["Ink"]}')
-    for words, told in ((("a.jsonl",), "no such file"), (("b.jsonl",), "line 1: styles"), (("c.txt",), "No such file")):
+    Path("d.csv").write_text("prompt,model\na star,seedling\na boat,nowhere")
+    for words, told in (
+        (("a.jsonl",), "no such file"),
+        (("b.jsonl",), "line 1: styles"),
+        (("c.txt",), "No such file"),
+        (("d.csv",), "d.csv, line 3: there is no checkpoint called 'nowhere'"),
+    ):
         status, out, err = run("batch", *words, "--out", "made", *SMALL)
         assert (status, out) == (1, "")
         assert told in err
