@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,25 @@ os.environ["BONSAI_PIPELINES_DIR"] = str(Path(os.environ["BONSAI_STYLES_FILE"]).
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
+_SLOW = 10  # so many times as long as others, about
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Load, chaos and the training of a model take their time. Two workers share the tests file by file, which may have
-    costly things in common; a case of load or chaos has none."""
+    costly things in common; a case of load or chaos has none. The longest come first: none waits for the other at last.
+    """
+    longest: Counter[str] = Counter()
+    groups: dict[pytest.Item, str] = {}
     for item in items:
         path = item.path.relative_to(Path(__file__).parent)
         if {"stress", "seedling"} & set(path.parts):
             item.add_marker("slow")
         group = item.name if "stress" in path.parts else path.parts[0] if "seedling" in path.parts else str(path)
         item.add_marker(pytest.mark.xdist_group(group))
+        groups[item] = group
+        longest[group] += _SLOW if item.get_closest_marker("slow") else 1
+    items.sort(key=lambda item: (-longest[groups[item]], groups[item]))
 
 
 @pytest.fixture(params=VARIANTS)
