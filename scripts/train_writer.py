@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train the seedling's prompt writer from nothing, on a CPU, in eleven minutes of its time.
+"""Train the seedling's prompt writer from nothing, on a CPU, in twenty minutes of its time.
 
 scripts/train_writer.py --out FOLDER             # train, into FOLDER
 scripts/train_writer.py --out FOLDER --install   # write what was trained into bonsai_mlx/seedling/writer
@@ -21,7 +21,7 @@ SEEDLING = PROJECT / "bonsai_mlx" / "seedling"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
-    parser.add_argument("--minutes", type=float, default=11.0, help="of the processor's time")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of the processor's time")
     parser.add_argument("--wall-minutes", type=float, default=60.0, help="at most, on a busy machine")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bits", type=int, choices=(4, 8), default=8, help="of a weight that is installed")

@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from bonsai_mlx.writing.survival import survival
 
@@ -20,16 +20,20 @@ from ..draw.landscape import COLOURED
 from ..draw.palette import ACCENTS, KINDS, NAMES
 from ..draw.scene import Place, Scene, Subject
 
-MOST_TAILS = 3
+MOST_TAILS = {0: 2, 1: 2, 2: 1}  # phrases about the place, by how many kinds of things stand in it
 _MAKERS: tuple[tuple[Callable[[random.Random], Scene], float], ...] = (
-    (places.bonsai_scene, 40.0),
-    (places.alone, 28.0),
-    (places.several, 16.0),
-    (places.together, 10.0),
-    (layouts.single, 4.0),
-    (layouts.counted, 4.0),
+    (places.bonsai_scene, 30.0),
+    (places.alone, 26.0),
+    (places.several, 14.0),
+    (places.together, 14.0),
+    (places.empty, 14.0),
+    (layouts.single, 8.0),
+    (layouts.counted, 6.0),
+    (layouts.listed, 8.0),
 )
-_ASKED = ("{}", "{}", "{}", "{}", "{}", "draw {}", "please draw {}", "a picture of {}", "show me {}", "{}, please")
+ADDED = {0: 2, 1: 3, 2: 2, 3: 2}  # attributes and phrases more than the short one has, at most, likewise
+_KEPT = (0.0, 0.0, 0.15, 0.3, 0.6, 0.9)  # of what the long caption says, in the short one
+_PLAIN = 0.6  # share of questions that are nothing but the short caption
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,9 @@ class Thing:
     season: str = ""  # patterns around the noun
     form: str = ""
     second: str = ""  # " in a blue pot"
+    adjective: str = ""  # "old"
 
-    def said(self, names: Iterable[str], *, article: bool = True) -> str:
+    def said(self, names: Iterable[object], *, article: bool = True) -> str:
         """The noun phrase with these attributes only."""
         core = self.noun
         for pattern in (self.season * ("season" in names), self.form * ("form" in names)):
@@ -52,13 +57,14 @@ class Thing:
         if self.count > 1:
             head, joint, tail = core.partition(" in ")
             core = f"{words.plural(head)}{joint}{tail}"
-        core = " ".join(filter(None, (self.size * ("size" in names), self.colour * ("colour" in names), core)))
+        before = (getattr(self, name) * (name in names) for name in ("size", "adjective", "colour"))
+        core = " ".join(filter(None, (*before, core)))
         if self.count > 1:
             return f"{words.NUMBERS[self.count]} {core}"
         return (words.article(core) if article else core) + self.second * ("second" in names)
 
 
-ATTRIBUTES = ("size", "colour", "season", "form", "second")
+ATTRIBUTES = ("size", "adjective", "colour", "season", "form", "second")
 
 
 def pair(rng: random.Random) -> tuple[str, str]:
@@ -79,17 +85,70 @@ def _repeats(text: str) -> bool:
 
 
 def _worded(scene: Scene, rng: random.Random) -> tuple[str, str]:
-    things = _things(scene, rng)
-    tails = _tails(scene, rng)
-    joint = rng.choice((" and ", " and ", " with ", " next to "))
-    long = joint.join(thing.said(ATTRIBUTES) for thing in things) + "".join(f" {tail}" for tail in tails)
-    keep = rng.choice((0.0, 0.0, 0.15, 0.3, 0.6))
-    names = [name for name in ATTRIBUTES if rng.random() < keep]
-    article = rng.random() < 0.5
-    short = joint.join(thing.said(names, article=article or len(things) > 1) for thing in things)
-    short += "".join(f" {tail}" for tail in tails if rng.random() < keep)
-    short = rng.choice(_ASKED).format(short)
+    """The long caption has what the short one says and a little more: what is added at random, no more than is drawn
+    well (`ADDED`)."""
+    keep = rng.choice(_KEPT)
+    if scene.place is not None and not scene.subjects:
+        head, tails = _view(scene.place, rng)
+        said: Callable[[Iterable[object], bool], str] = partial(_named, head)
+        bare = True
+    else:
+        things, tails = _things(scene, rng), _tails(scene, rng)
+        said, bare = partial(_listed, things, *_joints(things, rng)), rng.random() < 0.5
+    there = [name for name in ATTRIBUTES if any(getattr(thing, name) for thing in things)] if scene.subjects else []
+    parts: list[str | int] = [*there, *range(len(tails))]
+    asked = {part for part in parts if rng.random() < keep}
+    open_ = [part for part in parts if part not in asked]
+    told = asked | set(rng.sample(open_, min(len(open_), ADDED[len({subject.kind for subject in scene.subjects})])))
+    short, long = (
+        f"{said(names, article)}{''.join(f' {tail}' for place, tail in enumerate(tails) if place in names)}"
+        for names, article in ((asked, not bare), (told, True))
+    )
+    if rng.random() >= _PLAIN:
+        short = rng.choice(words.FRAMES)[0].format(short)
     return (short[0].upper() + short[1:] if rng.random() < 0.1 else short), long
+
+
+def _named(view: str, _names: Iterable[object], _article: bool) -> str:
+    return view
+
+
+def _joints(things: list[Thing], rng: random.Random) -> tuple[str, str]:
+    """What stands between things, and before the last one."""
+    if len(things) > 2:
+        return ", ", rng.choice((" and ", " and ", ", "))
+    joint = rng.choice((" and ", " and ", " with ", " next to ", " beside "))
+    return joint, joint
+
+
+def _listed(things: list[Thing], joint: str, last: str, names: Iterable[object], article: bool) -> str:
+    """A list without "and" has no articles either, as the captions that the seedling was taught."""
+    with_article = article and not (len(things) > 2 and last == ", ")
+    return _joined([thing.said(names, article=with_article) for thing in things], joint, last)
+
+
+def _joined(parts: list[str], joint: str, last: str) -> str:
+    *before, end = parts
+    return f"{joint.join(before)}{last}{end}" if before else end
+
+
+def _view(place: Place, rng: random.Random) -> tuple[str, list[str]]:
+    """What a landscape without a thing is named after, and what else is said of it."""
+    heads = [(rng.choice(words.VIEWS[place.land]), "land")]
+    if place.heights:
+        heads.append((rng.choice(words.RANGES[place.heights]), "heights"))
+    if place.sky in words.TIMES:
+        heads.append((rng.choice(words.TIMES[place.sky]), "sky"))
+    if place.weather in words.WEATHERED:
+        moment = f"{rng.choice(words.WEATHERED[place.weather])} {words.MOMENTS[place.sky]}"
+        heads.append((words.article(moment), "weather sky"))
+        heads.append((f"{place.weather} over {rng.choice(words.VIEWS[place.land])}", "weather land"))
+    if place.body:
+        heads.append((_body(place, rng), "body"))
+    head, named = rng.choice(heads)
+    told = [(what, tail) for what, tail in _told(place, rng, floats=False) if what not in named.split()]
+    rng.shuffle(told)
+    return head, [tail for _, tail in told[: MOST_TAILS[0]]]
 
 
 def _things(scene: Scene, rng: random.Random) -> list[Thing]:
@@ -109,7 +168,8 @@ def _thing(subject: Subject, rng: random.Random, count: int) -> Thing:
         form = ""  # "bonsai in autumn forest" is no English
     colour = subject.colour if "colour" in subject.said or (not season and rng.random() < 0.6) else ""
     noun = words.noun(rng, subject.kind) if not (season or form) else subject.kind
-    return Thing(noun, count, subject.size, colour, season, form, second)
+    adjective = rng.choice((words.AGED.get(subject.kind, ""), *words.ADJECTIVES)) if rng.random() < 0.12 else ""
+    return Thing(noun, count, subject.size, colour, season, form, second, adjective)
 
 
 def _tails(scene: Scene, rng: random.Random) -> list[str]:
@@ -118,19 +178,24 @@ def _tails(scene: Scene, rng: random.Random) -> list[str]:
         return [f"on {words.article(scene.ground)} background"] if scene.ground else []
     kinds = {subject.kind for subject in scene.subjects}
     floats = bool(kinds & {"boat", "fish"}) and place.land in words.AFLOAT
-    said = [rng.choice((words.AFLOAT if floats else words.LANDS)[place.land])]
-    more = []
-    if place.weather:
-        more.append(rng.choice(words.WEATHERS[place.weather]))
-    if place.body:
-        more.append(f"under {_body(place, rng)}")
-    if place.heights:
-        more.append(rng.choice(words.HEIGHTS[place.heights]))
-    said.append(rng.choice(words.HOURS.get(place.sky, (f"under {words.article(place.sky)} sky",))))
-    if more:
-        said.append(rng.choice(more))
+    told = dict(_told(place, rng, floats=floats))
+    more = [told[name] for name in ("weather", "body", "heights") if name in told]
+    said = [told["land"], told["sky"], *(rng.sample(more, 1) if more else [])]
     rng.shuffle(said)
-    return said[:MOST_TAILS]
+    return said[: MOST_TAILS[len(kinds)]]
+
+
+def _told(place: Place, rng: random.Random, *, floats: bool) -> list[tuple[str, str]]:
+    """What can be said of a place, a phrase for each: (what it is about, the phrase)."""
+    told = [("land", rng.choice((words.AFLOAT if floats else words.LANDS)[place.land]))]
+    told.append(("sky", rng.choice(words.HOURS.get(place.sky, (f"under {words.article(place.sky)} sky",)))))
+    if place.weather:
+        told.append(("weather", rng.choice(words.WEATHERS[place.weather])))
+    if place.body:
+        told.append(("body", f"under {_body(place, rng)}"))
+    if place.heights:
+        told.append(("heights", rng.choice(words.HEIGHTS[place.heights])))
+    return told
 
 
 def _body(place: Place, rng: random.Random) -> str:
@@ -165,7 +230,14 @@ def _grammar() -> re.Pattern[str]:
     sky = rf"under an? {_any([*COLOURED, 'grey'])} sky"
     tail = rf"(?:{fixed}|{sky}|(?:under|with) (?:an?|the) (?:{colour} )?{body})"
     ground = rf"(?: on an? {colour} background)?"
-    return re.compile(rf"{thing}(?:(?: and | with | next to |, ){thing}){{0,2}}(?:,? {tail}){{0,4}}{ground}")
+    things = rf"{thing}(?:(?: and | with | next to | beside |, ){thing}){{0,2}}"
+    land = _any([name for names in words.VIEWS.values() for name in names])
+    heads = [name for table in (words.RANGES, words.TIMES) for names in table.values() for name in names]
+    weathered = _any([name for names in words.WEATHERED.values() for name in names])
+    moment = rf"an? {weathered} {_any(sorted(set(words.MOMENTS.values())))}"
+    over = rf"{_any(sorted(words.WEATHERED))} over {land}"
+    view = rf"(?:{land}|{_any(heads)}|{moment}|{over}|(?:an?|the) (?:{colour} )?{body})"
+    return re.compile(rf"(?:{things}|{view})(?:,? {tail}){{0,4}}{ground}")
 
 
 def _any(options: Iterable[str]) -> str:

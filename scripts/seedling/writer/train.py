@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from ..model.optimizers import Optimizers
 from ..model.text import END, chat
 from .pairs import pair
 
@@ -27,7 +28,8 @@ STATE = "writer.pt"
 GROUP = 64
 ROPE_THETA = 10_000.0
 _SEQUENCE = 80  # tokens of the longest pair, more than ever occur
-
+WARM_UP = 100  # steps
+COPIED = 0.15  # share of questions that say all of the answer: copying is learnt from them first
 
 _WRITTEN = (
     *("head_dim", "hidden_size", "intermediate_size", "max_position_embeddings", "model_type", "num_attention_heads"),
@@ -40,10 +42,11 @@ class WriterOptions:
     """Of a run; `minutes` of the processor's time."""
 
     seed: int = 0
-    minutes: float = 11.0
+    minutes: float = 20.0
     wall_minutes: float = 60.0  # whichever is over first
     batch: int = 64
-    rate: float = 2e-3
+    muon_rate: float = 2e-3
+    adam_rate: float = 3e-3
     hidden: int = 128
     inner: int = 384
     layers: int = 4
@@ -72,11 +75,16 @@ def batches(tokenizer: Tokenizer, options: WriterOptions) -> Iterator[tuple[Tens
     rng = random.Random(options.seed)
     pad = int(tokenizer.token_to_id("<|endoftext|>") or 0)
     while True:
-        rows = [encoded(tokenizer, *pair(rng)) for _ in range(options.batch)]
+        rows = [encoded(tokenizer, *_asked(rng)) for _ in range(options.batch)]
         longest = max(len(ids) for ids, _ in rows)
         ids = torch.tensor([row + [pad] * (longest - len(row)) for row, _ in rows])
         labels = torch.tensor([[-100] * n + row[n:] + [-100] * (longest - len(row)) for row, n in rows])
         yield ids, labels
+
+
+def _asked(rng: random.Random) -> tuple[str, str]:
+    short, long = pair(rng)
+    return (long if rng.random() < COPIED else short), long
 
 
 def encoded(tokenizer: Tokenizer, short: str, long: str) -> tuple[list[int], int]:
@@ -94,19 +102,15 @@ def train(folder: Path, tokenizer_folder: Path, options: WriterOptions) -> None:
     model = Qwen3ForCausalLM(config(options)).train()
     if (folder / STATE).is_file():  # of a run that was stopped; its schedule begins anew
         model.load_state_dict(torch.load(folder / STATE, weights_only=True))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=0.05)
+    optimizers = Optimizers(model.named_parameters(), options.muon_rate, options.adam_rate)
     began, wall = time.process_time(), time.monotonic()
     with (folder / "log.txt").open("a") as log:
         for step, (ids, labels) in enumerate(batches(tokenizer, options)):
             cpu_s, wall_s = time.process_time() - began, time.monotonic() - wall
             share = max(cpu_s / (60 * options.minutes), wall_s / (60 * options.wall_minutes))
-            for group in optimizer.param_groups:
-                group["lr"] = options.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(1, share)))
             loss = model(input_ids=ids, labels=labels).loss
-            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+            optimizers.step(min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * min(1, share))))
             if step % 50 == 0 or share >= 1:
                 log.write(f"step {step}  loss {loss.item():.4f}  cpu {cpu_s:.0f} s  wall {wall_s:.0f} s\n")
                 log.flush()
