@@ -9,6 +9,7 @@ import pytest
 from scripts import architecture
 
 
+@pytest.mark.slow
 def test_every_rule_is_kept() -> None:
     assert architecture.faults() == []
 
@@ -19,6 +20,7 @@ def test_what_the_page_says_to_touch_is_there(monkeypatch: pytest.MonkeyPatch) -
     assert list(architecture.named_and_missing()) == ["the page names bonsai_mlx/moved.py, which is not there"]
 
 
+@pytest.mark.slow
 def test_the_page_is_up_to_date() -> None:
     assert architecture.PAGE.read_text("utf-8") == architecture.page(), "run scripts/architecture.py"
 

@@ -94,6 +94,7 @@ def test_a_message_does_not_repeat_a_huge_value() -> None:
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.slow
 def test_threads_may_meet_a_type_for_the_first_time_together() -> None:
     """In a process of its own: where it goes wrong, the process is gone."""
     code = """

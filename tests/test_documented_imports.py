@@ -21,6 +21,7 @@ def shown() -> set[str]:
     return {line.strip() for text in texts for line in IMPORT.findall(text)}
 
 
+@pytest.mark.slow
 def test_there_are_some() -> None:
     assert {"from bonsai_mlx import Pipeline", "from bonsai_mlx import hub"} <= shown()
 

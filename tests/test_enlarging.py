@@ -69,6 +69,7 @@ def test_what_is_redrawn_takes_its_picture_s_words(pipe: Pipeline, tmp_path: Pat
     assert (np.asarray(result.image) != np.asarray(other.image)).any()
 
 
+@pytest.mark.slow
 def test_any_size_can_be_redrawn(pipe: Pipeline) -> None:
     for size in ((50, 33), (100, 36)):
         result = pipe.enlarge(photo(size), method="refine", prompt="a fox", seed=1, steps=1)
@@ -106,6 +107,7 @@ def test_tiles_have_no_seams() -> None:
     assert unevenness(np.asarray(refined.image), borders) <= SEAM * unevenness(exact, borders)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_tile_and_as_planned(held_by_others: int, pipe: Pipeline) -> None:
     peaks = {}
     for side in (64, 128):
@@ -118,6 +120,7 @@ def test_memory_is_that_of_a_tile_and_as_planned(held_by_others: int, pipe: Pipe
     assert peaks[128] < 1.2 * peaks[64]
 
 
+@pytest.mark.slow
 def test_progress_is_told_tile_by_tile_and_can_be_stopped(pipe: Pipeline) -> None:
     request, pictures = request_of(photo((64, 64)), method="refine", prompt="a fox", seed=1, steps=2)
     told: dict[str, list[tuple[int, int]]] = {}

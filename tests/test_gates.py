@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for folder in ("bonsai_mlx", "server") for path in (ROOT / folder).rglob("*.py"))
 CLIENTS = {
@@ -59,6 +61,7 @@ def calls(tree: ast.AST) -> Iterator[str]:
     return (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
+@pytest.mark.slow
 def test_the_sources() -> None:
     assert len(SOURCES) > 80
     wrong = {name_of(path): found for path in SOURCES if (found := faults(path))}

@@ -64,6 +64,7 @@ class TestOnTheCpu:
         """What the CPU's own path draws, in float32."""
         return picture(Pipeline.from_pretrained(seedling))
 
+    @pytest.mark.slow
     def test_in_float32_it_draws_the_same(self, seedling: Path, expected: np.ndarray[Any, Any], gpu: None) -> None:
         assert np.abs(picture(Pipeline.from_pretrained(seedling, dtype=mx.float32)) - expected).max() <= 1
 
@@ -182,6 +183,7 @@ def asks(node: ast.AST) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_the_places_that_ask_are_known() -> None:
     """A new one is a new branch: the test above must reach it with every answer."""
     assert places() == {

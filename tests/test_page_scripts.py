@@ -14,6 +14,7 @@ from bonsai_mlx.request import idle
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_the_functions_of_the_page() -> None:
     node = shutil.which("node")
     if node is None:

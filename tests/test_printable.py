@@ -33,6 +33,7 @@ def test_what_a_terminal_would_obey_is_spelt_out(text: str, shown: str | None) -
     assert printable(text) == (text if shown is None else shown)
 
 
+@pytest.mark.slow
 def test_no_control_character_of_any_kind_is_left() -> None:
     every = "".join(map(chr, range(0x110000)))
     left = {unicodedata.category(character) for character in printable(every)}

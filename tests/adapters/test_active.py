@@ -108,6 +108,7 @@ def test_the_plan_knows_what_adapters_take(
     assert measured["denoise"] - before >= 0.6 * predicted["denoise"]
 
 
+@pytest.mark.slow
 def test_a_file_that_goes_while_it_is_needed_leaves_the_model_as_it_was(
     wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ def code(path: str) -> str | None:
     return found.code
 
 
+@pytest.mark.slow
 def test_the_command_line_says_both_and_repeats_them(run: Any, folder: Path) -> None:
     own = ("--model", str(folder), "--size", "64x64", "--steps", "3", "--seed", "5")
     status, _, said = run("generate", "--unconditional", "--temperature", "0.5", *own, "-o", "any.png")

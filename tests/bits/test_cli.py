@@ -38,6 +38,7 @@ def pixels(path: str) -> bytes:
     return Image.open(path).convert("RGB").tobytes()
 
 
+@pytest.mark.slow
 def test_a_code_is_printed_and_every_way_to_give_it_makes_the_same_picture(run: Any, here: Path) -> None:
     status, text, said = run("encode", "photo.png")
     assert status == 0

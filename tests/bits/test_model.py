@@ -48,6 +48,7 @@ def test_it_draws_bits_the_same_for_a_seed(pipe: Pipeline, decoded: list[Any]) -
     assert (recipe.scheduler, recipe.shift) == ("BernoulliScheduler", None)
 
 
+@pytest.mark.slow
 def test_steps_are_its_own_and_previews_come(pipe: Pipeline) -> None:
     assert pipe.resolve(GenerationRequest("a fox")).steps == 16
     events = list(pipe.run(GenerationRequest("a fox", seed=1, steps=2, width=64, height=64), preview=True))

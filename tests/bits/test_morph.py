@@ -36,6 +36,7 @@ def test_each_bit_is_one_pictures_or_the_others(pipe: Pipeline) -> None:
     assert np.array_equal(mixed, again)
 
 
+@pytest.mark.slow
 def test_the_weight_says_how_much_is_of_the_other(pipe: Pipeline, folder: Path) -> None:
     one, other = picture(1), picture(2, (96, 64))  # which is cropped
     codec = Codec.from_pretrained(folder)
@@ -74,6 +75,7 @@ def test_other_pictures_recipes_say_nothing_of_it(pipe: Pipeline) -> None:
     assert not {"morph", "morph_weight"} & recipe.parameters.keys()
 
 
+@pytest.mark.slow
 def test_the_command_line(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_chain_of_steps_has_the_marginals_of_the_noise() -> None:
         assert kept == pytest.approx(1 - spread[number + 1], abs=5 / math.sqrt(20_000))
 
 
+@pytest.mark.slow
 def test_with_the_leave_one_out_logit_samples_are_true_and_with_all_evidence_they_are_not() -> None:
     truth, count, random = toy.distribution(0), 40_000, np.random.default_rng(0)
     found = {}

@@ -33,6 +33,7 @@ from ..hub.world import (
 )
 
 
+@pytest.mark.slow
 def test_the_script_speaks_json_for_programs(server: FakeHub, tmp_path: Path) -> None:
     process = start_script(server, tmp_path / "cache", TERNARY, "--json")
     output, errors = process.communicate(timeout=60)
@@ -43,6 +44,7 @@ def test_the_script_speaks_json_for_programs(server: FakeHub, tmp_path: Path) ->
     assert Path(lines[-1]["path"], TRANSFORMER).is_file()
 
 
+@pytest.mark.slow
 def test_nothing_but_the_files_is_asked_for(server: FakeHub, tmp_path: Path) -> None:
     process = start_script(server, tmp_path / "cache", TERNARY)
     process.communicate(timeout=60)
@@ -52,6 +54,7 @@ def test_nothing_but_the_files_is_asked_for(server: FakeHub, tmp_path: Path) -> 
     assert all("torch" not in request.user_agent for request in server.requests)
 
 
+@pytest.mark.slow
 def test_the_script_writes_plain_lines_into_a_log(server: FakeHub, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     process = start_script(server, tmp_path / "cache", TERNARY, "--dir", str(folder), "--verify")
@@ -70,6 +73,7 @@ def test_the_script_fails_with_one_plain_line(server: FakeHub, tmp_path: Path, n
     assert len(errors.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_interrupting_the_script_says_that_it_can_go_on(server: FakeHub, tmp_path: Path) -> None:
     server.hold_at = 120_000
     process = start_script(server, tmp_path / "cache", TERNARY)
@@ -133,6 +137,7 @@ def test_another_revision_is_shown_with_how_to_use_it(
     assert second.endswith(f"bonsai-mlx generate --model {other} PROMPT\n")
 
 
+@pytest.mark.slow
 def test_another_revision_is_the_one_that_is_verified(
     two_revisions: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,8 @@ from bonsai_mlx.cli.main import main
 from bonsai_mlx.images.mask import CHUNK, read_mask
 from bonsai_mlx.images.metadata import read
 
+pytestmark = pytest.mark.slow
+
 SIDE = 64
 
 

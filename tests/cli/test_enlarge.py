@@ -33,6 +33,7 @@ def size(path: str) -> tuple[int, int]:
         return image.size
 
 
+@pytest.mark.slow
 def test_enlarged_and_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     redrawn = ["--method", "refine", "--prompt", "a red star", "--steps", "1", "--strength", "0.2", "--seed", "3"]
     assert run("enlarge", "photo.png", "--by", "4", "-o", "exact.png") == 0

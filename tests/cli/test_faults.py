@@ -94,6 +94,7 @@ TOLD: list[tuple[list[str], int, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_downloaded")
 def test_what_is_wrong_is_named_as_it_was_typed(run: Any, things: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BONSAI_STYLES_FILE", str(things / "styles.json"))
@@ -107,6 +108,7 @@ def test_what_is_wrong_is_named_as_it_was_typed(run: Any, things: Path, monkeypa
     assert sorted(things.rglob("*")) == before, "nothing is left behind by what was refused"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_downloaded")
 def test_options_of_a_batch_hold_for_rows_that_say_nothing(run: Any) -> None:
     Path("rows.jsonl").write_text(

@@ -66,6 +66,7 @@ def test_several_in_another_format(run: Any) -> None:
     assert kind_of(Path("fox-8.webp").read_bytes())[0] == "WEBP"
 
 
+@pytest.mark.slow
 def test_quality(run: Any) -> None:
     for quality in ("5", "95"):
         run(*DRAW, "-o", f"{quality}.jpg", "--quality", quality, "--quiet")
@@ -83,6 +84,7 @@ def test_metadata_in_every_format(run: Any, name: str, mode: str, said: bool) ->
     assert b"red house" not in data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "kind"), [([], "PNG"), (["--format", "webp"], "WEBP")])
 def test_the_picture_on_standard_output(words: list[str], kind: str) -> None:
     done = process(*DRAW, "-o", "-", *words)
@@ -132,6 +134,7 @@ def test_links_that_lead_nowhere_are_noticed_before_anything_is_drawn(
 # what
 
 
+@pytest.mark.slow
 def test_the_prompt_from_standard_input() -> None:
     words = ("generate", "-", *DRAW[2:], "-o", "fox.png", "--quiet")
     assert process(*words, input="zwei Füchse\nim Schnee\n".encode()).returncode == 0
@@ -180,6 +183,7 @@ def test_other_words_too_many_are_named(run: Any) -> None:
 # like another picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 def test_a_picture_like_another_is_the_same(run: Any, kind: str) -> None:
     run(*DRAW, "-o", "first.png", "--quiet")
@@ -193,6 +197,7 @@ def test_a_picture_like_another_is_the_same(run: Any, kind: str) -> None:
         assert first.tobytes() == second.tobytes()
 
 
+@pytest.mark.slow
 def test_options_come_before_what_the_picture_says(run: Any) -> None:
     run(*DRAW, "-o", "first.png", "--quiet")
     run("generate", "two stars", "--like", "first.png", "--seed", "9", "--size", "96x64", "-o", "second.png", "--quiet")

@@ -60,6 +60,7 @@ def test_cells_are_the_single_pictures_bit_for_bit_and_the_sheet_has_them_all(ru
     assert (pixels("again.png") == pixels(files[3])).all()
 
 
+@pytest.mark.slow
 def test_a_grid_over_models_loads_each_once(run: Any) -> None:
     axes = ("--axis", "seed=1..2", "--axis", "model=seedling-ternary,seedling-binary")
     status, out, err = run("grid", "a star", *axes, "--size", "64x64", "--steps", "1", "--quiet")
@@ -88,6 +89,7 @@ def test_generate_says_that_braces_are_drawn_as_they_are(run: Any) -> None:
     assert "`bonsai-mlx grid` draws each" in err
 
 
+@pytest.mark.slow
 def test_styles_are_listed_changed_and_used(run: Any) -> None:
     status, out, _ = run("styles")
     assert status == 0
@@ -104,6 +106,7 @@ def test_styles_are_listed_changed_and_used(run: Any) -> None:
     assert run("styles", "--delete", "Nothing")[0] == 1
 
 
+@pytest.mark.slow
 def test_a_pipeline_draws_styles_and_grids() -> None:
     pipe = Pipeline.from_pretrained("seedling")
     small = {"steps": 1, "width": 64, "height": 64}

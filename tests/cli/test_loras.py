@@ -67,6 +67,7 @@ def test_an_adapter_is_used_written_down_and_used_again(run: Any, loras: Path) -
     assert np.array_equal(pixels("renamed.png"), pixels("fox.png"))
 
 
+@pytest.mark.slow
 def test_several_and_none(run: Any, loras: Path) -> None:
     folder = ("--loras", str(loras))
     run("generate", "a fox", *SMALL, "-o", "plain.png")
@@ -135,6 +136,7 @@ def test_adapters_in_grids_and_batches(run: Any, loras: Path) -> None:
     assert np.array_equal(second, pixels(cells / "01-04-chalk-1.png"))
 
 
+@pytest.mark.slow
 def test_other_programs_read_adapters_as_they_write_them(run: Any, loras: Path) -> None:
     folder = ("--loras", str(loras))
     run("generate", "a fox", *SMALL, *folder, "--lora", "ink=0.8", "--lora", "chalk=-0.5", "-o", "fox.png")

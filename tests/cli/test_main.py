@@ -29,6 +29,7 @@ SMALL = ("--size", "64x64", "--steps", "1")
 CLI = [sys.executable, "-m", "bonsai_mlx.cli.main"]
 
 
+@pytest.mark.slow
 def test_a_prompt_that_is_cut_is_told(run: Any) -> None:
     _, _, err = run("generate", "a red house " * 600, "--seed", "7", *SMALL)
     assert TRUNCATED in err
@@ -85,6 +86,7 @@ def test_a_complete_download_is_used(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_model_named_on_purpose_is_not_announced(run: Any, seedling: Path) -> None:
     for model in (str(seedling), f"seedling-{seedling.name}"):
         status, _, err = run("generate", "a red house", "--model", model, *SMALL)
@@ -106,6 +108,7 @@ def test_quiet_prints_the_file_s_name_alone(run: Any, nothing_downloaded: Path) 
     assert (nothing_downloaded / "bonsai-3.png").is_file()
 
 
+@pytest.mark.slow
 def test_names_are_never_taken_twice(run: Any, nothing_downloaded: Path) -> None:
     (nothing_downloaded / "bonsai-3.png").write_text("somebody's")
     for expected in ("bonsai-3-2.png", "bonsai-3-3.png"):
@@ -237,6 +240,7 @@ def no_space_left() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", [[], ["-o", "fox.png"]], ids=["a name is found", "a name is given"])
 def test_a_full_disk_is_one_clear_line(nothing_downloaded: Path, output: list[str]) -> None:
     done = subprocess.run(
@@ -251,6 +255,7 @@ def test_a_full_disk_is_one_clear_line(nothing_downloaded: Path, output: list[st
     assert list(nothing_downloaded.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_interrupting_ends_with_a_sentence(nothing_downloaded: Path) -> None:
     child = subprocess.Popen(
         [*CLI, "generate", "a red house", "--model", "seedling", "--size", "512x512", "--steps", "100"],

@@ -94,6 +94,7 @@ def test_serving_becomes_the_server(run: Any, monkeypatch: pytest.MonkeyPatch) -
     assert called == [sys.executable, [sys.executable, "-P", "-m", "server", "--port", "0", "--no-browser"]]
 
 
+@pytest.mark.slow
 def test_a_folder_called_server_is_not_ours(nothing_downloaded: Path) -> None:
     (nothing_downloaded / "server").mkdir()
     (nothing_downloaded / "server" / "__init__.py").write_text("raise SystemExit('the wrong server')")

@@ -88,6 +88,7 @@ def test_it_goes_on_where_it_stopped(tiny_checkpoint: Callable[..., Path], tmp_p
         converted(source, whole, "4-bit")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [4, 8])
 def test_the_text_encoder_is_packed_too_where_it_is_asked_for(
     bits: int, tiny_checkpoint: Callable[..., Path], tmp_path: Path
@@ -110,6 +111,7 @@ def test_the_text_encoder_is_packed_too_where_it_is_asked_for(
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 40
 
 
+@pytest.mark.slow
 def test_a_matrix_is_never_whole_in_memory(
     tiny_checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +225,7 @@ def test_eight_bits_of_a_gguf_are_as_its_own_package_makes_them(
     assert theirs.std() > 10
 
 
+@pytest.mark.slow
 def test_two_bits_lose_no_more_than_three_values_do(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """Four values a group are nearer to ordinary weights than three; what has three is exact with both."""
     source, bonsai = tiny_checkpoint("bf16"), tmp_path / "bonsai"
@@ -240,6 +243,7 @@ def test_two_bits_lose_no_more_than_three_values_do(tiny_checkpoint: Callable[..
     assert picture.recipe.variant == "2-bit"
 
 
+@pytest.mark.slow
 def test_a_terminal_has_a_bar_below_the_lines(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     words = [
         sys.executable,

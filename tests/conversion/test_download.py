@@ -50,6 +50,7 @@ def run(world: World, place: Path | None = None) -> list[DownloadProgress]:
     return list(download_packed(world.entry, place))
 
 
+@pytest.mark.slow
 def test_it_makes_what_convert_makes_of_the_whole_and_keeps_one_file_at_most(world: World, tmp_path: Path) -> None:
     place, most, whole, largest = tmp_path / "m", 0, 0, max(world.shards.values())
     names: set[str] = set()
@@ -72,6 +73,7 @@ def test_it_makes_what_convert_makes_of_the_whole_and_keeps_one_file_at_most(wor
     assert served == world.shards
 
 
+@pytest.mark.slow
 def test_it_draws_under_its_name(world: World) -> None:
     assert hub.status(world.entry).state == "absent"
     last = run(world)[-1]
@@ -91,6 +93,7 @@ def test_it_draws_under_its_name(world: World) -> None:
     assert world.server.requests == []
 
 
+@pytest.mark.slow
 def test_what_has_no_ready_files_is_packed_without_being_told_to(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_process_that_is_killed_goes_on(world: World, tmp_path: Path) -> None:
     assert content(tmp_path / "m") == world.expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [SHARD, WHOLE, "vae/diffusion_pytorch_model.safetensors", "tokenizer/tokenizer.json"])
 def test_a_file_that_is_not_what_it_should_be_is_never_packed(world: World, tmp_path: Path, path: str) -> None:
     world.server.faults[path] = Fault(flip_bit=8 * (len(world.server.repos[ORIGINAL][path]) // 2))
@@ -190,6 +194,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_large_comes(
     assert content(tmp_path / "m") == world.expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [1, 20, 60])
 def test_a_disk_that_fills_up_while_it_packs(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
@@ -266,6 +271,7 @@ def test_weights_of_another_shape_are_refused_by_name(
     assert not (tmp_path / "m" / "model_index.json").exists()
 
 
+@pytest.mark.slow
 def test_what_another_folder_has_comes_from_there_and_stays_there(world: World, tmp_path: Path) -> None:
     list(hub.download("klein-bf16", tmp_path / "klein-bf16"))
     before = content(tmp_path / "klein-bf16")
@@ -291,6 +297,7 @@ def test_what_is_half_made_is_told_and_can_be_deleted(world: World) -> None:
     assert not incoming.packed_folder("klein").exists()
 
 
+@pytest.mark.slow
 def test_it_is_verified_repaired_and_deleted_like_others(world: World) -> None:
     place = run(world)[-1].path
     assert place is not None
@@ -326,6 +333,7 @@ def test_on_the_command_line(world: World, tmp_path: Path, capsys: pytest.Captur
     assert "is not made from another model" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_server_s_child_does_it(world: World, tmp_path: Path) -> None:
     code = (
         "import sys; from tests.conversion.killed import prepare; prepare(sys.argv[1]);"

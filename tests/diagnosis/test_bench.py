@@ -17,6 +17,8 @@ from bonsai_mlx.diagnosis import bench
 from bonsai_mlx.diagnosis.chart import chart
 from bonsai_mlx.runtime.memory import Sample
 
+pytestmark = pytest.mark.slow
+
 SIZES = ("--sizes", "64x64,96x64", "--steps", "2", "--repeats", "2")
 
 

@@ -34,6 +34,8 @@ from bonsai_mlx.weights.packing import pack
 from bonsai_mlx.weights.random import write_random_weights
 from tests.flux2.test_text_encoder import finish, whole_model
 
+pytestmark = pytest.mark.slow
+
 # as wide as the widest group
 WIDE = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 4}
 

@@ -29,6 +29,7 @@ def pixels(pipe: Pipeline, **given: Any) -> np.ndarray[Any, Any]:
     return np.asarray(pipe.generate("a fox", **SHAPE, **given).image)
 
 
+@pytest.mark.slow
 def test_each_of_them_makes_another_picture(base: Path, tiny_checkpoint: Callable[..., Path]) -> None:
     pipe = Pipeline.from_pretrained(base)
     drawn = [
@@ -78,6 +79,7 @@ def test_what_a_distilled_model_or_the_bounds_refuse(
     assert caught.value.field == field
 
 
+@pytest.mark.slow
 def test_the_plan_counts_both_passes(base: Path) -> None:
     pipe = Pipeline.from_pretrained(base)
     plans = [
@@ -92,6 +94,7 @@ def test_the_plan_counts_both_passes(base: Path) -> None:
     assert last.result.memory["phases"]["denoise"] <= 1.1 * plan.phases["denoise"]
 
 
+@pytest.mark.slow
 def test_on_the_command_line(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--model", str(base), "--seed", "1", "--steps", "2", "--size", "64x64", "-o"]
     given = ["--guidance", "3", "--negative-prompt", "blurry"]

@@ -138,6 +138,7 @@ def assert_as_predicted(pipe: Pipeline, width: int, height: int, level: str, hel
     assert phases_are_as_predicted(pipe.model.checkpoint, phases, followed.phases), phases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("made_before", [False, True])
 @pytest.mark.parametrize("variant", ["ternary"])
@@ -156,6 +157,7 @@ def test_a_first_preview_is_in_the_plan(level, made_before, seedling, tmp_path, 
     assert followed.phases["load"] > without.phases["load"]
 
 
+@pytest.mark.slow
 def test_only_a_first_preview_counts(seedling, tmp_path, monkeypatch):
     monkeypatch.setenv("BONSAI_CACHE", str(tmp_path))
     pipe = Pipeline.from_pretrained(seedling)

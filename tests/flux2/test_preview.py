@@ -15,6 +15,8 @@ from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.preview import LatentPreview
 from bonsai_mlx.weights.layout import VAE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -39,6 +39,7 @@ def drawn(pipe: Pipeline, **given: Any) -> np.ndarray[Any, Any]:
     return np.asarray(pipe.generate("a fox", seed=1, steps=given.pop("steps", 2), **given).image).astype(int)
 
 
+@pytest.mark.slow
 def test_the_picture_depends_on_what_is_looked_at(pipe: Pipeline) -> None:
     sides = {"width": SIZE[0], "height": SIZE[1]}
     without, one, other = (drawn(pipe, **sides, references=given) for given in ([], [photo()], [photo(seed=1)]))
@@ -65,6 +66,7 @@ def test_what_is_looked_at_does_not_change_from_step_to_step(pipe: Pipeline, mon
     assert all((tokens == seen[0]).all() for tokens in seen)
 
 
+@pytest.mark.slow
 def test_a_small_strength_keeps_the_picture(pipe: Pipeline) -> None:
     """Through the VAE and back, a little noise apart; of a random VAE not even that is the picture itself."""
     nearly, half, whole = (drawn(pipe, init_image=photo(), strength=s, steps=4) for s in (0.02, 0.5, 1.0))
@@ -113,6 +115,7 @@ def plans(pipe: Pipeline, request: GenerationRequest, pictures: Any) -> list[int
             return limits[:-1]
 
 
+@pytest.mark.slow
 def test_every_plan_gives_the_same_edit(pipe: Pipeline) -> None:
     pictures = PictureSet()
     request = GenerationRequest(

@@ -10,6 +10,7 @@ import pytest
 from bonsai_mlx.flux2.strips import Normalise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [65, 700, 1024])
 def test_a_large_map_in_one_piece_is_as_exact_as_in_strips(rows: int) -> None:
     """Against float64: a mean that is large beside the spread is where sums in float32 go wrong."""

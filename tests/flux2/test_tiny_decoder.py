@@ -26,6 +26,8 @@ from bonsai_mlx.runtime import device
 from bonsai_mlx.weights.layout import Elsewhere
 from tests.tiny_decoder import Tensors, write_taef2
 
+pytestmark = pytest.mark.slow
+
 LATENTS = {"latent_channels": 32}
 
 

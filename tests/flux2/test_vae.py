@@ -238,6 +238,7 @@ def test_a_picture_is_encoded_in_strips_in_less_memory(narrow: Checkpoint, recom
     assert peak < most * whole_peak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recompute", [False, True])
 def test_encoding_a_picture_takes_what_the_plan_says(tiny_checkpoint: Callable[..., Path], recompute: bool) -> None:
     checkpoint = Checkpoint.open(tiny_checkpoint(vae={"block_out_channels": [16, 32, 32, 32], "norm_num_groups": 4}))

@@ -57,6 +57,7 @@ def test_pickles_and_code_in_a_repository_are_not_downloaded(server: FakeHub) ->
     assert not set(planted) & set(server.served)
 
 
+@pytest.mark.slow
 def test_progress_counts_bytes_up_to_the_total(server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     server.faults[TRANSFORMER] = Fault(chunk_delay_s=0.03)
     events = run(TERNARY)
@@ -120,6 +121,7 @@ def test_a_moved_branch_brings_only_what_changed(server: FakeHub) -> None:
     assert content(hub.find(TERNARY)) == needed(server.repos[TERNARY])
 
 
+@pytest.mark.slow
 def test_a_moved_branch_replaces_files_of_a_folder(server: FakeHub, tmp_path: Path) -> None:
     run(TERNARY, folder=tmp_path / "m")
     server.repos[TERNARY]["vae/config.json"] = b'{"latent_channels": 16}'
@@ -264,6 +266,7 @@ def test_without_a_network_what_is_complete_can_be_used(server: FakeHub, monkeyp
         run(BINARY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silence_s", [0.3, 0.0], ids=["packets are dropped", "connections are cut"])
 def test_behind_a_firewall_what_is_complete_can_be_used(
     server: FakeHub, monkeypatch: pytest.MonkeyPatch, silence_s: float

@@ -29,6 +29,7 @@ LAYOUTS: dict[str, Callable[[Path, Path], Path]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_repository_in_a_layout_that_is_read(
     layout: str, server: FakeHub, tiny_checkpoint: Callable[..., Path], tmp_path: Path

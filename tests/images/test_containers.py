@@ -215,6 +215,7 @@ def test_texts_over_the_limit_are_left_out(length: int) -> None:
         assert read_texts(png_with(piece)) == ({"prompt": text.decode()} if length == MAX_TEXT_BYTES else {})
 
 
+@pytest.mark.slow
 def test_a_text_bomb_stays_folded() -> None:
     bomb = zlib.compress(b"\0" * (400 << 20), 1)
     png = png_with(*[chunk(b"zTXt", b"prompt\0\0" + bomb), chunk(b"iTXt", b"bonsai\0\1\0\0\0" + bomb)] * 3)

@@ -259,6 +259,7 @@ def test_data_reaches_the_disk_before_the_name(tmp_path: Path, monkeypatch: pyte
     assert [(stat.S_ISDIR(status.st_mode), exists) for status, exists in order] == [(False, False), (True, True)]
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_saving_never_leaves_half_a_picture(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from bonsai_mlx.images.metadata import save_picture\n"

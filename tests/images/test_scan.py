@@ -25,6 +25,7 @@ from bonsai_mlx.images.scan import (
 from tests.images.pictures import chunk
 
 
+@pytest.mark.slow
 def test_a_png_with_more_pieces_than_anybody_writes() -> None:
     many = PNG_SIGNATURE + chunk(b"IHDR", b"") + chunk(b"tEXt", b"a\0b") * MAX_PIECES
     with pytest.raises(ValueError, match=f"more than {MAX_PIECES} chunks"):

@@ -19,6 +19,8 @@ from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.images.recipe import timestamp
 from tests.pipeline.conftest import SMALL, active, pixels
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_same_seed_gives_the_same_bits(seedling: Path) -> None:
     pipe = Pipeline.from_pretrained(seedling)
@@ -35,7 +37,6 @@ def test_everything_that_is_asked_for_matters(pipe: Pipeline) -> None:
         assert not np.array_equal(first, pixels(pipe, **changes))
 
 
-@pytest.mark.slow
 def test_it_draws_what_it_is_told(seedling: Path) -> None:
     pipe = Pipeline.from_pretrained(seedling)
     for prompt, colour in (("a red circle", (214, 40, 40)), ("a blue square", (40, 90, 210))):
@@ -121,7 +122,6 @@ def test_the_result_says_how_it_came_about(tiny: Pipeline) -> None:
     assert (recipe.prompt, recipe.seed, recipe.steps, recipe.variant) == ("a fox", result.seed, 1, "ternary")
 
 
-@pytest.mark.slow
 def test_what_is_left_open_is_the_checkpoint_s_choice(pipe: Pipeline) -> None:
     first, second = pipe.generate("a red house"), pipe.generate("a red house")
     wished = pipe.model.checkpoint

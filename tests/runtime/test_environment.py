@@ -147,6 +147,7 @@ def test_drawing_needs_none_of_it(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_drawing_loads_no_library_for_the_network(tmp_path: Path) -> None:
     code = (
         "import sys; from bonsai_mlx.cli import main as cli;"

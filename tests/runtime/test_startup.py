@@ -80,6 +80,7 @@ def python(code: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["bonsai_mlx", "server"])
 def test_importing_every_module_changes_nothing(package: str) -> None:
     names = modules(package)

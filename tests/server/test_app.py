@@ -42,6 +42,7 @@ def test_every_path_of_another_program_belongs_to_its_interface() -> None:
         assert found.render(422, detail).body == render(422, detail).body
 
 
+@pytest.mark.slow
 def test_a_start_imports_what_the_first_page_asks_for_alone(tmp_path: Path) -> None:
     late = ("server.compat.openai", "server.compat.sdapi", "server.routes.pipelines", "server.routes.codes", "filelock")
     script = (
@@ -53,6 +54,7 @@ def test_a_start_imports_what_the_first_page_asks_for_alone(tmp_path: Path) -> N
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_path_that_no_early_router_has_is_answered_at_the_first_request(tmp_path: Path) -> None:
     for number, (method, path, status) in enumerate(
         [("GET", "/styles", 200), ("POST", "/images/favourite", 422), ("GET", "/nowhere", 404), ("PUT", "/jobs", 405)]

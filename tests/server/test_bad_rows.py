@@ -18,6 +18,8 @@ from server.jobs.durations import Durations
 from server.store import NAME, Store
 from tests.server.conftest import LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., LiveServer]
 ID = "0" * 31
 _UNREADABLE: dict[str, Any] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pytest
+
 from tests.server.conftest import LiveServer
 
 SMALL = {"width": 64, "height": 64, "steps": 1}
@@ -13,6 +15,7 @@ def drawn(live: LiveServer, *prompts: str) -> list[str]:
     return [live.client.post("/generate", json={"prompt": one, **SMALL}).headers["x-image-id"] for one in prompts]
 
 
+@pytest.mark.slow
 def test_what_was_deleted_is_listed_and_brought_back(live: LiveServer) -> None:
     first, second, kept = drawn(live, "a fox", "a <b>bear</b>", "a cup")
     live.client.delete(f"/images/{first}").raise_for_status()
@@ -40,6 +43,7 @@ def test_what_was_deleted_is_listed_and_brought_back(live: LiveServer) -> None:
     assert live.client.get("/images/deleted").json()["total"] == 1
 
 
+@pytest.mark.slow
 def test_they_are_ended_before_their_time_and_nothing_else_is(live: LiveServer) -> None:
     first, second, third, kept = drawn(live, "a fox", "a bear", "a cup", "a house")
     live.client.post("/images/delete", json={"ids": [first, second, third]}).raise_for_status()
@@ -55,6 +59,7 @@ def test_they_are_ended_before_their_time_and_nothing_else_is(live: LiveServer) 
     assert live.client.get(f"/images/{kept}").status_code == 200
 
 
+@pytest.mark.slow
 def test_many_come_a_page_at_a_time(live: LiveServer) -> None:
     ids = drawn(live, "one", "two", "three", "four", "five")
     live.client.post("/images/delete", json={"ids": ids[:3]}).raise_for_status()  # in one moment: sorted by their ids

@@ -91,6 +91,7 @@ def test_what_cannot_be_done_names_its_field(route: str, shared: LiveServer) -> 
         assert words in detail["message"], detail
 
 
+@pytest.mark.slow
 def test_the_file_of_an_upscaler_is_chosen_by_its_name(serve: Callable[..., LiveServer], tmp_path: Path) -> None:
     folder = tmp_path / "upscalers"
     folder.mkdir()

@@ -80,6 +80,7 @@ def test_our_own_mistakes_with_the_index_go_to_the_log() -> None:
     assert as_api_error(error).detail.code == "failed"
 
 
+@pytest.mark.slow
 def test_an_index_that_another_program_holds(live: LiveServer) -> None:
     with contextlib.closing(sqlite3.connect(live.settings.output / NAME, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -103,6 +104,7 @@ def test_retry_after_is_at_least_a_second() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_wrong_method_is_told_the_right_ones(shared: LiveServer) -> None:
     for path, methods in {
         "/jobs": "DELETE, GET, HEAD, POST",
@@ -241,6 +243,7 @@ def test_the_door_refuses_in_the_language_of_the_interface(serve: Callable[..., 
         assert (large.status_code, "1000 bytes" in told(large, language)) == (413, True), path
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_arrive_is_told_so_in_the_language_of_the_interface(
     serve: Callable[..., LiveServer],
 ) -> None:

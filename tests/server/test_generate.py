@@ -17,6 +17,8 @@ from PIL import Image
 
 from tests.server.conftest import LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_png_with_its_figures(shared: LiveServer) -> None:
     response = shared.client.post(

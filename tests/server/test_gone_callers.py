@@ -42,6 +42,7 @@ def ask_and_go(live: LiveServer, method: str, path: str, body: dict[str, Any] | 
     asyncio.run_coroutine_threadsafe(live.app(scope, receive, send), loop).result(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -64,6 +65,7 @@ def test_its_jobs_are_cancelled(gate: Path, live: LiveServer, path: str, body: d
     assert live.client.get("/jobs").json()["queue"]["waiting"] == 0
 
 
+@pytest.mark.slow
 def test_it_is_told_no_events(live: LiveServer) -> None:
     for _ in range(3):
         ask_and_go(live, "GET", "/events", None)

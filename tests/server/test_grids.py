@@ -13,6 +13,8 @@ from PIL import Image
 
 from tests.server.conftest import LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"width": 64, "height": 64, "steps": 1}
 
 

@@ -28,6 +28,7 @@ def ids(shared: LiveServer) -> list[str]:
     return [shared.finished(job["id"])["image_id"] for job in jobs]
 
 
+@pytest.mark.slow
 def test_paging_over_http(shared: LiveServer, ids: list[str]) -> None:
     first = shared.client.get("/images", params={"limit": 2}).json()
     assert [image["id"] for image in first["images"]] == [ids[2], ids[1]]
@@ -128,6 +129,7 @@ def test_no_text_is_taken_for_an_id(shared: LiveServer, canary: Path, name: str)
     assert response.status_code in (404, 405, 422) or set(name) <= set(string.hexdigits)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.text(max_size=40) | st.from_regex(r"[0-9a-fA-F./%\n]{30,34}", fullmatch=True))
 def test_ids_are_exactly_32_hexadecimal_digits(text: str) -> None:

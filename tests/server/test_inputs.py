@@ -18,6 +18,8 @@ from server.settings import Settings
 from tests.editing.test_normalise import BAD, png
 from tests.server.conftest import QUICK, LiveServer
 
+pytestmark = pytest.mark.slow
+
 PICTURE = Image.effect_noise((96, 80), 90).convert("RGB")
 MASK = Image.new("L", (96, 80), 0)
 MASK.paste(255, (16, 16, 64, 48))
@@ -86,7 +88,6 @@ def test_a_form_without_a_file(live: LiveServer) -> None:
     assert error_of(response) == (422, "bad_field", "file")
 
 
-@pytest.mark.slow
 def test_a_picture_that_takes_a_decoder_too_long_or_too_much_is_refused(live: LiveServer) -> None:
     """Forty million pixels of four inks and an alpha each are the child's to bear, and no more than that."""
     large = png(6_300, 6_300, 8, 6, bytes(6_300 * (1 + 4 * 6_300)))
@@ -141,7 +142,6 @@ def test_sizes_follow_the_picture(live: LiveServer) -> None:
         assert live.finished(job["id"])["status"] == "done"
 
 
-@pytest.mark.slow
 def test_a_picture_of_the_gallery_goes_in_and_is_the_parent(live: LiveServer) -> None:
     parent = live.finished(live.post_job("a fox", width=96, height=80)["id"])["image_id"]
     other = live.finished(live.post_job("a hare", width=96, height=80)["id"])["image_id"]
@@ -195,7 +195,6 @@ def _loop(live: LiveServer) -> asyncio.AbstractEventLoop:
     return next(iter(live.studio._tasks)).get_loop()
 
 
-@pytest.mark.slow
 def test_a_picture_that_is_gone_when_its_turn_comes(live: LiveServer) -> None:
     """Somebody empties the folder: the job says so, and the next one is drawn."""
     init = add(live, PICTURE)["id"]

@@ -24,6 +24,8 @@ from tests.hostile_pictures import plain_png
 from tests.server.conftest import ROOT, ServerProcess, eventually
 from tests.server.fake_engine import GATE
 
+pytestmark = pytest.mark.slow
+
 Spawn = Callable[..., ServerProcess]
 
 
@@ -43,7 +45,6 @@ def test_it_says_one_line_and_ends_quietly(spawn: Spawn) -> None:
     assert server.process.returncode in (0, -signal.SIGTERM)
 
 
-@pytest.mark.slow
 def test_the_web_process_is_small_and_never_imports_mlx(spawn: Spawn) -> None:
     server = spawn()
     server.client.post("/generate", json={"prompt": "plain"}).raise_for_status()
@@ -72,7 +73,6 @@ print([name for name in sys.modules if name.split('.')[0] in {heavy} or name in 
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.slow
 def test_an_end_while_thumbnails_are_made_and_an_upload_comes_says_nothing(spawn: Spawn, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     for number in range(40):
@@ -92,7 +92,6 @@ def test_an_end_while_thumbnails_are_made_and_an_upload_comes_says_nothing(spawn
     assert [line for line in said.splitlines() if "up to date" not in line] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_number: int) -> None:
     gate = tmp_path / "gate"
@@ -127,7 +126,6 @@ def test_a_server_that_was_started_to_outlive_its_terminal_does(spawn: Spawn) ->
     eventually(lambda: server.client.get(f"/jobs/{job}").json()["status"] == "done")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("prompt", ["hold", "stop"])
 def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt: str) -> None:
     gate = tmp_path / "gate"
@@ -144,7 +142,6 @@ def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt
     assert not [p for p in server.output.iterdir() if p.name.startswith(".tmp-")]
 
 
-@pytest.mark.slow
 def test_kills_at_any_moment_lose_no_finished_picture(spawn: Spawn) -> None:
     """A short form of the stress test: whatever was told to be done is there after the next start, whole."""
     acknowledged: set[str] = set()
@@ -197,7 +194,6 @@ def test_a_disk_without_room_to_start(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["serve", "reindex"])
 @pytest.mark.parametrize("how", ["locked by another program", "a folder"])
 def test_an_index_that_cannot_be_opened(tmp_path: Path, command: str, how: str) -> None:
@@ -213,7 +209,6 @@ def test_an_index_that_cannot_be_opened(tmp_path: Path, command: str, how: str) 
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_a_folder_that_another_server_uses(spawn: Spawn) -> None:
     server = spawn()
     ended = run("--port", "0", "--output", str(server.output), "--no-browser")
@@ -283,7 +278,6 @@ def test_the_address_that_is_shown() -> None:
     assert address_of(named, 80, "a-ticket") == "http://studio.local:80/?ticket=a-ticket"
 
 
-@pytest.mark.slow
 def test_the_index_can_be_rebuilt_by_command(spawn: Spawn) -> None:
     server = spawn()
     for seed in range(2):
@@ -297,7 +291,6 @@ def test_the_index_can_be_rebuilt_by_command(spawn: Spawn) -> None:
     assert prompts == ["picture 1", "picture 0"]
 
 
-@pytest.mark.slow
 def test_prompts_stay_out_of_the_log(spawn: Spawn) -> None:
     server = spawn(BONSAI_ACCESS_LOG="1")
     server.client.post("/generate", json={"prompt": "raise my secret wish"})
@@ -346,7 +339,6 @@ def _modes(folder: Path) -> dict[str, str]:
     return {path.name: oct(path.lstat().st_mode)[-3:] for path in sorted(folder.rglob("*"))}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "private"),
     [

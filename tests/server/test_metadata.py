@@ -82,6 +82,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(shared: LiveServe
         assert connection.recv(12) == b"HTTP/1.1 413"
 
 
+@pytest.mark.slow
 def test_no_body_is_no_picture(shared: LiveServer) -> None:
     assert shared.client.post("/metadata").status_code == 422
     assert shared.client.get("/metadata").status_code == 405

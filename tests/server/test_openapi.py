@@ -46,6 +46,7 @@ def test_a_body_by_reference_says_what_it_needs() -> None:
     assert (other["name"], other["required"]) == ("b", False)
 
 
+@pytest.mark.slow
 def test_every_field_of_every_body_has_a_type() -> None:
     document = create_app(Settings()).openapi()
     found = operations(document)
@@ -59,6 +60,7 @@ def test_every_field_of_every_body_has_a_type() -> None:
     assert [path for path, fields in bodies.items() if "any" in fields.values()] == []
 
 
+@pytest.mark.slow
 def test_every_reference_leads_somewhere() -> None:
     document = create_app(Settings()).openapi()
     found = set(references(document))

@@ -19,6 +19,8 @@ from bonsai_mlx.images.metadata import read
 from server.store import NAME
 from tests.server.conftest import EventStream, LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 SIZE = {"width": 64, "height": 64, "steps": 1}
 DRAW: dict[str, Any] = {"operation": "draw", "prompt": "{prompt}", "seed": 3, "id": "sketch", **SIZE}
 REDRAW: dict[str, Any] = {
@@ -73,7 +75,6 @@ def nearly_equal(made: Image.Image, file: Path) -> bool:
     return int(far.max()) <= 1 and float((far > 0).mean()) < 0.001
 
 
-@pytest.mark.slow
 def test_the_server_draws_what_the_command_line_draws(
     real: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +97,6 @@ def test_the_server_draws_what_the_command_line_draws(
     assert [step["seed"] for step in picture(real, other["image_id"])[1]] == [8, 8]
 
 
-@pytest.mark.slow
 def test_steps_of_a_picture_are_kept_and_run_on_other_words(real: LiveServer, tmp_path: Path) -> None:
     """Drawn, repainted by hand, enlarged, each by itself; then all of it anew."""
     first = real.client.post("/generate", json={"prompt": "a house", "seed": 3, **SIZE}).headers["x-image-id"]
@@ -176,7 +176,6 @@ def test_every_step_is_told_as_it_comes(live: LiveServer) -> None:
     assert told[-1]["image_id"] == jobs[2]["image_id"]
 
 
-@pytest.mark.slow
 def test_what_follows_a_step_does_not_wait_behind_others(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve(queue_size=4)
     started = live.client.post("/pipelines/run", json={"pipeline": {"steps": STEPS}, "prompt": "hold"}).json()
@@ -299,7 +298,6 @@ def test_pictures_that_say_nothing_make_no_pipeline(shared: LiveServer) -> None:
     assert (nothing.status_code, nothing.json()["error"]["field"]) == (422, "from")
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_after_the_server_was_ended(serve: Callable[..., LiveServer], gate: Path) -> None:
     """Amid its second step: what is drawn is not drawn again, the step is begun anew, and the pages are told."""
     live = serve()

@@ -103,6 +103,7 @@ def test_a_full_disk_is_no_damage(tmp_path: Path) -> None:
     again.close()
 
 
+@pytest.mark.slow
 def test_the_log_is_kept_short_while_it_is_written_to(tmp_path: Path) -> None:
     """As while a picture is drawn: nobody asks for a checkpoint."""
 
@@ -123,6 +124,7 @@ def test_the_log_is_kept_short_while_it_is_written_to(tmp_path: Path) -> None:
     assert asyncio.run(write()) < 16 << 20
 
 
+@pytest.mark.slow
 def test_room_that_is_not_needed_any_more_is_given_back(tmp_path: Path) -> None:
     with contextlib.closing(Store(tmp_path)) as store:
         rows = [(str(n), "x" * 100_000) for n in range(400)]

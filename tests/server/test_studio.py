@@ -48,6 +48,7 @@ def a_week_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.gallery.trash.time", SimpleNamespace(time=lambda: later))
 
 
+@pytest.mark.slow
 def test_a_server_that_finds_old_trash_empties_it(serve: Serve, unloved: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = serve()
     trashed = delete(first, unloved)
@@ -59,6 +60,7 @@ def test_a_server_that_finds_old_trash_empties_it(serve: Serve, unloved: str, mo
     assert second.client.post(f"/images/{unloved}/restore").status_code == 404
 
 
+@pytest.mark.slow
 def test_old_trash_goes_while_the_server_runs(serve: Serve, unloved: str, monkeypatch: pytest.MonkeyPatch) -> None:
     live = serve(tidy_s=0.02)
     trashed = delete(live, unloved)
@@ -69,6 +71,7 @@ def test_old_trash_goes_while_the_server_runs(serve: Serve, unloved: str, monkey
     assert live.client.post(f"/images/{unloved}/restore").status_code == 404
 
 
+@pytest.mark.slow
 def test_tidying_outlasts_a_failure(serve: Serve, unloved: str, monkeypatch: pytest.MonkeyPatch) -> None:
     live = serve(tidy_s=0.02)
     trashed = delete(live, unloved)
@@ -80,6 +83,7 @@ def test_tidying_outlasts_a_failure(serve: Serve, unloved: str, monkeypatch: pyt
     eventually(lambda: not trashed.exists())
 
 
+@pytest.mark.slow
 def test_old_trash_makes_room_before_anybody_is_refused(
     serve: Serve, unloved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

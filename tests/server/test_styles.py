@@ -87,6 +87,7 @@ def test_a1111_lists_and_applies_them(shared: LiveServer) -> None:
     assert "no style called 'None of ours'" in info["notes"][0]
 
 
+@pytest.mark.slow
 def test_how_much_of_a_prompt_is_read_with_its_styles(shared: LiveServer) -> None:
     def measured(**body: object) -> dict[str, int]:
         found: dict[str, int] = shared.client.post("/prompts/length", json=body).raise_for_status().json()

@@ -15,6 +15,8 @@ from bonsai_mlx.hub.catalog import known_names
 from server.openapi import operations
 from tests.server.conftest import NATIVE, EventStream, LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., LiveServer]
 
 
@@ -61,7 +63,6 @@ def test_a_reload_finds_the_running_job(gate: Path, live: LiveServer) -> None:
     assert [m["name"] for m in hello["models"]] == list(known_names())
 
 
-@pytest.mark.slow
 def test_memory_is_told_again_and_again_while_drawing(gate: Path, live: LiveServer) -> None:
     live.running(live.post_job("hold")["id"])
     times: list[float] = []

@@ -71,6 +71,7 @@ def test_hostile_pictures(shared: LiveServer, name: str) -> None:
         assert response.json() == {"info": "", "items": {}, "parameters": {}}
 
 
+@pytest.mark.slow
 def test_no_other_address_takes_a_picture(shared: LiveServer) -> None:
     """Forms are read where pictures go in, and nowhere else."""
     file = {"image": ("x.png", saved("RGB", "PNG"), "image/png")}

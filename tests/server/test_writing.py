@@ -16,6 +16,8 @@ from tests.server.test_pipelines import LARGE, SIZE, ended, picture, ran
 from tests.server.writing_engine import FOLDER
 from tests.writing.writers import saved_writer
 
+pytestmark = pytest.mark.slow
+
 WRITE: dict[str, Any] = {"operation": "write", "prompt": "{prompt}", "seed": 7}
 DRAW: dict[str, Any] = {"operation": "draw", "prompt": "{prompt}, at night", "seed": 3, **SIZE}
 
@@ -141,7 +143,6 @@ def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
             yield server
 
 
-@pytest.mark.slow
 def test_the_real_engine_writes_draws_and_gives_the_memory_back(writing: LiveServer) -> None:
     first = writing.client.post("/generate", json={"prompt": "a house", "seed": 3, **SIZE}).raise_for_status()
     held = eventually(lambda: (m := writing.client.get("/memory").json())["worker"] == "idle" and m["mlx_active_bytes"])
@@ -166,7 +167,6 @@ def test_the_real_engine_writes_draws_and_gives_the_memory_back(writing: LiveSer
     assert (chain[0]["prompt"], chain[0]["typed"]) == (f"{texts[0]['text']}, at night", "a red fox")
 
 
-@pytest.mark.slow
 def test_the_real_writer_stops_when_nobody_listens(writing: LiveServer) -> None:
     with httpx.stream(
         "POST", f"{writing.url}/write", json={"prompt": "a red fox", "count": 8}, timeout=120

@@ -135,6 +135,7 @@ def test_seedling_ids_equal_transformers() -> None:
         assert (tokenized.ids, tokenized.length) == reference_ids(reference, prompt, 40), prompt[:80]
 
 
+@pytest.mark.slow
 def test_qwen3_layout(qwen3_folder: Path) -> None:
     tokenized = Tokenizer.from_folder(qwen3_folder).encode_prompt("a red fox", 512)
     turn = [151644, 872, 198, 64, 2518, 38835, 151645, 198]  # <|im_start|>user\na red fox<|im_end|>\n

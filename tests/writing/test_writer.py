@@ -71,6 +71,7 @@ def test_it_stops_between_two_words_and_gives_its_memory_back(files: WriterFiles
     assert mx.get_active_memory() <= before + 100_000
 
 
+@pytest.mark.slow
 def test_the_plan_holds_what_is_measured(files: WriterFiles) -> None:
     weights = sum(path.stat().st_size for path in files.shards())
     before = mx.get_active_memory()
@@ -83,6 +84,7 @@ def test_the_plan_holds_what_is_measured(files: WriterFiles) -> None:
         Writer(files, memory_limit_bytes=weights)
 
 
+@pytest.mark.slow
 def test_the_vocabulary_is_computed_for_the_last_token_alone(
     files: WriterFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def test_one_file_of_black_forest_labs(source: Path, tmp_path: Path, prefix: str
     assert np.array_equal(drawn(path, source), drawn(source))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [None, 0.01])
 def test_eight_bit_floats(source: Path, tmp_path: Path, scale: float | None) -> None:
     path = write_bfl(source, tmp_path / "fp8.safetensors", fp8=True, scale=scale)
@@ -88,6 +89,7 @@ def test_gguf_is_what_its_own_package_reads(source: Path, tmp_path: Path, kind: 
         assert_near(drawn(path, source), drawn(source), 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [4, 8])
 def test_the_other_mlx_program_s_folder(bits: int, tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     ours = tiny_checkpoint("bf16", **DEFAULTS)
@@ -107,6 +109,7 @@ def test_the_other_mlx_program_s_folder(bits: int, tiny_checkpoint: Callable[...
     assert Checkpoint.open(folder.rename(tmp_path / "klein-base")).distilled is False
 
 
+@pytest.mark.slow
 def test_streamed_blocks_make_the_same_picture(source: Path, tmp_path: Path) -> None:
     path, _ = write_gguf(source, tmp_path / "klein.gguf", "Q8_0")
     for place in (source, path):

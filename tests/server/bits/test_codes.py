@@ -74,6 +74,7 @@ def test_a_drawn_picture_is_its_code_and_the_code_exactly_the_picture(
     assert read(decoded.content).code == found.code  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_any_picture_is_encoded(drawing: LiveServer, drawn: dict[str, Any]) -> None:
     given = drawing.client.post("/inputs", content=photo()).raise_for_status().json()["id"]
     whole = drawing.client.post("/encode", json={"picture": given}).raise_for_status().json()
@@ -196,6 +197,7 @@ def test_the_autoencoder_that_a_package_brings_alone_is_enough_for_codes(
     assert Image.open(io.BytesIO(decoded.content)).size == (alone["width"], alone["height"])
 
 
+@pytest.mark.slow
 def test_it_waits_for_the_picture_that_is_drawn(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve()
     job = live.post_job("hold", width=64, height=64)
@@ -210,6 +212,7 @@ def test_it_waits_for_the_picture_that_is_drawn(serve: Callable[..., LiveServer]
     assert live.job(job["id"])["status"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "status"), [(b"oom", 507), (b"raz", 500), (b"die", 500)])
 def test_what_goes_wrong_in_the_engine_is_told(serve: Callable[..., LiveServer], model: bytes, status: int) -> None:
     live = serve()

@@ -17,6 +17,7 @@ from .conftest import SIDE
 BITS: dict[str, Any] = {"model": "seedling-bits", "width": SIDE, "height": SIDE, "steps": 2, "seed": 5}
 
 
+@pytest.mark.slow
 def test_what_is_drawn_says_how(drawing: LiveServer) -> None:
     jobs = drawing.client.post("/jobs", json={"unconditional": True, "temperature": 0.5} | BITS).json()["jobs"]
     request = drawing.finished(jobs[0]["id"])["request"]
@@ -70,6 +71,7 @@ def test_what_is_refused_before_it_waits(drawing: LiveServer, body: dict[str, An
     assert answer.json()["error"]["field"] == field
 
 
+@pytest.mark.slow
 def test_compared_with_another_model_each_has_its_own(serve: Callable[..., LiveServer]) -> None:
     live = serve()
     body = {"prompt": "a fox", "backends": ["seedling-ternary", "seedling-bits"], "width": 64, "height": 64}
@@ -88,6 +90,7 @@ def test_compared_with_another_model_each_has_its_own(serve: Callable[..., LiveS
     assert [one["request"]["temperature"] for one in jobs] == [0.7, 0.7]
 
 
+@pytest.mark.slow
 def test_a_picture_between_two(drawing: LiveServer) -> None:
     ends = [drawing.finished(drawing.post_job("a fox", **BITS | {"seed": seed})["id"])["image_id"] for seed in (1, 2)]
     body = {"init": ends[0], "morph": ends[1], "morph_weight": 0.25, "strength": 0.1, "unconditional": True} | BITS

@@ -16,6 +16,8 @@ from server.checkpoints.models import Models
 from tests.server.checkpoints.conftest import Serve, calls, intent, state
 from tests.server.conftest import LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_catalog_on_this_machine(serve: Serve, tmp_path: Path) -> None:
     live = serve(models_dir=tmp_path / "models")

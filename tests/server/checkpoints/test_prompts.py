@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bonsai_mlx.hub.catalog import lookup
 from bonsai_mlx.request import MAX_PROMPT_CHARS
 from server.checkpoints import prompts_child
@@ -20,6 +22,7 @@ SEEDLING = lookup("seedling-ternary").embedded_folder
 WORD = "snow "
 
 
+@pytest.mark.slow
 def test_what_is_read_of_short_long_and_broken_prompts_by_a_child_that_may_be_lost(tmp_path: Path) -> None:
     assert SEEDLING is not None
 
@@ -55,6 +58,7 @@ def test_what_is_read_of_short_long_and_broken_prompts_by_a_child_that_may_be_lo
     asyncio.run(ask())
 
 
+@pytest.mark.slow
 def test_a_child_ends_with_the_server_and_when_nothing_is_asked() -> None:
     code = "from server.checkpoints import prompts_child as child; child.IDLE_S = 0.05; child.main()"
     command = [sys.executable, "-c", code]

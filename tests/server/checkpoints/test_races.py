@@ -41,7 +41,8 @@ def alone(downloader: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def running(downloader: Path) -> list[psutil.Process]:
     children = psutil.Process().children()
-    return [child for child in children if str(downloader / "download.py") in child.cmdline()]
+    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]  # of other tests
+    return [child for child in alive if str(downloader / "download.py") in child.cmdline()]
 
 
 def test_two_requests_at_once_start_one_download(alone: Callable[..., None], downloader: Path) -> None:

@@ -19,6 +19,8 @@ from tests.fake_hub import FakeHub, Fault, digest, fake_hub
 from tests.server.conftest import ROOT, eventually
 from tests.tiny_decoder import write_taef2
 
+pytestmark = pytest.mark.slow
+
 REPO = "someone/a-checkpoint"
 BIG = PACKED.weights(TRANSFORMER)
 Start = Callable[..., subprocess.Popen[str]]

@@ -269,6 +269,7 @@ def test_a_stream_of_several_pictures_has_each_and_their_addresses(shared: LiveS
 # models
 
 
+@pytest.mark.slow
 def test_every_name_of_our_own_lists_draws_that_model(shared: LiveServer) -> None:
     for listed in shared.client.get("/sdapi/v1/sd-models").json():
         names = [listed["title"], listed["model_name"], listed["filename"], listed["model_name"].upper()]
@@ -320,6 +321,7 @@ def test_any_other_keep_alive_leaves_the_model(shared: LiveServer, value: object
     assert len(shared.client.get("/api/ps").json()["models"]) == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_draws_for_others_is_not_unloaded(serve: Callable[..., LiveServer], gate: Any) -> None:
     live = serve()
     job = live.running(live.post_job("hold")["id"])

@@ -116,6 +116,7 @@ def test_a_failure_is_drawn_once(client: Any, shared: LiveServer, prompt: str, s
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_cancelled_picture_is_not_asked_for_again(patient_client: Any) -> None:
     stream = patient_client.images.generate(**LONG, partial_images=3)
     next(iter(stream))
@@ -140,6 +141,7 @@ def test_a_model_that_is_not_here(client: Any) -> None:
         client.images.generate(model="bonsai-ternary", **PICTURE)
 
 
+@pytest.mark.slow
 def test_openai_node(shared: LiveServer, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None or not (NODE_MODULES / "node_modules/openai").is_dir():
@@ -156,6 +158,7 @@ def test_openai_node(shared: LiveServer, tmp_path: Path) -> None:
 # A1111
 
 
+@pytest.mark.slow
 def test_webuiapi(shared: LiveServer) -> None:
     api = pytest.importorskip("webuiapi").WebUIApi(baseurl=f"{shared.url}/sdapi/v1")
     result = api.txt2img(prompt="a fox", negative_prompt="no", seed=5, width=64, height=64, steps=30, batch_size=2)
@@ -176,6 +179,7 @@ def test_webuiapi(shared: LiveServer) -> None:
 # Ollama
 
 
+@pytest.mark.slow
 def test_ollama_python(shared: LiveServer) -> None:
     with pytest.importorskip("ollama").Client(host=shared.url) as client:
         assert [model.model for model in client.list().models] == ["seedling-ternary:latest", "seedling-binary:latest"]

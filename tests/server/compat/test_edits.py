@@ -264,6 +264,7 @@ def test_ollama_python(shared: LiveServer) -> None:
     assert picture(answer.image).size == (96, 80)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "expected"), [(0, "stretch"), (1, "cut"), (2, "filled")])
 def test_img2img_fits_a_picture_of_another_shape(mode: int, expected: str, shared: LiveServer) -> None:
     """Red left, blue right, twice as wide as high, into a square."""

@@ -120,6 +120,7 @@ def test_numbers_are_made_to_fit_and_reported(shared: LiveServer, serve: Callabl
     assert 0 <= used(shared.client.post(path, json=body | {"seed": -1}))["seed"] < 2**32
 
 
+@pytest.mark.slow
 def test_the_limit_of_steps_is_an_option(serve: Callable[..., LiveServer]) -> None:
     live = serve(compat_max_steps=7)
     for path, body in DRAWING.items():
@@ -195,6 +196,7 @@ def test_more_than_the_queue_ever_holds(serve: Callable[..., LiveServer], path: 
         assert response.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.slow
 def test_a_queue_longer_than_clients_wait(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve(compat_wait_s=0.001)
     live.finished(live.post_job("slow learn", width=64, height=64)["id"])
@@ -216,6 +218,7 @@ def leave(live: LiveServer, path: str, body: dict[str, Any]) -> None:
         live.running(eventually(lambda: live.client.get("/jobs").json()["jobs"])[0]["id"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/v1/images/generations", "/sdapi/v1/txt2img", "/api/generate"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_leaving_cancels(serve: Callable[..., LiveServer], gate: Path, path: str, stream: bool) -> None:
@@ -248,6 +251,7 @@ def busy(live: LiveServer) -> dict[str, Any] | None:
     return progress if progress["current_image"] else None
 
 
+@pytest.mark.slow
 def test_progress_and_interrupt(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve()
     assert live.client.get("/sdapi/v1/progress").json()["progress"] == 0
@@ -264,6 +268,7 @@ def test_progress_and_interrupt(serve: Callable[..., LiveServer], gate: Path) ->
     assert (idle["progress"], idle["state"]["job_count"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_skip_goes_on_with_the_next(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve()
     thread, answers = draw_in_background(live, prompt="hold", batch_size=2, seed=5)
@@ -275,6 +280,7 @@ def test_skip_goes_on_with_the_next(serve: Callable[..., LiveServer], gate: Path
     assert len(answers[0].json()["images"]) == 1
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_the_jobs_of_others_alone(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve()
     job = live.running(live.post_job("hold")["id"])

@@ -117,6 +117,7 @@ def test_signing_in_leads_to_pages_only_and_says_what_is_wrong(gate: Gate) -> No
     assert gate.browser().post("/sign-in", data={"token": TOKEN}, headers=foreign).status_code == 403
 
 
+@pytest.mark.slow
 def test_guessing_is_slowed_down(gate: Gate) -> None:
     """In an hour an address tries a hundred tokens, not millions."""
     guesser, tried = gate.browser(), 0

@@ -20,6 +20,7 @@ def test_every_address_that_answers_to_get_answers_to_head(shared: LiveServer) -
         assert head.headers["content-type"] == get.headers["content-type"], path
 
 
+@pytest.mark.slow
 def test_a_stream_has_a_head_as_well_and_nobody_listens_afterwards(shared: LiveServer) -> None:
     response = shared.client.head("/events")
     assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
@@ -37,6 +38,7 @@ def test_the_connection_goes_on_after_a_head(shared: LiveServer) -> None:
     assert b"{" not in received
 
 
+@pytest.mark.slow
 def test_an_address_without_get_has_no_head(shared: LiveServer) -> None:
     assert shared.client.head("/generate").status_code == 405
     assert shared.client.head("/nowhere").status_code == 404

@@ -12,6 +12,8 @@ import pytest
 from server.edge import protocol
 from tests.server.conftest import LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 HALF = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "
 
 
@@ -54,7 +56,6 @@ def test_half_a_head_is_not_waited_for(impatient: LiveServer, before: bytes) -> 
         assert eventually(refusal).startswith(b"HTTP/1.1 408")
 
 
-@pytest.mark.slow
 def test_neither_a_slow_body_nor_an_idle_pause_counts_as_a_slow_head(impatient: LiveServer) -> None:
     head = b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
     with socket.create_connection(("127.0.0.1", impatient.port), timeout=5) as connection:
@@ -136,7 +137,6 @@ def places(live: LiveServer) -> list[protocol.Connection]:
     return [*live._server.server_state.connections]  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "header"), [(None, b""), (None, b"Connection: close\r\n"), ("a token of some length", b"")]
 )
@@ -160,7 +160,6 @@ def test_one_answer_waits_for_a_caller_that_does_not_read(live: LiveServer) -> N
         assert held.transport.get_write_buffer_size() <= size + 2_000
 
 
-@pytest.mark.slow
 def test_a_caller_that_reads_slowly_gets_everything(
     serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ APP = create_app(Settings())
 WALK = walk(APP)
 
 
+@pytest.mark.slow
 def test_the_walk_covers_the_interface() -> None:
     documented = {
         (method.upper(), filled(path)) for path, methods in APP.openapi()["paths"].items() for method in methods
@@ -299,6 +300,7 @@ def test_the_code_never_rebuilds_an_address_from_the_host_header() -> None:
         assert "@app.middleware" not in source, path
 
 
+@pytest.mark.slow
 def test_only_the_hub_module_can_fetch_addresses() -> None:
     """No route can be made to call out: nothing in the server imports an HTTP client but mcp.py, a client."""
     clients = {"requests", "httpx", "httpx2", "aiohttp", "urllib3", "http.client", "urllib.request"}
@@ -333,6 +335,7 @@ def test_a_large_body_is_refused_while_it_arrives(shared: LiveServer, declared: 
     assert shared.client.get("/health").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/jobs", "/v1/images/generations", "/sdapi/v1/txt2img", "/api/generate"])
 def test_a_body_that_drips_is_not_waited_for(serve: Callable[..., LiveServer], path: str) -> None:
     """The connection ends with the answer: whatever still came would be taken for the next request."""

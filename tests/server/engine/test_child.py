@@ -42,6 +42,7 @@ def test_a_cancel_that_has_arrived_takes_effect_within_a_step() -> None:
     assert told[-1].settled == "ternary"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no kernel that groups processes by sessions")
 def test_the_engine_s_session_leaves_the_server_its_moment(live: LiveServer) -> None:
     """It has a session of its own, whose weight its nice value alone does not change."""

@@ -38,6 +38,7 @@ async def draw(worker: Worker, job: str, model: str, prompt: str = "plain") -> l
     return [event async for event in worker.run(command(prompt, job=job, model=model), lambda _last: 60.0)]
 
 
+@pytest.mark.slow
 def test_a_job_goes_to_who_has_nothing_to_do_and_then_to_who_has_its_model(with_two: Callable[[Test], None]) -> None:
     async def test(pool: EnginePool, one: Worker, other: Worker) -> None:
         assert pool.place("a", "ternary") is one

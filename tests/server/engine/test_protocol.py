@@ -75,6 +75,7 @@ def test_commands_arrive_as_they_were_sent_and_the_longest_fit() -> None:
     assert [next_command(stream), next_command(stream), next_command(stream)] == [run, Cancel("a"), None]
 
 
+@pytest.mark.slow
 def test_the_largest_picture_fits_even_if_it_cannot_be_compressed() -> None:
     size = MAX_SIZE_PX, MAX_SIZE_PX
     picture = Image.frombytes("RGB", size, random.Random(7).randbytes(3 * MAX_SIZE_PX**2))

@@ -158,6 +158,7 @@ def test_cancelling_takes_effect(with_worker: Callable[..., None], tmp_path: Pat
     with_worker(test)
 
 
+@pytest.mark.slow
 def test_a_cancel_that_does_not_take_effect_ends_the_child(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         patience_s = [600.0]
@@ -209,6 +210,7 @@ async def settled(worker: Worker, model: str) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_leaking_child_is_replaced(with_worker: Callable[..., None], tmp_path: Path) -> None:
     async def test(worker: Worker, _states: list[str]) -> None:
         await collect(worker, command())

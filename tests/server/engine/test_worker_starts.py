@@ -17,6 +17,7 @@ from server.engine.worker import Worker, WorkerLostError
 from tests.server.engine.conftest import JOB, a_few_turns, collect, command, draws
 
 
+@pytest.mark.slow
 def test_a_child_whose_end_the_system_has_not_told_yet_gets_no_work(
     with_worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,6 +38,7 @@ def test_a_child_whose_end_the_system_has_not_told_yet_gets_no_work(
     with_worker(test)
 
 
+@pytest.mark.slow
 def test_a_child_that_stopped_idle_is_replaced_before_the_next_run(
     with_worker: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -52,6 +54,7 @@ def test_a_child_that_stopped_idle_is_replaced_before_the_next_run(
     with_worker(test, heartbeat_kill_s=30)
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_while_the_child_ends_gets_one_of_its_own(
     with_worker: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_child_that_is_lost_is_replaced(decoder: Decoder) -> None:
     assert decoder.pid != first
 
 
+@pytest.mark.slow
 def test_a_picture_that_takes_too_long_is_given_up_and_not_tried_again(tmp_path: Path) -> None:
     decoder = Decoder(processor_s=0.2)
     path = tmp_path / "slow.png"
@@ -138,6 +139,7 @@ def test_a_picture_that_takes_too_long_is_given_up_and_not_tried_again(tmp_path:
         decoder.close()
 
 
+@pytest.mark.slow
 def test_an_idle_child_ends_and_is_not_missed() -> None:
     decoder = Decoder(idle_s=0.1)
     try:

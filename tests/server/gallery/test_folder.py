@@ -189,6 +189,7 @@ def test_a_broken_file_is_told_once(parts: Parts, caplog: pytest.LogCaptureFixtu
     assert asyncio.run(parts.gallery.reconcile()) == 1
 
 
+@pytest.mark.slow
 def test_a_file_that_is_still_being_copied_appears_when_it_is_whole(parts: Parts) -> None:
     data = encode_png(PICTURE, a_recipe())
     with (parts.gallery.folder / "fox.png").open("wb") as file:
@@ -218,6 +219,7 @@ def output(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pictures_appear_while_the_server_runs(live: LiveServer, output: Path) -> None:
     assert live.client.get("/images").json()["total"] == 0
     (output / "fox \u72d0.jpg").write_bytes(encoded("JPEG"))
@@ -240,6 +242,7 @@ def test_pictures_appear_while_the_server_runs(live: LiveServer, output: Path) -
     assert live.client.get(image["url"]).status_code == 404
 
 
+@pytest.mark.slow
 def test_pictures_made_elsewhere_are_found_at_the_start(serve: Callable[..., Any], output: Path) -> None:
     for name, data in CONTENTS.items():
         (output / name).write_bytes(data)

@@ -205,6 +205,7 @@ def test_a_bomb_has_no_thumbnail_and_takes_no_other_down(gallery: Gallery) -> No
     assert asyncio.run(gallery.thumbnail(new_id(2)))
 
 
+@pytest.mark.slow
 def test_what_a_file_says_is_bounded_in_bytes(gallery: Gallery) -> None:
     gallery.file(new_id(1)).write_bytes(prompt_bomb())
     save_picture(gallery.file(new_id(2)), encode_png(Pillow.new("RGB", (8, 8)), recipe("\U0001f98a" * 32_000)))

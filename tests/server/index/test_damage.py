@@ -40,6 +40,7 @@ def test_a_table_that_goes_while_the_server_runs_is_no_full_disk(serve: Serve, t
     assert again.finished(again.post_job("plain")["id"])["status"] == "done"
 
 
+@pytest.mark.slow
 def test_of_a_damaged_file_everything_that_can_be_read_is_kept(gate: Path, serve: Serve) -> None:
     first = serve()
     kept = first.finished(first.post_job("plain", width=64, height=64)["id"])["id"]

@@ -110,6 +110,7 @@ def test_what_is_only_in_the_log_of_a_killed_server_is_migrated_as_well(old: Pat
     assert rows(old / COPY, "SELECT value FROM preferences WHERE name = 'late'") == [("yes",)]
 
 
+@pytest.mark.slow
 def test_a_server_goes_on_where_the_old_version_ended(old: Path, serve: Serve) -> None:
     live = serve()
     assert [live.finished(job)["status"] for job in QUEUED] == ["done"] * 3
@@ -179,6 +180,7 @@ def test_a_newer_file_is_not_touched(old: Path, in_the_log: bool) -> None:
     assert contents(old) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["serve", "reindex"])
 def test_a_newer_file_ends_the_program_with_a_sentence(old: Path, command: str) -> None:
     before = newer(old, in_the_log=False)
@@ -203,6 +205,7 @@ def test_a_newer_file_ends_the_program_with_a_sentence(old: Path, command: str) 
 # tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["jobs", "images", "durations", "preferences", "job_images", "image_parents"])
 def test_a_table_that_is_missing_is_made_anew(old: Path, serve: Serve, table: str) -> None:
     Store(old).close()

@@ -110,6 +110,7 @@ def test_a_full_queue_refuses_the_rest(gate: Path, live: LiveServer) -> None:
     assert live.client.get("/images").json()["total"] == 33
 
 
+@pytest.mark.slow
 def test_a_batch_is_accepted_as_a_whole_or_not_at_all(gate: Path, serve: Serve) -> None:
     live = serve(queue_size=4)
     live.running(live.post_job("hold")["id"])
@@ -185,6 +186,7 @@ def test_what_is_drawn_is_never_slowed_down(live: LiveServer) -> None:
             assert live.finished(job["id"])["status"] == "done"
 
 
+@pytest.mark.slow
 def test_a_queue_of_long_prompts_is_bounded_in_bytes(gate: Path, serve: Serve) -> None:
     live = serve(queue_size=1_000)
     live.running(live.post_job("hold")["id"])

@@ -29,6 +29,7 @@ def test_a_loss_fails_one_job_and_the_next_works(serve: Serve, prompt: str, code
     assert live.finished(following["id"])["status"] == "done"
 
 
+@pytest.mark.slow
 def test_the_child_killed_from_outside(gate: Path, live: LiveServer) -> None:
     job = live.post_job("hold")
     live.running(job["id"])

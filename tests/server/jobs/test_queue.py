@@ -16,6 +16,8 @@ from server.errors import ApiError
 from server.jobs.active import Work
 from tests.server.conftest import NATIVE, LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 ID = "f" * 32
 Serve = Callable[..., LiveServer]
 
@@ -230,7 +232,6 @@ def test_time_left_is_learned(gate: Path, live: LiveServer) -> None:
     assert seconds[NATIVE] is not None
 
 
-@pytest.mark.slow
 def test_waiting_jobs_survive_a_restart_and_the_running_one_was_interrupted(gate: Path, serve: Serve) -> None:
     first = serve()
     running, waiting = first.post_job("hold")["id"], first.post_job("plain", seed=3)["id"]
@@ -244,7 +245,6 @@ def test_waiting_jobs_survive_a_restart_and_the_running_one_was_interrupted(gate
     assert second.job(waiting)["status"] == "done"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_saved_picture_is_found_though_its_job_never_ended(serve: Serve, torn: bool) -> None:
     first = serve()

@@ -23,6 +23,7 @@ def refused(live: LiveServer) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
+@pytest.mark.slow
 def test_nothing_is_taken_that_cannot_be_drawn_or_noted(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = live.studio.jobs
     with monkeypatch.context() as patch:
@@ -38,6 +39,7 @@ def test_nothing_is_taken_that_cannot_be_drawn_or_noted(live: LiveServer, monkey
     assert live.finished(live.post_job("a fox")["id"])["status"] == "done", "and all is well again"
 
 
+@pytest.mark.slow
 def test_who_follows_a_job_hears_of_its_pictures(live: LiveServer) -> None:
     body = {"prompt": "a fox", "size": "64x64", "stream": True, "partial_images": 1, "response_format": "b64_json"}
     with live.client.stream("POST", "/v1/images/generations", json=body) as answer:
@@ -55,6 +57,7 @@ def rewrite(folder: Path, job_id: str, *, keep_image: bool) -> None:
             index.execute("DELETE FROM images WHERE id = ?", (job_id,))
 
 
+@pytest.mark.slow
 def test_a_picture_that_was_saved_and_not_noted_is_found_again(serve: Serve, tmp_path: Path) -> None:
     first = serve()
     ids = [first.finished(first.post_job("a fox")["id"])["id"] for _ in range(2)]
@@ -72,6 +75,7 @@ def test_a_picture_that_was_saved_and_not_noted_is_found_again(serve: Serve, tmp
     assert found[1]["error"]["code"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_job_that_a_caller_waited_for_does_not_return(serve: Serve, gate: Path, tmp_path: Path) -> None:
     first = serve()
     first.post_job("hold")

@@ -15,6 +15,8 @@ from server.events import EventHub
 from server.store import Store
 from tests.server.conftest import EventStream, LiveServer, eventually
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., LiveServer]
 
 

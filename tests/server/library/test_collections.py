@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.server.conftest import LiveServer, eventually
 from tests.server.index.test_damage import write
 
@@ -24,6 +26,7 @@ def listed(live: LiveServer, **query: Any) -> list[str]:
     return [image["prompt"] for image in live.client.get("/images", params=query).json()["images"]]
 
 
+@pytest.mark.slow
 def test_a_collection_from_its_beginning_to_its_end(live: LiveServer) -> None:
     one, two, three = drawn(live, "one", "two", "three")
     trees = send(live, "POST", "/collections", name=" Trees ").json()
@@ -73,6 +76,7 @@ def test_what_is_refused(shared: LiveServer) -> None:
         assert send(shared, method, path, name="x").status_code == 404
 
 
+@pytest.mark.slow
 def test_collections_outlast_a_start_and_a_damaged_index(serve: Callable[..., LiveServer]) -> None:
     first = serve()
     [one] = drawn(first, "one")

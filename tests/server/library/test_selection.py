@@ -22,6 +22,7 @@ from tests.server.gallery.conftest import Parts, add, ids, new_id
 from tests.server.library.test_collections import NOBODY, drawn, send
 
 
+@pytest.mark.slow
 def test_many_are_deleted_and_taken_back(live: LiveServer) -> None:
     one, two, three = drawn(live, "one", "two", "three")
     live.client.delete(f"/images/{three}")
@@ -56,6 +57,7 @@ def test_hundreds_are_moved_in_turns(parts: Parts, monkeypatch: pytest.MonkeyPat
     assert (ids(parts.gallery), len(list(parts.gallery.trash.iterdir()))) == ([], 120)
 
 
+@pytest.mark.slow
 def test_many_are_marked(shared: LiveServer) -> None:
     one, two = drawn(shared, "marked", "marked too")
     answer = send(shared, "POST", "/images/favourite", ids=[one, NOBODY], favourite=True).json()
@@ -115,6 +117,7 @@ def zipped(archives: Archives, archive_id: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(asyncio.run(whole())))
 
 
+@pytest.mark.slow
 def test_an_archive_holds_the_files_as_they_are(live: LiveServer) -> None:
     chosen = drawn(live, "a fox", "a fox", "../../红 fox")
     asked = send(live, "POST", "/archives", ids=[*chosen, NOBODY]).json()
@@ -183,6 +186,7 @@ def test_a_collection_too_many_is_refused(parts: Parts, monkeypatch: pytest.Monk
         collections.make("two")
 
 
+@pytest.mark.slow
 def test_a_file_is_shown_on_this_computer_alone(
     live: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ def change(live: LiveServer, **values: Any) -> Any:
     return live.client.patch("/settings", json=values)
 
 
+@pytest.mark.slow
 def test_a_changed_limit_counts_for_the_next_picture_and_later_starts(serve: Serve) -> None:
     first = serve()
     limits = []
@@ -54,6 +55,7 @@ def test_a_changed_keep_alive_ends_an_engine_that_is_idle(live: LiveServer) -> N
     eventually(lambda: not live.studio.engines.pids)
 
 
+@pytest.mark.slow
 def test_an_option_of_this_start_decides(serve: Serve) -> None:
     chosen = {
         "preview": False,
@@ -108,6 +110,7 @@ def test_what_nobody_can_have_chosen_counts_as_nothing(tmp_path: Path, stored: s
     store.close()
 
 
+@pytest.mark.slow
 def test_a_phone_is_signed_in_once_by_its_code(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = serve()
     refused = alone.client.post("/settings/phone")

@@ -142,6 +142,7 @@ def test_a_request_names_known_parts_and_no_paths(shared: LiveServer, field: str
     assert shared.client.get("/settings").json()[field] is None
 
 
+@pytest.mark.slow
 def test_the_plan_counts_with_them(serve: Serve, models: Path, tmp_path: Path) -> None:
     """A narrower decoder holds less while it decodes."""
     size = {"width": 1024, "height": 1024, "model": "ternary"}
@@ -150,6 +151,7 @@ def test_the_plan_counts_with_them(serve: Serve, models: Path, tmp_path: Path) -
     assert narrowed.client.get("/fit", params=size).json()["peak_bytes"] < wide
 
 
+@pytest.mark.slow
 def test_parts_in_the_folder_of_models_count(serve: Serve, models: Path, tmp_path: Path) -> None:
     """Where the server downloads them to; the recipe has their names."""
     entry = part("small-decoder")

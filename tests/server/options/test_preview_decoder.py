@@ -47,6 +47,7 @@ def expected_preview(model: Path, **parts: Path) -> np.ndarray[Any, Any]:
     return np.asarray(shown[-1]).astype(int)
 
 
+@pytest.mark.slow
 def test_previews_are_drawn_by_taef2_once_it_is_here(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_preview_decoder_is_named_on_the_command_line(spawn: Spawn, tmp_path: 
     assert np.abs(shown - others).mean() > 5
 
 
+@pytest.mark.slow
 def test_without_previews_none_is_drawn_or_counted(serve: Serve, tmp_path: Path) -> None:
     """Switched off at the start or on the page of settings."""
     models = tmp_path / "models"

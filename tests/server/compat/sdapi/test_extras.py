@@ -70,6 +70,7 @@ def test_a_picture_that_would_become_too_large(shared: LiveServer) -> None:
     assert "12000x8000 pixels" in response.json()["detail"]
 
 
+@pytest.mark.slow
 def test_options_come_back(shared: LiveServer) -> None:
     written = {"send_seed": False, "CLIP_stop_at_last_layers": 2, "outdir_samples": "here", "nested": {"left": "out"}}
     shared.client.post("/sdapi/v1/options", json=written).raise_for_status()

@@ -145,6 +145,7 @@ SCRIPT_FAULTS: list[tuple[list[Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_made_larger_is_told_before_anything_is_drawn(shared: LiveServer) -> None:
     jobs = len(shared.client.get("/jobs?limit=200").json()["jobs"])
     for fields, words in FAULTS:
@@ -159,6 +160,7 @@ def test_what_cannot_be_made_larger_is_told_before_anything_is_drawn(shared: Liv
     assert json.loads(other["info"])["notes"] == ["There is no script called 'Loopback' here."]
 
 
+@pytest.mark.slow
 def test_interrupting_the_second_pass_leaves_the_first(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve()
     thread, answers = draw_in_background(live, prompt="a fox", enable_hr=True, hr_prompt="hold", batch_size=2)
