@@ -58,6 +58,7 @@ _SLOW = 10  # so many times as long as others, about
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Load, chaos and the training of a model take their time. Two workers share the tests file by file, which may have
     costly things in common; a case of load or chaos has none. The longest come first: none waits for the other at last.
+    But training speeds torch's models up by changing diffusers, so what is compared with diffusers comes before.
     """
     longest: Counter[str] = Counter()
     groups: dict[pytest.Item, str] = {}
@@ -69,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
         groups[item] = group
         longest[group] += _SLOW if item.get_closest_marker("slow") else 1
-    items.sort(key=lambda item: (-longest[groups[item]], groups[item]))
+    items.sort(key=lambda item: ("parity" not in item.path.parts, -longest[groups[item]], groups[item]))
 
 
 @pytest.fixture(params=VARIANTS)

@@ -80,7 +80,7 @@ def test_what_a_distilled_model_or_the_bounds_refuse(
 
 
 @pytest.mark.slow
-def test_the_plan_counts_both_passes(base: Path) -> None:
+def test_the_plan_counts_both_passes(held_by_others: int, base: Path) -> None:
     pipe = Pipeline.from_pretrained(base)
     plans = [
         pipe.plan(GenerationRequest("a fox", seed=1, steps=1, width=512, height=256, guidance=guidance))
@@ -91,7 +91,7 @@ def test_the_plan_counts_both_passes(base: Path) -> None:
     plan = pipe.plan(request)
     *_, last = pipe.run(request)
     assert last.result is not None
-    assert last.result.memory["phases"]["denoise"] <= 1.1 * plan.phases["denoise"]
+    assert last.result.memory["phases"]["denoise"] - held_by_others <= 1.1 * plan.phases["denoise"]
 
 
 @pytest.mark.slow

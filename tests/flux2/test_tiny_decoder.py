@@ -170,7 +170,7 @@ def test_its_memory_is_predicted(width: int, height: int, tmp_path: Path) -> Non
     assert mx.get_active_memory() == before, "nothing stays"
 
 
-def test_the_plan_counts_it_between_two_steps(model: Path, tmp_path: Path) -> None:
+def test_the_plan_counts_it_between_two_steps(held_by_others: int, model: Path, tmp_path: Path) -> None:
     """Where a step needs less than a preview, this is the widest moment of denoising."""
     checkpoint = Checkpoint.open(model)
     plain, shown = (
@@ -191,5 +191,6 @@ def test_the_plan_counts_it_between_two_steps(model: Path, tmp_path: Path) -> No
     predicted = pipe.model.plan(resolved, None, preview=True)
     list(pipe.run(request, preview=True))
     *_, last = pipe.run(request, preview=True)
-    assert last.result.memory["phases"]["denoise"] == pytest.approx(predicted.phases["denoise"], rel=0.1)
+    measured = last.result.memory["phases"]["denoise"] - held_by_others
+    assert measured == pytest.approx(predicted.phases["denoise"], rel=0.1)
     assert pipe.model.plan(resolved, None).phases["denoise"] < predicted.phases["denoise"]
