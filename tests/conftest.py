@@ -51,7 +51,7 @@ os.environ["BONSAI_PIPELINES_DIR"] = str(Path(os.environ["BONSAI_STYLES_FILE"]).
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
-_SLOW = 10  # so many times as long as others, about
+_SLOW, _STRESS = 10, 100  # so many times as long as others, about
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = item.name if "stress" in path.parts else path.parts[0] if "seedling" in path.parts else str(path)
         item.add_marker(pytest.mark.xdist_group(group))
         groups[item] = group
-        longest[group] += _SLOW if item.get_closest_marker("slow") else 1
+        longest[group] += _STRESS if "stress" in path.parts else _SLOW if item.get_closest_marker("slow") else 1
     items.sort(key=lambda item: ("parity" not in item.path.parts, -longest[groups[item]], groups[item]))
 
 
