@@ -57,8 +57,9 @@ _SLOW, _STRESS = 10, 100  # so many times as long as others, about
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Load, chaos and the training of a model take their time. Two workers share the tests file by file, which may have
-    costly things in common; a case of load or chaos has none. The longest come first: none waits for the other at last.
-    But training speeds torch's models up by changing diffusers, so what is compared with diffusers comes before.
+    costly things in common; cases of load and chaos would disturb each other. The longest come first: none waits for
+    the other at last. But training speeds up torch's models by changing diffusers: what is compared with it comes
+    before.
     """
     longest: Counter[str] = Counter()
     groups: dict[pytest.Item, str] = {}
@@ -66,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.path.relative_to(Path(__file__).parent)
         if {"stress", "seedling"} & set(path.parts):
             item.add_marker("slow")
-        group = item.name if "stress" in path.parts else path.parts[0] if "seedling" in path.parts else str(path)
+        group = path.parts[0] if {"stress", "seedling"} & set(path.parts) else str(path)
         item.add_marker(pytest.mark.xdist_group(group))
         groups[item] = group
         longest[group] += _STRESS if "stress" in path.parts else _SLOW if item.get_closest_marker("slow") else 1
