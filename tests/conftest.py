@@ -71,7 +71,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
         groups[item] = group
         longest[group] += _STRESS if "stress" in path.parts else _SLOW if item.get_closest_marker("slow") else 1
-    items.sort(key=lambda item: ("parity" not in item.path.parts, -longest[groups[item]], groups[item]))
+    if not any("browser" in item.path.parts for item in items):  # there files share a site, in the order of their names
+        items.sort(key=lambda item: ("parity" not in item.path.parts, -longest[groups[item]], groups[item]))
 
 
 @pytest.fixture(params=VARIANTS)

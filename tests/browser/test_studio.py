@@ -30,7 +30,7 @@ def test_a_first_visit_offers_the_seedling_and_the_downloads(studio: Page) -> No
     expect(studio.get_by_role("button", name=re.compile("Download ternary, .* GB"))).to_be_visible()
     studio.get_by_role("radio", name=re.compile("Binary")).check()
     expect(studio.get_by_role("button", name=re.compile("Download binary, .* GB"))).to_be_visible()
-    studio.get_by_role("button", name="three green stars").click()
+    studio.get_by_role("list", name="Example prompts").get_by_role("button", name="three green stars").click()
     expect(studio.get_by_label("Describe the picture")).to_have_value("three green stars")
 
 
