@@ -49,12 +49,18 @@ _FOUND = """() => ({
 })"""
 
 
+_ROUNDS = 4  # a list that grows as it is gone along has the rest of the page behind more stops than there were at first
+
+
 def walked(page: Page) -> dict[str, Any]:
     """Press Tab from beginning to end: what was not reached, where the focus was not seen, what lies outside."""
     count = page.evaluate(f"() => ({_LISTEN})(({_STOPS})())")
-    for _ in range(count + 10):  # what scrolls is a stop of its own in some browsers
-        page.keyboard.press("Tab")
-    found: dict[str, Any] = page.evaluate(_FOUND)
+    for _ in range(_ROUNDS):
+        for _ in range(count + 10):  # what scrolls is a stop of its own in some browsers
+            page.keyboard.press("Tab")
+        found: dict[str, Any] = page.evaluate(_FOUND)
+        if not found["missed"]:
+            break
     return found
 
 
