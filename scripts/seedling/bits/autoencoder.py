@@ -23,8 +23,8 @@ from torch.nn.functional import avg_pool2d
 from ..draw import rendering
 from ..model.corpus import Pictures
 from ..model.networks import (
-    autocast,
     build_vae,
+    convolving,
     device,
     from_tokens,
     from_uint8,
@@ -62,13 +62,15 @@ class BitAutoencoder(nn.Module):
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Pixels [batch, 3, h, w] in -1..1 -> normalised logits [batch, channels, h / 8, w / 8], float32."""
-        moments = self.vae.encode(pixels).latent_dist.parameters
+        with convolving():
+            moments = self.vae.encode(pixels).latent_dist.parameters
         with torch.autocast(pixels.device.type, enabled=False):
             return cast(Tensor, self.norm(moments[:, : self.channels].float()))
 
     def decoded(self, bits: Tensor) -> Tensor:
         """Bits [batch, channels, h, w] -> pixels [batch, 3, 8h, 8w], about -1..1, float32."""
-        return cast(Tensor, self.vae.decode(bits).sample.float())
+        with convolving():
+            return cast(Tensor, self.vae.decode(bits).sample.float())
 
 
 def train_autoencoder(run: Run) -> None:
@@ -139,7 +141,7 @@ def load_autoencoder(run: Run) -> BitAutoencoder:
     model = BitAutoencoder(run.options)
     if not run.restore(AUTOENCODER, model):
         begin(run, model)
-    return model.to(device())
+    return model.to(device(), memory_format=torch.channels_last)
 
 
 def begin(run: Run, model: BitAutoencoder) -> None:
@@ -195,8 +197,7 @@ def folded(model: BitAutoencoder) -> dict[str, Tensor]:
 @torch.no_grad()
 def encode(model: BitAutoencoder, pixels: Tensor) -> Tensor:
     """Pictures [batch, 3, height, width] -> packed bits [batch, 4 * channels, h, w]."""
-    with autocast():
-        return patchify(binarised(model.logits(pixels.to(device()))))
+    return patchify(binarised(model.logits(pixels.to(device()))))
 
 
 @torch.no_grad()
@@ -217,7 +218,7 @@ def report(run: Run, stage: str) -> float:
     pixels = Pictures(run, rendering.HELD_BACK).pixels
     error = (reconstructions(model, pixels).float() - pixels.float()).square().mean()
     psnr = 10 * math.log10(255**2 / float(error))
-    with torch.no_grad(), autocast():
+    with torch.no_grad():
         undecided = float(indecision(model.logits(from_uint8(pixels[:16]))))
     run.note(stage, psnr=round(psnr, 2), undecided=round(undecided, 4))
     run.log(stage, f"held-back pictures: PSNR {psnr:.2f} dB, mean p(1-p) {undecided:.4f}")
