@@ -194,11 +194,13 @@ def _plain(name: str) -> str:
 
 
 def unreadable(raw: bytes, content_encoding: str, error: Exception) -> Unreadable:
-    """Why the parser gave up: compressed, in another encoding than UTF-8, nested too deeply, or simply no JSON."""
+    """Why the parser gave up: compressed, a form, in another encoding than UTF-8, nested too deeply, or simply no JSON."""
     encoding = content_encoding.strip().lower()
     if raw.startswith(b"\x1f\x8b") or encoding not in ("", "identity"):
         named = "gzip" if raw.startswith(b"\x1f\x8b") else encoding[:40]
         return Unreadable(f"The body is compressed ({named}), which is not read here.", "Send it as plain JSON.", True)
+    if raw.lstrip().startswith(b"--") and b"form-data" in raw[:1024].lower():
+        return Unreadable("The body is a form, which is not read at this address.", "Send JSON; a picture in base64.")
     if isinstance(error, UnicodeDecodeError):
         message = f"The body is not UTF-8: byte {raw[error.start]:#04x} at {error.start} belongs to no character of it."
         return Unreadable(message, "It may be Latin-1; send it as UTF-8.")

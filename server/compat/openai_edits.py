@@ -18,7 +18,7 @@ from .base import choose_model, model_note
 from .body import Json, bad_field, parsed, read_json
 from .failing import errors_as
 from .openai import ImagesRequest, OpenAIFailure, answer, render_error
-from .pictures import pictures_in, read_form, taken_in
+from .pictures import is_form, pictures_in, read_form, taken_in
 
 router = APIRouter(tags=["openai"], route_class=errors_as(render_error), responses=failures(OpenAIFailure))
 
@@ -73,7 +73,7 @@ async def _answered(studio: Studio, request: Request, body: ImagesRequest, used:
 
 
 async def _sent(request: Request) -> tuple[Json, list[bytes], list[bytes]]:
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if is_form(request):
         fields, files = await read_form(request)
         images, masks = files.get("image", []) + files.get("images", []), files.get("mask", [])
     else:

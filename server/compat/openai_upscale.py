@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 from ..gallery.convert import Resize
 from ..routes.common import StudioDep, failures, json_body
 from . import openai
-from .body import Body, Text, number, read_body
+from .body import Body, Text, number, parsed, read_json
 from .failing import errors_as
-from .pictures import decoded, resized
+from .pictures import decoded, is_form, read_form, resized
 
 lemonade = APIRouter(
     tags=["openai"], route_class=errors_as(openai.render_error), responses=failures(openai.OpenAIFailure)
@@ -34,7 +34,13 @@ class Upscale(Body):
 
 @lemonade.post("/images/upscale", summary="Enlarge a picture (Lemonade)", openapi_extra=json_body(Upscale))
 async def upscale(studio: StudioDep, request: Request) -> Response:
-    body = await read_body(request, Upscale)
+    """As JSON, or as a form, like the other addresses that pictures go to."""
+    if is_form(request):
+        fields, files = await read_form(request)
+        fields |= {name: base64.b64encode(found[0]).decode() for name, found in files.items()}
+    else:
+        fields = await read_json(request)
+    body = parsed(Upscale, fields)
     data = await resized(studio, await decoded(body.image, "image"), Resize(factor=body.factor), "image")
     answer: dict[str, Any] = {"created": int(time.time()), "data": [{"b64_json": base64.b64encode(data).decode()}]}
     return JSONResponse(answer)

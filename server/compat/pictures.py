@@ -59,6 +59,10 @@ async def resized(studio: Studio, data: bytes, operation: Resize, field: str) ->
         raise bad_field(field, f"The picture cannot be enlarged: {error}.") from None
 
 
+def is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("multipart/form-data")
+
+
 async def read_form(request: Request) -> tuple[Json, dict[str, list[bytes]]]:
     """The fields of a form, and its files by their names; `image[]` is `image`. ApiError 400 for a broken form."""
     try:

@@ -277,6 +277,7 @@ def test_what_goes_wrong_inside_is_told_in_the_language_of_the_interface(
         assert "secret" not in response.text
 
 
+FORM = b'--edge\r\nContent-Disposition: form-data; name="prompt"\r\n\r\na fox\xff\r\n--edge--\r\n'
 PARSERS = {"/v1/images/generations": OPENAI, "/sdapi/v1/txt2img": A1111, "/api/generate": OLLAMA, "/jobs": NATIVE}
 
 
@@ -291,6 +292,8 @@ PARSERS = {"/v1/images/generations": OPENAI, "/sdapi/v1/txt2img": A1111, "/api/g
         (zlib.compress(b'{"prompt": "a"}'), {"Content-Encoding": "deflate"}, 415, "compressed (deflate)"),
         (b'{"prompt": }', {}, None, "The body is not valid JSON."),
         (b"[" * 100_000, {}, None, "The body is nested too deeply."),
+        (FORM, {}, None, "The body is a form"),
+        (FORM, {"Content-Type": "multipart/form-data; boundary=edge"}, None, "form"),
     ],
 )
 def test_bodies_that_cannot_be_read_are_told_why(

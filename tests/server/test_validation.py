@@ -83,6 +83,7 @@ def test_a_hostile_name_is_repeated_as_plain_text_and_shortened() -> None:
         (b"\x78\x9c..", "deflate", "compressed (deflate)", True),
         ("ä".encode("latin-1"), "", "not UTF-8: byte 0xe4 at 0", False),
         (b"{", "identity", "not valid JSON", False),
+        (b'--x\r\ncontent-disposition: form-data; name="a"\r\n\r\n\xff', "", "is a form", False),
     ],
 )
 def test_why_a_body_cannot_be_read(raw: bytes, encoding: str, words: str, compressed: bool) -> None:

@@ -46,6 +46,16 @@ def test_lemonade_enlarges(shared: LiveServer) -> None:
     assert picture(answer["data"][0]["b64_json"]).size == (192, 128)
 
 
+def test_lemonade_enlarges_a_file_of_a_form(shared: LiveServer) -> None:
+    form = {"files": {"image": ("photo.png", base64.b64decode(text_of(PHOTO)))}, "data": {"factor": "2"}}
+    answer = shared.client.post("/api/v1/images/upscale", **form).raise_for_status().json()
+    assert picture(answer["data"][0]["b64_json"]).size == (96, 64)
+    form["files"] = {"picture": form["files"]["image"]}
+    refused = shared.client.post("/api/v1/images/upscale", **form)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "image"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
