@@ -194,7 +194,7 @@ def _plain(name: str) -> str:
 
 
 def unreadable(raw: bytes, content_encoding: str, error: Exception) -> Unreadable:
-    """Why the parser gave up: compressed, a form, in another encoding than UTF-8, nested too deeply, or simply no JSON."""
+    """Why the parser gave up: compressed, a form, in another encoding than UTF-8, nested too deeply, or no JSON."""
     encoding = content_encoding.strip().lower()
     if raw.startswith(b"\x1f\x8b") or encoding not in ("", "identity"):
         named = "gzip" if raw.startswith(b"\x1f\x8b") else encoding[:40]

@@ -126,8 +126,8 @@ def autocast() -> torch.autocast:
 
 
 def convolving() -> torch.autocast:
-    """The same for a network of convolutions, which on a CPU stays in float32: with channels last that takes 0.11 s of a
-    core for a crop of 128 pixels where bfloat16 takes 0.17 to 0.20 (AVX-512 without AMX)."""
+    """The same for a network of convolutions, which on a CPU stays in float32: with channels last that takes 0.11 s of
+    a core for a crop of 128 pixels where bfloat16 takes 0.17 to 0.20 (AVX-512 without AMX)."""
     return torch.autocast(device().type, torch.bfloat16, enabled=device().type == "cuda")
 
 
