@@ -10,9 +10,11 @@ import pytest
 from huggingface_hub import close_session
 
 from bonsai_mlx.conversion.convert import convert
+from bonsai_mlx.conversion.download import download_packed
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.hub import published
 from bonsai_mlx.hub.entry import Entry
+from bonsai_mlx.hub.progress import DownloadProgress
 from bonsai_mlx.weights.layout import DIFFUSERS, MFLUX
 
 from ..fake_hub import FakeHub
@@ -20,6 +22,7 @@ from ..hub.world import content, hub_with_checkpoints
 from ..layouts import write_diffusers
 
 ORIGINAL = "acme/original"
+SHARD = "text_encoder/model-00002-of-00002.safetensors"
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,7 @@ def world(
         made, source = entries(server.commit(ORIGINAL))
         monkeypatch.setattr(published, "CATALOG", (made, source))
         yield World(server, original, expected, made)
+
+
+def run(world: World, place: Path | None = None) -> list[DownloadProgress]:
+    return list(download_packed(world.entry, place))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import resource
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from server.__main__ import address_of, build_parser, listen, read_settings
+from server.__main__ import address_of, listen
 from server.settings import Settings
 from tests.hostile_pictures import plain_png
 from tests.server.conftest import ROOT, ServerProcess, eventually
@@ -27,14 +24,6 @@ from tests.server.fake_engine import GATE
 pytestmark = pytest.mark.slow
 
 Spawn = Callable[..., ServerProcess]
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The server with options that end it by itself."""
-    command = [sys.executable, "-m", "server", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def test_it_says_one_line_and_ends_quietly(spawn: Spawn) -> None:
@@ -165,98 +154,6 @@ def test_kills_at_any_moment_lose_no_finished_picture(spawn: Spawn) -> None:
     assert not list(survivor.output.rglob(".tmp-*"))
 
 
-def test_a_taken_port(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        ended = run("--port", str(port), "--output", str(tmp_path), "--no-browser")
-    assert ended.returncode == 2
-    assert ended.stderr == f"bonsai: port {port} is in use; choose another one with --port\n"
-    assert ended.stdout == ""
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    ended = run("--port", "0", "--output", str(tmp_path / "file" / "out"), "--no-browser")
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(f"bonsai: cannot write to {tmp_path}/file/out: ")
-    assert ended.stderr.count("\n") == 1
-
-
-def test_a_disk_without_room_to_start(tmp_path: Path) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, 4_096))
-
-    command = [sys.executable, "-m", "server", "--port", "0", "--output", str(tmp_path), "--no-browser"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, preexec_fn=limit)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(f"bonsai: cannot write to {tmp_path}: ")
-    assert ended.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("command", ["serve", "reindex"])
-@pytest.mark.parametrize("how", ["locked by another program", "a folder"])
-def test_an_index_that_cannot_be_opened(tmp_path: Path, command: str, how: str) -> None:
-    index = tmp_path / ".bonsai.sqlite3"
-    with contextlib.closing(sqlite3.connect(":memory:" if how == "a folder" else index)) as other:
-        if how == "a folder":
-            index.mkdir()
-        else:
-            other.execute("BEGIN EXCLUSIVE")
-        ended = run(command, "--port", "0", "--output", str(tmp_path), "--no-browser")
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(f"bonsai: cannot open {index}: ")
-    assert ended.stderr.count("\n") == 1
-
-
-def test_a_folder_that_another_server_uses(spawn: Spawn) -> None:
-    server = spawn()
-    ended = run("--port", "0", "--output", str(server.output), "--no-browser")
-    assert ended.returncode == 2
-    assert ended.stderr.endswith("is in use by another server; choose another folder with --output\n")
-    assert run("reindex", "--output", str(server.output)).returncode == 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environment", "start"),
-    [
-        (["--port", "70000"], {}, "bonsai: --port: "),
-        (["--memory-limit", "plenty"], {}, "bonsai: --memory-limit: "),
-        (["--keep-alive", "-3"], {}, "bonsai: --keep-alive: "),
-        ([], {"BONSAI_QUEUE_SIZE": "none"}, "bonsai: BONSAI_QUEUE_SIZE: "),
-        (["--allowed-host", "studio.local:8000"], {}, "bonsai: --allowed-host: 'studio.local:8000' is no name"),
-        (["--host", "no.such.host.invalid", "--port", "0"], {}, "bonsai: cannot listen on no.such.host.invalid"),
-    ],
-)
-def test_bad_options_are_one_line(
-    tmp_path: Path, arguments: list[str], environment: dict[str, str], start: str
-) -> None:
-    ended = run("--no-browser", "--output", str(tmp_path), *arguments, **environment)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(start)
-    assert ended.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("value", ["[", "nan", "1e999", "1e999 GB", "", "\udcff"])
-def test_no_variable_ends_in_a_traceback(capsys: pytest.CaptureFixture[str], value: str) -> None:
-    for name in Settings.model_fields:
-        variable = f"BONSAI_{name.upper()}"
-        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit):
-            patch.setenv(variable, value)
-            read_settings({})
-        assert re.fullmatch(rf"(bonsai: {variable}: .*\n)?", capsys.readouterr().err), variable
-
-
-def test_an_unknown_option_and_variant_end_with_status_2() -> None:
-    assert run("--colour", "red").returncode == 2
-    assert run("--variant", "quaternary").returncode == 2
-
-
-def test_every_option_is_a_setting() -> None:
-    options = {action.dest for action in build_parser()._actions} - {"help", "version", "command"}
-    assert options <= set(Settings.model_fields)
-
-
 def test_others_get_a_token_that_is_shown_once(spawn: Spawn) -> None:
     server = spawn("--host", "0.0.0.0")  # noqa: S104
     ticket = server.first_line.split("?ticket=")[1].split()[0]
@@ -276,19 +173,6 @@ def test_the_address_that_is_shown() -> None:
     assert address_of(Settings(host="::1"), 80) == "http://[::1]:80"
     named = Settings(host="studio.local", token="0123456789abcdef")  # noqa: S106
     assert address_of(named, 80, "a-ticket") == "http://studio.local:80/?ticket=a-ticket"
-
-
-def test_the_index_can_be_rebuilt_by_command(spawn: Spawn) -> None:
-    server = spawn()
-    for seed in range(2):
-        server.client.post("/generate", json={"prompt": f"picture {seed}", "seed": seed}).raise_for_status()
-    server.end()
-    (server.output / ".bonsai.sqlite3").write_bytes(b"destroyed")
-    ended = run("reindex", "--output", str(server.output))
-    assert ended.stdout == f"2 images are in the index of {server.output}\n"
-    again = spawn()
-    prompts = [image["prompt"] for image in again.client.get("/images").json()["images"]]
-    assert prompts == ["picture 1", "picture 0"]
 
 
 def test_prompts_stay_out_of_the_log(spawn: Spawn) -> None:
@@ -383,14 +267,3 @@ def test_a_link_planted_for_the_start_is_not_followed(spawn: Spawn, tmp_path: Pa
         (tmp_path / "out" / f".tmp-{pid}").symlink_to(precious)
     spawn()
     assert precious.read_bytes() == b"precious"
-
-
-@pytest.mark.parametrize("name", [".trash", ".thumbnails"])
-def test_a_link_in_the_place_of_a_folder_of_ours_is_named(tmp_path: Path, name: str) -> None:
-    output = tmp_path / "out"
-    output.mkdir()
-    (output / name).symlink_to(tmp_path)
-    ended = run("--port", "0", "--output", str(output), "--no-browser")
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(f"bonsai: cannot write to {output}: {name} in it is a symbolic link; ")
-    assert ended.stderr.count("\n") == 1
