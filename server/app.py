@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Scope
 from bonsai_mlx.version import __version__
 
 from . import errors
-from .compat import connect
 from .edge.access import Access
 from .edge.compression import Compression
 from .edge.concurrency import ConcurrencyLimit
@@ -29,14 +28,14 @@ from .edge.pages import PagesForPeople
 from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
 from .interfaces.on_demand import INTERFACES, RoutersOnDemand, include_interfaces, is_of_interface
-from .routes import generate, images, jobs, models, pages, system
+from .routes import pages, system
 from .settings import Settings
 from .studio import Studio
 from .templating import STATIC, is_joined, parts_of, version_of
 
-# What the first page asks for. The others (`interfaces.further`) are imported with the first request that none of these
-# answers: routes and their schemas are a third of a start.
-ROUTERS = (pages.router, generate.router, jobs.router, images.router, models.router, system.router, connect.router)
+# The pages, and whether the server is there. The others (`interfaces.further`) are imported with the first request that
+# none of these answers: routes and their schemas are a third of a start.
+ROUTERS = (pages.router, system.router)
 _CROWDED = frozenset({"/jobs", "/jobs/again", "/grids", "/pipelines/run", "/write", "/encode", "/decode"})
 
 

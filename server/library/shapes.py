@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from ..gallery.listing import MAX_IDS
+from ..gallery.trash import Contents
 from ..parameters import Fields
 from ..schemas.images import Image
 from ..schemas.names import Id
@@ -75,6 +76,14 @@ class Bin(Answer):
     next_cursor: str | None
     total: int
     bytes: int = Field(description="on the disk, of all of them")
+
+    @classmethod
+    def of(cls, found: Contents) -> Self:
+        images = []
+        for one, (deleted_at, gone_at) in found.images:
+            shown = one.model_dump(exclude={"file_name"}) | {"thumbnail_url": f"/images/deleted/{one.id}/thumbnail"}
+            images.append(DeletedImage(**shown, deleted_at=deleted_at, gone_at=gone_at))
+        return cls(images=images, next_cursor=found.next_cursor, total=found.total, bytes=found.bytes)
 
 
 class Ended(Answer):

@@ -5,13 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from ..gallery.trash import CURSOR, Contents
-from ..library.shapes import Bin, Chosen, DeletedImage, Ended
-from .common import IdPath, StudioDep, errors, file_of
+from ..library.shapes import Bin, Chosen, Ended
+from .common import BinCursor, IdPath, StudioDep, errors, file_of
 
 router = APIRouter(tags=["images"])
-
-BinCursor = Annotated[str, Query(pattern=CURSOR, description="`next_cursor` of the page before")]
 
 
 @router.get("/images/deleted", summary="Pictures that were deleted and can be brought back", responses=errors())
@@ -19,15 +16,7 @@ async def deleted(
     studio: StudioDep, limit: Annotated[int, Query(ge=1, le=200)] = 200, cursor: BinCursor | None = None
 ) -> Bin:
     """The latest first. They can be brought back for some days, then they are gone."""
-    return bin_of(await studio.gallery.deleted(limit, cursor))
-
-
-def bin_of(found: Contents) -> Bin:
-    images = []
-    for one, (deleted_at, gone_at) in found.images:
-        shown = one.model_dump(exclude={"file_name"}) | {"thumbnail_url": f"/images/deleted/{one.id}/thumbnail"}
-        images.append(DeletedImage(**shown, deleted_at=deleted_at, gone_at=gone_at))
-    return Bin(images=images, next_cursor=found.next_cursor, total=found.total, bytes=found.bytes)
+    return Bin.of(await studio.gallery.deleted(limit, cursor))
 
 
 @router.get(

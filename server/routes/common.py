@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..errors import ErrorBody
+from ..gallery import trash
 from ..gallery.listing import CURSOR, Sort
 from ..gallery.listing import Query as Listed
 from ..parameters import schema_of
@@ -50,6 +51,7 @@ register_url_convertor("id", IdConvertor())
 Parts = TypeVar("Parts", bound=StreamingResponse)
 Responses = dict[int | str, dict[str, Any]]
 Cursor = Annotated[str, Query(pattern=CURSOR, description="`next_cursor` of the page before")]
+BinCursor = Annotated[str, Query(pattern=trash.CURSOR, description="`next_cursor` of the page before")]
 Words = Annotated[str, Query(max_length=200, description="Words that the prompt must have")]
 
 

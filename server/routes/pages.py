@@ -11,10 +11,10 @@ from bonsai_mlx.version import __version__
 
 from ..gallery.listing import Query
 from ..library.reveal import file_manager
+from ..library.shapes import Bin
 from ..openapi import operations
 from ..templating import STATIC, render
-from .bin import BinCursor, bin_of
-from .common import Cursor, IdPath, ListingQuery, StudioDep
+from .common import BinCursor, Cursor, IdPath, ListingQuery, StudioDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -67,7 +67,7 @@ def _address(query: Query) -> str:
 
 @router.get("/gallery/deleted")
 async def deleted(studio: StudioDep, cursor: BinCursor | None = None) -> HTMLResponse:
-    found = bin_of(await studio.gallery.deleted(_DELETED, cursor))
+    found = Bin.of(await studio.gallery.deleted(_DELETED, cursor))
     return rendered(studio, "deleted", bin=found, days=studio.settings.trash_days)
 
 
