@@ -21,7 +21,7 @@ from bonsai_mlx.version import __version__
 
 from . import errors
 from .edge.access import Access
-from .edge.compression import Compression
+from .edge.compression import Compression, takes_gzip
 from .edge.concurrency import ConcurrencyLimit
 from .edge.head import HeadAsGet
 from .edge.pages import PagesForPeople
@@ -60,8 +60,7 @@ class Assets(StaticFiles):
         else:
             response = await super().get_response(path, scope)  # refuses what leads out of the folder unread
             version = version_of(path)
-        taken = Headers(scope=scope).get("accept-encoding", "")
-        if response.status_code == 200 and path.endswith(_TEXTS) and "gzip" in taken:
+        if response.status_code == 200 and path.endswith(_TEXTS) and takes_gzip(Headers(scope=scope)):
             kept = {name: response.headers[name] for name in ("etag", "last-modified") if name in response.headers}
             response = Response(_packed(path, version), headers=kept, media_type=response.media_type)
             response.headers["Content-Encoding"] = "gzip"

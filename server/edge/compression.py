@@ -6,12 +6,24 @@ Only whole answers to GET: nothing that streams. There is no secret in them that
 from __future__ import annotations
 
 import gzip
+import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _TYPES = ("text/html", "application/json")
 _LEAST_BYTES = 1024  # what is shorter fits into one packet anyway
+
+
+_CODING = re.compile(r"\s*(?P<name>[\w*-]+)\s*(?:;\s*q\s*=\s*(?P<weight>0(?:\.\d*)?|1(?:\.0*)?))?\s*", re.IGNORECASE)
+
+
+def takes_gzip(headers: Headers) -> bool:
+    """Whether a caller takes gzip, and would not rather have a plain answer (RFC 9110, 12.5.3)."""
+    codings = (_CODING.fullmatch(coding) for coding in ",".join(headers.getlist("accept-encoding")).split(","))
+    weights = {coding["name"].lower(): float(coding["weight"] or 1) for coding in codings if coding}
+    gzip_weight = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0)))
+    return gzip_weight > 0 and gzip_weight >= weights.get("identity", 0)
 
 
 class Compression:
@@ -22,7 +34,7 @@ class Compression:
         if scope["type"] != "http" or scope["method"] != "GET":
             await self.app(scope, receive, send)
             return
-        taken = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        taken = takes_gzip(Headers(scope=scope))
         head: Message | None = None
 
         async def send_compressed(message: Message) -> None:

@@ -27,6 +27,44 @@ def test_a_long_answer_is_compressed_for_whoever_takes_it_so(shared: LiveServer,
     assert "Accept-Encoding" in packed.headers["vary"]
 
 
+ASKED = {
+    "gzip": True,
+    "br, GZIP": True,
+    "deflate, gzip;q=1.0, *;q=0.5": True,
+    "gzip; q=0.001": True,
+    "x-gzip": True,
+    "*": True,
+    "*;q=0, gzip": True,
+    "identity;q=0.5, gzip": True,
+    "": False,
+    "br": False,
+    "gzip;q=0": False,
+    "gzip ; Q=0.000, br": False,
+    "*;q=0": False,
+    "*, gzip;q=0": False,
+    "identity, gzip;q=0.5": False,
+    "notgzip": False,
+    "gzip;q=no": False,
+    "gzip;q=-1": False,
+    "gzip;level=9;q=1": False,
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("path", ["/preferences", "/static/js/studio/composer.js", "/static/css/base+controls.css"])
+def test_gzip_comes_where_it_is_taken_and_nowhere_else(shared: LiveServer, path: str, asked: str) -> None:
+    answer = shared.client.get(path, headers={"Accept-Encoding": asked})
+    assert answer.status_code == 200
+    assert (answer.headers.get("content-encoding") == "gzip") == ASKED[asked]
+    assert "Accept-Encoding" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize("path", ["/preferences", "/static/js/studio/composer.js"])
+def test_what_is_asked_for_in_two_lines_counts_as_one(shared: LiveServer, path: str) -> None:
+    lines = [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")]
+    assert shared.client.get(path, headers=lines).headers["content-encoding"] == "gzip"
+
+
 @pytest.mark.parametrize("path", ["/health", "/static/favicon.png"])
 def test_what_is_short_or_a_picture_is_not(shared: LiveServer, path: str) -> None:
     assert "content-encoding" not in shared.client.get(path, headers=GZIP).headers
