@@ -130,6 +130,7 @@ def test_a_part_that_is_none_ends_the_start_with_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("server.__main__.serve", lambda *_, **__: pytest.fail("it started with a part that is none"))
     Path("notes.txt").write_text("hello")
     write_taef2(Path("lacking"), lambda tensors: {key: one for key, one in tensors.items() if "layers.3." not in key})
     file = write_taef2(Path("cut")) / "taef2.safetensors"
