@@ -6,7 +6,7 @@ pipe.generate("a red fox").save("fox.png")  # a request, carried out by `run` (r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +155,9 @@ class Pipeline(Runs):
             negative_prompt=negative_prompt,
             variation_amount=variation_amount,
             variation_seed=variation_seed,
-            references=tuple(pictures.add(f"references[{i}]", one) for i, one in enumerate(references)),
+            references=tuple(
+                pictures.add(f"references[{i}]", one) for i, one in enumerate(_several("references", references))
+            ),
             reference_detail=reference_detail,
             init=None if init_image is None else pictures.add("init", init_image),
             strength=strength,
@@ -167,11 +169,11 @@ class Pipeline(Runs):
             source_as_reference=source_as_reference,
             only_masked=only_masked,
             margin_px=margin_px,
-            extend=None if extend is None else tuple(extend),
+            extend=None if extend is None else _several("extend", extend),
             morph=None if morph is None else pictures.add("morph", morph),
             morph_weight=morph_weight,
-            styles=tuple(styles),
-            loras=tuple(loras),  # type: ignore[arg-type]  # pairs become values when the request is checked
+            styles=_several("styles", styles),
+            loras=_several("loras", loras),  # pairs become values when the request is checked
             temperature=temperature,
             unconditional=unconditional,
         )
@@ -210,7 +212,7 @@ class Pipeline(Runs):
         prompt is an instruction, and the picture the first of the references.
         """
         if strength is None and mask is None and extend is None:
-            return self.generate(prompt, references=[image, *references], **others)
+            return self.generate(prompt, references=[image, *_several("references", references)], **others)
         usual = 1.0 if extend is None else EXTEND_STRENGTH
         asked = usual if strength is None else strength
         return self.generate(
@@ -263,7 +265,7 @@ class Pipeline(Runs):
             steps=steps,
             strength=strength,
             upscaler=None if upscaler is None else Path(upscaler).name,
-            loras=tuple(loras),  # type: ignore[arg-type]  # as in `generate`
+            loras=_several("loras", loras),
         )
         refuse_idle(request)
         request = replace(request, prompt=prompt or _prompt_of(image))
@@ -273,6 +275,13 @@ class Pipeline(Runs):
 
 def _part(name: str | Path | None, kind: hub.PartKind) -> Path | None:
     return None if name is None else hub.find_part(name, kind)
+
+
+def _several(name: str, values: Any) -> tuple[Any, ...]:
+    """A list as a tuple, None as an empty one. RequestError for one value that is given where a list is asked for."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable | None):
+        raise RequestError(name, f"{values!r} is no list; give one, also of a single value")
+    return tuple(values or ())
 
 
 def _part_name(name: str | Path | None) -> str | None:

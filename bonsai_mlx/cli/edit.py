@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..bounds import AdapterUse, Lora
 from ..editing.pictures import PictureSet
 from ..errors import RequestError
 from ..images.metadata import read
 from ..pipelines.lineage import chain_of
-from ..request import EXTEND_STRENGTH, MAX_REFERENCES, REFINE_STRENGTH, Enlarge, GenerationRequest
+from ..request import EXTEND_STRENGTH, MAX_REFERENCES, REFINE_STRENGTH, Enlarge, GenerationRequest, refuse_idle
 from ..wording import user_path
 from .generate import GenerateOptions, carry_out, draw, varied
 
@@ -56,7 +58,7 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
     )
     if edit.strength is None and edit.mask is None and edit.extend is None:
         request = replace(request, references=(source, *references))
-        return draw(options, varied(request, options), pictures.by_digest, chain)
+        return _drawn(options, request, pictures, chain)
     usual = 1.0 if edit.extend is None else EXTEND_STRENGTH
     request = replace(
         request,
@@ -70,6 +72,13 @@ def edit_command(options: GenerateOptions, edit: EditOptions) -> int:
         margin_px=edit.margin_px,
         extend=edit.extend,
     )
+    return _drawn(options, request, pictures, chain)
+
+
+def _drawn(
+    options: GenerateOptions, request: GenerationRequest, pictures: PictureSet, chain: Sequence[dict[str, Any]]
+) -> int:
+    refuse_idle(request)
     return draw(options, varied(request, options), pictures.by_digest, chain)
 
 

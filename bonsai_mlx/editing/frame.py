@@ -79,6 +79,9 @@ def frame_of(
         raise RequestError("extend", f"makes {canvas[0]}x{canvas[1]} pixels; at most {limit} million are possible")
     offset = (left, top)
     painted = _painted(request, init, canvas, mask)
+    if painted == (0, 0, 0, 0):
+        lack = "the mask repaints nothing; what is to be drawn anew has to be white in it, or transparent"
+        raise RequestError("mask", lack)
     if painted is None or not request.restore_unmasked:
         usual = floored(canvas)
         size = _given(request, usual)

@@ -7,6 +7,7 @@ A decoder can be made to take any amount of memory and time. A server does this 
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ def normalised(source: PictureSource) -> Normalised:
     """The picture in a file, in a file's bytes, or of Pillow's; of an animation the first. PictureError."""
     if isinstance(source, Image.Image):
         return _prepared(source)
+    if not isinstance(source, bytes | str | os.PathLike):
+        raise PictureError(
+            "unreadable", f"it is a {type(source).__name__}; give Pillow's Image, a path or a file's bytes"
+        )
     with io.BytesIO(source) if isinstance(source, bytes) else _file(Path(source)) as file:
         return _prepared(_opened(file))
 

@@ -55,7 +55,8 @@ def refuse_idle(request: Draw | Enlarge) -> None:
         partly = request.mask is not None or request.extend is not None
         rules = (
             (("variation_seed",), bool(request.variation_amount), "belongs to a variation; give variation_amount too"),
-            (("reference_detail",), bool(request.references or request.init), "is about references; give one"),
+            (("reference_detail",), bool(request.references), "is about references; give one"),
+            (("extend",), not request.extend or any(request.extend), "adds nothing; give pixels on a side"),
             (_CHANGED, request.init is not None, "is about a picture that is changed; give that as init"),
             (("styles",), not request.unconditional, "is about a prompt, and none is read; leave unconditional out"),
             (("morph_weight",), request.morph is not None, "is about a picture to morph into; give morph too"),

@@ -195,6 +195,12 @@ def test_a_plain_picture_is_drawn_again(here: Path) -> None:
         (["edit", "photo.png", "a fox", "--margin", "3", "--strength", "0.5"], "--margin: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--whole"], "--only-masked and --whole: is about what is repainted"),
         (["edit", "photo.png", "a fox", "--strength-rule", "steps"], "--strength-rule: says how --strength is meant"),
+        (["edit", "photo.png", "a fox", "--extend", "0,0,0,0"], "--extend: adds nothing; give pixels on a side"),
+        (["edit", "photo.png", "a fox", "--mask", "black.png"], "--mask: the mask repaints nothing; what is to be"),
+        (
+            ["edit", "photo.png", "a fox", "--strength", "0.5", "--reference-detail", "256"],
+            "--reference-detail: is about references; give one",
+        ),
         (["edit", "photo.png", " "], "PROMPT: is empty"),
         (["again", "photo.png"], "carries no settings"),
     ],
@@ -204,6 +210,7 @@ def test_what_cannot_be_done_is_one_line(
 ) -> None:
     Path("text.png").write_text("no picture")
     Image.new("RGB", (20, 20)).save("small.png")
+    Image.new("L", (SIDE, SIDE), 0).save("black.png")
     assert run(*words, "-o", "out.png") == 1
     told = capsys.readouterr().err
     assert said in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,6 +116,15 @@ def test_what_cannot_be_drawn_is_refused(init: Size, fields: dict[str, Any], fie
     with pytest.raises(RequestError) as caught:
         frame(init, **fields)
     assert caught.value.field == field
+
+
+def test_a_mask_that_repaints_nothing_is_refused_unless_something_is_added() -> None:
+    masked = Draw("a fox", init=INIT, mask=MASK)
+    with pytest.raises(RequestError, match="repaints nothing") as caught:
+        frame_of(masked, recommended=NATIVE, init=(128, 96), mask=None)
+    assert caught.value.field == "mask"
+    extended = replace(masked, extend=(16, 0, 0, 0))
+    assert frame_of(extended, recommended=NATIVE, init=(128, 96), mask=None).out == (144, 96)
 
 
 SIDES = st.integers(64, 1800)

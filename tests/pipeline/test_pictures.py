@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from PIL import Image
 
 from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.errors import CheckpointError, OutOfMemory, RequestError
@@ -87,6 +88,34 @@ def test_wrong_latents_are_refused(tiny: Pipeline, latents: Any, words: str) -> 
         tiny.generate("a fox", **SMALL, latents=latents)
     assert caught.value.field == "latents"
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "words"),
+    [
+        ({"references": "photo.png"}, "references", "'photo.png' is no list; give one"),
+        ({"references": Image.new("RGB", (64, 64))}, "references", "is no list; give one"),
+        ({"references": [np.zeros((64, 64, 3))]}, "references[0]", "it is a ndarray; give Pillow's Image, a path"),
+        ({"loras": "ink"}, "loras", "'ink' is no list"),
+        ({"loras": 7}, "loras", "7 is no list"),
+        ({"styles": "ink wash"}, "styles", "'ink wash' is no list"),
+        ({"extend": 16, "init_image": Image.new("RGB", (64, 64))}, "extend", "16 is no list"),
+        ({"extend": (0, 0, 0, 0), "init_image": Image.new("RGB", (64, 64))}, "extend", "adds nothing; give pixels on"),
+        ({"reference_detail": 256, "init_image": Image.new("RGB", (64, 64))}, "reference_detail", "give one"),
+    ],
+)
+def test_what_is_no_list_or_changes_nothing_is_refused_by_name(
+    tiny: Pipeline, given: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        tiny.generate("a fox", **{"seed": 7, "steps": 1} | given)
+    assert caught.value.field == field
+    assert words in str(caught.value)
+
+
+def test_no_list_is_an_empty_one(tiny: Pipeline) -> None:
+    none: dict[str, Any] = {"references": None, "loras": None, "styles": None}
+    assert np.array_equal(pixels(tiny, **none), pixels(tiny))
 
 
 def test_events_come_in_order_with_the_right_counts(tiny: Pipeline) -> None:

@@ -106,6 +106,9 @@ def test_a_picture_that_takes_a_decoder_too_long_or_too_much_is_refused(live: Li
         ({"init": "known", "mask": "f" * 64}, "mask"),
         ({"init": "known", "extend": [0, 0, 0]}, "extend"),
         ({"init": "known", "extend": [2048, 2048, 2048, 2049]}, "extend.3"),
+        ({"init": "known", "extend": [0, 0, 0, 0]}, "extend"),
+        ({"init": "known", "mask": "black"}, "mask"),
+        ({"init": "known", "strength": 0.5, "reference_detail": 256}, "reference_detail"),
         ({"init": "known", "strength": 0}, "strength"),
         ({"init": "known", "strength": 1.5}, "strength"),
         ({"init": "known", "strength_rule": "sigmas"}, "strength_rule"),
@@ -119,6 +122,7 @@ def test_what_cannot_be_changed_is_told_by_its_field(body: dict[str, Any], field
         "known": add(live, PICTURE)["id"],
         "small": add(live, Image.new("RGB", (63, 80)))["id"],
         "narrow": add(live, Image.new("RGB", (64, 600)))["id"],
+        "black": add(live, Image.new("L", (96, 80), 0), mask=True)["id"],
     }
     named = {name: known.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
     if "references" in named:

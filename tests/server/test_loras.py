@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,11 +84,43 @@ def test_other_programs_mean_it_in_their_prompts(live: LiveServer) -> None:
     body = {"prompt": "a fox <lora:ink:0.8>", "seed": 7, "steps": 1, "width": 64, "height": 64}
     answer = live.client.post("/sdapi/v1/txt2img", json=body).json()
     expected = live.client.post("/generate", json=SMALL | {"loras": [{"name": "ink", "strength": 0.8}]})
-    import base64
-
     assert np.array_equal(pixels(base64.b64decode(answer["images"][0])), pixels(expected.content))
     refused = live.client.post("/sdapi/v1/txt2img", json=body | {"prompt": "a fox <lora:inc:1>"})
     assert (refused.status_code, "did you mean ink?" in refused.text) == (422, True)
+
+
+@pytest.mark.slow
+def test_what_a1111_redraws_in_tiles_has_the_adapters_of_its_words(live: LiveServer) -> None:
+    """In the second pass of `enable_hr` and in "SD upscale"."""
+    words, plain = "a fox <lora:ink:0.8>", "a fox"
+    hires = {"prompt": plain, "seed": 7, "steps": 1, "width": 64, "height": 64, "enable_hr": True}
+    hires |= {"denoising_strength": 0.5}
+    photo = base64.b64encode(live.client.post("/generate", json=SMALL).content).decode()
+    script = {"init_images": [photo], "script_name": "SD upscale", "seed": 7, "steps": 1, "denoising_strength": 0.5}
+
+    def drawn(route: str, body: dict[str, Any]) -> tuple[bytes, list[str]]:
+        answer = live.client.post(f"/sdapi/v1/{route}", json=body).raise_for_status().json()
+        return pixels(base64.b64decode(answer["images"][0])).tobytes(), json.loads(answer["info"]).get("notes", [])
+
+    own, second, none, upscaled, without = (
+        drawn("txt2img", hires | {"prompt": words}),
+        drawn("txt2img", hires | {"prompt": words, "hr_prompt": words}),
+        drawn("txt2img", hires | {"prompt": words, "hr_prompt": plain}),
+        drawn("img2img", script | {"prompt": words}),
+        drawn("img2img", script | {"prompt": plain}),
+    )
+    assert own == second
+    assert own[0] != none[0]
+    assert upscaled[0] != without[0]
+    assert [notes for _, notes in (own, second, none, upscaled, without)] == [[]] * 5
+    jobs = len(live.client.get("/jobs?limit=200").json()["jobs"])
+    for route, body in (
+        ("txt2img", hires | {"hr_prompt": "a fox <lora:inc:1>"}),
+        ("img2img", script | {"prompt": "a fox <lora:inc:1>"}),
+    ):
+        refused = live.client.post(f"/sdapi/v1/{route}", json=body)
+        assert (refused.status_code, "did you mean ink?" in refused.text) == (422, True), refused.text
+    assert len(live.client.get("/jobs?limit=200").json()["jobs"]) == jobs
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
-from bonsai_mlx.adapters.prompt import with_prompt_adapters
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.images.infotext import found_in_infotext
 from bonsai_mlx.pipelines.styles import StyleBook
 from bonsai_mlx.pipelines.styles import worded as in_styles
-from bonsai_mlx.request import MAX_GUIDANCE, MAX_SEED, MAX_STYLES, Draw
+from bonsai_mlx.request import MAX_GUIDANCE, MAX_SEED, MAX_STYLES
 
 from ...checkpoints.ready import ReadyModel
 from ...studio import Studio
@@ -132,14 +131,11 @@ def known_styles(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def redrawn_words(prompt: str, styles: Sequence[str], notes: list[str]) -> str:
-    """The words of a picture that is redrawn in tiles: in its styles, and without adapters."""
+    """The words of a picture that is redrawn in tiles, in its styles; adapters are named in them."""
     known, unknown = known_styles(styles)
     book = StyleBook.open()
-    found = with_prompt_adapters(Draw(in_styles(prompt, map(book.find, known))))
     notes.extend(unknown)
-    if found.loras:
-        notes.append("Adapters are not used where a picture is redrawn in tiles.")
-    return found.prompt
+    return in_styles(prompt, map(book.find, known))
 
 
 def answer(pictures: Sequence[Picture], body: Drawing, sent: Json, told: dict[str, Any]) -> Response:

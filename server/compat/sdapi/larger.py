@@ -11,12 +11,15 @@ from typing import Any
 
 from fastapi import Request
 
+from bonsai_mlx.adapters.prompt import with_prompt_adapters
+from bonsai_mlx.bounds import Lora
 from bonsai_mlx.errors import PictureError, RequestError
 from bonsai_mlx.request import MAX_CANVAS_AREA, Enlarge
 
 from ...checkpoints.ready import ReadyModel
 from ...errors import ApiError
 from ...gallery.convert import Fit, Resize
+from ...jobs import adapters
 from ...jobs.active import Work
 from ...jobs.pictures import refused
 from ...parameters import EnlargeRequest
@@ -46,6 +49,7 @@ class Larger:
     strength: float = 0.0
     steps: int | None = None
     prompt: str = ""  # instead of the picture's own
+    loras: tuple[Lora, ...] = ()  # that the picture will be drawn with
 
     @property
     def told(self) -> dict[str, Any]:
@@ -65,11 +69,16 @@ class Larger:
 
     async def check(self, studio: Studio) -> None:
         """ApiError for what this machine cannot hold, before anything is drawn."""
-        fields = self._fields(_ANY_PICTURE, 0) | ({"prompt": "any"} if self.strength else {})
+        fields = self._fields(_ANY_PICTURE, 0)
+        if self.strength and not self.prompt.strip():  # the picture's own words and adapters are not known yet
+            fields |= {"prompt": "any", "loras": self.loras}
         try:
             request = Enlarge(**fields).validated()
+            if self.strength:
+                request = with_prompt_adapters(request)
             resolved = request.resolved(size=self.before, steps=self.ready.recommended_steps)
-            await studio.fits.check_enlarging(self.ready, resolved, force=False)
+            resolved, adapter_bytes = await adapters.checked(resolved, self.ready, studio.settings)
+            await studio.fits.check_enlarging(self.ready, resolved, adapter_bytes, force=False)
         except RequestError as error:
             raise refused(error) from None
 

@@ -74,6 +74,7 @@ async def larger_of(studio: Studio, ready: ReadyModel, body: Txt2Img, asked: Ask
         strength,
         steps_of(studio, ready, body.hr_second_pass_steps or asked.first.steps, asked.notes),
         redrawn_words(body.hr_prompt, (), asked.notes) if body.hr_prompt.strip() else "",
+        asked.first.loras,
     )
     await larger.check(studio)
     return larger
