@@ -18,7 +18,7 @@ from .errors import RequestError
 from .families import open_model
 from .hub import api as hub
 from .hub.catalog import part, resolve
-from .images.metadata import read
+from .images.metadata import FoundMetadata, read
 from .pipelines.axes import Grid, grid_of
 from .request import (
     ANYTHING,
@@ -28,6 +28,7 @@ from .request import (
     Enlarge,
     GenerationRequest,
     Operation,
+    drawn_with,
     refuse_idle,
 )
 from .result import GenerationResult
@@ -248,12 +249,14 @@ class Pipeline(Runs):
         strength: float = REFINE_STRENGTH,
         upscaler: Path | str | None = None,
         loras: Sequence[Lora | tuple[str | Path, float]] = (),
+        guidance: float | None = None,
+        negative_prompt: str = "",
     ) -> GenerationResult:
         """The picture with 2 or 4 times the sides.
 
         "exact" is Lanczos; "learned" takes the file of an `upscaler`; "refine" redraws what either of them has made,
-        and needs a prompt: that of the picture's own recipe, unless another is given. UpscalerError for a file that
-        is none.
+        and needs a prompt: that of the picture's own recipe, with its adapters and guidance, unless another is given.
+        UpscalerError for a file that is none.
         """
         pictures = PictureSet()
         request = Enlarge(
@@ -266,11 +269,25 @@ class Pipeline(Runs):
             strength=strength,
             upscaler=None if upscaler is None else Path(upscaler).name,
             loras=_several("loras", loras),
+            guidance=guidance,
+            negative_prompt=negative_prompt,
         )
         refuse_idle(request)
-        request = replace(request, prompt=prompt or _prompt_of(image))
+        if not prompt:
+            request = self._in_words_of(image, request)
         file = None if upscaler is None else Path(upscaler)
         return self._drawn(request, pictures=pictures.by_digest, upscaler=file)
+
+    def _in_words_of(self, image: PictureSource, request: Enlarge) -> Enlarge:
+        """With what the picture's file says that it was drawn from, as far as nothing else is given."""
+        found = _found_in(image)
+        request = replace(request, prompt=found.prompt if found else "")
+        if request.method != "refine" or found is None or found.recipe is None:
+            return request
+        own = drawn_with(found.recipe.parameters)
+        if self.model.describe().recommended_guidance == 1:
+            own = {"loras": own["loras"]}
+        return replace(request, **{name: getattr(request, name) or value for name, value in own.items()})
 
 
 def _part(name: str | Path | None, kind: hub.PartKind) -> Path | None:
@@ -291,11 +308,10 @@ def _part_name(name: str | Path | None) -> str | None:
     return entry.name if entry else Path(name).name
 
 
-def _prompt_of(image: PictureSource) -> str:
+def _found_in(image: PictureSource) -> FoundMetadata | None:
     if not isinstance(image, Path | str | bytes):
-        return ""
+        return None
     try:
-        found = read(image if isinstance(image, bytes) else Path(image))
+        return read(image if isinstance(image, bytes) else Path(image))
     except (OSError, ValueError):
-        return ""
-    return found.prompt if found else ""
+        return None

@@ -162,7 +162,7 @@ class Runs:
         if asked.method == "refine":  # before anything takes time
             drawing, canvas = self._tile(asked)
             drawing, chosen = self._with_adapters(drawing, adapters)
-            asked = replace(asked, loras=drawing.loras)
+            asked = replace(asked, loras=drawing.loras, guidance=drawing.guidance)
             plan = self.model.plan(drawing, self.memory_limit_bytes, preview=preview, whole=canvas, adapters=chosen)
         started = time.perf_counter()
         with nullcontext(memory) if memory else RunMemory() as meter:

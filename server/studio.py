@@ -38,7 +38,7 @@ from .jobs.durations import Durations
 from .jobs.fits import Fits
 from .jobs.grids import Grids
 from .jobs.memory_monitor import MemoryMonitor
-from .jobs.pictures import prepare, prepare_enlarging, refused
+from .jobs.pictures import enlarging, prepare, prepare_enlarging, refused
 from .jobs.queue import Jobs
 from .jobs.runner import Runner
 from .library.archive import Archives
@@ -265,14 +265,12 @@ class Studio:
         request, size, entry, parents = await prepare_enlarging(enlarge, self.inputs, self.gallery)
         name = self.models.resolve(model) if model else self._model_of(entry)
         ready = self.models.require_ready(name)
+        if not ready.guided:  # what the picture's own model was led by is not for this one
+            request = replace(request, guidance=enlarge.guidance, negative_prompt=enlarge.negative_prompt)
         try:
             self.check_upscaler(request.upscaler)
-            request = request.validated()
-            if request.method == "refine":
-                request = with_prompt_adapters(request)
-            resolved, adapter_bytes = await adapters.checked(
-                request.resolved(size=size, steps=ready.recommended_steps), ready, self.settings
-            )
+            resolved = enlarging(request.validated(), size, ready)
+            resolved, adapter_bytes = await adapters.checked(resolved, ready, self.settings)
             await self.fits.check_enlarging(ready, resolved, adapter_bytes, force=force)
         except RequestError as error:
             raise refused(error) from None

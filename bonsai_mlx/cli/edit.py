@@ -7,14 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..bounds import AdapterUse, Lora
 from ..editing.pictures import PictureSet
 from ..errors import RequestError
 from ..images.metadata import read
 from ..pipelines.lineage import chain_of
-from ..request import EXTEND_STRENGTH, MAX_REFERENCES, REFINE_STRENGTH, Enlarge, GenerationRequest, refuse_idle
+from ..request import (
+    EXTEND_STRENGTH,
+    MAX_REFERENCES,
+    REFINE_STRENGTH,
+    Enlarge,
+    GenerationRequest,
+    drawn_with,
+    refuse_idle,
+)
 from ..wording import user_path
-from .generate import GenerateOptions, carry_out, draw, varied
+from .generate import GenerateOptions, carry_out, draw, model_of, varied
 
 FEATHER_PX = 16
 
@@ -127,15 +134,19 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
         "--strength": enlarge.strength,
         "--seed": options.seed,
         "--lora": options.loras or None,
+        "--guidance": options.guidance,
+        "--negative-prompt": options.negative_prompt,
     }
     for name, value in idle.items():
         if value is not None and not redraws:
             raise RequestError(name, "is about what is redrawn; give --method refine too")
     pictures = PictureSet()
-    prompt, loras = enlarge.prompt or "", options.loras
+    prompt = enlarge.prompt or ""
+    led: dict[str, Any]
+    led = {"loras": options.loras, "guidance": options.guidance, "negative_prompt": options.negative_prompt or ""}
     if not prompt:
-        prompt, own = described(enlarge.picture)
-        loras = loras or (own if redraws else ())
+        prompt, own = described(enlarge.picture, model_of(options))
+        led = {name: value or own.get(name, value) for name, value in led.items()} if redraws else led
     request = Enlarge(
         pictures.add("PICTURE", enlarge.picture),
         by=enlarge.by,
@@ -145,18 +156,24 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
         seed=options.seed,
         steps=enlarge.steps,
         strength=REFINE_STRENGTH if enlarge.strength is None else enlarge.strength,
-        loras=loras,
+        **led,
     )
     if redraws and not request.prompt.strip():
         raise RequestError("--prompt", "is needed: the picture does not say what it shows; describe it in a few words")
     return carry_out(options, [request.validated()], pictures.by_digest, upscaler, chain=chain_of([enlarge.picture]))
 
 
-def described(picture: Path) -> tuple[str, tuple[Lora, ...]]:
-    """What the file says that it was drawn from, and with which adapters; nothing where it says nothing."""
+def described(picture: Path, model: str) -> tuple[str, dict[str, Any]]:
+    """What the file says that it was drawn from, and what went with those words; nothing where it says nothing.
+
+    How it was guided is for the model that drew it, and not for another one.
+    """
     try:
         found = read(picture)
     except ValueError:
-        return "", ()
-    used = found.recipe.parameters.get("loras", ()) if found and found.recipe else ()
-    return found.prompt if found else "", tuple(AdapterUse().checked("loras", one) for one in used)
+        return "", {}
+    if found is None or found.recipe is None:
+        return (found.prompt if found else ""), {}
+    own = drawn_with(found.recipe.parameters)
+    same = found.recipe.model in (model, Path(model).name)
+    return found.prompt, own if same else {"loras": own["loras"]}

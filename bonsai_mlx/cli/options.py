@@ -131,13 +131,7 @@ def add_variation(command: argparse.ArgumentParser) -> None:
         "--variation", type=number, metavar="A", help="how far from that picture, 0 to 1: 0.2 is subtle, 0.5 strong"
     )
     command.add_argument("--variation-seed", type=whole, metavar="N", help="which variation; default: random")
-    command.add_argument(
-        "--guidance",
-        type=number,
-        metavar="G",
-        help="how much the prompt counts, 1 to 30; of models that are not distilled",
-    )
-    command.add_argument("--negative-prompt", metavar="TEXT", help="what guidance leads away from")
+    add_guidance(command)
     command.add_argument(
         "--temperature",
         type=number,
@@ -150,6 +144,16 @@ def add_variation(command: argparse.ArgumentParser) -> None:
         default=None,
         help="of models that draw in bits: whatever comes, without a prompt",
     )
+
+
+def add_guidance(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--guidance",
+        type=number,
+        metavar="G",
+        help="how much the prompt counts, 1 to 30; of models that are not distilled",
+    )
+    command.add_argument("--negative-prompt", metavar="TEXT", help="what guidance leads away from")
 
 
 def add_output(command: argparse.ArgumentParser, *, metadata: bool = True) -> None:
@@ -223,6 +227,7 @@ def add_enlarging(command: argparse.ArgumentParser) -> None:
     command.add_argument("--prompt", metavar="PROMPT", help="what is to be seen; default: what it was drawn from")
     command.add_argument("--steps", type=whole, metavar="N", help="of what is redrawn; default: the model's own")
     command.add_argument("--strength", type=number, metavar="S", help="how much is drawn anew; default: 0.3")
+    add_guidance(command)
 
 
 def drawing_options(arguments: argparse.Namespace, **own: Any) -> GenerateOptions:

@@ -260,5 +260,7 @@ def redrawing(request: ResolvedEnlarge, recommended: Size) -> tuple[Draw, Size]:
         init=request.source,
         strength=request.strength,
         loras=request.loras,
+        guidance=request.guidance,
+        negative_prompt=request.negative_prompt,
     )
     return tile, canvas

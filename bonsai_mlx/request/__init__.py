@@ -15,6 +15,7 @@ from .draw import (
 from .enlarge import (
     Enlarge,
     ResolvedEnlarge,
+    drawn_with,
 )
 from .fields import (
     ANYTHING,
@@ -100,6 +101,7 @@ __all__ = [
     "batch",
     "chosen",
     "consecutive_seeds",
+    "drawn_with",
     "from_json",
     "opened",
     "operation_of",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
-from ..bounds import bounds_by_name
+from ..bounds import AdapterUse, bounds_by_name
 from ..errors import RequestError
 from .draw import check_once, parameters
 from .fields import (
@@ -17,7 +18,9 @@ from .fields import (
     Digest,
     EnlargeMethod,
     Factor,
+    Guidance,
     Loras,
+    NegativePrompt,
     Seed,
     Steps,
     Strength,
@@ -42,6 +45,8 @@ class Enlarge:
     steps: Steps | None = None
     strength: Strength = REFINE_STRENGTH
     loras: Loras = ()  # adapters, of what is redrawn
+    guidance: Guidance | None = None  # and of a model that is not distilled
+    negative_prompt: NegativePrompt = ""
 
     def resolved(self, *, size: tuple[int, int], steps: int) -> ResolvedEnlarge:
         """The request with nothing left open. RequestError.
@@ -72,6 +77,15 @@ class Enlarge:
     @property
     def pictures(self) -> tuple[str, ...]:
         return (self.source,)
+
+
+def drawn_with(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the parameters in a picture's recipe, what goes with its words when they draw it once more."""
+    return {
+        "loras": tuple(AdapterUse().checked("loras", one) for one in parameters.get("loras") or ()),
+        "guidance": parameters.get("guidance"),
+        "negative_prompt": parameters.get("negative_prompt") or "",
+    }
 
 
 @dataclass(frozen=True, slots=True)

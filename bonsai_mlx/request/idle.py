@@ -31,7 +31,7 @@ _OF_PICTURES = (
 _IF_ANY = ("styles", "typed", "negative_prompt", "loras", "temperature", "unconditional")
 _PARTLY = ("mask_content", "feather_px", "restore_unmasked", "only_masked", "margin_px")
 _CHANGED = ("strength", "strength_rule", "source_as_reference", *_PARTLY)
-_REDRAWN = ("prompt", "seed", "steps", "strength", "loras")
+_REDRAWN = ("prompt", "seed", "steps", "strength", "loras", "guidance", "negative_prompt")
 
 
 def idle_fields(request: Draw | Enlarge) -> tuple[str, ...]:
@@ -39,7 +39,8 @@ def idle_fields(request: Draw | Enlarge) -> tuple[str, ...]:
     if isinstance(request, Draw):
         return _idle_of_drawing(request)
     idle = () if request.method == "refine" else ("strength",)
-    idle = idle if request.loras else (*idle, "loras")
+    idle = (*idle, *(name for name in ("loras", "negative_prompt") if not getattr(request, name)))
+    idle = (*idle, "guidance") if request.guidance in (None, 1) else idle
     return idle if request.upscaler else (*idle, "upscaler")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import Request
 
 from bonsai_mlx.hub import catalog
+from bonsai_mlx.hub.addresses import is_commit
 from bonsai_mlx.request import MAX_SEED, ResolvedOperation, random_seed
 
 from ..checkpoints.ready import ReadyModel
@@ -47,6 +48,18 @@ def public_name(name: str) -> str:
     return catalog.lookup(name).public_name
 
 
+def owner_of(name: str) -> str:
+    """Whose model it is; of one that is packed here, whose original."""
+    entry = catalog.lookup(name)
+    repo = catalog.lookup(entry.made_from).repo if entry.made_from else entry.repo
+    return repo.partition("/")[0] if repo else "bonsai-mlx"
+
+
+def short_hash(model: Model) -> str | None:
+    """The beginning of its commit; None where only a branch is known."""
+    return model.revision[:10] if model.revision and is_commit(model.revision) else None
+
+
 def known_model(studio: Studio, name: str | None) -> str | None:
     """The catalog's name of what a client calls a model; None when that is nothing of ours."""
     if not name or len(name) > 200:
@@ -68,7 +81,7 @@ def choose_model(studio: Studio, *names: str | None) -> ReadyModel:
 
 def listed_names(model: Model) -> set[str]:
     """Everything that one of our lists calls a model, as A1111's clients send it back."""
-    public, revision = public_name(model.name), (model.revision or "")[:10]
+    public, revision = public_name(model.name), short_hash(model)
     titles = {public, model.title, model.name, f"{public}.safetensors"}
     return titles | ({revision} | {f"{title} [{revision}]" for title in titles} if revision else set())
 

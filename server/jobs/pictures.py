@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bonsai_mlx.bounds import AdapterUse
-from bonsai_mlx.editing.frame import Box, Size, frame_of, held_bytes, reference_size, resolved_by
+from bonsai_mlx.adapters.prompt import with_prompt_adapters
+from bonsai_mlx.editing.frame import Box, Size, frame_of, held_bytes, redrawing, reference_size, resolved_by
 from bonsai_mlx.errors import RequestError
-from bonsai_mlx.request import Draw, Enlarge
+from bonsai_mlx.request import Draw, Enlarge, ResolvedEnlarge, drawn_with
 
+from ..checkpoints.ready import ReadyModel
 from ..errors import ApiError
 from ..gallery.gallery import Gallery
 from ..gallery.inputs import Input, Inputs
@@ -74,16 +75,25 @@ async def prepare_enlarging(
 ) -> tuple[Enlarge, Size, Image | None, list[Relative]]:
     """The request with its picture as an input, that one's size, and its entry if the gallery has it. ApiError.
 
-    Without words the picture's own are taken, and with them the adapters that it was drawn with.
+    Without words the picture's own are taken, and with them the adapters and the guidance that it was drawn with.
     """
     parents: list[Relative] = []
     found = await _Finder(inputs, gallery, parents).find(request.source, "source", "source")
     entry = gallery.get(parents[0].id) if parents else None
     if request.prompt.strip() or entry is None:
         return replace(request, source=found.id), found.size, entry, parents
-    used = (entry.recipe or {}).get("loras", ()) if request.method == "refine" and not request.loras else request.loras
-    loras = tuple(AdapterUse().checked("loras", one) for one in used)
-    return replace(request, source=found.id, prompt=entry.prompt, loras=loras), found.size, entry, parents
+    own = drawn_with(entry.recipe or {}) if request.method == "refine" else {}
+    own = {name: getattr(request, name) or value for name, value in own.items()}
+    return replace(request, source=found.id, prompt=entry.prompt, **own), found.size, entry, parents
+
+
+def enlarging(request: Enlarge, size: Size, ready: ReadyModel) -> ResolvedEnlarge:
+    """The request with nothing left open, as this model carries it out; `size` is that of the picture. RequestError."""
+    if request.method != "refine":
+        return request.resolved(size=size, steps=ready.recommended_steps)
+    resolved = with_prompt_adapters(request).resolved(size=size, steps=ready.recommended_steps)
+    tile, _ = redrawing(resolved, ready.recommended_size)
+    return replace(resolved, guidance=tile.resolved(**ready.recommended).guidance)
 
 
 def _looked_at(request: Draw, sizes: Sequence[Size]) -> list[Size]:

@@ -95,6 +95,35 @@ def test_the_plan_counts_both_passes(held_by_others: int, base: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_redrawn_in_tiles_is_led_too(base: Path, tmp_path: Path, tiny_checkpoint: Callable[..., Path]) -> None:
+    """In Python and on the command line; its own guidance comes along with its words, for the model that drew it."""
+    source, options = tmp_path / "fox.png", ["--seed", "1", "--steps", "2", "--strength", "0.8"]
+    led: dict[str, Any] = {"guidance": 6.0, "negative_prompt": "blurry"}
+    pipe = Pipeline.from_pretrained(base)
+    pipe.generate("a fox", **SHAPE, **led).save(source)
+    refine: dict[str, Any] = {"method": "refine", "seed": 1, "steps": 2, "strength": 0.8}
+    own = pipe.enlarge(source, **refine)
+    assert (own.request.guidance, own.request.negative_prompt) == (6.0, "blurry")
+    named = pipe.enlarge(source, prompt="a fox", **refine, **led)
+    usual = pipe.enlarge(source, prompt="a fox", **refine)
+    assert usual.request.guidance == 4.0
+    first, second, third = (np.asarray(one.image) for one in (own, named, usual))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, third)
+    words = ["enlarge", str(source), "--method", "refine", *options, "--model"]
+    assert main([*words, str(base), "-o", str(tmp_path / "a.png")]) == 0
+    assert main([*words, str(base), "-o", str(tmp_path / "b.png"), "--prompt", "a fox", "--guidance", "4"]) == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), first)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), third)
+    assert main(["again", str(tmp_path / "a.png"), "--model", str(base), "-o", str(tmp_path / "again.png")]) == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "again.png")), first)
+    distilled = str(tiny_checkpoint("4-bit"))
+    assert main([*words, distilled, "-o", str(tmp_path / "c.png")]) == 0
+    assert main([*words, distilled, "-o", str(tmp_path / "d.png"), "--guidance", "3"]) == 1
+    assert main(["enlarge", str(source), "--guidance", "3", "-o", str(tmp_path / "d.png"), "--model", distilled]) == 1
+
+
+@pytest.mark.slow
 def test_on_the_command_line(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--model", str(base), "--seed", "1", "--steps", "2", "--size", "64x64", "-o"]
     given = ["--guidance", "3", "--negative-prompt", "blurry"]

@@ -98,11 +98,11 @@ async def asked_to_draw(
 ) -> Asked:
     """`used` says which pictures go in."""
     styles, notes = known_styles(body.styles)
-    used = {"styles": styles, **(used or {}), **_variation(body), **_guidance(ready, body)}
+    used = {"styles": styles, **(used or {}), **_variation(body), **guidance_of(ready, body)}
     return await asked_of(studio, ready, body, body.prompt, body.count, notes=notes, used=used)
 
 
-def _guidance(ready: ReadyModel, body: Drawing) -> Json:
+def guidance_of(ready: ReadyModel, body: Drawing) -> Json:
     """Guidance and negative prompt for a model that has them, within what it takes; A1111 sends both to any."""
     if not ready.guided:
         return {}

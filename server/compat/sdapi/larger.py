@@ -5,13 +5,12 @@ it has made is brought to that.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
 
-from bonsai_mlx.adapters.prompt import with_prompt_adapters
 from bonsai_mlx.bounds import Lora
 from bonsai_mlx.errors import PictureError, RequestError
 from bonsai_mlx.request import MAX_CANVAS_AREA, Enlarge
@@ -21,7 +20,7 @@ from ...errors import ApiError
 from ...gallery.convert import Fit, Resize
 from ...jobs import adapters
 from ...jobs.active import Work
-from ...jobs.pictures import refused
+from ...jobs.pictures import enlarging, refused
 from ...parameters import EnlargeRequest
 from ...studio import Studio
 from ..base import Picture, submit
@@ -50,6 +49,7 @@ class Larger:
     steps: int | None = None
     prompt: str = ""  # instead of the picture's own
     loras: tuple[Lora, ...] = ()  # that the picture will be drawn with
+    guidance: Mapping[str, Any] = field(default_factory=dict)  # and the negative prompt, of a model that has them
 
     @property
     def told(self) -> dict[str, Any]:
@@ -65,7 +65,8 @@ class Larger:
         own = {"source": source, "by": self.by, "method": method, "upscaler": self.upscaler}
         if not self.strength:
             return own
-        return own | {"prompt": self.prompt, "seed": seed, "steps": self.steps, "strength": self.strength}
+        redrawn = {"prompt": self.prompt, "seed": seed, "steps": self.steps, "strength": self.strength}
+        return {**own, **redrawn, **self.guidance}
 
     async def check(self, studio: Studio) -> None:
         """ApiError for what this machine cannot hold, before anything is drawn."""
@@ -73,10 +74,7 @@ class Larger:
         if self.strength and not self.prompt.strip():  # the picture's own words and adapters are not known yet
             fields |= {"prompt": "any", "loras": self.loras}
         try:
-            request = Enlarge(**fields).validated()
-            if self.strength:
-                request = with_prompt_adapters(request)
-            resolved = request.resolved(size=self.before, steps=self.ready.recommended_steps)
+            resolved = enlarging(Enlarge(**fields).validated(), self.before, self.ready)
             resolved, adapter_bytes = await adapters.checked(resolved, self.ready, studio.settings)
             await studio.fits.check_enlarging(self.ready, resolved, adapter_bytes, force=False)
         except RequestError as error:

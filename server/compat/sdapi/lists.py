@@ -8,7 +8,7 @@ from bonsai_mlx.pipelines.styles import StyleBook
 
 from ...jobs.adapters import names_and_files
 from ...routes.common import StudioDep
-from ..base import public_name, ready_models
+from ..base import public_name, ready_models, short_hash
 from ..failing import json_answer
 from . import sd_upscale, upscalers
 from .larger import MAX_FACTOR
@@ -75,7 +75,7 @@ async def sd_models(studio: StudioDep) -> Response:
             {
                 "title": public_name(model.name),
                 "model_name": model.title,
-                "hash": (model.revision or "")[:10] or None,
+                "hash": short_hash(model),
                 "sha256": None,
                 "filename": f"{public_name(model.name)}.safetensors",
                 "config": None,

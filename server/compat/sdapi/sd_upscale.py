@@ -12,7 +12,7 @@ from ...studio import Studio
 from ..base import Picture, seed_of, steps_of, submit
 from ..body import bad_field, number
 from ..pictures import decoded, taken_in
-from .drawing import Drawing, redrawn_words
+from .drawing import Drawing, guidance_of, redrawn_words
 from .following import drawn
 from .larger import MAX_FACTOR, MAX_STRENGTH, Larger, brought_to, factor_for
 from .upscalers import file_of, name_at, shown
@@ -64,6 +64,7 @@ async def upscaling_of(
         strength,
         steps_of(studio, ready, body.steps, notes),
         redrawn_words(body.prompt, body.styles, notes),
+        guidance=guidance_of(ready, body),
     )
     await larger.check(studio)
     return Upscaling(batch_of(await larger.work(studio, source.id, seed_of(body, notes)), count), larger, notes)

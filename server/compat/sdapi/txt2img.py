@@ -13,7 +13,7 @@ from ...routes.common import StudioDep, json_body
 from ...studio import Studio
 from ..base import Asked, steps_of, submit
 from ..body import Steps, Switch, Text, number, parsed, read_json, whole
-from .drawing import Drawing, Share, answer, asked_to_draw, checkpoint_of, redrawn_words, with_infotext
+from .drawing import Drawing, Share, answer, asked_to_draw, checkpoint_of, guidance_of, redrawn_words, with_infotext
 from .following import drawn
 from .larger import MAX_STRENGTH, Larger, enlarged, factor_for
 from .shape import new_router
@@ -75,6 +75,7 @@ async def larger_of(studio: Studio, ready: ReadyModel, body: Txt2Img, asked: Ask
         steps_of(studio, ready, body.hr_second_pass_steps or asked.first.steps, asked.notes),
         redrawn_words(body.hr_prompt, (), asked.notes) if body.hr_prompt.strip() else "",
         asked.first.loras,
+        guidance_of(ready, body),
     )
     await larger.check(studio)
     return larger
