@@ -92,7 +92,7 @@ def steps_of(values: object, field: str = "steps") -> list[Step]:
         raise RequestError(field, f"is no list of 1 to {MAX_STEPS} steps")
     steps: list[Step] = []
     for place, value in enumerate(values):
-        step = _step(value, f"{field}[{place}]")
+        step = _step(value, f"{field}[{place}]", steps)
         known = {one.id for one in steps}
         if step.id is not None and step.id in known:
             raise RequestError(f"{field}[{place}].id", f"{step.id[:80]!r} is the name of an earlier step")
@@ -106,7 +106,7 @@ def steps_of(values: object, field: str = "steps") -> list[Step]:
     return steps
 
 
-def _step(value: object, field: str) -> Step:
+def _step(value: object, field: str, before: Sequence[Step]) -> Step:
     if not isinstance(value, Mapping):
         raise RequestError(field, "is no object")
     operation = value.get("operation")
@@ -121,6 +121,8 @@ def _step(value: object, field: str) -> Step:
         raise RequestError(f"{field}.{unknown[0][:80]}", "is no field of this operation")
     if operation == "enlarge" and not own.get("steps"):
         own.pop("steps", None)
+    if own.get("method") == "refine" and not own.get("prompt"):
+        own["prompt"] = _words_of(own.get("source"), before)
     for name in ("id", "model"):
         if not isinstance(value.get(name), str | None):
             raise RequestError(f"{field}.{name}", "is no text")
@@ -130,6 +132,12 @@ def _step(value: object, field: str) -> Step:
         raise RequestError(field, "says too little: a drawing needs a prompt, an enlarged picture its source") from None
     _check(request, field)
     return Step(request, value.get("id"), value.get("model"), _pictures(value.get("pictures", {}), field))
+
+
+def _words_of(name: object, steps: Sequence[Step]) -> str:
+    """What is seen in the picture of an earlier step."""
+    drawn = (step for step in reversed(steps) if step.operation != WRITE)
+    return next((step.request.prompt for step in drawn if name in (PREVIOUS, step.id)), "")
 
 
 def _check(request: StepRequest, field: str) -> None:

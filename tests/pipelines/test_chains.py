@@ -35,6 +35,19 @@ def test_steps_are_requests_and_can_be_written_again() -> None:
     assert list(missing(steps_of([REDRAW | {"references": [], "mask": "m"}]))) == ["one", "m"]
 
 
+def test_what_is_redrawn_larger_takes_the_words_of_its_picture() -> None:
+    """As `enlarge` takes those of a file: of the step that it names, whatever was written or drawn between them."""
+    fine = LARGE | {"method": "refine"}
+    steps = steps_of([{"operation": "write", "prompt": "fox"}, DRAW, REDRAW, fine, fine | {"source": "one"}])
+    assert [step.request.prompt for step in steps[3:]] == ["{prompt}", "a {prompt}"]
+    [_, own] = steps_of([DRAW, fine | {"prompt": "fur"}])
+    assert own.request.prompt == "fur"
+    assert steps_of([DRAW, LARGE])[1].request.prompt == ""
+    with pytest.raises(RequestError, match="is empty; say what") as caught:
+        steps_of([DRAW, fine | {"source": "a" * 64}])
+    assert caught.value.field == "steps[1].prompt"
+
+
 def test_words_and_seeds_are_changed_everywhere() -> None:
     steps = steps_of([DRAW, REDRAW])
     assert [step.request.prompt for step in spoken(steps, "fox")] == ["a fox", "fox"]
@@ -85,7 +98,7 @@ FAULTS: list[tuple[Any, str]] = [
     ([DRAW, REDRAW | {"strength": 2}], "steps[1].strength"),
     ([DRAW | {"width": 100}], "steps[0].width"),
     ([DRAW, LARGE | {"by": 3}], "steps[1].by"),
-    ([DRAW, LARGE | {"method": "refine"}], "steps[1].prompt"),
+    ([DRAW, LARGE | {"method": "refine", "source": "a"}], "steps[1].prompt"),
     ([DRAW | {"pictures": ["a"]}], "steps[0].pictures"),
 ]
 
