@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from .bounds import Lora
 from .editing.normalise import PictureSource
-from .editing.pictures import PictureSet
+from .editing.pictures import PictureSet, digest_of
 from .errors import RequestError
 from .families import open_model
 from .hub import api as hub
 from .hub.catalog import part, resolve
 from .images.metadata import FoundMetadata, read
 from .pipelines.axes import Grid, grid_of
+from .pipelines.chains import merged, with_chain
+from .pipelines.lineage import described, steps_to
 from .request import (
     ANYTHING,
     EXTEND_STRENGTH,
@@ -56,8 +58,15 @@ class PictureGrid:
         )
 
 
+_STEPS_KEPT = 256
+
+
 class Pipeline(Runs):
     """Makes pictures with one model. See the package's docstring for how it is used."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._steps: dict[str, list[dict[str, Any]]] = {}  # that its latest pictures came about by, by their digests
 
     @classmethod
     def from_pretrained(
@@ -179,12 +188,29 @@ class Pipeline(Runs):
             unconditional=unconditional,
         )
         refuse_idle(request)
-        return self._drawn(request, pictures=pictures.by_digest, latents=latents)
+        return self._drawn(request, pictures, latents=latents)
 
-    def _drawn(self, request: Operation, **how: Any) -> GenerationResult:
-        *_, last = self.run(request, **how)
+    def _drawn(self, request: Operation, pictures: PictureSet | None = None, **how: Any) -> GenerationResult:
+        pictures = pictures or PictureSet()
+        *_, last = self.run(request, pictures=pictures.by_digest, **how)
         assert last.result is not None  # noqa: S101  the last event carries the result
-        return last.result
+        return self._with_steps(last.result, pictures)
+
+    def _with_steps(self, result: GenerationResult, pictures: PictureSet) -> GenerationResult:
+        """The result with the steps that its pictures came about by in its recipe."""
+        assert result.recipe is not None  # noqa: S101
+        chain = merged(self._steps_to(digest, pictures) for digest in result.request.pictures)
+        recipe = with_chain(result.recipe, chain)
+        made = digest_of(result.image)
+        self._steps[made] = [*chain, described(recipe, made, result.mask)]
+        while len(self._steps) > _STEPS_KEPT:
+            del self._steps[next(iter(self._steps))]
+        return replace(result, recipe=recipe)
+
+    def _steps_to(self, digest: str, pictures: PictureSet) -> list[dict[str, Any]]:
+        if digest in self._steps:
+            return self._steps[digest]
+        return steps_to(pictures.files[digest]) if digest in pictures.files else []
 
     def grid(self, prompt: str, axes: Mapping[str, Sequence[Any]] | None = None, **fields: Any) -> PictureGrid:
         """A picture for every alternative of "a {red|blue} house", over lists of values such as {"seed": [1, 2]}.
@@ -276,7 +302,7 @@ class Pipeline(Runs):
         if not prompt:
             request = self._in_words_of(image, request)
         file = None if upscaler is None else Path(upscaler)
-        return self._drawn(request, pictures=pictures.by_digest, upscaler=file)
+        return self._drawn(request, pictures, upscaler=file)
 
     def _in_words_of(self, image: PictureSource, request: Enlarge) -> Enlarge:
         """With what the picture's file says that it was drawn from, as far as nothing else is given."""

@@ -22,13 +22,17 @@ class PictureSet:
 
     def __init__(self) -> None:
         self.by_digest: dict[str, Image.Image] = {}
+        self.files: dict[str, Path | bytes] = {}  # of those that came as files
 
     def add(self, field: str, source: PictureSource) -> str:
         """The picture's digest; RequestError naming the field for what is none."""
         try:
-            return self.keep(normalised(source).picture)
+            digest = self.keep(normalised(source).picture)
         except PictureError as error:
             raise RequestError(field, _unusable(source, error)) from error
+        if not isinstance(source, Image.Image):
+            self.files[digest] = source if isinstance(source, bytes) else Path(source)
+        return digest
 
     def add_mask(self, field: str, source: PictureSource) -> str:
         """The mask's digest; RequestError naming the field for what is none."""
