@@ -150,10 +150,11 @@ _TITLES = {404: "Not found", 422: "Not found", 503: "Just a moment"}  # a bad id
 def _answer(request: Request, status: int, detail: ErrorDetail) -> Response:
     """The error as a page for a browser that follows a link, in the caller's shape for everybody else."""
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        said = (detail.remedy or "").endswith(".")  # the others are commands to be copied
-        message = f"{detail.message} {detail.remedy}" if said else detail.message
+        remedy = _REMEDIES_ON_A_PAGE.get(detail.remedy or "", detail.remedy)
+        said = (remedy or "").endswith(".")  # the others are commands to be copied
+        message = f"{detail.message} {remedy}" if said else detail.message
         context = {"title": _TITLES.get(status, "That did not work"), "message": message}
-        common = {"version": __version__, "page": "error", "remedy": None if said else detail.remedy}
+        common = {"version": __version__, "page": "error", "remedy": None if said else remedy}
         return HTMLResponse(render("error.html", context | common), status_code=status)
     return refusal(request.scope, status, detail)
 
@@ -172,6 +173,7 @@ _STATUS_REMEDIES = {
     408: "Send it again, all at once.",
     413: "Send less at a time.",
 }
+_REMEDIES_ON_A_PAGE = {_STATUS_REMEDIES[404]: "The link may be wrong, or what it led to was deleted."}
 
 
 def from_bonsai(error: BonsaiError) -> ApiError:

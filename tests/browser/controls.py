@@ -6,9 +6,10 @@ from playwright.sync_api import Page
 
 # What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner, memory and help, which
 # every page has, are asked for by themselves.
-_FIND = """([frame, editor]) => {
+_FIND = """([frame, editor, root]) => {
     const kinds = [["[data-copy]", "copy"], ["#collections a", "collection"],
-                   [".style-chip", "style"], [".chip:not([aria-label], [id])", "example"],
+                   [".style-chip", "style"], [".proposal", "proposal"], [".kept", "kept prompt"],
+                   [".choice", "choice"], [".chip:not([aria-label], [id])", "example"],
                    [".guide summary", "guide"],
                    [".queue-prompt", "queue prompt"], [".queue [aria-label^=Cancel]", "queue cancel"],
                    [".queue [aria-label^=Earlier]", "queue earlier"], [".queue [aria-label^=Later]", "queue later"]];
@@ -20,12 +21,15 @@ _FIND = """([frame, editor]) => {
         if (element.type === "radio") return `${element.name}=${element.value}`;
         if (element.id) return `#${element.id}`;
         const place = element.closest("[id]:not(main, dialog, .settings-body *)")?.id ?? "";
-        if (element.matches("summary")) return `${place} summary`;
+        if (element.matches("summary")) return `${place} summary`.trim();
         if (element.querySelector("img")) return `${place} picture`;
-        const words = element.getAttribute("aria-label") ?? element.textContent.trim();
+        const label = element.labels?.[0]?.querySelector(".label")?.textContent;
+        const words = element.getAttribute("aria-label") ?? label ?? element.textContent.trim();
         return `${place} ${words.replace(/ “.*”/, "")}`.trim();
     };
-    const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
+    const kinds_of = "a[href], button, input, select, textarea, summary";
+    if (root) return [...new Set([...document.querySelectorAll(`${root} :is(${kinds_of})`)].map(name))];
+    const all = [...document.querySelectorAll(kinds_of)];
     const inFrame = (element) => Boolean(element.closest(".header, .banner, #machine, #help-dialog, .skip"));
     const inEditor = (element) => Boolean(element.closest("#editor, #editor-fields, #workbench"));
     const wanted = all.filter((element) =>
@@ -38,4 +42,9 @@ def controls_of(page: Page, *, frame: bool = False, editor: bool = False) -> set
     """Names of the controls of what the page shows now; with `frame`, of its header, banner and help instead, and with
     `editor`, of what edits a picture.
     """
-    return set(page.evaluate(_FIND, [frame, editor]))
+    return set(page.evaluate(_FIND, [frame, editor, None]))
+
+
+def controls_in(page: Page, root: str) -> set[str]:
+    """Names of the controls of one part of the page, a panel or a dialog."""
+    return set(page.evaluate(_FIND, [False, False, root]))

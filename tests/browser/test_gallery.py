@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.images import metadata
 from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, drag_slider, drawn, make_picture
+from tests.browser.edited import png
 from tests.browser.test_first_run import SHIFTS
 
 pytestmark = pytest.mark.browser
@@ -202,18 +205,30 @@ def test_variations_draw_the_next_seeds(site: Site, pictures: list[str], open_pa
     expect(page.locator(".batch .frame a img")).to_have_count(4, timeout=DRAWN_WITHIN_MS)
 
 
+def painted(page: Page) -> tuple[int, int]:
+    """Width and height in pixels of what is seen within the picture's frame; its box may be larger than it."""
+    with Image.open(BytesIO(page.locator(".image-figure").screenshot())) as shot:
+        frame = np.asarray(shot.convert("RGB")).astype(int)
+    seen = np.abs(frame - frame[20, 20]).max(axis=2) > 60  # its shadow is less
+    columns, rows = (np.flatnonzero(seen[20:-20, 20:-20].any(axis=axis)) for axis in (0, 1))
+    return int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+
+
 def test_a_small_picture_is_shown_large_at_once(site: Site, open_page: Callable[..., Page]) -> None:
     """Four times as large, as far as there is room, and nothing moves for it, though it comes after the first paint."""
     page = open_page(f"{site.url}/gallery")
     picture = make_picture(site, "shown large", width=256, height=128)
-    page.route(f"**/images/{picture}.png", lambda route: (time.sleep(0.5), route.continue_()))
+    red = png(Image.new("RGB", (256, 128), "red"))
+    page.route(f"**/images/{picture}.png", lambda route: (time.sleep(0.5), route.fulfill(body=red)))
     page.goto(f"{site.url}/i/{picture}")
     expect(page.locator("#engine-mark")).to_be_visible()
-    box, natural = page.locator(".image-full").evaluate(
-        "image => [image.getBoundingClientRect().toJSON(), [image.naturalWidth, image.naturalHeight]]"
+    room = page.locator(".image-figure").evaluate(
+        "figure => figure.clientWidth - 2 * parseFloat(getComputedStyle(figure).padding)"
     )
-    assert natural == [1024, 512]
-    assert min(box["width"], 2 * box["height"]) > 500  # its place, of which it takes what fits
+    width, height = painted(page)
+    assert 500 < width <= room
+    assert abs(width - room) < 3
+    assert abs(width / height - 2) < 0.02
     paint, arrived = page.evaluate(
         """() => [performance.getEntriesByName("first-contentful-paint")[0].startTime,
                   performance.getEntriesByType("resource").find(({ name }) => name.includes("/images/")).responseEnd]"""

@@ -131,6 +131,7 @@ DIALOGS: dict[str, tuple[str, Callable[[Page], Locator]]] = {
     "delete a model": ("models", from_(".model >> text=Delete")),
 }
 OPEN = "dialog[open]"
+DIALOG = f"document.querySelector('{OPEN}')"
 
 
 @pytest.mark.parametrize("name", DIALOGS)
@@ -147,11 +148,13 @@ def test_a_dialog_is_gone_through_and_left_by_keys_and_axe_finds_nothing(
     opener = open_it(page)
     dialog = page.locator(OPEN)
     expect(dialog).to_be_visible()
-    assert page.evaluate("document.querySelector('dialog[open]').contains(document.activeElement)")
+    assert page.evaluate(f"{DIALOG}.contains(document.activeElement)")
+    assert page.evaluate(f"{DIALOG}.scrollTop") == 0  # its title is in sight
     assert reaches_everything(page) >= 1
     page.evaluate(axe)
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate(f"(({{ scrollWidth, clientWidth }}) => scrollWidth - clientWidth)({DIALOG})") == 0
         for theme in THEMES:
             page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
             found = page.evaluate(f"async () => (await axe.run('{OPEN}')).violations")

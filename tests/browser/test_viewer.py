@@ -58,6 +58,24 @@ def looked_at(site: Site, open_page: Callable[..., Page], image: str, ancestors:
             assert page.evaluate("document.documentElement.scrollHeight") == height
 
 
+@pytest.mark.parametrize("size", [(1280, 680), (1440, 780), (1024, 768)])
+def test_the_form_beside_it_is_whole(
+    site: Site, large_site: Site, open_page: Callable[..., Page], size: tuple[int, int]
+) -> None:
+    """No row of it is cut by Generate, with the seedling and with the large models."""
+    for each in (site, large_site):
+        make_picture(each, "so that there is one")
+        page = open_page(each.url, viewport={"width": size[0], "height": size[1]})
+        page.locator("#prompt").fill("a red fox in the snow, by the light of a low winter sun")
+        wait_until_ready(page)
+        expect(page.locator("#model-note")).to_be_visible()
+        lower, upper = page.evaluate(
+            "() => [document.querySelector('#count'), document.querySelector('.actions-row')]"
+            ".map((one) => one.getBoundingClientRect()).map(({ bottom, top }, at) => [bottom, top][at])"
+        )
+        assert lower <= upper, each.url
+
+
 def test_a_picture_of_a_batch_is_enlarged_and_the_batch_is_still_there(site: Site, studio: Page) -> None:
     ids = draw_batch(studio, "a batch to look at", 3)
     tiles, viewer = studio.locator(".batch .frame a[data-view]"), studio.locator("#viewer")

@@ -90,6 +90,9 @@ export function putModel(model) {
 
 /** @param {import("./types.js").Run} run */
 export function putRun(run) {
+  const known = state.runs.get(run.group);
+  const ended = known && ["done", "failed", "cancelled"].includes(known.status);
+  if (known && (known.step > run.step || (ended && run.status === "running"))) return; // overtaken, as above
   state.runs.set(run.group, run);
   publish("pipeline", run);
 }

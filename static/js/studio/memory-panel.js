@@ -138,11 +138,12 @@ export function startMemoryPanel() {
   document.getElementById("preview")?.addEventListener("change", togglePreview);
   byId("engine-mark").addEventListener("click", () => (setOpen(!isOpen()), show(chart)));
   byId("machine-close").addEventListener("click", close);
-  byId("machine").addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || isComposing(event)) return;
+  const onEscape = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Escape" || isComposing(event) || !isOpen()) return;
     event.preventDefault();
     close();
-  });
+  };
+  for (const id of ["machine", "engine-mark"]) byId(id).addEventListener("keydown", onEscape);
   subscribe("memory", () => show(chart));
   subscribe("connection", () => show(chart));
 }

@@ -70,7 +70,7 @@ function subtitle(model) {
   if (model.state === "downloading" && model.download) {
     return `${Math.floor((100 * model.download.bytes_done) / Math.max(1, model.download.bytes_total))} % of ${size}`;
   }
-  return SUBTITLES[model.state] ?? `${size}, not here`;
+  return SUBTITLES[model.state] ?? "not here";
 }
 
 function seedlingNote() {
@@ -86,7 +86,7 @@ function bonsaiNote() {
     "Try the seedling",
   );
   const words = known(variant())?.summary || state.models.get(variant())?.note;
-  return [el("p", {}, words, " ", OTHERS.some(({ name }) => name === variant()) ? "" : trySeedling)];
+  return [el("p", {}, el("span", { class: "note-words" }, words), " ", OTHERS.some(({ name }) => name === variant()) ? "" : trySeedling)];
 }
 
 /** The models behind "More models": those of which something is here. They are downloaded on the Models page. */

@@ -181,7 +181,7 @@ function level(fit) {
     { class: "level numeric", title },
     radio,
     el("span", { class: "level-size" }, formatSize(fit.width, fit.height)),
-    el("span", { class: "muted" }, formatBytes(fit.peak_bytes)),
+    el("span", { class: "muted level-bytes" }, formatBytes(fit.peak_bytes)),
     el("span", { class: "mark", data: { tone: verdict.tone } }, verdict.words),
   );
 }
@@ -191,6 +191,7 @@ function show() {
   const present = Object.keys(RATIOS).filter((name) => fits.some((fit) => aspectOf(fit) === name));
   byId("aspects").replaceChildren(...[...present, CUSTOM].map(aspectChoice));
   byId("levels").replaceChildren(...levels().map(level));
+  byId("levels").classList.toggle("several", levels().length > 1);
   byId("levels-field").hidden = aspect === CUSTOM;
   byId("custom-size").hidden = aspect !== CUSTOM;
   if (focused?.name === "aspect" || focused?.name === "size") refocus(focused.name);

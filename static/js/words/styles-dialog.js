@@ -72,4 +72,6 @@ export function editStyles() {
   document.body.append(dialog);
   showEditors();
   dialog.showModal();
+  byId("style-editors").querySelector("input")?.focus();
+  dialog.scrollTop = 0; // its title too, which is above what has the focus
 }
