@@ -153,6 +153,33 @@ def tab_until(page: Page, condition: str) -> None:
     pytest.fail(f"the keyboard does not reach it: {condition}")
 
 
+MARKED = """one => {
+    const { outlineStyle, borderBottomWidth, borderBottomStyle } = getComputedStyle(one);
+    return outlineStyle !== "none" || (borderBottomStyle !== "none" && parseFloat(borderBottomWidth) > 2);
+}"""
+
+
+def test_what_is_chosen_is_seen_without_colours(site: Site, picture: str, open_page: Callable[..., Page]) -> None:
+    """As in Windows' high contrast: backgrounds and shadows are gone, so a line says it."""
+    page = open_page(site.url, forced_colors="active")
+    wait_until_ready(page)
+    choices = ".segmented label:has([name=aspect])"
+    for chosen, other in (
+        (".nav a[aria-current]", ".nav a:not([aria-current])"),
+        (f"{choices}:has(:checked)", f"{choices}:not(:has(:checked))"),
+        (".level:has(:checked)", None),
+    ):
+        assert page.locator(chosen).first.evaluate(MARKED), chosen
+        if other:
+            assert not page.locator(other).first.evaluate(MARKED), other
+    page.goto(f"{site.url}/gallery")
+    expect(page.locator("#engine-mark")).to_be_visible()
+    page.locator("#select").click()
+    page.locator(".print").first.click()
+    for chosen in (".nav a[aria-current]", ".print.selected", ".collections [aria-current]"):
+        assert page.locator(chosen).first.evaluate(MARKED), chosen
+
+
 def test_choices_move_with_the_arrow_keys(studio: Page) -> None:
     studio.locator("[name=aspect]:checked").focus()
     studio.keyboard.press("ArrowRight")
