@@ -18,6 +18,7 @@ from .errors import RequestError
 from .families import open_model
 from .hub import api as hub
 from .hub.catalog import part, resolve
+from .hub.entry import Entry
 from .images.metadata import FoundMetadata, read
 from .pipelines.axes import Grid, grid_of
 from .pipelines.chains import merged, with_chain
@@ -94,7 +95,7 @@ class Pipeline(Runs):
         flux2.plan.choose); passing another model's `embeddings` shares its encoded prompts.
         """
         folder = hub.as_folder(name_or_path)
-        entry = None if folder else resolve(str(name_or_path))
+        entry = None if folder else _as_it_lies_here(resolve(str(name_or_path)))
         path = folder or hub.find(name_or_path)
         other = hub.find(companion) if companion is not None else hub.companion() if path.is_file() else None
         repair = entry.remedy if entry else None
@@ -314,6 +315,14 @@ class Pipeline(Runs):
         if self.model.describe().recommended_guidance == 1:
             own = {"loras": own["loras"]}
         return replace(request, **{name: getattr(request, name) or value for name, value in own.items()})
+
+
+def _as_it_lies_here(entry: Entry) -> Entry:
+    """With the original's repository where it was packed here: recipes say what a model was made from."""
+    local = hub.status(entry) if entry.made_from else None
+    if local is None or local.packed_from is None:
+        return entry
+    return replace(entry, repo=local.packed_from, revision=local.commit or entry.revision)
 
 
 def _part(name: str | Path | None, kind: hub.PartKind) -> Path | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..bounds import AdapterUse
 from ..images.metadata import FoundMetadata
+from ..images.recipe import Recipe
 from ..printable import printable
 from .like import found_in
 
@@ -36,7 +37,7 @@ def _lines(found: FoundMetadata) -> list[str]:
         "Size": size,
         "Model": found.model,
         "Revision": recipe.revision if recipe else None,
-        **(_chance(recipe.parameters) if recipe else {}),
+        **(_parts(recipe) | _led(recipe.parameters) | _chance(recipe.parameters) if recipe else {}),
         **(_inputs(recipe.parameters) | _adapters(recipe.parameters) if recipe else {}),
         "Code": f"{len(found.code):,} characters, which `bonsai-mlx decode` makes a picture of" if found.code else None,
         **found.extra,
@@ -62,6 +63,22 @@ def _inputs(parameters: Mapping[str, Any]) -> dict[str, object]:
     if init and extend:
         rows["Extended by"] = ", ".join(f"{px} {side}" for px, side in zip(extend, _SIDES, strict=True) if px)
     return rows
+
+
+def _parts(recipe: Recipe) -> dict[str, object]:
+    """What took the place of the model's own."""
+    return {"Text encoder": recipe.text_encoder, "Decoder": recipe.decoder}
+
+
+def _led(parameters: Mapping[str, Any]) -> dict[str, object]:
+    """By what beside the prompt and the seed it was led."""
+    amount, seed = parameters.get("variation_amount"), parameters.get("variation_seed")
+    return {
+        "Styles": ", ".join(parameters.get("styles") or ()),
+        "Guidance": parameters.get("guidance"),
+        "Negative prompt": parameters.get("negative_prompt"),
+        "Variation": f"{amount:g}, seed {seed}" if amount else None,
+    }
 
 
 def _chance(parameters: Mapping[str, Any]) -> dict[str, object]:

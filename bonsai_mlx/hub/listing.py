@@ -14,6 +14,7 @@ from huggingface_hub.errors import OIDCError
 
 from ..errors import DownloadError
 from ..runtime.environment import check_network, hub_constants
+from ..wording import command
 from .addresses import is_commit, is_digest
 from .entry import CheckpointFile, Entry
 from .transfer import NO_ANSWER, RETRY_WAITS_S, explain, is_temporary
@@ -81,5 +82,6 @@ def _hold_against_catalog(entry: Entry, files: Iterable[CheckpointFile]) -> None
         if file.digest and listed.get(file.path) != file:
             raise DownloadError(
                 f"{entry.repo}: the Hub lists another {file.path} than the one this version of bonsai-mlx knows; "
-                "update bonsai-mlx, or name a --revision to take the Hub's word for what is right"
+                f"update bonsai-mlx, or take the Hub's word for what is right: {command()} download {entry.name} "
+                "--revision COMMIT"
             )

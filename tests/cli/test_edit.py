@@ -74,6 +74,8 @@ def test_variations_have_one_seed_and_a_file_each(here: Path, capsys: pytest.Cap
     assert run("again", "star.png", "-o", "again.png", *varied) == 0
     assert run("generate", "--like", "more-6.png", "-o", "like.png") == 0
     assert capsys.readouterr().out.split() == ["star.png", "more-5.png", "more-6.png", "again.png", "like.png"]
+    main(["show", "more-5.png"])
+    assert "Variation  0.3, seed 5" in capsys.readouterr().out
     assert parameters("more-5.png") == parameters("again.png") == {"variation_amount": 0.3, "variation_seed": 5}
     shown = [pixels(f"{name}.png") for name in ("star", "more-5", "more-6", "again", "like")]
     assert (shown[1] == shown[3]).all()

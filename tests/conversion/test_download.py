@@ -73,10 +73,14 @@ def test_it_draws_under_its_name(world: World) -> None:
     assert last.path == hub.find("klein")
     local = hub.status(world.entry)
     assert (local.state, local.verified, local.packed_from) == ("ready", True, ORIGINAL)
-    pictures = [
-        np.asarray(Pipeline.from_pretrained(place).generate("a fox", seed=1, steps=1, width=64, height=64).image)
+    results = [
+        Pipeline.from_pretrained(place).generate("a fox", seed=1, steps=1, width=64, height=64)
         for place in ("klein", world.original)
     ]
+    assert results[0].recipe is not None
+    assert (results[0].recipe.model, results[0].recipe.repo) == ("klein", ORIGINAL), "what it was made from"
+    assert results[0].recipe.revision == world.server.commit(ORIGINAL)
+    pictures = [np.asarray(result.image) for result in results]
     assert pictures[0].std() > 10
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 40
     world.server.forget()

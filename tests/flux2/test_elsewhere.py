@@ -135,6 +135,8 @@ def test_a_text_encoder_is_used_named_and_asked_for_again(
     assert found is not None
     assert found.recipe is not None
     assert (found.recipe.text_encoder, found.recipe.decoder) == ("near", None)
+    assert main(["show", "other.png"]) == 0
+    assert re.search(r"^Text encoder +near$", capsys.readouterr().out, re.MULTILINE)
     again = ["again", "other.png", "-o", "again.png", "--model", str(model)]
     assert main(again) == 1
     assert "it was drawn with another text encoder, near; give that with --text-encoder" in capsys.readouterr().err

@@ -129,6 +129,10 @@ def test_on_the_command_line(base: Path, tmp_path: Path, capsys: pytest.CaptureF
     given = ["--guidance", "3", "--negative-prompt", "blurry"]
     assert main(["generate", "a fox", *options, str(tmp_path / "a.png"), *given]) == 0
     assert "guidance 3" in capsys.readouterr().err
+    assert main(["show", str(tmp_path / "a.png")]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^Guidance +3.0$", shown, re.MULTILINE)
+    assert re.search(r"^Negative prompt +blurry$", shown, re.MULTILINE)
     assert main(["again", str(tmp_path / "a.png"), "--model", str(base), "-o", str(tmp_path / "b.png")]) == 0
     assert main(["generate", "--like", str(tmp_path / "a.png"), *options, str(tmp_path / "c.png")]) == 0
     first, second, third = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
