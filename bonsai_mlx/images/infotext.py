@@ -47,6 +47,7 @@ def format_infotext(recipe: Recipe) -> str:
     """Of an enlarged picture the size is that of the one that was enlarged, as A1111 has it."""
     enlarged = recipe.parameters if recipe.parameters.get("operation") == "enlarge" else {}
     by = enlarged.get("by", 1)
+    redrawn = recipe.parameters if enlarged or recipe.parameters.get("init") else {}
     params = {
         "Steps": recipe.steps,
         "Sampler": "Euler",
@@ -57,7 +58,7 @@ def format_infotext(recipe: Recipe) -> str:
         "Model": recipe.model_title,
         "Variation seed": recipe.parameters.get("variation_seed"),
         "Variation seed strength": recipe.parameters.get("variation_amount"),
-        "Denoising strength": enlarged.get("strength"),
+        "Denoising strength": redrawn.get("strength"),
         "Hires upscale": enlarged.get("by"),
         "Hires upscaler": (enlarged.get("upscaler") or "Lanczos").removesuffix(".safetensors") if enlarged else None,
         "Lora hashes": ", ".join(f"{name}: {digest[:12]}" for name, _, digest in _adapters(recipe) if digest) or None,

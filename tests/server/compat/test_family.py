@@ -95,6 +95,9 @@ def test_cfg_scale_leads_what_is_repainted(live: LiveServer) -> None:
     assert (info["cfg_scale"], info["negative_prompt"]) == (7.0, "dull")
     assert "Negative prompt: dull" in info["infotexts"][0]
     assert "CFG scale: 7" in info["infotexts"][0]
+    assert "Denoising strength: 0.8" in info["infotexts"][0]
+    again, _ = told(live, "img2img", {**body, "infotext": info["infotexts"][0], "denoising_strength": None})
+    assert (again == led).all(), "what a picture says makes it again"
     plain, _ = told(live, "img2img", body | {"cfg_scale": 1})
     assert (led != plain).any()
 
