@@ -1,4 +1,5 @@
 // openai-node on a live server: a picture, a stream with a preview, the picture changed, and one failure. Exits with 0 when all is well.
+// Arguments: the address, and "real" where the engine is.
 
 import assert from "node:assert/strict";
 import OpenAI, { toFile } from "openai";
@@ -30,4 +31,5 @@ let last;
 for await (const event of await client.images.edit({ image: [await drawn()], prompt: "a hare", stream: true })) last = event;
 assert.equal(last.type, "image_edit.completed");
 
-await assert.rejects(client.images.generate({ prompt: "raise it", size: "64x64" }), OpenAI.InternalServerError);
+// which only an engine made for tests obeys
+if (process.argv[3] !== "real") await assert.rejects(client.images.generate({ prompt: "raise it", size: "64x64" }), OpenAI.InternalServerError);
