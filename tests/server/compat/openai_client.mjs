@@ -24,7 +24,7 @@ const drawn = () => toFile(Buffer.from(answer.data[0].b64_json, "base64"), "draw
 // 64x64, black with a white square in its middle
 const MASK = "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQAAAACCEkxzAAAAHklEQVR42mNgGFyAkYHhPwMDAyMDE0xklIHMGGwAAPa7AUAn7aGOAAAAAElFTkSuQmCC";
 const mask = await toFile(Buffer.from(MASK, "base64"), "mask.png", { type: "image/png" });
-const edited = await client.images.edit({ image: await drawn(), mask, prompt: "a hare" });
+const edited = await client.images.edit({ image: await drawn(), mask, prompt: "a red star", seed: 9 });
 assert.ok(isPng(edited.data[0].b64_json));
 assert.equal(edited.size, "64x64");
 let last;
