@@ -26,6 +26,7 @@ _OTHERS = {
     (b"version ",): "it is the note that Git LFS leaves in place of a file, not the file",
     (b"GGUF",): "it is a GGUF file; let its name end in .gguf",
     (b"PK\3\4",): "it is an archive, as PyTorch writes it",
+    (b"\x89PNG", b"\xff\xd8\xff", b"RIFF"): "it is a picture",
 }
 
 _IN_WORDS = {"incomplete metadata, file not fully covered": "its end is missing, or something follows it"}

@@ -187,6 +187,7 @@ def test_broken_and_hostile_files(tmp_path: Path) -> None:
         "it is the note that Git LFS leaves": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n",
         "it is a GGUF file; let its name end in .gguf": b"GGUF\3\0\0\0\0\0\0\0",
         "it is an archive, as PyTorch writes it": b"PK\3\4\x14\0\0\0\0\0",
+        "it is a picture": b"\x89PNG\r\n\x1a\n" + b"\0" * 20,
         "cut": whole[:-5],
         "longer": whole + b"\0",
         "an endless header": struct.pack("<Q", 2**63) + whole[8:],
