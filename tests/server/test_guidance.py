@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +59,22 @@ def test_a_model_with_guidance(
     assert answer.status_code in (200, 201, 202), answer.text
     request = last_request(shared)
     assert (request.get("guidance"), request.get("negative_prompt", "")) == (guidance, negative)
+
+
+@pytest.mark.usefixtures("guided")
+@pytest.mark.parametrize(
+    ("body", "notes"),
+    [
+        ({}, []),
+        ({"cfg_scale": 7, "negative_prompt": "dull"}, []),
+        ({"cfg_scale": 900}, ["A CFG scale of 900 was asked for; 30 was used."]),
+        ({"cfg_scale": 0}, ["A CFG scale of 0 was asked for; 4 was used."]),
+        ({"cfg_scale": 1, "negative_prompt": "dull"}, ["At a CFG scale of 1 the negative prompt changes nothing."]),
+    ],
+)
+def test_a1111_is_told_what_is_not_used(shared: LiveServer, body: dict[str, Any], notes: list[str]) -> None:
+    answer = shared.client.post("/sdapi/v1/txt2img", json=SHAPE | body).raise_for_status().json()
+    assert json.loads(answer["info"]).get("notes", []) == notes
 
 
 @pytest.mark.parametrize(

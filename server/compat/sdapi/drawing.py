@@ -98,6 +98,7 @@ async def asked_to_draw(
 ) -> Asked:
     """`used` says which pictures go in."""
     styles, notes = known_styles(body.styles)
+    notes += guidance_notes(ready, body)
     used = {"styles": styles, **(used or {}), **_variation(body), **guidance_of(ready, body)}
     return await asked_of(studio, ready, body, body.prompt, body.count, notes=notes, used=used)
 
@@ -108,6 +109,19 @@ def guidance_of(ready: ReadyModel, body: Drawing) -> Json:
         return {}
     scale = min(max(body.cfg_scale or ready.recommended_guidance, 1.0), MAX_GUIDANCE)
     return {"guidance": scale, "negative_prompt": body.negative_prompt if scale > 1 else ""}
+
+
+def guidance_notes(ready: ReadyModel, body: Drawing) -> list[str]:
+    """What of the guidance that is asked for is not used, by a model that has it."""
+    used = guidance_of(ready, body).get("guidance")
+    if used is None:
+        return []
+    told = []
+    if body.cfg_scale is not None and body.cfg_scale != used:
+        told.append(f"A CFG scale of {body.cfg_scale:g} was asked for; {used:g} was used.")
+    if used == 1 and body.negative_prompt.strip():
+        told.append("At a CFG scale of 1 the negative prompt changes nothing.")
+    return told
 
 
 def _variation(body: Drawing) -> Json:

@@ -12,7 +12,7 @@ from ...studio import Studio
 from ..base import Picture, seed_of, steps_of, submit
 from ..body import bad_field, number
 from ..pictures import decoded, taken_in
-from .drawing import Drawing, guidance_of, redrawn_words
+from .drawing import Drawing, guidance_notes, guidance_of, redrawn_words
 from .following import drawn
 from .larger import MAX_FACTOR, MAX_STRENGTH, Larger, brought_to, factor_for
 from .upscalers import file_of, name_at, shown
@@ -47,7 +47,7 @@ async def upscaling_of(
 ) -> Upscaling:
     """`image` is in base64, `asked` the strength of redrawing. ApiError names the field."""
     count = body.count
-    notes: list[str] = []
+    notes = guidance_notes(ready, body)
     upscaler = file_of(studio, _upscaler(studio, arguments), notes)
     factor = _factor(arguments)
     source = (await taken_in(studio, await decoded(image, "init_images"), "init_images"))[0]
