@@ -157,12 +157,12 @@ class Runs:
         request = request.validated()
         if request.method == "refine":
             request = with_prompt_adapters(request)
-        asked = request.resolved(size=source.size, steps=model.recommended_steps)
+        asked = request.resolved(size=source.size, steps=model.recommended_steps, guidance=model.recommended_guidance)
         chosen: Adapters = ()
         if asked.method == "refine":  # before anything takes time
             drawing, canvas = self._tile(asked)
             drawing, chosen = self._with_adapters(drawing, adapters)
-            asked = replace(asked, loras=drawing.loras, guidance=drawing.guidance)
+            asked = replace(asked, loras=drawing.loras)
             plan = self.model.plan(drawing, self.memory_limit_bytes, preview=preview, whole=canvas, adapters=chosen)
         started = time.perf_counter()
         with nullcontext(memory) if memory else RunMemory() as meter:

@@ -48,15 +48,17 @@ class Enlarge:
     guidance: Guidance | None = None  # and of a model that is not distilled
     negative_prompt: NegativePrompt = ""
 
-    def resolved(self, *, size: tuple[int, int], steps: int) -> ResolvedEnlarge:
+    def resolved(self, *, size: tuple[int, int], steps: int, guidance: float = 1.0) -> ResolvedEnlarge:
         """The request with nothing left open. RequestError.
 
-        `size` is that of the picture, (width, height) in pixels; `steps` the checkpoint's recommendation.
+        `size` is that of the picture, (width, height) in pixels; `steps` and `guidance` are the checkpoint's
+        recommendations.
         """
         values: dict[str, Any] = parameters(self)
         redraws = self.method == "refine"
         values["seed"] = (random_seed() if redraws else 0) if self.seed is None else self.seed
         values["steps"] = (steps if self.steps is None else self.steps) if redraws else 0
+        values["guidance"] = (guidance if self.guidance is None else self.guidance) if redraws else 1.0
         values |= {"width": size[0] * self.by, "height": size[1] * self.by}
         return ResolvedEnlarge(**values).validated()
 
@@ -94,6 +96,7 @@ class ResolvedEnlarge(Enlarge):
 
     seed: Seed = 0
     steps: AnySteps = 0
+    guidance: Guidance = 1.0
     width: AnySide = 0
     height: AnySide = 0
 

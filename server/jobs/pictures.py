@@ -91,9 +91,11 @@ def enlarging(request: Enlarge, size: Size, ready: ReadyModel) -> ResolvedEnlarg
     """The request with nothing left open, as this model carries it out; `size` is that of the picture. RequestError."""
     if request.method != "refine":
         return request.resolved(size=size, steps=ready.recommended_steps)
-    resolved = with_prompt_adapters(request).resolved(size=size, steps=ready.recommended_steps)
-    tile, _ = redrawing(resolved, ready.recommended_size)
-    return replace(resolved, guidance=tile.resolved(**ready.recommended).guidance)
+    resolved = with_prompt_adapters(request).resolved(
+        size=size, steps=ready.recommended_steps, guidance=ready.recommended_guidance
+    )
+    redrawing(resolved, ready.recommended_size)[0].resolved(**ready.recommended)  # which may refuse the guidance
+    return resolved
 
 
 def _looked_at(request: Draw, sizes: Sequence[Size]) -> list[Size]:

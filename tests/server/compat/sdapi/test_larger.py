@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.server.compat.pictures import picture, text_of
-from tests.server.compat.test_interfaces import busy, draw_in_background
+from tests.server.compat.test_leaving import busy, draw_in_background
 from tests.server.conftest import LiveServer, eventually
 
 SMALL = {"prompt": "a house", "seed": 3, "width": 64, "height": 64, "steps": 1}
