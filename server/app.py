@@ -91,7 +91,7 @@ class Application(FastAPI):
     def _include_for(self, scope: Scope) -> None:
         if is_of_interface(scope["path"]):
             self.include_interfaces()
-        elif not any(route.matches(scope)[0] is Match.FULL for route in self.routes):
+        elif not self._has_further and not any(route.matches(scope)[0] is Match.FULL for route in self.routes):
             self.include_further()
 
     def include_interfaces(self) -> None:
