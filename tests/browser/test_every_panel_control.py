@@ -210,6 +210,7 @@ def test_the_dialogs_of_collections(site: Site, open_page: Callable[..., Page], 
         page.locator("#select").click()
         page.locator(".print").click()
     page.locator(opener).click()
+    expect(page.locator(DIALOG).get_by_role("button", name=leave)).to_be_visible()
     assert controls_in(page, DIALOG) == controls
     field = page.locator("#collection-name")
     if "#collection-name" in controls:

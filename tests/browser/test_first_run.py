@@ -62,18 +62,25 @@ def test_six_pictures_wait_to_be_drawn(site: Site, empty: Page) -> None:
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pictures_that_come_late_move_nothing(site: Site, open_page: Callable[..., Page], width: int) -> None:
-    """On the stage, above what it was made from, one of a pair, and among their days."""
+    """On the stage, above what it was made from, to be edited, one of a pair, and among their days."""
     first = make_picture(site, "one that comes late", width=96, height=64)
     made = posted(site, "/edit", {"prompt": "changed", "init": first, "strength": 0.2, "steps": 1})["image"]["id"]
     pair = posted(site, "/generate/compare", {"prompt": "a late pair", "steps": 1, "width": 64, "height": 64})
     page = open_page("about:blank", viewport={"width": width, "height": 844 if width < 400 else 680})
     page.route(re.compile(r"/images/.*(png|webp|thumbnail)"), lambda route: (time.sleep(0.1), route.continue_()))
-    stage = (f"?from={first}", f"?from={made}") if width > 400 else ()
-    for path in (*stage, f"i/{pair['left']['image']['id']}", "gallery"):
+    for path in (
+        f"?from={first}",
+        f"?from={made}",
+        f"?edit={first}",
+        f"?edit={first},{made}",
+        f"i/{pair['left']['image']['id']}",
+        "gallery",
+    ):
         page.goto(f"{site.url}/{path}")
         expect(page.locator("#engine-mark")).to_be_visible()
         page.wait_for_timeout(1500)  # a shift that comes later is not the pictures'
         assert page.evaluate(SHIFTS) <= 0.02, path
+        expect(page.locator("main")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -177,7 +177,9 @@ ANNOUNCED = """() => {
 }"""
 
 
-def test_a_batch_of_four_is_told_in_few_words(studio: Page) -> None:
+def test_a_batch_of_four_is_told_in_few_words(site: Site, studio: Page) -> None:
+    while any(job["status"] in ("queued", "running") for job in studio.request.get(f"{site.url}/jobs").json()["jobs"]):
+        studio.wait_for_timeout(100)  # of tests before: what waits behind another is told so
     ask_for_batch(studio, "told in few words", 4)
     studio.evaluate(ANNOUNCED)
     studio.locator("#generate").click()

@@ -1,4 +1,5 @@
 // Runs before the first paint, as a plain script, so that nothing changes its colour or its place after it.
+if (/[?&](edit|from)=/.test(location.search)) document.documentElement.dataset.asked = "";
 try {
   const theme = localStorage.getItem("theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;

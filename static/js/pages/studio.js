@@ -153,4 +153,9 @@ subscribe("smaller-size", (recipe) => {
   );
 });
 
-takeRequestedRecipe().catch(toastError).then(showNewest).then(restoreViewer).catch(toastError);
+takeRequestedRecipe()
+  .catch(toastError)
+  .finally(() => delete document.documentElement.dataset.asked)
+  .then(showNewest)
+  .then(restoreViewer)
+  .catch(toastError);
