@@ -113,6 +113,10 @@ def shutting_down() -> ApiError:
     return ApiError(503, "shutting_down", "The server is shutting down.", retry_after_s=10)
 
 
+def is_shutting_down(error: BaseException) -> bool:
+    return isinstance(error, ApiError) and error.detail.code == "shutting_down"
+
+
 def error_response(status: int, detail: ErrorDetail) -> JSONResponse:
     headers = {}
     if detail.retry_after_s is not None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from bonsai_mlx.images.recipe import timestamp as timestamp
 
+from .errors import ApiError, shutting_down
 from .index.damage import is_damage, readable_rows, save
 from .index.migrations import bring_up_to_date, refuse_newer
 
@@ -46,6 +47,7 @@ class Store:
         self.path = folder / NAME
         self._log = folder / f"{NAME}-wal"
         self._log_is_long = asyncio.Event()
+        self._closed = False
         refuse_newer(self.path)
         try:
             self._connection = self._open()
@@ -92,6 +94,7 @@ class Store:
         return aside
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        self._check_open()
         rows = self._connection.execute(sql, parameters).fetchall()
         self._look_at_log()
         return rows
@@ -104,6 +107,7 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """What is executed inside happens as a whole or not at all."""
+        self._check_open()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -138,10 +142,16 @@ class Store:
 
     def _read(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._reader_lock:
+            self._check_open()
             return self._reader.execute(sql, parameters).fetchall()
 
+    def _check_open(self) -> None:
+        """ApiError 503 for who comes while the server ends."""
+        if self._closed:
+            raise shutting_down()
+
     async def checkpoint(self) -> None:
-        with contextlib.suppress(sqlite3.Error):  # no space, another program reads, or damage: it stays in the log
+        with contextlib.suppress(sqlite3.Error, ApiError):  # no space, another program, damage, the end: it stays there
             await self.read("PRAGMA wal_checkpoint(PASSIVE)")
 
     def preference(self, name: str) -> str | None:
@@ -167,6 +177,7 @@ class Store:
 
     def close(self) -> None:
         with self._reader_lock:
+            self._closed = True
             self._reader.close()
         with contextlib.suppress(sqlite3.Error):  # another program reads the file, or damage: it stays in the log
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

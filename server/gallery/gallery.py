@@ -19,7 +19,7 @@ from bonsai_mlx.errors import PictureError
 from bonsai_mlx.fileio import FILE_MODE, PRIVATE_FILE_MODE
 from bonsai_mlx.images.metadata import save_picture
 
-from ..errors import ApiError, not_found
+from ..errors import ApiError, is_shutting_down, not_found
 from ..events import EventHub
 from ..schemas.images import Deleted, DeletedMany, Image, ImageDetails, ImagePage
 from ..schemas.jobs import Relative
@@ -321,5 +321,5 @@ def _unmarked() -> ApiError:
 
 def _tell_of_failure(task: asyncio.Task[int]) -> None:
     error = None if task.cancelled() else task.exception()
-    if error is not None:
+    if error is not None and not is_shutting_down(error):
         log.warning("the folder of the images could not be looked at: %s", type(error).__name__)

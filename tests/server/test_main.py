@@ -62,18 +62,20 @@ print([name for name in sys.modules if name.split('.')[0] in {heavy} or name in 
     assert found.stdout.strip() == "[]"
 
 
-def test_an_end_while_thumbnails_are_made_and_an_upload_comes_says_nothing(spawn: Spawn, tmp_path: Path) -> None:
+def test_an_end_while_thumbnails_are_made_and_others_ask_says_nothing(spawn: Spawn, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     for number in range(40):
         (tmp_path / "out" / f"{number:032x}.png").write_bytes(plain_png(2_000, 2_000))
     server = spawn()
     eventually(lambda: server.client.get("/images?limit=1").json()["total"] == 40)
     host, port = server.url.split(":")
-    asked = [socket.create_connection((host, int(port)), timeout=30) for _ in range(41)]
+    asked = [socket.create_connection((host, int(port)), timeout=30) for _ in range(81)]
     head = f" HTTP/1.1\r\nHost: {server.url}\r\n"
     for number, connection in enumerate(asked[:40]):
         connection.sendall(f"GET /images/{number:032x}/thumbnail{head}\r\n".encode())
     asked[40].sendall(f"POST /inputs{head}Content-Length: 9000\r\nContent-Type: image/png\r\n\r\n\x89PNG".encode())
+    for number, connection in enumerate(asked[41:]):
+        connection.sendall(f"GET {('/images?limit=9', '/gallery', '/jobs', '/')[number % 4]}{head}\r\n".encode())
     assert asked[0].recv(12) == b"HTTP/1.1 200"
     said = server.end()
     for connection in asked:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from server.errors import ApiError
 from server.store import NAME, Store, timestamp
 
 
@@ -32,6 +33,20 @@ def test_other_programs_that_write_are_not_waited_for_long(tmp_path: Path) -> No
     store = Store(tmp_path)
     assert store.execute("PRAGMA busy_timeout")[0][0] <= 100
     store.close()
+
+
+def test_who_comes_once_it_is_closed_is_told_that_the_server_ends(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.close()
+    for late in (
+        lambda: store.execute("SELECT 1"),
+        lambda: store.execute_many("SELECT ?", [(1,)]),
+        lambda: asyncio.run(store.read("SELECT 1")),
+    ):
+        with pytest.raises(ApiError, match="shutting down") as caught:
+            late()
+        assert caught.value.status == 503
+    asyncio.run(store.checkpoint())  # of a task that goes on for a moment
 
 
 def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
