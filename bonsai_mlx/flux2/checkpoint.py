@@ -287,6 +287,9 @@ class _Reader:
                 raise CheckpointError(f"{self.root}: {self._lacks(component.name, component.folder)}")
             if found:
                 folders[component.name] = found[0]
+        if self.companion and not set(folders.values()) & set(self.companion.folders.values()):
+            message = f"{self.root} is a whole checkpoint and takes nothing of another; leave out {self.companion.root}"
+            raise CheckpointError(message)
         for place in folders.values():
             if place.is_dir():
                 elsewhere.refuse_unsafe_files(place, self.repair)

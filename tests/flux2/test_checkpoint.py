@@ -240,3 +240,13 @@ def test_equal_text_encoders_are_known_for_the_same(tmp_path: Path, folder: Path
     copied = Path(shutil.copytree(folder, tmp_path / "copied"))
     ids = [Checkpoint.open(path).text_encoder_id() for path in (folder, linked, copied)]
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_companion_of_what_lacks_nothing_is_refused(
+    tiny_checkpoint: Callable[..., Path], folder: Path, tmp_path: Path
+) -> None:
+    other = tiny_checkpoint("binary", seed=5)
+    with pytest.raises(CheckpointError, match="is a whole checkpoint and takes nothing of another; leave out"):
+        Checkpoint.open(folder, companion=other)
+    shutil.rmtree(folder / PACKED.folder(TEXT_ENCODER))
+    assert Checkpoint.open(folder, companion=other).folders[TEXT_ENCODER].parent == other
