@@ -35,6 +35,7 @@ class Txt2Img(Drawing):
     hr_upscaler: Annotated[Text, Field(description="one of `upscalers`; others mean Lanczos")] = ""
     hr_second_pass_steps: Annotated[Steps, Field(description="0: as many as before")] = None
     hr_prompt: Annotated[Text, Field(description="for what is redrawn, instead of the prompt")] = ""
+    hr_negative_prompt: Annotated[Text, Field(description="likewise, instead of the negative prompt")] = ""
     denoising_strength: Annotated[
         Share, Field(description="of what is redrawn: 0 leaves it as it was enlarged, above 0.5 counts as 0.5")
     ] = REFINE_STRENGTH
@@ -65,6 +66,7 @@ async def larger_of(studio: Studio, ready: ReadyModel, body: Txt2Img, asked: Ask
     strength = min(body.denoising_strength, MAX_STRENGTH)
     if strength != body.denoising_strength:
         asked.notes.append(f"A denoising strength of {body.denoising_strength:g} was asked for; {strength:g} was used.")
+    avoided = body.hr_negative_prompt
     larger = Larger(
         ready,
         before,
@@ -75,7 +77,7 @@ async def larger_of(studio: Studio, ready: ReadyModel, body: Txt2Img, asked: Ask
         steps_of(studio, ready, body.hr_second_pass_steps or asked.first.steps, asked.notes),
         redrawn_words(body.hr_prompt, (), asked.notes) if body.hr_prompt.strip() else "",
         asked.first.loras,
-        guidance_of(ready, body),
+        guidance_of(ready, body.model_copy(update={"negative_prompt": avoided}) if avoided.strip() else body),
     )
     await larger.check(studio)
     return larger

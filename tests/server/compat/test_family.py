@@ -118,6 +118,13 @@ def test_what_is_redrawn_in_tiles_is_led_as_it_was_asked_for(live: LiveServer, n
     assert (asked["operation"], asked["guidance"], asked["negative_prompt"]) == ("enlarge", 7.0, "dull")
 
 
+def test_the_second_pass_avoids_what_is_named_for_it(live: LiveServer) -> None:
+    route, body = SECOND_PASS["hires"]
+    told(live, route, body | LED | {"hr_negative_prompt": "grey"})
+    large, first = (job["request"] for job in live.client.get("/jobs?limit=2").json()["jobs"])
+    assert (large["operation"], large["negative_prompt"], first["negative_prompt"]) == ("enlarge", "grey", "dull")
+
+
 def enlarged(live: LiveServer, **body: Any) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
     answer = live.client.post("/enlarge", json={"method": "refine", "strength": 0.8, "steps": 2, "seed": 1} | body)
     assert answer.status_code == 200, answer.text
