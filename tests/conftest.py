@@ -56,7 +56,7 @@ _SLOW, _STRESS = 10, 100  # so many times as long as others, about
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Load, chaos and the training of a model take their time. Two workers share the tests file by file, which may have
+    """Load, chaos and the training of a model take their time. Workers share the tests file by file, which may have
     costly things in common; cases of load and chaos would disturb each other. The longest come first: none waits for
     the other at last. But training speeds up torch's models by changing diffusers: what is compared with it comes
     before.
