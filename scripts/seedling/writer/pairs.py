@@ -20,7 +20,7 @@ from ..draw.landscape import COLOURED
 from ..draw.palette import ACCENTS, KINDS, NAMES
 from ..draw.scene import Place, Scene, Subject
 
-MOST_TAILS = {0: 2, 1: 2, 2: 1}  # phrases about the place, by how many kinds of things stand in it
+MOST_TAILS = (2, 2, 1, 1)  # phrases about the place, by how many things stand in it; three are many
 _MAKERS: tuple[tuple[Callable[[random.Random], Scene], float], ...] = (
     (places.bonsai_scene, 30.0),
     (places.alone, 26.0),
@@ -31,7 +31,7 @@ _MAKERS: tuple[tuple[Callable[[random.Random], Scene], float], ...] = (
     (layouts.counted, 6.0),
     (layouts.listed, 8.0),
 )
-ADDED = {0: 2, 1: 3, 2: 2, 3: 2}  # attributes and phrases more than the short one has, at most, likewise
+ADDED = (2, 2, 1, 1)  # attributes and phrases more than the short one has, at most, likewise
 _KEPT = (0.0, 0.0, 0.15, 0.3, 0.6, 0.9)  # of what the long caption says, in the short one
 _PLAIN = 0.6  # share of questions that are nothing but the short caption
 
@@ -64,6 +64,11 @@ class Thing:
         return (words.article(core) if article else core) + self.second * ("second" in names)
 
 
+# As people say it: "under the full moon", "in the falling snow".
+_THE = (
+    (re.compile(r"\b(under|with) an? ((?:\w+ )?(?:sun|moon))\b"), r"\1 the \2"),
+    (re.compile(r"\bin (falling snow|rain|mist|fog)\b"), r"in the \1"),
+)
 ATTRIBUTES = ("size", "adjective", "colour", "season", "form", "second")
 
 
@@ -98,15 +103,23 @@ def _worded(scene: Scene, rng: random.Random) -> tuple[str, str]:
     there = [name for name in ATTRIBUTES if any(getattr(thing, name) for thing in things)] if scene.subjects else []
     parts: list[str | int] = [*there, *range(len(tails))]
     asked = {part for part in parts if rng.random() < keep}
-    open_ = [part for part in parts if part not in asked]
-    told = asked | set(rng.sample(open_, min(len(open_), ADDED[len({subject.kind for subject in scene.subjects})])))
+    placed = not asked.isdisjoint(range(len(tails)))  # of a place that was named nothing more is said
+    open_ = [part for part in parts if part not in asked and not (placed and isinstance(part, int))]
+    told = asked | set(rng.sample(open_, min(len(open_), _few(ADDED, scene))))
     short, long = (
         f"{said(names, article)}{''.join(f' {tail}' for place, tail in enumerate(tails) if place in names)}"
         for names, article in ((asked, not bare), (told, True))
     )
+    if rng.random() < 0.4:
+        for pattern, said_so in _THE:
+            short = pattern.sub(said_so, short)
     if rng.random() >= _PLAIN:
         short = rng.choice(words.FRAMES)[0].format(short)
     return (short[0].upper() + short[1:] if rng.random() < 0.1 else short), long
+
+
+def _few(table: tuple[int, ...], scene: Scene) -> int:
+    return table[min(len(scene.subjects), len(table) - 1)]
 
 
 def _named(view: str, _names: Iterable[object], _article: bool) -> str:
@@ -141,8 +154,9 @@ def _view(place: Place, rng: random.Random) -> tuple[str, list[str]]:
         heads.append((rng.choice(words.TIMES[place.sky]), "sky"))
     if place.weather in words.WEATHERED:
         moment = f"{rng.choice(words.WEATHERED[place.weather])} {words.MOMENTS[place.sky]}"
-        heads.append((words.article(moment), "weather sky"))
-        heads.append((f"{place.weather} over {rng.choice(words.VIEWS[place.land])}", "weather land"))
+        white = " land" * (place.weather == "snow")  # a snowy night is one in the snow
+        heads.append((words.article(moment), f"weather sky{white}"))
+        heads.append((f"{place.weather} over {rng.choice(words.VIEWS[place.land])}", "weather land sky"))
     if place.body:
         heads.append((_body(place, rng), "body"))
     head, named = rng.choice(heads)
@@ -178,11 +192,11 @@ def _tails(scene: Scene, rng: random.Random) -> list[str]:
         return [f"on {words.article(scene.ground)} background"] if scene.ground else []
     kinds = {subject.kind for subject in scene.subjects}
     floats = bool(kinds & {"boat", "fish"}) and place.land in words.AFLOAT
-    told = dict(_told(place, rng, floats=floats))
+    told = dict(_told(place, rng, floats=floats and rng.random() < 0.6))  # people say "a boat by the sea" as well
     more = [told[name] for name in ("weather", "body", "heights") if name in told]
     said = [told["land"], told["sky"], *(rng.sample(more, 1) if more else [])]
     rng.shuffle(said)
-    return said[: MOST_TAILS[len(kinds)]]
+    return said[: _few(MOST_TAILS, scene)]
 
 
 def _told(place: Place, rng: random.Random, *, floats: bool) -> list[tuple[str, str]]:
