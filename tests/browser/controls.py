@@ -6,6 +6,7 @@ from playwright.sync_api import Page
 
 # What can be pressed, chosen, typed into or followed, also while it is hidden. Header, banner, memory and help, which
 # every page has, are asked for by themselves.
+_LOOKS = 100  # of a tenth of a second: a busy machine imports late
 _FIND = """([frame, editor, root]) => {
     const kinds = [["[data-copy]", "copy"], ["#collections a", "collection"],
                    [".style-chip", "style"], [".proposal", "proposal"], [".kept", "kept prompt"],
@@ -45,6 +46,11 @@ def controls_of(page: Page, *, frame: bool = False, editor: bool = False) -> set
     return set(page.evaluate(_FIND, [frame, editor, None]))
 
 
-def controls_in(page: Page, root: str) -> set[str]:
-    """Names of the controls of one part of the page, a panel or a dialog."""
-    return set(page.evaluate(_FIND, [False, False, root]))
+def expect_controls(page: Page, root: str, names: set[str]) -> None:
+    """One part of the page, a panel or a dialog, has these controls once its script is there and has filled it."""
+    for _ in range(_LOOKS):
+        found = set(page.evaluate(_FIND, [False, False, root]))
+        if found == names:
+            return
+        page.wait_for_timeout(100)
+    assert found == names

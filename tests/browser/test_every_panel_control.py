@@ -17,7 +17,7 @@ from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.pipelines import saved
 from bonsai_mlx.pipelines.styles import OURS, styles_file
-from tests.browser.controls import controls_in
+from tests.browser.controls import expect_controls
 from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, make_picture, posted
 
 pytestmark = pytest.mark.browser
@@ -53,17 +53,24 @@ def drawn_with(page: Page, site: Site) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_the_dialog_of_styles(form: Page, site: Site) -> None:
     form.locator("#styles-toggle").click()
     expect(form.locator(".style-chip")).to_have_count(len(OURS))
-    assert controls_in(form, "#styles") == {"style", "#edit-styles"}
+    expect_controls(form, "#styles", {"style", "#edit-styles"})
     form.locator("#edit-styles").click()
     dialog = form.locator(DIALOG)
     whose = {style.name: form.locator("li.style-editor", has_text=f"Save {style.name}") for style in OURS}
     expect(dialog.locator(".style-editor")).to_have_count(len(OURS) + 1)
     place = "style-editors "
-    assert controls_in(form, DIALOG) == {
-        *(f"{place}{part}" for part in ("Name", "Name of a new style", "Text; {prompt} is where your words go", "Add")),
-        *(f"{place}{verb} {style.name}" for style in OURS for verb in ("Save", "Delete")),
-        *("Restore the built-in styles", "Done"),
-    }
+    expect_controls(
+        form,
+        DIALOG,
+        {
+            *(
+                f"{place}{part}"
+                for part in ("Name", "Name of a new style", "Text; {prompt} is where your words go", "Add")
+            ),
+            *(f"{place}{verb} {style.name}" for style in OURS for verb in ("Save", "Delete")),
+            *("Restore the built-in styles", "Done"),
+        },
+    )
     for name, editor in whose.items():  # each is saved as another text, and then deleted
         expect(editor.get_by_label("Name", exact=True)).not_to_be_editable()
         editor.get_by_label("Text;").fill(f"{{prompt}} in the style of {name}")
@@ -96,13 +103,13 @@ def test_the_dialog_of_styles(form: Page, site: Site) -> None:
 
 def test_the_panel_of_prompts(form: Page, site: Site) -> None:
     form.locator("#prompts-toggle").click()
-    assert controls_in(form, "#prompts") == {"#save-prompt"}
+    expect_controls(form, "#prompts", {"#save-prompt"})
     form.locator("#save-prompt").click()
     form.locator("#prompt").fill("a red star")
     drawn_with(form, site)
     form.locator("#prompts-toggle").click()
     form.locator("#prompts-toggle").click()
-    assert controls_in(form, "#prompts") == {"#save-prompt", "kept prompt", "prompts Remove"}
+    expect_controls(form, "#prompts", {"#save-prompt", "kept prompt", "prompts Remove"})
     form.locator("#prompt").fill("")
     for kept in ("bonsai", "a red star"):
         form.locator(".kept", has_text=kept).click()
@@ -116,7 +123,7 @@ def test_the_writers_panel(form: Page, site: Site) -> None:
     status, go = form.locator("#write-status"), form.locator("#write-go")
     form.locator("#write-toggle").click()
     expect(status).to_have_text("Press a scene to use it.", timeout=60_000)
-    assert controls_in(form, "#write") == {"#write-go", "#write-undo", "proposal"}
+    expect_controls(form, "#write", {"#write-go", "#write-undo", "proposal"})
     for place in range(3):
         scene = form.locator(".proposal").nth(place)
         words = scene.inner_text()
@@ -159,16 +166,20 @@ def test_the_panel_of_pipelines_and_its_run(form: Page, site: Site) -> None:
     form.locator("#pipeline-name").fill("one")
     form.locator("#keep-pipeline").click()
     expect(form.locator("#pipelines-status")).to_have_text("Kept: Draw.")
-    assert controls_in(form, "#pipelines") == {
-        *("pipeline-list Run one on the words above", "pipeline-list Delete one"),
-        *("#pipeline-name", "#keep-pipeline"),
-    }
+    expect_controls(
+        form,
+        "#pipelines",
+        {
+            *("pipeline-list Run one on the words above", "pipeline-list Delete one"),
+            *("#pipeline-name", "#keep-pipeline"),
+        },
+    )
     form.locator("#prompt").fill("a blue house")
     form.locator("#seed").fill("9")
     form.route("**/pipelines/run", answered_late)
     form.get_by_role("button", name="Run one on the words above").click()
     expect(form.locator("#run-words")).to_have_text("one. Its step is done.", timeout=DRAWN_WITHIN_MS)
-    assert controls_in(form, "#run") == {"run-steps picture"}
+    expect_controls(form, "#run", {"run-steps picture"})
     form.locator("#run-steps button").click()
     shown = form.locator("#stage .frame a").get_attribute("data-view")
     recipe = form.request.get(f"{site.url}/images/{shown}").json()["recipe"]
@@ -211,7 +222,7 @@ def test_the_dialogs_of_collections(site: Site, open_page: Callable[..., Page], 
         page.locator(".print").click()
     page.locator(opener).click()
     expect(page.locator(DIALOG).get_by_role("button", name=leave)).to_be_visible()
-    assert controls_in(page, DIALOG) == controls
+    expect_controls(page, DIALOG, controls)
     field = page.locator("#collection-name")
     if "#collection-name" in controls:
         field.fill(f"Made by {name}")
@@ -255,7 +266,7 @@ def test_the_page_of_the_interface(site: Site, open_page: Callable[..., Page]) -
     told = {
         (method.upper(), path): one for path, methods in document["paths"].items() for method, one in methods.items()
     }
-    assert controls_in(page, "main") == {"openapi.json", "summary"}
+    expect_controls(page, "main", {"openapi.json", "summary"})
     shown = {}
     for fold in folds.all():
         fold.locator("summary").click()
