@@ -54,6 +54,15 @@ class NoWriterError(BonsaiError):
     """Nothing here can write, for the reason that the text gives."""
 
 
+class MissingLibraryError(BonsaiError):
+    """A library that is installed apart is not here; `remedy` is the command that brings it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; get it with: {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+
 class PictureError(BonsaiError):
     """A file is no picture that can be read here, or one that costs more than is spent on one."""
 

@@ -43,6 +43,7 @@ Code = Literal[
     "bad_picture",
     "queue_full",
     "model_missing",
+    "not_installed",
     "not_found",
     "forbidden",
     "unauthorized",

@@ -23,17 +23,19 @@ from pydantic import Field
 from bonsai_mlx.printable import log_to_stderr
 from bonsai_mlx.request import EXTEND_STRENGTH
 from bonsai_mlx.runtime.environment import text, tidy
+from bonsai_mlx.runtime.extras import install_command
 from bonsai_mlx.version import __version__
 
 from .hosts import is_loopback
 
+_INSTALL = install_command("mcp")
 try:
     from mcp.server import MCPServer
     from mcp.server.mcpserver import Context, Image
     from mcp.server.mcpserver.exceptions import ToolError
 except ImportError:  # the extra is not installed, or it is a version with another interface
     if not {"-h", "--help"} & set(sys.argv):
-        sys.exit("bonsai-mlx: the MCP server needs the mcp package; install it with: pip install 'bonsai-mlx[mcp]'")
+        sys.exit("bonsai-mlx: the MCP server needs the mcp package; get it with: " + _INSTALL)
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 INSTRUCTIONS = """Draws pictures on this machine with Bonsai Image. Describe what is to be seen in one or two plain
@@ -45,7 +47,8 @@ _IN_USE = (
 _DESCRIPTION = """Pictures as tools for assistants that speak the Model Context Protocol, on stdin and stdout: an
 assistant starts this itself, and can then draw, edit, extend and fetch pictures and list the models. They are in the
 gallery like all others."""
-_EPILOG = """To add it to an assistant, give it this as one of its MCP servers:
+_EPILOG = (
+    """To add it to an assistant, give it this as one of its MCP servers:
   {"mcpServers": {"bonsai": {"command": "bonsai-mlx", "args": ["mcp"]}}}
 with the full path of bonsai-mlx where the assistant does not find it.
 
@@ -54,7 +57,9 @@ variables:
   BONSAI_TOKEN   what that server wants from everybody who asks it
   BONSAI_OUTPUT  the folder for the pictures where it draws by itself
 
-It needs the mcp package: pip install 'bonsai-mlx[mcp]'"""
+It needs the mcp package: """
+    + _INSTALL
+)
 _POLL_S = 0.25
 _PROBE_S = 2.0
 _MAX_PNG_BYTES = 700_000  # some assistants refuse answers of more than a megabyte, and base64 adds a third

@@ -11,6 +11,7 @@ from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub import api as hub
 from bonsai_mlx.hub import catalog, published
 from bonsai_mlx.request import MAX_PROMPT_CHARS
+from bonsai_mlx.runtime.extras import checkout
 from bonsai_mlx.wording import parse_bytes, user_path
 
 from .hosts import is_loopback, plain_host
@@ -22,9 +23,8 @@ class NoHomeError(Exception):
 
 def default_output() -> Path:
     """`outputs` beside the sources in a checkout, a folder in the home of the user when installed as a package."""
-    checkout = Path(__file__).resolve().parent.parent
-    if (checkout / "pyproject.toml").is_file():
-        return checkout / "outputs"
+    if sources := checkout():
+        return sources / "outputs"
     try:
         return Path.home() / "bonsai-images"
     except RuntimeError:

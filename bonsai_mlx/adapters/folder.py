@@ -14,6 +14,7 @@ from pathlib import Path
 from ..bounds import Lora
 from ..errors import RequestError
 from ..runtime.environment import text
+from ..runtime.extras import checkout
 from ..wording import user_path
 from .file import SUFFIX, AdapterError, AdapterFile, is_peft_folder, name_of, peft_file
 
@@ -32,9 +33,8 @@ def default_folder() -> Path:
     """BONSAI_LORAS, else `loras` beside the sources in a checkout, else a folder in the user's home."""
     if named := text("BONSAI_LORAS"):
         return user_path(named)
-    checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "pyproject.toml").is_file():
-        return checkout / "loras"
+    if sources := checkout():
+        return sources / "loras"
     return user_path("~/bonsai-loras")
 
 

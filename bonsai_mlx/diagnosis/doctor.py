@@ -28,6 +28,7 @@ from ..hub.published import CATALOG
 from ..printable import printable
 from ..runtime import blas
 from ..runtime.environment import hub_constants
+from ..runtime.extras import install_command
 from ..version import __version__
 from ..wording import command, format_bytes
 
@@ -171,7 +172,7 @@ def backend() -> Check:
     if about["backend"] == "cpu" and sys.platform == "darwin":
         return Check("backend", "warning", f"{detail}: Metal is not available", "run outside a virtual machine")
     if about["backend"] == "cpu" and shutil.which("nvidia-smi"):
-        return Check("backend", "warning", f"{detail}, though there is an NVIDIA GPU", "scripts/setup --force")
+        return Check("backend", "warning", f"{detail}, though there is an NVIDIA GPU", install_command("cuda"))
     return Check("backend", "ok", detail)
 
 

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import environment
-
-HINT = "pip install 'bonsai-mlx[cpu]' and, where libgfortran.so.5 is missing, apt-get install libgfortran5"
+from .extras import install_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,8 @@ def _preload() -> BlasStatus:
         else:
             _loaded = loaded
             return BlasStatus(library=library, remedy="")
-    return BlasStatus(library=None, remedy="; ".join([HINT, *failures]))
+    remedy = f"{install_command('cpu')} and, where libgfortran.so.5 is missing, apt-get install libgfortran5"
+    return BlasStatus(library=None, remedy="; ".join([remedy, *failures]))
 
 
 def _candidates() -> list[str]:

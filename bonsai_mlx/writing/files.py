@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, NoWriterError
+from ..errors import CheckpointError, MissingLibraryError, NoWriterError
 from ..fileio import read_bounded
 from ..flux2.checkpoint import Checkpoint
+from ..runtime.extras import install_command
 from ..weights.layout import TEXT_ENCODER, TOKENIZER
 from ..weights.safetensors import read_contents
 
-INSTALL = "pip install 'bonsai-mlx[writer]'"
 SMALLER = "prism-ml/Bonsai-1.7B-mlx-1bit (0.27 GB) or Ternary-Bonsai-4B-mlx-2bit (1.13 GB)"
 _LANGUAGE = 32_000  # tokens: a vocabulary of fewer is no language's
 _CONTEXT = 1_024  # tokens of instruction, prompt and text that there is room for
@@ -105,6 +105,6 @@ def writer_in(folder: Path) -> WriterFiles:
 
 
 def require_library() -> None:
-    """NoWriterError where mlx-lm is not installed; it is looked for, not imported."""
+    """MissingLibraryError where mlx-lm is not installed; it is looked for, not imported."""
     if importlib.util.find_spec("mlx_lm") is None:
-        raise NoWriterError(f"writing needs the library mlx-lm; get it with: {INSTALL}")
+        raise MissingLibraryError("writing needs the library mlx-lm, which is not installed", install_command("writer"))

@@ -8,7 +8,15 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
-from bonsai_mlx.errors import BonsaiError, CheckpointError, DeviceError, NoWriterError, OutOfMemory, RequestError
+from bonsai_mlx.errors import (
+    BonsaiError,
+    CheckpointError,
+    DeviceError,
+    MissingLibraryError,
+    NoWriterError,
+    OutOfMemory,
+    RequestError,
+)
 from bonsai_mlx.images.metadata import encode_png
 from bonsai_mlx.images.thumbnail import thumbnail_webp
 from bonsai_mlx.printable import printable
@@ -55,6 +63,8 @@ def failure(job: str, error: Exception) -> Failed:
         message = message or "There was not enough memory for this picture."
     elif isinstance(error, RequestError):
         code = "bad_field"
+    elif isinstance(error, MissingLibraryError):
+        code, message, remedy = "not_installed", f"{error.message}.", f"Get it with: {error.remedy}"
     elif isinstance(error, CheckpointError | NoWriterError):
         code = "model_missing"
     elif not isinstance(error, BonsaiError):

@@ -26,6 +26,7 @@ MOST_WAITING = 4  # who ask at once; each holds a connection
 _STATUS: dict[str, tuple[int, Code]] = {
     "bad_field": (422, "bad_field"),
     "model_missing": (409, "model_missing"),
+    "not_installed": (501, "not_installed"),
     "out_of_memory": (507, "out_of_memory"),
 }
 

@@ -109,6 +109,19 @@ def large_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     running.stop()
 
 
+@pytest.fixture(autouse=True)
+def left_idle(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves to be drawn would be on the next one's stage, and take its processor."""
+    names = ("site", "large_site")
+    sites: list[Site] = [request.getfixturevalue(name) for name in names if name in request.fixturenames]
+    yield
+    for running in sites:
+        unfinished = urllib.request.Request(f"{running.url}/jobs", method="DELETE")  # noqa: S310  (our own server)
+        urllib.request.urlopen(unfinished, timeout=60).close()  # noqa: S310
+        while json.load(urllib.request.urlopen(f"{running.url}/memory", timeout=60))["worker"] == "busy":  # noqa: S310
+            time.sleep(0.05)
+
+
 def chromium_path() -> str:
     """The browser without a window comes first: the same pages cost it half of the processor's time."""
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")

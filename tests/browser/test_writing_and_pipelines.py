@@ -96,10 +96,14 @@ def test_writing_is_stopped_fails_and_is_tried_again(form: Page) -> None:
         form.route("**/write", lambda route: route.fulfill(status=status, json={"error": error}))
 
     problem = form.locator("#write-problem")
-    refuse(409, "model_missing", "writing needs the library mlx-lm.")
+    refuse(409, "model_missing", "it was never taught to write.")
     go.click()
-    expect(problem).to_contain_text("There is no writer for this model: writing needs the library mlx-lm. Do this.")
+    expect(problem).to_contain_text("There is no writer for this model: it was never taught to write. Do this.")
     expect(problem.get_by_role("link", name="Open models")).to_be_visible()
+    form.unroute("**/write")
+    refuse(501, "not_installed", "writing needs the library mlx-lm.")
+    go.click()
+    expect(problem).to_have_text("writing needs the library mlx-lm. Do this.")  # no model would help
     form.unroute("**/write")
     partly = 'event: word\ndata: {"proposal":0,"text":"two red foxes"}\n\nevent: error\ndata: {"error":'
     partly += '{"code":"failed","message":"The engine ended."}}\n\n'

@@ -123,7 +123,7 @@ def test_options_of_a_batch_hold_for_rows_that_say_nothing(run: Any) -> None:
 
 
 HELP = {
-    "mcp": ["mcpServers", "BONSAI_TOKEN", "pip install 'bonsai-mlx[mcp]'"],
+    "mcp": ["mcpServers", "BONSAI_TOKEN", "scripts/setup --extra mcp"],
     "download": ["klein-base", "ternary", "Hub repository", "both", "not downloaded twice"],
     "delete": ["klein-8bit"],
     "grid": ["variation_amount=0.1,0.3", "{red|{dark|light} blue}", "\\{ is a brace"],

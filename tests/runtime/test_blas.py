@@ -108,7 +108,7 @@ def test_a_library_that_cannot_be_loaded_is_named_beside_the_remedy(tmp_path: Pa
     broken.write_bytes(b"not a library")
     library, remedy = python(STATUS, BONSAI_BLAS=str(broken))
     assert library is None
-    assert "pip install 'bonsai-mlx[cpu]'" in remedy
+    assert "scripts/setup --force" in remedy
     assert "libbroken.so" in remedy
 
 

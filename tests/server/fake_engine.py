@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from bonsai_mlx.errors import DeviceError, NoWriterError, OutOfMemory
+from bonsai_mlx.errors import DeviceError, MissingLibraryError, NoWriterError, OutOfMemory
 from bonsai_mlx.images.bitcode import BitCode
 from bonsai_mlx.images.metadata import Recipe
 from bonsai_mlx.request import GenerationRequest, Operation, ResolvedEnlarge, ResolvedOperation
@@ -144,6 +144,8 @@ class FakeWriter:
             misbehave(words)
             if "nowriter" in words:
                 raise NoWriterError("the text encoder of this model was never taught to write; a 4B model's was")
+            if "nolibrary" in words:
+                raise MissingLibraryError("writing needs the library mlx-lm, which is not installed", "scripts/setup")
             while "hold" in words and Path(os.environ.get(GATE, "-")).exists():
                 time.sleep(0.02)
                 yield Piece(proposal, "")

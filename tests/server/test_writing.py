@@ -100,6 +100,15 @@ def test_it_waits_for_the_picture_that_is_drawn_and_pictures_for_it(
     assert live.finished(live.post_job("a fox", **SIZE)["id"])["status"] == "done"
 
 
+def test_a_missing_library_is_told_with_its_remedy(shared: LiveServer) -> None:
+    headers = {"Accept": "application/json"}
+    answer = shared.client.post("/write", json={"prompt": "nolibrary"}, headers=headers)
+    detail = answer.json()["error"]
+    assert (answer.status_code, detail["code"]) == (501, "not_installed")
+    assert detail["message"] == "writing needs the library mlx-lm, which is not installed."
+    assert detail["remedy"] == "Get it with: scripts/setup"
+
+
 def test_leaving_stops_it(serve: Callable[..., LiveServer], gate: Path) -> None:
     live = serve()
     with live.client.stream("POST", "/write", json={"prompt": "hold"}) as response:

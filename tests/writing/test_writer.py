@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx.cli.main import main
-from bonsai_mlx.errors import CheckpointError, NoWriterError, OutOfMemory, RequestError
+from bonsai_mlx.errors import CheckpointError, MissingLibraryError, NoWriterError, OutOfMemory, RequestError
 from bonsai_mlx.images.metadata import read
 from bonsai_mlx.writing.files import WriterFiles, require_library, writer_in, writer_of
 from bonsai_mlx.writing.writer import Piece, Writer, _beside
@@ -156,7 +156,7 @@ def test_who_can_write_is_told(tiny_checkpoint: Callable[..., Path], monkeypatch
     monkeypatch.setattr("bonsai_mlx.writing.files._LANGUAGE", 100)
     assert writer_of(tiny_checkpoint()).instructed
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(NoWriterError, match="mlx-lm"):
+    with pytest.raises(MissingLibraryError, match=r"mlx-lm.*; get it with: scripts/setup --extra writer"):
         require_library()
 
 
