@@ -131,7 +131,11 @@ class Fits:
         else:
             free = psutil.virtual_memory().available + self._engines.memory.process_bytes
             verdict = "fits" if peak <= _COMFORTABLE * free else "tight" if peak <= free else "swaps"
-        return Fit(width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=forecast.total_s)
+        step_s = self._durations.seconds(ready.name, width, height, "denoise") if forecast.total_s else None
+        seconds = forecast.total_s
+        return Fit(
+            width=width, height=height, peak_bytes=peak, verdict=verdict, seconds=seconds, seconds_per_step=step_s
+        )
 
     def _peak_bytes(
         self,

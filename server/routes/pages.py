@@ -10,6 +10,7 @@ from bonsai_mlx.images.bitcode import QR_CHARS
 from bonsai_mlx.version import __version__
 
 from ..gallery.listing import Query
+from ..library.facts import facts
 from ..library.reveal import file_manager
 from ..library.shapes import Bin
 from ..openapi import operations
@@ -89,6 +90,7 @@ async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTM
         studio,
         "image",
         image=found,
+        facts=facts(found.recipe),
         query=query,
         collections=inside,
         file_manager=file_manager(studio.settings),

@@ -95,7 +95,8 @@ class Fit(Answer):
     height: int
     peak_bytes: int
     verdict: Literal["fits", "tight", "swaps"]
-    seconds: float | None
+    seconds: float | None = Field(description="learned, with the recommended steps; null: not known yet")
+    seconds_per_step: float | None = Field(None, description="by how much more steps take longer")
 
 
 class Sizes(Answer):

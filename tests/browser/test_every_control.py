@@ -238,7 +238,9 @@ def test_a_typed_size_is_judged_while_it_is_typed(form: Page) -> None:
 
 
 def test_a_typed_size_that_does_not_fit_is_told(form: Page) -> None:
-    fit = {"width": 2048, "height": 2048, "peak_bytes": 9_100_000_000, "verdict": "swaps", "seconds": 95.0}
+    fit = {"width": 2048, "height": 2048, "peak_bytes": 9_100_000_000, "verdict": "swaps"}
+    fit |= {"seconds": 95.0, "seconds_per_step": 10.0}  # with the four steps that are recommended
+    form.locator("#steps").fill("4")
     form.route(re.compile(r"/fit\?"), lambda route: route.fulfill(json=fit))
     choose("aspect", "Other")(form)
     form.locator("#width").fill("2048")
@@ -246,3 +248,6 @@ def test_a_typed_size_that_does_not_fit_is_told(form: Page) -> None:
     expect(form.locator("#size-verdict")).to_have_text(
         "will swap: 9.10 GB at its peak; choose a smaller size; about 1 min 35 s here"
     )
+    form.locator("#steps").fill("6")
+    expect(form.locator("#size-time")).to_have_text("; about 1 min 55 s here")
+    expect(form.locator("#levels-field legend")).to_contain_text("about 1 min 55 s here")

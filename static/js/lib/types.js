@@ -134,7 +134,8 @@
  * @property {number} height
  * @property {number} peak_bytes
  * @property {"fits" | "tight" | "swaps"} verdict
- * @property {number | null} seconds
+ * @property {number | null} seconds  with the recommended steps
+ * @property {number | null} seconds_per_step
  *
  * @typedef {object} PictureSettings  What a file says about how it was made
  * @property {string} source

@@ -47,6 +47,7 @@ function row(one) {
     const strength = Number(slider.value);
     value.textContent = strength ? strength.toFixed(2) : "off";
     slider.setAttribute("aria-valuetext", value.textContent);
+    slider.style.setProperty("--at", String((strength + MOST) / (2 * MOST)));
     setStrength(one.name, strength);
   };
   slider.addEventListener("input", show);

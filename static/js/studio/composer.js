@@ -22,7 +22,7 @@ import { chooseModel, chosenModel, startModelChoice } from "./model-choice.js";
 import { checkNumbers, draft, modelInUse, submit } from "./request.js";
 import { nextSeed, seedText, setSeed, spendSeed, startSeed } from "./seed.js";
 import { problem, send, tellOfWaiting } from "./sending.js";
-import { chooseSize, chosenSize, loadSizes, sizeHint, startSizes } from "./sizes.js";
+import { chooseSize, chosenSize, loadSizes, sizeHint, startSizes, tellTypedTime } from "./sizes.js";
 
 /** @typedef {import("../lib/types.js").Recipe} Recipe */
 
@@ -140,6 +140,7 @@ function summarise() {
   byId("levels-field")
     .querySelector("legend")
     ?.replaceChildren("Size ", el("span", { class: "hint numeric" }, sizeHint()));
+  tellTypedTime();
 }
 
 async function modelChanged() {

@@ -12,8 +12,8 @@ import { toast } from "../lib/toast.js";
 
 /** @type {Record<string, string>} */
 const SUBTITLES = {
-  paused: "download paused",
-  partial: "partly downloaded",
+  paused: "paused",
+  partial: "partly here",
   verifying: "being checked",
   failed: "download failed",
   damaged: "damaged",

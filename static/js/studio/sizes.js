@@ -7,7 +7,7 @@ import { fitKey, listedFits, typedFits } from "../stage/fits.js";
 import { formatBytes, formatSeconds, formatSize } from "../lib/format.js";
 import { isSide, nearestSide } from "../lib/limits.js";
 import { remember, remembered } from "../lib/storage.js";
-import { publish } from "../lib/store.js";
+import { publish, state } from "../lib/store.js";
 
 /** @typedef {import("../lib/types.js").Fit} Fit */
 
@@ -107,8 +107,7 @@ function judgeTyped() {
     line.hidden = false;
     fill(byId("size-verdict-words"), ...verdictWords(fit));
   }
-  // beside what is read out: another time is learned with every picture
-  byId("size-time").textContent = fit?.seconds ? `; about ${formatSeconds(fit.seconds)} here` : "";
+  tellTypedTime();
   if (!fit && size && model) judging = window.setTimeout(() => askForVerdict(size), JUDGE_AFTER_MS);
 }
 
@@ -222,12 +221,20 @@ function chooseAspect(name) {
 }
 
 /**
- * The words beside "Size": the learned time of the chosen size.
+ * The words beside "Size": the learned time of the chosen size, with as many steps as are asked for.
  * @returns {string}
  */
 export function sizeHint() {
-  const seconds = chosenFit()?.seconds;
-  return seconds ? `about ${formatSeconds(seconds)} here` : "";
+  const { seconds, seconds_per_step: perStep } = chosenFit() ?? {};
+  const steps = Number(/** @type {HTMLInputElement} */ (byId("steps")).value);
+  const more = steps >= 1 ? steps - (state.models.get(model)?.recommended_steps ?? steps) : 0;
+  return seconds ? `about ${formatSeconds(seconds + more * (perStep ?? 0))} here` : "";
+}
+
+/** The same beside a typed size's verdict, but not read out: another time is learned with every picture. */
+export function tellTypedTime() {
+  const words = isTypedSize() ? sizeHint() : "";
+  byId("size-time").textContent = words && `; ${words}`;
 }
 
 /** Say so where a model was taught one size and another one is typed. */
