@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bounds import AdapterUse
+from ..errors import BonsaiError
 from ..images.metadata import FoundMetadata
 from ..images.recipe import Recipe
 from ..printable import printable
@@ -20,13 +21,24 @@ _SIDES = ("left", "top", "right", "bottom")
 def show_command(path: Path, *, as_json: bool) -> int:
     """Print the settings. Returns 0; BonsaiError or OSError where there are none to be had."""
     found = found_in(path)
-    text = json.dumps(found.as_dict(), indent=2) if as_json else "\n".join(_lines(found))
+    text = json.dumps(found.as_dict(), indent=2) if as_json else "\n".join(_lines(found, _size_of(path)))
     sys.stdout.write(f"{text}\n")
     return 0
 
 
-def _lines(found: FoundMetadata) -> list[str]:
-    size = f"{found.width}x{found.height}" if found.width and found.height else None
+def _size_of(path: Path) -> str:
+    """Of the picture itself. BonsaiError for a file that has texts and no picture."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:  # the pixels stay unread
+            return f"{picture.width}x{picture.height}"
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise BonsaiError(f"{path}: it is no whole picture ({error})") from None
+
+
+def _lines(found: FoundMetadata, size: str) -> list[str]:
+    drawn = f"{found.width}x{found.height}" if found.width and found.height else size
     recipe = found.recipe
     rows = {
         "Made by": f"{found.program} {recipe.app_version}" if recipe else found.program,
@@ -35,6 +47,7 @@ def _lines(found: FoundMetadata) -> list[str]:
         "Seed": found.seed,
         "Steps": found.steps,
         "Size": size,
+        "Drawn at": drawn if drawn != size else None,  # a part, cut out and enlarged; or others' settings say so
         "Model": found.model,
         "Revision": recipe.revision if recipe else None,
         **(_parts(recipe) | _led(recipe.parameters) | _chance(recipe.parameters) if recipe else {}),

@@ -109,6 +109,9 @@ def test_the_mask_that_the_engine_gets_is_what_was_painted(site: Site, studio: P
     assert (asked["init"], asked["strength"], asked["feather_px"]) == (photo_id, 1, 16)
     assert same(mask_of(studio, site, asked["mask"]), painted)
     assert after.shape == (ODD[1], ODD[0], 3)
+    shown = studio.locator("#stage .frame").first.bounding_box()
+    assert shown
+    assert abs(shown["width"] / shown["height"] - ODD[0] / ODD[1]) < 0.03  # all of it, not the part that was drawn
 
     studio.locator("#editor-show").click()
     studio.locator("#paint-clear").click()

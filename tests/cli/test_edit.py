@@ -244,3 +244,18 @@ def test_show_tells_what_went_in(here: Path, capsys: pytest.CaptureFixture[str])
         "Extended by  16 left",
     ):
         assert line in told
+
+
+def test_show_tells_the_size_of_the_picture_and_of_the_part_that_was_drawn(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("edit", "photo.png", "a fox", "-o", "edited.png", "--mask", "mask.png", "--steps", "1", "--only-masked")
+    capsys.readouterr()
+    main(["show", "edited.png"])
+    told = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    with Image.open("edited.png") as picture, Image.open("photo.png") as photo:
+        assert picture.size == photo.size
+        assert told["Size"].strip() == f"{photo.width}x{photo.height}"
+    found = read(Path("edited.png"))
+    assert found
+    assert told["Drawn at"].strip() == f"{found.width}x{found.height}" != told["Size"].strip()

@@ -97,7 +97,8 @@ export function createTile(job, tagged, drawAgain) {
     const picture = el("img", { src: image.url, width: image.width, height: image.height, alt: image.prompt });
     const link = viewLink(image, picture);
     tools = tagged ? tileTools(image, tag(job)) : null;
-    const swap = () => fill(element, link, label, tools);
+    // of a picture that goes in, it may be a part alone that was drawn
+    const swap = () => fill(shaped(element, image.width, image.height), link, label, tools);
     picture.decode().then(swap, swap); // the preview stays until the picture can be painted: no flash
   }
 
