@@ -187,6 +187,9 @@ def test_connect(site: Site, open_page: Callable[..., Page]) -> None:
     page.wait_for_function(  # the pictures of trials are not kept
         "async () => (await (await fetch('/images?q=bonsai+tree+test')).json()).total === 0"
     )
+    page.wait_for_function(
+        "async () => !(await (await fetch('/images/deleted')).text()).includes('a small bonsai tree, test')"
+    )
     for guide in page.locator(".guide").all():
         guide.locator("summary").click()
         for button in guide.locator("[data-copy]").all():

@@ -1,7 +1,7 @@
 // The connect page: copying settings, one real call per interface, and the last requests as they come.
 
 import "./shell.js";
-import { deleteImage } from "../lib/api.js";
+import { deleteImage, endImages } from "../lib/api.js";
 import { copyText } from "../lib/clipboard.js";
 import { byId, el, fill } from "../lib/dom.js";
 import { subscribe } from "../lib/store.js";
@@ -82,13 +82,19 @@ function pictureUrl(encoded) {
   return URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
 }
 
+/** Nobody would bring it back. @param {string} id */
+async function deleteForGood(id) {
+  await deleteImage(id);
+  await endImages([id]);
+}
+
 /** @param {string} prompt @param {{id?: string, answered?: boolean}} news */
 function note(prompt, news) {
   const trial = { ...trials.get(prompt), ...news };
   trials.set(prompt, trial);
   if (!trial.id || !trial.answered) return;
   trials.delete(prompt);
-  deleteImage(trial.id).catch(toastError);
+  deleteForGood(trial.id).catch(toastError);
 }
 
 /**
