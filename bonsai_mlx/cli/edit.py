@@ -140,12 +140,13 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
     for name, value in idle.items():
         if value is not None and not redraws:
             raise RequestError(name, "is about what is redrawn; give --method refine too")
+    options = replace(options, model=model_of(options, draws=redraws))
     pictures = PictureSet()
     prompt = enlarge.prompt or ""
     led: dict[str, Any]
     led = {"loras": options.loras, "guidance": options.guidance, "negative_prompt": options.negative_prompt or ""}
     if not prompt:
-        prompt, own = described(enlarge.picture, model_of(options))
+        prompt, own = described(enlarge.picture, options.model or "")
         led = {name: value or own.get(name, value) for name, value in led.items()} if redraws else led
     request = Enlarge(
         pictures.add("PICTURE", enlarge.picture),

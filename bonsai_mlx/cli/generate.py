@@ -7,7 +7,7 @@ the notes, so that `file=$(bonsai-mlx generate ... --quiet)` works. MLX is impor
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -156,9 +156,9 @@ def with_styles(options: GenerateOptions, request: GenerationRequest) -> Generat
     return styled(replace(request, styles=options.styles or request.styles).validated())
 
 
-def model_of(options: GenerateOptions) -> str:
+def model_of(options: GenerateOptions, *, draws: bool = True) -> str:
     """The model that is asked for, else the default one, or the seedling where that is not here."""
-    return options.model or _ready_or_seedling(options.variant or published_names()[0])
+    return options.model or _ready_or_seedling(options.variant or published_names()[0], draws)
 
 
 def _completed(options: GenerateOptions) -> GenerateOptions:
@@ -205,12 +205,14 @@ def _counted(request: ResolvedOperation) -> int:
     return request.seed if varied is None else varied
 
 
-def _ready_or_seedling(variant: str) -> str:
-    """The variant's checkpoint if it is complete, else the embedded one, which is then announced for what it is."""
+def _ready_or_seedling(variant: str, draws: bool = True) -> str:
+    """The variant's checkpoint if it is complete, else the embedded one; if it draws, it is announced for what it is."""
     entry, seedling = lookup(variant), stand_in(variant)
     local = hub.status(entry)
     if local.state == "ready":
         return entry.name
+    if not draws:
+        return seedling.name
     lack = "is not downloaded yet" if local.state == "absent" else f"is here but {_word(local.state)}"
     sys.stderr.write(
         f"{entry.title} {lack}, so this uses the seedling: a tiny demonstration model that comes with the program.\n"
@@ -251,11 +253,18 @@ def report(options: GenerateOptions, result: GenerationResult, path: Path | None
     """`path`: None for a picture that went to standard output, which then carries nothing else."""
     stream = sys.stdout if path else sys.stderr
     if not options.quiet:
-        memory = format_bytes(result.memory["peak_bytes"])
-        stream.write(f"seed {result.seed}   {_times(result.timings)}   peak memory {memory}\n")
+        stream.write(f"{'   '.join(_how(result))}\n")
     if path:
         stream.write(f"{path}\n" if options.quiet else f"Saved {printable(path)}\n")
     stream.flush()
+
+
+def _how(result: GenerationResult) -> Iterator[str]:
+    if getattr(result.request, "method", "refine") == "refine":  # else nothing was drawn
+        yield f"seed {result.seed}"
+    yield _times(result.timings)
+    if peak := result.memory["peak_bytes"]:
+        yield f"peak memory {format_bytes(peak)}"
 
 
 def _times(timings: Mapping[str, float]) -> str:

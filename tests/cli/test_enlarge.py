@@ -53,6 +53,19 @@ def test_enlarged_and_again(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "source (" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("method", "drawn"), [([], False), (["--method", "refine", "--prompt", "a star", "--steps", "1"], True)]
+)
+def test_a_model_is_spoken_of_where_it_draws(
+    method: list[str], drawn: bool, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["enlarge", "photo.png", "-o", "larger.png", *method]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("this uses the seedling") == int(drawn)
+    assert [words in out for words in ("seed ", "peak memory")] == [drawn, drawn]
+    assert "in all" in out
+
+
 def test_an_upscaler_is_a_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved(here / "4x.safetensors", compact(width=8))
     assert run("enlarge", "photo.png", "--by", "4", "--method", "4x.safetensors", "-o", "learned.png") == 0
