@@ -206,7 +206,7 @@ def _counted(request: ResolvedOperation) -> int:
 
 
 def _ready_or_seedling(variant: str, draws: bool = True) -> str:
-    """The variant's checkpoint if it is complete, else the embedded one; if it draws, it is announced for what it is."""
+    """The checkpoint if it is complete, else the embedded one, which is announced for what it is if it `draws`."""
     entry, seedling = lookup(variant), stand_in(variant)
     local = hub.status(entry)
     if local.state == "ready":
