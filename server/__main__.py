@@ -71,7 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("command", nargs="?", choices=("serve", "reindex"), default="serve", help="default: serve")
     parser.add_argument("--host", help="address to listen on; others than 127.0.0.1 need a token (one is made up)")
     parser.add_argument("--port", type=whole, help="default 8000; 0: any free one")
-    parser.add_argument("--output", metavar="FOLDER", help="where images are kept")
+    parser.add_argument(
+        "--output", metavar="FOLDER", help="where images are kept; default: outputs, or bonsai-images in your home"
+    )
     parser.add_argument("--models-dir", metavar="FOLDER", help="checkpoints; default: Hugging Face cache")
     parser.add_argument("--upscalers-dir", metavar="FOLDER", help=".safetensors files of ESRGAN's kind; default: none")
     parser.add_argument("--loras", metavar="FOLDER", help="adapters; default: loras, or bonsai-loras in your home")

@@ -106,6 +106,8 @@ class ReadyModels:
         ready = self.find_ready(name)
         if ready is None:
             entry = catalog.lookup(name)
-            remedy = hub.remedy(entry, self._folder(entry))
-            raise ApiError(409, "model_missing", f"{entry.title} is not complete on this machine.", remedy=remedy)
+            folder = self._folder(entry)
+            lack = "downloaded yet" if hub.status(entry, folder).state == "absent" else "complete on this machine"
+            message, remedy = f"{entry.title} is not {lack}.", hub.remedy(entry, folder)
+            raise ApiError(409, "model_missing", message, field="model", remedy=remedy)
         return ready

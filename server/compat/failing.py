@@ -62,7 +62,10 @@ def json_answer(content: Any, status: int = 200) -> Response:
 
 def sentence(detail: ErrorDetail) -> str:
     """Message and remedy in one text, for shapes that have only one place for both."""
-    return f"{detail.message} {detail.remedy}" if detail.remedy else detail.message
+    if not detail.remedy:
+        return detail.message
+    said = detail.remedy.endswith(".")  # the others are commands to be copied
+    return f"{detail.message} {detail.remedy}" if said else f"{detail.message} Run: {detail.remedy}"
 
 
 def as_api_error(error: Exception) -> ApiError:

@@ -49,7 +49,7 @@ from .base import (
 from .body import PictureBody, Prompt, Size, Steps, Switch, Text, read_body, whole
 from .failing import as_api_error, errors_as, sentence
 
-_STATUS = {"bad_field": 400, "does_not_fit": 400, "model_missing": 404}  # as OpenAI has it
+_STATUS = {"bad_field": 400, "bad_picture": 400, "does_not_fit": 400, "model_missing": 404}  # as OpenAI has it
 _FIELDS = {"count": "n"}  # what the queue complains of
 _WORTH_RETRYING = ("queue_full", "shutting_down")
 _CREATED = 1_763_596_800  # of the models, which nobody but the shape asks for

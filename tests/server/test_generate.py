@@ -71,7 +71,13 @@ def test_the_demo_sends_more_than_is_needed(shared: LiveServer) -> None:
     response = shared.client.post("/generate", json=body)
     assert response.headers["x-variant"] == "binary"
     missing = shared.client.post("/generate", json=body | {"backend": "bonsai-ternary-gemlite"})
-    assert missing.json()["error"]["code"] == "model_missing"
+    told = missing.json()["error"]
+    assert (told["code"], told["field"]) == ("model_missing", "model")
+    assert told["message"] == "Bonsai Image 4B ternary is not downloaded yet."
+    openai = shared.client.post("/v1/images/generations", json={"prompt": "a", "model": "ternary"}).json()["error"]
+    assert openai["param"] == "model"
+    assert openai["message"] == f"{told['message']} Run: {told['remedy']}"
+    assert told["remedy"].endswith("bonsai-mlx download ternary")
     assert shared.client.post("/generate", json=body | {"model_path": "/etc"}).json()["error"]["field"] == "model_path"
 
 

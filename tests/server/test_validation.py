@@ -17,6 +17,7 @@ from server.options.shapes import PreferencesPatch
 from server.parameters import CompareRequest, GenerateRequest, JobRequest
 from server.schemas.images import ImagePatch
 from server.validation import closest, explain, kind_of, unknown_field, unreadable
+from tests.server.conftest import LiveServer
 
 FOREIGN: list[Any] = [None, True, 7, -1, 0, 7.5, 2**70, "", " ", "x", "\ud800", [], [1], {}, {"a": 1}, "x" * 40_000]
 SHAPES = (JobRequest, GenerateRequest, CompareRequest, PreferencesPatch, ImagePatch, ImagesRequest, Txt2Img)
@@ -92,3 +93,21 @@ def test_why_a_body_cannot_be_read(raw: bytes, encoding: str, words: str, compre
     found = unreadable(raw, encoding, caught.value)
     assert words in found.message
     assert found.compressed is compressed
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/edit", {"prompt": "a", "init": "nope"}, "init"),
+        ("/edit", {"prompt": "a", "references": ["nope"]}, "references"),
+        ("/enlarge", {"source": "nope"}, "source"),
+        ("/encode", {"picture": "nope"}, "picture"),
+        ("/images/deleted/end", {"ids": ["nope"]}, "ids"),
+    ],
+)
+def test_what_a_name_has_to_look_like_is_said(shared: LiveServer, path: str, body: dict[str, Any], field: str) -> None:
+    answer = shared.client.post(path, json=body)
+    error = answer.json()["error"]
+    assert answer.status_code == 422
+    assert error["field"].startswith(field)
+    assert "32 hexadecimal digits" in error["message"]
