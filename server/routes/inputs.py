@@ -77,7 +77,7 @@ async def _uploaded(request: Request) -> bytes:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         data = await request.body()
         if not data:
-            raise ApiError(422, "bad_picture", "The body is empty.", field="file", remedy="Send the picture's file.")
+            raise ApiError(422, "bad_picture", "The file is empty.", field="file", remedy="Send the picture's file.")
         return data
     async with request.form(max_files=1, max_fields=8, max_part_size=1 << 16) as form:
         upload: Any = form.get("file")

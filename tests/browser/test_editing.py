@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
 from tests.browser.controls import controls_of
-from tests.browser.driver import DRAWN_WITHIN_MS, Site
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch
 from tests.browser.edited import ODD, choose_way, generated, open_editor, photo, pixels, png, sent
 
 pytestmark = pytest.mark.browser
@@ -248,3 +248,19 @@ def test_every_control_of_the_editor_is_known_here(site: Site, studio: Page) -> 
     assert controls_of(studio, editor=True) == CONTROLS
     with studio.expect_file_chooser():
         studio.locator("#slot-add").click()
+
+
+def test_what_was_said_of_a_picture_goes_with_it(site: Site, studio: Page, watch: Watch) -> None:
+    watch.expected += ["status of 422"]
+    open_editor(studio, site, png(Image.new("RGB", (1, 1))))
+    choose_way(studio, "redraw")
+    studio.get_by_role("button", name="Generate").click()
+    said = studio.locator("#submit-note")
+    expect(said).to_contain_text("1x1 pixels")
+    choose_way(studio, "change")
+    expect(said).to_be_hidden()
+    choose_way(studio, "redraw")
+    studio.get_by_role("button", name="Generate").click()
+    expect(said).to_contain_text("1x1 pixels")
+    studio.locator("#editor-close").click()
+    expect(said).to_be_hidden()

@@ -83,6 +83,10 @@ def test_what_is_no_picture_is_refused_and_nothing_is_kept(name: str, live: Live
     assert list(live.studio.inputs.folder.iterdir()) == []
 
 
+def test_an_empty_file_is_called_one(live: LiveServer) -> None:
+    assert live.client.post("/inputs", content=b"").json()["error"]["message"] == "The file is empty."
+
+
 def test_a_form_without_a_file(live: LiveServer) -> None:
     response = live.client.post("/inputs", files={"picture": ("a.png", png_of(PICTURE))})
     assert error_of(response) == (422, "bad_field", "file")

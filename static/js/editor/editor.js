@@ -4,7 +4,7 @@ import { byId, fill } from "../lib/dom.js";
 import { addMask } from "../lib/api.js";
 import { rememberedHere, rememberHere } from "../lib/storage.js";
 import { publish, subscribe } from "../lib/store.js";
-import { toast, toastError } from "../lib/toast.js";
+import { clearToasts, toast, toastError } from "../lib/toast.js";
 import { isChosen } from "../stage/stage.js";
 import { showControls, startControls } from "./controls.js";
 import { easel } from "./easel.js";
@@ -94,6 +94,7 @@ function say(words) {
 export async function edit(ids) {
   const pictures = await Promise.all(ids.slice(0, MAX_PICTURES).map(slotOf));
   Object.assign(session, { pictures, margins: NONE });
+  clearToasts(); // of pictures before
   if (!prompt().value.trim() && ids[0].length < 64) fillPrompt(pictures[0].name);
   changed();
   lookAtBench();

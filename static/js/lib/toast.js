@@ -48,6 +48,11 @@ export function undoByKey(event) {
   newest.click();
 }
 
+/** Take away what only tells, and offers nothing. */
+export function clearToasts() {
+  for (const box of [...byId("toasts").children]) if (!box.querySelector(".button:not(.square)")) box.remove();
+}
+
 /** @param {unknown} error */
 export function toastError(error) {
   toast(error instanceof Error ? error.message : String(error));

@@ -21,7 +21,7 @@ import { showGuidance, startGuidance, useGuidance } from "./guidance.js";
 import { chooseModel, chosenModel, startModelChoice } from "./model-choice.js";
 import { checkNumbers, draft, modelInUse, submit } from "./request.js";
 import { nextSeed, seedText, setSeed, spendSeed, startSeed } from "./seed.js";
-import { problem, send, tellOfWaiting } from "./sending.js";
+import { editedNow, problem, send, tellOfWaiting } from "./sending.js";
 import { chooseSize, chosenSize, loadSizes, sizeHint, startSizes, tellTypedTime } from "./sizes.js";
 
 /** @typedef {import("../lib/types.js").Recipe} Recipe */
@@ -221,6 +221,6 @@ export function startComposer() {
   for (const field of [byId("seed"), steps]) field.addEventListener("change", checkNumbers);
   document.addEventListener("keydown", onKey);
   subscribe("image", ({ isNew }) => isNew && refreshSizes());
-  subscribe("edited", axesChanged);
+  subscribe("edited", () => (axesChanged(), editedNow()));
   addEventListener("resize", autosize);
 }

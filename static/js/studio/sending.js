@@ -95,6 +95,11 @@ export function note(tone, text, action = null) {
   fill(box, text && el("p", {}, text), action && el("div", { class: "button-row" }, action));
 }
 
+/** What was said of other pictures, or of another way to change them, is no longer so; the queue is as full as it was. */
+export function editedNow() {
+  if (!waitTimer) note();
+}
+
 /** @param {ApiError} error  the queue is full: count down, then let the user send again */
 function waitForQueue(error) {
   let seconds = Math.max(1, Math.ceil(error.retryAfterS ?? 5));
