@@ -185,3 +185,32 @@ def test_braces_that_are_no_alternatives_are_drawn_as_they_stand(form: Page) -> 
         form.get_by_role("button", name="Generate").click()
     assert sent.value.post_data_json["prompt"] == "a {red|blue} house"
     assert "axes" not in sent.value.post_data_json
+
+
+@pytest.mark.parametrize(
+    ("axis", "typed", "told"),
+    [
+        ("seed", "x..y", "Write seeds like 1..4 or 7, 21, 99."),
+        ("seed", "5..1", "Write seeds like 1..4 or 7, 21, 99."),
+        ("steps", "few", "Write steps like 1, 2, 4."),
+        ("strength", "0.3; 0.6", "Write strengths like 0.3, 0.6, 0.9."),
+    ],
+)
+def test_a_list_that_cannot_be_read_says_how_to_write_it(form: Page, axis: str, typed: str, told: str) -> None:
+    asked: list[str] = []
+    form.on("request", lambda request: asked.append(request.url) if re.search("/(grids|jobs)$", request.url) else None)
+    form.locator("#prompt").fill("a house")
+    form.locator("#axes-toggle").click()
+    form.locator("#axis-1").select_option(axis)
+    form.locator("#axis-1-values").fill(typed)
+    expect(form.locator("#axes-error")).to_have_text(told)
+    form.get_by_role("button", name="Generate").click()
+    expect(form.locator("#axes-error")).to_have_text(told)
+    assert not [url for url in asked if not url.endswith("/jobs")]
+
+
+def test_a_brace_that_is_never_closed_is_told_before_drawing(form: Page) -> None:
+    form.locator("#prompt").fill("a {red|blue house")
+    expect(form.locator("#axes-error")).to_contain_text("{")
+    form.get_by_role("button", name="Generate").click()
+    expect(form.locator("#prompt-error")).to_contain_text("{")

@@ -83,6 +83,7 @@ def test_the_number_is_told_before_and_more_than_the_queue_takes_is_refused(serv
         ({"prompt": "a fox"}, "axes"),
         ({"prompt": "a fox", "axes": [{"name": "seed", "values": [-1]}]}, "axes.seed"),
         ({"prompt": "a fox", "axes": [{"name": "seed", "values": []}]}, "axes.0.values"),
+        ({"prompt": "a fox", "axes": [{"name": "seed", "values": [None]}]}, "axes.0.values"),
         ({"prompt": "a fox", "axes": [{"name": "colour", "values": [1]}]}, "axes.0.name"),
         ({"prompt": "a fox", "axes": [{"name": "strength", "values": [0.5]}]}, "axes.strength"),
         ({"prompt": "a fox", "axes": [{"name": "style", "values": ["Ink"]}]}, "styles"),

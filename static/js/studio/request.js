@@ -7,7 +7,7 @@ import { isWhole, MAX_SEED, MAX_STEPS } from "../lib/limits.js";
 import { state } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
 import { changedPicture, isBlending, requestedPictures, sizesItself } from "../editor/editor.js";
-import { axesOf, isGrid } from "../words/axes.js";
+import { axesOf, axesReadable, isGrid } from "../words/axes.js";
 import { inStyles } from "../words/styles.js";
 import { typedBefore } from "../words/written.js";
 import { chosenAdapters } from "./adapters.js";
@@ -80,7 +80,7 @@ export const draft = () => ({
 export async function submit(how) {
   if (isBusy() || gathering) return;
   const request = readForm(how);
-  if (!request) return;
+  if (!request || !axesReadable()) return;
   const pictures = await gathered();
   if (!pictures) return;
   Object.assign(request, pictures);

@@ -13,6 +13,8 @@ const ADAPTER = "lora:"; // and its name: an axis over its strengths
 const HINTS = { seed: "1..4 or 7, 21, 99", steps: "1, 2, 4", style: "Comic, Ink wash", strength: "0.3, 0.6, 0.9" };
 HINTS[ADAPTER] = "0, 0.5, 1";
 HINTS.model = PUBLISHED.map(({ name }) => name).join(", ");
+/** @type {Record<string, string>} */
+const KINDS = { seed: "seeds", steps: "steps", style: "styles", strength: "strengths", model: "models", [ADAPTER]: "strengths" };
 const PLACES = [1, 2];
 const WAIT_MS = 400;
 const MOST = 1000;
@@ -36,8 +38,8 @@ export function parseValues(text, name) {
   });
 }
 
-/** @param {string} prompt  whether it may hold alternatives; the server knows for certain */
-export const mayHoldAlternatives = (prompt) => /\{[^]*\|[^]*\}/.test(prompt);
+/** @param {string} prompt  whether it may hold alternatives, closed or not; the server knows for certain */
+export const mayHoldAlternatives = (prompt) => /\{[^]*\|/.test(prompt);
 
 /** @param {number} place */
 const select = (place) => /** @type {HTMLSelectElement} */ (byId(`axis-${place}`));
@@ -110,6 +112,22 @@ export function axesProblem(text) {
   byId("axes-error").hidden = !text;
 }
 
+/** @param {string} text  as it is typed @param {string} name @returns {string} how to write it, where it cannot be read */
+export function misread(text, name) {
+  if (!name || !text.trim()) return "";
+  const values = parseValues(text, name);
+  if (values.length && !values.some(Number.isNaN)) return "";
+  const kind = name.startsWith(ADAPTER) ? ADAPTER : name;
+  return `Write ${KINDS[kind]} like ${HINTS[kind]}.`;
+}
+
+/** Whether every list can be read; says how to write the first that cannot. */
+export function axesReadable() {
+  const wrong = PLACES.map((place) => misread(input(place).value, select(place).value)).find(Boolean) ?? "";
+  axesProblem(wrong);
+  return !wrong;
+}
+
 /** @param {string} text */
 function tell(text) {
   const line = byId("axes-summary");
@@ -128,8 +146,7 @@ async function ask() {
   const mine = ++asked;
   const { count, ...body } = request();
   const axes = axesOf(body, Number(count));
-  axesProblem("");
-  if (!axes) return tell("");
+  if (!axesReadable() || !axes) return tell("");
   try {
     const plan = await planGrid({ ...body, axes });
     if (mine !== asked) return;
