@@ -167,17 +167,16 @@ _WORDS: dict[str, Words] = {
 }
 
 
-_KINDS = ("int", "float", "str")
+_OF_UNION = ("int", "float", "str")
 
 
 def explain(error: Mapping[str, Any]) -> Fault:
     context = error.get("ctx", {})
     place = [part for part in error["loc"] if part not in ("body", "query", "path", "header")]
-    if (
-        place[-1:] and place[-1] in _KINDS and isinstance(place[-2:][0], int)
-    ):  # a value of a list that takes several kinds
-        field = ".".join(map(str, place[:-2]))
-        return Fault(field, f"{field} has a value that is no number and no text: {_shown(error.get('input'))}.", None)
+    if place and place[-1] in _OF_UNION and isinstance(place[-2:][0], int):  # in a list that takes several kinds
+        listed = ".".join(map(str, place[:-2]))
+        given = _shown(error.get("input"))
+        return Fault(listed, f"{listed} has a value that is no number and no text: {given}.", None)
     field = context.get("field") or ".".join(map(str, place)) or None
     subject = "The prompt" if field == "prompt" else field or "The body"
     words = _WORDS.get(error["type"])
