@@ -264,3 +264,12 @@ def test_what_was_said_of_a_picture_goes_with_it(site: Site, studio: Page, watch
     expect(said).to_contain_text("1x1 pixels")
     studio.locator("#editor-close").click()
     expect(said).to_be_hidden()
+
+
+def test_what_cannot_be_undone_is_no_box_among_the_tools(site: Site, studio: Page) -> None:
+    open_editor(studio, site, png(photo()))
+    choose_way(studio, "repaint")
+    undo = studio.locator("#paint-undo")
+    expect(undo).to_be_disabled()
+    expect(undo).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    expect(undo).to_have_css("opacity", "0.45")
