@@ -43,7 +43,7 @@ def test_the_picture_comes_first(site: Site, open_page: Callable[..., Page]) -> 
 
 
 def looked_at(site: Site, open_page: Callable[..., Page], image: str, ancestors: int) -> None:
-    for width, height in ((1280, 680), (1440, 780), (390, 844)):
+    for width, height in ((1280, 680), (1440, 780), (390, 844), (768, 1024)):
         page = open_page(f"{site.url}/?from={image}", viewport={"width": width, "height": height})
         picture = page.locator("#stage .frame img")
         expect(picture).to_be_visible()
@@ -53,6 +53,12 @@ def looked_at(site: Site, open_page: Callable[..., Page], image: str, ancestors:
         if width < 400:
             assert (box["x"], box["width"]) == (0, width)
             assert box["y"] + box["height"] < height  # all of it in sight
+        elif width < height:  # a tablet upright: small pictures are at most four times their size
+            assert box["width"] == 4 * 128
+            assert box["y"] + box["height"] <= page.locator(".actions").evaluate(
+                "one => one.getBoundingClientRect().top"
+            )
+            expect(page.locator("#prompt")).to_be_in_viewport(ratio=1)
         else:
             assert box["height"] >= 0.62 * height
             assert page.evaluate("document.documentElement.scrollHeight") == height

@@ -31,7 +31,7 @@ import { toast, toastError } from "../lib/toast.js";
 /** @typedef {import("../lib/types.js").Job} Job */
 
 const LATEST = 100; // more than a queue and a batch hold
-const PHONE = matchMedia("(max-width: 46rem)"); // the same width as in studio.css
+const PHONE = matchMedia("(max-width: 46rem), (max-width: 60rem) and (orientation: portrait)"); // the same windows as in studio.css
 
 let following = false;
 /** @type {Set<string>} ids of failed jobs that a message told of */
