@@ -133,7 +133,8 @@ def test_scrolling_loads_the_rest(site: Site, pictures: list[str], open_page: Ca
     page.get_by_role("searchbox").fill("one of many")
     expect(page.locator(".print:not(.skeleton)")).to_have_count(4)
     expect(page.locator("#more")).to_be_hidden()
-    assert ["cursor" in url for url in asked] == [False, True]
+    # beside these, a gallery of many pictures may have gone on by itself before anything was searched for
+    assert ["cursor" in url for url in asked if "q=" in url] == [False, True]
 
 
 def test_a_page_that_fails_waits_to_be_asked_for(
@@ -148,12 +149,12 @@ def test_a_page_that_fails_waits_to_be_asked_for(
         failed.append(route.request.url)
         route.fulfill(status=500, json={"error": {"code": "internal", "message": "It broke."}})
 
-    page.route(re.compile(r"/images\?.*cursor="), fail)
+    page.route(re.compile(r"/images\?(?=.*q=).*cursor="), fail)
     page.get_by_role("searchbox").fill("one of four")
     expect(page.get_by_text("It broke.")).to_be_visible()
     page.wait_for_timeout(500)  # a loop would have asked many times by now
     assert len(failed) == 1
-    page.unroute(re.compile(r"/images\?.*cursor="))
+    page.unroute(re.compile(r"/images\?(?=.*q=).*cursor="))
     page.get_by_role("link", name="More pictures").click()
     expect(page.locator(".print:not(.skeleton)")).to_have_count(4)
 
