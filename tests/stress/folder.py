@@ -64,8 +64,10 @@ def _entered(server: ServerProcess) -> int | None:
 
 def _ask_for_bombs(server: ServerProcess, bomb: str, bad: list[str], sums: dict[str, float]) -> None:
     conversions = [f"/v1/images/{bomb}.{kind}" for kind in ("jpeg", "webp", "jpeg?output_compression=10")]
-    for path in (f"/images/{bomb}/thumbnail", *conversions):
-        sums["wrong_answers"] += server.client.get(path).status_code != httpx.codes.UNPROCESSABLE_ENTITY
+    refusals = dict.fromkeys(conversions, httpx.codes.BAD_REQUEST)  # as OpenAI's callers know it
+    refusals[f"/images/{bomb}/thumbnail"] = httpx.codes.UNPROCESSABLE_ENTITY
+    for path, status in refusals.items():
+        sums["wrong_answers"] += server.client.get(path).status_code != status
     for name in bad:
         for path in (f"/images/{name}/thumbnail", f"/images/{name}.png", f"/i/{name}"):
             sums["wrong_answers"] += server.client.get(path).status_code not in _REFUSED
