@@ -63,6 +63,7 @@ def test_a_slider_is_sent_remembered_and_set_from_a_recipe(
     for _ in range(16):
         slider.press("ArrowRight")
     expect(page.locator("#adapters output")).to_have_text("0.80")
+    assert slider.evaluate("(one) => one.style.getPropertyValue('--at')") == "0.7"  # filled from the middle to here
     draw(page, "a fox")
     expect(page.locator("#submit-note")).to_contain_text("Not now.")
     page.wait_for_function("() => document.querySelector('#generate').ariaDisabled !== 'true'")
