@@ -174,12 +174,14 @@ class Runs:
             result = GenerationResult(image=larger, request=asked, timings=timings, memory=meter.summary())
             yield Event("done", 1, 1, took["enlarge"], result=replace(result, recipe=self.recipe(result)))
             return
-        given = Pictures(init=enlarging.on_canvas(larger, canvas))
+        before = enlarging.on_canvas(larger, canvas)
+        given = Pictures(init=before)
         for event in self._events(drawing, plan, given, chosen, latents=None, preview=preview, memory=memory):
             if event.result is None:
                 yield event
                 continue
-            image = event.result.image.crop((0, 0, asked.width, asked.height))
+            redrawn = enlarging.in_tone(event.result.image, before, (drawing.width, drawing.height))
+            image = redrawn.crop((0, 0, asked.width, asked.height))
             timings = took | {**event.result.timings, "total": event.result.timings["total"] + took["enlarge"]}
             result = replace(event.result, image=image, request=asked, timings=timings, code=None)
             yield replace(event, result=replace(result, recipe=self.recipe(result)))

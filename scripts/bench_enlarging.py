@@ -5,8 +5,9 @@
     scripts/bench_enlarging.py memory CHECKPOINT [--sides 256,512] [--by 2]
 
 `seams`: steps between neighbouring pixels across the borders of tiles against all others, and the same places of the
-exactly enlarged picture, whose own unevenness is no seam. Exits with 1 if all pictures together have more than 1.05
-times as large steps there. `memory`: one step of drawing, since every step holds the same; exits with 1 if a
+exactly enlarged picture, whose own unevenness is no seam; and the tone, as the difference of both pictures' means over
+squares of a quarter of a tile, the largest but one in a hundred. Exits with 1 if all pictures together have more than
+1.05 times as large steps there, or a tone is more than 4 levels of 255 off. `memory`: one step of drawing, since every step holds the same; exits with 1 if a
 prediction is more than 10 % off. Sides are those of the picture before, in pixels.
 """
 
@@ -27,7 +28,7 @@ from bonsai_mlx.editing.tiles import tiling
 from bonsai_mlx.flux2.run import _LEAST_SHARED, _SHARED
 from bonsai_mlx.request import REFINE_STRENGTH, SIZE_MULTIPLE_PX, Enlarge, ResolvedEnlarge
 
-MOST_SEAM, MOST_ERROR = 1.05, 0.10
+MOST_SEAM, MOST_TONE, MOST_ERROR = 1.05, 4.0, 0.10
 PROMPTS = (
     "maple bonsai in autumn",
     "a red house on a hill under a blue sky",
@@ -63,28 +64,37 @@ def main() -> int:
 
 def _seams(options: argparse.Namespace) -> int:
     pipe = Pipeline.from_pretrained(options.model)
-    print("| picture | at borders, redrawn | at borders, exact | ratio |")
-    print("|---|---|---|---|", flush=True)
-    sums = np.zeros((2, 2))
+    print("| picture | at borders, redrawn | at borders, exact | ratio | tone, levels |")
+    print("|---|---|---|---|---|", flush=True)
+    sums, tones = np.zeros((2, 2)), []
     for place in range(options.pictures):
         prompt, seed = PROMPTS[place % len(PROMPTS)], 7 + place
         source = pipe.generate(prompt, seed=seed).image
         asked = {"prompt": prompt, "seed": seed, "steps": options.steps, "strength": options.strength}
         redrawn = pipe.enlarge(source, options.by, method="refine", **asked)
         assert isinstance(redrawn.request, ResolvedEnlarge)
-        borders = _borders(redrawn.request, pipe.model.describe().recommended_size)
-        found = np.array(
-            [_steps(np.asarray(one), borders) for one in (redrawn.image, pipe.enlarge(source, options.by).image)]
-        )
+        recommended = pipe.model.describe().recommended_size
+        borders = _borders(redrawn.request, recommended)
+        pair = [np.asarray(one) for one in (redrawn.image, pipe.enlarge(source, options.by).image)]
+        found = np.array([_steps(one, borders) for one in pair])
         sums += found
-        _tell(f"{prompt}, {seed}", found)
-    return int(_tell("all", sums) > MOST_SEAM)
+        tones.append(_tone(*pair, min(recommended) // 4))
+        _tell(f"{prompt}, {seed}", found, tones[-1])
+    return int(_tell("all", sums, max(tones)) > MOST_SEAM or max(tones) > MOST_TONE)
 
 
-def _tell(name: str, steps: Any) -> float:
+def _tell(name: str, steps: Any, tone: float) -> float:
     redrawn, exact = (across / inside for across, inside in steps)
-    print(f"| {name} | {redrawn:.3f} | {exact:.3f} | {redrawn / exact:.3f} |", flush=True)
+    print(f"| {name} | {redrawn:.3f} | {exact:.3f} | {redrawn / exact:.3f} | {tone:.1f} |", flush=True)
     return float(redrawn / exact)
+
+
+def _tone(redrawn: Pixels, exact: Pixels, square: int) -> float:
+    """How far the means over squares, which overlap, are apart: the largest but one in a hundred, in levels."""
+    summed = np.zeros((redrawn.shape[0] + 1, redrawn.shape[1] + 1, 3))
+    summed[1:, 1:] = (redrawn.astype(float) - exact).cumsum(0).cumsum(1)
+    sums = summed[square:, square:] - summed[:-square, square:] - summed[square:, :-square] + summed[:-square, :-square]
+    return float(np.quantile(np.abs(sums) / square**2, 0.99))
 
 
 def _borders(request: ResolvedEnlarge, recommended: tuple[int, int]) -> tuple[list[int], list[int]]:

@@ -18,6 +18,7 @@ from bonsai_mlx.images.metadata import read
 from bonsai_mlx.request import Enlarge, as_json, from_json
 
 SEAM = 1.05  # of the steps inside of tiles
+TONE, FLAT = 2.0, 4.0  # levels of 255: apart at most, and the deviation within a square of paper
 TILE = 64  # pixels: what the tiny checkpoint draws best
 
 
@@ -105,6 +106,19 @@ def test_tiles_have_no_seams() -> None:
     assert borders == [160, 256]
     exact = np.asarray(seedling.enlarge(source).image)
     assert unevenness(np.asarray(refined.image), borders) <= SEAM * unevenness(exact, borders)
+
+
+@pytest.mark.slow
+def test_tiles_keep_the_tone_of_the_picture() -> None:
+    """Flat paper stays as light as it is, though each tile by itself makes it lighter or darker."""
+    seedling = Pipeline.from_pretrained("seedling")
+    source = seedling.generate("three green stars", seed=7, steps=2).image
+    refined = seedling.enlarge(source, method="refine", prompt="three green stars", seed=7, steps=1)
+    pair = [np.asarray(one, float) for one in (refined.image, seedling.enlarge(source).image)]
+    redrawn, exact = (one.reshape(8, 64, 8, 64, 3) for one in pair)
+    flat = exact.std(axis=(1, 3)).max(axis=2) < FLAT
+    assert flat.sum() > 20
+    assert np.abs(redrawn.mean(axis=(1, 3)) - exact.mean(axis=(1, 3)))[flat].max() < TONE
 
 
 @pytest.mark.slow

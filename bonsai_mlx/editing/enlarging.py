@@ -8,6 +8,9 @@ from PIL import Image
 from .blending import Image8
 from .canvas import extended
 from .frame import Size
+from .tone import toned_like
+
+_CELLS = 8  # along the shorter side of a tile, over which its tone is held
 
 
 def exactly(picture: Image.Image, by: int) -> Image.Image:
@@ -16,3 +19,8 @@ def exactly(picture: Image.Image, by: int) -> Image.Image:
 
 def on_canvas(picture: Image.Image, canvas: Size) -> Image8:
     return np.asarray(extended(picture, canvas, (0, 0)))
+
+
+def in_tone(redrawn: Image.Image, source: Image8, tile: Size) -> Image.Image:
+    """The redrawn canvas without the tones of its tiles, if it has more than one."""
+    return redrawn if redrawn.size == tile else toned_like(source, redrawn, min(tile) // _CELLS)
