@@ -7,8 +7,9 @@
 `seams`: steps between neighbouring pixels across the borders of tiles against all others, and the same places of the
 exactly enlarged picture, whose own unevenness is no seam; and the tone, as the difference of both pictures' means over
 squares of a quarter of a tile, the largest but one in a hundred. Exits with 1 if all pictures together have more than
-1.05 times as large steps there, or a tone is more than 4 levels of 255 off. `memory`: one step of drawing, since every step holds the same; exits with 1 if a
-prediction is more than 10 % off. Sides are those of the picture before, in pixels.
+1.05 times as large steps there, or a tone is more than 4 levels of 255 off. `memory`: one step of drawing, since every
+step holds the same; exits with 1 if a prediction is more than 10 % off. Sides are those of the picture before, in
+pixels.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _seams(options: argparse.Namespace) -> int:
         pair = [np.asarray(one) for one in (redrawn.image, pipe.enlarge(source, options.by).image)]
         found = np.array([_steps(one, borders) for one in pair])
         sums += found
-        tones.append(_tone(*pair, min(recommended) // 4))
+        tones.append(_tone(pair[0], pair[1], min(recommended) // 4))
         _tell(f"{prompt}, {seed}", found, tones[-1])
     return int(_tell("all", sums, max(tones)) > MOST_SEAM or max(tones) > MOST_TONE)
 
