@@ -38,6 +38,7 @@ from bonsai_mlx.hub import catalog
 from bonsai_mlx.printable import log_to_stderr, printable
 from bonsai_mlx.runtime import environment
 from bonsai_mlx.runtime.environment import text
+from bonsai_mlx.usage import Parser
 from bonsai_mlx.version import __version__
 from bonsai_mlx.wording import number, whole
 
@@ -67,7 +68,7 @@ GRACEFUL_S = 1  # for answers that are being sent when the server is asked to en
 
 def build_parser() -> argparse.ArgumentParser:
     """The options; what is left out comes from `BONSAI_*` variables, then from the defaults."""
-    parser = argparse.ArgumentParser(prog="python -m server", description="The Bonsai image server and its page.")
+    parser = Parser(prog="python -m server", description="The Bonsai image server and its page.")
     parser.add_argument("command", nargs="?", choices=("serve", "reindex"), default="serve", help="default: serve")
     parser.add_argument("--host", help="address to listen on; others than 127.0.0.1 need a token (one is made up)")
     parser.add_argument("--port", type=whole, help="default 8000; 0: any free one")

@@ -24,6 +24,7 @@ from bonsai_mlx.printable import log_to_stderr
 from bonsai_mlx.request import EXTEND_STRENGTH
 from bonsai_mlx.runtime.environment import text, tidy
 from bonsai_mlx.runtime.extras import install_command
+from bonsai_mlx.usage import Parser
 from bonsai_mlx.version import __version__
 
 from .hosts import is_loopback
@@ -273,7 +274,7 @@ def build(url: str, token: str | None) -> MCPServer[Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     tidy()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bonsai-mlx mcp",
         description=_DESCRIPTION,
         epilog=_EPILOG,

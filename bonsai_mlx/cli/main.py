@@ -16,12 +16,10 @@ from ..errors import BonsaiError, RequestError
 from ..printable import printable
 from ..runtime import environment
 from ..runtime.startup import prepare
+from ..usage import Parser
 from ..version import __version__
 from .commands import coding, drawing, editing, models
-from .options import (
-    Parser,
-    as_option,
-)
+from .options import as_option
 
 PROGRAM = "bonsai-mlx"
 Command = Callable[[argparse.Namespace], int]
@@ -64,6 +62,7 @@ def _fail(message: str) -> int:
 def _parse(words: list[str]) -> argparse.Namespace:
     parser = build_parser()
     arguments, left = parser.parse_known_args(words)
+    parser = arguments.parser
     draws = arguments.run is drawing.generate
     if draws and left and not any(word.startswith("-") for word in left):
         whole = shlex.join([" ".join([arguments.prompt, *left])])
@@ -77,7 +76,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     parser = Parser(
         prog=PROGRAM, description="Pictures from words with ternary and binary Bonsai Image 4B, on this machine."
     )
@@ -85,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for group in (drawing, editing, coding, models):
         group.add(commands)
+    for command in commands.choices.values():
+        command.set_defaults(parser=command)
     commands.add_parser("bench", help="measure seconds and memory (bench --help)", add_help=False)
     commands.add_parser("serve", help="open the web page and the APIs (serve --help)", add_help=False)
     commands.add_parser("mcp", help="tools for assistants, on stdin and stdout (mcp --help)", add_help=False)

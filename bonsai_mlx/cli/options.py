@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..bounds import AdapterUse, Lora
 from ..errors import RequestError
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from .generate import GenerateOptions
 
 PUBLISHED = published_names()
-_CHOICE = re.compile(r"(argument [^:]+): invalid choice: (.+) \(choose from (.+)\)", re.DOTALL)
 # Options that are not called as the field of a request is; the others are.
 _OPTIONS = {
     "variation_amount": "variation",
@@ -35,19 +33,6 @@ _OPTIONS = {
     "morph_weight": "weight",
 }
 _FIELD = re.compile(r"([a-z_]+)(?:\[\d+\]|\.([a-z_]+))?")
-
-
-class Parser(argparse.ArgumentParser):
-    """Says in the words of a person what was not understood."""
-
-    def error(self, message: str) -> NoReturn:
-        found = _CHOICE.fullmatch(message)
-        if found:
-            given, known = found[2].strip("'"), [one.strip("' ") for one in found[3].split(",")]
-            near = difflib.get_close_matches(given, known, n=1)
-            remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"
-            message = f"{found[1]}: there is no {given[:60]!r}; {remedy}"
-        super().error(message)
 
 
 def as_option(error: RequestError, arguments: argparse.Namespace) -> str:

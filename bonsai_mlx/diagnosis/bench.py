@@ -26,6 +26,7 @@ from ..result import Event
 from ..runtime import device
 from ..runtime.footprint import process_bytes_read, process_footprint
 from ..runtime.memory import RunMemory, Sample
+from ..usage import Parser
 from ..version import __version__
 from ..wording import byte_size, user_path, whole
 from .chart import write_chart
@@ -214,7 +215,7 @@ def _step(run: Run) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bonsai-mlx bench", description="Measure seconds and memory of a checkpoint.")
+    parser = Parser(prog="bonsai-mlx bench", description="Measure seconds and memory of a checkpoint.")
     parser.add_argument("--model", default="seedling-ternary", help="catalog name, Hub id or folder (%(default)s)")
     parser.add_argument("--sizes", type=_sizes, default=[(512, 512)], metavar="WxH[,WxH]", help="default 512x512")
     parser.add_argument("--steps", type=whole, default=4, help="denoising steps (%(default)s)")
