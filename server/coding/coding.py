@@ -16,9 +16,9 @@ from bonsai_mlx.hub import catalog
 from bonsai_mlx.images.bitcode import BitCode
 
 from ..checkpoints.models import Models
+from ..engine.losses import WorkerLostError
 from ..engine.pool import EnginePool
 from ..engine.protocol import Cancelled, Checkpoint, Coded, Decode, Encode, Failed
-from ..engine.worker import WorkerLostError
 from ..errors import ApiError, Code
 from ..gallery.inputs import Input, Inputs
 from ..settings import Settings
@@ -95,7 +95,8 @@ class Coding:
                         case Cancelled():
                             raise ApiError(409, "cancelled", "It was cancelled.")
         except WorkerLostError as loss:
-            raise ApiError(500, "failed", str(loss)) from None
+            status, code = _STATUS.get(loss.code, (500, "failed"))
+            raise ApiError(status, code, str(loss), remedy=loss.remedy) from None
         if found is None:
             raise ApiError(500, "failed", "The drawing process ended without a word about the code.")
         return found

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -21,6 +20,7 @@ from typing import TypeAlias
 from ..schemas.names import WorkerState
 from ..settings import Settings
 from . import child_process
+from .losses import MemoryWitness, WorkerLostError, explain_exit
 from .protocol import (
     Cancel,
     Cancelled,
@@ -51,14 +51,6 @@ _GRACE_S = 0.3  # for the process to end by itself when its input closes
 _LEAK_BYTES = 1_500_000_000  # growth between two pictures of one model after which a fresh process is used
 
 
-class WorkerLostError(Exception):
-    """The child process is gone in the middle of a run. The message is for people."""
-
-    def __init__(self, message: str, *, out_of_memory: bool = False) -> None:
-        super().__init__(message)
-        self.out_of_memory = out_of_memory
-
-
 class Worker:
     """Use from the event loop. `on_state` hears of every change of state with a sentence for people, or None."""
 
@@ -77,6 +69,7 @@ class Worker:
         self._cancelled_at = 0.0  # time.monotonic()
         self._cancel_came = asyncio.Event()
         self.state: WorkerState = "stopped"
+        self._witness = MemoryWitness()
         self.memory = Memory()
         self.model: str | None = None
         self.phase: Phase | None = None
@@ -168,6 +161,7 @@ class Worker:
 
     def _note_memory(self, memory: Memory) -> None:
         self.memory = memory
+        self._witness.look()
         if memory.settled is not None:
             held = memory.process_bytes
             least, _ = self._settled_bytes.get(memory.settled, (held, held))
@@ -211,6 +205,7 @@ class Worker:
         try:
             await self.start()
             self._become("busy")
+            self._witness.begin()
             self.model = command.checkpoint.model
             if self._cancelled == command.job:  # while the process was not ready to be told
                 self._send(Cancel(command.job))
@@ -310,7 +305,7 @@ class Worker:
         except TimeoutError:
             _kill(self._process)
             code = await self._process.wait()
-        return explain_exit(code)
+        return explain_exit(code, self.device, self._witness.shortage, self._witness.least)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -329,15 +324,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-
-
-def explain_exit(code: int) -> WorkerLostError:
-    again = "The next picture starts a fresh one."
-    if code == -signal.SIGKILL:
-        cause = "was ended by the system, most likely because memory ran out"
-        return WorkerLostError(f"The drawing process {cause}. {again} A smaller size needs less.", out_of_memory=True)
-    if code == -signal.SIGABRT:
-        cause = "crashed, as happens when the graphics device runs out of memory"
-        return WorkerLostError(f"The drawing process {cause}. {again} A smaller size needs less.", out_of_memory=True)
-    how = f"crashed with signal {-code}" if code < 0 else f"ended unexpectedly with status {code}"
-    return WorkerLostError(f"The drawing process {how}. {again}")

@@ -20,9 +20,9 @@ from bonsai_mlx.request import Draw, Enlarge, ResolvedOperation, as_json
 
 from ..checkpoints.models import Models
 from ..checkpoints.ready import ReadyModel
+from ..engine.losses import WorkerLostError
 from ..engine.pool import EnginePool
 from ..engine.protocol import Cancelled, Checkpoint, Done, Failed, Picture, Progress, Run, RunEvent
-from ..engine.worker import WorkerLostError
 from ..errors import DAMAGED_INDEX
 from ..gallery.entries import make_image
 from ..gallery.gallery import Gallery
@@ -225,7 +225,7 @@ class Runner:
         if active.cancelling:
             self._jobs.end(active, "cancelled")
         else:
-            self._jobs.fail(active, "out_of_memory" if loss.out_of_memory else "failed", str(loss))
+            self._jobs.fail(active, loss.code, str(loss), loss.remedy)
 
 
 def patience_s(settings: Settings, learned: Sequence[float | None], *, cancelling: bool) -> float:

@@ -16,9 +16,9 @@ from typing import Protocol
 from bonsai_mlx.request import consecutive_seeds, random_seed
 
 from ..checkpoints.models import Models
+from ..engine.losses import WorkerLostError
 from ..engine.pool import EnginePool
 from ..engine.protocol import Cancelled, Checkpoint, Failed, Progress, Write, Written
-from ..engine.worker import WorkerLostError
 from ..errors import ApiError, Code
 from ..settings import Settings
 
@@ -108,4 +108,5 @@ class Writing:
                         case Cancelled():
                             raise ApiError(409, "cancelled", "Writing was cancelled.")
         except WorkerLostError as loss:
-            raise ApiError(500, "failed", str(loss)) from None
+            status, code = _STATUS.get(loss.code, (500, "failed"))
+            raise ApiError(status, code, str(loss), remedy=loss.remedy) from None

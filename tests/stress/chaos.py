@@ -29,17 +29,17 @@ _LIMITS = {  # seconds; the third is also how long an engine may take to start
     "BONSAI_PROGRESS_UNKNOWN_S": "5",
 }
 _SAID = {  # what is done to the engine -> what the job's end must say
-    "abort": "out of memory",
+    "abort": "SIGABRT",
     "hang": "did not respond",
     "stop": "did not respond",
-    "kill": "memory ran out",
+    "kill": "was ended",
     "raise": "failed unexpectedly",
     "exit": "ended unexpectedly",
     "oom": "out of memory",
     "leak": "",  # no failure: the process is replaced after the picture
-    "SIGKILL": "memory ran out",
+    "SIGKILL": "was ended",
     "SIGSTOP": "did not respond",
-    "SIGSEGV": "signal 11",
+    "SIGSEGV": "SIGSEGV",
 }
 _SIGNALS = {name: getattr(signal, name) for name in _SAID if name.startswith("SIG")}
 _LEAKS = 3  # pictures after which growth is beyond doubt

@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from bonsai_mlx.request import ResolvedDraw, from_json
+from server.engine.losses import WorkerLostError
 from server.engine.pool import EnginePool
 from server.engine.protocol import Done, Parent
-from server.engine.worker import WorkerLostError
 from server.jobs.active import picture_id
 from server.jobs.queue import Jobs
 from server.jobs.runner import patience_s
@@ -100,9 +100,11 @@ def test_every_run_ends_its_job_and_the_next_one_is_drawn(
 
 def test_the_engines_remedy_reaches_the_job(world: InWorld) -> None:
     async def test(world: World) -> None:
-        [job] = await world.drawn([FAILED])
-        assert job.error is not None
-        assert job.error.remedy == "Choose a smaller size."
+        job, lost, unread = await world.drawn(
+            [FAILED], [WorkerLostError("It crashed.")], [WorkerLostError("It crashed.", remedy="Run doctor.")]
+        )
+        remedies = [one.error.remedy for one in (job, lost, unread) if one.error]
+        assert remedies == ["Choose a smaller size.", "Draw it again.", "Run doctor."]
 
     world(test)
 
