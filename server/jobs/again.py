@@ -1,4 +1,6 @@
-"""Jobs that came to nothing, asked for once more in their own place: the same request, group and cell of a grid."""
+"""Jobs that came to nothing, once more: asked for in their own place, the same request, group and cell of a grid; or
+by themselves, where they were running when the server ended.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,38 @@ from collections.abc import Sequence
 
 from ..checkpoints.models import Models
 from ..errors import ApiError
-from ..schemas.jobs import Job
+from ..schemas.jobs import Job, JobError
 from ..schemas.names import GroupKind
 from .active import Work
 
 _ENDED = "Ask only for those that ended without a picture."
+_STOPPED = JobError(
+    code="interrupted", message="The server was stopped before this picture was finished.", remedy="Draw it again."
+)
+_TWICE = JobError(
+    code="interrupted",
+    message="The server broke off twice while this picture was drawn, so it may be why.",
+    remedy="Draw it again, smaller if memory may have run out.",
+)
+_MOST_INTERRUPTIONS = 1  # after which a job is drawn again
+
+
+def why_not_again(job: Job, *, attached: bool) -> JobError | None:
+    """Why a job does not return after the server has ended; None: it waits, as if it had never begun.
+
+    Nobody waits any more for one that a caller has waited for.
+    """
+    if attached:
+        return _STOPPED
+    return _TWICE if job.interruptions > _MOST_INTERRUPTIONS else None
+
+
+def put_back(job: Job) -> None:
+    """Let it wait under its id, so that whoever asked for it finds it."""
+    job.status, job.steps_total = "queued", job.request.steps
+    job.started_at = job.phase = job.eta_s = job.image_id = None
+    job.step, job.progress, job.elapsed_s, job.preview_seq = 0, 0.0, 0.0, 0
+    job.truncated, job.image_ids = False, []
 
 
 def group_of(jobs: Sequence[Job]) -> tuple[str | None, GroupKind | None]:

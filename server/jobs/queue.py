@@ -1,13 +1,15 @@
 """The queue: bounded, cancellable, and still there after a restart.
 
 Owns every job from its request to its end; what waits or runs is also kept in memory, what has ended is in the store
-alone. Jobs that a caller waits for (`attached`) end with the server; the others return after its next start. Every
-change goes to the pages as an event. Knows nothing of HTTP, and of drawing only what the runner tells.
+alone. Jobs that a caller waits for (`attached`) end with the server; the others return after its next start, the one
+that ran as well, but not for a third time where the server broke off twice: it may be why. Every change goes to the
+pages as an event. Knows nothing of HTTP, and of drawing only what the runner tells.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import secrets
@@ -27,6 +29,7 @@ from ..settings import Settings
 from ..store import Store, timestamp
 from .active import Active, Work, new_job, picture_id
 from .admission import Admission
+from .again import put_back, why_not_again
 from .durations import Durations, Forecast
 from .previews import Previews
 from .records import JobRecords
@@ -34,7 +37,6 @@ from .records import JobRecords
 log = logging.getLogger("bonsai.jobs")
 
 _ENDED = "There is nothing to cancel; its picture, if there is one, is in the gallery."
-_STOPPED = JobError(code="interrupted", message="The server was stopped before this picture was finished.")
 
 
 class Jobs:
@@ -160,17 +162,23 @@ class Jobs:
     def cancel(self, job_id: str) -> Job:
         """Drop a waiting job, stop a running one after the step it is in. ApiError: 404 unknown, 409 already ended."""
         active = self._find(job_id)
-        if active is None:
+        if active is None or active.finished.is_set():
             job = self.get(job_id)
             raise ApiError(409, "conflict", f"This job has ended already: it is {job.status}.", remedy=_ENDED)
         if active is self._running:
             active.cancelling = True
             self._engines.cancel(job_id)
+            self._note_wish(active)
         else:
             self._waiting.remove(active)
             self.end(active, "cancelled")
             self._number()
         return self._refreshed(active)
+
+    def _note_wish(self, active: Active) -> None:
+        """A server that breaks off before the step is over does not draw it again."""
+        with contextlib.suppress(sqlite3.Error):  # the store takes nothing at the moment
+            self._records.note(active.job.model_copy(update={"status": "cancelled", "finished_at": timestamp()}))
 
     def cancel_group(self, group: str) -> list[Job]:
         """Cancel whatever of a group has not ended. ApiError 404 when there is nothing."""
@@ -196,6 +204,8 @@ class Jobs:
         places = {job_id: place for place, job_id in enumerate(job_ids)}
         self._waiting = deque(sorted(self._waiting, key=lambda active: places.get(active.job.id, len(places))))
         self._number()
+        for active in self._waiting:
+            self._save(active)  # its place too, which it has again after a start
         return self.snapshot()
 
     # running, as the runner tells
@@ -299,20 +309,24 @@ class Jobs:
     # starting and stopping with the server
 
     def restore(self) -> None:
-        """After a start: waiting jobs wait again; what was running was interrupted, unless its image is there."""
+        """After a start: what waited waits again, and before it what was running, unless its image is there."""
         for job, attached in self._records.unfinished():
             active = Active(job, attached)
-            if active.job.status == "queued" and not active.attached:
+            if self._recover(active):
+                continue
+            if job.status == "running":
+                job.interruptions += 1
+                job.position = 0
+            if self._returns(active):
                 self._waiting.append(active)
-            elif not self._recover(active):
-                self._interrupt(active)
+        last = len(self._waiting)
+        places = {active: last if (place := active.job.position) is None else place for active in self._waiting}
+        self._waiting = deque(sorted(self._waiting, key=places.__getitem__))
         self._number()
         self._arrived.set()
 
     def _recover(self, active: Active) -> bool:
         """Pictures were saved, but the server did not live to note it."""
-        if active.job.status != "running":
-            return False
         active.job.image_ids = []
         ids = (picture_id(active.job.id, position) for position in itertools.count())
         for image_id in itertools.takewhile(lambda one: self._gallery.file(one).exists(), ids):
@@ -327,14 +341,24 @@ class Jobs:
         self.succeed(active)
         return True
 
-    def _interrupt(self, active: Active) -> None:
-        active.job.error = _STOPPED
-        self.end(active, "interrupted")
+    def _returns(self, active: Active) -> bool:
+        """Whether the job is to be drawn after the next start, or after this one; else it has ended."""
+        if active.cancelling:
+            self.end(active, "cancelled")
+            return False
+        active.job.error = why_not_again(active.job, attached=active.attached)
+        if active.job.error is not None:
+            self.end(active, "interrupted")
+            return False
+        put_back(active.job)
+        self._save(active)
+        return True
 
     def close(self) -> None:
-        """Accept nothing more and release every caller that waits; unattached waiting jobs stay for the next start."""
+        """Accept nothing more and release every caller that waits; unattached jobs stay for the next start."""
         self._closing = True
         for active in self.active:
-            if active is self._running or active.attached:
-                self._interrupt(active)
+            if self._returns(active) and active is self._running:
+                self._publish(active)
+                active.finished.set()  # what the engine still says of it comes too late
         self._waiting.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,40 +229,6 @@ def test_time_left_is_learned(gate: Path, live: LiveServer) -> None:
     assert live.job(waiting)["eta_s"] >= live.job(running)["eta_s"]
     seconds = {(fit["width"], fit["height"]): fit["seconds"] for fit in live.client.get("/sizes").json()["sizes"]}
     assert seconds[NATIVE] is not None
-
-
-def test_waiting_jobs_survive_a_restart_and_the_running_one_was_interrupted(gate: Path, serve: Serve) -> None:
-    first = serve()
-    running, waiting = first.post_job("hold")["id"], first.post_job("plain", seed=3)["id"]
-    first.running(running)
-    first.__exit__()
-    gate.unlink()
-    second = serve()
-    interrupted = second.job(running)
-    assert (interrupted["status"], interrupted["error"]["code"]) == ("interrupted", "interrupted")
-    assert second.finished(waiting)["seed"] == 3
-    assert second.job(waiting)["status"] == "done"
-
-
-@pytest.mark.parametrize("torn", [False, True])
-def test_a_saved_picture_is_found_though_its_job_never_ended(serve: Serve, torn: bool) -> None:
-    first = serve()
-    done = first.finished(first.post_job("saved", seed=9)["id"])
-    first.__exit__()
-    index = sqlite3.connect(first.settings.output / ".bonsai.sqlite3")
-    index.execute("DELETE FROM images")
-    index.execute(
-        "UPDATE jobs SET status = 'running', data = json_set(data, '$.status', 'running', '$.finished_at', NULL)"
-    )
-    index.commit()
-    index.close()
-    if torn:
-        (first.settings.output / f"{done['id']}.png").write_bytes(b"half")
-    second = serve()
-    assert second.job(done["id"])["status"] == ("interrupted" if torn else "done")
-    if torn:
-        return
-    assert second.client.get(f"/images/{done['id']}").json()["seed"] == 9
 
 
 def test_an_idle_engine_is_unloaded(serve: Serve) -> None:
