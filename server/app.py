@@ -27,7 +27,7 @@ from .edge.head import HeadAsGet
 from .edge.pages import PagesForPeople
 from .edge.request_log import LoggedRequest
 from .edge.security import security_stack
-from .interfaces.on_demand import INTERFACES, RoutersOnDemand, include_interfaces, is_of_interface
+from .interfaces.on_demand import INTERFACES, RoutersOnDemand, include_interfaces, is_of_interface, take_routes
 from .routes import pages, system
 from .settings import Settings
 from .studio import Studio
@@ -106,8 +106,7 @@ class Application(FastAPI):
             self._has_further = True
             from .interfaces.further import ROUTERS
 
-            for router in ROUTERS:
-                self.include_router(router)
+            take_routes(self, ROUTERS)
 
     def openapi(self) -> dict[str, Any]:
         self.include_further()
@@ -143,7 +142,6 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     app.state.studio = Studio(settings, app.recent_requests)
     errors.install(app, INTERFACES)
-    for router in ROUTERS:
-        app.include_router(router)
+    take_routes(app, ROUTERS)
     app.mount("/static", Assets(directory=STATIC), name="static")
     return app

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import shutil
 import signal
+import ssl
 import sys
 import tempfile
 from collections import Counter
@@ -18,6 +20,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -50,6 +53,19 @@ os.environ["BONSAI_PIPELINES_DIR"] = str(Path(os.environ["BONSAI_STYLES_FILE"]).
 # What users are told to type does not depend on how the tests were started (see bonsai_mlx.wording).
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
+
+# Each client of HTTP would read the certificates of all authorities, for 50 ms; next to none of them asks with TLS.
+_AUTHORITIES = {certifi.where(), os.environ.get("SSL_CERT_FILE")}
+_context = ssl.create_default_context
+_context_once = functools.cache(_context)
+
+
+def _create_default_context(*arguments: Any, **named: Any) -> ssl.SSLContext:
+    usual = not arguments and named.keys() == {"cafile"} and named["cafile"] in _AUTHORITIES
+    return (_context_once if usual else _context)(*arguments, **named)
+
+
+ssl.create_default_context = _create_default_context
 
 _SLOW, _STRESS = 10, 100  # so many times as long as others, about
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import cache
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -12,13 +13,18 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+@cache  # some take seconds
 def plain_png(width: int, height: int, *texts: bytes, colour_type: int = 2) -> bytes:
     """A black picture (`colour_type` 2: RGB, 6: RGBA, transparent) that is a thousandth of its pixels' bytes."""
-    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
     deflate = zlib.compressobj(9)
     row = bytes(1 + {2: 3, 6: 4}[colour_type] * width)
     pixels = b"".join(deflate.compress(row) for _ in range(height)) + deflate.flush()
-    return SIGNATURE + chunk(b"IHDR", header) + b"".join(texts) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    head = header(width, height, colour_type)
+    return SIGNATURE + head + b"".join(texts) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def header(width: int, height: int, colour_type: int = 2) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))
 
 
 def deflated_text(keyword: str, text: bytes) -> bytes:

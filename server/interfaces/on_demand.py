@@ -3,7 +3,7 @@ import, and most people's server is never asked by another program."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from ..compat.failing import absent
 from ..errors import ErrorDetail, Interface, below
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import APIRouter, FastAPI
 
 # Where each of them draws; the first whose prefix fits counts.
 _DRAWS_AT = {
@@ -38,7 +38,16 @@ def include_interfaces(app: FastAPI) -> None:
     from .routers import ROUTERS
 
     for prefix, router in ROUTERS:
-        app.include_router(router, prefix=prefix)
+        if prefix:
+            app.include_router(router, prefix=prefix)
+        else:
+            take_routes(app, [router])
+
+
+def take_routes(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Routes as they are: `include_router` makes each of them anew, which was a fifth of the first answer's time."""
+    for router in routers:
+        app.router.routes.extend(router.routes)
 
 
 def is_of_interface(path: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from tests.hostile_pictures import deflated_text, pixel_bomb, plain_png
+from tests.hostile_pictures import SIGNATURE, deflated_text, header, pixel_bomb, plain_png
 from tests.server.conftest import ServerProcess
 
 from ._pictures import mutated, seeds
@@ -56,7 +56,7 @@ def _pictures(rng: random.Random, damages: int) -> Iterator[tuple[str, bytes]]:
     yield "good", plain_png(64, 64, *(deflated_text(f"k{n}", b"a" * 900_000) for n in range(40)))
     yield "good", _saved(Image.new("RGB", (64, 64)), "WEBP", append_images=[Image.new("RGB", (64, 64), "red")] * 500)
     yield "bad", pixel_bomb()
-    yield "bad", plain_png(40_000, 40_000)[:200] + b"\0" * 1_000
+    yield "bad", SIGNATURE + header(40_000, 40_000) + plain_png(64, 64)[33:80] + b"\0" * 1_000
     yield "bad", b""
     yield "bad", rng.randbytes(100_000)
     yield "bad", b"<svg xmlns='http://www.w3.org/2000/svg'/>"
