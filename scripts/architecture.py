@@ -52,6 +52,7 @@ ROOMS: Mapping[str, str] = {
     "bonsai_mlx.cli": "the command line: what each command does, how it shows progress, where it writes",
     "bonsai_mlx.cli.codes": "pictures as codes of bits, on the command line",
     "bonsai_mlx.cli.commands": "the options of every command, and the program that reads them",
+    "server.assets": "the files that pages are made with: their addresses, what comes in one request; knows no page",
     "server.index": "the index's file: its schema and the steps from one version to the next; no meaning of a row",
     "server": "settings, errors, events, the index; no tensor library anywhere in the server",
     "server.schemas": "the shapes of answers, and of what changes them; no behaviour beyond validation",

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Scope
 from bonsai_mlx.version import __version__
 
 from . import errors
+from .assets.files import STATIC, content, type_of_joined, version_of
 from .edge.access import Access
 from .edge.compression import Compression, takes_gzip
 from .edge.concurrency import ConcurrencyLimit
@@ -31,7 +32,6 @@ from .interfaces.on_demand import INTERFACES, RoutersOnDemand, include_interface
 from .routes import pages, system
 from .settings import Settings
 from .studio import Studio
-from .templating import STATIC, is_joined, parts_of, version_of
 
 # The pages, and whether the server is there. The others (`interfaces.further`) are imported with the first request that
 # none of these answers: routes and their schemas are a third of a start.
@@ -42,21 +42,23 @@ _CROWDED = frozenset({"/jobs", "/jobs/again", "/grids", "/pipelines/run", "/writ
 _TEXTS = (".js", ".css", ".svg", ".json")
 
 
-def _content(path: str) -> bytes:
-    return b"\n".join(part.read_bytes() for part in parts_of(path))
+@lru_cache(maxsize=64)
+def _joined(path: str, _version: str) -> bytes:
+    return content(path)
 
 
 @lru_cache(maxsize=256)
 def _packed(path: str, _version: str | None) -> bytes:
-    return gzip.compress(_content(path), mtime=0)
+    return gzip.compress(content(path), mtime=0)
 
 
 class Assets(StaticFiles):
     """The shipped files. An address that names the current content may be kept for ever, others are revalidated."""
 
     async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> Response:
-        if is_joined(path) and scope["method"] == "GET" and (version := version_of(path)):
-            response = Response(_content(path), headers={"etag": f'"{version}"'}, media_type="text/css")
+        media_type = type_of_joined(path)
+        if media_type and scope["method"] == "GET" and (version := version_of(path)):
+            response = Response(_joined(path, version), headers={"etag": f'"{version}"'}, media_type=media_type)
         else:
             response = await super().get_response(path, scope)  # refuses what leads out of the folder unread
             version = version_of(path)

@@ -1,22 +1,21 @@
-"""The pages' templates, the addresses of their assets, and the models that the catalog has. Knows no routes."""
+"""The pages' templates, and the models that the catalog has. Knows no routes."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from functools import cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader
 
 from bonsai_mlx.hub.catalog import comparisons
 from bonsai_mlx.hub.published import CATALOG
+
+from .assets.files import STATIC, shipped, static_url
 
 
 class Image(Protocol):
@@ -26,49 +25,7 @@ class Image(Protocol):
     def created_at(self) -> str: ...
 
 
-_PACKAGE = Path(__file__).resolve().parent
-
-
-def _shipped(name: str) -> Path:
-    """A folder that lies inside the package when installed, beside it in a checkout."""
-    inside = _PACKAGE / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
-
-
-STATIC = _shipped("static")
-TEMPLATES = _shipped("templates")
-
-
-@cache
-def _digest(path: Path, _modified_ns: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
-_JOINED = re.compile(r"css/([a-z-]+(?:\+[a-z-]+){1,15})\.css")
-
-
-def is_joined(path: str) -> bool:
-    return _JOINED.fullmatch(path) is not None
-
-
-def parts_of(path: str) -> list[Path]:
-    """The files of an asset: `css/one+two.css` is two style sheets, which a browser fetches in one request."""
-    joined = _JOINED.fullmatch(path)
-    return [STATIC / f"css/{name}.css" for name in joined[1].split("+")] if joined else [STATIC / path]
-
-
-def version_of(path: str) -> str | None:
-    try:
-        digests = [_digest(file, file.stat().st_mtime_ns) for file in parts_of(path)]
-    except OSError:
-        return None
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
-
-
-def static_url(path: str) -> str:
-    """The address of an asset, which changes whenever its content does: `app.js` -> `/static/app.js?v=1a2b3c`."""
-    version = version_of(path)
-    return f"/static/{path}?v={version}" if version else f"/static/{path}"
+TEMPLATES = shipped("templates")
 
 
 @cache

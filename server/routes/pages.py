@@ -9,12 +9,13 @@ from fastapi.responses import FileResponse, HTMLResponse
 from bonsai_mlx.images.bitcode import QR_CHARS
 from bonsai_mlx.version import __version__
 
+from ..assets.files import STATIC
 from ..gallery.listing import Query
 from ..library.facts import facts
 from ..library.reveal import file_manager
 from ..library.shapes import Bin
 from ..openapi import operations
-from ..templating import STATIC, render
+from ..templating import render
 from .common import BinCursor, Cursor, IdPath, ListingQuery, StudioDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)

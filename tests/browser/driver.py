@@ -19,7 +19,17 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Response,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 from tests.fetched import fetched
 from tests.stand_in import stand_in
@@ -136,6 +146,31 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+# A page is painted before its scripts run; what is pressed by then is nobody's.
+STARTED = """() => document.readyState === "complete" && (!document.querySelector("script[type=module]") ||
+    "started" in document.documentElement.dataset || matchMedia("(scripting: none)").matches)"""
+
+
+def _started_after(page: Page, go: Callable[..., Response | None]) -> Callable[..., Response | None]:
+    def go_and_wait(*arguments: Any, **options: Any) -> Response | None:
+        answer = go(*arguments, **options)
+        page.wait_for_function(STARTED)
+        return answer
+
+    return go_and_wait
+
+
+def with_modules(page: Page) -> None:
+    """Have every script by itself from now on, so that a test can import those which the page runs."""
+
+    def single(route: Route) -> None:
+        body = 'await import("./NAME.js"); document.documentElement.dataset.started = "";'
+        name = re.sub(r".*/(\w+)\+\.js.*", r"\1", route.request.url)
+        route.fulfill(content_type="text/javascript", body=body.replace("NAME", name))
+
+    page.route(re.compile(r"/js/pages/\w+\+\.js"), single)
+
+
 NO_SERVICE_WORKER = "Service Worker registration blocked by Playwright"  # as the contexts below ask for
 
 
@@ -147,6 +182,8 @@ class Watch:
         self.expected: list[str] = []  # parts of messages that a test provokes on purpose
 
     def attach(self, page: Page) -> None:
+        for name in ("goto", "reload", "go_back", "go_forward"):
+            setattr(page, name, _started_after(page, getattr(page, name)))
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.seen.append(f"error: {error}"))
         page.on("dialog", self._on_dialog)

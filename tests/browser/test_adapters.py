@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Request, expect
 import bonsai_mlx
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from tests.adapters.files import lora_tensors, saved
-from tests.browser.driver import Site, Watch, draw, wait_until_ready
+from tests.browser.driver import Site, Watch, draw, wait_until_ready, with_modules
 
 pytestmark = pytest.mark.browser
 
@@ -71,12 +71,12 @@ def test_a_slider_is_sent_remembered_and_set_from_a_recipe(
     page.evaluate(axe)
     found = page.evaluate("() => axe.run('#composer')")
     assert found["violations"] == []
+    with_modules(page)
     page.reload()
     wait_until_ready(page)
     expect(page.locator("#adapters output")).to_have_text("0.80")
     page.evaluate(
-        """async () => (await import(document.querySelector("script[src*='pages/studio.js']").src.replace(
-            "pages/studio.js", "studio/composer.js"))).applyRecipe(
+        """async () => (await import("/static/js/studio/composer.js")).applyRecipe(
                 {loras: [{name: "ink", strength: -0.5}, {name: "chalk", strength: 1}]})"""
     )
     expect(page.locator("#adapters output")).to_have_text("-0.50")

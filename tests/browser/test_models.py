@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.driver import Site, violations
+from tests.browser.driver import Site, violations, with_modules
 
 pytestmark = pytest.mark.browser
 
@@ -62,13 +62,13 @@ def test_a_download_shows_bytes_speed_and_time_and_can_be_paused(site: Site, ope
 def test_a_button_can_be_pressed_while_a_download_goes_on(site: Site, open_page: Callable[..., Page]) -> None:
     """Progress comes many times during one press of a mouse button."""
     page = open_page("about:blank")
+    with_modules(page)
     calls = with_state(page, site, state="downloading", download=DOWNLOAD)
     pause = page.locator(".model").first.get_by_role("button", name="Pause")
     expect(pause).to_be_visible()
     page.evaluate(
         """async () => {
-            const script = document.querySelector("script[src*='models.js']");
-            const { putModel, state } = await import(new URL("../lib/store.js", script.src));
+            const { putModel, state } = await import("/static/js/lib/store.js");
             const next = ({ download, ...model }) =>  // in whatever state it is by now
                 putModel({ ...model, download: { ...download, bytes_done: Date.now() % 1e9 } });
             setInterval(() => next(state.models.get("ternary")), 20);
@@ -141,6 +141,7 @@ def test_the_studio_uses_a_model_that_is_here(site: Site, open_page: Callable[..
 
 def test_the_studio_shows_a_download_and_uses_what_has_come(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
+    with_modules(page)
     calls = with_state(page, site, state="downloading", download=DOWNLOAD)
     page.goto(site.url)
     card = page.locator(".real-model")
@@ -152,8 +153,7 @@ def test_the_studio_shows_a_download_and_uses_what_has_come(site: Site, open_pag
     expect(card).to_contain_text("on its way")
     assert calls == ["POST /models/ternary/pause", "POST /models/ternary/resume"]
     arrive = """async name => {
-        const { putModel, state } = await import(document.querySelector("script[src*=studio]").src
-            .replace(/pages\\/studio.*/, "lib/store.js"));
+        const { putModel, state } = await import("/static/js/lib/store.js");
         putModel({ ...state.models.get(name), state: "ready" });
     }"""
     size = {"width": 512, "height": 512, "peak_bytes": 1_000_000_000, "verdict": "fits", "seconds": None}

@@ -10,7 +10,16 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, ROOT, Site, draw, make_picture, wait_until_ready
+from tests.browser.driver import (
+    DRAWN_WITHIN_MS,
+    LASTING_STEPS,
+    ROOT,
+    Site,
+    draw,
+    make_picture,
+    wait_until_ready,
+    with_modules,
+)
 from tests.browser.payloads import PAYLOADS
 from tests.server.fake_engine import GATE
 
@@ -96,7 +105,9 @@ def test_the_stage_and_the_form_take_prompts_verbatim(
     page = open_page(f"{plain.url}/?from={newest[-2][0]}")
     expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", newest[-2][1])
     assert page.get_by_label("Describe the picture").input_value() == newest[-2][1]
-    page = open_page(plain.url)
+    page = open_page("about:blank")
+    with_modules(page)
+    page.goto(plain.url)
     expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", newest[-1][1])  # the strip is known
     for picture, payload in newest:
         page.locator(f'#strip [data-id="{picture}"]').click()

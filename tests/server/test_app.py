@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from server.app import create_app
+from server.assets.files import version_of
 from server.errors import ErrorDetail, interface_of
 from server.gallery.files import FolderInUseError, lock_folder
 from server.interfaces.on_demand import INTERFACES
 from server.interfaces.routers import RENDERED, ROUTERS
 from server.settings import Settings
-from server.templating import version_of
 from tests.server.conftest import QUICK, LiveServer
 from tests.server.walk import walk
 

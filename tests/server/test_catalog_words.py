@@ -7,7 +7,8 @@ import pytest
 
 import server
 from bonsai_mlx.hub.published import CATALOG
-from server.templating import STATIC, TEMPLATES
+from server.assets.files import STATIC
+from server.templating import TEMPLATES
 
 PRECISIONS = sorted({entry.precision for entry in CATALOG if entry.precision})
 SOURCES = sorted(Path(server.__file__).parent.rglob("*.py"))

@@ -8,7 +8,8 @@ import socket
 import pytest
 from PIL import Image
 
-from server.templating import STATIC, TEMPLATES, static_url
+from server.assets.files import STATIC, static_url
+from server.templating import TEMPLATES
 from tests.server.conftest import LiveServer
 
 PAGES = ["/", "/gallery", "/model-manager", "/preferences", "/docs"]

@@ -1,0 +1,1 @@
+"""The files that pages are made with: their addresses, and what comes in one request. Knows no page."""
