@@ -297,10 +297,10 @@ def test_try_now_does_not_wait_for_the_next_attempt(studio: Page, watch: Watch) 
     watch.expected = ["status of 503"]
     banner = studio.locator("#connection-banner")
     studio.clock.install()
-    studio.clock.pause_at("2100-01-01")
     studio.route("**/events", lambda route: route.fulfill(status=503))
     with studio.expect_response("**/events"):
         studio.reload()
+    studio.clock.pause_at("2100-01-01")
     for _ in range(40):  # the answer reaches the page's code when it will
         if banner.is_visible():
             break
