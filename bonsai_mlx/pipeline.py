@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bounds import Lora
-from .editing.normalise import PictureSource
+from .editing.normalise import PictureSource, laid_on_white
 from .editing.pictures import PictureSet, digest_of
 from .errors import RequestError
 from .families import open_model
@@ -203,10 +203,11 @@ class Pipeline(Runs):
         chain = merged(self._steps_to(digest, pictures) for digest in result.request.pictures)
         recipe = with_chain(result.recipe, chain)
         made = digest_of(result.image)
-        self._steps[made] = [*chain, described(recipe, made, result.mask)]
+        for digest in {made, digest_of(laid_on_white(result.image))}:  # by which of them it goes into another
+            self._steps[digest] = [*chain, described(recipe, made, result.mask)]
         while len(self._steps) > _STEPS_KEPT:
             del self._steps[next(iter(self._steps))]
-        return replace(result, recipe=recipe)
+        return replace(result, recipe=recipe, notes=(*pictures.notes, *result.notes))
 
     def _steps_to(self, digest: str, pictures: PictureSet) -> list[dict[str, Any]]:
         if digest in self._steps:
@@ -287,7 +288,7 @@ class Pipeline(Runs):
         """
         pictures = PictureSet()
         request = Enlarge(
-            pictures.add("image", image),
+            pictures.add("image", image, transparent=method == "exact"),
             by=by,
             method=method,
             prompt=prompt,

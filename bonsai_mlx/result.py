@@ -37,9 +37,10 @@ class Event:
 class GenerationResult:
     """A finished picture and how it came about."""
 
-    image: Image  # RGB; width x height, or larger where a part of it was drawn
+    image: Image  # RGB; width x height, or larger where a part of it was drawn; RGBA of one enlarged exactly
     request: ResolvedOperation
     truncated: bool = False
+    notes: tuple[str, ...] = ()  # for people: what pictures that went in have lost, or how they were made to fit
     mask: Image | None = None  # L, of what was repainted, if that was asked for
     recipe: Recipe | None = None  # what `save` writes into the file
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds per phase, and "total"

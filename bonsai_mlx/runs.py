@@ -22,6 +22,7 @@ from .bounds import Lora
 from .editing import enlarging
 from .editing.frame import redrawing
 from .editing.inputs import Inputs
+from .editing.normalise import laid_on_white
 from .errors import OutOfMemory, RequestError
 from .hub.entry import Entry
 from .images.recipe import Recipe, timestamp
@@ -105,7 +106,7 @@ class Runs:
             canvas.tokens if canvas else None,
         )
         for event in self._events(resolved, plan, given, chosen, latents=latents, preview=preview, memory=memory):
-            yield self._finished(event, canvas, inputs.mask)
+            yield self._finished(event, canvas, inputs)
 
     def _events(
         self,
@@ -155,6 +156,8 @@ class Runs:
         if source is None:
             raise RequestError("source", f"the picture {request.source[:12]}... is not there; give it again")
         request = request.validated()
+        if request.method != "exact":
+            source = laid_on_white(source)
         if request.method == "refine":
             request = with_prompt_adapters(request)
         asked = request.resolved(size=source.size, steps=model.recommended_steps, guidance=model.recommended_guidance)
@@ -259,13 +262,15 @@ class Runs:
             chosen.append((adapter, lora.strength))
         return replace(request, loras=tuple(named)), chosen
 
-    def _finished(self, event: Event, canvas: Canvas | None, mask: Image | None) -> Event:
+    def _finished(self, event: Event, canvas: Canvas | None, inputs: Inputs) -> Event:
         if event.result is None:
             return event
         drawn = event.result
         image = canvas.finished(drawn.image) if canvas else drawn.image
         code = drawn.code if image is drawn.image else None  # which says nothing of what is put around it
-        return replace(event, result=replace(drawn, image=image, mask=mask, code=code, recipe=self.recipe(drawn)))
+        recipe = self.recipe(drawn)
+        whole = replace(drawn, image=image, mask=inputs.mask, code=code, notes=inputs.notes, recipe=recipe)
+        return replace(event, result=whole)
 
     def _adapter_found(self, lora: Lora) -> AdapterFile:
         return adapter_folder.found(lora, self.loras_dir, paths=True)

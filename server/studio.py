@@ -246,7 +246,7 @@ class Studio:
         request, adapter_bytes = await adapters.checked(request, ready, self.settings)
         held = prepared.held_bytes + adapter_bytes
         await self.fits.check(ready, request, prepared.references, held, force=force)
-        return Work(ready.name, request, tuple(prepared.parents))
+        return Work(ready.name, request, tuple(prepared.parents), notes=tuple(prepared.notes))
 
     async def prompt_length(self, fields: PictureFields, model: str | None) -> PromptLength:
         """What the model would read of the prompt. ApiError: unknown or missing model; RequestError."""
@@ -262,7 +262,8 @@ class Studio:
 
     async def work_of_enlarging(self, enlarge: Enlarge, model: str | None, force: bool) -> Work:
         await self._make_room()
-        request, size, entry, parents = await prepare_enlarging(enlarge, self.inputs, self.gallery)
+        notes: list[str] = []
+        request, size, entry, parents = await prepare_enlarging(enlarge, self.inputs, self.gallery, notes)
         name = self.models.resolve(model) if model else self._model_of(entry)
         ready = self.models.require_ready(name)
         if not ready.guided:  # what the picture's own model was led by is not for this one
@@ -274,7 +275,7 @@ class Studio:
             await self.fits.check_enlarging(ready, resolved, adapter_bytes, force=force)
         except RequestError as error:
             raise refused(error) from None
-        return Work(ready.name, resolved, tuple(parents))
+        return Work(ready.name, resolved, tuple(parents), notes=tuple(notes))
 
     def check_upscaler(self, name: str | None) -> None:
         if name is not None and name not in upscaler_files(self.settings):

@@ -30,6 +30,7 @@ class Codec:
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         self.autoencoder = autoencoder
+        self.notes: tuple[str, ...] = ()  # what the picture that was encoded last has lost on its way in
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> Codec:
@@ -44,7 +45,8 @@ class Codec:
 
         Sides are multiples of 16 from 64 to 2048; a picture that has others is scaled to the nearest that fit.
         """
-        taken = normalised(picture).picture
+        found = normalised(picture)
+        self.notes, taken = found.notes, found.picture
         wanted = fitting(taken.size) if size is None else checked_size(size)
         if taken.size != wanted:
             taken = taken.resize(wanted, Image.Resampling.LANCZOS)

@@ -191,7 +191,8 @@ def _files(path: Path, places: tuple[Path, ...]) -> Iterator[Path]:
 def _found(file: Path, missing: set[str], pictures: PictureSet) -> set[str]:
     """Which of the missing ones the file holds, as a picture or as a mask; what is no picture holds none."""
     try:
-        candidates = (normalised(file).picture, mask_of(file))
+        taken = normalised(file)
+        candidates = filter(None, (taken.picture, taken.whole, mask_of(file)))
     except PictureError:
         return set()
     return {pictures.keep(one) for one in candidates if digest_of(one) in missing}

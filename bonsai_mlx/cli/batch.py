@@ -20,7 +20,7 @@ from ..pipelines.batch import BatchError, Manifest, Row, keys, read_rows
 from ..pipelines.styles import styled
 from ..printable import printable
 from ..request import Draw
-from ..result import Event, GenerationResult
+from ..result import TRUNCATED, Event, GenerationResult
 from ..runtime.environment import is_terminal
 from ..wording import format_duration
 from .generate import GenerateOptions, model_of
@@ -126,10 +126,12 @@ def _draw_one(
         manifest.note(key, row, status="failed", error=str(error), prompt=row.request.prompt)
         return error
     path = _claimed(manifest.folder, row, _SUFFIXES[options.format or "png"])
+    notes = [*pictures.notes, *result.notes, *([TRUNCATED] if result.truncated else [])]
     made = {name: getattr(result.request, name) for name in ("prompt", "seed", "steps", "width", "height")}
+    told = {"notes": notes} if notes else {}
     seconds = round(result.timings["total"], 3)
     # before the file is whole: killed behind it, a batch would draw the picture again under another name
-    manifest.note(key, row, status="done", file=path.name, **made, model=pipe.name, seconds=seconds)
+    manifest.note(key, row, status="done", file=path.name, **made, model=pipe.name, seconds=seconds, **told)
     try:
         save_claimed(path, data)
     except SaveError as error:

@@ -86,7 +86,7 @@ def _drawn(
     options: GenerateOptions, request: GenerationRequest, pictures: PictureSet, chain: Sequence[dict[str, Any]]
 ) -> int:
     refuse_idle(request)
-    return draw(options, varied(request, options), pictures.by_digest, chain)
+    return draw(options, varied(request, options), pictures.by_digest, chain, pictures.notes)
 
 
 def _check(edit: EditOptions) -> None:
@@ -149,7 +149,7 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
         prompt, own = described(enlarge.picture, options.model or "")
         led = {name: value or own.get(name, value) for name, value in led.items()} if redraws else led
     request = Enlarge(
-        pictures.add("PICTURE", enlarge.picture),
+        pictures.add("PICTURE", enlarge.picture, transparent=method == "exact"),
         by=enlarge.by,
         method=method,
         upscaler=upscaler.name if upscaler else None,
@@ -161,7 +161,8 @@ def enlarge_command(options: GenerateOptions, enlarge: EnlargeOptions) -> int:
     )
     if redraws and not request.prompt.strip():
         raise RequestError("--prompt", "is needed: the picture does not say what it shows; describe it in a few words")
-    return carry_out(options, [request.validated()], pictures.by_digest, upscaler, chain=chain_of([enlarge.picture]))
+    chain, notes = chain_of([enlarge.picture]), pictures.notes
+    return carry_out(options, [request.validated()], pictures.by_digest, upscaler, chain=chain, notes=notes)
 
 
 def described(picture: Path, model: str) -> tuple[str, dict[str, Any]]:

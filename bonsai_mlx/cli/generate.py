@@ -117,12 +117,14 @@ def draw(
     request: GenerationRequest,
     pictures: Mapping[str, Image] | None = None,
     chain: Sequence[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
 ) -> int:
     """Carry out a request `options.count` times and save what comes out.
 
-    `pictures` are those that it names, and `chain` the steps that they came about by.
+    `pictures` are those that it names, `chain` the steps that they came about by, and `notes` what is said of them.
     """
-    return carry_out(options, _batch(with_styles(options, request), options.count), pictures, chain=chain)
+    requests = _batch(with_styles(options, request), options.count)
+    return carry_out(options, requests, pictures, chain=chain, notes=notes)
 
 
 def carry_out(
@@ -132,24 +134,38 @@ def carry_out(
     upscaler: Path | None = None,
     *,
     chain: Sequence[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
 ) -> int:
     output = Output.choose(options.output, options.format, options.count)
     output.check()
+    for note in notes:
+        say(options, note)
     model = model_of(options)
 
     from ..pipeline import Pipeline  # the first thing that needs MLX
 
     pipe = Pipeline.from_pretrained(model, **options.loading)
+    said = set[str]()
     for one in requests:
         if isinstance(one, GenerationRequest):
             say(options, f"{pipe.name}, {_settings(pipe.resolve(one, pictures=pictures))}")
         result = follow(pipe.run(one, pictures=pictures, upscaler=upscaler), options.quiet)
-        if result.truncated:
-            say(options, TRUNCATED)
+        for note in _notes(result, output.format):
+            if note not in said:
+                say(options, note)
+            said.add(note)
         recipe = with_chain(pipe.recipe(result), chain)
         data = encode(result.image, recipe, options.metadata, output.format, options.quality, result.mask, result.code)
         report(options, result, output.save(data, _counted(result.request)))
     return 0
+
+
+def _notes(result: GenerationResult, to: Format) -> Iterator[str]:
+    if result.truncated:
+        yield TRUNCATED
+    yield from result.notes
+    if to == "jpeg" and result.image.mode == "RGBA":
+        yield "JPEG holds no transparency; what is transparent is laid on white. PNG and WebP keep it."
 
 
 def with_styles(options: GenerateOptions, request: GenerationRequest) -> GenerationRequest:

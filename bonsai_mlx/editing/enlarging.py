@@ -14,6 +14,7 @@ _CELLS = 8  # along the shorter side of a tile, over which its tone is held
 
 
 def exactly(picture: Image.Image, by: int) -> Image.Image:
+    """RGB, or RGBA, whose colours are weighed by how much is seen of them."""
     return picture.resize((picture.width * by, picture.height * by), Image.Resampling.LANCZOS)
 
 

@@ -13,6 +13,7 @@ from ..request import Draw
 from .blending import Image8
 from .canvas import Canvas, canvas_of
 from .frame import Box, Frame, Size, frame_of, reference_size, resolved_by, within
+from .notes import stretched
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ class Inputs:
     def references(self, detail: int | None) -> list[Image8]:
         """The references at those sizes: scaled down, then cropped around their middle, and never stretched."""
         return [_as_reference(picture, detail) for picture in self._references]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is done with them that nobody asked for."""
+        note = stretched(self.mask.size, self._init.size) if self.mask and self._init else None
+        return (note,) if note else ()
 
     def canvas(self) -> Canvas | None:
         return canvas_of(self.request, self.frame, self._init, self.mask) if self._init else None

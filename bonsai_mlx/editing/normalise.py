@@ -1,5 +1,7 @@
 """Picture files of any kind as the pixels that go in: upright, in sRGB, eight bits, without transparency.
 
+What is lost on the way is noted in words, for whoever gave the file.
+
 A decoder can be made to take any amount of memory and time. A server does this in a child process with limits
 (`server.gallery.decoder`); here are those of size alone.
 """
@@ -10,15 +12,18 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 
 from ..errors import PictureError
 from ..fileio import NotARegularFileError, open_regular
 from ..request import MAX_CANVAS_AREA
+from .notes import LAID_ON_WHITE, UPPER_BITS, first_of
 
 PictureSource: TypeAlias = Image.Image | Path | str | bytes
 
@@ -35,10 +40,21 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.err
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """A picture, transparent parts laid on white, and where it was opaque."""
+    """A picture, transparent parts laid on white; as it was; and what else was lost of it, in words."""
 
     picture: Image.Image  # RGB
-    alpha: Image.Image | None  # L, 255 is opaque; None where all of it is
+    whole: Image.Image | None = None  # RGBA; None where all of it is opaque
+    losses: tuple[str, ...] = ()
+
+    @property
+    def alpha(self) -> Image.Image | None:
+        """L, 255 is opaque; None where all of it is."""
+        return self.whole.getchannel("A") if self.whole else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is lost where the picture alone is used."""
+        return (*self.losses, *([LAID_ON_WHITE] if self.whole else []))
 
 
 def normalised(source: PictureSource) -> Normalised:
@@ -54,7 +70,17 @@ def normalised(source: PictureSource) -> Normalised:
 
 
 def _prepared(image: Image.Image) -> Normalised:
-    return _flat(_in_srgb(_eight_bits(_upright(_loaded(image)))))
+    losses = tuple(_losses(image))
+    return _flat(_in_srgb(_eight_bits(_upright(_loaded(image)))), losses)
+
+
+def _losses(image: Image.Image) -> Iterator[str]:
+    """Of a file that is not decoded yet: its decoder's name for its pixels is gone afterwards."""
+    decoders = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    if image.mode in _DEEP or any("16" in decoder for decoder in decoders):
+        yield UPPER_BITS
+    if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":  # whose others are a camera's own
+        yield first_of(frames)
 
 
 def mask_of(source: PictureSource) -> Image.Image:
@@ -172,6 +198,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode not in _DEEP:
         return image
     grey = image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):  # the one value that is not seen
+        grey.putalpha(Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8)))
     grey.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return grey
 
@@ -198,11 +227,17 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _flat(image: Image.Image) -> Normalised:
+def _flat(image: Image.Image, losses: tuple[str, ...]) -> Normalised:
     if image.mode not in _TRANSPARENT and "transparency" not in image.info:
-        return Normalised(image.convert("RGB"), None)
+        return Normalised(image.convert("RGB"), losses=losses)
     image = image.convert("RGBA")
-    alpha = image.getchannel("A")
+    opaque = image.getchannel("A").getextrema() == (255, 255)
+    return Normalised(laid_on_white(image), None if opaque else image, losses)
+
+
+def laid_on_white(image: Image.Image) -> Image.Image:
+    """RGBA as RGB; a picture without transparency as it is."""
+    if image.mode != "RGBA":
+        return image
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    picture = Image.alpha_composite(white, image).convert("RGB")
-    return Normalised(picture, None if alpha.getextrema() == (255, 255) else alpha)
+    return Image.alpha_composite(white, image).convert("RGB")

@@ -23,13 +23,21 @@ class PictureSet:
     def __init__(self) -> None:
         self.by_digest: dict[str, Image.Image] = {}
         self.files: dict[str, Path | bytes] = {}  # of those that came as files
+        self.notes: list[str] = []  # what they have lost on their way in
 
-    def add(self, field: str, source: PictureSource) -> str:
-        """The picture's digest; RequestError naming the field for what is none."""
+    def add(self, field: str, source: PictureSource, *, transparent: bool = False) -> str:
+        """The picture's digest, of one that is `transparent` with that where it is wanted.
+
+        RequestError naming the field for what is none.
+        """
         try:
-            digest = self.keep(normalised(source).picture)
+            found = normalised(source)
         except PictureError as error:
             raise RequestError(field, _unusable(source, error)) from error
+        whole = transparent and found.whole is not None
+        digest = self.keep(found.whole if whole and found.whole else found.picture)
+        name = source if isinstance(source, str | Path) else field
+        self.notes += [f"{name}: {note}" for note in (found.losses if whole else found.notes)]
         if not isinstance(source, Image.Image):
             self.files[digest] = source if isinstance(source, bytes) else Path(source)
         return digest

@@ -134,8 +134,18 @@ def _encode(image: Image, to: Format, quality: int, comment: str = "", packet: s
     if packet:
         options["xmp"] = packet.encode()
     buffer = io.BytesIO()
-    image.save(buffer, to.upper(), **options)
+    (_on_white(image) if to == "jpeg" else image).save(buffer, to.upper(), **options)
     return buffer.getvalue()
+
+
+def _on_white(image: Image) -> Image:
+    """What JPEG, which knows no transparency, can hold of it."""
+    if image.mode != "RGBA":
+        return image
+    white = image.convert("RGB")
+    white.paste("white", (0, 0, *image.size))
+    white.paste(image, mask=image.getchannel("A"))
+    return white
 
 
 def _short(infotext: str) -> str:

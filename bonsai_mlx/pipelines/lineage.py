@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..editing.normalise import mask_of, normalised
+from ..editing.normalise import laid_on_white, mask_of, normalised
 from ..editing.pictures import digest_of
 from ..errors import BonsaiError, PictureError, RequestError
 from ..fileio import open_regular
@@ -43,7 +43,8 @@ def steps_to(source: Path | bytes) -> list[dict[str, Any]]:
         found = read(source)
         if found is None or found.recipe is None:
             return []
-        made = digest_of(normalised(source).picture)
+        taken = normalised(source)
+        made = digest_of(taken.whole or taken.picture)
         mask = read_mask(source)
     except (OSError, ValueError, PictureError):
         return []
@@ -98,8 +99,8 @@ class Pictures:
 
     def made(self, step: Step, picture: Image) -> str:
         """The digest of a step's picture, which later steps may name."""
-        digest = digest_of(picture)
-        self.by_digest[digest] = picture
+        digest, opaque = digest_of(picture), laid_on_white(picture)
+        self.by_digest |= {digest: picture, digest_of(opaque): opaque}
         self._made |= {PREVIOUS: digest} | ({step.id: digest} if step.id else {})
         return digest
 

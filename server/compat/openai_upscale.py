@@ -41,6 +41,7 @@ async def upscale(studio: StudioDep, request: Request) -> Response:
     else:
         fields = await read_json(request)
     body = parsed(Upscale, fields)
-    data = await resized(studio, await decoded(body.image, "image"), Resize(factor=body.factor), "image")
+    wanted = Resize(factor=body.factor, transparent=True)
+    data = await resized(studio, await decoded(body.image, "image"), wanted, "image")
     answer: dict[str, Any] = {"created": int(time.time()), "data": [{"b64_json": base64.b64encode(data).decode()}]}
     return JSONResponse(answer)

@@ -22,7 +22,7 @@ Phase = Literal["enlarge", "load", "encode", "encode image", "denoise", "decode"
 
 # the longest prompt in the widest script, as much for all else, and the longest chain
 MAX_COMMAND_BYTES = 8 * MAX_PROMPT_CHARS + MAX_CHAIN_BYTES
-MAX_EVENT_BYTES = 4 * MAX_CANVAS_AREA  # the largest picture, uncompressed in three bytes a pixel, and a third more
+MAX_EVENT_BYTES = 5 * MAX_CANVAS_AREA  # the largest picture, uncompressed in four bytes a pixel, and a fourth more
 _HEAD = struct.Struct(">I")
 
 

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal, get_args
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 from bonsai_mlx.errors import PictureError
 from bonsai_mlx.images.metadata import (
@@ -28,6 +28,8 @@ from bonsai_mlx.request import MAX_CANVAS_AREA
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from bonsai_mlx.editing.normalise import Normalised
 
 Fit = Literal["cover", "stretch", "contain"]  # cut what is too much, or distort, or fill what is left from the edges
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -75,11 +77,13 @@ class Normalise:
 class TakeIn:
     """The picture as it goes into another: a line of JSON, then PNG files, of the sizes that the line says.
 
-    As a mask it is one L picture; otherwise RGB and, if it is transparent anywhere, a mask that repaints those places.
+    As a mask it is one L picture; otherwise RGB and, if it is transparent anywhere, a mask that repaints those places,
+    and, if the `whole` is wanted, the picture with its transparency.
     """
 
     mask: bool = False
     invert: bool = False  # of a mask
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Resize:
     height: int = 0
     fit: Fit = "cover"
     mask: bool = False  # it says what is repainted, by what is transparent or white
+    transparent: bool = False  # and stays so
     keep_texts: bool = False  # what the file says of how it was made
 
 
@@ -147,8 +152,8 @@ def perform(file: IO[bytes], operation: Operation) -> bytes:
             return _sheet(file, operation)
         case Steps():
             return _steps(file.read())
-        case TakeIn(mask, invert):
-            return _take_in(file.read(), mask=mask, invert=invert)
+        case TakeIn():
+            return _take_in(file.read(), operation)
 
 
 def _open(file: IO[bytes], max_pixels: float = MAX_PIXELS) -> Image:
@@ -237,7 +242,7 @@ def _at_size(data: bytes, wanted: Resize) -> Image:
     from bonsai_mlx.editing.canvas import extended
     from bonsai_mlx.editing.normalise import given_mask, normalised
 
-    picture = given_mask(data) if wanted.mask else normalised(data).picture
+    picture = given_mask(data) if wanted.mask else _taken(normalised(data), wanted)
     if wanted.factor is not None:
         size = (max(1, round(picture.width * wanted.factor)), max(1, round(picture.height * wanted.factor)))
     else:
@@ -250,6 +255,10 @@ def _at_size(data: bytes, wanted: Resize) -> Image:
         return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
     small = ImageOps.contain(picture, size, Image.Resampling.LANCZOS)
     return extended(small, size, ((size[0] - small.width) // 2, (size[1] - small.height) // 2))
+
+
+def _taken(found: Normalised, wanted: Resize) -> Image:
+    return (wanted.transparent and found.whole) or found.picture
 
 
 def _sheet(file: IO[bytes], wanted: Sheet) -> bytes:
@@ -267,22 +276,34 @@ def _steps(data: bytes) -> bytes:
     return json.dumps(steps_to(data)).encode()
 
 
-def _take_in(data: bytes, *, mask: bool, invert: bool) -> bytes:
+def _take_in(data: bytes, wanted: TakeIn) -> bytes:
     from PIL import ImageOps
 
     from bonsai_mlx.editing.normalise import given_mask, normalised
 
-    if mask:
-        pictures = [ImageOps.invert(given_mask(data)) if invert else given_mask(data)]
-    else:
-        found = normalised(data)
-        pictures = [found.picture, *([ImageOps.invert(found.alpha)] if found.alpha else [])]
+    if wanted.mask:
+        mask = ImageOps.invert(given_mask(data)) if wanted.invert else given_mask(data)
+        return _files([mask], ())
+    found = normalised(data)
+    pictures = [found.picture]
+    if found.alpha is not None:
+        pictures.append(ImageOps.invert(found.alpha))
+    if wanted.whole and found.whole is not None:
+        pictures.append(found.whole)
+    return _files(pictures, found.notes)
+
+
+def _files(pictures: Sequence[Image], notes: Sequence[str]) -> bytes:
+    """`notes` are of the first of them."""
     files = [_quick_png(picture) for picture in pictures]
     told = [_told(picture, file) for picture, file in zip(pictures, files, strict=True)]
+    told[0]["notes"] = notes
+    if pictures[-1].mode == "RGBA":
+        told[0]["whole"] = told[-1]["whole"] = told[-1]["id"]
     return b"".join([json.dumps(told).encode(), b"\n", *files])
 
 
-def _told(picture: Image, file: bytes) -> dict[str, object]:
+def _told(picture: Image, file: bytes) -> dict[str, Any]:
     from bonsai_mlx.editing.pictures import digest_of
 
     box = picture.getbbox() if picture.mode == "L" else None

@@ -33,7 +33,7 @@ MAX_BYTES = 2 << 30  # of all of them
 _REMEDY = "Send a whole PNG, JPEG, WebP or AVIF picture of at most 40 million pixels."
 _MASK_REMEDY = "Send a black and white picture, white where it is to be repainted, or one that is transparent there."
 _NEEDED = "Cancel the job, or delete the pictures that were made from it, first."
-_COLUMNS = "id, width, height, mask, box, bytes"
+_COLUMNS = "id, width, height, mask, box, bytes, whole"
 _NAMED = """SELECT json_extract(data, '$.recipe.init'), json_extract(data, '$.recipe.mask'),
                    json_extract(data, '$.recipe.source'), json_extract(data, '$.recipe.morph'),
                    json_extract(data, '$.recipe.references')
@@ -42,7 +42,11 @@ _NAMED = """SELECT json_extract(data, '$.recipe.init'), json_extract(data, '$.re
 
 
 class Input(NamedTuple):
-    """One picture: its digest, its size in pixels, and of a mask the box that holds all that it repaints."""
+    """One picture: its digest, its size in pixels, and of a mask the box that holds all that it repaints.
+
+    `whole` is the digest of the picture with its transparent parts, which are laid on white here, or of this one if
+    they are not; `notes` are what was lost when it was taken in, which is not kept.
+    """
 
     id: str
     width: int
@@ -50,6 +54,12 @@ class Input(NamedTuple):
     mask: bool
     box: tuple[int, int, int, int] | None
     bytes: int
+    whole: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_transparent(self) -> bool:
+        return self.whole == self.id
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,11 +86,20 @@ class Inputs:
             make_private(self.folder)
 
     async def add(
-        self, source: bytes | Path, field: str = "file", *, mask: bool = False, invert: bool = False
+        self,
+        source: bytes | Path,
+        field: str = "file",
+        *,
+        mask: bool = False,
+        invert: bool = False,
+        whole: bool = False,
     ) -> list[Input]:
-        """Take in a picture: it, and a mask of its transparent parts if it has any. ApiError names `field`."""
+        """Take in a picture: it, and a mask of its transparent parts if it has any. ApiError names `field`.
+
+        With `whole` the picture with its transparency is kept as well, and is the last of a transparent one's.
+        """
         try:
-            taken = await self._decoder.decode(source, TakeIn(mask, invert))
+            taken = await self._decoder.decode(source, TakeIn(mask, invert, whole))
         except PictureError as error:
             remedy = _MASK_REMEDY if error.reason == "no_mask" else _REMEDY
             raise ApiError(
@@ -90,7 +109,10 @@ class Inputs:
         found = []
         async with self._taking:
             for told in json.loads(head):
-                one = Input(**told | {"box": tuple(told["box"]) if told["box"] else None})
+                box, notes = tuple(told["box"]) if told["box"] else None, tuple(told.pop("notes", ()))
+                one = Input(**told | {"box": box}, notes=notes)
+                if not whole and (known := self._row(one.id)):  # only who gives a picture says whether it has one
+                    one = one._replace(whole=known.whole)
                 file, files = files[: one.bytes], files[one.bytes :]
                 await self._keep(one, file)
                 found.append(one)
@@ -109,8 +131,9 @@ class Inputs:
             json.dumps(one.box) if one.box else None,
             one.bytes,
             time.time(),
+            one.whole,
         )
-        self._store.execute("INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self._store.execute("INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     async def _make_room(self, size: int) -> None:
         if self._total() + size <= MAX_BYTES:
@@ -126,11 +149,16 @@ class Inputs:
 
     def find(self, input_id: str) -> Input | None:
         """The picture of this digest, which counts as used; None for an unknown one."""
-        rows = self._store.execute(f"SELECT {_COLUMNS} FROM inputs WHERE id = ?", (input_id,))  # noqa: S608
-        if not rows or not self.path(input_id).is_file():
+        found = self._row(input_id)
+        if found is None or not self.path(input_id).is_file():
             return None
-        self._store.execute("UPDATE inputs SET used_at = ? WHERE id = ?", (time.time(), input_id))
-        return _of_row(rows[0])
+        used = (time.time(), input_id, found.whole)
+        self._store.execute("UPDATE inputs SET used_at = ? WHERE id IN (?, ?)", used)
+        return found
+
+    def _row(self, input_id: str) -> Input | None:
+        rows = self._store.execute(f"SELECT {_COLUMNS} FROM inputs WHERE id = ?", (input_id,))  # noqa: S608
+        return _of_row(rows[0]) if rows else None
 
     def get(self, input_id: str) -> Input:
         found = self.find(input_id)
@@ -174,5 +202,5 @@ class Inputs:
 
 
 def _of_row(row: tuple[Any, ...]) -> Input:
-    input_id, width, height, mask, box, size = row
-    return Input(input_id, width, height, bool(mask), tuple(json.loads(box)) if box else None, size)
+    input_id, width, height, mask, box, size, whole = row
+    return Input(input_id, width, height, bool(mask), tuple(json.loads(box)) if box else None, size, whole)

@@ -119,6 +119,8 @@ STEPS = (
         data TEXT NOT NULL
     );
     """,
+    # `whole` is the picture with its transparent parts, which `id` has laid on white; or `id` itself.
+    "ALTER TABLE inputs ADD COLUMN whole TEXT;",
 )
 VERSION = len(STEPS)
 _HEADER_BYTES = 64

@@ -23,6 +23,7 @@ class Work(NamedTuple):
     request: ResolvedOperation
     parents: tuple[Relative, ...] = ()  # pictures of the gallery that go in
     cell: GridCell | None = None
+    notes: tuple[str, ...] = ()
 
 
 def batch_of(work: Work, count: int) -> list[Work]:

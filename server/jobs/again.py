@@ -65,4 +65,4 @@ def work_again(jobs: Sequence[Job], models: Models) -> list[Work]:
         if job.group_kind == "pipeline":
             raise ApiError(409, "conflict", "A step of a pipeline is drawn by its pipeline.", remedy="Run that again.")
         models.require_ready(models.resolve(job.model))
-    return [Work(job.model, job.request, tuple(job.parents), job.cell) for job in jobs]
+    return [Work(job.model, job.request, tuple(job.parents), job.cell, tuple(job.notes)) for job in jobs]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from bonsai_mlx.adapters.prompt import with_prompt_adapters
 from bonsai_mlx.editing.frame import Box, Size, frame_of, held_bytes, redrawing, reference_size, resolved_by
+from bonsai_mlx.editing.notes import LAID_ON_WHITE, stretched
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.request import Draw, Enlarge, ResolvedEnlarge, drawn_with
 
@@ -30,6 +32,7 @@ class Prepared:
     parents: list[Relative] = field(default_factory=list)  # pictures of the gallery among them
     references: list[Size] = field(default_factory=list)  # at which they are looked at
     held_bytes: int = 0  # see frame.held_bytes
+    notes: list[str] = field(default_factory=list)  # for people, of what pictures lose and how they are made to fit
 
 
 def refused(error: RequestError) -> ApiError:
@@ -41,7 +44,7 @@ async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: 
     prepared = Prepared(request)
     if not (request.references or request.init or request.mask or request.extend or request.morph):
         return prepared
-    finder = _Finder(inputs, gallery, prepared.parents)
+    finder = _Finder(inputs, gallery, prepared.parents, prepared.notes)
     references = [await finder.find(one, f"references[{i}]", "reference") for i, one in enumerate(request.references)]
     init = await finder.find(request.init, "init", "input") if request.init else None
     mask = await finder.find(request.mask, "mask", "mask") if request.mask else None
@@ -64,6 +67,8 @@ async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: 
         )
     except RequestError as error:
         raise refused(error) from None
+    if init and mask and (note := stretched(mask.size, init.size)):
+        prepared.notes.append(note)
     prepared.request = resolved_by(frame, prepared.request)
     prepared.held_bytes = held_bytes(init.size if init else None, [one.size for one in references])
     prepared.references = _looked_at(prepared.request, [one.size for one in references])
@@ -71,14 +76,16 @@ async def prepare(request: Draw, inputs: Inputs, gallery: Gallery, recommended: 
 
 
 async def prepare_enlarging(
-    request: Enlarge, inputs: Inputs, gallery: Gallery
+    request: Enlarge, inputs: Inputs, gallery: Gallery, notes: list[str]
 ) -> tuple[Enlarge, Size, Image | None, list[Relative]]:
     """The request with its picture as an input, that one's size, and its entry if the gallery has it. ApiError.
 
-    Without words the picture's own are taken, and with them the adapters and the guidance that it was drawn with.
+    Without words the picture's own are taken, and with them the adapters and the guidance that it was drawn with. What
+    is enlarged exactly stays transparent; what a picture loses is added to the `notes`.
     """
     parents: list[Relative] = []
-    found = await _Finder(inputs, gallery, parents).find(request.source, "source", "source")
+    finder = _Finder(inputs, gallery, parents, notes, whole=request.method == "exact")
+    found = await finder.find(request.source, "source", "source")
     entry = gallery.get(parents[0].id) if parents else None
     if request.prompt.strip() or entry is None:
         return replace(request, source=found.id), found.size, entry, parents
@@ -104,12 +111,17 @@ def _looked_at(request: Draw, sizes: Sequence[Size]) -> list[Size]:
 
 async def picture_of(name: str, place: str, inputs: Inputs, gallery: Gallery) -> Input:
     """The picture of the gallery or among the inputs as an input. ApiError names the field `place`."""
-    return await _Finder(inputs, gallery, []).find(name, place, "picture")
+    return await _Finder(inputs, gallery, [], []).find(name, place, "picture")
 
 
 class _Finder:
-    def __init__(self, inputs: Inputs, gallery: Gallery, parents: list[Relative]) -> None:
+    """`whole`: with its transparent parts, where a picture has any."""
+
+    def __init__(
+        self, inputs: Inputs, gallery: Gallery, parents: list[Relative], notes: list[str], *, whole: bool = False
+    ) -> None:
         self._inputs, self._gallery, self._parents = inputs, gallery, parents
+        self._notes, self._whole = notes, whole
 
     async def find(self, name: str, place: str, role: str) -> Input:
         mask = role == "mask"
@@ -119,15 +131,26 @@ class _Finder:
             except ApiError:
                 raise _unknown(place) from None
             self._parents.append(Relative(id=image.id, role=role))
-            return (await self._inputs.add(self._gallery.file(name), place, mask=mask))[0]
+            return await self._taken(self._gallery.file(name), place, mask=mask)
         found = self._inputs.find(name)
         if found is None:
             raise _unknown(place)
         if role == "input" and (image_id := self._gallery.changed_before(name)):
             self._parents.append(Relative(id=image_id, role=role))
-        if found.mask != mask:  # a plain picture as a mask, or the other way round
-            return (await self._inputs.add(self._inputs.path(name), place, mask=mask))[0]
+        if self._whole and found.whole and (whole := self._inputs.find(found.whole)):
+            return whole
+        if found.mask != mask or found.is_transparent:  # a plain picture as a mask, or the other way round
+            return await self._taken(self._inputs.path(name), place, mask=mask)
+        if found.whole:
+            self._notes.append(f"{place}: {LAID_ON_WHITE}")
         return found
+
+    async def _taken(self, file: Path, place: str, *, mask: bool) -> Input:
+        first, *others = await self._inputs.add(file, place, mask=mask, whole=self._whole)
+        if self._whole and others:
+            return others[-1]
+        self._notes += [f"{place}: {note}" for note in first.notes]
+        return first
 
 
 def _unknown(place: str) -> ApiError:

@@ -94,6 +94,7 @@ def image_headers(job: Job, image: Image) -> dict[str, str]:
         "X-Model": job.model,
         "X-Steps": str(job.steps),
         "X-Prompt-Truncated": "true" if image.truncated else "false",
+        **({"X-Notes": "; ".join(job.notes)} if job.notes else {}),
         "X-Wall-Seconds": f"{job.elapsed_s:.3f}",
         "X-Peak-Memory-MB": f"{(image.peak_memory_bytes or 0) / 1e6:.1f}",
     }

@@ -1,15 +1,20 @@
 """Pictures that go in: added once, named by their id afterwards."""
 
 import asyncio
+import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
+from bonsai_mlx.editing.frame import check_picture
+from bonsai_mlx.errors import RequestError
+from bonsai_mlx.request import MAX_CANVAS_AREA
+
 from ..errors import ApiError
 from ..gallery.inputs import Input
-from ..schemas.images import InputPicture
+from ..schemas.images import InputPicture, Use
 from .common import StudioDep, errors, file_of
 
 router = APIRouter(tags=["inputs"])
@@ -41,13 +46,13 @@ async def add(
 ) -> InputPicture:
     """PNG, JPEG, WebP, AVIF, up to 64 MiB and 40 million pixels: the body as it is, or the field `file` of a form.
 
-    It is turned upright, its transparent parts are laid on white, and what else its file says is left out. A mask
-    repaints what is white, or what is transparent if anything is. The same picture has the same id. `alpha` is the id
-    of a mask of the transparent parts, if there are any.
+    It is turned upright, its transparent parts are laid on white, and what else its file says is left out; only an
+    exact enlargement keeps them transparent. A mask repaints what is white, or what is transparent if anything is. The
+    same picture has the same id. `alpha` is the id of a mask of the transparent parts, if there are any.
     """
     async with _places(request):
         data = await _uploaded(request)
-        found = await studio.inputs.add(data, mask=mask)
+        found = await studio.inputs.add(data, mask=mask, whole=not mask)
     return _described(found[0], found[1] if len(found) > 1 else None)
 
 
@@ -97,4 +102,32 @@ def _places(request: Request) -> asyncio.Semaphore:
 
 
 def _described(one: Input, alpha: Input | None) -> InputPicture:
-    return InputPicture(id=one.id, width=one.width, height=one.height, mask=one.mask, alpha=alpha.id if alpha else None)
+    uses, lacks = _uses(one)
+    return InputPicture(
+        id=one.id,
+        width=one.width,
+        height=one.height,
+        mask=one.mask,
+        alpha=alpha.id if alpha else None,
+        notes=[_sentence(note) for note in (*one.notes, *lacks)],
+        usable_for=uses,
+    )
+
+
+def _uses(one: Input) -> tuple[list[Use], list[str]]:
+    """The fields of a request that the picture can be named as, and why it can be no other."""
+    if one.mask:
+        return ["mask"], []
+    uses, lacks = list[Use](), list[str]()
+    try:
+        check_picture("init", one.size)
+        uses += ["init", "references"]
+    except RequestError as error:
+        lacks.append(f"{error.message}; so it can be enlarged, and nothing else")
+    if math.prod(one.size) * 4 <= MAX_CANVAS_AREA:
+        uses.append("source")
+    return uses, lacks
+
+
+def _sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:]}."

@@ -14,6 +14,8 @@ from ..validation import Answer
 from .jobs import GridCell, Job, Relative
 from .names import GroupKind, Id
 
+Use = Literal["init", "references", "mask", "source"]
+
 
 class InputPicture(Answer):
     """A picture that goes in."""
@@ -23,6 +25,8 @@ class InputPicture(Answer):
     height: int
     mask: bool = Field(description="whether it says what is repainted")
     alpha: str | None = Field(description="a mask of its transparent parts, if it has any")
+    notes: list[str] = Field(description="what it has lost, and what it cannot be used for, for people")
+    usable_for: list[Use] = Field(description="the fields of a request that it can be named as")
 
 
 class Image(Answer):

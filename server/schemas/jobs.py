@@ -70,6 +70,7 @@ class Job(Answer):
     parents: list[Relative] = Field([], description="the pictures of the gallery that go in")
     cell: GridCell | None = None
     truncated: bool = Field(False, description="the prompt is longer than the model reads, and its end was left out")
+    notes: list[str] = Field([], description="what pictures that go in lose, or how they are made to fit, for people")
     interruptions: int = Field(0, description="how often the server broke off while it was drawn")
     error: JobError | None = None
     preview_seq: int = 0

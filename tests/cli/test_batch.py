@@ -49,6 +49,21 @@ def test_every_row_is_drawn_as_it_is_alone_and_a_second_run_has_nothing_to_do(ru
     assert again[:2] == (0, "0 drawn, 2 were there already. What was made is listed in made/manifest.jsonl\n")
 
 
+def test_what_pictures_lose_is_listed(run: Any) -> None:
+    photo = Image.effect_noise((96, 64), 90).convert("RGBA")
+    photo.save("photo.png")
+    photo.putalpha(128)
+    photo.save("clear.png")
+    Image.new("L", (64, 96), 255).save("tall.png")
+    Path("a.csv").write_text("prompt,init,mask\na star,photo.png,\na star,clear.png,tall.png\n")
+    assert run("batch", "a.csv", "--out", "made", "--model", "seedling", "--steps", "1")[0] == 0
+    _, plain, noted = listed("made")
+    assert "notes" not in plain
+    first, second = noted["notes"]
+    assert first.endswith("clear.png: its transparent parts are laid on white")
+    assert second.startswith("the mask has another shape than the picture (64x96 and 96x64)")
+
+
 def test_what_is_lost_or_new_is_drawn_and_random_seeds_stay(run: Any) -> None:
     Path("a.txt").write_text("a star\na house\n")
     run("batch", "a.txt", "--out", "made", "--quiet", *SMALL)

@@ -53,6 +53,42 @@ def test_enlarged_and_again(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "source (" in capsys.readouterr().err
 
 
+def test_what_is_transparent_stays_so_or_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logo = Image.effect_noise((40, 32), 90).convert("RGBA")
+    logo.putalpha(Image.linear_gradient("L").resize((40, 32)))
+    logo.save("logo.png")
+    again = ["--input", "logo.png"]
+    for words, mode, told in (
+        (["enlarge", "logo.png", "-o", "a.png"], "RGBA", ""),
+        (["enlarge", "logo.png", "-o", "a.webp"], "RGBA", ""),
+        (["enlarge", "logo.png", "-o", "a.jpg"], "RGB", "JPEG holds no transparency; what is transparent is laid on"),
+        (["again", "a.png", "-o", "b.png", *again], "RGBA", ""),
+        (["run", "a.png", "-o", "c.png", *again], "RGBA", ""),
+        (["enlarge", "a.png", "-o", "four.png"], "RGBA", ""),
+        (["run", "four.png", "-o", "four2.png", *again], "RGBA", ""),
+        (
+            ["enlarge", "logo.png", "-o", "d.png", "--method", "refine", "--prompt", "a star", "--steps", "1"],
+            "RGB",
+            "logo.png: its transparent parts are laid on white",
+        ),
+    ):
+        assert main([*words, "--model", "seedling"]) == 0
+        err = capsys.readouterr().err
+        assert told in err
+        assert bool(told) == ("laid on white" in err), words
+        with Image.open(words[words.index("-o") + 1]) as made:
+            assert made.mode == mode, words
+    assert (
+        pixels("a.png")
+        == pixels("b.png")
+        == pixels("c.png")
+        == logo.resize((80, 64), Image.Resampling.LANCZOS).tobytes()
+    )
+    assert pixels("four.png") == pixels("four2.png")
+    with Image.open("a.jpg") as flat:
+        assert flat.convert("L").crop((0, 0, 80, 2)).getextrema()[0] > 240, "it is white where nothing is seen"
+
+
 @pytest.mark.parametrize(
     ("method", "drawn"), [([], False), (["--method", "refine", "--prompt", "a star", "--steps", "1"], True)]
 )

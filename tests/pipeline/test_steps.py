@@ -61,3 +61,28 @@ def test_steps_of_its_latest_pictures_are_kept(pipe: Pipeline, monkeypatch: pyte
     for name, result, count in (("new", second, 1), ("old", first, 0)):
         pipe.enlarge(result.image).save(tmp_path / f"{name}.png")
         assert len(operations(tmp_path / f"{name}.png")) == count
+
+
+def test_what_is_transparent_is_enlarged_as_it_is_and_made_again(pipe: Pipeline, tmp_path: Path) -> None:
+    logo = Image.effect_noise((72, 64), 90).convert("RGBA")
+    logo.putalpha(Image.linear_gradient("L").resize((72, 64)))
+    logo.save(tmp_path / "logo.png")
+    twice = pipe.enlarge(tmp_path / "logo.png")
+    assert (twice.image.mode, twice.image.size, twice.notes) == ("RGBA", (144, 128), ())
+    four = pipe.enlarge(twice.image)
+    edited = pipe.edit(four.image, "a star", strength=0.5, seed=3, steps=1)
+    assert edited.image.mode == "RGB"
+    assert edited.notes == ("init: its transparent parts are laid on white",)
+    edited.save(tmp_path / "edited.png")
+    assert operations(tmp_path / "edited.png") == ["enlarge", "enlarge"]
+    words = ["run", str(tmp_path / "edited.png"), "--input", str(tmp_path / "logo.png"), "--quiet"]
+    assert main([*words, "-o", str(tmp_path / "again.png")]) == 0
+    with Image.open(tmp_path / "again.png") as again:
+        assert again.tobytes() == edited.image.tobytes()
+
+
+def test_what_was_done_to_pictures_is_told(pipe: Pipeline) -> None:
+    photo = Image.effect_noise((96, 64), 90)
+    tall = Image.new("L", (64, 96), 255)
+    result = pipe.edit(photo, "a star", mask=tall, references=[photo.convert("RGBA")], seed=3, steps=1)
+    assert result.notes == ("the mask has another shape than the picture (64x96 and 96x64) and is stretched to it",)

@@ -51,7 +51,15 @@ def error_of(response: Any) -> tuple[int, str, str]:
 
 def test_a_picture_is_known_by_its_pixels(live: LiveServer) -> None:
     found = add(live, PICTURE)
-    assert found == {"id": digest_of(PICTURE), "width": 96, "height": 80, "mask": False, "alpha": None}
+    assert found == {
+        "id": digest_of(PICTURE),
+        "width": 96,
+        "height": 80,
+        "mask": False,
+        "alpha": None,
+        "notes": [],
+        "usable_for": ["init", "references", "source"],
+    }
     webp = io.BytesIO()
     PICTURE.save(webp, "WEBP", lossless=True)
     again = live.client.post("/inputs", files={"file": ("photo.webp", webp.getvalue(), "image/webp")})
@@ -73,7 +81,46 @@ def test_what_is_transparent_is_a_mask_as_well(live: LiveServer) -> None:
         "height": 80,
         "mask": True,
         "alpha": None,
+        "notes": [],
+        "usable_for": ["mask"],
     }
+
+
+CHANGED = ["init", "references"]
+USES = {
+    (96, 80): (["source"], None),
+    (64, 512): (["source"], None),
+    (63, 80): (["source"], "63x80 pixels; 64 a side are needed"),
+    (1, 1): (["source"], "1x1 pixels; 64 a side are needed"),
+    (3000, 8): (["source"], "3000x8 pixels; 64 a side are needed"),
+    (64, 513): (["source"], "is 64x513; one side may have 8 times the other"),
+    (4000, 2500): (["source"], None),
+    (4000, 2501): ([], None),  # twice as wide and as high it would have more than 40 million pixels
+}
+
+
+@pytest.mark.parametrize("size", USES, ids=str)
+def test_what_a_picture_can_be_used_for_is_told_when_it_is_added(size: tuple[int, int], live: LiveServer) -> None:
+    """And each of its uses is as it was told."""
+    enlarging, lack = USES[size]
+    taken = add(live, Image.new("RGB", size, "green"))
+    assert taken["usable_for"] == ([] if lack else CHANGED) + enlarging
+    assert [lack in note for note in taken["notes"]] == ([True] if lack else [])
+    bodies: dict[str, Any] = {"init": {"init": taken["id"]}, "references": {"references": [taken["id"]]}}
+    for use in CHANGED:
+        answer = live.client.post("/jobs", json={"prompt": "a fox", "width": 64, "height": 64} | bodies[use])
+        assert (answer.status_code == 202) == (use in taken["usable_for"]), answer.text
+        if answer.status_code != 202:
+            assert answer.json()["error"]["field"] in ("init", "references[0]")
+    answer = live.client.post("/jobs/enlarge", json={"source": taken["id"]})
+    assert (answer.status_code == 202) == ("source" in taken["usable_for"]), answer.text
+
+
+def test_what_a_picture_loses_is_told_when_it_is_added(live: LiveServer) -> None:
+    deep = png(64, 64, 16, 0, bytes(64 * (1 + 2 * 64)))
+    assert live.client.post("/inputs", content=deep).json()["notes"] == [
+        "Of its 16 bits a channel the upper eight are used."
+    ]
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -31,7 +31,7 @@ def encode_command(
 
     With `drawn` it is the code that the file itself has of a picture that was drawn as bits.
     """
-    code = _own(picture) if drawn else _encoded(picture, model, size)
+    code, notes = (_own(picture), ()) if drawn else _encoded(picture, model, size)
     text = code.as_text()
     if output in (None, "-"):
         sys.stdout.write(f"{text}\n")
@@ -39,6 +39,7 @@ def encode_command(
         assert isinstance(output, Path)  # noqa: S101  the two others are above
         save_picture(output, code.as_bytes() if output.suffix.lower() == ".bb1" else f"{text}\n".encode())
     if not quiet:
+        sys.stderr.writelines(f"{printable(picture)}: {note}\n" for note in notes)
         fits = "; it fits into one QR code" if len(text) <= QR_CHARS else ""
         sys.stderr.write(f"{code.width}x{code.height} in {len(code.as_bytes()):,} bytes{fits}\n")
     return 0
@@ -103,11 +104,11 @@ def _own(path: Path) -> BitCode:
     return BitCode.of_text(found.code)
 
 
-def _encoded(picture: Path, model: str | None, size: tuple[int, int] | None) -> BitCode:
+def _encoded(picture: Path, model: str | None, size: tuple[int, int] | None) -> tuple[BitCode, tuple[str, ...]]:
     from ...bits.codec import Codec
 
     codec = Codec.from_pretrained(model or coding_place())
     try:
-        return codec.encode(picture, size)
+        return codec.encode(picture, size), codec.notes
     except PictureError as error:
         raise BonsaiError(f"{picture}: {error}") from None

@@ -32,4 +32,4 @@ def morph_command(
         morph_weight=0.5 if weight is None else weight,
         strength=MORPH_STRENGTH if strength is None else strength,
     )
-    return draw(options, varied(request, options), pictures.by_digest, chain_of([one, other]))
+    return draw(options, varied(request, options), pictures.by_digest, chain_of([one, other]), pictures.notes)

@@ -77,26 +77,27 @@ def _shown(notes: list[str]) -> str:
 async def _enlarged(studio: Studio, request: Request, body: Extras, text: str, field: str, notes: list[str]) -> str:
     operation, data = _operation(body), await decoded(text, field)
     if upscaler := file_of(studio, body.upscaler_1, notes):
-        data, operation = await _by_file(studio, request, data, operation, upscaler, field)
+        data, operation = await _by_file(studio, request, data, operation, upscaler, field, notes)
     return base64.b64encode(await resized(studio, data, operation, field)).decode()
 
 
 def _operation(body: Extras) -> Resize:
     if body.resize_mode != _TO_SIZE:
-        return Resize(factor=body.upscaling_resize)
+        return Resize(factor=body.upscaling_resize, transparent=True)
     if not body.upscaling_resize_w or not body.upscaling_resize_h:
         raise bad_field("upscaling_resize_w", "A size needs both its sides.", "Give upscaling_resize_h too.")
     size = body.upscaling_resize_w, body.upscaling_resize_h
     if math.prod(size) > MAX_CANVAS_AREA:
         raise bad_field("upscaling_resize_w", "That is more than 40 million pixels.")
-    return Resize(width=size[0], height=size[1], fit="cover" if body.upscaling_crop else "stretch")
+    return Resize(width=size[0], height=size[1], fit="cover" if body.upscaling_crop else "stretch", transparent=True)
 
 
 async def _by_file(
-    studio: Studio, request: Request, data: bytes, wanted: Resize, upscaler: str, field: str
+    studio: Studio, request: Request, data: bytes, wanted: Resize, upscaler: str, field: str, notes: list[str]
 ) -> tuple[bytes, Resize]:
     """The picture as the upscaler enlarges it, four times at most, and what is then to be done with it."""
     source = (await taken_in(studio, data, field))[0]
+    notes += source.notes
     after = wanted.width, wanted.height
     if wanted.factor is not None:
         after = max(1, round(source.width * wanted.factor)), max(1, round(source.height * wanted.factor))

@@ -39,6 +39,7 @@ def info(
     jobs, negative = [made.job for made in pictures], body.negative_prompt
     varied = [_variation_of(job) for job in jobs]
     subseeds = [job.seed if own is None else own for job, (own, _) in zip(jobs, varied, strict=True)]
+    said = [*notes, *(note for job in jobs for note in job.notes)]
     first, infotexts = jobs[0], [_infotext(made) for made in pictures]
     return {
         "prompt": first.prompt,
@@ -73,7 +74,7 @@ def info(
         "clip_skip": 1,
         "is_using_inpainting_conditioning": False,
         "version": f"bonsai-mlx {__version__}",
-        **({"notes": list(notes)} if notes else {}),
+        **({"notes": list(dict.fromkeys(said))} if said else {}),
     }
 
 
