@@ -59,6 +59,18 @@ def test_exact_is_lanczos_and_says_so(by: int, pipe: Pipeline, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_what_is_redrawn_has_no_transparent_parts(pipe: Pipeline) -> None:
+    clear = photo((48, 40)).convert("RGBA")
+    clear.putalpha(0)
+    request, pictures = request_of(clear, method="refine", prompt="a star", seed=3, steps=1)
+    *_, last = pipe.run(request, pictures=pictures)
+    white, given = request_of(Image.new("RGB", (48, 40), "white"), method="refine", prompt="a star", seed=3, steps=1)
+    *_, wanted = pipe.run(white, pictures=given)
+    assert last.result is not None
+    assert wanted.result is not None
+    assert last.result.image.tobytes() == wanted.result.image.tobytes()
+
+
 def test_what_is_redrawn_takes_its_picture_s_words(pipe: Pipeline, tmp_path: Path) -> None:
     pipe.generate("a red fox", seed=1, steps=1, width=64, height=64).save(tmp_path / "fox.png")
     result = pipe.enlarge(tmp_path / "fox.png", method="refine", seed=3, steps=1)

@@ -25,8 +25,8 @@ MAX_FILES = 6  # of one request: a picture, its mask, four to be looked at
 
 
 async def taken_in(studio: Studio, data: bytes, field: str, *, mask: bool = False, invert: bool = False) -> list[Input]:
-    """The picture, and a mask of its transparent parts if it has any. ApiError names the field."""
-    return await studio.inputs.add(data, field, mask=mask, invert=invert)
+    """The picture, and of one with transparent parts a mask of these, and it with them. ApiError names the field."""
+    return await studio.inputs.add(data, field, mask=mask, invert=invert, whole=not mask)
 
 
 async def decoded(text: str, field: str) -> bytes:
