@@ -72,6 +72,7 @@ ROOMS: Mapping[str, str] = {
     "server.compat": "the interfaces of other programs",
     "server.compat.sdapi": "AUTOMATIC1111's: a file for each kind of its routes",
     "server.interfaces": "importing what the first page does without, and which paths are other programs'",
+    "server.assistants": "what assistants that use the tools are told, and which files they may name",
     "server.app": "the application made of all this, and its starters",
 }
 # Modules beside the rooms that stand higher than the ground.

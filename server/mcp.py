@@ -15,10 +15,11 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from bonsai_mlx.printable import log_to_stderr
 from bonsai_mlx.request import EXTEND_STRENGTH
@@ -26,7 +27,10 @@ from bonsai_mlx.runtime.environment import text, tidy
 from bonsai_mlx.runtime.extras import install_command
 from bonsai_mlx.usage import Parser
 from bonsai_mlx.version import __version__
+from bonsai_mlx.wording import user_path
 
+from .assistants.arguments import refusal, unknown_argument, wrong_arguments
+from .assistants.files import RefusedFileError, read_picture
 from .hosts import is_loopback
 
 _INSTALL = install_command("mcp")
@@ -58,6 +62,9 @@ variables:
   BONSAI_TOKEN   what that server wants from everybody who asks it
   BONSAI_OUTPUT  the folder for the pictures where it draws by itself
 
+An assistant may name pictures of this machine by their paths where the server is on it too: those in the folders of
+--pictures, else in your home, and nothing hidden.
+
 It needs the mcp package: """
     + _INSTALL
 )
@@ -73,7 +80,10 @@ Side = Annotated[
 ]
 ModelName = Annotated[str | None, Field(description="A name from list_models; leave out for the default")]
 ImageId = Annotated[str, Field(description="The id that generate_image gave", pattern=r"^[0-9a-f]{32}$")]
-
+SomeId = Annotated[str | None, Field(description="The id that a tool gave; or give `path`", pattern=r"^[0-9a-f]{32}$")]
+OwnFile = Annotated[
+    str | None, Field(description="Instead of an id: the full path of a PNG, JPEG, WebP or AVIF file", min_length=1)
+]
 
 Strength = Annotated[
     float | None, Field(description="0.3 keeps nearly all, 0.9 little; leave out to give an instruction", gt=0, le=1)
@@ -84,8 +94,9 @@ Added = Annotated[int, Field(description="Pixels to add on this side", ge=0, le=
 class Bonsai:
     """The server, wherever it runs."""
 
-    def __init__(self, url: str, token: str | None, stack: AsyncExitStack) -> None:
+    def __init__(self, url: str, token: str | None, stack: AsyncExitStack, pictures: Sequence[Path] = ()) -> None:
         self._url = url
+        self._pictures = tuple(pictures)
         self._headers = {"User-Agent": f"bonsai-mlx-mcp/{__version__}"}
         self._headers |= {"Authorization": f"Bearer {token}"} if token else {}
         self._stack = stack
@@ -142,31 +153,48 @@ class Bonsai:
         self._url = DEFAULT_URL  # only a name now: requests do not leave this process
         return await self._stack.enter_async_context(self._connection(httpx2.ASGITransport(app=app)))
 
-    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx2.Response:
+    async def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, file: bytes | None = None
+    ) -> httpx2.Response:
         """The answer to one request; ToolError with the server's own words when it is an error."""
         client = await self.client()
         try:
-            response = await client.request(method, path, json=body)
+            response = await client.request(method, path, json=body, content=file)
         except httpx2.HTTPError as error:
             raise ToolError(f"The Bonsai server does not answer: {type(error).__name__}.") from error
         if response.is_error:
-            detail = response.json()["error"]
-            raise ToolError(" ".join(text for text in (detail["message"], detail.get("remedy")) if text))
+            raise ToolError(refusal(response.json()["error"]))
         return response
 
-    async def picture(self, image_id: str) -> list[Any]:
-        """The image, as JPEG when the PNG file is too large for an answer, and its recipe as text."""
+    async def given(self, image_id: str | None, path: str | None) -> str:
+        """The one picture that is named, as the server knows it. ToolError."""
+        if (image_id is None) == (path is None):
+            raise ToolError("Give either the id of a picture, or the path of a file, and not both.")
+        if path is None:
+            return str(image_id)
+        await self.client()
+        if not is_loopback(httpx2.URL(self._url).host):
+            raise ToolError(f"path: files of this machine are not sent to {self._url}. Add the picture to its page.")
+        try:
+            file = await asyncio.to_thread(read_picture, path, self._pictures)
+        except RefusedFileError as error:
+            raise ToolError(str(error)) from None
+        return str((await self.call("POST", "/inputs", file=file)).json()["id"])
+
+    async def picture(self, image_id: str, notes: Sequence[str] = ()) -> list[Any]:
+        """The image, as JPEG when the PNG file is too large for an answer, and its recipe as text, and the notes."""
         image = (await self.call("GET", f"/images/{image_id}")).json()
         data, form = (await self.call("GET", f"/images/{image_id}.png")).content, "png"
         if len(data) > _MAX_PNG_BYTES:
             data, form = (await self.call("GET", f"/v1/images/{image_id}.jpeg")).content, "jpeg"
         names = ("id", "prompt", "seed", "steps", "width", "height", "model", "variant", "created_at", "timings")
-        recipe = {name: image[name] for name in names}
+        recipe = {name: image[name] for name in names} | ({"notes": list(notes)} if notes else {})
         return [Image(data=data, format=form), json.dumps(recipe, ensure_ascii=False, indent=1)]
 
 
-async def draw(bonsai: Bonsai, context: Context[Any, Any], request: dict[str, Any]) -> str:
-    """Queue one picture, tell how it goes, and return its id. Cancelling the call cancels the job."""
+async def draw(bonsai: Bonsai, context: Context[Any, Any], request: dict[str, Any]) -> list[Any]:
+    """Queue one picture, tell how it goes, and return it. Cancelling the call cancels the job."""
+    request = {name: value for name, value in request.items() if value is not None}
     job = (await bonsai.call("POST", "/jobs", request)).json()["jobs"][0]
     told = -1.0
     try:
@@ -181,8 +209,8 @@ async def draw(bonsai: Bonsai, context: Context[Any, Any], request: dict[str, An
         raise
     if job["status"] != "done":
         error = job["error"] or {"message": f"The job was {job['status']}."}
-        raise ToolError(" ".join(text for text in (error["message"], error.get("remedy")) if text))
-    return str(job["image_id"])
+        raise ToolError(refusal(error))
+    return await bonsai.picture(job["image_id"], job["notes"])
 
 
 def _words(job: dict[str, Any]) -> str:
@@ -191,13 +219,39 @@ def _words(job: dict[str, Any]) -> str:
     return f"Step {job['step']} of {job['steps_total']}" if job["phase"] == "denoise" else str(job["phase"] or "")
 
 
-def build(url: str, token: str | None) -> MCPServer[Any]:
+def _tools() -> type[MCPServer[Any]]:
+    """Where the package is there: tools that tell what is wrong with their arguments."""
+
+    class Tools(MCPServer[Any]):  # type: ignore[misc]  # the package may be absent
+        async def list_tools(self) -> Any:
+            tools = await super().list_tools()
+            for tool in tools:
+                tool.input_schema = tool.input_schema | {"additionalProperties": False}
+            return tools
+
+        async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+            known = {tool.name: tool.input_schema.get("properties", {}) for tool in await self.list_tools()}
+            if name in known and (lack := unknown_argument(name, arguments, known[name])):
+                raise ToolError(lack)
+            try:
+                return await super().call_tool(name, arguments, context)
+            except ToolError as error:
+                if isinstance(error.__cause__, ValidationError):
+                    raise ToolError(wrong_arguments(error.__cause__)) from None
+                if isinstance(error.__cause__, ToolError):
+                    raise error.__cause__ from None
+                raise
+
+    return Tools
+
+
+def build(url: str, token: str | None, pictures: Sequence[Path] = ()) -> MCPServer[Any]:
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Any]) -> AsyncIterator[Bonsai]:
         async with AsyncExitStack() as stack:
-            yield Bonsai(url, token, stack)
+            yield Bonsai(url, token, stack, pictures)
 
-    server: MCPServer[Any] = MCPServer(
+    server: MCPServer[Any] = _tools()(
         "bonsai-mlx", version=__version__, instructions=INSTRUCTIONS, lifespan=lifespan, log_level="WARNING"
     )
 
@@ -213,34 +267,33 @@ def build(url: str, token: str | None) -> MCPServer[Any]:
     ) -> list[Any]:
         """Draw one picture from a description; returns it with its recipe (seed, steps, size, model, id)."""
         wanted = {"prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height, "model": model}
-        bonsai: Bonsai = context.request_context.lifespan_context
-        image_id = await draw(bonsai, context, {name: value for name, value in wanted.items() if value is not None})
-        return await bonsai.picture(image_id)
+        return await draw(context.request_context.lifespan_context, context, wanted)
 
     @server.tool(title="Change a picture", structured_output=False)
     async def edit_image(
         context: Context[Any, Any],
-        id: ImageId,
         prompt: Prompt,
+        id: SomeId = None,
+        path: OwnFile = None,
         strength: Strength = None,
         seed: Seed = None,
         model: ModelName = None,
     ) -> list[Any]:
-        """Change a picture of the gallery; returns the new one with its recipe.
+        """Change a picture of the gallery, or a file of this machine; returns the new one with its recipe.
 
         With `strength` it is drawn again from itself: say what is to be seen. Without, the prompt is an instruction.
         """
-        used = {"references": [id]} if strength is None else {"init": id, "strength": strength}
-        wanted = {"prompt": prompt, "seed": seed, "model": model} | used
         bonsai: Bonsai = context.request_context.lifespan_context
-        image_id = await draw(bonsai, context, {name: value for name, value in wanted.items() if value is not None})
-        return await bonsai.picture(image_id)
+        name = await bonsai.given(id, path)
+        used = {"references": [name]} if strength is None else {"init": name, "strength": strength}
+        return await draw(bonsai, context, {"prompt": prompt, "seed": seed, "model": model} | used)
 
     @server.tool(title="Make a picture larger at its sides", structured_output=False)
     async def extend_image(
         context: Context[Any, Any],
-        id: ImageId,
         prompt: Prompt,
+        id: SomeId = None,
+        path: OwnFile = None,
         left: Added = 0,
         top: Added = 0,
         right: Added = 0,
@@ -248,12 +301,11 @@ def build(url: str, token: str | None) -> MCPServer[Any]:
         seed: Seed = None,
         model: ModelName = None,
     ) -> list[Any]:
-        """Go on drawing beyond the edges of a picture of the gallery; what was there stays as it is."""
-        wanted: dict[str, Any] = {"prompt": prompt, "seed": seed, "model": model, "init": id}
-        wanted |= {"strength": EXTEND_STRENGTH, "extend": [left, top, right, bottom]}
+        """Go on drawing beyond the edges of a picture of the gallery, or of a file; what was there stays as it is."""
         bonsai: Bonsai = context.request_context.lifespan_context
-        image_id = await draw(bonsai, context, {name: value for name, value in wanted.items() if value is not None})
-        return await bonsai.picture(image_id)
+        wanted: dict[str, Any] = {"prompt": prompt, "seed": seed, "model": model, "init": await bonsai.given(id, path)}
+        wanted |= {"strength": EXTEND_STRENGTH, "extend": [left, top, right, bottom]}
+        return await draw(bonsai, context, wanted)
 
     @server.tool(title="List the models", structured_output=False)
     async def list_models(context: Context[Any, Any]) -> str:
@@ -285,9 +337,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=text("BONSAI_URL") or DEFAULT_URL,
         help=f"a running Bonsai server (default: BONSAI_URL, else {DEFAULT_URL}); without one it draws by itself",
     )
+    parser.add_argument(
+        "--pictures",
+        type=user_path,
+        action="append",
+        metavar="FOLDER",
+        help="whose pictures an assistant may name by their paths; several may be given; default: your home",
+    )
     options = parser.parse_args(arguments)
+    folders = [folder.resolve() for folder in options.pictures or [Path.home()]]
     log_to_stderr(logging.WARNING)
-    build(options.url, text("BONSAI_TOKEN")).run()
+    build(options.url, text("BONSAI_TOKEN"), folders).run()
 
 
 if __name__ == "__main__":
