@@ -82,6 +82,13 @@ def named(name: str, folder: Path) -> Path:
     raise RequestError("loras", f"there is no adapter called {name[:80]!r} here; {remedy}")
 
 
+def _no_file(name: str, folder: Path) -> str:
+    """For whoever may name any file, and sees where the others are looked for."""
+    near = difflib.get_close_matches(name, [one.path.name for one in listed(folder)], n=1, cutoff=0.6)
+    remedy = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no file {name[:80]!r} here, and none of that name in {folder}{remedy}"
+
+
 def _some(names: list[str]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
@@ -96,6 +103,8 @@ def found(lora: Lora, folder: Path, *, paths: bool) -> AdapterFile:
         file = AdapterFile.open((_direct(lora.name) if paths else None) or named(lora.name, folder))
     except RequestError:
         renamed = _with_digest(lora.sha256, folder) if lora.sha256 else None
+        if renamed is None and paths and Path(lora.name).suffix:
+            raise RequestError("loras", _no_file(lora.name, folder)) from None
         if renamed is None:
             raise
         return renamed

@@ -101,7 +101,10 @@ class Draw:
 
     def check_numbers(self) -> None:
         """RequestError for what only a model that draws in bits can do."""
-        for name in ("temperature", "unconditional", "morph"):
+        if self.morph:
+            lack = "pictures are morphed by models that draw in bits, and this one does not; name one that does"
+            raise RequestError("model", lack)
+        for name in ("temperature", "unconditional"):
             if getattr(self, name):
                 raise RequestError(name, "is for models that draw in bits, and this one does not; leave it out")
 

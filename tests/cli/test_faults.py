@@ -90,6 +90,21 @@ TOLD: list[tuple[list[str], int, str]] = [
         1,
         "words.txt: a checkpoint is a folder, or a file that",
     ),
+    (["morph", "photo.png", "photo.png", *SEEDLING], 1, "--model: pictures are morphed by models that"),
+    (
+        ["morph", "photo.png", "photo.png"],
+        1,
+        "no model that draws in bits is here; name the folder of one",
+    ),
+    (["encode", "photo.png"], 1, "no model whose latents are bits is here; name the folder of one with --model"),
+    (["decode", "fox.txt"], 1, "fox.txt: there is no such file, and it is no code either"),
+    (["decode", "AAAA"], 1, "CODE: is no code of a picture: it does not begin as one"),
+    (
+        ["lora", "info", "ink.safetensors"],
+        1,
+        "FILE: there is no file 'ink.safetensors' here, and none of that name in ",
+    ),
+    (["lora", "info", "ink"], 1, "FILE: there is no adapter called 'ink' here"),
     (["generate", "a fox", "--memory-limit", "1MB", *SEEDLING], 1, "a memory limit of 1.0 MB is too small for"),
 ]
 

@@ -195,6 +195,11 @@ def test_what_cannot_be_used_is_one_sentence(run: Any, loras: Path) -> None:
     (loras / "broken.safetensors").write_bytes(b"x" * 100)
     for words, said in {
         ("--lora", "inc"): "--lora: there is no adapter called 'inc' here; did you mean ink?",
+        (
+            "--lora",
+            "inc.safetensors",
+        ): f"--lora: there is no file 'inc.safetensors' here, and none of that name in {loras};"
+        " did you mean ink.safetensors?",
         ("--lora", "broken"): "broken.safetensors: not a whole safetensors file",
         ("--lora", "ink", "--lora", "INK"): "--lora: ink is named twice; name it once, with one strength",
         ("--lora", "../loras/nothing.safetensors"): "../loras/nothing.safetensors: there is no such file",

@@ -15,6 +15,7 @@ from ...printable import printable
 from ...wording import user_path
 from ..output import Output
 
+_NO_CODE = {".", "/"}  # of file names, and of no code
 _MOST_BYTES = 2 * MAX_CHARS  # of a text, with its line breaks
 
 
@@ -70,6 +71,8 @@ def read_code(given: str) -> BitCode:
         return _of_data(sys.stdin.buffer.read(_MOST_BYTES + 1))
     path = _file(given)
     if path is None:
+        if _NO_CODE.intersection(given):
+            raise BonsaiError(f"{given[:200]}: there is no such file, and it is no code either")
         return BitCode.of_text(given)
     if path.suffix.lower() == ".png":
         return _own(path)

@@ -148,7 +148,10 @@ def _lora(arguments: argparse.Namespace) -> int:
     from ...adapters.report import lines, report
     from ...bounds import Lora
 
-    file = found(Lora(arguments.file), arguments.loras or default_folder(), paths=True)
+    try:
+        file = found(Lora(arguments.file), arguments.loras or default_folder(), paths=True)
+    except RequestError as error:
+        raise RequestError("FILE", error.message) from error
     told = report(file, *_linears())
     if arguments.json:
         print(json.dumps(told, indent=2))
