@@ -46,17 +46,18 @@ def test_of_a_damaged_file_everything_that_can_be_read_is_kept(gate: Path, serve
     kept = first.finished(first.post_job("plain", width=64, height=64)["id"])["id"]
     first.client.patch(f"/images/{kept}", json={"favourite": True}).raise_for_status()
     first.client.patch("/settings", json={"preview": False}).raise_for_status()
-    first.running(first.post_job("hold")["id"])
+    running = first.post_job("hold")["id"]
+    first.running(running)
     waiting = first.post_job("plain too")["id"]
     first.__exit__()
     gate.unlink()
     write(first.settings.output, "ALTER TABLE images DROP COLUMN search")
     live = serve()
     assert [path for path in live.settings.output.iterdir() if ".damaged-" in path.name]
-    assert live.finished(waiting)["status"] == "done"
+    assert [live.finished(one)["status"] for one in (running, waiting)] == ["done", "done"]
     assert live.client.get("/settings").json()["preview"] is False
     assert live.job(kept)["image_ids"] == [kept]
-    eventually(lambda: live.client.get("/images").json()["total"] == 2)
+    eventually(lambda: live.client.get("/images").json()["total"] == 3)
     assert live.client.get(f"/images/{kept}").json()["favourite"] is True
     assert live.studio.fits._durations.forecast("seedling-ternary", 64, 64, 4, loaded=True).total_s is not None
 
