@@ -103,7 +103,7 @@ class Draw:
         """RequestError for what only a model that draws in bits can do."""
         if self.morph:
             lack = "pictures are morphed by models that draw in bits, and this one does not; name one that does"
-            raise RequestError("model", lack)
+            raise RequestError("morph", lack)
         for name in ("temperature", "unconditional"):
             if getattr(self, name):
                 raise RequestError(name, "is for models that draw in bits, and this one does not; leave it out")

@@ -90,7 +90,7 @@ TOLD: list[tuple[list[str], int, str]] = [
         1,
         "words.txt: a checkpoint is a folder, or a file that",
     ),
-    (["morph", "photo.png", "photo.png", *SEEDLING], 1, "--model: pictures are morphed by models that"),
+    (["morph", "photo.png", "photo.png", *SEEDLING], 1, "OTHER: pictures are morphed by models that"),
     (
         ["morph", "photo.png", "photo.png"],
         1,
