@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
+from pydantic import Field
 
 from bonsai_mlx.version import __version__
 
@@ -29,6 +30,7 @@ class RecentRequest(Answer):
     status: int
     seconds: float
     client: str
+    own: bool = Field(description="a page of this server asked, as browsers tell")
 
 
 class RecentRequests(Answer):
@@ -67,6 +69,7 @@ async def requests(studio: StudioDep) -> RecentRequests:
             status=entry.status,
             seconds=round(entry.seconds, 3),
             client=entry.client,
+            own=entry.own,
         )
         for entry in reversed(studio.recent_requests)
     ]

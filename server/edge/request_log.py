@@ -25,6 +25,7 @@ class LoggedRequest(NamedTuple):
     status: int
     seconds: float
     client: str  # the program that called, as it names itself
+    own: bool = False  # a page of this server did, as browsers say
 
 
 class RequestLog:
@@ -52,10 +53,10 @@ class RequestLog:
             self._note(scope, status or 499, time.perf_counter() - started)  # 499: the caller left before an answer
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        agent = Headers(scope=scope).get("user-agent", "")
-        entry = LoggedRequest(
-            time.time(), scope["method"][:10], printable(scope["path"]), status, seconds, printable(agent, 80)
-        )
+        headers = Headers(scope=scope)
+        client, own = printable(headers.get("user-agent", ""), 80), headers.get("sec-fetch-site") == "same-origin"
+        path = printable(scope["path"])
+        entry = LoggedRequest(time.time(), scope["method"][:10], path, status, seconds, client, own)
         if scope["path"] not in _UNLISTED:
             self.recent.append(entry)
         access_log.info("%s %s %d %.3fs", entry.method, entry.path, entry.status, entry.seconds)

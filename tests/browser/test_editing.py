@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -252,16 +253,18 @@ def test_every_control_of_the_editor_is_known_here(site: Site, studio: Page) -> 
 
 def test_what_was_said_of_a_picture_goes_with_it(site: Site, studio: Page, watch: Watch) -> None:
     watch.expected += ["status of 422"]
-    open_editor(studio, site, png(Image.new("RGB", (1, 1))))
+    refusal = {"error": {"code": "bad_field", "message": "This picture will not do.", "field": "init", "remedy": None}}
+    studio.route(re.compile("/jobs$"), lambda route: route.fulfill(status=422, json=refusal))
+    open_editor(studio, site, png(photo()))
     choose_way(studio, "redraw")
     studio.get_by_role("button", name="Generate").click()
     said = studio.locator("#submit-note")
-    expect(said).to_contain_text("1x1 pixels")
+    expect(said).to_contain_text("will not do")
     choose_way(studio, "change")
     expect(said).to_be_hidden()
     choose_way(studio, "redraw")
     studio.get_by_role("button", name="Generate").click()
-    expect(said).to_contain_text("1x1 pixels")
+    expect(said).to_contain_text("will not do")
     studio.locator("#editor-close").click()
     expect(said).to_be_hidden()
 
@@ -273,3 +276,27 @@ def test_what_cannot_be_undone_is_no_box_among_the_tools(site: Site, studio: Pag
     expect(undo).to_be_disabled()
     expect(undo).to_have_css("background-color", "rgba(0, 0, 0, 0)")
     expect(undo).to_have_css("opacity", "0.45")
+
+
+@pytest.mark.parametrize(("size", "words"), [((1, 1), "64 a side"), ((3000, 8), "64 a side"), ((64, 640), "8 times")])
+def test_a_picture_that_cannot_be_edited_is_told_at_once(studio: Page, size: tuple[int, int], words: str) -> None:
+    file = {"name": "one.png", "mimeType": "image/png", "buffer": png(Image.new("RGB", size))}
+    studio.locator("#image-file").set_input_files(file)  # type: ignore[arg-type]
+    expect(studio.locator(".toast")).to_contain_text(words)
+    expect(studio.locator("#editor")).to_be_hidden()
+    expect(studio.locator("#stage")).to_be_visible()
+
+
+def test_an_upright_tablet_has_the_picture_and_what_is_done_with_it_in_sight(
+    site: Site, open_page: Callable[..., Page]
+) -> None:
+    page = open_page("about:blank", viewport={"width": 768, "height": 1024})
+    page.goto(f"{site.url}/?edit={sent(page, f'{site.url}/inputs', png(photo()))}")
+    expect(page.locator("#bench .easel").first).to_be_visible()
+    for way in ("redraw", "repaint", "extend"):
+        choose_way(page, way)
+        bench, ways = page.locator("#workbench").bounding_box(), page.locator("#ways").bounding_box()
+        assert bench is not None
+        assert ways is not None
+        assert 0.55 * 1024 <= bench["height"] <= 0.57 * 1024
+        assert ways["y"] + ways["height"] < page.locator(".actions").evaluate("one => one.getBoundingClientRect().top")

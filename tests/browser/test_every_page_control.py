@@ -85,6 +85,8 @@ def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
         "#favourite", "#copy-prompt", "Download", "Without the prompt", "siblings picture", "#open-compare",
         "#delete", "#whole-prompt", "#copy-picture", "#move",  # pressed in test_gallery_selection.py
     } | ({"#reveal"} if shutil.which("xdg-open") else set())  # fmt: skip
+    assert studio.locator("#edit use").get_attribute("href") == "#i-edit"  # the pencil, as in the studio
+    expect(studio.locator("symbol#i-edit path")).not_to_have_count(0)
     studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
     studio.locator("#copy-prompt").click()
     expect(studio.get_by_text("Prompt copied.")).to_be_visible()
@@ -198,8 +200,14 @@ def test_connect(site: Site, open_page: Callable[..., Page]) -> None:
             expect(page.get_by_text("Copied").first).to_be_visible()
             assert page.evaluate("navigator.clipboard.readText()").strip() == text.strip()
     page.locator(".address [data-copy]").click()
-    expect(page.locator("#requests")).not_to_contain_text("GET /models")
+    page.evaluate("fetch('/styles')")  # as the studio does
+    page.request.get(f"{site.url}/api/version", headers={"User-Agent": "another-program/1.0"})
+    expect(page.locator("#requests")).to_contain_text("another-program")
+    expect(page.locator("#requests")).to_contain_text("POST /sdapi/v1/txt2img")
+    for path in ("GET /models", "GET /styles"):
+        expect(page.locator("#requests")).not_to_contain_text(path)
     page.locator("#show-own").check()
+    expect(page.locator("#requests")).to_contain_text("GET /styles")
     expect(page.locator("#requests")).to_contain_text("GET /connect")
     page.get_by_role("link", name="Get one").click()
     expect(page).to_have_url(f"{site.url}/model-manager")
@@ -220,7 +228,8 @@ def test_the_frame_of_every_page(site: Site, open_page: Callable[..., Page]) -> 
     expect(page).to_have_url(f"{site.url}/")
     page.goto(f"{site.url}/gallery")
     page.locator("#engine-mark").click()
-    expect(page.locator("#figures")).to_contain_text("MLX peak")
+    [held] = re.findall(r"(\S+ \S+) at most", page.locator("#engine-mark").inner_text())
+    expect(page.locator("#figures div", has_text="MLX at most")).to_contain_text(held)  # one figure, said twice
     page.locator("#engine-mark").focus()
     page.keyboard.press("Escape")
     expect(page.locator("#machine")).to_be_hidden()

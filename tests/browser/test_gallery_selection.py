@@ -75,6 +75,11 @@ def test_every_way_to_choose(gallery: Page) -> None:
     gallery.locator(".print").nth(1).hover()
     gallery.get_by_role("button", name="Select “three green stars”").click()
     assert selected(gallery) == names[1:2]
+    frame, caption = (gallery.locator(f".print.selected{part}").bounding_box() for part in ("", " .print-caption"))
+    assert frame is not None
+    assert caption is not None  # within the line that says that it is selected
+    assert (caption["x"] - frame["x"], round(frame["width"] - caption["width"])) == (3, 6)
+    assert frame["y"] + frame["height"] - caption["y"] - caption["height"] == 3
     gallery.locator(".print").nth(4).click(modifiers=["Shift"])
     assert selected(gallery) == names[1:5]
     gallery.locator(".print").nth(2).click()

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Route, expect
 import bonsai_mlx
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from tests.adapters.files import lora_tensors, saved
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch
+from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, Watch
 from tests.browser.grids import asked_for, drawn_alone, finished, grid_of, picture_of, root_of
 
 pytestmark = pytest.mark.browser
@@ -75,6 +75,14 @@ def test_a_grid_is_told_before_drawn_and_saved_as_one_sheet(form: Page) -> None:
     expect(form.locator("#stage .frame a img")).to_have_count(2)  # a grid stays one
     alone = drawn_alone(form, {**START_REQUEST, "prompt": "a blue house", "seed": 7})
     assert alone.tobytes() == picture_of(form, jobs[1]).tobytes()
+
+
+def test_a_grid_that_is_being_drawn_says_what_all_of_it_is(form: Page) -> None:
+    form.locator("#steps").fill(str(LASTING_STEPS))
+    form.get_by_role("button", name="Generate").click()
+    expect(form.locator("#cancel")).to_be_visible()
+    expect(form.locator("#stage .stage-prompt")).to_have_text("a … house")
+    form.locator("#cancel").click()
 
 
 def test_several_of_each_alternative_and_lists_of_strengths(form: Page) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bonsai_mlx.pipelines.styles import OURS, styles_file
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, violations
+from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, Watch, draw, violations
 from tests.browser.grids import finished, root_of
 
 pytestmark = pytest.mark.browser
@@ -172,20 +172,47 @@ def test_prompts_are_saved_used_and_removed(form: Page) -> None:
     expect(form.locator("#save-prompt")).to_be_focused()
 
 
+def test_one_panel_is_open_at_a_time_and_escape_closes_it_alone(studio: Page) -> None:
+    draw(studio, "a fox while one looks at prompts", steps=LASTING_STEPS)
+    expect(studio.locator("#cancel")).to_be_visible()
+    for tool in ("styles", "axes", "prompts", "pipelines"):
+        studio.locator(f"#{tool}-toggle").click()
+        expect(studio.locator(f"#{tool}")).to_be_visible()
+        expect(studio.locator(".tool-panel:visible")).to_have_count(1)
+        expect(studio.locator(".tool[aria-expanded=true]")).to_have_id(f"{tool}-toggle")
+    studio.locator("#pipelines-toggle").click()  # once more closes it
+    expect(studio.locator(".tool-panel:visible")).to_have_count(0)
+    studio.locator("#prompts-toggle").click()
+    studio.locator("#save-prompt").press("Escape")
+    expect(studio.locator(".tool-panel:visible")).to_have_count(0)
+    expect(studio.locator("#prompts-toggle")).to_be_focused()
+    expect(studio.locator("#prompts-toggle")).to_have_attribute("aria-expanded", "false")
+    expect(studio.locator("#cancel")).to_be_visible()
+    studio.keyboard.press("Escape")  # where nothing is open it is meant for the picture
+    expect(studio.locator("#cancel")).to_have_count(0)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_in_the_open_tools(site: Site, open_page: Callable[..., Page], axe: str, theme: str) -> None:
     page = open_page(site.url, color_scheme=theme, viewport={"width": 390, "height": 844})
     page.locator("#prompt").fill("bonsai")
-    for tool in ("write", "styles", "axes", "prompts", "pipelines"):
-        page.locator(f"#{tool}-toggle").click()
+    page.locator("#write-toggle").click()
     expect(page.locator(".proposal:enabled")).to_have_count(3, timeout=DRAWN_WITHIN_MS)
     page.locator(".proposal").first.click()
+    assert violations(page, axe) == []
+    page.locator("#pipelines-toggle").click()
     expect(page.locator("#pipeline-name")).to_be_visible()
-    expect(page.locator(".style-chip")).to_have_count(len(OURS))
-    page.locator(".style-chip").first.click()
+    assert violations(page, axe) == []
+    page.locator("#axes-toggle").click()
     page.locator("#prompt").fill("a {red|blue} house")
     expect(page.locator("#axes-summary")).to_contain_text("2 pictures")
+    assert violations(page, axe) == []
+    page.locator("#prompts-toggle").click()
     page.locator("#save-prompt").click()
+    assert violations(page, axe) == []
+    page.locator("#styles-toggle").click()
+    expect(page.locator(".style-chip")).to_have_count(len(OURS))
+    page.locator(".style-chip").first.click()
     assert violations(page, axe) == []
     page.locator("#edit-styles").click()
     expect(page.locator("dialog[open]")).to_be_visible()

@@ -7,7 +7,7 @@ import "./catalog-of-a-page.mjs";
 
 import { comparedPair, isStandIn, rank, standIn } from "../../static/js/lib/catalog.js";
 import { formatBytes, formatSeconds, formatSize, formatTimeLeft, modelTitle, plural } from "../../static/js/lib/format.js";
-import { isSide, isWhole, nearestSide, randomSeed } from "../../static/js/lib/limits.js";
+import { isSide, isWhole, nearestSide, randomSeed, unfit } from "../../static/js/lib/limits.js";
 import { readingOf } from "../../static/js/metadata/metadata.js";
 import { niceCeiling } from "../../static/js/studio/memory-chart.js";
 import { statusWords, timeLeftWords } from "../../static/js/lib/progress.js";
@@ -51,6 +51,8 @@ test("a job in words", () => {
   assert.equal(statusWords(job({ status: "failed", error: { message: "Out of paint." } })), "Out of paint.");
   assert.equal(timeLeftWords([job({})]), "");
   assert.match(timeLeftWords([job({ eta_s: 3 }), job({ eta_s: 8 })]), /^8 s left$/);
+  assert.equal(timeLeftWords([job({ eta_s: 0 })]), "less than a second left");
+  assert.equal(timeLeftWords([job({ eta_s: -2 })]), "longer than usual"); // as one of 0 that came two seconds ago
 });
 
 test("limits are the server's", () => {
@@ -58,6 +60,13 @@ test("limits are the server's", () => {
   assert.deepEqual([nearestSide(500), nearestSide(7), nearestSide(5000)], [496, 64, 2048]);
   assert.ok(isWhole(randomSeed(), 0, 2 ** 32 - 1));
   assert.ok(!isWhole(NaN, 0, 9) && !isWhole(1.5, 0, 9) && !isWhole("1", 0, 9));
+});
+
+test("a picture that cannot be edited is told before anything is asked for", () => {
+  assert.equal(unfit({ width: 64, height: 512 }), "");
+  assert.match(unfit({ width: 1, height: 1 }), /^This picture has 1 × 1 pixels; 64 a side are needed/);
+  assert.match(unfit({ width: 63, height: 640 }), /64 a side/);
+  assert.match(unfit({ width: 64, height: 513 }), /^This picture is 64 × 513: one side may have 8 times the other/);
 });
 
 const reading = (found, ours = false) => ({ source: "x", ours, found });

@@ -1,6 +1,7 @@
 // Pictures as slots: of the gallery, of the inputs that the server keeps, or files that it is to take in.
 
 import { addInput, getImage, seeThrough } from "../lib/api.js";
+import { unfit } from "../lib/limits.js";
 
 /** @typedef {import("./session.js").Slot} Slot */
 
@@ -25,7 +26,10 @@ async function sizeOf(url) {
 export async function slotOf(id) {
   const image = id.length === DIGEST_CHARS ? null : await getImage(id);
   const url = image ? image.url : `/inputs/${id}`;
-  return { id, url, ...(await sizeOf(url)), name: image ? image.prompt : "a picture of yours", mask: null, alpha: seeThrough(id) };
+  const size = await sizeOf(url);
+  const problem = unfit(size);
+  if (problem) throw new Error(problem);
+  return { id, url, ...size, name: image ? image.prompt : "a picture of yours", mask: null, alpha: seeThrough(id) };
 }
 
 /**

@@ -1,5 +1,6 @@
 // The gallery by keyboard: arrows from picture to picture, X or Space to select, Shift with an arrow for a range.
 
+import { reveal } from "./near.js";
 import { shown } from "./sheet.js";
 
 /** @param {HTMLElement} item */
@@ -52,6 +53,7 @@ export function target(key, item) {
 
 /** @param {HTMLElement} item */
 export function focus(item) {
+  reveal(item);
   item.querySelector("a")?.focus();
   item.scrollIntoView({ block: "nearest" });
 }

@@ -2,6 +2,7 @@
 
 import { byId, button, el } from "../lib/dom.js";
 import { dayOf, dayTitle, frameOf } from "./days.js";
+import { enter, exit } from "./near.js";
 
 /** @typedef {import("../lib/types.js").Picture & {file_name?: string}} Picture */
 
@@ -12,6 +13,7 @@ const root = byId("sheet");
 const items = new Map();
 for (const item of root.querySelectorAll("[data-id]")) {
   items.set(/** @type {HTMLElement} */ (item).dataset.id ?? "", /** @type {HTMLElement} */ (item));
+  enter(item);
 }
 
 /** What follows the ? in the addresses of the pictures, so that their pages know what was looked for. */
@@ -52,6 +54,7 @@ function print(image) {
     control.setAttribute("aria-label", `${control.getAttribute("aria-label")} “${name}”`);
   }
   items.set(image.id, item);
+  item.classList.add("bare"); // until it is seen to be near
   mark(item, image);
   return item;
 }
@@ -103,7 +106,11 @@ export function showAll(images, byDay) {
     const place = filled.get(list) ?? 0;
     const item = items.get(image.id) ?? print(image);
     mark(item, image);
-    if (list.children[place] !== item) list.insertBefore(item, list.children[place] ?? null);
+    if (list.children[place] !== item) {
+      exit(item);
+      list.insertBefore(item, list.children[place] ?? null);
+    }
+    enter(item);
     filled.set(list, place + 1);
   }
   for (const section of [...root.children]) if (!sections.has(section)) section.remove();
@@ -111,13 +118,19 @@ export function showAll(images, byDay) {
 
 /** @param {Picture[]} images @param {boolean} byDay */
 export function append(images, byDay) {
-  for (const image of images) if (!items.has(image.id)) listFor(image, byDay).append(print(image));
+  for (const image of images) {
+    if (items.has(image.id)) continue;
+    const item = print(image);
+    listFor(image, byDay).append(item);
+    enter(item);
+  }
 }
 
 /** @param {string} id  leaves, and its day with it if it was the last */
 export function remove(id) {
   const item = items.get(id);
   const section = item?.closest(".day");
+  if (item) exit(item);
   item?.remove();
   items.delete(id);
   if (section && !section.querySelector("li")) section.remove();

@@ -5,6 +5,7 @@ export const MAX_STEPS = 100;
 export const MIN_SIDE_PX = 64;
 export const MAX_SIDE_PX = 2048;
 export const SIDE_MULTIPLE_PX = 16;
+const MAX_ASPECT = 8;
 
 /** @returns {number} a fresh seed, any of the four thousand million */
 export function randomSeed() {
@@ -23,4 +24,12 @@ export const isSide = (value) => isWhole(value, MIN_SIDE_PX, MAX_SIDE_PX) && Num
 export function nearestSide(value) {
   const rounded = Math.round(value / SIDE_MULTIPLE_PX) * SIDE_MULTIPLE_PX;
   return Math.min(MAX_SIDE_PX, Math.max(MIN_SIDE_PX, rounded));
+}
+
+/** What keeps a picture from being edited, in words; "" for nothing. @param {{width: number, height: number}} picture */
+export function unfit({ width, height }) {
+  const [shorter, longer] = [Math.min(width, height), Math.max(width, height)];
+  if (shorter < MIN_SIDE_PX) return `This picture has ${width} × ${height} pixels; ${MIN_SIDE_PX} a side are needed to edit it.`;
+  if (longer > MAX_ASPECT * shorter) return `This picture is ${width} × ${height}: one side may have ${MAX_ASPECT} times the other. Crop it first.`;
+  return "";
 }

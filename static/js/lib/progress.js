@@ -6,13 +6,14 @@ import { state } from "./store.js";
 
 /** @typedef {import("./types.js").Job} Job */
 
+const LATE_S = 1; // of an estimate that has run out nothing more is promised
 const received = new WeakMap(); // job -> when its figures were true, so that the time left counts down between events
 
 /** @param {Job} job */
 function timeLeft(job) {
   if (job.eta_s === null) return null;
   if (!received.has(job)) received.set(job, performance.now());
-  return Math.max(0, job.eta_s - (performance.now() - received.get(job)) / 1000);
+  return job.eta_s - (performance.now() - received.get(job)) / 1000;
 }
 
 /** @param {Job} job */
@@ -59,7 +60,21 @@ export function statusWords(job) {
 /** @param {Job[]} jobs  of one request; the last one's estimate covers them all */
 export function timeLeftWords(jobs) {
   const estimates = jobs.map(timeLeft).filter((seconds) => seconds !== null);
-  return estimates.length ? formatTimeLeft(Math.max(...estimates)) : "";
+  if (!estimates.length) return "";
+  const left = Math.max(...estimates);
+  return left < -LATE_S ? "longer than usual" : formatTimeLeft(Math.max(0, left));
+}
+
+/** What several texts begin and end with, and "…" for what differs. @param {string[]} texts */
+export function commonWords([first, ...others]) {
+  const differs = others.find((other) => other !== first);
+  if (differs === undefined) return first;
+  const begun = (/** @type {string} */ text) => others.every((other) => other.startsWith(text));
+  const ended = (/** @type {string} */ text) => others.every((other) => other.endsWith(text));
+  let [head, tail] = [first, first];
+  while (!begun(head)) head = head.slice(0, -1);
+  while (!ended(tail) || head.length + tail.length > first.length) tail = tail.slice(1);
+  return `${head.replace(/\S+$/, "")}…${tail.replace(/^\S+/, "")}`;
 }
 
 /** @param {Job} job */

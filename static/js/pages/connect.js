@@ -49,7 +49,7 @@ const TRIALS = {
   },
 };
 
-/** The page asks for these by itself; they say nothing about other programs. */
+/** What browsers ask for by themselves, or for pages; some do not say that a page of this server asked. */
 const OWN = /^\/(static\/|sw\.js$|offline$|collections$|preferences$|settings$|events$|connect$|models$|memory$|jobs$|sizes$|fit$|sign-in$|gallery$|model-manager$|i\/|images(\/|$)|$)/;
 
 // copying
@@ -160,7 +160,12 @@ function startTrials() {
 
 // the last requests
 
-/** @typedef {{at: string, method: string, path: string, status: number, seconds: number, client: string}} Request */
+/** @typedef {{at: string, method: string, path: string, status: number, seconds: number, client: string, own: boolean}} Request */
+
+const TRIED = new Set(Object.values(TRIALS).map(({ path }) => path));
+
+/** Whether it says something about other programs: what is tried here goes the same way as theirs. @param {Request} request */
+const isForeign = ({ path, own }) => TRIED.has(path) || !(own || OWN.test(path));
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
@@ -190,7 +195,7 @@ async function refresh() {
   );
   if (!answer) return;
   const all = /** @type {HTMLInputElement} */ (byId("show-own")).checked;
-  const requests = /** @type {Request[]} */ (answer.requests).filter(({ path }) => all || !OWN.test(path));
+  const requests = /** @type {Request[]} */ (answer.requests).filter((request) => all || isForeign(request));
   const signature = `${all} ${requests.length} ${requests[0]?.at}`;
   if (signature === shown) return; // a table that is drawn anew loses what the reader has selected
   shown = signature;

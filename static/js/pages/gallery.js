@@ -172,7 +172,7 @@ function keepFocus(change) {
   change();
   if (!item || item.isConnected) return;
   const next = [...items.slice(at + 1), ...items.slice(0, at).reverse()].find((other) => other.isConnected);
-  next?.querySelector("a")?.focus();
+  if (next) focus(next);
 }
 
 /** @type {Set<string>} */

@@ -3,6 +3,7 @@
 import { button, el, icon } from "../lib/dom.js";
 import { formatBytes, formatSeconds, formatSize, modelTitle, plural } from "../lib/format.js";
 import { downloadUrl, drawMore, enlarge, recipeOf, removeWithUndo, toggleFavourite } from "../lib/picture-actions.js";
+import { commonWords } from "../lib/progress.js";
 import { predictedPeak } from "./fits.js";
 import { menuOf } from "./menu.js";
 import { sheetLink } from "./sheet.js";
@@ -90,18 +91,6 @@ function tools(image) {
     button({ icon: "trash", label: "Delete", class: "button square", on: { click: () => removeWithUndo(image.id) } }),
     more(image),
   );
-}
-
-/** What several texts begin and end with, and "…" for what differs. @param {string[]} texts */
-function commonWords([first, ...others]) {
-  const differs = others.find((other) => other !== first);
-  if (differs === undefined) return first;
-  const begun = (/** @type {string} */ text) => others.every((other) => other.startsWith(text));
-  const ended = (/** @type {string} */ text) => others.every((other) => other.endsWith(text));
-  let [head, tail] = [first, first];
-  while (!begun(head)) head = head.slice(0, -1);
-  while (!ended(tail) || head.length + tail.length > first.length) tail = tail.slice(1);
-  return `${head.replace(/\S+$/, "")}…${tail.replace(/^\S+/, "")}`;
 }
 
 /** @param {import("../lib/types.js").Job[]} jobs @param {number[]} seeds */

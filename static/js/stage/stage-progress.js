@@ -2,7 +2,7 @@
 
 import { byId, button, el, refill } from "../lib/dom.js";
 import { isActive, state } from "../lib/store.js";
-import { statusWords, timeLeftWords } from "../lib/progress.js";
+import { commonWords, statusWords, timeLeftWords } from "../lib/progress.js";
 
 /** @typedef {import("../lib/types.js").Job} Job */
 
@@ -19,7 +19,7 @@ export function showProgress(foot, jobs, cancel) {
   foot.hidden = false;
   if (!foot.querySelector("progress")) {
     delete foot.dataset.shows;
-    refill(foot, byId("stage"), progressFrame(current, cancel));
+    refill(foot, byId("stage"), progressFrame(commonWords(jobs.map(({ prompt }) => prompt)), cancel));
   }
   const several = jobs.length > 1 ? `Picture ${Math.min(done + 1, jobs.length)} of ${jobs.length}: ` : "";
   const lost = state.connection === "lost"; // nobody knows how far it is
@@ -28,15 +28,15 @@ export function showProgress(foot, jobs, cancel) {
   /** @type {HTMLProgressElement} */ (byId("stage-progress")).value = total;
 }
 
-/** @param {Job} job @param {() => void} cancel */
-function progressFrame(job, cancel) {
+/** @param {string} prompt @param {() => void} cancel */
+function progressFrame(prompt, cancel) {
   return el(
     "div",
     { class: "stage-status" },
     el(
       "div",
       { class: "stage-line" },
-      el("p", { class: "stage-prompt", dir: "auto" }, job.prompt),
+      el("p", { class: "stage-prompt", dir: "auto" }, prompt),
       button({ icon: "close", id: "cancel", on: { click: cancel } }, "Cancel"),
     ),
     el("progress", { class: "bar", id: "stage-progress", max: 1, value: 0, "aria-label": "Progress" }),

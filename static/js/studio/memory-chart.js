@@ -54,9 +54,9 @@ export function memoryChart(container) {
   container.replaceChildren(drawing, scale);
 
   return {
-    /** @param {Memory[]} history */
-    draw(history) {
-      const top = Math.max(...history.map((m) => Math.max(m.process_bytes, m.mlx_peak_bytes, m.mlx_active_bytes)));
+    /** @param {Memory[]} history @param {number} most  that MLX held, as far as is known */
+    draw(history, most) {
+      const top = Math.max(most, ...history.map((m) => Math.max(m.process_bytes, m.mlx_peak_bytes, m.mlx_active_bytes)));
       const ceiling = niceCeiling(top * 1.05);
       const last = history[history.length - 1];
       const edge = line(history, (m) => m.process_bytes, ceiling);
@@ -64,10 +64,10 @@ export function memoryChart(container) {
       outline.setAttribute("points", edge.join(" "));
       cache.setAttribute("points", area(line(history, (m) => m.mlx_active_bytes + m.mlx_cache_bytes, ceiling)));
       active.setAttribute("points", area(line(history, (m) => m.mlx_active_bytes, ceiling)));
-      const y = String(HEIGHT * (1 - last.mlx_peak_bytes / ceiling));
+      const y = String(HEIGHT * (1 - most / ceiling));
       peak.setAttribute("y1", y);
       peak.setAttribute("y2", y);
-      peak.toggleAttribute("hidden", !last.mlx_peak_bytes);
+      peak.toggleAttribute("hidden", !most);
       scale.textContent = formatBytes(ceiling).replace(".00", "");
       const now = `engine process ${formatBytes(last.process_bytes)}, MLX active ${formatBytes(last.mlx_active_bytes)}`;
       drawing.setAttribute("aria-label", `Memory over the last two minutes; now ${now}.`);

@@ -11,11 +11,13 @@ import { toast, toastError } from "../lib/toast.js";
 
 /** @typedef {import("../lib/types.js").Memory} Memory */
 
+let seen = 0; // the most that this page was told of, which a new run of the engine does not forget
+
 /** @type {[string, string, (memory: Memory) => string][]} name, colour key, text */
 const ROWS = [
   ["MLX active", "active", (m) => formatBytes(m.mlx_active_bytes)],
   ["MLX cache", "cache", (m) => formatBytes(m.mlx_cache_bytes)],
-  ["MLX peak", "peak", (m) => (m.mlx_peak_bytes ? formatBytes(m.mlx_peak_bytes) : "–")],
+  ["MLX at most", "peak", () => (seen ? formatBytes(seen) : "–")],
   ["Engine process", "process", (m) => formatBytes(m.process_bytes)],
   ["This page’s server", "", (m) => formatBytes(m.server_bytes)],
   ["System free", "", (m) => `${formatBytes(m.system_available_bytes)} of ${formatBytes(m.system_total_bytes)}`],
@@ -76,8 +78,6 @@ function warn(memory) {
   wasTight = Boolean(warning);
 }
 
-let seen = 0; // the most that this page was told of, which a new run of the engine does not forget
-
 /** Both figures without what MLX keeps for reuse, so that the first is never above the second. @param {Memory} memory */
 function showChip({ mlx_active_bytes: active, mlx_peak_bytes: peak }) {
   const holds = formatBytes(active);
@@ -87,7 +87,7 @@ function showChip({ mlx_active_bytes: active, mlx_peak_bytes: peak }) {
   byId("engine-mark").title = `MLX holds ${holds}${most?.textContent ?? ""}`;
 }
 
-/** @param {{draw: (history: Memory[]) => void}} chart */
+/** @param {{draw: (history: Memory[], most: number) => void}} chart */
 function show(chart) {
   const { memory } = state;
   if (!memory) return;
@@ -95,7 +95,7 @@ function show(chart) {
   warn(memory);
   if (!isOpen()) return;
   ROWS.forEach(([, , text], index) => (values[index].textContent = text(memory)));
-  chart.draw(state.memoryHistory);
+  chart.draw(state.memoryHistory, seen);
   const { words, tone } = engineWords();
   byId("memory-mark").textContent = words.replace("Engine ", "").replace(/^./, (letter) => letter.toUpperCase());
   byId("memory-mark").dataset.tone = tone;

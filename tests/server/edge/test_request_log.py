@@ -102,6 +102,14 @@ def test_prompts_are_not_remembered(shared: LiveServer) -> None:
     assert "secret" not in repr(list(requests))
 
 
+def test_whether_a_page_of_this_server_asked_is_remembered(shared: LiveServer) -> None:
+    for site, own in (("same-origin", True), ("none", False), (None, False)):
+        headers = {"User-Agent": f"from-{site}"} | ({"Sec-Fetch-Site": site} if site else {})
+        shared.client.get("/models", headers=headers)
+        entries = shared.client.get("/requests").json()["requests"]
+        assert [one["own"] for one in entries if one["client"] == f"from-{site}"] == [own]
+
+
 def test_the_log_of_requests_is_bounded() -> None:
     async def app(*_arguments: Any) -> None: ...
 

@@ -1,0 +1,78 @@
+// Prints far from what is in sight are bare: frames that keep their place, without what is in them. A browser looks at
+// every picture of a page whenever it lays something out, and thousands of them took most of a frame.
+
+const GROUP = 12; // prints that come and go together: about two rows
+const GROUPS_A_FRAME = 2;
+const MARGIN = "100%"; // of what is in sight, above and below; less than that at which browsers leave out whole days
+
+/** @type {Set<Element>} leaders of groups that are to be seen soon */
+const coming = new Set();
+let asked = false;
+
+/** Those from the one that leads them to the next that leads. @param {Element} leader */
+function groupOf(leader) {
+  const group = [leader];
+  for (let next = leader.nextElementSibling; next && !leads(next); next = next.nextElementSibling) group.push(next);
+  return group;
+}
+
+/** @param {Element} item */
+const leads = (item) => item.hasAttribute("data-leads");
+
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) coming.add(target);
+      else leave(target);
+    }
+    askForFrame();
+  },
+  { rootMargin: `${MARGIN} 0px` },
+);
+
+/** @param {Element} leader */
+function leave(leader) {
+  coming.delete(leader);
+  for (const item of groupOf(leader)) if (!item.contains(document.activeElement)) item.classList.add("bare");
+}
+
+function askForFrame() {
+  if (asked || !coming.size) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    for (const leader of [...coming].slice(0, GROUPS_A_FRAME)) {
+      coming.delete(leader);
+      groupOf(leader).forEach(reveal);
+    }
+    askForFrame();
+  });
+}
+
+/** Whatever is in it, now. @param {Element} item */
+export const reveal = (item) => item.classList.remove("bare");
+
+/** @param {Element} item */
+function lead(item) {
+  item.setAttribute("data-leads", "");
+  watcher.observe(item);
+}
+
+/** It has got its place among the others. @param {Element} item */
+export function enter(item) {
+  if (leads(item)) return;
+  let leader = item.previousElementSibling;
+  for (let length = 1; leader && !leads(leader) && length < GROUP; length += 1) leader = leader.previousElementSibling;
+  if (leader && leads(leader)) item.classList.toggle("bare", leader.classList.contains("bare"));
+  else lead(item);
+}
+
+/** It is going to leave, and another leads those that follow it. @param {Element} item */
+export function exit(item) {
+  if (!leads(item)) return;
+  watcher.unobserve(item);
+  coming.delete(item);
+  item.removeAttribute("data-leads");
+  const next = item.nextElementSibling;
+  if (next && !leads(next)) lead(next);
+}
