@@ -157,7 +157,9 @@ def _value_label(name: str, value: Any) -> str:
         return _label(value or NO_STYLE)
     if name == "lora":
         return _label(f"{Path(value.name).stem} {value.strength:g}" if value else NO_ADAPTER)
-    return _label(f"{AXES[name]} {value:g}" if isinstance(value, int | float) else str(value))
+    if isinstance(value, float):
+        value = f"{value:g}"
+    return _label(str(value) if name == "model" else f"{AXES[name]} {value}")
 
 
 def _label(text: str) -> str:

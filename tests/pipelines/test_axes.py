@@ -53,6 +53,7 @@ def test_variations_share_their_seed_too() -> None:
 
 def test_a_value_twice_is_one_and_a_long_label_is_cut() -> None:
     assert grid_of(Draw("a fox"), {"seed": [1, 1, 2]}).columns == ("seed 1", "seed 2")
+    assert grid_of(Draw("a fox"), {"seed": [850868001, 2**32 - 1]}).columns == ("seed 850868001", "seed 4294967295")
     assert len(grid_of(Draw("{a|" + "b" * 500 + "}"), {}).columns[1]) == 80
 
 

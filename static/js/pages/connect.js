@@ -50,7 +50,7 @@ const TRIALS = {
 };
 
 /** What browsers ask for by themselves, or for pages; some do not say that a page of this server asked. */
-const OWN = /^\/(static\/|sw\.js$|offline$|collections$|preferences$|settings$|events$|connect$|models$|memory$|jobs$|sizes$|fit$|sign-in$|gallery$|model-manager$|i\/|images(\/|$)|$)/;
+const OWN = /^\/(static\/|sw\.js$|offline$|collections$|preferences$|settings$|events$|connect$|docs$|models$|memory$|jobs$|sizes$|fit$|sign-in$|gallery(\/deleted)?$|model-manager$|i\/|images(\/|$)|$)/;
 
 // copying
 
