@@ -248,6 +248,16 @@ def test_the_frame_of_every_page(site: Site, open_page: Callable[..., Page]) -> 
     expect(page.locator("#main")).to_be_focused()
 
 
+def test_help_begins_at_its_title_on_a_phone(site: Site, open_page: Callable[..., Page]) -> None:
+    page = opened(open_page, f"{site.url}/gallery")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for way in (page.locator("#help-button").click, lambda: page.keyboard.press("?")):
+        way()
+        expect(page.locator("#help-title")).to_be_in_viewport()
+        expect(page.locator("#help-dialog")).to_have_js_property("scrollTop", 0)
+        page.keyboard.press("Escape")
+
+
 def test_the_rest_of_the_studio(site: Site, studio: Page) -> None:
     """What asks for no picture."""
     make_picture(site, "so that the engine is loaded")

@@ -42,6 +42,10 @@ def test_six_pictures_wait_to_be_drawn(site: Site, empty: Page) -> None:
     pictures = empty.locator(".first-picture")
     expect(pictures).to_have_count(6)
     expect(empty.locator("#first-run-card .real-model")).to_contain_text("recommended")
+    form, stage = empty.locator("#prompt").bounding_box(), empty.locator("#stage").bounding_box()
+    assert form is not None
+    assert stage is not None
+    assert abs(form["x"] - (1280 - stage["x"] - stage["width"])) <= 1  # no room for a strip that is not there
     for entry in FIRST:
         expect(empty.get_by_role("button", name=entry["prompt"], exact=True).first).to_be_visible()
         assert (ROOT / "static/first" / entry["file"]).stat().st_size < 10_000

@@ -46,10 +46,14 @@ function onWorker({ state: worker, message }) {
 
 function startDialogs() {
   const help = /** @type {HTMLDialogElement} */ (byId("help-dialog"));
-  byId("help-button").addEventListener("click", () => help.showModal());
+  const open = () => {
+    help.showModal();
+    help.scrollTop = 0; // from its title on, whatever of it has the focus
+  };
+  byId("help-button").addEventListener("click", open);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "?" || document.querySelector("dialog[open]")) return;
-    if (!(/** @type {Element} */ (event.target).closest("input, textarea, select"))) help.showModal();
+    if (!(/** @type {Element} */ (event.target).closest("input, textarea, select"))) open();
   });
   document.addEventListener("click", (event) => {
     const target = /** @type {Element} */ (event.target);
