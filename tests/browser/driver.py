@@ -36,7 +36,8 @@ from tests.stand_in import stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+         "--disable-component-update", "--disable-sync",
+         "--in-process-gpu", "--js-flags=--single-threaded"]  # fmt: skip  # the last two: a fifth of a page's load
 AXE = "4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 DRAWN_WITHIN_MS = 300_000  # the seedling takes half a second; a busy machine gives the engine, which is nice, little

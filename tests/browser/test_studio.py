@@ -178,10 +178,32 @@ def test_a_killed_engine_fails_one_job_and_the_next_one_works(site: Site, studio
     draw(studio, "a white cloud", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(re.compile("Step"), timeout=DRAWN_WITHIN_MS)
     site.kill_engine()
-    expect(studio.get_by_role("heading", name="Out of memory")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(studio.get_by_role("heading", name="This picture could not be drawn")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(studio.locator("#stage")).to_contain_text("ended from outside")
     studio.get_by_label("Steps").fill("1")
     draw(studio, "a white cloud")
     drawn(studio, "a white cloud")
+
+
+def test_what_memory_has_become_too_small_for_is_told_and_a_smaller_size_is_chosen(site: Site, studio: Page) -> None:
+    draw(studio, "a slow plain", steps=LASTING_STEPS)
+    studio.get_by_label("Steps").fill("1")
+    studio.locator("[name=aspect][value='Other']").check()
+    for side in ("#width", "#height"):
+        studio.locator(side).fill("1024")
+    draw(studio, "a wide plain")
+    expect(studio.locator("#queue").get_by_role("button", name="a wide plain", exact=True)).to_be_visible()
+    studio.request.patch(f"{site.url}/settings", data={"memory_limit_bytes": 100_000_000})
+    try:
+        studio.get_by_role("button", name="Cancel", exact=True).click()
+        expect(studio.get_by_role("heading", name="Out of memory")).to_be_visible(timeout=DRAWN_WITHIN_MS)
+        expect(studio.locator("#stage")).to_contain_text("It was 1024 × 1024.")
+        studio.get_by_role("button", name="Use a smaller size").click()
+        expect(studio.get_by_text("A smaller size is chosen.")).to_be_visible()
+        draw(studio, "a small plain")
+        drawn(studio, "a small plain")
+    finally:
+        studio.request.patch(f"{site.url}/settings", data={"memory_limit_bytes": None})
 
 
 def test_a_failure_behind_the_stage_is_told_and_can_be_tried_again(site: Site, studio: Page) -> None:

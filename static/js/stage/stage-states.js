@@ -45,7 +45,7 @@ function problemWords(job) {
     case "cancelled":
       return ["Cancelled", "Nothing was kept. The settings are still there."];
     case "interrupted":
-      return ["Interrupted", "The server stopped while this picture was being drawn."];
+      return ["Interrupted", job.error?.message ?? "The server stopped while this picture was being drawn."];
     default:
       break;
   }
