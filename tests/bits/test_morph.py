@@ -59,7 +59,7 @@ def test_the_weight_says_how_much_is_of_the_other(pipe: Pipeline, folder: Path) 
 
 def test_what_it_is_no_use_for_is_refused(pipe: Pipeline) -> None:
     seedling = Pipeline.from_pretrained("seedling")
-    with pytest.raises(RequestError, match="morph: is for models that draw in bits"):
+    with pytest.raises(RequestError, match="morph: pictures are morphed by models that draw in bits"):
         seedling.generate("a fox", init_image=picture(1), morph=picture(2), strength=0.3)
     with pytest.raises(RequestError, match="morph: is of whole pictures"):
         pipe.generate("a fox", init_image=picture(1), morph=picture(2), mask=Image.new("L", (64, 64), 255))
