@@ -85,11 +85,16 @@ def test_quick_taps_on_neighbours_all_count(site: Site, open_page: Callable[...,
     # before its first paint a browser takes no touch
     page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
     page.locator("#styles-toggle").scroll_into_view_if_needed()  # with pictures on the stage it begins further down
+    page.evaluate(
+        """() => { window.pressed = []; for (const name of ["styles", "axes"]) {
+        document.getElementById(`${name}-toggle`).addEventListener("click", () => window.pressed.push(name)); } }"""
+    )
     session = page.context.new_cdp_session(page)
     for box in settled_boxes(page, "#styles-toggle", "#axes-toggle"):
         finger = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
         for kind, points in (("touchStart", [finger]), ("touchEnd", [])):
             session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    for name in ("styles", "axes"):
-        expect(page.locator(f"#{name}-toggle")).to_have_attribute("aria-expanded", "true")
+    page.wait_for_function("() => window.pressed.join() === 'styles,axes'")
+    for name, is_open in (("styles", "false"), ("axes", "true")):  # the second panel closes the first
+        expect(page.locator(f"#{name}-toggle")).to_have_attribute("aria-expanded", is_open)
         assert page.locator(f"#{name}-toggle").evaluate("one => getComputedStyle(one).touchAction") == "manipulation"

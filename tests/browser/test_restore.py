@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.driver import Site, Watch, make_picture
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.browser
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     pictures.write(folder)
+    Image.new("RGB", (96, 64), "teal").save(folder / "plain.png")  # large enough to be edited
     return folder
 
 
