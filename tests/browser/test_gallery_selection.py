@@ -158,6 +158,7 @@ def test_many_are_deleted_marked_and_brought_back(album: Site, gallery: Page) ->
     gallery.keyboard.press("Escape")
     gallery.locator("#favourites").click()
     expect(gallery.locator("#sheet .print")).to_have_count(2)
+    expect(gallery.locator("html")).to_have_attribute("data-started", "")  # a page of its own
     gallery.locator(".print-link").first.focus()
     gallery.keyboard.press("Control+a")
     gallery.keyboard.press("Delete")

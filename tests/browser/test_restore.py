@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from bonsai_mlx.images import metadata
 from tests.browser.driver import Site, Watch, make_picture
 from tests.images import pictures
 
@@ -20,7 +21,12 @@ pytestmark = pytest.mark.browser
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     pictures.write(folder)
-    Image.new("RGB", (96, 64), "teal").save(folder / "plain.png")  # large enough to be edited
+    large = Image.new("RGB", (96, 64), "teal")  # enough to be edited
+    large.save(folder / "plain.png")
+    found = metadata.read(folder / "ours.png")
+    assert found is not None
+    assert found.recipe is not None
+    (folder / "ours.png").write_bytes(metadata.encode_png(large, found.recipe))
     return folder
 
 
