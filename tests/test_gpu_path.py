@@ -7,6 +7,7 @@ compared with what the CPU's own path draws. What only a Mac can show is its spe
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ from tests.tiny_decoder import taef2_tensors
 
 PACKAGE = Path(bonsai_mlx.__file__).parent
 SMALL: dict[str, Any] = {"seed": 7, "steps": 1, "width": 64, "height": 64}  # bfloat16 is slow on a CPU
+# Heads of 32 channels, as in the preset, are no case of the fused attention.
+FUSED: dict[str, Any] = {"attention_head_dim": 64, "num_attention_heads": 2, "axes_dims_rope": [16] * 4}
 QUESTIONS = ("backend", "activation_dtype", "has_quantized_kernel", "has_fused_attention", "has_vector_exp")
 
 
@@ -57,6 +60,12 @@ def picture(pipe: Pipeline, level: str = "default", **changes: Any) -> np.ndarra
     return np.asarray(last.result.image, dtype=float)
 
 
+@pytest.fixture
+def tiny(variant: str, tiny_checkpoint: Callable[..., Path]) -> Path:
+    """Random weights, and few of them: packed products in bfloat16 are slow on a CPU."""
+    return tiny_checkpoint(variant, transformer=FUSED)
+
+
 @pytest.mark.skipif(device.backend() != "cpu", reason="compares with the CPU's own path")
 class TestOnTheCpu:
     @pytest.fixture
@@ -69,28 +78,34 @@ class TestOnTheCpu:
         assert np.abs(picture(Pipeline.from_pretrained(seedling, dtype=mx.float32)) - expected).max() <= 1
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("level", ["default", "stream"])
+    @pytest.mark.parametrize("variant", ["ternary"])
     def test_in_bfloat16_it_draws_nearly_the_same(
-        self, seedling: Path, level: str, expected: np.ndarray[Any, Any], gpu: None
+        self, seedling: Path, expected: np.ndarray[Any, Any], gpu: None
     ) -> None:
-        pipe = Pipeline.from_pretrained(seedling)
-        assert pipe.model.dtype == mx.bfloat16
-        assert np.abs(picture(pipe, level) - expected).mean() < MEAN_DIFFERENCE
+        assert_near(Pipeline.from_pretrained(seedling), "default", expected)
 
     @pytest.mark.slow
-    def test_previews_come_too(self, gpu: None) -> None:
-        pipe = Pipeline.from_pretrained("seedling", dtype=mx.float32)
+    @pytest.mark.parametrize("level", ["default", "stream"])
+    def test_so_does_a_narrow_model_by_every_plan(self, tiny: Path, level: str, request: pytest.FixtureRequest) -> None:
+        expected = picture(Pipeline.from_pretrained(tiny))
+        request.getfixturevalue("gpu")
+        assert_near(Pipeline.from_pretrained(tiny), level, expected)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("variant", ["ternary"])
+    def test_previews_come_too(self, tiny: Path, gpu: None) -> None:
+        pipe = Pipeline.from_pretrained(tiny, dtype=mx.float32)
         previews = [event.preview for event in pipe.run(GenerationRequest("a red house", **SMALL), preview=True)]
         assert sum(preview is not None for preview in previews) == 1
 
     @pytest.mark.slow
     def test_a_step_is_one_evaluation_of_packed_products(
-        self, seedling: Path, gpu: None, monkeypatch: pytest.MonkeyPatch
+        self, tiny: Path, gpu: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         called = counted(monkeypatch, mx, "eval", "quantized_matmul") | counted(
             monkeypatch, mx.fast, "scaled_dot_product_attention"
         )
-        pipe = Pipeline.from_pretrained(seedling)
+        pipe = Pipeline.from_pretrained(tiny)
         device.has_quantized_kernel(pipe.model.checkpoint.transformer.bits, 128)  # the probe is asked once
         for event in pipe.run(GenerationRequest("a red house", **SMALL | {"steps": 2})):
             if event.phase == "decode":
@@ -107,23 +122,31 @@ class TestOnTheCpu:
                     calls.clear()
 
     @pytest.mark.slow
-    def test_each_answer_of_the_device_is_followed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("variant", ["ternary"])
+    def test_each_answer_of_the_device_is_followed(
+        self, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Every place that asks is reached with every answer, so that no branch waits for a Mac to be run."""
         asked: dict[tuple[str, str], set[str]] = defaultdict(set)
         of_bits = Autoencoder.open(make_checkpoint(tmp_path / "bits", "tiny-bits", "binary"))
         with monkeypatch.context() as patch:
             note_who_asks(patch, asked)
-            draw_and_decode(of_bits)
+            draw_and_decode(tiny, of_bits)
         for absent in (None, 2):  # bits for which the GPU has no kernel
             with monkeypatch.context() as patch:
                 patch.setattr(device, "backend", lambda: "metal")
                 patch.setattr(device, "has_quantized_kernel", lambda bits, _, absent=absent: bits != absent)
                 patch.setattr(device, "has_vector_exp", lambda: True)
                 note_who_asks(patch, asked)
-                draw_and_decode(of_bits)
+                draw_and_decode(tiny, of_bits)
         alike = {place: answers for place, answers in asked.items() if place in places() and len(answers) < 2}
         assert alike == {}
         assert places() - asked.keys() == set()
+
+
+def assert_near(pipe: Pipeline, level: str, expected: np.ndarray[Any, Any]) -> None:
+    assert pipe.model.dtype == mx.bfloat16
+    assert np.abs(picture(pipe, level) - expected).mean() < MEAN_DIFFERENCE
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, module: Any, *names: str) -> dict[str, list[int]]:
@@ -140,10 +163,10 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, *names: str) -> dict[s
     return calls
 
 
-def draw_and_decode(of_bits: Autoencoder) -> None:
+def draw_and_decode(folder: Path, of_bits: Autoencoder) -> None:
     """A picture, latents by themselves, in strips of the device's size, a preview, and a code there and back."""
     of_bits.decode(of_bits.encode(np.zeros((64, 64, 3), np.uint8)))
-    pipe = Pipeline.from_pretrained("seedling-ternary")
+    pipe = Pipeline.from_pretrained(folder)
     pipe.generate("a red house", **SMALL)
     latents = mx.zeros((1, pipe.model.checkpoint.transformer.in_channels, 4, 4))
     assert len(list(vae.decode(pipe.model.checkpoint, latents, pipe.model.dtype))) > 1
@@ -164,6 +187,7 @@ def note_who_asks(monkeypatch: pytest.MonkeyPatch, asked: dict[tuple[str, str], 
         monkeypatch.setattr(device, name, answer)
 
 
+@functools.cache
 def places() -> set[tuple[str, str]]:
     """File and function of everything in the engine that asks the device; found in the sources."""
     found = set()
@@ -202,4 +226,4 @@ def test_the_places_that_ask_are_known() -> None:
     }
 
 
-MEAN_DIFFERENCE = 3.0  # of 255; 2.4 and 1.9 as measured
+MEAN_DIFFERENCE = 3.0  # of 255; 2.4 as measured

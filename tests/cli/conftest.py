@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,30 @@ import pytest
 from huggingface_hub import constants
 
 from bonsai_mlx.cli import main as cli
+from bonsai_mlx.hub import published
 from tests.hub.conftest import *  # noqa: F403
+
+NARROW: dict[str, Any] = {
+    "transformer": {"num_layers": 1, "num_single_layers": 1},
+    "text_encoder": {"num_hidden_layers": 4},
+    "vae": {"block_out_channels": [8] * 4, "norm_num_groups": 4},
+    "model_index": {"text_encoder_out_layers": [1, 2, 3], "max_sequence_length": 48, "recommended_size": [256, 256]},
+}
+
+
+@pytest.fixture
+def narrow_seedlings(tiny_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process small random checkpoints have the seedlings' names: what is asked is what a command does with a
+    model, not what the model has learnt."""
+    folders = {f"seedling-{name}": tiny_checkpoint(name, **NARROW) for name in ("ternary", "binary")}
+    monkeypatch.setattr(
+        published,
+        "CATALOG",
+        tuple(
+            replace(entry, embedded_folder=folders[entry.name]) if entry.name in folders else entry
+            for entry in published.CATALOG
+        ),
+    )
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from PIL import Image
 from bonsai_mlx.cli.batch import Tally, batch_text
 from bonsai_mlx.images.metadata import SaveError, read
 
-pytestmark = [pytest.mark.usefixtures("nothing_downloaded"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("nothing_downloaded", "narrow_seedlings"), pytest.mark.slow]
 SMALL = ("--model", "seedling", "--size", "64x64", "--steps", "1")
 
 

@@ -15,6 +15,9 @@ from bonsai_mlx.images.metadata import read
 STEPS = ["draw.png", "repaint.png", "extend.png", "large.png"]
 
 
+pytestmark = pytest.mark.usefixtures("narrow_seedlings")
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,7 @@ from bonsai_mlx.cli.main import main
 from bonsai_mlx.images.mask import CHUNK, read_mask
 from bonsai_mlx.images.metadata import read
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("narrow_seedlings")]
 
 SIDE = 64
 

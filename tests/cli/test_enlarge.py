@@ -11,6 +11,8 @@ from bonsai_mlx.cli.main import main
 
 from ..upscaling.files import compact, saved
 
+pytestmark = pytest.mark.usefixtures("narrow_seedlings")
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -20,7 +20,7 @@ from bonsai_mlx.images.metadata import SaveError, encode, read
 from tests.images.pictures import CASES
 from tests.recipes import a_recipe
 
-pytestmark = pytest.mark.usefixtures("nothing_downloaded")
+pytestmark = pytest.mark.usefixtures("nothing_downloaded", "narrow_seedlings")
 
 SMALL = ("--size", "64x64", "--steps", "1")
 DRAW = ("generate", "a red house", "--model", "seedling", "--seed", "7", *SMALL)

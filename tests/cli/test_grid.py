@@ -16,6 +16,9 @@ from bonsai_mlx.images.metadata import read
 SMALL = ("--size", "64x64", "--steps", "1", "--seed", "7")
 
 
+pytestmark = pytest.mark.usefixtures("narrow_seedlings")
+
+
 @pytest.fixture(autouse=True)
 def _own_styles(nothing_downloaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BONSAI_STYLES_FILE", str(nothing_downloaded / "styles.json"))

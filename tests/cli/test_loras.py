@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import bonsai_mlx
 from bonsai_mlx.adapters.folder import listed
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.synthesis import transformer_config
+from bonsai_mlx.hub import api as hub
 from bonsai_mlx.images import metadata
 from bonsai_mlx.images.infotext import found_in_infotext
 
@@ -22,17 +22,22 @@ from ..adapters.files import lora_tensors, saved
 
 pytestmark = pytest.mark.usefixtures("nothing_downloaded")
 
-SEEDLING = Path(bonsai_mlx.__file__).parent / "seedling" / "ternary"
 SMALL = ("--size", "64x64", "--steps", "1", "--seed", "7", "--quiet")
 
 
+def two_adapters(folder: Path) -> Path:
+    """For the seedling, one of them in a folder of its own, as PEFT saves it."""
+    local = hub.status("seedling")
+    assert local.path is not None
+    linears = Checkpoint.open(local.path).transformer.linears()
+    saved(folder / "ink.safetensors", lora_tensors(linears), {"modelspec.trigger_phrase": "inky\x1b[31m"})
+    saved(folder / "chalk" / "adapter_model.safetensors", lora_tensors(linears, seed=1))
+    return folder
+
+
 @pytest.fixture
-def loras(tmp_path: Path) -> Path:
-    """A folder with two adapters for the seedling, one of them in a folder of its own, as PEFT saves it."""
-    linears = Checkpoint.open(SEEDLING).transformer.linears()
-    saved(tmp_path / "loras" / "ink.safetensors", lora_tensors(linears), {"modelspec.trigger_phrase": "inky\x1b[31m"})
-    saved(tmp_path / "loras" / "chalk" / "adapter_model.safetensors", lora_tensors(linears, seed=1))
-    return tmp_path / "loras"
+def loras(tmp_path: Path, narrow_seedlings: None) -> Path:
+    return two_adapters(tmp_path / "loras")
 
 
 def pixels(path: str | Path) -> np.ndarray:
@@ -149,7 +154,8 @@ def test_other_programs_read_adapters_as_they_write_them(run: Any, loras: Path) 
     assert np.array_equal(pixels("again.png"), pixels("fox.png"))
 
 
-def test_what_a_file_is(run: Any, loras: Path) -> None:
+def test_what_a_file_is(run: Any, tmp_path: Path) -> None:
+    loras = two_adapters(tmp_path / "loras")
     status, out, _ = run("lora", "info", str(loras / "ink.safetensors"))
     assert status == 0
     for words in ("LoRA, rank 4, on 49 linears", "seedling-ternary", "Words     inky\\x1b[31m", "Not ternary"):

@@ -23,7 +23,7 @@ from bonsai_mlx.images import metadata
 from bonsai_mlx.result import TRUNCATED, Event
 from bonsai_mlx.version import __version__
 
-pytestmark = pytest.mark.usefixtures("nothing_downloaded")
+pytestmark = pytest.mark.usefixtures("nothing_downloaded", "narrow_seedlings")
 
 SMALL = ("--size", "64x64", "--steps", "1")
 CLI = [sys.executable, "-m", "bonsai_mlx.cli.main"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import close_session
@@ -22,6 +23,11 @@ from ..hub.world import content, hub_with_checkpoints
 from ..layouts import write_diffusers
 
 ORIGINAL = "acme/original"
+FEW_LAYERS: dict[str, Any] = {
+    "transformer": {"num_layers": 1, "num_single_layers": 1},
+    "text_encoder": {"num_hidden_layers": 4},
+    "model_index": {"text_encoder_out_layers": [1, 2, 3]},
+}
 SHARD = "text_encoder/model-00002-of-00002.safetensors"
 
 
@@ -48,7 +54,7 @@ def entries(commit: str) -> tuple[Entry, Entry]:
 
 @pytest.fixture(scope="session")
 def original(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_diffusers(tiny_checkpoint("bf16"), tmp_path_factory.mktemp("published") / "original")
+    return write_diffusers(tiny_checkpoint("bf16", **FEW_LAYERS), tmp_path_factory.mktemp("published") / "original")
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_it_goes_on_from_every_point(world: World, tmp_path: Path, monkeypatch: 
         with closing(download_packed(world.entry, place)) as events:
             for event in events:
                 packed = packed + 1 if event.activity == "packing" else 0
-                point = (event.file, event.activity, packed // 5)
+                point = (event.file, event.activity, packed // 3)
                 if event.done:
                     return False
                 if point not in seen:

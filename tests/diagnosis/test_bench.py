@@ -22,16 +22,22 @@ pytestmark = pytest.mark.slow
 SIZES = ("--sizes", "64x64,96x64", "--steps", "2", "--repeats", "2")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(tiny_checkpoint: Callable[..., Path]) -> str:
     return str(tiny_checkpoint())
 
 
-@pytest.fixture
-def report(model: str, tmp_path: Path) -> dict[str, Any]:
-    file = tmp_path / "report.json"
+@pytest.fixture(scope="module")
+def written(model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("bench") / "report.json"
     assert bench.main(["--model", model, *SIZES, "--json", str(file)]) == 0
-    loaded: dict[str, Any] = json.loads(file.read_text())
+    return file.read_text()
+
+
+@pytest.fixture
+def report(written: str) -> dict[str, Any]:
+    """One's own to change."""
+    loaded: dict[str, Any] = json.loads(written)
     return loaded
 
 

@@ -122,7 +122,7 @@ def phases_are_as_predicted(checkpoint: Checkpoint, measured: dict[str, int], pr
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize(("variant", "width", "height"), [("ternary", 128, 128), ("binary", 512, 256)])
+@pytest.mark.parametrize(("variant", "width", "height"), [("ternary", 128, 128), ("binary", 256, 128)])
 def test_prediction_is_within_a_tenth_of_what_is_measured(held_by_others, width, height, level, seedling):
     assert_as_predicted(Pipeline.from_pretrained(seedling), width, height, level, held_by_others)
 
@@ -131,12 +131,12 @@ def test_prediction_is_within_a_tenth_of_what_is_measured(held_by_others, width,
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("variant", ["ternary"])
 def test_so_it_is_with_shares_at_once(held_by_others, level, seedling, two_threads):
-    assert_as_predicted(Pipeline.from_pretrained(seedling), 256, 256, level, held_by_others)
+    assert_as_predicted(Pipeline.from_pretrained(seedling), 128, 128, level, held_by_others)
 
 
 def assert_as_predicted(pipe: Pipeline, width: int, height: int, level: str, held_by_others: int) -> None:
     followed = follow(pipe, width, height, level)
-    pipe.generate("a red circle", seed=1, steps=1, width=width, height=height)
+    pipe.generate("a red circle", seed=1, steps=1, width=64, height=64)  # what it leaves is the same at any size
     result = pipe.generate("a blue boat", seed=1, steps=1, width=width, height=height)
     assert result.memory["peak_bytes"] - held_by_others == pytest.approx(followed.peak_bytes, rel=0.10)
     phases = own_phases(result, held_by_others)
@@ -163,6 +163,7 @@ def test_a_first_preview_is_in_the_plan(held_by_others, level, made_before, seed
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("variant", ["ternary"])
 def test_only_a_first_preview_counts(seedling, tmp_path, monkeypatch):
     monkeypatch.setenv("BONSAI_CACHE", str(tmp_path))
     pipe = Pipeline.from_pretrained(seedling)
@@ -189,7 +190,7 @@ def test_every_plan_makes_the_same_picture(seedling):
     for level in LEVELS:
         pipe = Pipeline.from_pretrained(seedling)
         follow(pipe, 128, 128, level)
-        picture = pipe.generate("a red circle", seed=1, width=128, height=128).image
+        picture = pipe.generate("a red circle", seed=1, steps=2, width=128, height=128).image
         found.append(np.asarray(picture, dtype=int))
     assert all(np.abs(other - found[0]).max() <= 1 for other in found[1:])
 

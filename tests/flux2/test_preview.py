@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import mlx.core as mx
@@ -101,22 +102,36 @@ def test_fitting_can_be_stopped(checkpoint: Checkpoint) -> None:
     assert not preview.is_fitted(checkpoint)
 
 
-@pytest.mark.parametrize("content", ["", "[[1, 2], [3]]", "[[1, 2, 3]]", "{}", "{", '"x"', "[" * 100_000, "\xff"])
-def test_a_damaged_file_is_replaced(folder: Path, cache: Path, content: str) -> None:
-    checkpoint = Checkpoint.open(folder)
-    good = loaded(checkpoint)[0]._matrix
+Fitted = tuple[Checkpoint, str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """A checkpoint, the name of the file that a fit leaves in the cache, and what is fitted."""
+    checkpoint, cache = Checkpoint.open(tiny_checkpoint()), tmp_path_factory.mktemp("fitted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BONSAI_CACHE", str(cache))
+        good = loaded(checkpoint)[0]._matrix
     (file,) = cache.iterdir()
+    assert np.allclose(json.loads(file.read_text()), good)
+    return checkpoint, file.name, good
+
+
+@pytest.mark.parametrize("content", ["", "[[1, 2], [3]]", "[[1, 2, 3]]", "{}", "{", '"x"', "[" * 100_000, "\xff"])
+def test_a_damaged_file_is_replaced(fitted: Fitted, cache: Path, content: str) -> None:
+    checkpoint, name, good = fitted
+    file = cache / name
+    file.parent.mkdir()
     file.write_bytes(content.encode("latin-1"))
     assert np.allclose(loaded(checkpoint)[0]._matrix, good)
     assert np.allclose(json.loads(file.read_text()), good)
     assert list(cache.iterdir()) == [file]
 
 
-def test_values_that_are_no_numbers_are_replaced(folder: Path, cache: Path) -> None:
-    checkpoint = Checkpoint.open(folder)
-    good = loaded(checkpoint)[0]._matrix
-    (file,) = cache.iterdir()
-    file.write_text(json.dumps(np.full(good.shape, np.nan).tolist()))
+def test_values_that_are_no_numbers_are_replaced(fitted: Fitted, cache: Path) -> None:
+    checkpoint, name, good = fitted
+    cache.mkdir()
+    (cache / name).write_text(json.dumps(np.full(good.shape, np.nan).tolist()))
     assert np.allclose(loaded(checkpoint)[0]._matrix, good)
 
 

@@ -217,7 +217,7 @@ def test_texts_over_the_limit_are_left_out(length: int) -> None:
 
 @pytest.mark.slow
 def test_a_text_bomb_stays_folded() -> None:
-    bomb = zlib.compress(b"\0" * (400 << 20), 1)
+    bomb = zlib.compress(b"\0" * (100 << 20), 1)
     png = png_with(*[chunk(b"zTXt", b"prompt\0\0" + bomb), chunk(b"iTXt", b"bonsai\0\1\0\0\0" + bomb)] * 3)
     tracemalloc.start()
     with must_end():
@@ -259,7 +259,7 @@ def test_a_cut_off_jpeg_or_webp_is_noticed(form: str, cut: int) -> None:
         read_texts(encoded(form, exif=exif(b"ASCII\0\0\0a fox"))[:cut])
 
 
-ENDLESS_BYTES = 60 << 20
+ENDLESS_BYTES = 8 << 20
 
 
 @pytest.mark.slow

@@ -135,7 +135,7 @@ def test_any_mixture_of_its_signs_can_be_parsed(pieces: list[str]) -> None:
 @pytest.mark.parametrize("piece", ["a", " ", "a ", ":", '"', 'ab:"', 'ab:"\\",', "ab:", 'ab: "x"y,', "\\", "a-/", "\n"])
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     with must_end():
-        parse_infotext((piece * 1_000_000)[:1_000_000])
+        parse_infotext((piece * 200_000)[:200_000])
 
 
 def test_settings_without_steps_begin_with_the_last_line() -> None:

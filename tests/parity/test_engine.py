@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bonsai_mlx import GenerationRequest, Pipeline
+from bonsai_mlx import Pipeline
 from bonsai_mlx.flux2 import scheduler, vae
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.transformer import modulation_schedule, project_context, rotary_embedding
@@ -140,12 +140,7 @@ def test_whole_run_of_every_prompt(prompt, variant, reference, tiny_checkpoint, 
 
 @pytest.mark.parametrize(
     ("variant", "prompt"),
-    [
-        ("ternary", "a red circle"),
-        ("binary", "three green stars"),
-        ("ternary", "a bonsai tree at sunset"),
-        ("binary", "an owl"),
-    ],
+    [("ternary", "a bonsai tree at sunset"), ("binary", "three green stars")],
 )
 def test_seedlings_draw_the_reference_pictures(prompt, seedling, reference, noise):
     pipe, theirs = Pipeline.from_pretrained(seedling), reference(seedling)
@@ -160,7 +155,7 @@ def test_seedlings_draw_the_reference_pictures(prompt, seedling, reference, nois
 def test_bfloat16_stays_close_to_float32(seedling, noise):
     exact = Pipeline.from_pretrained(seedling, dtype=mx.float32)
     rounded = Pipeline.from_pretrained(seedling, dtype=mx.bfloat16)
-    request = {"seed": 0, "steps": 4}
+    request = {"seed": 0, "steps": 4, "width": 128, "height": 128}
     a = np.asarray(exact.generate("a blue boat on the sea", **request).image, dtype=float)
     b = np.asarray(rounded.generate("a blue boat on the sea", **request).image, dtype=float)
     assert 10 * np.log10(255**2 / np.mean((a - b) ** 2)) >= 35
@@ -181,10 +176,3 @@ def _embeddings(pipe: Pipeline, prompt: str) -> mx.array:
             next(encoding)
         except StopIteration as stop:
             return stop.value
-
-
-def test_request_defaults_are_the_checkpoints(seedling):
-    pipe = Pipeline.from_pretrained(seedling)
-    *_, last = pipe.run(GenerationRequest("a red circle", seed=1))
-    assert last.result.image.size == pipe.model.checkpoint.recommended_size
-    assert last.result.steps == pipe.model.checkpoint.recommended_steps

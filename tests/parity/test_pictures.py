@@ -101,14 +101,29 @@ def noise_for(pipe: Pipeline, seed: int = 3) -> np.ndarray[Any, Any]:
             for variant in ("ternary", "binary")
             for sizes in ([(128, 96)], [(128, 96), (80, 80), (200, 71)])
         ),
-        ("ternary", [(1100, 1000)]),  # more than a megapixel
         ("binary", [(101, 99)]),  # odd
     ],
 )
 def test_references(sizes: list[tuple[int, int]], both: tuple[Pipeline, Flux2KleinPipeline]) -> None:
-    ours, theirs = both
+    assert_same_references(sizes, STEPS, *both)
+
+
+def test_a_reference_of_more_than_a_megapixel(
+    reference: Callable[..., Flux2KleinPipeline], tiny_checkpoint: Callable[..., Any]
+) -> None:
+    """By two blocks of one head, for there are four thousand tokens to look at."""
+    blocks = {"num_layers": 1, "num_single_layers": 1}
+    blocks |= {"num_attention_heads": 1, "attention_head_dim": 128, "axes_dims_rope": [32] * 4}
+    narrow = {"block_out_channels": [8] * 4, "norm_num_groups": 4}
+    folder = tiny_checkpoint("ternary", transformer=blocks, vae=narrow)
+    ours = Pipeline.from_pretrained(folder, dtype=mx.float32)
+    assert_same_references([(1100, 1000)], 1, ours, reference(folder))
+
+
+def assert_same_references(
+    sizes: list[tuple[int, int]], steps: int, ours: Pipeline, theirs: Flux2KleinPipeline
+) -> None:
     pictures, latents = [photo(size, seed) for seed, size in enumerate(sizes)], noise_for(ours)
-    steps = STEPS if sizes[0][0] < 1000 else 2  # each with four thousand tokens to look at
     found = ours.generate(
         PROMPT, seed=0, steps=steps, width=SIZE[0], height=SIZE[1], latents=latents, references=pictures
     )

@@ -151,9 +151,12 @@ def test_the_result_says_how_it_came_about(tiny: Pipeline) -> None:
     assert (recipe.prompt, recipe.seed, recipe.steps, recipe.variant) == ("a fox", result.seed, 1, "ternary")
 
 
-def test_what_is_left_open_is_the_checkpoint_s_choice(pipe: Pipeline) -> None:
+def test_what_is_left_open_is_the_checkpoint_s_choice(tiny_checkpoint: Callable[..., Path]) -> None:
+    own = {"recommended_size": [80, 64], "recommended_steps": 3}
+    pipe = Pipeline.from_pretrained(tiny_checkpoint(model_index=own))
     first, second = pipe.generate("a red house"), pipe.generate("a red house")
     wished = pipe.model.checkpoint
+    assert (wished.recommended_size, wished.recommended_steps) == ((80, 64), 3)
     assert (first.image.size, first.steps) == (wished.recommended_size, wished.recommended_steps)
     assert first.seed != second.seed
 

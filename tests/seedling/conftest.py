@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch = pytest.importorskip("torch")
     pytest.importorskip("diffusers")
     from seedling.model.run import Run
-    from seedling.options import STAGES, preset
+    from seedling.options import STAGES, TIMED, preset
     from seedling.stages import train
 
     torch.set_num_threads(1)
     folder: Path = tmp_path_factory.mktemp("run")
-    run = Run(folder, preset("smoke"))
+    run = Run(folder, replace(preset("smoke"), minutes=dict.fromkeys(TIMED, 0.005)))  # a few steps each
     for stage in STAGES[: STAGES.index("export") + 1]:
         train(run, stage)
     return run

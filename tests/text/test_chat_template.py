@@ -8,7 +8,7 @@ import pytest
 
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.hub.catalog import lookup
-from bonsai_mlx.text import chat_template
+from bonsai_mlx.text import chat_template, template_sandbox
 from bonsai_mlx.text.chat_template import ChatTemplate
 
 SOURCE = Path("tokenizer/chat_template.jinja")
@@ -45,7 +45,12 @@ def test_an_unknown_template_makes_the_same_text_as_a_known_one() -> None:
         "{% for i in range(99999) %}{{ messages[0].content }} and much more text than any prompt becomes{% endfor %}",
     ],
 )
-def test_a_template_without_an_end_ends(template: str) -> None:
+def test_a_template_without_an_end_ends(template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, limit = Path(template_sandbox.__file__).read_text(), f"\nMAX_CPU_S = {template_sandbox.MAX_CPU_S}\n"
+    assert program.count(limit) == 1
+    hasty = tmp_path / "hasty.py"
+    hasty.write_text(program.replace(limit, "\nMAX_CPU_S = 1\n"))
+    monkeypatch.setattr(chat_template, "_PROGRAM", (*chat_template._PROGRAM[:-1], str(hasty)))
     with pytest.raises(CheckpointError, match="the chat template fails"):
         ChatTemplate(template, SOURCE).render("a fox", TOKENS)
 

@@ -102,12 +102,23 @@ def reference_ids(tokenizer: Any, prompt: str, max_length: int) -> tuple[list[in
     return encoded["input_ids"], sum(encoded["attention_mask"])
 
 
+@pytest.fixture(scope="module")
+def qwen3(qwen3_folder: Path) -> Tokenizer:
+    return Tokenizer.from_folder(qwen3_folder)
+
+
+@pytest.fixture(scope="module")
+def qwen3_of_transformers(qwen3_folder: Path) -> Any:
+    return pytest.importorskip("transformers").AutoTokenizer.from_pretrained(qwen3_folder)
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("max_length", [512, 64])
-def test_qwen3_ids_equal_transformers(qwen3_folder: Path, max_length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    transformers = pytest.importorskip("transformers")
+def test_qwen3_ids_equal_transformers(
+    qwen3_of_transformers: Any, qwen3: Tokenizer, max_length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference, ours = qwen3_of_transformers, qwen3
     monkeypatch.setattr(chat_template, "_is_known", lambda text: True)  # no child for each of the prompts
-    reference, ours = transformers.AutoTokenizer.from_pretrained(qwen3_folder), Tokenizer.from_folder(qwen3_folder)
     prompts = varied_prompts()
     assert len(prompts) == 200
     truncated = 0
@@ -136,8 +147,8 @@ def test_seedling_ids_equal_transformers() -> None:
 
 
 @pytest.mark.slow
-def test_qwen3_layout(qwen3_folder: Path) -> None:
-    tokenized = Tokenizer.from_folder(qwen3_folder).encode_prompt("a red fox", 512)
+def test_qwen3_layout(qwen3: Tokenizer) -> None:
+    tokenized = qwen3.encode_prompt("a red fox", 512)
     turn = [151644, 872, 198, 64, 2518, 38835, 151645, 198]  # <|im_start|>user\na red fox<|im_end|>\n
     answer = [151644, 77091, 198, 151667, 271, 151668, 271]  # <|im_start|>assistant\n<think>\n\n</think>\n\n
     assert tokenized.ids == turn + answer + [151643] * 497  # <|endoftext|>

@@ -40,8 +40,14 @@ def texts(pieces: list[Piece]) -> list[str]:
     return [piece.text for piece in pieces if piece.kept is not None]
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts end after some words: random weights seldom find an end."""
+    monkeypatch.setattr("bonsai_mlx.writing.writer.MAX_TOKENS", 40)
+
+
 @pytest.mark.slow
-def test_proposals_come_in_pieces_and_again_from_the_same_seed(files: WriterFiles) -> None:
+def test_proposals_come_in_pieces_and_again_from_the_same_seed(files: WriterFiles, short: None) -> None:
     writer = Writer(files)
     pieces = written(writer, seed=7, count=2)
     assert {piece.proposal for piece in pieces} == {0, 1}
@@ -86,7 +92,7 @@ def test_the_plan_holds_what_is_measured(files: WriterFiles) -> None:
 
 @pytest.mark.slow
 def test_the_vocabulary_is_computed_for_the_last_token_alone(
-    files: WriterFiles, monkeypatch: pytest.MonkeyPatch
+    files: WriterFiles, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlx_lm.models import qwen3
 
@@ -162,7 +168,7 @@ def test_who_can_write_is_told(tiny_checkpoint: Callable[..., Path], monkeypatch
 
 @pytest.mark.slow
 def test_the_command_prints_a_line_for_each(
-    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, short: None, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
     assert main(["write", "a red fox", "--writer", str(folder), "--seed", "7", "--count", "2"]) == 0
@@ -182,7 +188,7 @@ def test_the_command_prints_a_line_for_each(
 
 @pytest.mark.slow
 def test_a_pipeline_draws_what_a_step_has_written(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("bonsai_mlx.cli.words.writer_of", lambda _root: writer_in(folder))
     monkeypatch.chdir(tmp_path)

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,15 +24,29 @@ from seedling.judge import evaluate as evaluate_module
 from seedling.judge import figures, report
 from seedling.judge.evaluate import SEEDS, TRAINED, Case, Outcome, Results, evaluate, noise, prompts, second_prompts
 from seedling.judge.expectations import Expectation, Prompt, Thing
-from seedling.judge.prompts import clean_scene
+from seedling.judge.prompts import clean_scene, free
 from seedling.model.run import Run
-from seedling.options import preset
+from seedling.options import TIMED_STAGES, preset
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 
 
 def _outcome(category: str, index: int, seed: int, passed: bool, model: str = "full") -> Outcome:
     return Outcome(Case(model, 4, category, index, seed), "engine", "a red circle", passed, "", 0.5)
+
+
+def _judge_all(run: Run, model: str) -> None:
+    """As if every prompt of both lists had been drawn by this model, with as many steps as it is to be used with."""
+    for listed, second in ((prompts(run.options.prompts), False), (second_prompts(run.options.prompts), True)):
+        Results(run.folder).add(
+            [
+                Outcome(
+                    Case(model, run.options.sample_steps, category, index, 0, second), "engine", text, True, "", 0.5
+                )
+                for category, texts in listed.items()
+                for index, text in enumerate(prompt.text for prompt in texts)
+            ]
+        )
 
 
 def test_every_prompt_is_drawn_with_every_seed_and_judged_once(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,11 +204,16 @@ def test_curves_are_drawn_on_a_logarithmic_scale(tmp_path: Path) -> None:
 
 def test_a_report_is_written_from_what_there_is(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even from an unfinished evaluation: figures that are not there are said to be missing."""
-    monkeypatch.setattr(evaluate_module, "SEEDS", SEEDS[:1])
     monkeypatch.setattr(evaluate_module, "VARIETY_SEEDS", 2)
-    run = Run(shutil.copytree(trained.folder, tmp_path / "run"), trained.options)
+    monkeypatch.setattr(report, "VARIETY_PROMPTS", report.VARIETY_PROMPTS[:1])
+    monkeypatch.setattr(report, "free", lambda _count: free(3))
+    copy = shutil.copytree(trained.folder, tmp_path / "run", ignore=shutil.ignore_patterns("options.json"))
+    run = Run(copy, replace(trained.options, sample_steps=2))
     shutil.rmtree(run.folder / evaluate_module.FOLDER, ignore_errors=True)
-    evaluate(run, "engine", models=("full", "binary"), steps=(4,))
+    for model in ("full", "binary"):
+        _judge_all(run, model)
+    for stage, samples in product(TIMED_STAGES, (8.0, 16.0)):  # a curve has two points at least
+        run.log(stage, "", samples=samples, error=1 / samples, loss=1 / samples)
     report.write_report(run)
     folder = run.folder / report.REPORT
     page = (folder / report.PAGE).read_text()
@@ -204,4 +224,6 @@ def test_a_report_is_written_from_what_there_is(trained: Any, tmp_path: Path, mo
     rows = re.findall(r"\| \*\*overall\*\* \|(.*)\|", page)
     missing = [[cell.strip() == "-" for cell in row.split("|")] for row in rows]
     assert missing == [[False, True, False, True, True], [True] * 5, [True] * 5, [False, True, False]]
-    assert "100% |" not in page.partition("At 2 steps:")[2]  # nor is anything kept of what is not there
+    shown, others = page.partition("At 4 steps:")[::2]
+    assert "100% |" in shown
+    assert "100% |" not in others.partition("\n## ")[0]  # nor is anything kept of what is not there
