@@ -35,7 +35,7 @@ _PROMPTS = """SELECT id, CASE WHEN json_valid(data) THEN substr(json_extract(dat
               FROM images WHERE id > ? ORDER BY id LIMIT 50"""
 _RENAME = "UPDATE images SET data = json_set(data, '$.name', ?) WHERE id = ? AND json_valid(data)"
 _FOLDED, _FOLDING = "search_folding", "NFKC"  # the preference that tells how the words in the index are folded
-_TOLD = 50  # of more changes at once, pages hear when they are loaded again
+_TOLD = 50  # of more changes at once, pages hear that there are some, and look again
 _SETTLED_NS = 2 * 10**9  # the coarsest time that a volume notes for a folder
 _ARRIVING_NS = 60 * 10**9  # a file that cannot be read may be on its way for as long
 _AGAIN_S = 1.0
@@ -93,7 +93,6 @@ class Reconciler:
         """
         async with self._scanning:
             await self._fold_again()
-            running = self._seen is not None
             looked_ns = (await asyncio.to_thread(self._folder.stat)).st_mtime_ns
             files = await self._look(await self._table.all())
             known = {row[0]: row[1] for row in await self._store.read("SELECT id, deleted_at FROM images")}
@@ -109,8 +108,7 @@ class Reconciler:
             entered = await self._enter(new, files, known.keys())
             mended = await self._mend_entries(files)
             self._note(looked_ns, files)
-        if running:
-            self._tell(entered, gone)
+        self._tell(entered, gone)
         if entered or gone or mended:
             text = "the gallery's index was brought up to date: %d entered, %d dropped, %d made anew"
             log.info(text, len(entered), len(gone), mended)
@@ -223,6 +221,7 @@ class Reconciler:
 
     def _tell(self, entered: list[Image], gone: list[str]) -> None:
         if len(entered) + len(gone) > _TOLD:
+            self._events.publish("images_changed", {})
             return
         for image in entered:
             self._events.publish("image", image.model_dump())

@@ -36,11 +36,11 @@ def fill(folder: Path, pictures: Iterable[tuple[str, int, int, float]]) -> list[
 def filled_site(folder: Path, pictures: Iterable[tuple[str, int, int, float]]) -> tuple[Site, list[str]]:
     ids = fill(folder / "out", pictures)
     site = Site(folder)
-    while _listed(site) < len(ids):  # they are entered while the server answers already
+    while listed(site) < len(ids):  # they are entered while the server answers already
         time.sleep(0.05)
     return site, ids
 
 
-def _listed(site: Site) -> int:
+def listed(site: Site) -> int:
     with urllib.request.urlopen(f"{site.url}/images?limit=1", timeout=60) as answer:  # noqa: S310  (our own server)
         return int(json.load(answer)["total"])

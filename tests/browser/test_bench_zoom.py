@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
 from tests.browser.driver import Site
+from tests.browser.edited import generated
 
 pytestmark = pytest.mark.browser
 
@@ -39,6 +40,7 @@ def opened(site: Site, open_page: Callable[..., Page], **options: Any) -> Page:
     page = open_page(site.url, **options)
     page.locator("#image-file").set_input_files([{"name": "a.png", "mimeType": "image/png", "buffer": holed()}])
     expect(page.get_by_role("button", name="Draw there")).to_be_visible()
+    expect(page.locator(".toast")).to_contain_text("see-through, and counts as white")
     return page
 
 
@@ -65,6 +67,12 @@ def test_what_is_see_through_is_offered_as_what_is_drawn(site: Site, open_page: 
     page.reload()
     page.locator("#paint-alpha").click()
     expect(page.locator("#paint-share")).to_have_text("5 % marked")
+    page.locator("#steps").fill("1")
+    page.locator("#prompt").fill("a hole")
+    generated(page, site)
+    expect(page.locator("#stage-foot")).to_contain_text(
+        "Of the picture that went in: its transparent parts are laid on white."
+    )
 
 
 def test_the_brush_stays_right_under_wheel_buttons_and_keys(site: Site, open_page: Callable[..., Page]) -> None:

@@ -146,7 +146,10 @@ def test_extend_adds_what_the_edges_the_fields_and_the_shapes_say(site: Site, st
 
 def test_pictures_to_look_at_are_put_in_order_named_and_removed(site: Site, studio: Page) -> None:
     colours = [png(Image.new("RGB", (64 + 16 * i, 64), colour)) for i, colour in enumerate(("red", "green", "blue"))]
+    colours[1] = png(Image.new("I;16", (80, 64), 30_000))  # what it loses is said, wherever it is moved
     red, green, blue = open_editor(studio, site, *colours)
+    lost = studio.locator("#slot-notes")
+    expect(lost).to_have_text("image 2: Of its 16 bits a channel the upper eight are used.")
     choose_way(studio, "change")
     expect(studio.locator("#editor-fields .notice")).to_contain_text("done better by klein")
     thumbs = studio.locator(".slot-thumb")
@@ -155,6 +158,7 @@ def test_pictures_to_look_at_are_put_in_order_named_and_removed(site: Site, stud
     expect(studio.locator("#prompt")).to_have_value("put image 2")
     thumbs.nth(2).drag_to(thumbs.nth(0))
     expect(thumbs.nth(0).locator("img")).to_have_attribute("src", f"/inputs/{blue}")
+    expect(lost).to_have_text(re.compile("^image 3: Of its"))
     thumbs.nth(0).focus()
     studio.keyboard.press("ArrowRight")
     expect(thumbs.nth(1)).to_be_focused()
@@ -166,6 +170,8 @@ def test_pictures_to_look_at_are_put_in_order_named_and_removed(site: Site, stud
     assert after.shape == (64, 64, 3)
     studio.get_by_role("button", name="Remove image 1").click()
     expect(thumbs).to_have_count(2)
+    studio.reload()
+    expect(lost).to_have_text(re.compile("^image 2: Of its"))
     choose_way(studio, "redraw")
     asked, after = generated(studio, site)
     assert (asked["references"], asked["init"]) == ([green], blue)

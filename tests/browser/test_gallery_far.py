@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.driver import Site
-from tests.browser.filled import filled_site
+from tests.browser.filled import fill, filled_site, listed
 
 pytestmark = pytest.mark.browser
 
@@ -93,3 +95,14 @@ def test_those_after_one_that_left_come_and_go_as_before(gallery: Page) -> None:
     expect(gallery.get_by_role("img", name=names[0], exact=True)).to_be_visible()
     gallery.locator("#sort").select_option("oldest")
     expect(gallery.get_by_role("img", name=names[-1], exact=True)).to_be_visible()
+
+
+def test_a_page_that_is_open_shows_what_many_files_at_once_became(gallery: Page, album: Site, tmp_path: Path) -> None:
+    more = 60  # than are told one by one
+    expect(gallery.locator("#total")).to_have_text(f"{COUNT} pictures")
+    fill(tmp_path, [(f"late {number}", 64, 64, 0) for number in range(COUNT + more)])
+    for file in sorted(tmp_path.iterdir())[COUNT:]:
+        shutil.move(file, album.folder / "out")
+    listed(album)  # whoever asks has the server look at its folder
+    expect(gallery.locator("#total")).to_have_text(f"{COUNT + more} pictures")
+    expect(gallery.locator(".print img[alt^=late]")).to_have_count(more)

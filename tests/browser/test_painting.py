@@ -113,7 +113,17 @@ def test_the_mask_that_the_engine_gets_is_what_was_painted(site: Site, studio: P
     assert shown
     assert abs(shown["width"] / shown["height"] - ODD[0] / ODD[1]) < 0.03  # all of it, not the part that was drawn
 
-    studio.locator("#editor-show").click()
+    show, bench, stage = studio.locator("#editor-show"), studio.locator("#workbench"), studio.locator("#stage")
+    for words, other, shown, away in (
+        ("Show the picture", "Show the result", bench, stage),
+        ("Show the result", "Show the picture", stage, bench),
+        ("Show the picture", "Show the result", bench, stage),
+    ):
+        expect(show).to_have_text(words)
+        show.click()
+        expect(show).to_have_text(other)
+        expect(shown).to_be_visible()
+        expect(away).to_be_hidden()
     studio.locator("#paint-clear").click()
     expect(studio.locator("#paint-share")).to_have_text("Nothing is marked")
     for _ in range(3):

@@ -109,7 +109,7 @@ function offerAlpha() {
     await marking;
     byId("paint-alpha").click();
   };
-  toast("A part of this picture is see-through.", { action: "Draw there", onAction, showMs: 20_000 });
+  toast("A part of this picture is see-through, and counts as white.", { action: "Draw there", onAction, showMs: 20_000 });
 }
 
 /** @param {string} text */
@@ -184,6 +184,8 @@ function showRow() {
   if (shownSlots === slotsNow()) return;
   shownSlots = slotsNow();
   showSlots(byId("slots"), row);
+  const lost = session.pictures.flatMap(({ notes = [] }, place) => notes.map((note) => `${nameOf(place)}: ${note}`));
+  byId("slot-notes").textContent = lost.join(" ");
 }
 
 /** The picture that is changed, with what its way lays over it. */

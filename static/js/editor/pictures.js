@@ -1,6 +1,6 @@
 // Pictures as slots: of the gallery, of the inputs that the server keeps, or files that it is to take in.
 
-import { addInput, getImage, seeThrough } from "../lib/api.js";
+import { addInput, getImage, takenFrom } from "../lib/api.js";
 import { unfit } from "../lib/limits.js";
 
 /** @typedef {import("./session.js").Slot} Slot */
@@ -29,7 +29,7 @@ export async function slotOf(id) {
   const size = await sizeOf(url);
   const problem = unfit(size);
   if (problem) throw new Error(problem);
-  return { id, url, ...size, name: image ? image.prompt : "a picture of yours", mask: null, alpha: seeThrough(id) };
+  return { id, url, ...size, name: image ? image.prompt : "a picture of yours", mask: null, ...takenFrom(id) };
 }
 
 /**

@@ -14,6 +14,7 @@ import { isNone, NONE, problemOf, SIDES } from "./margins.js";
  * @property {string} name  for people
  * @property {string | null} mask  what is marked, as Mask.toText writes it
  * @property {string | null} [alpha]  id of a mask of what is see-through, if anything is
+ * @property {string[]} [notes]  what it has lost when it was taken in, for people
  */
 
 /**

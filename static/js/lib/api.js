@@ -277,20 +277,25 @@ export const renameCollection = (id, name) => call("PATCH", `/collections/${id}`
 /** @param {string} id @returns {Promise<Collection>} */
 export const deleteCollection = (id) => call("DELETE", `/collections/${id}`);
 
-/** @typedef {{id: string, width: number, height: number, alpha: string | null}} Taken */
+/** @typedef {{id: string, width: number, height: number, alpha: string | null, notes: string[]}} Taken */
 
-const SEE_THROUGH = "see-through";
+const TAKEN = "taken";
 
 /** @param {Blob} file  a picture that goes into others @returns {Promise<Taken>} */
 export async function addInput(file) {
   /** @type {Taken} */
   const taken = await call("POST", "/inputs", file);
-  if (taken.alpha) rememberHere(SEE_THROUGH, { ...rememberedHere(SEE_THROUGH), [taken.id]: taken.alpha });
+  const { id, alpha, notes } = taken;
+  if (alpha || notes.length) rememberHere(TAKEN, { ...rememberedHere(TAKEN), [id]: { alpha, notes } });
   return taken;
 }
 
-/** The mask of what is see-through in a picture that was taken in here. @param {string} id @returns {string | null} */
-export const seeThrough = (id) => rememberedHere(SEE_THROUGH)?.[id] ?? null;
+/**
+ * The mask of what is see-through in a picture that was taken in here, and what it has lost by that, in words.
+ * @param {string} id
+ * @returns {{alpha: string | null, notes: string[]}}
+ */
+export const takenFrom = (id) => rememberedHere(TAKEN)?.[id] ?? { alpha: null, notes: [] };
 
 /** @param {Blob} file  white is drawn anew @returns {Promise<Taken>} */
 export const addMask = (file) => call("POST", "/inputs?mask=true", file);

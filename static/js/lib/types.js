@@ -31,6 +31,7 @@
  * @property {number} elapsed_s
  * @property {string | null} image_id
  * @property {boolean} truncated  the prompt's end was left out
+ * @property {string[]} [notes]  what pictures that go in lose, or how they are made to fit
  * @property {Problem | null} error
  * @property {number} preview_seq  0: no preview yet
  *

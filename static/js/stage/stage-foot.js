@@ -23,6 +23,12 @@ const truncatedNote = ({ truncated }) =>
   truncated &&
   el("p", { class: "hint" }, "The prompt is longer than the model can read, and its end was left out. Put what matters most first.");
 
+/** What a picture that went in lost. @param {import("../lib/types.js").Job | undefined} job */
+const lossNote = (job) => {
+  const lost = (job?.notes ?? []).map((note) => note.replace(/^[a-z]+(\[\d+\])?: /, ""));
+  return lost.length > 0 && el("p", { class: "hint" }, `Of the picture that went in: ${lost.join("; ")}.`);
+};
+
 /** @param {Picture} image */
 export function facts(image) {
   const { total } = image.timings;
@@ -113,6 +119,7 @@ export function groupFoot(jobs, drawAgain) {
   return [
     el("p", { class: "stage-prompt", dir: "auto" }, commonWords(jobs.map((job) => job.prompt))),
     truncatedNote(first),
+    lossNote(first),
     el(
       "div",
       { class: "stage-line" },
@@ -135,11 +142,12 @@ export function groupFoot(jobs, drawAgain) {
   ];
 }
 
-/** @param {Picture} image */
-export function stageFoot(image) {
+/** @param {Picture} image @param {import("../lib/types.js").Job} [job]  that made it, as long as the server knows it */
+export function stageFoot(image, job) {
   return [
     el("p", { class: "stage-prompt", dir: "auto" }, image.prompt),
     truncatedNote(image),
+    lossNote(job),
     el("div", { class: "stage-line" }, facts(image), tools(image)),
   ];
 }

@@ -257,7 +257,7 @@ function renderFoot(jobs) {
     : jobs.map((job) => job.status).join();
   if (foot.hidden || foot.dataset.shows === shows) return; // what did not change keeps the focus and the pointer
   foot.dataset.shows = shows;
-  refill(foot, byId("stage"), ...(image ? stageFoot(image) : groupFoot(jobs, drawAgain)));
+  refill(foot, byId("stage"), ...(image ? stageFoot(image, jobs.find((job) => job.image_id === id)) : groupFoot(jobs, drawAgain)));
 }
 
 /** @param {Job} job */

@@ -74,5 +74,5 @@ export function startRecent() {
   subscribe("image", onImage);
   subscribe("image_deleted", onDeleted);
   subscribe("job", markShown);
-  subscribe("resync", () => refreshRecent().catch(toastError));
+  for (const topic of ["images_changed", "resync"]) subscribe(topic, () => refreshRecent().catch(toastError));
 }
