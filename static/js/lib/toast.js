@@ -32,10 +32,19 @@ export function toast(message, { action, onAction, showMs = SHOW_MS } = {}) {
   const release = () => (hold(), (timer = window.setTimeout(dismiss, showMs / 2)));
   for (const type of ["pointerenter", "focusin"]) box.addEventListener(type, hold);
   for (const type of ["pointerleave", "focusout"]) box.addEventListener(type, release);
+  if (!action) dropSame(message);
   byId("toasts").append(box);
   for (const older of [...byId("toasts").children].slice(0, -MOST)) older.remove();
   return dismiss;
 }
+
+/** What is said again is seen once. @param {string} message */
+function dropSame(message) {
+  for (const box of told()) if (box.firstElementChild?.textContent === message) box.remove();
+}
+
+/** What only tells, and offers nothing. */
+const told = () => [...byId("toasts").children].filter((box) => !box.querySelector(".button:not(.square)"));
 
 /** @param {KeyboardEvent} event  Ctrl+Z or ⌘Z, unless something is being typed */
 export function undoByKey(event) {
@@ -48,10 +57,7 @@ export function undoByKey(event) {
   newest.click();
 }
 
-/** Take away what only tells, and offers nothing. */
-export function clearToasts() {
-  for (const box of [...byId("toasts").children]) if (!box.querySelector(".button:not(.square)")) box.remove();
-}
+export const clearToasts = () => told().forEach((box) => box.remove());
 
 /** @param {unknown} error */
 export function toastError(error) {
