@@ -28,7 +28,7 @@ from bonsai_mlx.flux2.synthesis import PRESETS
 from bonsai_mlx.hub.published import DECODERS, TEXT_ENCODERS
 from bonsai_mlx.images.metadata import read
 from bonsai_mlx.request import Draw
-from bonsai_mlx.text.tokenizer import Tokenizer
+from bonsai_mlx.text.tokenizer import TokenizedPrompt, Tokenizer
 from bonsai_mlx.weights.layout import TEXT_ENCODER, TOKENIZER, Elsewhere
 from bonsai_mlx.weights.packing import pack
 from bonsai_mlx.weights.random import write_random_weights
@@ -87,29 +87,41 @@ def write_encoder(folder: Path, values: tuple[dict[str, Any], dict[str, mx.array
     return folder
 
 
-def encoded(checkpoint: Checkpoint) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """What the model reads of a prompt, and the same by mlx-lm's Qwen3 on widened weights."""
-    prompt = Tokenizer.from_folder(checkpoint.folders[TOKENIZER]).encode_prompt("a red house and two stars", 64)
+def read_prompt(checkpoint: Checkpoint) -> TokenizedPrompt:
+    return Tokenizer.from_folder(checkpoint.folders[TOKENIZER]).encode_prompt("a red house and two stars", 64)
+
+
+def encoded(checkpoint: Checkpoint) -> np.ndarray[Any, Any]:
+    """What the model reads of a prompt."""
+    prompt = read_prompt(checkpoint)
     _, embeddings = finish(text_encoder.encode(checkpoint, prompt, mx.float32))
+    return np.array(embeddings[:, : prompt.length])
+
+
+def encoded_by_mlx_lm(checkpoint: Checkpoint) -> np.ndarray[Any, Any]:
+    """The same by mlx-lm's Qwen3 on widened weights."""
+    prompt = read_prompt(checkpoint)
     whole = whole_model(checkpoint)
     hidden, states = whole.embed_tokens(mx.array([prompt.ids[: prompt.length]])), []
     mask = nn.MultiHeadAttention.create_additive_causal_mask(prompt.length)
     for index, layer in enumerate(whole.layers, start=1):
         hidden = layer(hidden, mask)
         states += [hidden] if index in checkpoint.prompt_layers else []
-    return np.array(embeddings[:, : prompt.length]), np.array(mx.concatenate(states, axis=-1))
+    return np.array(mx.concatenate(states, axis=-1))
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 6, 8, 16])
 def test_a_text_encoder_of_any_precision_and_group(bits: int, model: Path, values: Any, tmp_path: Path) -> None:
     for group in (32, 64, 128) if bits < 16 else (1,):
         folder = write_encoder(tmp_path / f"of {group}", values, bits, group)
+        opened = Checkpoint.open(model, elsewhere=Elsewhere(text_encoder=folder))
+        expected = encoded_by_mlx_lm(opened)
         for told in (True, False):  # by its config.json, or by its tensors alone
             if not told:
                 (folder / "config.json").unlink()
             checkpoint = Checkpoint.open(model, elsewhere=Elsewhere(text_encoder=folder))
             assert (checkpoint.text_encoder.bits, checkpoint.text_encoder.group_size) == (bits, group)
-            found, expected = encoded(checkpoint)
+            found = encoded(checkpoint)
             assert np.linalg.norm(found - expected) <= 2e-5 * np.linalg.norm(expected)
     assert Checkpoint.open(model).text_encoder.bits == 4
 

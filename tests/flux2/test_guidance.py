@@ -17,7 +17,7 @@ from bonsai_mlx.errors import RequestError
 from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
 
-SHAPE: dict[str, Any] = {"seed": 1, "steps": 2, "width": 64, "height": 64}
+SHAPE: dict[str, Any] = {"seed": 1, "steps": 1, "width": 64, "height": 64}
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +97,11 @@ def test_the_plan_counts_both_passes(held_by_others: int, base: Path) -> None:
 @pytest.mark.slow
 def test_what_is_redrawn_in_tiles_is_led_too(base: Path, tmp_path: Path, tiny_checkpoint: Callable[..., Path]) -> None:
     """In Python and on the command line; its own guidance comes along with its words, for the model that drew it."""
-    source, options = tmp_path / "fox.png", ["--seed", "1", "--steps", "2", "--strength", "0.8"]
+    source, options = tmp_path / "fox.png", ["--seed", "1", "--steps", "1", "--strength", "0.8"]
     led: dict[str, Any] = {"guidance": 6.0, "negative_prompt": "blurry"}
     pipe = Pipeline.from_pretrained(base)
     pipe.generate("a fox", **SHAPE, **led).save(source)
-    refine: dict[str, Any] = {"method": "refine", "seed": 1, "steps": 2, "strength": 0.8}
+    refine: dict[str, Any] = {"method": "refine", "seed": 1, "steps": 1, "strength": 0.8}
     own = pipe.enlarge(source, **refine)
     assert (own.request.guidance, own.request.negative_prompt) == (6.0, "blurry")
     named = pipe.enlarge(source, prompt="a fox", **refine, **led)

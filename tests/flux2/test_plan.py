@@ -128,7 +128,7 @@ def test_prediction_is_within_a_tenth_of_what_is_measured(held_by_others, width,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ["default", "stream"])  # what drops its blocks has the same ones while it draws
 @pytest.mark.parametrize("variant", ["ternary"])
 def test_so_it_is_with_shares_at_once(held_by_others, level, seedling, two_threads):
     assert_as_predicted(Pipeline.from_pretrained(seedling), 128, 128, level, held_by_others)
@@ -144,8 +144,9 @@ def assert_as_predicted(pipe: Pipeline, width: int, height: int, level: str, hel
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("made_before", [False, True])
+@pytest.mark.parametrize(
+    ("level", "made_before"), [("default", False), ("default", True), ("drop", True), ("stream", False)]
+)
 @pytest.mark.parametrize("variant", ["ternary"])
 def test_a_first_preview_is_in_the_plan(held_by_others, level, made_before, seedling, tmp_path, monkeypatch):
     monkeypatch.setenv("BONSAI_CACHE", str(tmp_path))
@@ -185,12 +186,13 @@ def test_nothing_is_there_that_another_plan_has_left(held_by_others, first, seco
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("variant", ["ternary"])
 def test_every_plan_makes_the_same_picture(seedling):
     found = []
     for level in LEVELS:
         pipe = Pipeline.from_pretrained(seedling)
-        follow(pipe, 128, 128, level)
-        picture = pipe.generate("a red circle", seed=1, steps=2, width=128, height=128).image
+        follow(pipe, 128, 64, level)
+        picture = pipe.generate("a red circle", seed=1, steps=2, width=128, height=64).image
         found.append(np.asarray(picture, dtype=int))
     assert all(np.abs(other - found[0]).max() <= 1 for other in found[1:])
 

@@ -53,18 +53,18 @@ def downloaded() -> Path:
 
 
 def previews(pipe: Pipeline, **request: Any) -> tuple[list[Any], np.ndarray]:
-    asked = GenerationRequest("a fox", **({"seed": 1, "steps": 2, "width": 128, "height": 96} | request))
+    asked = GenerationRequest("a fox", **({"seed": 1, "steps": 2, "width": 96, "height": 64} | request))
     events = list(pipe.run(asked, preview=True))
     return [event.preview for event in events if event.preview], np.asarray(events[-1].result.image)
 
 
 def test_it_is_used_once_it_is_here_and_changes_no_picture(model: Path) -> None:
     fitted, before = previews(Pipeline.from_pretrained(model))
-    assert [preview.size for preview in fitted] == [(16, 12), (16, 12)]
+    assert [preview.size for preview in fitted] == [(12, 8), (12, 8)]
     folder = downloaded()
     pipe = Pipeline.from_pretrained(model)
     shown, after = previews(pipe)
-    assert [preview.size for preview in shown] == [(128, 96), (128, 96)]
+    assert [preview.size for preview in shown] == [(96, 64), (96, 64)]
     assert np.array_equal(before, after)
     assert all(np.asarray(preview).std() > 5 for preview in shown)
     assert (np.asarray(shown[0]) != np.asarray(shown[1])).any()

@@ -23,7 +23,7 @@ from .reference import load_reference, reference_run
 from .test_engine import assert_same_picture
 from .test_family import saved as in_its_own_folder
 
-PROMPT, STEPS, RANK = "a red fox", 1, 4
+PROMPT, STEPS, RANK = "a red fox", 2, 4
 Tensors = dict[str, torch.Tensor]
 QKV = {"img_attn": ("to_q", "to_k", "to_v"), "txt_attn": ("add_q_proj", "add_k_proj", "add_v_proj")}
 DOUBLE = {

@@ -115,7 +115,17 @@ def test_positions_of_a_picture_and_of_the_pictures_it_looks_at(reference, tiny_
         np.testing.assert_allclose(np.array(found), expected[:, ::2].numpy(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("width", "height", "steps"), [*((*size, 4) for size in SIZES), (64, 64, 1), (64, 64, 8)])
+@pytest.mark.parametrize(
+    ("variant", "width", "height", "steps"),
+    [
+        ("ternary", 64, 64, 4),
+        ("binary", 128, 128, 4),
+        ("ternary", 256, 64, 4),
+        ("binary", 96, 208, 4),
+        ("ternary", 64, 64, 1),
+        ("binary", 64, 64, 8),
+    ],
+)
 def test_whole_run(width, height, steps, variant, reference, tiny_checkpoint, noise):
     folder = tiny_checkpoint(variant)
     pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
@@ -127,7 +137,7 @@ def test_whole_run(width, height, steps, variant, reference, tiny_checkpoint, no
     assert_same_picture(pixels, expected["image"])
 
 
-@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize(("variant", "prompt"), list(zip(["ternary", "binary"] * 2, PROMPTS, strict=True)))
 def test_whole_run_of_every_prompt(prompt, variant, reference, tiny_checkpoint, noise):
     folder = tiny_checkpoint(variant)
     pipe, theirs = Pipeline.from_pretrained(folder), reference(folder)
@@ -146,8 +156,8 @@ def test_seedlings_draw_the_reference_pictures(prompt, seedling, reference, nois
     pipe, theirs = Pipeline.from_pretrained(seedling), reference(seedling)
     width, height = pipe.model.checkpoint.recommended_size
     latents = noise(pipe.model.checkpoint.transformer.in_channels, width, height, seed=len(prompt))
-    expected = reference_run(theirs, prompt, latents, steps=4)
-    final, pixels = engine_run(pipe, prompt, latents, 4)
+    expected = reference_run(theirs, prompt, latents, steps=2)
+    final, pixels = engine_run(pipe, prompt, latents, 2)
     assert relative_error(final, expected["latents"]) <= RELATIVE_ERROR
     assert_same_picture(pixels, expected["image"])
 

@@ -132,6 +132,7 @@ def assert_same_references(
 
 @pytest.mark.parametrize("further", [False, True])
 @pytest.mark.parametrize("strength", [0.3, 0.8, 1.0])
+@pytest.mark.parametrize("variant", ["ternary"])
 def test_masks(
     strength: float, further: bool, both: tuple[Pipeline, Flux2KleinPipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +165,7 @@ def test_masks(
 
 
 @pytest.mark.parametrize("strength", [0.3, 0.8, 1.0])
+@pytest.mark.parametrize("variant", ["binary"])
 def test_redrawing(strength: float, both: tuple[Pipeline, Flux2KleinPipeline], monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference has no pipeline for it: its mask pipeline with a white mask is what it is."""
     ours, theirs = both

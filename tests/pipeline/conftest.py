@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bonsai_mlx import Pipeline
+from tests.cli.conftest import narrow_seedlings  # noqa: F401  a fixture
 
 SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}
 

@@ -17,9 +17,11 @@ from bonsai_mlx.flux2.model import Flux2
 from bonsai_mlx.runtime import device
 from tests.pipeline.conftest import SMALL, active, pixels
 
+SHORT = SMALL | {"steps": 1, "height": 64}  # drawn once for each of its events
+
 
 def stopped_after(pipe: Pipeline, events: int, prompt: str) -> Event:
-    running = pipe.run(GenerationRequest(prompt, **SMALL), preview=True)
+    running = pipe.run(GenerationRequest(prompt, **SHORT), preview=True)
     for _ in range(events):
         event = next(running)
     running.close()
@@ -28,19 +30,19 @@ def stopped_after(pipe: Pipeline, events: int, prompt: str) -> Event:
 
 @pytest.mark.slow
 def test_stopping_anywhere_frees_what_the_run_took(tiny: Pipeline) -> None:
-    expected = pixels(tiny)
+    expected = pixels(tiny, **SHORT)
     idle = active()
     for events in (9, 15):  # while previews are prepared
         assert stopped_after(tiny, events, "a red house").phase == "load"
         assert active() == idle
-    list(tiny.run(GenerationRequest("a red house", **SMALL), preview=True))
-    count = len(list(tiny.run(GenerationRequest("a red house", **SMALL), preview=True)))
+    list(tiny.run(GenerationRequest("a red house", **SHORT), preview=True))
+    count = len(list(tiny.run(GenerationRequest("a red house", **SHORT), preview=True)))
     idle = active()
     for events in range(1, count + 1):
         stopped_after(tiny, events, "a red house")
         assert active() == idle, f"after event {events}"
         assert mx.get_cache_memory() < 100_000  # small change that the closed frames held
-    assert np.array_equal(expected, pixels(tiny))
+    assert np.array_equal(expected, pixels(tiny, **SHORT))
 
 
 @pytest.mark.parametrize("limited", [False, True])
@@ -100,22 +102,22 @@ def memory_goal() -> int:
 @pytest.mark.slow
 def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint: Callable[..., Path]) -> None:
     checkpoint = Checkpoint.open(tiny_checkpoint())
-    expected = pixels(Pipeline(Flux2(checkpoint), name="tiny"))
+    expected = pixels(Pipeline(Flux2(checkpoint), name="tiny"), **SHORT)
     list(
-        Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SMALL), preview=True)
+        Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SHORT), preview=True)
     )  # fits the previews
     count = len(
-        list(Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SMALL), preview=True))
+        list(Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SHORT), preview=True))
     )
     before = active()
     for events in range(1, count + 1, 3):
         pipe = Pipeline(Flux2(checkpoint), name="tiny")
-        resident = pipe.plan(GenerationRequest("a red house", **SMALL)).resident_bytes
+        resident = pipe.plan(GenerationRequest("a red house", **SHORT)).resident_bytes
         phase = stopped_after(pipe, events, "a red house").phase
         kept = active() - before
         assert kept < (1.2 * resident + 200_000 if phase != "encode" else 100_000), f"{phase}, after event {events}"
         if events in (4, 10, 16):
-            assert np.array_equal(expected, pixels(pipe))
+            assert np.array_equal(expected, pixels(pipe, **SHORT))
         del pipe
         assert active() == before, f"after event {events}"
 

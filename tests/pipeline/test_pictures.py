@@ -32,6 +32,7 @@ def test_the_same_seed_gives_the_same_bits(seedling: Path) -> None:
     assert np.array_equal(first, pixels(Pipeline.from_pretrained(seedling)))
 
 
+@pytest.mark.parametrize("variant", ["ternary"])
 def test_everything_that_is_asked_for_matters(pipe: Pipeline) -> None:
     first = pixels(pipe)
     for changes in ({"seed": 8}, {"steps": 3}, {"prompt": "a blue fish"}):
@@ -54,6 +55,7 @@ def test_noise_is_that_of_the_published_studio(tiny: Pipeline) -> None:
     assert mx.array_equal(tiny.model._noise(request), noise)
 
 
+@pytest.mark.parametrize("variant", ["ternary"])
 def test_a_variation_is_near_its_picture_and_the_nearer_the_less(pipe: Pipeline) -> None:
     first = pixels(pipe).astype(float)
 
@@ -161,6 +163,7 @@ def test_what_is_left_open_is_the_checkpoint_s_choice(tiny_checkpoint: Callable[
     assert first.seed != second.seed
 
 
+@pytest.mark.parametrize("variant", ["ternary"])
 def test_previews_come_with_every_step(pipe: Pipeline) -> None:
     events = list(pipe.run(GenerationRequest("a red house", **SMALL), preview=True))
     previews = {(event.phase, event.step): event.preview for event in events if event.preview}
@@ -171,6 +174,7 @@ def test_previews_come_with_every_step(pipe: Pipeline) -> None:
     assert np.abs(np.asarray(previews["denoise", 2], dtype=float) - small).mean() < 25
 
 
+@pytest.mark.parametrize("variant", ["ternary"])
 def test_previews_change_nothing(pipe: Pipeline) -> None:
     *_, last = pipe.run(GenerationRequest("a red house", **SMALL), preview=True)
     assert last.result

@@ -17,8 +17,9 @@ SMALL: dict[str, Any] = {"seed": 5, "steps": 1, "width": 64, "height": 64}
 RIGHT = Image.fromarray(np.repeat(np.uint8([[0] * 32 + [255] * 32]), 64, 0))
 
 
-@pytest.fixture(scope="module")
-def pipe() -> Pipeline:
+@pytest.fixture
+def pipe(narrow_seedlings: None) -> Pipeline:
+    """Under the name by which commands find it again."""
     return Pipeline.from_pretrained("seedling")
 
 
