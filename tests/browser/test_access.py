@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -120,6 +121,7 @@ LASTING_MESSAGES = """() => {
 
 def test_the_keyboard_alone_draws_looks_and_deletes(studio: Page) -> None:
     """Tab and keys only; the order of the page is the order of the work."""
+    studio.set_viewport_size({"width": 1280, "height": 680})
     studio.keyboard.press("Tab")
     expect(studio.get_by_role("link", name="Skip to the content")).to_be_focused()
     studio.keyboard.press("Enter")
@@ -128,6 +130,20 @@ def test_the_keyboard_alone_draws_looks_and_deletes(studio: Page) -> None:
     tab_to(studio, "generate")
     studio.keyboard.press("Enter")
     drawn(studio, "a red heart")
+    tab_to_name(studio, "Edit")
+    studio.keyboard.press("Enter")
+    expect(studio.get_by_role("radio", name="Redraw")).to_be_focused()  # where the work goes on
+    studio.keyboard.press("ArrowRight")
+    expect(studio.get_by_role("radio", name="Repaint")).to_be_focused()
+    expect(studio.locator(".easel-mask")).to_be_visible()
+    tab_until(studio, "document.activeElement.matches('.easel-mask')")
+    for key in ("Space", *["ArrowRight"] * 12, "Space"):
+        studio.keyboard.press(key)
+    expect(studio.locator("#paint-share")).to_have_text(re.compile("[1-9] % marked"))
+    studio.keyboard.press("Control+Enter")
+    expect(studio.locator("#stage")).to_be_focused()
+    drawn(studio, "a red heart")
+    expect(studio.locator(".lineage-step")).to_have_count(2)
     studio.evaluate(LASTING_MESSAGES)
     tab_to_name(studio, "Delete")
     studio.keyboard.press("Enter")

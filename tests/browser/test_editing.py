@@ -76,10 +76,15 @@ def test_nothing_is_asked_for_before_a_place_is_marked(site: Site, studio: Page)
     open_editor(studio, site, png(photo()))
     asked: list[str] = []
     studio.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
-    for way, words in (("repaint", "Mark what is to be drawn anew"), ("extend", "drag an edge, or choose a shape")):
+    for way, words, place in (
+        ("repaint", "Mark what is to be drawn anew", ".easel-mask"),
+        ("extend", "drag an edge, or choose a shape", ".edge-left"),
+    ):
         choose_way(studio, way)
+        expect(studio.locator(place)).to_be_visible()
         studio.get_by_role("button", name="Generate").click()
         expect(studio.locator("#editor-error")).to_contain_text(words)
+        expect(studio.locator(place)).to_be_focused()
     assert asked == []
 
 

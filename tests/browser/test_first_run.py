@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from tests.browser.driver import DRAWN_WITHIN_MS, ROOT, Site, drawn, make_picture, posted
 
@@ -71,7 +70,10 @@ def test_pictures_that_come_late_move_nothing(site: Site, open_page: Callable[..
     made = posted(site, "/edit", {"prompt": "changed", "init": first, "strength": 0.2, "steps": 1})["image"]["id"]
     pair = posted(site, "/generate/compare", {"prompt": "a late pair", "steps": 1, "width": 64, "height": 64})
     page = open_page("about:blank", viewport={"width": width, "height": 844 if width < 400 else 680})
-    page.route(re.compile(r"/images/.*(png|webp|thumbnail)"), lambda route: (time.sleep(0.1), route.continue_()))
+    held: list[Route] = []
+    painted = False
+    pictures = re.compile(r"/(images|inputs)/.*(png|webp|thumbnail)")
+    page.route(pictures, lambda route: route.continue_() if painted else held.append(route))
     for path in (
         f"?from={first}",
         f"?from={made}",
@@ -80,7 +82,12 @@ def test_pictures_that_come_late_move_nothing(site: Site, open_page: Callable[..
         f"i/{pair['left']['image']['id']}",
         "gallery",
     ):
-        page.goto(f"{site.url}/{path}")
+        painted = False
+        Page.goto(page, f"{site.url}/{path}", wait_until="commit")
+        page.wait_for_function("() => performance.getEntriesByType('paint').length > 0")
+        painted = True
+        while held:
+            held.pop().continue_()
         expect(page.locator("#engine-mark")).to_be_visible()
         page.wait_for_timeout(1500)  # a shift that comes later is not the pictures'
         assert page.evaluate(SHIFTS) <= 0.02, path

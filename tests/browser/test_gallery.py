@@ -43,6 +43,7 @@ def test_search_favourites_delete_and_undo(site: Site, pictures: list[str], open
     assert "favourite=1" in page.url
     first.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("Nothing found")).to_be_visible()
+    expect(page.locator("#main")).to_be_focused()
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".print")).to_have_count(1)
     expect(first.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "true")

@@ -65,6 +65,7 @@ export async function requestedPictures() {
   say(lacking);
   if (lacking) {
     showBench();
+    /** @type {HTMLElement | null} */ (byId("bench").querySelector("[tabindex='0']"))?.focus(); // where it can be given
     return null;
   }
   return fieldsOf(session, session.way === "repaint" ? await maskId() : null);
@@ -247,12 +248,18 @@ function onWay() {
 
 const showStage = () => setMode("view");
 
+const checkedWay = () => /** @type {HTMLElement} */ (byId("ways").querySelector(":checked"));
+
 /** @param {"edit" | "view"} mode */
 function setMode(mode) {
   const editing = mode === "edit";
+  const [shown, left] = editing ? ["workbench", "stage"] : ["stage", "workbench"];
+  const hadFocus = byId(left).contains(document.activeElement);
   byId("stage").dataset.mode = mode;
-  byId("stage").hidden = editing;
-  byId("workbench").hidden = !editing;
+  byId(left).hidden = true;
+  byId(shown).hidden = false;
+  // it would be at the top of the page: work begins with what to do, and goes on with what was drawn
+  if (hadFocus) (editing ? checkedWay() : byId("stage")).focus({ preventScroll: true });
   byId("editor-show").textContent = editing ? "Show the result" : "Show the picture";
   rememberHere("bench", editing);
 }

@@ -173,6 +173,7 @@ function keepFocus(change) {
   if (!item || item.isConnected) return;
   const next = [...items.slice(at + 1), ...items.slice(0, at).reverse()].find((other) => other.isConnected);
   if (next) focus(next);
+  else byId("main").focus();
 }
 
 /** @type {Set<string>} */
