@@ -135,6 +135,8 @@ def test_drawing_needs_none_of_it(tmp_path: Path) -> None:
         "seedling",
         "--steps",
         "1",
+        "--size",
+        "64x64",
         "-o",
         str(place),
         **bad,
@@ -151,7 +153,7 @@ def test_drawing_needs_none_of_it(tmp_path: Path) -> None:
 def test_drawing_loads_no_library_for_the_network(tmp_path: Path) -> None:
     code = (
         "import sys; from bonsai_mlx.cli import main as cli;"
-        "cli.main(['generate', 'a fox', '--model', 'seedling', '--steps', '1', '-o', sys.argv[1]]);"
+        "cli.main(['generate', 'a fox', '--model', 'seedling', '--steps', '1', '--size', '64x64', '-o', sys.argv[1]]);"
         "assert not {'httpx', 'httpx2', 'requests', 'ssl', 'huggingface_hub'} & set(sys.modules), sorted(sys.modules)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "x.png")]
@@ -165,7 +167,7 @@ def test_drawing_loads_no_library_for_the_network(tmp_path: Path) -> None:
 def test_closed_streams_are_no_reason_not_to_draw(tmp_path: Path, closed: str) -> None:
     place = tmp_path / "a.png"
     line = f'exec "$@" {closed}'
-    words = ["generate", "a fox", "--model", "seedling", "--steps", "1", "-o", str(place)]
+    words = ["generate", "a fox", "--model", "seedling", "--steps", "1", "--size", "64x64", "-o", str(place)]
     command = [sys.executable, "-m", "bonsai_mlx", *words]
     shell = shutil.which("sh") or "/bin/sh"
     done = subprocess.run([shell, "-c", line, "sh", *command], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
