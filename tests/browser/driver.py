@@ -307,7 +307,26 @@ def _fetch_axe(folder: Path) -> None:
         (folder / "axe.min.js").write_bytes(member.read())
 
 
-def violations(page: Page, axe: str) -> list[str]:
-    page.evaluate(axe)
-    found: list[dict[str, Any]] = page.evaluate("async () => (await axe.run(document)).violations")
+OF_COLOURS = ("color-contrast", "link-in-text-block")  # the rules that a theme can change
+BACKGROUNDS = "[document.documentElement, document.body].map((one) => getComputedStyle(one).backgroundColor)"
+
+
+def violations(page: Page, axe: str, within: str = "html") -> list[str]:
+    """What axe-core finds in an element: of all its rules in the light theme, and of those of colours in the dark."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(BACKGROUNDS)
+    found = _found(page, within, {})
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(BACKGROUNDS) != light, "the page has one theme only"
+    found += _found(page, within, {"runOnly": list(OF_COLOURS)})
+    page.emulate_media(color_scheme="light")
+    return found
+
+
+def _found(page: Page, within: str, options: dict[str, Any]) -> list[str]:
+    only = {"resultTypes": ["violations"]} | options  # to describe what passes takes longer than to look at it
+    run = "async ([within, options]) => (await axe.run(within, options)).violations"
+    found: list[dict[str, Any]] = page.evaluate(run, [within, only])
     return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]

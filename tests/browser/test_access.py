@@ -43,19 +43,12 @@ PAGES = (
 
 
 @pytest.mark.parametrize("size", [(1280, 680), (390, 844)], ids=["laptop", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(
-    site: Site,
-    picture: str,
-    open_page: Callable[..., Page],
-    watch: Watch,
-    axe: str,
-    theme: str,
-    size: tuple[int, int],
+    site: Site, picture: str, open_page: Callable[..., Page], watch: Watch, axe: str, size: tuple[int, int]
 ) -> None:
     """And no page says anything on the console."""
     watch.expected = ["status of 404"]
-    page = open_page("about:blank", color_scheme=theme, viewport={"width": size[0], "height": size[1]})
+    page = open_page("about:blank", viewport={"width": size[0], "height": size[1]})
     for path in PAGES:
         page.goto(site.url + path.format(id=picture))
         page.wait_for_load_state("load")
@@ -63,12 +56,8 @@ def test_axe_finds_nothing(
         assert violations(page, axe) == [], path
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_in_what_appears_later(
-    site: Site, open_page: Callable[..., Page], axe: str, theme: str
-) -> None:
-    page = open_page(site.url, color_scheme=theme)
-    wait_until_ready(page)
+def test_axe_finds_nothing_in_what_appears_later(studio: Page, axe: str) -> None:
+    page = studio
     page.get_by_role("button", name="Generate").click()  # without a prompt: an error below the field
     draw(page, "a slow picture", steps=LASTING_STEPS)
     expect(page.locator("#stage-progress")).to_be_visible()
@@ -92,11 +81,10 @@ def test_axe_finds_nothing_in_what_appears_later(
 
 
 @pytest.mark.parametrize("size", [(1280, 680), (390, 844)], ids=["laptop", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_before_the_first_picture_and_in_the_viewer(
-    site: Site, picture: str, open_page: Callable[..., Page], axe: str, theme: str, size: tuple[int, int]
+    site: Site, picture: str, open_page: Callable[..., Page], axe: str, size: tuple[int, int]
 ) -> None:
-    page = open_page("about:blank", color_scheme=theme, viewport={"width": size[0], "height": size[1]})
+    page = open_page("about:blank", viewport={"width": size[0], "height": size[1]})
     nothing = {"images": [], "next_cursor": None, "total": 0}
     page.route("**/images?*", lambda route: route.fulfill(json=nothing))
     page.goto(site.url)

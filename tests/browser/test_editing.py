@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
 from tests.browser.controls import controls_of
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, violations
 from tests.browser.edited import ODD, choose_way, generated, open_editor, photo, pixels, png, sent
 
 pytestmark = pytest.mark.browser
@@ -233,14 +233,12 @@ def test_one_goes_back_along_what_a_picture_was_made_from(site: Site, studio: Pa
 def test_the_editor_is_accessible_in_every_way(site: Site, studio: Page, axe: str) -> None:
     open_editor(studio, site, png(photo()), png(Image.new("RGB", (64, 64), "red")))
     studio.locator(".editor-more summary").click()
-    studio.evaluate(axe)
     for size in ((1280, 860), (390, 844)):
         studio.set_viewport_size({"width": size[0], "height": size[1]})
         for way in ("change", "redraw", "repaint", "extend"):
             choose_way(studio, way)
             assert studio.evaluate("document.documentElement.scrollWidth") == size[0]
-            found = studio.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-            assert not found, (size, way, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found])
+            assert violations(studio, axe) == [], (size, way)
 
 
 # Every one of them is used in a test above; the pictures' edges and the surface that is painted on are no fields.
