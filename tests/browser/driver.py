@@ -22,15 +22,13 @@ import pytest
 from playwright.sync_api import (
     Browser,
     BrowserContext,
-    ConsoleMessage,
-    Dialog,
     Page,
-    Response,
     Route,
     expect,
     sync_playwright,
 )
 
+from tests.browser.watched import USUAL, Tab, Watch
 from tests.fetched import fetched
 from tests.stand_in import stand_in
 
@@ -147,20 +145,6 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-# A page is painted before its scripts run; what is pressed by then is nobody's.
-STARTED = """() => document.readyState === "complete" && (!document.querySelector("script[type=module]") ||
-    "started" in document.documentElement.dataset || matchMedia("(scripting: none)").matches)"""
-
-
-def _started_after(page: Page, go: Callable[..., Response | None]) -> Callable[..., Response | None]:
-    def go_and_wait(*arguments: Any, **options: Any) -> Response | None:
-        answer = go(*arguments, **options)
-        page.wait_for_function(STARTED)
-        return answer
-
-    return go_and_wait
-
-
 def with_modules(page: Page) -> None:
     """Have every script by itself from now on, so that a test can import those which the page runs."""
 
@@ -172,36 +156,6 @@ def with_modules(page: Page) -> None:
     page.route(re.compile(r"/js/pages/\w+\+\.js"), single)
 
 
-NO_SERVICE_WORKER = "Service Worker registration blocked by Playwright"  # as the contexts below ask for
-
-
-class Watch:
-    """What no page may ever do: open a dialog, break the Content-Security-Policy, throw."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.expected: list[str] = []  # parts of messages that a test provokes on purpose
-
-    def attach(self, page: Page) -> None:
-        for name in ("goto", "reload", "go_back", "go_forward"):
-            setattr(page, name, _started_after(page, getattr(page, name)))
-        page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self.seen.append(f"error: {error}"))
-        page.on("dialog", self._on_dialog)
-
-    def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and message.text != NO_SERVICE_WORKER:
-            self.seen.append(f"console: {message.text}")
-
-    def _on_dialog(self, dialog: Dialog) -> None:
-        self.seen.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def verify(self) -> None:
-        unexpected = [text for text in self.seen if not any(part in text for part in self.expected)]
-        assert unexpected == [], unexpected
-
-
 @pytest.fixture
 def watch() -> Iterator[Watch]:
     watching = Watch()
@@ -209,16 +163,29 @@ def watch() -> Iterator[Watch]:
     watching.verify()
 
 
+@pytest.fixture(scope="session")
+def tabs(chromium: Browser) -> Iterator[list[Tab]]:
+    """The one that is used again and again, if there is one yet."""
+    kept: list[Tab] = []
+    yield kept
+    for tab in kept:
+        tab.close()
+
+
 @pytest.fixture
-def open_page(chromium: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
-    """A function that opens an address in a browser of its own, with Playwright's options of a context."""
+def open_page(chromium: Browser, tabs: list[Tab], watch: Watch) -> Iterator[Callable[..., Page]]:
+    """A function that opens an address, in a browser of its own with Playwright's options of a context.
+
+    The first without options is the tab that tests share, unless `fresh` is asked for.
+    """
     contexts: list[BrowserContext] = []
 
-    def open_new(url: str, **options: Any) -> Page:
-        size = {"width": 1280, "height": 860}
-        context = chromium.new_context(
-            **({"viewport": size, "reduced_motion": "reduce", "service_workers": "block"} | options)
-        )
+    def open_new(url: str, *, fresh: bool = False, **options: Any) -> Page:
+        if not (fresh or options or contexts or any(tab.used for tab in tabs)):
+            if not tabs:
+                tabs.append(Tab(chromium))
+            return tabs[0].open(url, watch)
+        context = chromium.new_context(**(USUAL | options))
         contexts.append(context)
         page = context.new_page()
         watch.attach(page)
@@ -228,6 +195,11 @@ def open_page(chromium: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
     yield open_new
     for context in contexts:
         context.close()
+    for tab in [tab for tab in tabs if tab.used]:
+        tab.give_back()
+        if tab.spoilt:
+            tab.close()
+            tabs.remove(tab)
 
 
 @pytest.fixture

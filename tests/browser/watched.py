@@ -1,0 +1,136 @@
+"""Pages that are watched for errors, and one of them that serves test after test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, Response
+
+# A page is painted before its scripts run; what is pressed by then is nobody's.
+STARTED = """() => document.readyState === "complete" && (!document.querySelector("script[type=module]") ||
+    "started" in document.documentElement.dataset || matchMedia("(scripting: none)").matches)"""
+
+
+def _started_after(page: Page, go: Callable[..., Response | None]) -> Callable[..., Response | None]:
+    def go_and_wait(*arguments: Any, **options: Any) -> Response | None:
+        answer = go(*arguments, **options)
+        page.wait_for_function(STARTED)
+        return answer
+
+    return go_and_wait
+
+
+NO_SERVICE_WORKER = "Service Worker registration blocked by Playwright"  # as the contexts below ask for
+
+
+class Watch:
+    """What no page may ever do: open a dialog, break the Content-Security-Policy, throw."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.expected: list[str] = []  # parts of messages that a test provokes on purpose
+
+    def attach(self, page: Page) -> None:
+        self.attach_to(page, lambda: self)
+
+    @staticmethod
+    def attach_to(page: Page, watching: Callable[[], Watch | None]) -> None:
+        for name in ("goto", "reload", "go_back", "go_forward"):
+            setattr(page, name, _started_after(page, getattr(page, name)))
+
+        def told(note: Callable[[Watch, Any], None]) -> Callable[[Any], None]:
+            return lambda event: (watch := watching()) and note(watch, event)
+
+        page.on("console", told(Watch._on_console))
+        page.on("pageerror", told(lambda watch, error: watch.seen.append(f"error: {error}")))
+        page.on("dialog", told(Watch._on_dialog))
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and message.text != NO_SERVICE_WORKER:
+            self.seen.append(f"console: {message.text}")
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        self.seen.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def verify(self) -> None:
+        unexpected = [text for text in self.seen if not any(part in text for part in self.expected)]
+        assert unexpected == [], unexpected
+
+
+USUAL: dict[str, Any] = {
+    "viewport": {"width": 1280, "height": 860},
+    "reduced_motion": "reduce",
+    "service_workers": "block",
+}
+LASTING = {  # what is done to a page and stays with it, or to its context
+    "page": ("add_init_script", "expose_binding", "expose_function", "on", "once", "route", "set_extra_http_headers"),
+    "context": ("add_cookies", "add_init_script", "close", "expect_page", "grant_permissions", "new_cdp_session",
+                "new_page", "on", "route", "set_offline"),
+}  # fmt: skip
+
+
+class Tab:
+    """A page of a browser that serves one test after the other: opening another costs as much as what it shows.
+
+    A test finds it empty, as if it were new. One that a test has changed for good is not used again.
+    """
+
+    def __init__(self, chromium: Browser) -> None:
+        self._context = chromium.new_context(**USUAL)
+        self.page = self._context.new_page()
+        self._devtools = self._context.new_cdp_session(self.page)
+        self.watch: Watch | None = None
+        self.used = False  # by a test that has not ended
+        self.spoilt = False
+        self._go = self.page.goto
+        Watch.attach_to(self.page, lambda: self.watch)
+        for name in LASTING["page"]:
+            self._spoiling(self.page, name)
+        for name in LASTING["context"]:
+            self._spoiling(self._context, name)
+
+    def _spoiling(self, owner: Page | BrowserContext, name: str) -> None:
+        method = getattr(owner, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.spoilt = True
+            return method(*arguments, **options)
+
+        setattr(owner, name, call)
+
+    def open(self, url: str, watch: Watch) -> Page:
+        self._rest_at(url)
+        self.used, self.watch = True, watch
+        self.page.goto(url)
+        self._devtools.send("Page.resetNavigationHistory")
+        return self.page
+
+    def give_back(self) -> None:
+        self.used, self.watch = False, None
+        self.spoilt = self.spoilt or self.page.is_closed()
+        if self.spoilt:
+            return
+        for other in self._context.pages[1:]:
+            other.close()
+        self._context.clear_cookies()
+        self.page.set_viewport_size(USUAL["viewport"])
+        self.page.mouse.move(0, 0)
+        try:
+            self._rest_at(self.page.url)  # it asks its server for nothing any more
+        except Error:  # which has ended
+            self.spoilt = True
+
+    def _rest_at(self, url: str) -> None:
+        """Show a file of this site that runs no scripts, with nothing remembered."""
+        origin = re.match(r"https?://[^/]+", url)
+        if origin is None:
+            return
+        if self.page.url != (quiet := f"{origin[0]}/static/logo.svg"):
+            self._go(quiet)
+        self.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+
+    def close(self) -> None:
+        self._context.close()
