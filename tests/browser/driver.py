@@ -13,7 +13,7 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -176,15 +176,19 @@ def tabs(chromium: Browser) -> Iterator[list[Tab]]:
 def open_page(chromium: Browser, tabs: list[Tab], watch: Watch) -> Iterator[Callable[..., Page]]:
     """A function that opens an address, in a browser of its own with Playwright's options of a context.
 
-    The first without options is the tab that tests share, unless `fresh` is asked for.
+    The first without options is the tab that tests share, unless `fresh` is asked for. The site finds in it what it has
+    `kept` in localStorage.
     """
     contexts: list[BrowserContext] = []
 
-    def open_new(url: str, *, fresh: bool = False, **options: Any) -> Page:
+    def open_new(url: str, *, kept: Mapping[str, Any] | None = None, fresh: bool = False, **options: Any) -> Page:
         if not (fresh or options or contexts or any(tab.used for tab in tabs)):
             if not tabs:
                 tabs.append(Tab(chromium))
-            return tabs[0].open(url, watch)
+            return tabs[0].open(url, watch, kept or {})
+        if kept:
+            items = [{"name": name, "value": json.dumps(value)} for name, value in kept.items()]
+            options["storage_state"] = {"origins": [{"origin": url, "localStorage": items}]}
         context = chromium.new_context(**(USUAL | options))
         contexts.append(context)
         page = context.new_page()

@@ -5,7 +5,6 @@ The tables below are held against the page itself, so a control without a row fa
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from io import BytesIO
@@ -30,8 +29,7 @@ SHAPES = [f"{across}:{down}" for across, down in ASPECTS]
 
 def filled_in(site: Site, open_page: Callable[..., Page]) -> Page:
     """The studio with both large models, filled in as in START; their sizes are known."""
-    kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
-    page = open_page(site.url, storage_state={"origins": [{"origin": site.url, "localStorage": kept}]})
+    page = open_page(site.url, kept=START)
     expect(page.locator("[name=aspect]")).to_have_count(len(SHAPES) + 1)
     return page
 
@@ -214,6 +212,7 @@ def test_every_shape_and_size_is_asked_for_and_drawn(large_site: Site, form: Pag
     sizes = form.locator("[name=size]").evaluate_all("radios => radios.map((radio) => radio.value)")
     areas = [int(width) * int(height) for width, height in (size.split("x") for size in sizes)]
     assert [round(area**0.5 / 256) for area in areas] == [2, 3, 4, 5]
+    form.request.post(f"{large_site.url}/queue/pause")  # these are large, and only asked for
     for size in sizes:
         choose("size", size)(form)
         for ask, count in ((generate, 1), (compare, 2)):
@@ -222,6 +221,7 @@ def test_every_shape_and_size_is_asked_for_and_drawn(large_site: Site, form: Pag
             assert [(job["width"], job["height"]) for job in jobs] == [(body["width"], body["height"])] * count
             for job in jobs:
                 form.request.delete(f"{large_site.url}/jobs/{job['id']}")
+    form.request.post(f"{large_site.url}/queue/resume")
 
 
 def test_a_typed_size_is_judged_while_it_is_typed(form: Page) -> None:

@@ -30,8 +30,7 @@ DIALOG = "dialog[open]"
 @pytest.fixture
 def form(site: Site, open_page: Callable[..., Page], watch: Watch) -> Iterator[Page]:
     watch.expected += ["status of 409", "status of 422"]
-    kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
-    yield open_page(site.url, storage_state={"origins": [{"origin": site.url, "localStorage": kept}]})
+    yield open_page(site.url, kept=START)
     styles_file().unlink(missing_ok=True)
     for name in saved.names():
         saved.delete(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,8 +27,7 @@ START = {"prompt": "a {red|blue} house", "steps": "1", "size": {"width": 64, "he
 @pytest.fixture
 def form(large_site: Site, open_page: Callable[..., Page], watch: Watch) -> Page:
     watch.expected += ["status of 422"]  # what cannot be drawn is refused while it is typed
-    kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
-    return open_page(large_site.url, storage_state={"origins": [{"origin": large_site.url, "localStorage": kept}]})
+    return open_page(large_site.url, kept=START)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,8 +24,7 @@ def form(large_site: Site, open_page: Callable[..., Page], watch: Watch) -> Iter
         "status of 422",
         "Service Worker registration blocked",
     ]  # the first: what cannot be drawn is refused while it is typed
-    kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
-    page = open_page(large_site.url, storage_state={"origins": [{"origin": large_site.url, "localStorage": kept}]})
+    page = open_page(large_site.url, kept=START)
     page.locator("#styles-toggle").click()
     expect(page.locator(".style-chip")).to_have_count(len(OURS))
     yield page

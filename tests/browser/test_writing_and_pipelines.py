@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,8 +21,7 @@ START = {"prompt": "bonsai", "steps": "1", "size": SMALL, "size-model": "seedlin
 @pytest.fixture
 def form(site: Site, open_page: Callable[..., Page], watch: Watch) -> Iterator[Page]:
     watch.expected += ["status of 409", "status of 422", "Failed to load resource"]
-    kept = [{"name": name, "value": json.dumps(value)} for name, value in START.items()]
-    yield open_page(site.url, storage_state={"origins": [{"origin": site.url, "localStorage": kept}]})
+    yield open_page(site.url, kept=START)
     for name in saved.names():
         saved.delete(name)
 

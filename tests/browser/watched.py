@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, Response
@@ -101,8 +102,12 @@ class Tab:
 
         setattr(owner, name, call)
 
-    def open(self, url: str, watch: Watch) -> Page:
+    def open(self, url: str, watch: Watch, kept: Mapping[str, Any]) -> Page:
+        """`kept`: what the site finds in its localStorage, as JSON."""
         self._rest_at(url)
+        if kept:
+            keep = "(kept) => Object.entries(kept).forEach(([name, value]) => localStorage.setItem(name, value))"
+            self.page.evaluate(keep, {name: json.dumps(value) for name, value in kept.items()})
         self.used, self.watch = True, watch
         self.page.goto(url)
         self._devtools.send("Page.resetNavigationHistory")
