@@ -14,6 +14,24 @@ from typing import Any
 from websockets.sync.client import connect
 
 STARTS_WITHIN_S = 60
+SPARED = {  # of what it does by itself at a start, and no page of ours needs
+    "app.normandy.enabled": False,
+    "app.update.enabled": False,
+    "browser.newtabpage.enabled": False,
+    "browser.safebrowsing.blockedURIs.enabled": False,
+    "browser.safebrowsing.downloads.enabled": False,
+    "browser.safebrowsing.malware.enabled": False,
+    "browser.safebrowsing.phishing.enabled": False,
+    "browser.startup.page": 0,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "dom.ipc.processPrelaunch.enabled": False,
+    "extensions.systemAddon.update.enabled": False,
+    "fission.autostart": False,
+    "media.rdd-process.enabled": False,
+    "network.process.enabled": False,
+    "services.settings.server": "data:,",
+    "toolkit.telemetry.enabled": False,
+}
 ANSWERS_WITHIN_S = 120
 _LISTENS = "WebDriver BiDi listening on "
 _MIDDLE = """selector => {
@@ -28,6 +46,8 @@ class Firefox:
     """One window of a Firefox with a profile of its own. `said` is what its pages wrote on the console, errors too."""
 
     def __init__(self, program: str, profile: Path) -> None:
+        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in SPARED.items()]
+        (profile / "user.js").write_text("".join(lines))
         self._process = subprocess.Popen(
             [
                 program,
@@ -77,9 +97,12 @@ class Firefox:
                 result: dict[str, Any] = answer["result"]
                 return result
 
-    def open(self, url: str, width: int = 1280, height: int = 860) -> None:
+    def resize(self, width: int, height: int = 860) -> None:
         size = {"width": width, "height": height}
         self.ask("browsingContext.setViewport", context=self._context, viewport=size)
+
+    def open(self, url: str, width: int = 1280) -> None:
+        self.resize(width)
         self.ask("browsingContext.navigate", context=self._context, url=url, wait="complete")
 
     def evaluate(self, expression: str) -> Any:

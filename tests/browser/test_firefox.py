@@ -77,10 +77,11 @@ def test_a_picture_is_drawn_enlarged_and_edited(site: Site, firefox: Firefox, ax
 
 
 def test_every_page_opens_and_says_nothing_on_the_console(site: Site, firefox: Firefox) -> None:
-    for width in (1280, 390):
-        for path in PAGES:
-            firefox.open(site.url + path, width)
-            firefox.wait_for("document.getElementById('engine-mark').dataset.ready !== undefined", 30)
+    for path in PAGES:
+        firefox.open(site.url + path)
+        firefox.wait_for("document.getElementById('engine-mark').dataset.ready !== undefined", 30)
+        for width in (1280, 390):
+            firefox.resize(width)
             sideways = firefox.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert sideways <= 0, (path, width)
     assert said_by(firefox) == []
