@@ -68,25 +68,42 @@ def _create_default_context(*arguments: Any, **named: Any) -> ssl.SSLContext:
 ssl.create_default_context = _create_default_context
 
 _SLOW, _STRESS = 10, 100  # so many times as long as others, about
+_TOGETHER = ("stress", "seedling")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def group_of(path: str) -> str:
+    """What one worker does alone: a file, which may have costly things in common, or a folder.
+
+    Cases of load and chaos would disturb each other.
+    """
+    _, *folders = Path(path).parts
+    return next((name for name in folders if name in _TOGETHER), path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Workers share the tests by `group_of`, in their order. The mark for that is not seen with pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Load, chaos and the training of a model take their time. Workers share the tests file by file, which may have
-    costly things in common; cases of load and chaos would disturb each other. The longest come first: none waits for
-    the other at last. But training speeds up torch's models by changing diffusers: what is compared with it comes
-    before.
+    """Load, chaos and the training of a model take their time. The longest come first: none waits for the other at
+    last. But training speeds up torch's models by changing diffusers: what is compared with it comes before.
     """
     longest: Counter[str] = Counter()
     groups: dict[pytest.Item, str] = {}
     for item in items:
-        path = item.path.relative_to(Path(__file__).parent)
-        if {"stress", "seedling"} & set(path.parts):
+        groups[item] = group = group_of(str(item.path.relative_to(Path(__file__).parents[1])))
+        if group in _TOGETHER:
             item.add_marker("slow")
-        group = path.parts[0] if {"stress", "seedling"} & set(path.parts) else str(path)
-        item.add_marker(pytest.mark.xdist_group(group))
-        groups[item] = group
-        longest[group] += _STRESS if "stress" in path.parts else _SLOW if item.get_closest_marker("slow") else 1
+        longest[group] += _STRESS if group == "stress" else _SLOW if item.get_closest_marker("slow") else 1
     if not any("browser" in item.path.parts for item in items):  # there files share a site, in the order of their names
         items.sort(key=lambda item: ("parity" not in item.path.parts, -longest[groups[item]], groups[item]))
 
