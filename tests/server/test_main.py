@@ -104,7 +104,7 @@ def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_
         assert server.client.get(f"/jobs/{jobs[0]}").json()["status"] == "running"
     server.end(signal_number)  # while the picture would never be finished
     assert server.process.returncode in (0, -signal.SIGTERM, -signal.SIGINT)
-    eventually(lambda: not any(child.is_running() for child in children), 2)
+    eventually(lambda: not any(child.is_running() for child in children))
     gate.unlink()
     again = spawn()
     for job in jobs:  # what was drawn, and what waited
@@ -133,7 +133,7 @@ def test_killing_the_server_leaves_no_child(spawn: Spawn, tmp_path: Path, prompt
     children = server.children()
     assert children
     server.end(signal.SIGKILL)
-    eventually(lambda: not any(child.is_running() for child in children), 2)
+    eventually(lambda: not any(child.is_running() for child in children))
     again = spawn()
     found = again.client.get(f"/jobs/{job}").json()
     assert (found["interruptions"], found["status"] in ("queued", "running")) == (1, True), "it is drawn again"

@@ -89,7 +89,7 @@ def _misbehave(server: ServerProcess, kind: str, rng: random.Random) -> bool:
 
 def _send(server: ServerProcess, number: int, rng: random.Random) -> None:
     """A signal to the engine, at some moment after there is one."""
-    engines = within(10, server.children)
+    engines = within(60, server.children)
     time.sleep(rng.uniform(0.0, 0.6))
     for engine in engines or ():
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -40,7 +40,7 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
     with environment(**NO_BLAS, **{NOTES: str(path)}), LiveServer(settings) as server:
         server.finished(server.post_job("plain", seed=_NEXT - 1)["id"])
         done = [_give_up(server, _KINDS[n % len(_KINDS)], 10 * n, rng) for n in range(rounds)]
-        within(20, lambda: server.studio.events.listeners == 0)
+        within(60, lambda: server.studio.events.listeners == 0)
         statuses = {name: server.job(name)["status"] for one in done for name in (*one.given_up, one.next_id)}
         figures: Figures = {
             "given_up": sum(len(one.given_up) for one in done),

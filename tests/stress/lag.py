@@ -27,7 +27,7 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
         ended = threading.Event()
         pages = [threading.Thread(target=work, args=(probed.url, ended)) for work in (_listen, _look)]
         with httpx.Client(base_url=probed.url, timeout=30) as client:
-            within(20, lambda: _answers(client))
+            within(60, lambda: _answers(client))
             for page in pages:
                 page.start()
             drawn = _draw(client, rounds, rng)

@@ -40,7 +40,7 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
             if number == rounds:
                 break
             jobs = [post_job(server, "a red circle", model=SEEDLING, steps=_STEPS) for _ in range(1 + _WAITING)]
-            within(10, lambda jobs=jobs, server=server: job(server, jobs[0])["status"] == "running")  # type: ignore[misc]
+            within(60, lambda jobs=jobs, server=server: job(server, jobs[0])["status"] == "running")  # type: ignore[misc]
             time.sleep(rng.uniform(0.0, _LATEST_S))
             seconds.append(_end(server, _SIGNALS[number % len(_SIGNALS)], sums))
     return {"end_s_max": max(seconds), **sums}
