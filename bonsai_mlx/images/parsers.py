@@ -47,7 +47,7 @@ def find_settings(texts: Mapping[str, str]) -> FoundMetadata | None:
 
 def _in_parameters(text: str, *, fooocus: bool) -> FoundMetadata | None:
     """The one keyword that three programs share: JSON of two shapes, else an infotext."""
-    if not text.strip():
+    if not text.replace("\0", "").strip():
         return None
     data = parse_json_object(text)
     if data is None:
