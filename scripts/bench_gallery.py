@@ -130,6 +130,7 @@ def many(page: Page, url: str, count: int, folder: Path) -> None:
         page.locator("#more-area").scroll_into_view_if_needed()
         page.wait_for_timeout(50)
     page.evaluate("window.scrollTo(0, 0)")
+    expect(page.locator(".print-link").first).to_be_visible()
     page.locator(".print-check").first.click(force=True)
     waits: list[float] = []
     with watched(url, waits):
