@@ -32,6 +32,7 @@ _FAVOURITES = "SELECT id FROM images WHERE favourite = 1"
 _SALVAGED = "salvaged_favourites"
 _PATIENCE_MS = 100  # with another program that writes; meanwhile the event loop does nothing else
 _CHECKPOINT_BYTES = 4 << 20  # the log's size at which it is moved into the file
+_LONGEST_BYTES = 12 << 20  # of the log, which is longer only where more is written than a slow disk takes meanwhile
 _LOG_KEPT = f"journal_size_limit={1 << 20}"  # what the log is cut to once it has been moved
 _FREE_BYTES = 16 << 20  # unused room in the file that is worth making it anew at a start
 _IN_ORDER = "checkpoint_fullfsync=1"  # on macOS fsync alone does not keep the order of what is written
@@ -135,6 +136,8 @@ class Store:
             await self._log_is_long.wait()
             self._log_is_long.clear()
             await self.checkpoint()
+            if self.log_bytes > _LONGEST_BYTES:
+                self._checkpoint_at_once()
 
     async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """A query that may take a while: it runs in a thread and sees everything written before."""
@@ -153,6 +156,11 @@ class Store:
     async def checkpoint(self) -> None:
         with contextlib.suppress(sqlite3.Error, ApiError):  # no space, another program, damage, the end: it stays there
             await self.read("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _checkpoint_at_once(self) -> None:
+        """While nobody can write, so that the log begins anew; requests wait for the disk as long."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def preference(self, name: str) -> str | None:
         rows = self.execute("SELECT value FROM preferences WHERE name = ?", (name,))
