@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+import time
+from functools import cache, lru_cache
 from pathlib import Path
 
 from . import scripts
@@ -55,6 +56,16 @@ def content(path: str) -> bytes:
 
 
 def version_of(path: str) -> str | None:
+    """What changes with the content. Files are looked at once a second: a page names some eighty of them."""
+    return _version(path, _second())
+
+
+def _second() -> int:
+    return int(time.monotonic())
+
+
+@lru_cache(maxsize=128)
+def _version(path: str, _at: int) -> str | None:
     try:
         digests = [_digest(file, file.stat().st_mtime_ns) for file in _parts_of(path)]
     except OSError:

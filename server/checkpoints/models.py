@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+import time
 from collections import defaultdict
 from typing import Any, Literal
 
@@ -48,12 +49,21 @@ class Models(ReadyModels):
         # by checkpoint: whoever starts or ends a transfer awaits its process, and nobody may come in between
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closing = False
+        self._looked, self._downloaded = -1, False
         self.transfer_command = child_process.command("server.checkpoints.transfer_child")
 
     # looking
 
     def all(self) -> list[Model]:
         return [self.get(name) for name in self.names()]
+
+    def any_downloaded(self) -> bool:
+        """Whether a model is here that is not embedded; their files are looked at once a second."""
+        second = int(time.monotonic())
+        if self._looked != second:
+            names = [name for name in self.names() if not _entry(name).embedded]
+            self._looked, self._downloaded = second, any(self.get(name).state == "ready" for name in names)
+        return self._downloaded
 
     def parts(self) -> list[Model]:
         """What may take the place of a model's own parts; got, checked and deleted as models are."""

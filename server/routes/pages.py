@@ -45,8 +45,7 @@ def rendered(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
 @router.get("/")
 async def home(studio: StudioDep) -> HTMLResponse:
     recent = await studio.gallery.page(limit=RECENT)
-    real_ready = any(model.state == "ready" and not model.embedded for model in studio.models.all())
-    return rendered(studio, "home", images=recent.images, real_ready=real_ready)
+    return rendered(studio, "home", images=recent.images, real_ready=studio.models.any_downloaded())
 
 
 @router.get("/gallery")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.driver import Site
 from tests.browser.filled import fill, filled_site, listed
@@ -99,32 +99,6 @@ def test_those_after_one_that_left_come_and_go_as_before(gallery: Page) -> None:
     expect(gallery.get_by_role("img", name=names[0], exact=True)).to_be_visible()
     gallery.locator("#sort").select_option("oldest")
     expect(gallery.get_by_role("img", name=names[-1], exact=True)).to_be_visible()
-
-
-FLY = """async () => {
-    for (let at = 0; at < document.body.scrollHeight; at += 400) {
-        scrollTo(0, at);
-        await new Promise(requestAnimationFrame);
-    }
-}"""
-
-
-def test_what_flies_by_is_not_asked_for(album: Site, open_page: Callable[..., Page]) -> None:
-    """Its small picture may have to be made first, and the gallery's next page would wait behind all of them."""
-    page = open_page("about:blank", viewport={"width": 900, "height": 500})
-    held: list[Route] = []
-    holding = True
-    page.route("**/thumbnail", lambda route: held.append(route) if holding else route.continue_())
-    page.goto(f"{album.url}/gallery", wait_until="commit")
-    for shown in range(60, COUNT, 60):
-        page.evaluate("scrollTo(0, 1e9)")
-        expect(page.locator(".print[data-id]").nth(shown)).to_be_attached()
-    page.evaluate(FLY)
-    assert len({route.request.url for route in held}) < 0.7 * COUNT
-    holding = False
-    for route in held:
-        route.continue_()
-    page.wait_for_function(AT_THE_END)
 
 
 def test_a_page_that_is_open_shows_what_many_files_at_once_became(gallery: Page, album: Site, tmp_path: Path) -> None:

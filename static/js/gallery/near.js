@@ -3,15 +3,11 @@
 
 const GROUP = 12; // prints that come and go together: about two rows
 const GROUPS_A_FRAME = 2;
-const WAITED_FOR = 4; // pictures on their way before more are asked for: the gallery's next page would wait behind all of them
-const WAIT_MS = 1_000; // for one of them
 const MARGIN = "100%"; // of what is in sight, above and below; less than that at which browsers leave out whole days
 
 /** @type {Set<Element>} leaders of groups that are to be seen soon */
 const coming = new Set();
 let asked = false;
-/** @type {Map<HTMLImageElement, number>} pictures that are on their way, and since when */
-const onTheirWay = new Map();
 
 /** Those from the one that leads them to the next that leads. @param {Element} leader */
 function groupOf(leader) {
@@ -45,36 +41,12 @@ function askForFrame() {
   asked = true;
   requestAnimationFrame(() => {
     asked = false;
-    for (const leader of nearest(GROUPS_A_FRAME)) {
-      if (isWaiting()) break;
+    for (const leader of [...coming].slice(0, GROUPS_A_FRAME)) {
       coming.delete(leader);
-      groupOf(leader).forEach(request);
+      groupOf(leader).forEach(reveal);
     }
     askForFrame();
   });
-}
-
-/** What flies by is not asked for: those that are looked at come first. @param {number} count */
-function nearest(count) {
-  if (coming.size <= count) return [...coming];
-  const middle = innerHeight / 2;
-  const off = new Map([...coming].map((leader) => [leader, Math.abs(leader.getBoundingClientRect().top - middle)]));
-  return [...coming].sort((one, other) => (off.get(one) ?? 0) - (off.get(other) ?? 0)).slice(0, count);
-}
-
-/** Whether as many as may be are on their way. */
-function isWaiting() {
-  for (const [picture, since] of onTheirWay) {
-    if (picture.complete || performance.now() - since > WAIT_MS) onTheirWay.delete(picture);
-  }
-  return onTheirWay.size >= WAITED_FOR;
-}
-
-/** @param {Element} item */
-function request(item) {
-  reveal(item);
-  const picture = item.querySelector("img");
-  if (picture && !picture.complete) onTheirWay.set(picture, performance.now());
 }
 
 /** Whatever is in it, now. @param {Element} item */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -66,6 +67,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     monkeypatch.setattr(files, "STATIC", tmp_path)
+    monkeypatch.setattr(files, "_second", itertools.count().__next__)  # time passes from look to look
     return tmp_path
 
 

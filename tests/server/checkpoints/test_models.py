@@ -15,6 +15,7 @@ from bonsai_mlx.hub.entry import CheckpointFile
 from server.checkpoints.models import Models
 from tests.server.checkpoints.conftest import Serve, calls, intent, state
 from tests.server.conftest import LiveServer, eventually
+from tests.stand_in import stand_in
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +36,15 @@ def test_the_catalog_on_this_machine(serve: Serve, tmp_path: Path) -> None:
         assert live.client.post(f"/models/ternary/{action}").status_code == 409
     assert live.client.delete("/models/seedling-ternary").status_code == 409
     assert live.client.post("/models/seedling-ternary/download").json()["state"] == "ready"
+
+
+def test_a_page_knows_whether_a_model_was_downloaded(serve: Serve, tmp_path: Path) -> None:
+    live = serve(models_dir=tmp_path / "models")
+    assert live.studio.models.any_downloaded() is False
+    assert 'class="levels several"' not in live.client.get("/").text
+    stand_in(tmp_path / "models", "binary")
+    eventually(live.studio.models.any_downloaded)
+    assert 'class="levels several"' in live.client.get("/").text
 
 
 def test_progress_pause_and_resume(serve: Serve, downloader: Path, tmp_path: Path) -> None:
