@@ -138,6 +138,30 @@ def test_the_log_is_kept_short_while_it_is_written_to(tmp_path: Path) -> None:
     assert asyncio.run(write()) < 16 << 20
 
 
+def test_a_log_that_checkpoints_do_not_shorten_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each met a write, after which the log goes on where it was."""
+
+    async def in_vain(self: Store) -> None:
+        await asyncio.sleep(0)
+
+    async def write() -> tuple[int, int]:
+        with contextlib.closing(Store(tmp_path)) as store:
+            for n in range(100, 160):
+                store.set_preference("large", str(n) * 100_000)
+            before = store.log_bytes
+            keeping = asyncio.create_task(store.checkpoint_forever())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            store.set_preference("small", "x")
+            keeping.cancel()
+            return before, store.log_bytes
+
+    monkeypatch.setattr(Store, "checkpoint", in_vain)
+    before, after = asyncio.run(write())
+    assert before > 12 << 20
+    assert after < 2 << 20
+
+
 @pytest.mark.slow
 def test_room_that_is_not_needed_any_more_is_given_back(tmp_path: Path) -> None:
     with contextlib.closing(Store(tmp_path)) as store:
