@@ -103,7 +103,7 @@ class Writer:
         for path in self._files.checked_shards():
             tensors |= mx.load(str(path), format="safetensors")  # type: ignore[arg-type]
         try:
-            model: Any = qwen3.Model(qwen3.ModelArgs.from_dict(config))  # type: ignore[no-untyped-call]
+            model: Any = qwen3.Model(qwen3.ModelArgs.from_dict(config))
             if packing := config.get("quantization"):
                 packed = {name.removesuffix(".scales") for name in tensors if name.endswith(".scales")}
                 nn.quantize(
