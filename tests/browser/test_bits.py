@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.images.bitcode import BitCode
@@ -73,6 +73,22 @@ def test_it_is_chosen_under_more_models_and_said_what_it_is(chosen: Page) -> Non
     expect(chosen.locator("#steps")).to_have_value("4")
     expect(chosen.get_by_label("Temperature")).to_be_hidden()
     expect(chosen.get_by_label("Without words")).to_be_hidden()
+
+
+def test_what_is_asked_for_has_a_size_of_the_model_just_chosen(bits_site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page(bits_site.url)
+    wait_until_ready(page)
+    held: list[Route] = []
+    page.route(re.compile(r"/sizes\?"), lambda route: held.append(route))
+    page.get_by_text("More models").click()
+    with page.expect_request(re.compile(r"/sizes\?")):
+        page.get_by_role("radio", name="Seedling of bits").check()
+    page.locator("#prompt").fill("a cup")
+    with page.expect_request(re.compile("/jobs$")) as asked:
+        page.get_by_role("button", name="Generate").click()
+        held.pop().continue_()
+    body = asked.value.post_data_json
+    assert (body["model"], body["width"], body["height"]) == ("seedling-bits", 64, 64)
 
 
 def test_temperature_and_no_words_are_asked_for_and_come_back(chosen: Page, watch: Watch, bits_site: Site) -> None:

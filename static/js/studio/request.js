@@ -16,7 +16,7 @@ import { chosenGuidance } from "./guidance.js";
 import { chosenModel, comparesSeedlings } from "./model-choice.js";
 import { nextSeed, seedText } from "./seed.js";
 import { isBusy, note, problem, send } from "./sending.js";
-import { chosenSize, isTypedSize } from "./sizes.js";
+import { chosenSize, isTypedSize, sizesOfModel } from "./sizes.js";
 
 const WORDLESS = "anything"; // what a picture is called that was drawn without words
 
@@ -79,6 +79,9 @@ export const draft = () => ({
 /** @param {"generate" | "compare"} how */
 export async function submit(how) {
   if (isBusy() || gathering) return;
+  gathering = true;
+  await sizesOfModel();
+  gathering = false;
   const request = readForm(how);
   if (!request || !axesReadable()) return;
   const pictures = await gathered();

@@ -24,6 +24,9 @@ let judging = 0;
 /** @type {Fit[]} */
 let fits = [];
 let model = "";
+let shownFor = ""; // the model whose sizes are shown: another one is chosen before its own have arrived
+/** @type {Promise<void>} */
+let arriving = Promise.resolve();
 let aspect = "1:1";
 let chosenFor = remembered("size-model", ""); // the model that the chosen size is meant for; "": any
 /** @type {{width: number, height: number} | null} */
@@ -253,7 +256,13 @@ function warnOfOtherSizes() {
  * @param {[number, number]} recommended
  * @param {boolean} [again]  ask the server even if the answer is known: free memory and learned times change
  */
-export async function loadSizes(name, recommended, again = false) {
+export function loadSizes(name, recommended, again = false) {
+  arriving = load(name, recommended, again);
+  return arriving;
+}
+
+/** @param {string} name @param {[number, number]} recommended @param {boolean} again */
+async function load(name, recommended, again) {
   model = name;
   const before = choices;
   if (again || !listedFits.has(name)) {
@@ -264,12 +273,16 @@ export async function loadSizes(name, recommended, again = false) {
   }
   if (model !== name) return; // another model was chosen meanwhile
   fits = listedFits.get(name) ?? [];
+  shownFor = name;
   if (aspect === CUSTOM && (again || choices !== before)) return keepTyped();
   const kept = chosenSize() ?? remembered("size", null);
   const keep = kept && (isMeantFor(name) || fits.some((fit) => same(fit, kept)));
   if (keep) chooseSize(kept.width, kept.height);
   else chooseSize(...recommended);
 }
+
+/** Until the size that is chosen is meant for the chosen model, which may have none of the last one's. */
+export const sizesOfModel = () => (shownFor && shownFor !== model ? arriving.catch(() => {}) : undefined);
 
 /** What is being typed while sizes arrive stays as it is, for the model that it is typed for. */
 function keepTyped() {
