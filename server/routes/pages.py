@@ -21,7 +21,7 @@ from .common import BinCursor, Cursor, IdPath, ListingQuery, StudioDep
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 RECENT = 12
-PAGE = 36  # some screens of them; its script fetches those that follow
+PAGE = 24  # a screen of them; its script fetches those that follow
 _DELETED = 60
 _SIMILAR = 12
 _TEMPLATES = {
