@@ -243,10 +243,10 @@ def test_the_editor_is_accessible_in_every_way(site: Site, studio: Page, axe: st
 
 # Every one of them is used in a test above; the pictures' edges and the surface that is painted on are no fields.
 CONTROLS = {
-    "#editor-show", "#editor-close", "slots picture", "slots Remove image 1", "slots image 1", "#slot-add",
-    "#slot-file", "way=change", "way=redraw", "way=repaint", "way=extend", "#strength", "editor-fields summary",
-    "#feather", "#only-masked", "#detail", "#own-size", "example", "#extend-left", "#extend-top",
-    "#extend-right", "#extend-bottom",
+    "#editor-show", "#editor-close", "#to-picture", "slots picture", "slots Remove image 1", "slots image 1",
+    "#slot-add", "#slot-file", "way=change", "way=redraw", "way=repaint", "way=extend", "#strength",
+    "editor-fields summary", "#feather", "#only-masked", "#detail", "#own-size", "example", "#extend-left",
+    "#extend-top", "#extend-right", "#extend-bottom",
     "way=blend", "#share",  # shown for models of bits alone: test_bits.py
     "tool=brush", "tool=eraser", "tool=rectangle", "tool=lasso", "#brush-size", "#paint-undo", "#paint-redo",
     "#paint-invert", "#paint-alpha", "#bench-in", "#bench-out", "#bench-zoom", "#paint-clear",

@@ -263,3 +263,19 @@ def test_a_reload_brings_back_what_was_edited_and_marked(site: Site, studio: Pag
     studio.get_by_role("button", name="Edit", exact=True).click()
     expect(studio.locator(".easel-mask")).to_be_visible()
     expect(studio.locator("#paint-share")).to_have_text("Nothing is marked")
+
+
+@pytest.mark.parametrize("way", ["repaint", "extend"])
+def test_by_keys_the_picture_is_one_step_away(site: Site, studio: Page, way: str) -> None:
+    open_editor(studio, site, png(photo()))
+    choose_way(studio, way)
+    link = studio.get_by_role("button", name="Go to the picture")
+    assert (link.bounding_box() or {})["width"] == 1
+    studio.locator(f"[name=way][value={way}]").focus()
+    studio.keyboard.press("Tab")
+    expect(link).to_be_focused()
+    assert (link.bounding_box() or {})["width"] > 60
+    studio.keyboard.press("Enter")
+    expect(studio.locator("#bench [tabindex='0']").first).to_be_focused()
+    choose_way(studio, "redraw")
+    expect(link).to_be_hidden()

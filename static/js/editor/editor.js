@@ -22,7 +22,7 @@ let onBench = ""; // what the workbench shows, so that it is not made anew under
 let extender = null;
 /** @type {typeof import("./paint-tools.js") | null} once something is to be marked */
 let painting = null;
-/** @type {Promise<unknown>} until what is marked is on the bench */
+/** @type {Promise<unknown>} until the picture on the bench can be marked or extended */
 let marking = Promise.resolve();
 /** @type {{of: string, id: string} | null} the mask that was sent last */
 let sentMask = null;
@@ -65,7 +65,7 @@ export async function requestedPictures() {
   say(lacking);
   if (lacking) {
     showBench();
-    /** @type {HTMLElement | null} */ (byId("bench").querySelector("[tabindex='0']"))?.focus(); // where it can be given
+    focusBench(); // where it can be given
     return null;
   }
   return fieldsOf(session, session.way === "repaint" ? await maskId() : null);
@@ -198,8 +198,9 @@ function showOnBench() {
   onBench = `${slot.id} ${way}`;
   extender = null;
   fill(byId("bench"), easel(slot));
-  if (way === "repaint") marking = paintOnBench(slot, onBench).catch(toastError);
-  return way === "extend" ? extendOnBench(slot, onBench).catch(toastError) : undefined;
+  const work = { repaint: paintOnBench, extend: extendOnBench, change: null, redraw: null, blend: null }[way];
+  if (work) marking = work(slot, onBench).catch(toastError);
+  return undefined;
 }
 
 /** @param {Slot} slot @param {string} shown  what the bench is for, unless it changes meanwhile */
@@ -239,6 +240,17 @@ function lookAtBench() {
   byId("workbench").scrollIntoView({ block: "nearest" });
 }
 
+/** What takes the keys there: the brush, or the picture's edges. */
+function focusBench() {
+  /** @type {HTMLElement | null} */ (byId("bench").querySelector("[tabindex='0']"))?.focus();
+}
+
+async function goToBench() {
+  lookAtBench();
+  await marking; // it is loaded when it is first used
+  focusBench();
+}
+
 /** To be marked or extended, a picture has to be in sight. */
 function onWay() {
   wished = null;
@@ -268,6 +280,7 @@ function listen() {
   byId("editor-close").addEventListener("click", stop);
   byId("editor-show").addEventListener("click", () => (isBenchShown() ? showStage() : lookAtBench()));
   byId("ways").addEventListener("change", onWay);
+  byId("to-picture").addEventListener("click", goToBench);
   const chooser = /** @type {HTMLInputElement} */ (byId("slot-file"));
   chooser.addEventListener("change", () => {
     add([...(chooser.files ?? [])]).catch(toastError);
