@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from server.gallery.files import lock_folder
 from tests.server.conftest import FAKE_ENGINE, LiveServer
 
-pytest.importorskip("mcp", reason="needs the mcp extra")
-from mcp.server.mcpserver.exceptions import ToolError
 
-from server.mcp import Bonsai
+@pytest.fixture
+def mcp() -> Any:
+    """Imported where it is asked for: its package takes a second."""
+    pytest.importorskip("mcp", reason="needs the mcp extra")
+    return importlib.import_module("server.mcp")
 
 
-def test_a_second_assistant_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_assistant_is_told_what_to_do(mcp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder of the images belongs to the first, until that has ended."""
     monkeypatch.setenv("BONSAI_OUTPUT", str(tmp_path))
     monkeypatch.setenv("BONSAI_ENGINE", FAKE_ENGINE)
 
     async def talk() -> None:
         async with AsyncExitStack() as stack:
-            second = Bonsai("http://127.0.0.1:1", None, stack)
+            second = mcp.Bonsai("http://127.0.0.1:1", None, stack)
             first = lock_folder(tmp_path)
-            with pytest.raises(ToolError) as caught:
+            with pytest.raises(mcp.ToolError) as caught:
                 await second.call("GET", "/health")
             for what in (str(tmp_path), "--url", "BONSAI_URL", "BONSAI_OUTPUT"):
                 assert what in str(caught.value)
@@ -39,7 +43,9 @@ def test_a_second_assistant_is_told_what_to_do(tmp_path: Path, monkeypatch: pyte
     asyncio.run(talk())
 
 
-def test_a_proxy_does_not_come_between(serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_does_not_come_between(
+    mcp: Any, serve: Callable[..., LiveServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A Mac has one for all programs, with its exceptions where Python does not look."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -48,7 +54,7 @@ def test_a_proxy_does_not_come_between(serve: Callable[..., LiveServer], monkeyp
 
     async def talk() -> None:
         async with AsyncExitStack() as stack:
-            bonsai = Bonsai(live.url, None, stack)
+            bonsai = mcp.Bonsai(live.url, None, stack)
             await bonsai.call("GET", "/health")
             assert bonsai._inside is None, "the running server was not found"
 

@@ -15,22 +15,26 @@ from PIL import Image
 from server.assistants.files import MAX_BYTES, RefusedFileError, read_picture
 from tests.server.conftest import LiveServer
 
-pytest.importorskip("mcp", reason="needs the mcp extra")
-import mcp
-
-from server.mcp import build
-
 PHOTO = Image.effect_noise((96, 80), 90).convert("RGB")
 Call = Callable[..., tuple[bool, str]]
 
 
 @pytest.fixture
-def call(shared: LiveServer, tmp_path: Path) -> Call:
+def connect() -> Callable[..., Any]:
+    """Connects to our tools. Imported where it is asked for: the package takes a second."""
+    mcp = pytest.importorskip("mcp", reason="needs the mcp extra")
+    from server.mcp import build
+
+    return lambda *arguments: mcp.Client(build(*arguments))
+
+
+@pytest.fixture
+def call(connect: Callable[..., Any], shared: LiveServer, tmp_path: Path) -> Call:
     """Calls a tool; gives whether that is an error, and the last of its texts."""
 
     def called(tool: str, *, url: str = shared.url, **arguments: Any) -> tuple[bool, str]:
         async def talk() -> Any:
-            async with mcp.Client(build(url, None, [tmp_path])) as client:
+            async with connect(url, None, [tmp_path]) as client:
                 return await client.call_tool(tool, arguments)
 
         answer = asyncio.run(talk())
@@ -88,9 +92,9 @@ def test_what_is_wrong_is_told_by_its_argument(call: Call, tool: str, arguments:
         assert word not in text
 
 
-def test_tools_say_that_they_take_nothing_else(shared: LiveServer) -> None:
+def test_tools_say_that_they_take_nothing_else(connect: Callable[..., Any], shared: LiveServer) -> None:
     async def listed() -> Any:
-        async with mcp.Client(build(shared.url, None)) as client:
+        async with connect(shared.url, None) as client:
             return (await client.list_tools()).tools
 
     for tool in asyncio.run(listed()):

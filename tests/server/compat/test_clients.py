@@ -17,7 +17,6 @@ import pytest
 from tests.server.compat.pictures import picture
 from tests.server.conftest import ROOT, LiveServer
 
-openai = pytest.importorskip("openai", reason="needs the clients extra")
 pytestmark = pytest.mark.clients
 
 PICTURE = {"prompt": "a fox", "size": "64x64"}
@@ -31,8 +30,14 @@ def jobs_of(live: LiveServer) -> int:
 # OpenAI
 
 
+@pytest.fixture(scope="module")
+def openai() -> Any:
+    """Imported where it is asked for: the library takes half a second."""
+    return pytest.importorskip("openai", reason="needs the clients extra")
+
+
 @pytest.fixture
-def client(shared: LiveServer) -> Any:
+def client(openai: Any, shared: LiveServer) -> Any:
     with openai.OpenAI(base_url=f"{shared.url}/v1", api_key="x") as made:
         yield made
 
@@ -66,7 +71,7 @@ def test_openai_addresses_can_be_fetched(client: Any, shared: LiveServer) -> Non
     assert (fetched.status_code, fetched.headers["content-type"]) == (200, "image/jpeg")
 
 
-def test_openai_models(client: Any) -> None:
+def test_openai_models(openai: Any, client: Any) -> None:
     assert [model.id for model in client.models.list()] == ["seedling-ternary", "seedling-binary"]
     assert client.models.retrieve("seedling-binary").id == "seedling-binary"
     with pytest.raises(openai.NotFoundError):
@@ -74,7 +79,7 @@ def test_openai_models(client: Any) -> None:
 
 
 @pytest.fixture
-def patient_client(serve: Callable[..., LiveServer]) -> Iterator[Any]:
+def patient_client(openai: Any, serve: Callable[..., LiveServer]) -> Iterator[Any]:
     """Of a server that takes more steps, so that nobody has to be quicker than the picture."""
     with openai.OpenAI(base_url=f"{serve(compat_max_steps=100).url}/v1", api_key="x") as made:
         yield made
@@ -96,7 +101,7 @@ def test_openai_streaming_has_real_previews(patient_client: Any) -> None:
     assert picture(completed.b64_json).format == "WEBP"
 
 
-def test_openai_async(shared: LiveServer) -> None:
+def test_openai_async(openai: Any, shared: LiveServer) -> None:
     async def both() -> list[int]:
         async with openai.AsyncOpenAI(base_url=f"{shared.url}/v1", api_key="x") as client:
             answer = await client.images.generate(**PICTURE, extra_body={"seed": 1})
@@ -108,7 +113,7 @@ def test_openai_async(shared: LiveServer) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("prompt", ["raise it", "oom it", "kill it"])
-def test_a_failure_is_drawn_once(client: Any, shared: LiveServer, prompt: str, stream: bool) -> None:
+def test_a_failure_is_drawn_once(openai: Any, client: Any, shared: LiveServer, prompt: str, stream: bool) -> None:
     before = jobs_of(shared)
     with pytest.raises(openai.APIError) as caught:
         list(client.images.generate(prompt=prompt, size="64x64", stream=stream))
@@ -117,7 +122,7 @@ def test_a_failure_is_drawn_once(client: Any, shared: LiveServer, prompt: str, s
 
 
 @pytest.mark.slow
-def test_a_cancelled_picture_is_not_asked_for_again(patient_client: Any) -> None:
+def test_a_cancelled_picture_is_not_asked_for_again(openai: Any, patient_client: Any) -> None:
     stream = patient_client.images.generate(**LONG, partial_images=3)
     next(iter(stream))
     with httpx.Client(base_url=str(patient_client.base_url.join("/"))) as server:
@@ -127,7 +132,7 @@ def test_a_cancelled_picture_is_not_asked_for_again(patient_client: Any) -> None
         assert len(server.get("/jobs").json()["jobs"]) == 1
 
 
-def test_wrong_values_are_told_with_their_name(client: Any) -> None:
+def test_wrong_values_are_told_with_their_name(openai: Any, client: Any) -> None:
     for field, value in {"n": 99, "size": "huge", "output_format": "gif", "partial_images": "many"}.items():
         with pytest.raises(openai.BadRequestError) as caught:
             client.images.generate(**(PICTURE | {field: value}))
@@ -136,7 +141,7 @@ def test_wrong_values_are_told_with_their_name(client: Any) -> None:
         client.images.generate(prompt=" ")
 
 
-def test_a_model_that_is_not_here(client: Any) -> None:
+def test_a_model_that_is_not_here(openai: Any, client: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="bonsai-mlx download ternary"):
         client.images.generate(model="bonsai-ternary", **PICTURE)
 

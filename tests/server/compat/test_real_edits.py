@@ -19,7 +19,6 @@ from tests.server.compat.pictures import picture, png_of
 from tests.server.compat.test_clients import NODE_MODULES
 from tests.server.conftest import ROOT, LiveServer
 
-openai = pytest.importorskip("openai", reason="needs the clients extra")
 pytestmark = [pytest.mark.slow, pytest.mark.clients]
 
 SIDE, INSIDE = 96, (40, 40, 56, 56)
@@ -51,6 +50,7 @@ def assert_another(found: Image.Image, size: tuple[int, int] = (SIDE, SIDE)) -> 
 
 
 def test_openai_python(real: LiveServer) -> None:
+    openai = pytest.importorskip("openai", reason="needs the clients extra")
     with openai.OpenAI(base_url=f"{real.url}/v1", api_key="x") as client:
         files = [("a.png", io.BytesIO(png_of(one)), "image/png") for one in (PHOTO, CLEAR, PHOTO)]
         asked: dict[str, Any] = {
