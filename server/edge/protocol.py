@@ -17,7 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 UNREAD_TIMEOUT_S = 10.0
 LEAVING_TIMEOUT_S, LEAVING_BYTES = 30.0, 16 << 10  # so much of an answer has to leave in so much time, or all of it
-READ_BYTES = 4 << 10
+READ_BYTES = 4 << 10  # of asyncio's 256 KiB at a time: h11 takes a second for that much in chunks of one byte
+DECLARED_BYTES = 64 << 10  # of a body whose length was said, which h11 hands on as it comes
 SENT_BYTES = 128 << 10  # what the system keeps of what was sent: of its megabytes nobody would see a part leave
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -34,7 +35,6 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # of asyncio's 256 KiB at a time: h11 takes a second for that much in chunks of one byte, and others wait
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         transport.set_write_buffer_limits(high=0)  # writing pauses as soon as anything waits, which is what is watched
@@ -42,6 +42,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self.transport.max_size = DECLARED_BYTES if self._is_declared else READ_BYTES  # type: ignore[attr-defined]
         self._watch()
 
     def on_response_complete(self) -> None:
@@ -77,6 +78,11 @@ class Connection(H11Protocol):
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
+
+    @property
+    def _is_declared(self) -> bool:
+        """Whether a body arrives that is not in chunks."""
+        return self.conn.their_state is h11.SEND_BODY and all(name != b"transfer-encoding" for name, _ in self.headers)
 
     @property
     def _answered(self) -> bool:

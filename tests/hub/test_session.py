@@ -33,9 +33,10 @@ from .world import (
 )
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_flipped_bit_is_detected_and_the_next_run_repairs_it(server: FakeHub, seed: int) -> None:
-    path = random.Random(seed).choice(sorted(needed(server.repos[TERNARY])))
+    paths = sorted(needed(server.repos[TERNARY]))
+    path = paths[seed % len(paths)]
     bit = random.Random(seed + 1).randrange(8 * len(server.repos[TERNARY][path]))
     server.faults[path] = Fault(flip_bit=bit, times=1)
     with pytest.raises(DownloadError, match=rf"{path}: .*damaged.*deleted.*bonsai-mlx download acme/tiny-ternary"):

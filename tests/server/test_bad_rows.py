@@ -46,29 +46,30 @@ def of_another_version(folder: Path, table: str) -> None:
 
 @pytest.fixture
 def queued(gate: Path, serve: Serve) -> tuple[Path, list[str]]:
-    """The folder of a server that has ended, and the ids of the three jobs that wait in it."""
+    """The folder of a server that has ended, and the ids of the jobs that wait in it: three and some."""
     live = serve()
     running = live.post_job("hold")["id"]
     live.running(running)
-    waiting = [live.post_job(f"plain {n}")["id"] for n in range(3)]
+    waiting = [live.post_job(f"plain {n}")["id"] for n in range(2 + len(_UNREADABLE))]
     live.__exit__()
     gate.unlink()
     return live.settings.output, waiting
 
 
-@pytest.mark.parametrize("data", _UNREADABLE.values(), ids=_UNREADABLE)
-def test_a_job_that_cannot_be_read_is_left_out(
-    queued: tuple[Path, list[str]], serve: Serve, data: Any, caplog: pytest.LogCaptureFixture
+def test_jobs_that_cannot_be_read_are_left_out(
+    queued: tuple[Path, list[str]], serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder, (first, bad, last) = queued
-    write(folder, "UPDATE jobs SET data = ? WHERE id = ?", data, bad)
+    folder, (first, *bad, last) = queued
+    for job, data in zip(bad, _UNREADABLE.values(), strict=True):
+        write(folder, "UPDATE jobs SET data = ? WHERE id = ?", data, job)
     live = serve()
     assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
-    assert live.client.get(f"/jobs/{bad}").status_code == 404
     listed = [job["id"] for job in live.client.get("/jobs").json()["jobs"]]
     assert last in listed
-    assert bad not in listed
-    assert f"job '{bad}' cannot be read" in caplog.text
+    for job, kind in zip(bad, _UNREADABLE, strict=True):
+        assert live.client.get(f"/jobs/{job}").status_code == 404, kind
+        assert job not in listed, kind
+        assert f"job '{job}' cannot be read" in caplog.text, kind
     live.__exit__()
     again = serve()
     assert again.client.get("/jobs").json()["queue"]["waiting"] == 0
@@ -76,7 +77,7 @@ def test_a_job_that_cannot_be_read_is_left_out(
 
 def test_a_job_whose_text_is_no_utf8(queued: tuple[Path, list[str]], serve: Serve) -> None:
     """SQLite's own reading would fail for the whole answer, in words that say nothing of a row."""
-    folder, (first, bad, last) = queued
+    folder, (first, bad, *_, last) = queued
     write(folder, "UPDATE jobs SET data = CAST(? AS TEXT) WHERE id = ?", b'{"id": "\xff\xfe', bad)
     live = serve()
     assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
@@ -91,37 +92,45 @@ def test_jobs_without_a_field_that_is_required(queued: tuple[Path, list[str]], s
 
 
 def test_a_job_of_a_model_that_is_not_known_any_more(queued: tuple[Path, list[str]], serve: Serve) -> None:
-    folder, (first, bad, last) = queued
+    folder, (first, bad, *_, last) = queued
     write(folder, "UPDATE jobs SET data = json_set(data, '$.model', 'gone') WHERE id = ?", bad)
     live = serve()
     assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
     assert live.finished(bad)["error"]["code"] == "model_missing"
 
 
-@pytest.mark.parametrize("data", _UNREADABLE.values(), ids=_UNREADABLE)
-def test_an_image_that_cannot_be_read_is_made_anew(serve: Serve, data: Any) -> None:
+def test_images_that_cannot_be_read_are_made_anew(serve: Serve) -> None:
+    """Of each kind three: one as it was made, a favourite, and one that is thrown away."""
     first = serve()
-    good, bad, starred, trashed = (
-        first.finished(first.post_job(f"plain {n}", steps=1, width=64, height=64)["id"])["id"] for n in range(4)
-    )
-    first.client.patch(f"/images/{starred}", json={"favourite": True}).raise_for_status()
-    first.client.delete(f"/images/{trashed}").raise_for_status()
-    assert len(first.client.get("/images").json()["images"]) == 3
+
+    def drawn(prompt: str) -> str:
+        return str(first.finished(first.post_job(prompt, steps=1, width=64, height=64)["id"])["id"])
+
+    good, damaged = drawn("plain"), {kind: [drawn(f"{kind} {n}") for n in range(3)] for kind in _UNREADABLE}
+    for _, starred, trashed in damaged.values():
+        first.client.patch(f"/images/{starred}", json={"favourite": True}).raise_for_status()
+        first.client.delete(f"/images/{trashed}").raise_for_status()
     first.__exit__()
     folder = first.settings.output
-    for image in (trashed, bad, starred):
-        write(folder, "UPDATE images SET data = ? WHERE id = ?", data, image)
+    for kind, images in damaged.items():
+        for image in images:
+            write(folder, "UPDATE images SET data = ? WHERE id = ?", _UNREADABLE[kind], image)
     live = serve()
     assert live.client.get("/gallery").status_code == 200
-    eventually(lambda: len(live.client.get("/images").json()["images"]) == 3)
-    assert {image["id"] for image in live.client.get("/images").json()["images"]} == {good, bad, starred}
-    assert live.client.get(f"/images/{bad}").json()["prompt"] == "plain 1"
-    assert live.client.get(f"/images/{starred}").json()["favourite"] is True
+    there = {good} | {image for images in damaged.values() for image in images[:2]}
+    eventually(lambda: {image["id"] for image in live.client.get("/images?limit=50").json()["images"]} == there)
+    for kind, (bad, starred, trashed) in damaged.items():
+        assert live.client.get(f"/images/{bad}").json()["prompt"] == f"{kind} 0"
+        assert live.client.get(f"/images/{starred}").json()["favourite"] is True, kind
+        _await_entry(folder, trashed, f"{kind} 2")
+        assert live.client.post(f"/images/{trashed}/restore").json()["prompt"] == f"{kind} 2"
+
+
+def _await_entry(folder: Path, image: str, prompt: str) -> None:
+    """Until the index has the row of one that is thrown away again."""
+    found = "SELECT instr(data, ?) FROM images WHERE id = ?"
     with closing(sqlite3.connect(folder / NAME)) as index:
-        eventually(
-            lambda: index.execute("SELECT instr(data, 'plain 3') FROM images WHERE id = ?", (trashed,)).fetchone()[0]
-        )
-    assert live.client.post(f"/images/{trashed}/restore").json()["prompt"] == "plain 3"
+        eventually(lambda: index.execute(found, (prompt, image)).fetchone()[0])
 
 
 def test_a_bad_entry_harms_no_other_and_is_made_anew_from_its_file(live: LiveServer) -> None:

@@ -88,11 +88,22 @@ def is_done(server: ServerProcess, job: str) -> bool:
     return bool(server.client.get(f"/jobs/{job}").json()["status"] == "done")
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_number: int) -> None:
+def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path) -> None:
+    """By each signal in turn; the server that comes next draws what there was to draw, and is the next to end."""
     gate = tmp_path / "gate"
-    gate.touch()
     server = spawn(**{GATE: str(gate)})
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        gate.touch()
+        jobs = end_in_the_middle(server, signal_number)
+        gate.unlink()
+        server = spawn(**{GATE: str(gate)})
+        for job in jobs:  # what was drawn, and what waited
+            eventually(partial(is_done, server, job))
+            assert server.client.get(f"/jobs/{job}").json()["interruptions"] == 0
+
+
+def end_in_the_middle(server: ServerProcess, signal_number: int) -> list[str]:
+    """The job that was drawn, and the one that waited."""
     jobs = [server.client.post("/jobs", json={"prompt": "hold"}).json()["jobs"][0]["id"] for _ in range(2)]
     eventually(lambda: server.client.get(f"/jobs/{jobs[0]}").json()["phase"] == "denoise")
     children = server.children()
@@ -105,11 +116,7 @@ def test_an_end_in_the_middle_of_a_picture(spawn: Spawn, tmp_path: Path, signal_
     server.end(signal_number)  # while the picture would never be finished
     assert server.process.returncode in (0, -signal.SIGTERM, -signal.SIGINT)
     eventually(lambda: not any(child.is_running() for child in children))
-    gate.unlink()
-    again = spawn()
-    for job in jobs:  # what was drawn, and what waited
-        eventually(partial(is_done, again, job))
-        assert again.client.get(f"/jobs/{job}").json()["interruptions"] == 0
+    return jobs
 
 
 def test_a_server_that_was_started_to_outlive_its_terminal_does(spawn: Spawn) -> None:
@@ -232,25 +239,24 @@ def _modes(folder: Path) -> dict[str, str]:
     return {path.name: oct(path.lstat().st_mode)[-3:] for path in sorted(folder.rglob("*"))}
 
 
-@pytest.mark.parametrize(
-    ("options", "private"),
-    [
-        (["--token", "a-long-secret-token"], True),
-        (["--private"], True),
-        ([], False),
-        (["--token", "a-long-secret-token", "--no-private"], False),
-    ],
-)
-def test_pictures_are_private_where_there_is_a_token_or_that_is_wanted(
-    spawn: Spawn, tmp_path: Path, options: list[str], private: bool
-) -> None:
+def test_pictures_are_private_where_there_is_a_token_or_that_is_wanted(spawn: Spawn) -> None:
     """Also what was there before, and with a umask that hides nothing."""
-    before = os.umask(0o022)
-    try:
-        spawn().end()
-        server = spawn(*options)
-    finally:
-        os.umask(before)
+    token = ("--token", "a-long-secret-token")
+    for options, private in ((), False), ((*token, "--no-private"), False), (token, True), (("--private",), True):
+        before = os.umask(0o022)
+        try:
+            server = spawn(*options)
+        finally:
+            os.umask(before)
+        assert_modes(server, private=private)
+        server.end()
+        if private:  # for the next, everybody may read it again
+            for path in (server.output, *server.output.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def assert_modes(server: ServerProcess, *, private: bool) -> None:
+    """Of everything that is there once a picture has been drawn and looked at."""
     server.client.base_url = f"http://{server.url.partition('/')[0]}"  # without the token that the address carries
     server.client.headers["Authorization"] = "Bearer a-long-secret-token"
     server.client.post("/generate", json={"prompt": "a secret"}).raise_for_status()

@@ -70,7 +70,8 @@ def test_pixels_are_passed_over_and_never_held(shared: LiveServer) -> None:
 
     before = psutil.Process().memory_info().rss
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: shared.client.post("/metadata", content=pieces()), range(2)))
+        headers = {"Content-Length": str(len(data))}
+        answers = list(pool.map(lambda _: shared.client.post("/metadata", content=pieces(), headers=headers), range(2)))
     assert [answer.json()["settings"]["seed"] for answer in answers] == [1234567890] * 2
     assert psutil.Process().memory_info().rss - before < 48 * MIB
 

@@ -93,13 +93,34 @@ def test_a_folder_that_another_server_uses(spawn: Spawn) -> None:
         (["--keep-alive", "-3"], {}, "bonsai: --keep-alive: "),
         ([], {"BONSAI_QUEUE_SIZE": "none"}, "bonsai: BONSAI_QUEUE_SIZE: "),
         (["--allowed-host", "studio.local:8000"], {}, "bonsai: --allowed-host: 'studio.local:8000' is no name"),
-        (["--host", "no.such.host.invalid", "--port", "0"], {}, "bonsai: cannot listen on no.such.host.invalid"),
     ],
 )
 def test_bad_options_are_one_line(
-    tmp_path: Path, arguments: list[str], environment: dict[str, str], start: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    environment: dict[str, str],
+    start: str,
 ) -> None:
-    ended = run("--no-browser", "--output", str(tmp_path), *arguments, **environment)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        read_settings(vars(build_parser().parse_args(arguments)))
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(start)
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (["--port", "70000"], "bonsai: --port: "),
+        (["--host", "no.such.host.invalid", "--port", "0"], "bonsai: cannot listen on no.such.host.invalid"),
+    ],
+)
+def test_so_does_the_program_end(tmp_path: Path, arguments: list[str], start: str) -> None:
+    ended = run("--no-browser", "--output", str(tmp_path), *arguments)
     assert ended.returncode == 2
     assert ended.stderr.startswith(start)
     assert ended.stderr.count("\n") == 1
@@ -116,8 +137,10 @@ def test_no_variable_ends_in_a_traceback(capsys: pytest.CaptureFixture[str], val
 
 
 def test_an_unknown_option_and_variant_end_with_status_2() -> None:
-    assert run("--colour", "red").returncode == 2
-    assert run("--variant", "quaternary").returncode == 2
+    for arguments in ("--colour", "red"), ("--variant", "quaternary"):
+        with pytest.raises(SystemExit) as ended:
+            build_parser().parse_args(arguments)
+        assert ended.value.code == 2
 
 
 def test_every_option_is_a_setting() -> None:

@@ -105,6 +105,27 @@ def test_a_refused_body_that_arrives_leaves_the_connection_usable(live: LiveServ
             connection.sendall(b"cd")
 
 
+@pytest.mark.parametrize(("declared", "most"), [(True, protocol.DECLARED_BYTES), (False, protocol.READ_BYTES)])
+def test_a_body_whose_length_was_said_is_read_in_larger_pieces(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch, declared: bool, most: int
+) -> None:
+    """And what comes after it on the same connection in small ones again."""
+    pieces: list[int] = []
+    receive = protocol.H11Protocol.data_received
+
+    def noted(self: protocol.H11Protocol, data: bytes) -> None:
+        pieces.append(len(data))
+        receive(self, data)
+
+    monkeypatch.setattr(protocol.H11Protocol, "data_received", noted)
+    headers = {"Content-Length": str(1 << 20)} if declared else {}
+    assert live.client.post("/metadata", content=iter([b"x" * (1 << 20)]), headers=headers).status_code == 422
+    assert max(pieces[1:]) == most
+    pieces.clear()
+    assert live.client.post("/metadata", content=b"x" * (1 << 20)).status_code == 422
+    assert pieces[0] <= protocol.READ_BYTES
+
+
 def test_more_connections_than_places_do_not_lock_others_out(impatient: LiveServer) -> None:
     crowd = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(520)]
     try:

@@ -80,10 +80,10 @@ def test_nothing_is_written_by_default(spawn: Spawn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("word", ["raise", "abort", "exit"])
-def test_no_prompt_is_written_when_a_picture_fails(spawn: Spawn, word: str) -> None:
+def test_no_prompt_is_written_when_a_picture_fails(spawn: Spawn) -> None:
     server = spawn()
-    ask(server, "/generate", body=json.dumps({"prompt": f"{SECRET} {word}", "width": 64, "height": 64, "steps": 3}))
+    for word in ("raise", "abort", "exit"):
+        ask(server, "/generate", body=json.dumps({"prompt": f"{SECRET} {word}", "width": 64, "height": 64, "steps": 3}))
     assert SECRET not in server.end()
 
 
