@@ -17,12 +17,9 @@ import pytest
 
 from server.__main__ import build_parser, read_settings
 from server.settings import Settings
-from tests.server.conftest import ROOT, ServerProcess
+from tests.server.conftest import ROOT, LiveServer
 
 pytestmark = pytest.mark.slow
-
-
-Spawn = Callable[..., ServerProcess]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -77,12 +74,12 @@ def test_an_index_that_cannot_be_opened(tmp_path: Path, command: str, how: str) 
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_folder_that_another_server_uses(spawn: Spawn) -> None:
-    server = spawn()
-    ended = run("--port", "0", "--output", str(server.output), "--no-browser")
+def test_a_folder_that_another_server_uses(live: LiveServer) -> None:
+    output = str(live.settings.output)
+    ended = run("--port", "0", "--output", output, "--no-browser")
     assert ended.returncode == 2
     assert ended.stderr.endswith("is in use by another server; choose another folder with --output\n")
-    assert run("reindex", "--output", str(server.output)).returncode == 2
+    assert run("reindex", "--output", output).returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -148,16 +145,16 @@ def test_every_option_is_a_setting() -> None:
     assert options <= set(Settings.model_fields)
 
 
-def test_the_index_can_be_rebuilt_by_command(spawn: Spawn) -> None:
-    server = spawn()
+def test_the_index_can_be_rebuilt_by_command(serve: Callable[..., LiveServer]) -> None:
+    first = serve()
     for seed in range(2):
-        server.client.post("/generate", json={"prompt": f"picture {seed}", "seed": seed}).raise_for_status()
-    server.end()
-    (server.output / ".bonsai.sqlite3").write_bytes(b"destroyed")
-    ended = run("reindex", "--output", str(server.output))
-    assert ended.stdout == f"2 images are in the index of {server.output}\n"
-    again = spawn()
-    prompts = [image["prompt"] for image in again.client.get("/images").json()["images"]]
+        first.client.post("/generate", json={"prompt": f"picture {seed}", "seed": seed}).raise_for_status()
+    first.__exit__()
+    output = first.settings.output
+    (output / ".bonsai.sqlite3").write_bytes(b"destroyed")
+    ended = run("reindex", "--output", str(output))
+    assert ended.stdout == f"2 images are in the index of {output}\n"
+    prompts = [image["prompt"] for image in serve().client.get("/images").json()["images"]]
     assert prompts == ["picture 1", "picture 0"]
 
 

@@ -73,10 +73,10 @@ def with_extras(source: random.Random, body: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.slow
-def test_a_thousand_requests_with_unknown_fields_and_nulls(shared: LiveServer) -> None:
+def test_hundreds_of_requests_with_unknown_fields_and_nulls(shared: LiveServer) -> None:
     source = random.Random(1)
     statuses: dict[str, set[int]] = {}
-    for turn in range(1_000):
+    for turn in range(300):
         if turn % 20 == 0:
             path, body = source.choice(list(DRAWING.items()))
             response = shared.client.post(path, content=with_extras(source, body))
