@@ -109,27 +109,29 @@ def unevenness(pixels: np.ndarray[Any, Any], borders: list[int]) -> float:
     return float(np.mean(found))
 
 
-@pytest.mark.slow
-def test_tiles_have_no_seams() -> None:
-    """At their borders the redrawn picture has no larger steps than the one that it was drawn from has there."""
-    seedling = Pipeline.from_pretrained("seedling")
-    source = seedling.generate("maple bonsai in autumn", seed=7, steps=2).image.crop(OF_FOUR_TILES)
-    refined = seedling.enlarge(source, method="refine", prompt="maple bonsai in autumn", seed=7, steps=1)
-    starts = tiling((26, 26), (16, 16), 4).rows.starts
-    borders = sorted({16 * edge for start in starts for edge in (start, start + 16)} - {0, 416})
-    assert borders == [160, 256]
-    exact = np.asarray(seedling.enlarge(source).image)
-    assert unevenness(np.asarray(refined.image), borders) <= SEAM * unevenness(exact, borders)
-
-
-@pytest.mark.slow
-def test_tiles_keep_the_tone_of_the_picture() -> None:
-    """Flat paper stays as light as it is, though each tile by itself makes it lighter or darker."""
+@pytest.fixture(scope="module")
+def redrawn_and_exact() -> tuple[np.ndarray[Any, Any], ...]:
+    """A picture of the seedling that was enlarged in four tiles, and the same enlarged exactly."""
     seedling = Pipeline.from_pretrained("seedling")
     source = seedling.generate("three green stars", seed=7, steps=2).image.crop(OF_FOUR_TILES)
     refined = seedling.enlarge(source, method="refine", prompt="three green stars", seed=7, steps=1)
-    pair = [np.asarray(one, float) for one in (refined.image, seedling.enlarge(source).image)]
-    redrawn, exact = (one.reshape(8, 52, 8, 52, 3) for one in pair)
+    return np.asarray(refined.image), np.asarray(seedling.enlarge(source).image)
+
+
+@pytest.mark.slow
+def test_tiles_have_no_seams(redrawn_and_exact: tuple[np.ndarray[Any, Any], ...]) -> None:
+    """At their borders the redrawn picture has no larger steps than the one that it was drawn from has there."""
+    starts = tiling((26, 26), (16, 16), 4).rows.starts
+    borders = sorted({16 * edge for start in starts for edge in (start, start + 16)} - {0, 416})
+    assert borders == [160, 256]
+    redrawn, exact = redrawn_and_exact
+    assert unevenness(redrawn, borders) <= SEAM * unevenness(exact, borders)
+
+
+@pytest.mark.slow
+def test_tiles_keep_the_tone_of_the_picture(redrawn_and_exact: tuple[np.ndarray[Any, Any], ...]) -> None:
+    """Flat paper stays as light as it is, though each tile by itself makes it lighter or darker."""
+    redrawn, exact = (one.astype(float).reshape(8, 52, 8, 52, 3) for one in redrawn_and_exact)
     flat = exact.std(axis=(1, 3)).max(axis=2) < FLAT
     assert flat.sum() > 20
     assert np.abs(redrawn.mean(axis=(1, 3)) - exact.mean(axis=(1, 3)))[flat].max() < TONE

@@ -85,7 +85,7 @@ CASE = Case(
     name="lag",
     what="lateness of the event loop, sampled every 10 ms, while pictures are drawn and pages opened",
     rounds=50,
-    reduced=2,
+    reduced=1,
     bars={"missing": "== 0", "lag_p99_ms": "<= 20"},
     run=run,
 )
