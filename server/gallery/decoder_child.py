@@ -91,6 +91,9 @@ def _load_decoders() -> None:
 
     from . import inspection  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # what is there now stays: to look through it after each picture took 20 times as long as a small one
+
 
 def _prepare() -> None:
     leave_signals_to_server()

@@ -28,9 +28,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from bonsai_mlx.flux2.synthesis import make_checkpoint
+from bonsai_mlx.hub.catalog import lookup
+from tests.browser.patience import be_patient
 from tests.browser.watched import USUAL, Tab, Watch
 from tests.fetched import fetched
-from tests.stand_in import stand_in
+from tests.stand_in import as_downloaded
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -40,8 +43,10 @@ AXE = "4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 DRAWN_WITHIN_MS = 300_000  # the seedling takes half a second; a busy machine gives the engine, which is nice, little
 LASTING_STEPS = 100  # as many as there may be: a job that outlasts a reload of the page
+LASTING_SIDE = 256  # pixels
+SMALL = {"size": {"width": 64, "height": 64}, "size-model": "seedling-ternary"}  # drawn in a quarter of the time
 
-expect.set_options(timeout=10_000)
+be_patient()
 
 
 def missing(what: str) -> Any:
@@ -109,10 +114,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def large_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Both large models seem to be here: their shapes and sizes are offered, and the seedling's weights draw them."""
+    """Both large models seem to be here: their shapes and sizes are offered, and small random weights draw noise."""
     folder = tmp_path_factory.mktemp("large-site")
     for name in ("ternary", "binary"):
-        stand_in(folder / "models", name)
+        make_checkpoint(folder / "models" / name, "tiny", name)
+        as_downloaded(folder / "models" / name, lookup(name))
     running = Site(folder)
     yield running
     running.stop()
@@ -176,16 +182,30 @@ def tabs(chromium: Browser) -> Iterator[list[Tab]]:
 def open_page(chromium: Browser, tabs: list[Tab], watch: Watch) -> Iterator[Callable[..., Page]]:
     """A function that opens an address, in a browser of its own with Playwright's options of a context.
 
-    The first without options is the tab that tests share, unless `fresh` is asked for. The site finds in it what it has
-    `kept` in localStorage.
+    The first is the tab that tests share, unless `fresh` or options beside the size are asked for; `anew`, so is a
+    further one, in place of the first. The site finds in it what it has `kept` in localStorage.
     """
     contexts: list[BrowserContext] = []
 
-    def open_new(url: str, *, kept: Mapping[str, Any] | None = None, fresh: bool = False, **options: Any) -> Page:
-        if not (fresh or options or contexts or any(tab.used for tab in tabs)):
+    def give_back() -> None:
+        for tab in [tab for tab in tabs if tab.used]:
+            tab.give_back()
+            if tab.spoilt:
+                tab.close()
+                tabs.remove(tab)
+
+    def open_new(
+        url: str, *, kept: Mapping[str, Any] | None = None, fresh: bool = False, anew: bool = False, **options: Any
+    ) -> Page:
+        if anew:
+            give_back()
+        if options.keys() <= {"viewport"} and not (fresh or contexts or any(tab.used for tab in tabs)):
             if not tabs:
                 tabs.append(Tab(chromium))
-            return tabs[0].open(url, watch, kept or {})
+            return tabs[0].open(url, watch, kept or {}, **options)
+        for tab in tabs:
+            if not tab.used:
+                tab.rest()
         if kept:
             items = [{"name": name, "value": json.dumps(value)} for name, value in kept.items()]
             options["storage_state"] = {"origins": [{"origin": url, "localStorage": items}]}
@@ -199,31 +219,38 @@ def open_page(chromium: Browser, tabs: list[Tab], watch: Watch) -> Iterator[Call
     yield open_new
     for context in contexts:
         context.close()
-    for tab in [tab for tab in tabs if tab.used]:
-        tab.give_back()
-        if tab.spoilt:
-            tab.close()
-            tabs.remove(tab)
+    give_back()
 
 
 @pytest.fixture
 def studio(site: Site, open_page: Callable[..., Page]) -> Page:
-    """The studio, ready to draw."""
-    page = open_page(site.url)
+    """The studio, ready to draw small pictures."""
+    page = open_page(site.url, kept=SMALL)
     wait_until_ready(page)
     return page
 
 
 def wait_until_ready(page: Page) -> None:
     """The models and their sizes are known: Generate would be accepted."""
-    expect(page.locator("[name=size]").first).to_be_attached()
+    expect(page.locator("[name=aspect][value='1:1']")).to_be_attached()
 
 
 def draw(page: Page, prompt: str, *, steps: int = 1) -> None:
     """Ask for a picture and do not wait for it. Many steps make a job that lasts."""
     page.get_by_label("Describe the picture").fill(prompt)
-    page.get_by_label("Steps").fill(str(steps))
+    if steps == LASTING_STEPS:
+        make_it_last(page)
+    else:
+        page.get_by_label("Steps").fill(str(steps))
     page.get_by_role("button", name="Generate").click()
+
+
+def make_it_last(page: Page) -> None:
+    """What is asked for next takes its time."""
+    page.locator("#steps").fill(str(LASTING_STEPS))
+    if page.locator("#custom-size").is_visible():
+        for side in ("#width", "#height"):
+            page.locator(side).fill(str(LASTING_SIDE))
 
 
 def drawn(page: Page, prompt: str) -> None:
@@ -287,13 +314,15 @@ OF_COLOURS = ("color-contrast", "link-in-text-block")  # the rules that a theme 
 BACKGROUNDS = "[document.documentElement, document.body].map((one) => getComputedStyle(one).backgroundColor)"
 
 
-def violations(page: Page, axe: str, within: str = "html") -> list[str]:
-    """What axe-core finds in an element: of all its rules in the light theme, and of those of colours in the dark."""
+def violations(page: Page, axe: str, within: str = "html", *, dark: bool = True) -> list[str]:
+    """What axe-core finds in an element: of all its rules in the light theme, and of those of colours in the `dark`."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
     page.emulate_media(color_scheme="light")
     light = page.evaluate(BACKGROUNDS)
     found = _found(page, within, {})
+    if not dark:
+        return found
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(BACKGROUNDS) != light, "the page has one theme only"
     found += _found(page, within, {"runOnly": list(OF_COLOURS)})

@@ -7,7 +7,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 # What can be used of the dialog that is open, or else of the page; of a group of radios, where the arrow keys begin.
-_STOPS = """() => {
+_STOPS = """(within) => {
     const shown = (one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("[inert]");
     const native = "a[href], button, input, select, textarea, summary";
     const seen = ":not(.visually-hidden)"; // of what is seen, none may be left out by its tabindex
@@ -21,7 +21,7 @@ _STOPS = """() => {
         return one === (group.find((radio) => radio.checked) ?? group[0]);
     };
     const first = (one) => one.tagName !== "SUMMARY" || one === one.parentElement.querySelector("summary");
-    const scope = document.querySelector("dialog[open]") ?? document.body;
+    const scope = document.querySelector("dialog[open]") ?? document.querySelector(within);
     const all = scope.querySelectorAll(`${native}, [tabindex]`);
     return [...all].filter((one) => tabbable(one) && inGroup(one) && first(one));
 }"""
@@ -52,13 +52,15 @@ _FOUND = """() => ({
 
 
 _ROUNDS = 4  # a list that grows as it is gone along has the rest of the page behind more stops than there were at first
+_MORE = 10  # what scrolls is a stop of its own in some browsers; and round the end of a dialog
 
 
-def walked(page: Page) -> dict[str, Any]:
+def walked(page: Page, within: str) -> dict[str, Any]:
     """Press Tab from beginning to end: what was not reached, where the focus was not seen, what lies outside."""
-    count = page.evaluate(f"() => ({_LISTEN})(({_STOPS})())")
-    for _ in range(_ROUNDS):
-        for _ in range(count + 10):  # what scrolls is a stop of its own in some browsers
+    count = page.evaluate(f"(within) => ({_LISTEN})(({_STOPS})(within))", within)
+    dialog = page.locator("dialog[open]").count()
+    for presses in (count + _MORE if dialog else count, *[_MORE, count] * _ROUNDS):
+        for _ in range(presses):
             page.keyboard.press("Tab")
         found: dict[str, Any] = page.evaluate(_FOUND)
         if not found["missed"]:
@@ -66,8 +68,10 @@ def walked(page: Page) -> dict[str, Any]:
     return found
 
 
-def reaches_everything(page: Page) -> int:
-    """How many controls there are; all of them are reached, and the focus is seen on each."""
-    found = walked(page)
+def reaches_everything(page: Page, within: str = "body") -> int:
+    """How many controls there are in a part of the page, behind where the focus is; all of them are reached, and the
+    focus is seen on each.
+    """
+    found = walked(page, within)
     assert (found["missed"], found["unseen"], found["outside"]) == ([], [], []), (page.url, found)
     return int(found["wanted"])

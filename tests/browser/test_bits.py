@@ -101,6 +101,7 @@ def test_temperature_and_no_words_are_asked_for_and_come_back(chosen: Page, watc
     chosen.get_by_role("button", name="Generate").click()
     expect(chosen.locator("#temperature-error")).to_be_visible()
     chosen.get_by_label("Temperature").fill("0.5")
+    chosen.locator("#steps").fill("2")
     image = drawn(chosen)
     request = chosen.request.get(f"{bits_site.url}/jobs/{image}").json()["request"]
     assert (request["unconditional"], request["temperature"], request["prompt"]) == (True, 0.5, "anything")
@@ -125,6 +126,7 @@ def test_its_bits_are_shown_while_it_draws(chosen: Page) -> None:
 
 def test_a_picture_shows_its_code_and_what_is_alike(chosen: Page, bits_site: Site) -> None:
     chosen.locator("#prompt").fill("two stars")
+    chosen.locator("#steps").fill("4")
     chosen.get_by_label("Without words").uncheck()
     images = []
     for seed in ("1", "2"):
@@ -173,6 +175,7 @@ def test_a_dropped_picture_is_shown_from_its_bits(chosen: Page, bits_site: Site,
 def test_two_pictures_are_blended_by_a_model_of_bits_alone(chosen: Page, bits_site: Site) -> None:
     chosen.get_by_label("Without words").uncheck()
     chosen.locator("#prompt").fill("two hearts")
+    chosen.locator("#steps").fill("8")
     images = []
     for seed in ("3", "4"):
         chosen.locator("#seed").fill(seed)

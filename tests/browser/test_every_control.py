@@ -61,7 +61,7 @@ def compare(page: Page) -> None:
 
 def picture_of(page: Page, site: Site, job: dict[str, Any]) -> tuple[tuple[int, int], metadata.Found]:
     """Size of the finished picture of a job, and what is written into its file; waits for it on the page."""
-    expect(page.locator("#stage .frame a img, #stage .compare-side img").first).to_be_visible(timeout=DRAWN_WITHIN_MS)
+    expect(page.locator(f"#stage a[data-view='{job['id']}'] img")).to_be_visible(timeout=DRAWN_WITHIN_MS)
     expect(page.locator("#cancel")).to_have_count(0, timeout=DRAWN_WITHIN_MS)
     done = page.request.get(f"{site.url}/jobs/{job['id']}").json()
     assert done["status"] == "done", done
@@ -159,6 +159,16 @@ FORM: dict[str, tuple[Callable[[Page], None], dict[str, Any]]] = {
     "#generate": (lambda _page: None, {}),
     "#compare": (lambda _page: None, {"compare": True, "model": None}),
 }
+TOGETHER = (  # what changes different fields of a request is used for the same one
+    ("#prompt", "#seed", "#steps", "aspect=Other", "#width", "#height", "#count"),
+    ("example", "variant=binary", "#seed-dice"),
+    ("examples Other examples", "variant=ternary", "#seed-lock"),
+    ("#pick-image", "#image-file"),
+    ("model-note Try the seedling",),
+    ("settings summary",),
+    ("#generate",),
+    ("#compare",),
+)
 SIZES = {f"aspect={shape}" for shape in SHAPES} | {"size=512x512", "size=768x768", "size=1024x1024", "size=1280x1280"}
 ELSEWHERE = {"recent All pictures", "#queue-pause", "#queue-cancel", "#notify"}  # ask for no picture: see below
 TOOLS = {  # used in test_prompt_tools.py
@@ -178,18 +188,20 @@ def test_every_control_of_the_form_has_a_row(form: Page) -> None:
         found |= controls_of(form)
     of_pictures = {name for name in found if name.startswith("stage")}  # pressed further below
     assert found - of_pictures == FORM.keys() | SIZES | ELSEWHERE | TOOLS
+    assert sorted(control for controls in TOGETHER for control in controls) == sorted(FORM)
 
 
-@pytest.mark.parametrize("control", FORM)
-def test_what_a_control_says_is_what_is_drawn(large_site: Site, form: Page, control: str) -> None:
-    change, says = FORM[control]
+@pytest.mark.parametrize("controls", TOGETHER, ids=" ".join)
+def test_what_controls_say_is_what_is_drawn(large_site: Site, form: Page, controls: tuple[str, ...]) -> None:
     shown = int(form.locator("#seed").input_value())
-    change(form)
-    if control == "model-note Try the seedling":
+    expected: dict[str, Any] = {"seed": shown, **PLAIN}
+    for change, says in {id(FORM[control][0]): FORM[control] for control in controls}.values():
+        change(form)
+        expected |= says
+    if controls == ("model-note Try the seedling",):
         expect(form.locator("[name=size]:checked")).to_have_value("256x256")
-    body, jobs = asked_by(form, lambda: compare(form) if control == "#compare" else generate(form))
-    expected = {"seed": shown, **PLAIN} | says
-    if says.get("seed") is ROLLED:
+    body, jobs = asked_by(form, lambda: compare(form) if controls == ("#compare",) else generate(form))
+    if expected["seed"] is ROLLED:
         assert body["seed"] != shown
         del expected["seed"]
     for name, value in expected.items():
@@ -198,30 +210,32 @@ def test_what_a_control_says_is_what_is_drawn(large_site: Site, form: Page, cont
         else:
             assert body.get(name) == value, name
     assert body.keys() <= {"prompt", "seed", "steps", "width", "height", "model", "count", "compare"}
-    assert len(jobs) == (2 if says.keys() & {"count", "compare"} else 1)
+    assert len(jobs) == (2 if expected.keys() & {"count", "compare"} else 1)
     drawn_as_asked(form, large_site, body, jobs)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_and_size_is_asked_for_and_drawn(large_site: Site, form: Page, shape: str) -> None:
-    across, down = map(int, shape.split(":"))
-    choose("aspect", shape)(form)
-    body, jobs = asked_by(form, lambda: generate(form))
-    assert abs(body["width"] / body["height"] / (across / down) - 1) < 0.05
-    drawn_as_asked(form, large_site, body, jobs)
-    sizes = form.locator("[name=size]").evaluate_all("radios => radios.map((radio) => radio.value)")
-    areas = [int(width) * int(height) for width, height in (size.split("x") for size in sizes)]
-    assert [round(area**0.5 / 256) for area in areas] == [2, 3, 4, 5]
-    form.request.post(f"{large_site.url}/queue/pause")  # these are large, and only asked for
-    for size in sizes:
-        choose("size", size)(form)
-        for ask, count in ((generate, 1), (compare, 2)):
-            body, jobs = asked_by(form, lambda ask=ask: ask(form))  # type: ignore[misc]
-            assert f"{body['width']}x{body['height']}" == size
-            assert [(job["width"], job["height"]) for job in jobs] == [(body["width"], body["height"])] * count
-            for job in jobs:
-                form.request.delete(f"{large_site.url}/jobs/{job['id']}")
-    form.request.post(f"{large_site.url}/queue/resume")
+def test_every_shape_and_size_is_asked_for_and_drawn(large_site: Site, form: Page) -> None:
+    """Each shape is drawn in its smallest size. The others are large, and only asked for: Compare, once for each."""
+    for place, shape in enumerate(SHAPES):
+        across, down = map(int, shape.split(":"))
+        choose("aspect", shape)(form)
+        body, jobs = asked_by(form, lambda: generate(form))
+        assert abs(body["width"] / body["height"] / (across / down) - 1) < 0.05
+        drawn_as_asked(form, large_site, body, jobs)
+        sizes = form.locator("[name=size]").evaluate_all("radios => radios.map((radio) => radio.value)")
+        areas = [int(width) * int(height) for width, height in (size.split("x") for size in sizes)]
+        assert [round(area**0.5 / 256) for area in areas] == [2, 3, 4, 5]
+        form.request.post(f"{large_site.url}/queue/pause")
+        for rank, size in enumerate(sizes):
+            choose("size", size)(form)
+            asks = [(generate, 1), (compare, 2)] if rank == place % len(sizes) else [(generate, 1)]
+            for ask, count in asks:
+                body, jobs = asked_by(form, lambda ask=ask: ask(form))  # type: ignore[misc]
+                assert f"{body['width']}x{body['height']}" == size
+                assert [(job["width"], job["height"]) for job in jobs] == [(body["width"], body["height"])] * count
+            form.request.delete(f"{large_site.url}/jobs")
+        choose("size", sizes[0])(form)
+        form.request.post(f"{large_site.url}/queue/resume")
 
 
 def test_a_typed_size_is_judged_while_it_is_typed(form: Page) -> None:

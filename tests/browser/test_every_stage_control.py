@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from bonsai_mlx.images import metadata
 from tests.browser.controls import controls_of
-from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, drag_slider
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, drag_slider, make_it_last
 from tests.browser.test_every_control import (
     ELSEWHERE,
     FORM,
@@ -194,7 +194,7 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
     expect(form.locator(f"#strip a[data-id='{gone}']")).to_have_count(0)
     assert form.request.get(f"{large_site.url}/images/{gone}").status == 404
 
-    form.locator("#steps").fill(str(LASTING_STEPS))
+    make_it_last(form)
     asked_by(form, lambda: generate(form))
     _, (waiting,) = asked_by(form, lambda: generate(form))
     _, (last,) = asked_by(form, lambda: generate(form))
@@ -207,7 +207,8 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
     form.locator("#queue-cancel").click()
     expect(form.locator("#queue-panel")).to_be_hidden(timeout=DRAWN_WITHIN_MS)
 
-    form.locator("#steps").fill("1")
+    for field, value in (("#steps", "1"), ("#width", "64"), ("#height", "64")):
+        form.locator(field).fill(value)
     asked_by(form, lambda: compare(form))
     expect(form.locator(".compare-side img")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
     look()

@@ -84,7 +84,7 @@ def test_every_field_is_among_those_that_are_changed() -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_every_field_holds_what_was_put_in(large_site: Site, open_page: Callable[..., Page], way: str) -> None:
     for fields in TOGETHER:
-        page = ready(open_page(large_site.url))
+        page = ready(open_page(large_site.url, anew=True))
         for field in fields:
             CHANGES[field](page)
         before = page.evaluate(VALUES)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.hub.catalog import lookup
-from tests.browser.driver import Site, Watch, draw, drawn
+from tests.browser.driver import Site, Watch, draw, drawn, wait_until_ready
 
 pytestmark = pytest.mark.browser
 
@@ -102,7 +102,9 @@ def test_one_need_not_wait_for_the_sizes(site: Site, open_page: Callable[..., Pa
 
 
 @pytest.mark.parametrize("typed", ["384", "3"])  # half of a size that is among them, and a number half typed
-def test_sizes_that_arrive_late_leave_what_is_typed(studio: Page, typed: str) -> None:
+def test_sizes_that_arrive_late_leave_what_is_typed(site: Site, open_page: Callable[..., Page], typed: str) -> None:
+    studio = open_page(site.url)
+    wait_until_ready(studio)
     held: list[Route] = []
     studio.route(re.compile(r"/sizes\?"), lambda route: held.append(route))
     with studio.expect_request(re.compile(r"/sizes\?")):
@@ -119,7 +121,9 @@ def test_sizes_that_arrive_late_leave_what_is_typed(studio: Page, typed: str) ->
     expect(studio.get_by_label("Width, px")).to_have_value(typed)
 
 
-def test_an_odd_size_can_be_typed(studio: Page) -> None:
+def test_an_odd_size_can_be_typed(site: Site, open_page: Callable[..., Page]) -> None:
+    studio = open_page(site.url)
+    wait_until_ready(studio)
     studio.get_by_role("radio", name="Other").check()
     expect(studio.locator("#size-note")).to_be_hidden()
     studio.get_by_label("Width, px").fill("100")

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.driver import (
     DRAWN_WITHIN_MS,
     LASTING_STEPS,
+    SMALL,
     Site,
     draw,
     make_picture,
@@ -85,7 +86,7 @@ def test_a_key_of_an_input_method_cancels_nothing(studio: Page) -> None:
 
 def test_the_divider_follows_a_finger_anywhere(site: Site, open_page: Callable[..., Page]) -> None:
     """And exactly: a range by itself leaves room for its thumb at both ends, or on an iPhone hears nothing at all."""
-    page = open_page(site.url, has_touch=True)
+    page = open_page(site.url, has_touch=True, kept=SMALL)
     wait_until_ready(page)
     page.get_by_label("Describe the picture").fill("a lantern, compared")
     page.get_by_label("Steps").fill("1")
@@ -173,14 +174,14 @@ def test_nothing_lies_under_a_notch(site: Site, open_page: Callable[..., Page]) 
         assert page.locator(selector).evaluate(padding) == ["47px", "59px"], path
 
 
-@pytest.mark.parametrize(("theme", "veil"), [("light", "rgba(40, 38, 30, 0.42)"), ("dark", "rgba(4, 6, 4, 0.66)")])
-def test_the_veil_behind_a_dialog_follows_the_theme(
-    site: Site, open_page: Callable[..., Page], theme: str, veil: str
-) -> None:
+def test_the_veil_behind_a_dialog_follows_the_theme(site: Site, open_page: Callable[..., Page]) -> None:
     """Its colours are its own, because older browsers let it inherit none."""
-    page = open_page(f"{site.url}/gallery", color_scheme="dark" if theme == "light" else "light")
-    page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
-    page.reload()
-    page.get_by_role("button", name="Keyboard and tips").click()
+    page = open_page(f"{site.url}/gallery")
     shown = "getComputedStyle(document.querySelector('dialog[open]'), '::backdrop').backgroundColor"
-    assert page.evaluate(shown) == veil
+    for theme, system, veil in (("dark", "light", "rgba(4, 6, 4, 0.66)"), ("light", "dark", "rgba(40, 38, 30, 0.42)")):
+        page.emulate_media(color_scheme=system)  # type: ignore[arg-type]
+        page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
+        page.reload()
+        page.get_by_role("button", name="Keyboard and tips").click()
+        assert page.evaluate(shown) == veil
+    page.emulate_media(color_scheme="light")

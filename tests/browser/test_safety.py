@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -57,9 +58,11 @@ def test_prompts_arrive_as_text_while_pages_are_open(plain: Site, open_page: Cal
     wait_until_ready(home)
     expect(gallery.locator("#engine-mark")).to_be_visible()  # it listens
     made = {make_picture(plain, payload): payload for payload in PAYLOADS[:20]}
-    for picture, payload in made.items():
-        expect(home.locator(f'#strip [data-id="{picture}"] img')).to_have_attribute("alt", payload)
-        expect(gallery.locator(f'[data-id="{picture}"] img')).to_have_attribute("alt", payload)
+    for page, within in ((home, "#strip"), (gallery, "#sheet")):
+        for picture in made:
+            expect(page.locator(f'{within} [data-id="{picture}"] img')).to_have_count(1)
+        shown = page.locator(f"{within} img").evaluate_all("all => all.map((one) => one.alt)")
+        assert shown[: len(made)] == [*made.values()][::-1]
     assert home.locator(MARKUP).count() == gallery.locator(MARKUP).count() == 0
 
 
@@ -82,14 +85,16 @@ def test_the_gallery_shows_prompts_verbatim(
     assert page.locator(MARKUP).count() == 0
 
 
-# Pages as the browser reads them, without running them: title, the picture's words, and what should not be there.
+# Pages as the browser reads them, without running them: title and the picture's words, or what is searched for, and
+# what should not be there.
 _READ = """([paths, markup]) => Promise.all(paths.map((path) => new Promise((resolve) => {
     const asked = new XMLHttpRequest();
     asked.open("GET", path);
     asked.responseType = "document";
     asked.addEventListener("load", () => {
-        const [title, picture] = ["h1", "#figure img"].map((one) => asked.response.querySelector(one));
-        resolve([title.textContent, picture.alt, asked.response.querySelectorAll(markup).length]);
+        const [title, picture, search] = ["h1", "#figure img", "#q"].map((one) => asked.response.querySelector(one));
+        const words = search ? [search.value] : [title.textContent, picture.alt];
+        resolve([...words, asked.response.querySelectorAll(markup).length]);
     });
     asked.send();
 })))"""
@@ -101,7 +106,7 @@ def test_image_pages_show_prompts_verbatim(
     page = open_page(f"{plain.url}/gallery")
     shown = page.evaluate(_READ, [[f"/i/{picture}" for picture in pictures], MARKUP])
     assert shown == [[payload, payload, 0] for payload in pictures.values()]
-    for picture, payload in [*pictures.items()][::6] + [*pictures.items()][-2:]:  # nor do scripts change any of it
+    for picture, payload in [*pictures.items()][::10] + [*pictures.items()][-2:]:  # nor do scripts change any of it
         page.goto(f"{plain.url}/i/{picture}")
         assert page.locator("h1").text_content() == payload
         assert page.locator("#figure img").get_attribute("alt") == payload
@@ -120,7 +125,7 @@ def test_the_stage_and_the_form_take_prompts_verbatim(
     page = open_page(f"{plain.url}/?from={newest[-2][0]}")
     expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", newest[-2][1])
     assert page.get_by_label("Describe the picture").input_value() == newest[-2][1]
-    page = open_page("about:blank")
+    page = open_page("about:blank", anew=True)
     with_modules(page)
     page.goto(plain.url)
     expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", newest[-1][1])  # the strip is known
@@ -129,24 +134,28 @@ def test_the_stage_and_the_form_take_prompts_verbatim(
         expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", payload)
         page.get_by_role("button", name="Use settings").click()
         assert page.get_by_label("Describe the picture").input_value() == payload
-    for picture, payload in pictures.items():  # the others as links from their pages do it
-        assert page.evaluate(_STAGED, f"{plain.url}/images/{picture}") == [payload, payload, payload]
+    staged = page.evaluate(_STAGED, [f"/images/{picture}" for picture in pictures])  # as links from their pages do it
+    assert staged == [[payload, payload, payload] for payload in pictures.values()]
     assert page.locator(MARKUP).count() == 0
 
 
-# A picture on the stage and in both forms of a comparison, by the page's own modules.
-_STAGED = """async (url) => {
-    const image = await (await fetch(url)).json();
+# Each picture on the stage and in both forms of a comparison, by the page's own modules.
+_STAGED = """async (paths) => {
     const { showImage } = await import("/static/js/stage/stage.js");
     const { compareView } = await import("/static/js/stage/compare.js");
-    showImage(image);
-    const view = compareView(image, image);
-    const title = view.querySelector("img").alt;
-    document.querySelector("#toasts").replaceChildren(view);
-    view.querySelector("input[value=wipe]").click();
-    const over = view.querySelector(".wipe-over").alt;
-    const start = title.indexOf(": ") + 2;
-    return [document.querySelector("#stage .stage-prompt").textContent, title.slice(start), over.slice(start)];
+    const shown = [];
+    for (const path of paths) {
+        const image = await (await fetch(path)).json();
+        showImage(image);
+        const view = compareView(image, image);
+        const title = view.querySelector("img").alt;
+        document.querySelector("#toasts").replaceChildren(view);
+        view.querySelector("input[value=wipe]").click();
+        const over = view.querySelector(".wipe-over").alt;
+        const start = title.indexOf(": ") + 2;
+        shown.push([document.querySelector("#stage .stage-prompt").textContent, title.slice(start), over.slice(start)]);
+    }
+    return shown;
 }"""
 
 
@@ -169,10 +178,12 @@ def test_waiting_prompts_are_shown_verbatim(plain: Site, open_page: Callable[...
 
 
 def test_what_is_searched_and_what_is_not_found_is_text(plain: Site, open_page: Callable[..., Page]) -> None:
+    searched = {f"/gallery?q={quote(text)}": re.sub("[\r\n]", "", text) for text in PAYLOADS if len(text) <= 200}
     page = open_page(f"{plain.url}/gallery")
-    for payload in [text for text in PAYLOADS if len(text) <= 200][::3]:
-        page.goto(f"{plain.url}/gallery?q={quote(payload)}")
-        assert page.get_by_role("searchbox").input_value() == payload.replace("\r", "").replace("\n", "")
+    assert page.evaluate(_READ, [[*searched], MARKUP]) == [[words, 0] for words in searched.values()]
+    for address, words in [*searched.items()][::10]:  # nor do scripts change any of it
+        page.goto(plain.url + address)
+        assert page.get_by_role("searchbox").input_value() == words
         assert page.locator(MARKUP).count() == 0
     for payload in PAYLOADS:
         for path in (

@@ -34,7 +34,11 @@ def test_a_first_visit_offers_the_seedling_and_the_downloads(studio: Page) -> No
     expect(studio.get_by_label("Describe the picture")).to_have_value("three green stars")
 
 
-def test_generate_with_the_keyboard_shows_the_picture_and_its_recipe(studio: Page) -> None:
+def test_generate_with_the_keyboard_shows_the_picture_and_its_recipe(
+    site: Site, open_page: Callable[..., Page]
+) -> None:
+    studio = open_page(site.url)
+    wait_until_ready(studio)
     studio.get_by_label("Describe the picture").fill("a red circle")
     seed = studio.get_by_label("Seed", exact=True).input_value()
     studio.keyboard.press("Control+Enter")

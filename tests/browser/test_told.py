@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, draw, wait_until_ready
+from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, SMALL, Site, draw, wait_until_ready
 
 pytestmark = pytest.mark.browser
 
@@ -27,7 +27,7 @@ AWAY = """
 
 
 def test_a_message_comes_when_all_is_drawn_and_nobody_looks(site: Site, open_page: Callable[..., Page]) -> None:
-    page = open_page("about:blank")
+    page = open_page("about:blank", kept=SMALL)
     page.add_init_script(AWAY)
     page.goto(site.url)
     wait_until_ready(page)
@@ -48,7 +48,7 @@ def test_a_message_comes_when_all_is_drawn_and_nobody_looks(site: Site, open_pag
 
 
 def test_messages_that_the_browser_forbids_are_not_promised(site: Site, open_page: Callable[..., Page]) -> None:
-    page = open_page("about:blank")
+    page = open_page("about:blank", kept=SMALL)
     page.add_init_script(AWAY + "window.answer = 'denied';")
     page.goto(site.url)
     wait_until_ready(page)

@@ -43,11 +43,12 @@ def test_the_picture_comes_first(site: Site, open_page: Callable[..., Page]) -> 
 
 
 def looked_at(site: Site, open_page: Callable[..., Page], image: str, ancestors: int) -> None:
+    page = open_page(f"{site.url}/?from={image}", anew=True)
+    picture = page.locator("#stage .frame img")
+    expect(picture).to_be_visible()
+    expect(page.locator("#lineage .lineage-step").nth(ancestors)).to_be_visible(visible=ancestors > 0)
     for width, height in ((1280, 680), (1440, 780), (390, 844), (768, 1024)):
-        page = open_page(f"{site.url}/?from={image}", viewport={"width": width, "height": height})
-        picture = page.locator("#stage .frame img")
-        expect(picture).to_be_visible()
-        expect(page.locator("#lineage .lineage-step").nth(ancestors)).to_be_visible(visible=ancestors > 0)
+        page.set_viewport_size({"width": width, "height": height})
         box = picture.bounding_box()
         assert box is not None
         if width < 400:
@@ -64,23 +65,22 @@ def looked_at(site: Site, open_page: Callable[..., Page], image: str, ancestors:
             assert page.evaluate("document.documentElement.scrollHeight") == height
 
 
-@pytest.mark.parametrize("size", [(1280, 680), (1440, 780), (1024, 768)])
-def test_the_form_beside_it_is_whole(
-    site: Site, large_site: Site, open_page: Callable[..., Page], size: tuple[int, int]
-) -> None:
+def test_the_form_beside_it_is_whole(site: Site, large_site: Site, open_page: Callable[..., Page]) -> None:
     """No row of it is cut by Generate, with the seedling and with the large models."""
     for each in (site, large_site):
         make_picture(each, "so that there is one")
-        page = open_page(each.url, viewport={"width": size[0], "height": size[1]})
+        page = open_page(each.url, anew=True)
         wait_until_ready(page)
         expect(page.locator("#model-note")).to_be_visible()
         for prompt in ("", "a red fox in the snow, by the light of a low winter sun"):
             page.locator("#prompt").fill(prompt)
-            lower, upper = page.evaluate(
-                "() => [document.querySelector('#count'), document.querySelector('.actions-row')]"
-                ".map((one) => one.getBoundingClientRect()).map(({ bottom, top }, at) => [bottom, top][at])"
-            )
-            assert lower <= upper, (each.url, prompt)
+            for width, height in ((1280, 680), (1440, 780), (1024, 768)):
+                page.set_viewport_size({"width": width, "height": height})
+                lower, upper = page.evaluate(
+                    "() => [document.querySelector('#count'), document.querySelector('.actions-row')]"
+                    ".map((one) => one.getBoundingClientRect()).map(({ bottom, top }, at) => [bottom, top][at])"
+                )
+                assert lower <= upper, (each.url, prompt, width)
 
 
 def test_a_picture_of_a_batch_is_enlarged_and_the_batch_is_still_there(site: Site, studio: Page) -> None:
@@ -219,7 +219,7 @@ def test_a_batch_is_one_row_of_the_queue(site: Site, studio: Page) -> None:
 
 
 def test_what_a_cancelled_batch_lacks_can_be_drawn(site: Site, studio: Page) -> None:
-    ask_for_batch(studio, "only some of these", 2, steps=20)
+    ask_for_batch(studio, "only some of these", 2, steps=5)
     with studio.expect_response(lambda response: response.url.endswith("/jobs")) as answer:
         studio.locator("#generate").click()
     studio.request.delete(f"{site.url}/jobs/{answer.value.json()['jobs'][1]['id']}")

@@ -7,7 +7,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, Response
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Error,
+    Page,
+    Response,
+    ViewportSize,
+)
 
 # A page is painted before its scripts run; what is pressed by then is nobody's.
 STARTED = """() => document.readyState === "complete" && (!document.querySelector("script[type=module]") ||
@@ -66,34 +74,47 @@ USUAL: dict[str, Any] = {
     "reduced_motion": "reduce",
     "service_workers": "block",
 }
-LASTING = {  # what is done to a page and stays with it, or to its context
-    "page": ("add_init_script", "expose_binding", "expose_function", "on", "once", "route", "set_extra_http_headers"),
+LASTING = {  # what is done to a page and stays with it, or to its context, and cannot be taken back
+    "page": ("expose_binding", "expose_function", "once", "set_extra_http_headers"),
+    "clock": ("fast_forward", "install", "pause_at", "set_fixed_time", "set_system_time"),
     "context": ("add_cookies", "add_init_script", "close", "expect_page", "grant_permissions", "new_cdp_session",
                 "new_page", "on", "route", "set_offline"),
 }  # fmt: skip
+_EMPTIED = """{
+    localStorage.clear();
+    sessionStorage.clear();
+    for (const [name, value] of Object.entries(KEPT)) localStorage.setItem(name, JSON.stringify(value));
+}"""
+
+_KEPT = "for (const [name, value] of Object.entries(KEPT)) localStorage[name] ??= JSON.stringify(value);"
 
 
 class Tab:
     """A page of a browser that serves one test after the other: opening another costs as much as what it shows.
 
-    A test finds it empty, as if it were new. One that a test has changed for good is not used again.
+    A test finds it empty, as if it were new. One that a test has changed for good is not used again. What the last test
+    has left there is shown until the next one opens something.
     """
 
     def __init__(self, chromium: Browser) -> None:
         self._context = chromium.new_context(**USUAL)
         self.page = self._context.new_page()
         self._devtools = self._context.new_cdp_session(self.page)
+        self._devtools.send("Page.enable")
         self.watch: Watch | None = None
         self.used = False  # by a test that has not ended
         self.spoilt = False
+        self._undone: list[Callable[[], Any]] = []  # what takes back what a test has done to the page
         self._go = self.page.goto
         Watch.attach_to(self.page, lambda: self.watch)
-        for name in LASTING["page"]:
-            self._spoiling(self.page, name)
-        for name in LASTING["context"]:
-            self._spoiling(self._context, name)
+        for owner, names in ((self.page, "page"), (self.page.clock, "clock"), (self._context, "context")):
+            for name in LASTING[names]:
+                self._spoiling(owner, name)
+        self._taking_back("add_init_script", lambda done, _arguments: done.close())
+        self._taking_back("on", lambda _done, arguments: self.page.remove_listener(*arguments))
+        self._taking_back("route", lambda _done, _arguments: self.page.unroute_all(behavior="ignoreErrors"))
 
-    def _spoiling(self, owner: Page | BrowserContext, name: str) -> None:
+    def _spoiling(self, owner: Any, name: str) -> None:
         method = getattr(owner, name)
 
         def call(*arguments: Any, **options: Any) -> Any:
@@ -102,14 +123,32 @@ class Tab:
 
         setattr(owner, name, call)
 
-    def open(self, url: str, watch: Watch, kept: Mapping[str, Any]) -> Page:
-        """`kept`: what the site finds in its localStorage, as JSON."""
-        self._rest_at(url)
-        if kept:
-            keep = "(kept) => Object.entries(kept).forEach(([name, value]) => localStorage.setItem(name, value))"
-            self.page.evaluate(keep, {name: json.dumps(value) for name, value in kept.items()})
-        self.used, self.watch = True, watch
-        self.page.goto(url)
+    def _taking_back(self, name: str, undo: Callable[[Any, tuple[Any, ...]], None]) -> None:
+        method = getattr(self.page, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            done = method(*arguments, **options)
+            self._undone.append(lambda: undo(done, arguments))
+            return done
+
+        setattr(self.page, name, call)
+
+    def open(self, url: str, watch: Watch, kept: Mapping[str, Any], viewport: ViewportSize | None = None) -> Page:
+        """`kept`: what the site finds in its localStorage, as JSON. For about:blank the tab rests, which costs less."""
+        self.used = True
+        if viewport:
+            self.page.set_viewport_size(viewport)
+        if url == "about:blank":
+            self.rest()
+            if kept:
+                self.page.add_init_script(_KEPT.replace("KEPT", json.dumps(kept)))
+            self.watch = watch
+        else:
+            source = _EMPTIED.replace("KEPT", json.dumps(kept))
+            emptying = self._devtools.send("Page.addScriptToEvaluateOnNewDocument", {"source": source})
+            self.watch = watch
+            self.page.goto(url)
+            self._devtools.send("Page.removeScriptToEvaluateOnNewDocument", emptying)
         self._devtools.send("Page.resetNavigationHistory")
         return self.page
 
@@ -118,23 +157,26 @@ class Tab:
         self.spoilt = self.spoilt or self.page.is_closed()
         if self.spoilt:
             return
+        while self._undone:
+            self._undone.pop()()
         for other in self._context.pages[1:]:
             other.close()
         self._context.clear_cookies()
         self.page.set_viewport_size(USUAL["viewport"])
+        self.page.emulate_media(color_scheme="null", reduced_motion="reduce")
         self.page.mouse.move(0, 0)
-        try:
-            self._rest_at(self.page.url)  # it asks its server for nothing any more
-        except Error:  # which has ended
-            self.spoilt = True
 
-    def _rest_at(self, url: str) -> None:
-        """Show a file of this site that runs no scripts, with nothing remembered."""
-        origin = re.match(r"https?://[^/]+", url)
+    def rest(self) -> None:
+        """Show a file of the site that runs no scripts and asks its server for nothing, with nothing remembered."""
+        origin = re.match(r"https?://[^/]+", self.page.url)
         if origin is None:
             return
         if self.page.url != (quiet := f"{origin[0]}/static/logo.svg"):
-            self._go(quiet)
+            try:
+                self._go(quiet)
+            except Error:  # the site has ended
+                self._go("about:blank")
+                return
         self.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
 
     def close(self) -> None:
