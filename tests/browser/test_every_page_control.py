@@ -266,5 +266,7 @@ def test_the_rest_of_the_studio(site: Site, studio: Page) -> None:
     expect(unload).to_be_enabled()
     unload.click()
     expect(studio.get_by_text(re.compile("^Engine unloaded"))).to_be_visible()
+    expect(studio.locator("#memory-mark")).to_have_text("Asleep")
+    expect(studio.locator("#unload-hint")).to_contain_text("Nothing is loaded")
     studio.get_by_role("link", name="All pictures").click()
     expect(studio).to_have_url(f"{site.url}/gallery")

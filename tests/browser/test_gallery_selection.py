@@ -36,7 +36,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def gallery(album: Site, open_page: Callable[..., Page]) -> Page:
-    page = open_page(f"{album.url}/gallery", accept_downloads=True)
+    page = open_page(f"{album.url}/gallery")
     expect(page.locator("#engine-mark")).to_be_visible()  # the scripts have started
     return page
 
