@@ -235,6 +235,12 @@ def wait_until_ready(page: Page) -> None:
     expect(page.locator("[name=aspect][value='1:1']")).to_be_attached()
 
 
+def resize(page: Page, width: int, height: int) -> None:
+    """And let the page's scripts see to it."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate("() => new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(() => seen())))")
+
+
 def draw(page: Page, prompt: str, *, steps: int = 1) -> None:
     """Ask for a picture and do not wait for it. Many steps make a job that lasts."""
     page.get_by_label("Describe the picture").fill(prompt)

@@ -16,6 +16,7 @@ from tests.browser.driver import (
     draw,
     drawn,
     make_picture,
+    resize,
     violations,
     wait_until_ready,
 )
@@ -64,11 +65,11 @@ def test_axe_finds_nothing_and_no_page_scrolls_sideways(
     page = open_page(site.url + path.format(id=picture), viewport=LAPTOP)
     expect(page.locator("#engine-mark")).to_be_visible()
     for size in (LAPTOP, PHONE):
-        page.set_viewport_size(size)
+        resize(page, **size)
         assert violations(page, axe) == [], size
         page.evaluate(FEW_OPERATIONS)
     for width in (360, 390, 768, 1600):
-        page.set_viewport_size({"width": width, "height": 800})
+        resize(page, width, 800)
         assert page.evaluate(TOO_WIDE) == [], width
 
 
@@ -103,7 +104,7 @@ def test_axe_finds_nothing_before_the_first_picture_and_in_the_viewer(
 
     def look(what: str, within: str = "html") -> None:
         for size in (LAPTOP, PHONE):
-            page.set_viewport_size(size)
+            resize(page, **size)
             assert violations(page, axe, within) == [], (what, size)
 
     page.goto(site.url)
@@ -221,7 +222,7 @@ def test_nothing_in_the_composer_is_cut_off(site: Site, open_page: Callable[...,
     page = open_page(site.url)
     expect(page.get_by_role("button", name="Other examples")).to_be_attached()
     for width in (360, 768, 1440):
-        page.set_viewport_size({"width": width, "height": 900})
+        resize(page, width, 900)
         assert page.evaluate("(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(composer)") == 0, width
 
 
@@ -244,7 +245,7 @@ def test_the_header_of_a_phone_leads_everywhere(site: Site, open_page: Callable[
     page.locator("#engine-memory").evaluate("one => { one.textContent = '1.24 GB'; }")
     places = [*page.locator(".nav a").all(), page.locator("#settings-link")]
     for width in (360, 390):
-        page.set_viewport_size({"width": width, "height": 844})
+        resize(page, width, 844)
         for place in places:
             box = place.bounding_box()
             assert box is not None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, make_picture, posted, wait_until_ready
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, make_picture, posted, resize, wait_until_ready
 
 pytestmark = pytest.mark.browser
 
@@ -48,7 +48,7 @@ def looked_at(site: Site, open_page: Callable[..., Page], image: str, ancestors:
     expect(picture).to_be_visible()
     expect(page.locator("#lineage .lineage-step").nth(ancestors)).to_be_visible(visible=ancestors > 0)
     for width, height in ((1280, 680), (1440, 780), (390, 844), (768, 1024)):
-        page.set_viewport_size({"width": width, "height": height})
+        resize(page, width, height)
         box = picture.bounding_box()
         assert box is not None
         if width < 400:
@@ -75,7 +75,7 @@ def test_the_form_beside_it_is_whole(site: Site, large_site: Site, open_page: Ca
         for prompt in ("", "a red fox in the snow, by the light of a low winter sun"):
             page.locator("#prompt").fill(prompt)
             for width, height in ((1280, 680), (1440, 780), (1024, 768)):
-                page.set_viewport_size({"width": width, "height": height})
+                resize(page, width, height)
                 lower, upper = page.evaluate(
                     "() => [document.querySelector('#count'), document.querySelector('.actions-row')]"
                     ".map((one) => one.getBoundingClientRect()).map(({ bottom, top }, at) => [bottom, top][at])"
