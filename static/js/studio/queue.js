@@ -81,6 +81,24 @@ function line(row, place, rows) {
   );
 }
 
+/** @type {Map<string, {says: string, element: HTMLElement}>} */
+let lines = new Map();
+
+/** One for each row: the one that is there where it would say the same. @param {Row[]} rows */
+function linesOf(rows) {
+  const before = lines;
+  lines = new Map(
+    rows.map((row, place) => {
+      const near = [rows[place - 1], row, rows[place + 1]].map((one) => one && isRunning(one));
+      const drawn = membersOf(row).map((job) => state.images.has(job.image_id ?? ""));
+      const says = JSON.stringify([place, near, row.jobs.map((job) => job.id), drawn]);
+      const kept = before.get(row.id);
+      return [row.id, kept?.says === says ? kept : { says, element: line(row, place, rows) }];
+    }),
+  );
+  return [...lines.values()].map(({ element }) => element);
+}
+
 /** @param {Row} row */
 const isRunning = (row) => row.jobs.some((job) => job.status === "running");
 
@@ -110,7 +128,7 @@ function showNow() {
   byId("queue-pause").title = byId("queue-pause").ariaLabel ?? "";
   setIcon(byId("queue-pause"), paused ? "play" : "pause");
   const focused = focusedControl();
-  fill(byId("queue"), ...rows.map(line));
+  fill(byId("queue"), ...linesOf(rows));
   if (!focused) return;
   const queue = byId("queue");
   const controls = [...(queue.querySelector(`[data-id="${focused.id}"]`)?.querySelectorAll("button") ?? [])];
