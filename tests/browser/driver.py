@@ -320,15 +320,13 @@ OF_COLOURS = ("color-contrast", "link-in-text-block")  # the rules that a theme 
 BACKGROUNDS = "[document.documentElement, document.body].map((one) => getComputedStyle(one).backgroundColor)"
 
 
-def violations(page: Page, axe: str, within: str = "html", *, dark: bool = True) -> list[str]:
-    """What axe-core finds in an element: of all its rules in the light theme, and of those of colours in the `dark`."""
+def violations(page: Page, axe: str, within: str = "html") -> list[str]:
+    """What axe-core finds in an element: of all its rules in the light theme, and of those of colours in the dark."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
     page.emulate_media(color_scheme="light")
     light = page.evaluate(BACKGROUNDS)
     found = _found(page, within, {})
-    if not dark:
-        return found
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(BACKGROUNDS) != light, "the page has one theme only"
     found += _found(page, within, {"runOnly": list(OF_COLOURS)})

@@ -60,7 +60,7 @@ _TWINS = [  # of addresses with the same body: the ordinary test run leaves them
     *("/edit", "/generate/compare", "/grids/plan", "/jobs/enlarge", "/pipelines/{name}"),
     *("/api/v1/images/generations", "/api/v1/images/edits", "/api/v1/images/variations", "/sdapi/v1/img2img"),
 ]
-_ALIKE = ["/generate", "/prompts/length", "/grids", "/pipelines/run"]  # their bodies hold those of /jobs: there they are broken
+_ALIKE = ["/generate", "/prompts/length", "/grids", "/pipelines/run"]  # /jobs has what theirs hold, and is broken too
 _SERVER_FAILURES = {500, 501, 502, 504}  # 503 and 507 are documented: shutting down, no space or memory left
 
 
