@@ -208,6 +208,8 @@ def test_a_batch_is_one_row_of_the_queue(site: Site, studio: Page) -> None:
     expect(rows.first).to_contain_text("0/2")
     expect(studio.locator("#queue-words")).to_contain_text("3 pictures waiting")
     studio.locator("#queue-pause").click()
+    expect(rows.first).to_contain_text("1/2", timeout=DRAWN_WITHIN_MS)  # which was being drawn
+    expect(rows.first.locator(".queue-thumbs img")).to_have_count(1)
     rows.nth(1).locator(".queue-prompt").click()  # what is being drawn keeps the stage otherwise
     expect(studio.locator("#stage-words")).to_contain_text("the queue is paused")
     studio.reload()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -240,7 +241,7 @@ def _modes(folder: Path) -> dict[str, str]:
 
 
 def test_pictures_are_private_where_there_is_a_token_or_that_is_wanted(spawn: Spawn) -> None:
-    """Also what was there before, and with a umask that hides nothing."""
+    """Made new, and what everybody could read before; with a umask that hides nothing."""
     token = ("--token", "a-long-secret-token")
     for options, private in ((), False), ((*token, "--no-private"), False), (token, True), (("--private",), True):
         before = os.umask(0o022)
@@ -250,9 +251,11 @@ def test_pictures_are_private_where_there_is_a_token_or_that_is_wanted(spawn: Sp
             os.umask(before)
         assert_modes(server, private=private)
         server.end()
-        if private:  # for the next, everybody may read it again
+        if options == token:  # for the next, everybody may read it again
             for path in (server.output, *server.output.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
+        else:
+            shutil.rmtree(server.output)
 
 
 def assert_modes(server: ServerProcess, *, private: bool) -> None:
