@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,9 @@ def python(code: str, **environment: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-needs_library = pytest.mark.skipif(not blas._candidates(), reason="no fast BLAS is installed")
+LIBRARY = blas.preload_fast_blas().library or ""
+needs_library = pytest.mark.skipif(not LIBRARY, reason="no fast BLAS is installed that runs on this processor")
+WHEELS = [library for library in blas._candidates() if "cmeel" in library]
 
 
 @needs_library
@@ -76,7 +79,7 @@ def test_it_is_in_force_however_the_engine_is_reached(first: str) -> None:
 @pytest.mark.parametrize(("choice", "by_the_library"), [("", True), ("none", False)])
 def test_products_are_computed_by_it(choice: str, by_the_library: bool) -> None:
     """How much faster that is on a machine is what scripts/bench_blas.py tells."""
-    code = COMPUTED_BY.replace("LIBRARY", repr(blas._candidates()[0])).replace("SHAPES", "[(96, 1024), (1024, 160)]")
+    code = COMPUTED_BY.replace("LIBRARY", repr(LIBRARY)).replace("SHAPES", "[(96, 1024), (1024, 160)]")
     assert python(code, BONSAI_BLAS=choice, OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1") is by_the_library
 
 
@@ -115,11 +118,46 @@ def test_a_library_that_cannot_be_loaded_is_named_beside_the_remedy(tmp_path: Pa
     assert "libbroken.so" in remedy
 
 
+@needs_library
 def test_one_can_be_chosen() -> None:
-    candidates = blas._candidates()
-    if not candidates:
-        pytest.skip("no fast BLAS is installed")
-    assert python(STATUS, BONSAI_BLAS=candidates[0]) == [candidates[0], ""]
+    assert python(STATUS, BONSAI_BLAS=LIBRARY) == [LIBRARY, ""]
+
+
+@pytest.mark.parametrize(
+    ("config", "core", "needed"),
+    [
+        (b"OpenBLAS 0.3.31 NO_AFFINITY SKYLAKEX MAX_THREADS=4", b"SKYLAKEX", "avx512vl"),
+        (b"OpenBLAS 0.3.29 NO_AFFINITY SkylakeX MAX_THREADS=4", b"SkylakeX", "avx512vl"),
+        (b"OpenBLAS 0.3.31 NO_AFFINITY HASWELL MAX_THREADS=64", b"Haswell", "avx2"),
+        (b"OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64", b"SkylakeX", None),
+        (b"OpenBLAS 0.3.31 NO_AFFINITY NEHALEM MAX_THREADS=64", b"Nehalem", None),
+        (b"OpenBLAS 0.3.31 NEOVERSEV1 MAX_THREADS=4", b"neoversev1", "sve"),
+    ],
+)
+def test_what_a_build_needs_of_the_processor(config: bytes, core: bytes, needed: str | None) -> None:
+    class Library:
+        openblas_get_config = staticmethod(lambda: config)
+        openblas_get_corename = staticmethod(lambda: core)
+
+    found = blas._instructions_needed(Library())  # type: ignore[arg-type]
+    assert (needed in found) if needed else found == set()
+
+
+def test_a_library_without_a_core_of_its_own_runs_anywhere() -> None:
+    assert blas._instructions_needed(object()) == set()  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not WHEELS or platform.machine() != "x86_64", reason="the wheel for x86-64 is not installed")
+def test_what_this_processor_cannot_run_is_passed_over() -> None:
+    """Else the first product ends the process: "Illegal instruction"."""
+    code = f"from bonsai_mlx.runtime import blas; blas._instructions_here = lambda: {{'fpu', 'sse2'}}; {STATUS}"
+    library, remedy = python(code, BONSAI_BLAS=WHEELS[0])
+    assert library is None
+    assert "needs a processor with" in remedy
+    assert "libopenblas0" in remedy
+    # Nothing of it stays, so that the system's, whose name within it is the same, can be found.
+    gone = f"{code}; print(json.dumps({WHEELS[0]!r} in open('/proc/self/maps').read()))"
+    assert python(gone, BONSAI_BLAS=WHEELS[0]) is False
 
 
 def test_macos_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
