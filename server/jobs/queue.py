@@ -181,14 +181,17 @@ class Jobs:
             self._records.note(active.job.model_copy(update={"status": "cancelled", "finished_at": timestamp()}))
 
     def cancel_group(self, group: str) -> list[Job]:
-        """Cancel whatever of a group has not ended. ApiError 404 when there is nothing."""
-        members = [active.job.id for active in self.active if active.job.group == group]
-        if not members:
-            raise not_found("group with unfinished jobs")
-        return [self.cancel(job_id) for job_id in reversed(members)]  # the running one last: the next must not start
+        """Cancel whatever of a group has not ended: nothing if all has. ApiError 404 for an unknown group."""
+        if not self._records.know_group(group):
+            raise not_found("group")
+        return self._cancel_each([active for active in self.active if active.job.group == group])
 
     def cancel_all(self) -> list[Job]:
-        return [self.cancel(active.job.id) for active in reversed(self.active) if not active.cancelling]
+        return self._cancel_each([active for active in self.active if not active.cancelling])
+
+    def _cancel_each(self, jobs: Sequence[Active]) -> list[Job]:
+        """What runs may have ended by itself, which is no refusal; it comes last, since the next must not start."""
+        return [self.cancel(active.job.id) for active in reversed(jobs) if not active.finished.is_set()]
 
     # order
 

@@ -63,6 +63,9 @@ class JobRecords:
         if self._ended_bytes > FORGET_EVERY_BYTES:
             self.forget_old()
 
+    def know_group(self, group: str) -> bool:
+        return bool(self._store.execute("SELECT 1 FROM jobs WHERE group_id = ? LIMIT 1", (group,)))
+
     def find(self, job_id: str) -> Job:
         """ApiError 404: there is none, or none that can be read."""
         rows = self._store.execute(_SELECT.format("WHERE id = ?"), (job_id,))

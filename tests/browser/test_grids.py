@@ -155,7 +155,9 @@ def test_a_grid_that_is_stopped_half_way_is_drawn_to_its_end(form: Page) -> None
     first = next(job for job in jobs if job in quick)
     finished(form, first)
     form.request.post(f"{root_of(form)}/queue/pause")  # so that no others are drawn before they are cancelled
-    form.locator("#cancel").click()
+    with form.expect_request(lambda request: request.method == "DELETE") as asked:
+        form.locator("#cancel").click()
+    assert asked.value.url.endswith(f"/jobs?group={first['group']}")  # in one, whatever has ended meanwhile
     expect(form.locator("#cancel")).to_have_count(0, timeout=DRAWN_WITHIN_MS)
     foot = form.locator("#stage-foot")
     expect(foot).to_contain_text(re.compile("[1-3] of 4 drawn"))

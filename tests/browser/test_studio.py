@@ -79,6 +79,25 @@ def cancel(page: Page) -> None:
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
 
 
+def test_cancelling_what_ends_by_itself_meanwhile_is_no_fault(studio: Page, watch: Watch) -> None:
+    watch.expected += ["status of 409"]
+
+    def late(route: Route) -> None:
+        deadline = time.monotonic() + DRAWN_WITHIN_MS / 1000
+        while studio.request.get(route.request.url).json()["status"] in ("queued", "running"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        route.continue_()
+
+    studio.route("**/jobs/*", late)
+    draw(studio, "a house that is nearly done", steps=10)
+    with studio.expect_response("**/jobs/*") as answer:
+        studio.locator("#cancel").click()
+    assert answer.value.status == 409
+    drawn(studio, "a house that is nearly done")
+    expect(studio.locator(".toast")).to_have_count(0)
+
+
 def test_escape_in_a_field_cancels_nothing(studio: Page) -> None:
     """There it closes what the browser suggests."""
     draw(studio, "a boat that goes on", steps=LASTING_STEPS)

@@ -1,11 +1,10 @@
 // A pipeline that is carried out, as a chain below its pictures: what is done, what is being done, what is to come. The
 // stage follows it from step to step while it shows one of them.
 
-import { cancelRun } from "../lib/api.js";
+import { cancelPipeline } from "../lib/cancel.js";
 import { byId, button, el, icon, refill } from "../lib/dom.js";
 import { WAYS } from "../lib/progress.js";
-import { putRun, state, subscribe } from "../lib/store.js";
-import { toastError } from "../lib/toast.js";
+import { state, subscribe } from "../lib/store.js";
 import { isChosen, isIdle, showImage, showJobs, shownImage, showsJob } from "./stage.js";
 
 /** @typedef {import("../lib/types.js").Run} Run */
@@ -73,7 +72,6 @@ function show() {
   if (signature === shown || !run) return;
   shown = signature;
   const pictures = picturesOf(run);
-  const cancel = () => cancelRun(run.group).then(putRun, toastError);
   byId("run-words").textContent = `${run.name ?? "Pipeline"}. ${words(run)}`;
   refill(
     byId("run-steps"),
@@ -83,7 +81,7 @@ function show() {
   refill(
     byId("run-cancel"),
     byId("stage"),
-    run.status === "running" && (run.steps > 1 || !run.jobs.length) && button({ class: "button small", on: { click: cancel } }, "Cancel all steps"),
+    run.status === "running" && (run.steps > 1 || !run.jobs.length) && button({ class: "button small", on: { click: () => cancelPipeline(run) } }, "Cancel all steps"),
   );
 }
 

@@ -1,7 +1,8 @@
 // The large area: what is being drawn, or the picture last looked at. Shows one request (one job, a batch, a pair)
 // or one image; follows the store until something else is shown.
 
-import { ApiError, cancelJob, createAgain, getImage, getJob } from "../lib/api.js";
+import { ApiError, createAgain, getImage, getJob } from "../lib/api.js";
+import { cancelRequest } from "../lib/cancel.js";
 import { compareView } from "./compare.js";
 import { byId, el, refill } from "../lib/dom.js";
 import { predictedPeak } from "./fits.js";
@@ -167,7 +168,7 @@ export const isIdle = () => !jobsInView().some(isActive);
 /** Cancel what the stage shows; true when there was something to cancel. */
 export function cancelShown() {
   const active = jobsInView().filter(isActive);
-  for (const job of active) cancelJob(job.id).then(putJob, toastError);
+  if (active.length) cancelRequest(active);
   return active.length > 0;
 }
 

@@ -1,7 +1,8 @@
 // What is being drawn and what waits, shown when there is more than the stage can tell: a request is one row with the
 // pictures that it has so far. A press on its prompt brings it to the stage.
 
-import { cancelJob, cancelJobs, orderQueue, pauseQueue } from "../lib/api.js";
+import { cancelJobs, orderQueue, pauseQueue } from "../lib/api.js";
+import { cancelRequest } from "../lib/cancel.js";
 import { byId, button, el, fill, setIcon } from "../lib/dom.js";
 import { formatTimeLeft, modelTitle, plural } from "../lib/format.js";
 import { showJobs, showsJob } from "../stage/stage.js";
@@ -28,12 +29,6 @@ function rowsOf() {
 /** All jobs of a row that are known here, the finished ones too. @param {Row} row */
 const membersOf = ({ group, jobs }) =>
   group ? current([...state.jobs.values()].filter((job) => job.group === group)) : jobs;
-
-/** @param {Row} row */
-function cancel(row) {
-  if (!row.group) return cancelJob(row.id).then(putJob, toastError);
-  return cancelJobs(row.group).then(({ jobs }) => jobs.forEach(putJob), toastError);
-}
 
 /** @param {Row} row @param {number} step  -1: earlier, 1: later */
 function move(row, step) {
@@ -77,7 +72,7 @@ function line(row, place, rows) {
     count,
     movable(-1) && up,
     movable(1) && down,
-    button({ icon: "close", label: `Cancel ${name}`, class: small, on: { click: () => cancel(row) } }),
+    button({ icon: "close", label: `Cancel ${name}`, class: small, on: { click: () => cancelRequest(row.jobs) } }),
   );
 }
 

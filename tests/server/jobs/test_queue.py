@@ -161,7 +161,22 @@ def test_cancelling_a_group(gate: Path, live: LiveServer) -> None:
     cancelled = live.client.delete("/jobs", params={"group": created["group"]}).json()["jobs"]
     assert len(cancelled) == 4
     assert {live.finished(job["id"])["status"] for job in created["jobs"]} == {"cancelled"}
-    assert live.client.delete("/jobs", params={"group": created["group"]}).status_code == 404
+    assert live.client.delete("/jobs", params={"group": created["group"]}).json() == {"jobs": []}
+    assert live.client.delete("/jobs", params={"group": ID}).status_code == 404
+
+
+def test_what_has_just_ended_is_no_obstacle_to_cancelling_the_others(gate: Path, live: LiveServer) -> None:
+    """It is still the one that runs until the engine is done with it."""
+    created = live.client.post("/jobs", json={"prompt": "hold", "count": 3}).json()
+    first, *others = [job["id"] for job in created["jobs"]]
+    live.running(first)
+    for path, cancelled in ((f"/jobs?group={created['group']}", others), ("/jobs", [])):
+        live.studio.jobs._running.finished.set()  # type: ignore[union-attr]
+        answer = live.client.delete(path)
+        assert sorted(job["id"] for job in answer.json()["jobs"]) == sorted(cancelled), path
+    live.studio.jobs._running.finished.clear()  # type: ignore[union-attr]
+    assert live.client.delete(f"/jobs/{first}").status_code == 200
+    assert live.finished(first)["status"] == "cancelled"
 
 
 def test_unknown_jobs(live: LiveServer) -> None:
