@@ -1,6 +1,8 @@
 // Prints far from what is in sight are bare: frames that keep their place, without what is in them. A browser looks at
 // every picture of a page whenever it lays something out, and thousands of them took most of a frame.
 
+import { equip, strip } from "./tools.js";
+
 const GROUP = 12; // prints that come and go together: about two rows
 const GROUPS_A_FRAME = 2;
 const MARGIN = "100%"; // of what is in sight, above and below; less than that at which browsers leave out whole days
@@ -33,7 +35,7 @@ const watcher = new IntersectionObserver(
 /** @param {Element} leader */
 function leave(leader) {
   coming.delete(leader);
-  for (const item of groupOf(leader)) if (!item.contains(document.activeElement)) item.classList.add("bare");
+  for (const item of groupOf(leader)) if (!item.contains(document.activeElement)) hide(item);
 }
 
 function askForFrame() {
@@ -50,7 +52,16 @@ function askForFrame() {
 }
 
 /** Whatever is in it, now. @param {Element} item */
-export const reveal = (item) => item.classList.remove("bare");
+export function reveal(item) {
+  item.classList.remove("bare");
+  equip(item);
+}
+
+/** @param {Element} item */
+function hide(item) {
+  item.classList.add("bare");
+  strip(item);
+}
 
 /** @param {Element} item */
 function lead(item) {
@@ -63,8 +74,9 @@ export function enter(item) {
   if (leads(item)) return;
   let leader = item.previousElementSibling;
   for (let length = 1; leader && !leads(leader) && length < GROUP; length += 1) leader = leader.previousElementSibling;
-  if (leader && leads(leader)) item.classList.toggle("bare", leader.classList.contains("bare"));
-  else lead(item);
+  if (!leader || !leads(leader)) lead(item);
+  else if (leader.classList.contains("bare")) hide(item);
+  else reveal(item);
 }
 
 /** It is going to leave, and another leads those that follow it. @param {Element} item */

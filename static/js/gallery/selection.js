@@ -3,6 +3,7 @@
 import { byId } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
 import { itemOf, shown, shownIds } from "./sheet.js";
+import { showChosen } from "./tools.js";
 
 const root = byId("sheet");
 const bar = byId("selection-bar");
@@ -20,7 +21,7 @@ export const isSelecting = () => selecting;
 function paint(id) {
   const item = itemOf(id);
   item?.classList.toggle("selected", chosen.has(id));
-  item?.querySelector("[data-action=select]")?.setAttribute("aria-pressed", String(chosen.has(id)));
+  if (item) showChosen(item);
 }
 
 function showBar() {

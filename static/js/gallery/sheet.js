@@ -3,10 +3,10 @@
 import { byId, button, el } from "../lib/dom.js";
 import { dayOf, dayTitle, frameOf } from "./days.js";
 import { enter, exit } from "./near.js";
+import { showFavourite } from "./tools.js";
 
 /** @typedef {import("../lib/types.js").Picture & {file_name?: string}} Picture */
 
-const NAME_CHARS = 60;
 const root = byId("sheet");
 
 /** @type {Map<string, HTMLElement>} */
@@ -44,24 +44,21 @@ function print(image) {
   const template = /** @type {HTMLTemplateElement} */ (byId("print-template"));
   const item = /** @type {HTMLElement} */ (template.content.firstElementChild?.cloneNode(true));
   const picture = /** @type {HTMLImageElement} */ (item.querySelector("img"));
-  const name = image.prompt.length > NAME_CHARS ? `${image.prompt.slice(0, NAME_CHARS)}…` : image.prompt;
   Object.assign(item.dataset, { id: image.id, created: image.created_at, shape: frameOf(image.width, image.height) });
   item.dataset.file = image.file_name ?? "";
   /** @type {HTMLAnchorElement} */ (item.querySelector("a")).href = hrefOf(image.id);
   Object.assign(picture, { width: image.width, height: image.height, alt: image.prompt, src: image.thumbnail_url });
   /** @type {Element} */ (item.querySelector(".print-caption")).textContent = image.prompt;
-  for (const control of item.querySelectorAll("button")) {
-    control.setAttribute("aria-label", `${control.getAttribute("aria-label")} “${name}”`);
-  }
   items.set(image.id, item);
   item.classList.add("bare"); // until it is seen to be near
   mark(item, image);
   return item;
 }
 
-/** @param {Element} item @param {Picture} image */
+/** @param {HTMLElement} item @param {Picture} image */
 export function mark(item, image) {
-  item.querySelector("[data-action=favourite]")?.setAttribute("aria-pressed", String(image.favourite));
+  item.dataset.favourite = String(image.favourite);
+  showFavourite(item);
 }
 
 /** The list that a picture belongs into: that of its day, or the only one where no days are told apart. */

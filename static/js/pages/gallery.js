@@ -13,6 +13,7 @@ import { showRow, startRow } from "../gallery/collections.js";
 import { focus, target } from "../gallery/keys.js";
 import * as selection from "../gallery/selection.js";
 import * as prints from "../gallery/sheet.js";
+import { isFavourite } from "../gallery/tools.js";
 
 /** @typedef {import("../lib/types.js").Picture} Picture */
 
@@ -257,9 +258,7 @@ const withSelected = (action) =>
 
 async function favourSelected() {
   const ids = selection.selectedIds();
-  const pressed = (/** @type {string} */ id) =>
-    prints.itemOf(id)?.querySelector("[data-action=favourite]")?.getAttribute("aria-pressed") === "true";
-  await actions.favour(ids, !ids.every(pressed));
+  await actions.favour(ids, !ids.every((id) => isFavourite(prints.itemOf(id))));
 }
 
 /** @param {KeyboardEvent} event */

@@ -1,7 +1,7 @@
 // A pipeline that is carried out, as a chain below its pictures: what is done, what is being done, what is to come. The
 // stage follows it from step to step while it shows one of them.
 
-import { cancelPipeline } from "../lib/cancel.js";
+import { cancelPipeline } from "./cancel.js";
 import { byId, button, el, icon, refill } from "../lib/dom.js";
 import { WAYS } from "../lib/progress.js";
 import { state, subscribe } from "../lib/store.js";

@@ -2,7 +2,7 @@
 // or one image; follows the store until something else is shown.
 
 import { ApiError, createAgain, getImage, getJob } from "../lib/api.js";
-import { cancelRequest } from "../lib/cancel.js";
+import { cancelRequest } from "./cancel.js";
 import { compareView } from "./compare.js";
 import { byId, el, refill } from "../lib/dom.js";
 import { predictedPeak } from "./fits.js";

@@ -2,7 +2,7 @@
 // pictures that it has so far. A press on its prompt brings it to the stage.
 
 import { cancelJobs, orderQueue, pauseQueue } from "../lib/api.js";
-import { cancelRequest } from "../lib/cancel.js";
+import { cancelRequest } from "../stage/cancel.js";
 import { byId, button, el, fill, setIcon } from "../lib/dom.js";
 import { formatTimeLeft, modelTitle, plural } from "../lib/format.js";
 import { showJobs, showsJob } from "../stage/stage.js";

@@ -1,16 +1,16 @@
 // Cancelling what is drawn or waits. What ended by itself just as Cancel was pressed is no loss, and nobody is told.
 
-import { ApiError, cancelJob, cancelJobs, cancelRun } from "./api.js";
-import { putJob, putRun } from "./store.js";
-import { toastError } from "./toast.js";
+import { ApiError, cancelJob, cancelJobs, cancelRun } from "../lib/api.js";
+import { putJob, putRun } from "../lib/store.js";
+import { toastError } from "../lib/toast.js";
 
-/** @param {import("./types.js").Job[]} jobs  of one request */
+/** @param {import("../lib/types.js").Job[]} jobs  of one request */
 export function cancelRequest([{ id, group }]) {
   if (group) return cancelJobs(group).then(({ jobs }) => jobs.forEach(putJob), toastError);
   return cancelJob(id).then(putJob, toastUnlessEnded);
 }
 
-/** @param {import("./types.js").Run} run */
+/** @param {import("../lib/types.js").Run} run */
 export const cancelPipeline = (run) => cancelRun(run.group).then(putRun, toastUnlessEnded);
 
 /** @param {unknown} error */
