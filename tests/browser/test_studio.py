@@ -21,6 +21,7 @@ from tests.browser.driver import (
     make_picture,
     wait_until_ready,
 )
+from tests.server.conftest import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -83,10 +84,7 @@ def test_cancelling_what_ends_by_itself_meanwhile_is_no_fault(studio: Page, watc
     watch.expected += ["status of 409"]
 
     def late(route: Route) -> None:
-        deadline = time.monotonic() + DRAWN_WITHIN_MS / 1000
-        while studio.request.get(route.request.url).json()["status"] in ("queued", "running"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: studio.request.get(route.request.url).json()["status"] not in ("queued", "running"))
         route.continue_()
 
     studio.route("**/jobs/*", late)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .networks import compute_dtype
+
 _ITERATION = (3.4445, -4.7750, 2.0315)  # a quintic that pushes singular values towards 1 in five rounds
 _ROUNDS = 5
 _UPDATE_SIZE = 0.2  # root mean square of an AdamW update, so that both take the same weight decay
@@ -92,7 +94,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """Matrices [n, rows, columns] with singular values pushed to about 1; float32."""
     a, b, c = _ITERATION
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = (matrices.mT if tall else matrices).to(torch.bfloat16).contiguous()
+    x = (matrices.mT if tall else matrices).to(compute_dtype()).contiguous()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(_ROUNDS):  # x <- a x + (b g + c g g) x with g = x x', sums and products at once
         gram = x @ x.mT

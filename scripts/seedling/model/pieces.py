@@ -20,7 +20,7 @@ _CRUMB = 2  # samples: fewer are not worth a thread of their own
 
 
 def in_pieces(compute: Callable[..., Result], piece: int | None, *tensors: Tensor) -> list[Result]:
-    """compute(...), in bfloat16, of the same samples of all tensors, `piece` at a time; None: of all at once."""
+    """compute(...), under `autocast`, of the same samples of all tensors, `piece` at a time; None: of all at once."""
     size = _size(len(tensors[0]), piece)
     parts = list(zip(*(tensor.split(size) for tensor in tensors), strict=True))
     graded = torch.is_grad_enabled()

@@ -198,7 +198,9 @@ function showOnBench() {
   onBench = `${slot.id} ${way}`;
   extender = null;
   fill(byId("bench"), easel(slot));
-  const work = { repaint: paintOnBench, extend: extendOnBench, change: null, redraw: null, blend: null }[way];
+  /** @type {Partial<Record<typeof way, typeof paintOnBench>>} */
+  const laidOver = { repaint: paintOnBench, extend: extendOnBench };
+  const work = laidOver[way];
   if (work) marking = work(slot, onBench).catch(toastError);
   return undefined;
 }

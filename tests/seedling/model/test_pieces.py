@@ -64,11 +64,18 @@ def test_a_thread_keeps_to_one_core_whatever_is_set_before_its_first_work() -> N
     torch.set_num_threads(before)
 
 
-def test_evaluating_keeps_no_graph_and_computes_in_bfloat16(threads: int) -> None:
+@pytest.mark.parametrize(("capability", "dtype"), [("AVX2", "float32"), ("AVX512", "bfloat16")])
+def test_what_cannot_compute_in_bfloat16_does_not(capability: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    [out] = in_pieces(torch.nn.Linear(4, 2), None, torch.randn(5, 4))
+    assert out.dtype is getattr(torch, dtype)
+
+
+def test_evaluating_keeps_no_graph_and_computes_in_the_dtype_of_the_device(threads: int) -> None:
     layer = torch.nn.Linear(4, 2)
     out = evaluated(layer, 2)(torch.randn(5, 4))
     assert not out.requires_grad
-    assert (out.shape, out.dtype) == ((5, 2), torch.bfloat16)
+    assert (out.shape, out.dtype) == ((5, 2), networks.compute_dtype())
     assert torch.is_grad_enabled()
 
 
