@@ -1,9 +1,9 @@
 """The HTML pages. They can be read without JavaScript; everything live comes from the JSON routes and /events."""
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
 from bonsai_mlx.images.bitcode import QR_CHARS
@@ -36,27 +36,36 @@ _TEMPLATES = {
 }
 
 
-def rendered(studio: StudioDep, page: str, **context: Any) -> HTMLResponse:
+async def _now(studio: StudioDep) -> int:
+    """The last event before anything of the page is read: its scripts ask for those that follow."""
+    return studio.events.last_id
+
+
+Since = Annotated[int, Depends(_now)]
+
+
+def rendered(studio: StudioDep, page: str, since: int | None = None, **context: Any) -> HTMLResponse:
     common = {"version": __version__, "page": page, "settings": studio.preferences()}
+    common["since"] = studio.events.last_id if since is None else since
     # a browser may keep it for the way back, where one was: its scripts ask for what happened since
     return HTMLResponse(render(_TEMPLATES[page], common | context), headers={"Cache-Control": "private, no-cache"})
 
 
 @router.get("/")
-async def home(studio: StudioDep) -> HTMLResponse:
+async def home(studio: StudioDep, since: Since) -> HTMLResponse:
     recent = await studio.gallery.page(limit=RECENT)
-    return rendered(studio, "home", images=recent.images, real_ready=studio.models.any_downloaded())
+    return rendered(studio, "home", since, images=recent.images, real_ready=studio.models.any_downloaded())
 
 
 @router.get("/gallery")
-async def gallery(studio: StudioDep, query: ListingQuery, cursor: Cursor | None = None) -> HTMLResponse:
+async def gallery(studio: StudioDep, since: Since, query: ListingQuery, cursor: Cursor | None = None) -> HTMLResponse:
     query = query._replace(favourite=query.favourite or None)  # a form's favourite=0 is no wish for those that are none
     page = await studio.gallery.page(query, limit=PAGE, cursor=cursor)
     collections = studio.collections.all()
     chosen = next((one for one in collections if one.id == query.collection), None)
     context = {"images": page.images, "next_cursor": page.next_cursor, "total": page.total}
     shown = {"collections": collections, "collection": chosen, "query": query, "address": _address(query)}
-    return rendered(studio, "gallery", **context, **shown)
+    return rendered(studio, "gallery", since, **context, **shown)
 
 
 def _address(query: Query) -> str:
@@ -67,13 +76,13 @@ def _address(query: Query) -> str:
 
 
 @router.get("/gallery/deleted")
-async def deleted(studio: StudioDep, cursor: BinCursor | None = None) -> HTMLResponse:
+async def deleted(studio: StudioDep, since: Since, cursor: BinCursor | None = None) -> HTMLResponse:
     found = Bin.of(await studio.gallery.deleted(_DELETED, cursor))
-    return rendered(studio, "deleted", bin=found, days=studio.settings.trash_days)
+    return rendered(studio, "deleted", since, bin=found, days=studio.settings.trash_days)
 
 
 @router.get("/i/{image_id:id}")
-async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTMLResponse:
+async def image(studio: StudioDep, since: Since, image_id: IdPath, query: ListingQuery) -> HTMLResponse:
     found = studio.gallery.details(image_id)
     query = query._replace(favourite=query.favourite or None, group=None)
     before, after = await studio.gallery.listing.neighbours(found, query)
@@ -89,6 +98,7 @@ async def image(studio: StudioDep, image_id: IdPath, query: ListingQuery) -> HTM
     return rendered(
         studio,
         "image",
+        since,
         image=found,
         facts=facts(found.recipe),
         query=query,

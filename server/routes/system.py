@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.sse import EventSourceResponse
 from starlette.responses import StreamingResponse
 
@@ -34,23 +34,22 @@ def _subscribed(hub: EventHub, listener: Listener) -> Iterator[None]:
 )
 async def events(
     studio: StudioDep,
+    since: Annotated[str | None, Query(max_length=40, description="The id of an event; those after it come")] = None,
     last_event_id: Annotated[str | None, Header(max_length=40, description="Where to go on after a break")] = None,
 ) -> EventSourceResponse:
     """Begins with `hello`; then `job`, `preview`, `image`, `image_deleted`, `memory`, `model`, `queue` and `worker`.
 
-    With Last-Event-ID what was missed follows first, or `reset` when that is too long ago.
+    With Last-Event-ID, or else `since`, what was missed follows first, or `reset` when that is too long ago.
     """
-    # what is not an id of ours (another program's, or nonsense) is as good as one too old: start over
-    last = (
-        None
-        if last_event_id is None
-        else int(last_event_id)
-        if last_event_id.isascii() and last_event_id.isdigit()
-        else 0
-    )
-    listener = studio.events.subscribe(studio.hello(), last)
+    last = last_event_id if last_event_id is not None else since
+    listener = studio.events.subscribe(studio.hello(), None if last is None else _id(last))
     subscribed = _subscribed(studio.events, listener)
     return streamed(EventSourceResponse, listener.stream(), subscribed)
+
+
+def _id(text: str) -> int:
+    """What is no id of ours (another program's, or nonsense) is as good as one too old: start over."""
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 @router.get("/memory", summary="The memory figures of this moment")

@@ -34,7 +34,7 @@ def with_state(page: Page, site: Site, name: str = "ternary", **changes: Any) ->
     memory = page.request.get(f"{site.url}/memory").json()
     hello = json.dumps({"server_version": "0", "jobs": [], "memory": memory, "models": answer["models"]})
     page.route(
-        re.compile("/events$"),
+        re.compile(r"/events(\?|$)"),
         lambda route: route.fulfill(content_type="text/event-stream", body=f"event: hello\ndata: {hello}\n\n"),
     )
     page.route(re.compile("/models$"), lambda route: route.fulfill(json=answer))

@@ -68,7 +68,7 @@ def test_the_memory_panel_opens_by_itself_once_memory_is_tight(site: Site, open_
     tight = memory | {"worker": "busy", "system_total_bytes": 8_000_000_000, "system_available_bytes": 300_000_000}
     hello = {"server_version": "0", "jobs": [], "memory": memory, "models": models}
     words = f"event: hello\ndata: {json.dumps(hello)}\n\nevent: memory\ndata: {json.dumps(tight)}\n\n"
-    page.route(re.compile("/events$"), lambda route: route.fulfill(content_type="text/event-stream", body=words))
+    page.route(re.compile(r"/events(\?|$)"), lambda route: route.fulfill(content_type="text/event-stream", body=words))
     page.goto(f"{site.url}/gallery")
     expect(page.locator("#machine")).to_be_visible()
     expect(page.locator("#memory-warning")).to_have_text(

@@ -12,6 +12,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Dialog,
     Error,
+    Frame,
     Page,
     Response,
     ViewportSize,
@@ -106,6 +107,8 @@ class Tab:
         self.spoilt = False
         self._undone: list[Callable[[], Any]] = []  # what takes back what a test has done to the page
         self._go = self.page.goto
+        self._next: Watch | None = None  # of the test that has asked for a page which is not there yet
+        self.page.on("framenavigated", self._on_navigated)
         Watch.attach_to(self.page, lambda: self.watch)
         for owner, names in ((self.page, "page"), (self.page.clock, "clock"), (self._context, "context")):
             for name in LASTING[names]:
@@ -146,14 +149,18 @@ class Tab:
         else:
             source = _EMPTIED.replace("KEPT", json.dumps(kept))
             emptying = self._devtools.send("Page.addScriptToEvaluateOnNewDocument", {"source": source})
-            self.watch = watch
+            self._next = watch  # what the last test's page still says is not its own
             self.page.goto(url)
             self._devtools.send("Page.removeScriptToEvaluateOnNewDocument", emptying)
         self._devtools.send("Page.resetNavigationHistory")
         return self.page
 
+    def _on_navigated(self, frame: Frame) -> None:
+        if self._next and frame == self.page.main_frame:
+            self.watch, self._next = self._next, None
+
     def give_back(self) -> None:
-        self.used, self.watch = False, None
+        self.used, self.watch, self._next = False, None, None
         self.spoilt = self.spoilt or self.page.is_closed()
         if self.spoilt:
             return

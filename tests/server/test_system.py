@@ -53,6 +53,37 @@ def test_what_cannot_be_replayed_is_reset(shared: LiveServer, last: str) -> None
         assert [e["event"] for e in islice(EventStream(stream), 2)] == ["hello", "reset"]
 
 
+def twice_changed(live: LiveServer) -> None:
+    collection = live.client.post("/collections", json={"name": "for a moment"}).raise_for_status().json()
+    live.client.delete(f"/collections/{collection['id']}").raise_for_status()
+
+
+@pytest.mark.parametrize("page", ["/", "/gallery", "/gallery/deleted", "/model-manager", "/preferences"])
+def test_a_page_is_told_what_happened_since_it_was_written(shared: LiveServer, page: str) -> None:
+    since = re.findall(r'data-since="(\d+)"', shared.client.get(page).text)
+    twice_changed(shared)
+    with shared.client.stream("GET", f"/events?since={since[0]}") as stream:
+        events = [(e["event"], e.get("id")) for e in islice(EventStream(stream), 3)]
+    assert [event for event, _ in events] == ["hello", "images_changed", "images_changed"]
+    with shared.client.stream("GET", f"/events?since={events[1][1]}") as stream:
+        assert [(e["event"], e.get("id")) for e in islice(EventStream(stream), 2)][1] == events[2]
+
+
+@pytest.mark.parametrize("since", ["1", "nonsense"])
+def test_a_page_that_is_too_old_begins_anew(shared: LiveServer, since: str) -> None:
+    with shared.client.stream("GET", f"/events?since={since}") as stream:
+        assert [e["event"] for e in islice(EventStream(stream), 2)] == ["hello", "reset"]
+
+
+def test_what_a_browser_heard_last_counts_more_than_what_its_page_knew(shared: LiveServer) -> None:
+    last = str(shared.studio.events.last_id)
+    with shared.client.stream("GET", "/events?since=1", headers={"Last-Event-ID": last}) as stream:
+        events = EventStream(stream)
+        assert next(events)["event"] == "hello"
+        twice_changed(shared)
+        assert next(events)["event"] == "images_changed"
+
+
 def test_a_reload_finds_the_running_job(gate: Path, live: LiveServer) -> None:
     job = live.post_job("hold")
     live.running(job["id"])

@@ -53,6 +53,11 @@ function askForFrame() {
 
 /** Whatever is in it, now. @param {Element} item */
 export function reveal(item) {
+  const picture = item.querySelector("img");
+  if (picture?.dataset.src) {
+    picture.src = picture.dataset.src;
+    delete picture.dataset.src;
+  }
   item.classList.remove("bare");
   equip(item);
 }

@@ -47,7 +47,8 @@ function print(image) {
   Object.assign(item.dataset, { id: image.id, created: image.created_at, shape: frameOf(image.width, image.height) });
   item.dataset.file = image.file_name ?? "";
   /** @type {HTMLAnchorElement} */ (item.querySelector("a")).href = hrefOf(image.id);
-  Object.assign(picture, { width: image.width, height: image.height, alt: image.prompt, src: image.thumbnail_url });
+  Object.assign(picture, { width: image.width, height: image.height, alt: image.prompt });
+  picture.dataset.src = image.thumbnail_url; // until then a browser would look where thousands of them are
   /** @type {Element} */ (item.querySelector(".print-caption")).textContent = image.prompt;
   items.set(image.id, item);
   item.classList.add("bare"); // until it is seen to be near

@@ -1,5 +1,6 @@
-// The one open connection to the server. Whatever happens to it, the store ends up as the server's truth:
-// every new connection begins with `hello`, and what may have been missed is asked for again (`resync`).
+// The one open connection to the server. Whatever happens to it, the store ends up as the server's truth: every new one
+// begins with `hello`, then comes what happened since the page was written, or since the last event that it heard of.
+// Where that is too much, or too long ago, everything is asked for again (`resync`).
 
 import { getJob } from "./api.js";
 import {
@@ -18,9 +19,6 @@ import {
 
 const BANNER_DELAY_MS = 1500; // a blink of the network is not worth a banner
 const MAX_RETRY_MS = 15_000;
-const [navigation] = performance.getEntriesByType("navigation");
-const CAME_BACK = navigation && "type" in navigation && navigation.type === "back_forward"; // to a copy that may be old
-const OPENED_HIDDEN = document.hidden; // in a tab that is looked at, and connects, any time later
 const SILENT_MS = 15_000; // three times as long as an idle server is ever silent
 const WATCH_MS = 5_000;
 const FROZEN_MS = 2_000; // a phone may have ended the connection of a page that it hid, and not say so
@@ -35,6 +33,7 @@ let hiddenTimer = 0;
 let hiddenSince = 0;
 let lastHeard = 0;
 let everOpened = false;
+let heard = document.body.dataset.since; // the last event that this page knows, or that it was written after
 
 /** @type {Record<string, (data: any) => void>} */
 const handlers = {
@@ -56,11 +55,12 @@ const handlers = {
 export function connect() {
   clearTimeout(retryTimer);
   source?.close();
-  source = new EventSource("/events");
+  source = new EventSource(heard ? `/events?since=${heard}` : "/events");
   lastHeard = Date.now();
   for (const [name, handler] of Object.entries(handlers)) {
     source.addEventListener(name, (event) => {
       lastHeard = Date.now();
+      heard = event.lastEventId || heard;
       handler(JSON.parse(event.data));
     });
   }
@@ -81,7 +81,7 @@ function onHello({ jobs, memory, models, queue, pipelines = [] }) {
   pipelines.forEach(putRun);
   setConnection("open");
   publish("hello", { jobs });
-  if (everOpened || CAME_BACK || OPENED_HIDDEN) publish("resync");
+  if (everOpened) publish("resync"); // what was asked for in vain meanwhile
   everOpened = true;
 }
 
