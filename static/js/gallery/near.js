@@ -4,7 +4,6 @@
 import { equip, strip } from "./tools.js";
 
 const GROUP = 12; // prints that come and go together: about two rows
-const GROUPS_A_FRAME = 2;
 const MARGIN = "100%"; // of what is in sight, above and below; less than that at which browsers leave out whole days
 
 /** @type {Set<Element>} leaders of groups that are to be seen soon */
@@ -43,10 +42,9 @@ function askForFrame() {
   asked = true;
   requestAnimationFrame(() => {
     asked = false;
-    for (const leader of [...coming].slice(0, GROUPS_A_FRAME)) {
-      coming.delete(leader);
-      groupOf(leader).forEach(reveal);
-    }
+    const [leader] = coming; // one group a frame, so that none takes long
+    if (leader) groupOf(leader).forEach(reveal);
+    coming.delete(leader);
     askForFrame();
   });
 }
