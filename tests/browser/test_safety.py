@@ -22,6 +22,7 @@ from tests.browser.driver import (
     with_modules,
 )
 from tests.browser.payloads import PAYLOADS
+from tests.server.conftest import PLAIN
 from tests.server.fake_engine import GATE
 
 pytestmark = pytest.mark.browser
@@ -162,18 +163,20 @@ _STAGED = """async (paths) => {
 def test_waiting_prompts_are_shown_verbatim(plain: Site, open_page: Callable[..., Page]) -> None:
     page = open_page(plain.url)
     wait_until_ready(page)
-    held = httpx.post(f"{plain.url}/jobs", json={"prompt": "hold"}).json()["jobs"][0]["id"]
+    client = httpx.Client(base_url=plain.url, verify=PLAIN)
+    held = client.post("/jobs", json={"prompt": "hold"}).json()["jobs"][0]["id"]
     for some in (PAYLOADS[:30], PAYLOADS[30:]):
         small = {"steps": 1, "width": 64, "height": 64}
-        made = [httpx.post(f"{plain.url}/jobs", json={"prompt": prompt, **small}).json() for prompt in some]
+        made = [client.post("/jobs", json={"prompt": prompt, **small}).json() for prompt in some]
         waiting = [answer["jobs"][0]["id"] for answer in made]
         expect(page.locator("#queue li")).to_have_count(31)
         assert page.locator("#queue .queue-prompt").all_text_contents() == ["hold", *some]
         assert page.locator(MARKUP).count() == 0
         for job in waiting:
-            httpx.delete(f"{plain.url}/jobs/{job}")
+            client.delete(f"/jobs/{job}")
         expect(page.locator("#queue li")).to_have_count(1)  # else the next 31 may be these, on a page that lags behind
-    httpx.delete(f"{plain.url}/jobs/{held}")
+    client.delete(f"/jobs/{held}")
+    client.close()
     expect(page.locator("#queue li")).to_have_count(0)
 
 
@@ -185,15 +188,16 @@ def test_what_is_searched_and_what_is_not_found_is_text(plain: Site, open_page: 
         page.goto(plain.url + address)
         assert page.get_by_role("searchbox").input_value() == words
         assert page.locator(MARKUP).count() == 0
-    for payload in PAYLOADS:
-        for path in (
-            f"/{quote(payload, safe='')}",
-            f"/gallery?cursor={quote(payload)}",
-            f"/i/{quote(payload, safe='')}",
-        ):
-            answer = httpx.get(plain.url + path, headers={"Accept": "text/html"})
-            assert answer.status_code in (404, 422)
-            assert payload not in answer.text or "<" not in payload
+    with httpx.Client(headers={"Accept": "text/html"}, verify=PLAIN) as client:
+        for payload in PAYLOADS:
+            for path in (
+                f"/{quote(payload, safe='')}",
+                f"/gallery?cursor={quote(payload)}",
+                f"/i/{quote(payload, safe='')}",
+            ):
+                answer = client.get(plain.url + path)
+                assert answer.status_code in (404, 422)
+                assert payload not in answer.text or "<" not in payload
 
 
 def test_a_hostile_prompt_passes_through_every_state(studio: Page) -> None:

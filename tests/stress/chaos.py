@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.server.conftest import ServerProcess
+from tests.server.conftest import PLAIN, ServerProcess
 from tests.server.fake_engine import GATE
 
 from ._world import NO_BLAS, ended, post_job, server_process, within
@@ -109,7 +109,7 @@ class _Health:
     def __init__(self, server: ServerProcess) -> None:
         self.milliseconds: list[float] = []
         self.failed = 0
-        self._client = httpx.Client(base_url=server.client.base_url, timeout=1)
+        self._client = httpx.Client(base_url=server.client.base_url, timeout=1, verify=PLAIN)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 

@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 from server.store import NAME
-from tests.server.conftest import ServerProcess
+from tests.server.conftest import PLAIN, ServerProcess
 from tests.server.fake_engine import GATE
 
 from ._world import job, post_job, server_process, within
@@ -90,7 +90,7 @@ def _churn(server: ServerProcess, seconds: float, rng: random.Random, seen: _See
 
 
 def _poll(server: ServerProcess, seen: _Seen, ended: threading.Event) -> None:
-    with httpx.Client(base_url=server.client.base_url, timeout=30) as client:
+    with httpx.Client(base_url=server.client.base_url, timeout=30, verify=PLAIN) as client:
         while not ended.wait(_POLL_EVERY_S):
             started = time.perf_counter()
             try:
@@ -110,7 +110,7 @@ def _sample(server: ServerProcess, seen: _Seen, ended: threading.Event) -> None:
 
 def _listen(server: ServerProcess, _seen: _Seen, ended: threading.Event) -> None:
     """A page that keeps up, and comes back when it is told to."""
-    with httpx.Client(base_url=server.client.base_url, timeout=30) as client:
+    with httpx.Client(base_url=server.client.base_url, timeout=30, verify=PLAIN) as client:
         while not ended.is_set():
             with client.stream("GET", "/events") as events:
                 for _ in events.iter_raw():

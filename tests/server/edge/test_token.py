@@ -11,7 +11,7 @@ import pytest
 
 from server.app import create_app
 from server.settings import Settings
-from tests.server.conftest import LiveServer, eventually
+from tests.server.conftest import PLAIN, LiveServer, eventually
 from tests.server.walk import status_of, walk
 
 TOKEN = "a-token-for-this-test"
@@ -72,7 +72,7 @@ def test_a_bearer_and_a_password_open(guarded: LiveServer) -> None:
 )
 def test_any_token_opens(serve: Callable[..., LiveServer], token: str) -> None:
     server = serve(token=token)
-    with httpx.Client(base_url=server.url) as browser:
+    with httpx.Client(base_url=server.url, verify=PLAIN) as browser:
         assert browser.post("/sign-in", data={"token": token}).status_code == 303
         assert browser.get("/").status_code == 200
     assert server.client.get("/", auth=("anybody", token)).status_code == 200

@@ -12,7 +12,7 @@ import pytest
 
 from server.errors import ApiError
 from server.jobs.admission import Allowance, Undrawn
-from tests.server.conftest import LiveServer
+from tests.server.conftest import PLAIN, LiveServer
 
 Serve = Callable[..., LiveServer]
 
@@ -96,7 +96,7 @@ def test_a_full_disk_is_noticed_before_drawing(serve: Serve) -> None:
 
 async def _flood(url: str, count: int) -> list[httpx.Response]:
     limits = httpx.Limits(max_connections=count)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, verify=PLAIN) as client:
         body = {"prompt": "plain", "steps": 2, "width": 64, "height": 64}
         return await asyncio.gather(*(client.post("/jobs", json=body) for _ in range(count)))
 
