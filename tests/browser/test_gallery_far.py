@@ -82,6 +82,74 @@ def test_keys_reach_all_of_them_and_the_focus_stays(gallery: Page) -> None:
     expect(gallery.locator(".print").nth(1).locator("img")).to_be_visible()
 
 
+NOTHING_BARE = """() => [...document.querySelectorAll(".print")].every((one) => {
+    const { top, bottom } = one.getBoundingClientRect();
+    return bottom < 0 || top > innerHeight || !one.classList.contains("bare");
+})"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (900, 500), (1440, 900)])
+def test_nothing_that_is_in_sight_is_an_empty_frame(gallery: Page, width: int, height: int) -> None:
+    """However many pictures are side by side: the fewer, the higher are those that come and go together."""
+    gallery.set_viewport_size({"width": width, "height": height})
+    gallery.wait_for_timeout(300)
+    end = gallery.evaluate("document.body.scrollHeight")
+    for there in (*range(0, end, 250), *range(end, 0, -250), end, end // 2, 0):
+        gallery.evaluate(f"scrollTo(0, {there})")
+        gallery.wait_for_function(NOTHING_BARE)
+
+
+def in_sight(page: Page) -> tuple[str, float]:
+    """A picture that is in sight, and where it is."""
+    picture: str = page.locator(".print[data-id]").evaluate_all(
+        "all => all.find((one) => one.getBoundingClientRect().bottom > innerHeight / 2).dataset.id"
+    )
+    page.locator(f"[data-id='{picture}']").evaluate("one => one.scrollIntoView({ block: 'center' })")
+    page.wait_for_timeout(300)
+    top: float = page.locator(f"[data-id='{picture}']").evaluate("one => one.getBoundingClientRect().top")
+    return picture, top
+
+
+def is_at(page: Page, picture: str, top: float) -> None:
+    where = f"document.querySelector('[data-id=\"{picture}\"]')?.getBoundingClientRect().top"
+    page.wait_for_function(f"() => Math.abs({where} - {top}) < 2")
+    expect(page.locator(f"[data-id='{picture}'] img")).to_be_visible()
+
+
+@pytest.mark.parametrize("scrolled", [500, 1500, 3000])
+@pytest.mark.parametrize("sort", ["newest", "prompt"])
+def test_who_comes_back_is_where_they_were(gallery: Page, album: Site, scrolled: int, sort: str) -> None:
+    if sort != "newest":
+        gallery.goto(f"{album.url}/gallery?sort={sort}")
+    for there in range(400, scrolled + 1, 400):  # as a wheel does
+        gallery.evaluate(f"scrollTo(0, {there})")
+        gallery.wait_for_timeout(100)
+    gallery.wait_for_timeout(300)
+    picture, top = in_sight(gallery)
+    gallery.locator(f"[data-id='{picture}'] a").click()
+    expect(gallery.locator("#back")).to_be_visible()
+    gallery.go_back()
+    is_at(gallery, picture, top)
+    gallery.reload()
+    is_at(gallery, picture, top)
+    gallery.locator(f"[data-id='{picture}'] a").click()
+    gallery.locator("#back").click()
+    print_ = gallery.locator(f"[data-id='{picture}']")
+    expect(print_.locator("img")).to_be_visible()
+    expect(print_).to_be_in_viewport()
+    expect(gallery).to_have_url(re.compile(r"/gallery(\?sort=prompt)?$"))
+
+
+def test_a_new_search_begins_at_the_top(gallery: Page) -> None:
+    gallery.evaluate("scrollTo(0, 1500)")
+    gallery.wait_for_timeout(400)
+    gallery.get_by_role("searchbox").fill("picture 1")
+    expect(gallery.locator("#total")).to_contain_text("with “picture 1”")
+    gallery.reload()
+    expect(gallery.locator(".print-link").first).to_be_visible()
+    assert gallery.evaluate("scrollY") < 200
+
+
 def test_those_after_one_that_left_come_and_go_as_before(gallery: Page) -> None:
     names = gallery.locator("#sheet img").evaluate_all("all => all.map(one => one.alt)")
     looking_again = re.compile(r"/images\?")  # which would put all of them in order

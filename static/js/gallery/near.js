@@ -3,7 +3,7 @@
 
 import { equip, strip } from "./tools.js";
 
-const GROUP = 12; // prints that come and go together: about two rows
+const GROUP = 12; // prints that come and go together: two rows of a large window
 const MARGIN = "100%"; // of what is in sight, above and below; less than that at which browsers leave out whole days
 
 /** @type {Set<Element>} leaders of groups that are to be seen soon */
@@ -20,16 +20,35 @@ function groupOf(leader) {
 /** @param {Element} item */
 const leads = (item) => item.hasAttribute("data-leads");
 
+/** The leader of those before, who may be of the day before. @param {Element} leader @returns {Element | null} */
+function leaderBefore(leader) {
+  let item = leader.previousElementSibling ?? leader.closest(".day")?.previousElementSibling?.querySelector("ul")?.lastElementChild;
+  while (item && !leads(item)) item = item.previousElementSibling;
+  return item ?? null;
+}
+
 const watcher = new IntersectionObserver(
   (entries) => {
-    for (const { target, isIntersecting } of entries) {
-      if (isIntersecting) coming.add(target);
-      else leave(target);
-    }
+    for (const entry of entries) onCrossing(entry);
     askForFrame();
   },
   { rootMargin: `${MARGIN} 0px` },
 );
+
+/** A leader is the upper end of its group, and the lower end of the group before. @param {IntersectionObserverEntry} entry */
+function onCrossing({ target, isIntersecting, boundingClientRect, rootBounds }) {
+  const before = leaderBefore(target);
+  if (isIntersecting) {
+    coming.add(target);
+    if (before) coming.add(before);
+  } else if (rootBounds && boundingClientRect.top < rootBounds.top) {
+    if (before) leave(before);
+    const last = groupOf(target).at(-1);
+    if (last && last.getBoundingClientRect().bottom < rootBounds.top) leave(target);
+  } else {
+    leave(target);
+  }
+}
 
 /** @param {Element} leader */
 function leave(leader) {

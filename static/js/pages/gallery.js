@@ -11,6 +11,7 @@ import * as actions from "../gallery/actions.js";
 import { carry } from "../gallery/carrying.js";
 import { showRow, startRow } from "../gallery/collections.js";
 import { focus, target } from "../gallery/keys.js";
+import { goTo, keepPlace, placeToGo } from "../gallery/place.js";
 import * as selection from "../gallery/selection.js";
 import * as prints from "../gallery/sheet.js";
 import { isFavourite } from "../gallery/tools.js";
@@ -39,6 +40,8 @@ const filter = {
 let cursor = sheet.dataset.nextCursor || null;
 let total = Number(sheet.dataset.total);
 let loading = false;
+/** @type {Promise<void>} the page that is loaded */
+let coming = Promise.resolve();
 let generation = 0; // answers to an older search are dropped
 let searchTimer = 0;
 let recountTimer = 0;
@@ -74,16 +77,25 @@ function showSkeletons() {
   return list;
 }
 
-/** @param {boolean} afresh  start over, for a new search, instead of going on */
-async function load(afresh) {
-  if (loading && !afresh) return;
+/**
+ * The next page; where one is on its way already, that.
+ * @param {boolean} afresh  start over, for a new search, instead of going on
+ * @param {number} [limit]
+ */
+function load(afresh, limit = PAGE) {
+  if (afresh || !loading) coming = loadPage(afresh, limit);
+  return coming;
+}
+
+/** @param {boolean} afresh @param {number} limit */
+async function loadPage(afresh, limit) {
   loading = true;
   generation += 1;
   const mine = generation;
   sheet.setAttribute("aria-busy", "true");
   const waiting = afresh ? null : showSkeletons();
   try {
-    const page = await listImages({ ...request(), limit: PAGE, cursor: afresh ? null : cursor });
+    const page = await listImages({ ...request(), limit, cursor: afresh ? null : cursor });
     if (mine !== generation) return;
     waiting?.remove();
     if (afresh) prints.clear();
@@ -103,6 +115,26 @@ async function load(afresh) {
       showState();
     }
   }
+}
+
+/** A picture of the list that is shown, with all before it. @param {string} id @returns {Promise<HTMLElement | null>} */
+async function loadUpTo(id) {
+  if (prints.itemOf(id)) return prints.itemOf(id);
+  const { ids } = await listIds(request());
+  const at = ids.indexOf(id);
+  for (let before = -1; prints.count() <= at && prints.count() > before && cursor; ) {
+    before = prints.count();
+    await load(false, Math.min(Math.max(at + 1 - before, PAGE), MOST_AT_ONCE));
+  }
+  return prints.itemOf(id);
+}
+
+/** Where one was before one went away. */
+async function goBack() {
+  const place = placeToGo();
+  const item = place && (await loadUpTo(place.id));
+  if (place && item) await goTo(item, place.top);
+  keepPlace();
 }
 
 /** Look again: a page that was too short to push the end out of sight is followed by the next one. */
@@ -334,7 +366,7 @@ const nearEnd = new IntersectionObserver(
   { rootMargin: "800px" },
 );
 startRow(collection);
-if (!prints.settle()) catchUp().catch(toastError);
+(prints.settle() ? Promise.resolve() : catchUp()).then(goBack).catch(toastError);
 watchEnd();
 subscribe("image", onImage);
 subscribe("image_deleted", leave);
