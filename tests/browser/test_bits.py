@@ -206,7 +206,7 @@ def test_two_pictures_are_blended_by_a_model_of_bits_alone(chosen: Page, bits_si
     expect(chosen.locator("#share-value")).to_have_text("10 %")
     chosen.get_by_role("button", name="Remove image 2").click()
     chosen.get_by_role("button", name="Generate").click()
-    expect(chosen.locator("#editor-error")).to_have_text("Add the second picture, with the +.")
+    expect(chosen.locator("#submit-note")).to_have_text("Add the second picture, with the +.")
     chosen.locator("#variants").get_by_role("radio").first.check()
     expect(blend).to_be_hidden()
     expect(chosen.get_by_role("radio", name="Redraw")).to_be_checked()

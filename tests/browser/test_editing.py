@@ -83,7 +83,7 @@ def test_nothing_is_asked_for_before_a_place_is_marked(site: Site, studio: Page)
         choose_way(studio, way)
         expect(studio.locator(place)).to_be_visible()
         studio.get_by_role("button", name="Generate").click()
-        expect(studio.locator("#editor-error")).to_contain_text(words)
+        expect(studio.locator("#submit-note")).to_contain_text(words)
         expect(studio.locator(place)).to_be_focused()
     assert asked == []
 

@@ -55,19 +55,21 @@ export function offerWays(drawsBits) {
 /** Whether the stage belongs to the picture that is edited. */
 export const isBenchShown = () => !byId("workbench").hidden;
 
+/** What is missing before anything can be drawn, in words; "" for nothing. */
+export const missingOfPictures = () => (isEditing() ? missing(session) : "");
+
+/** Where what is missing can be given. */
+export function leadToMissing() {
+  showBench();
+  focusBench();
+}
+
 /**
- * What a request says of the pictures that go in: nothing where nothing is edited, null after saying what is missing.
- * @returns {Promise<Record<string, unknown> | null>}
+ * What a request says of the pictures that go in, of which nothing is missing: nothing where nothing is edited.
+ * @returns {Promise<Record<string, unknown>>}
  */
 export async function requestedPictures() {
   if (!isEditing()) return {};
-  const lacking = missing(session);
-  say(lacking);
-  if (lacking) {
-    showBench();
-    focusBench(); // where it can be given
-    return null;
-  }
   return fieldsOf(session, session.way === "repaint" ? await maskId() : null);
 }
 
@@ -83,12 +85,6 @@ async function maskId() {
     sentMask = { of, id: (await addMask(await pngOf(mask))).id };
   }
   return sentMask.id;
-}
-
-/** @param {string} words  what keeps this from being drawn; "" takes it back */
-function say(words) {
-  byId("editor-error").textContent = words;
-  byId("editor-error").hidden = !words;
 }
 
 /** @param {string[]} ids  pictures of the gallery or inputs: the first is to be changed */
@@ -166,7 +162,6 @@ const row = {
 /** Something of the session is another one than before. */
 function changed() {
   keep();
-  say("");
   const active = document.activeElement;
   for (const id of ["editor", "editor-fields"]) byId(id).hidden = !isEditing();
   byId("composer").toggleAttribute("data-editing", isEditing());
@@ -242,9 +237,10 @@ function lookAtBench() {
   byId("workbench").scrollIntoView({ block: "nearest" });
 }
 
-/** What takes the keys there: the brush, or the picture's edges. */
+/** What takes the keys there: the brush, the picture's edges, or the place of a second picture. */
 function focusBench() {
-  /** @type {HTMLElement | null} */ (byId("bench").querySelector("[tabindex='0']"))?.focus();
+  const place = byId("bench").querySelector("[tabindex='0']") ?? (isBlending() ? document.querySelector(".slot-add") : null);
+  /** @type {HTMLElement | null} */ (place)?.focus();
 }
 
 async function goToBench() {

@@ -6,8 +6,8 @@ import { byId } from "../lib/dom.js";
 import { isWhole, MAX_SEED, MAX_STEPS } from "../lib/limits.js";
 import { state } from "../lib/store.js";
 import { toast, toastError } from "../lib/toast.js";
-import { changedPicture, isBlending, requestedPictures, sizesItself } from "../editor/editor.js";
-import { axesOf, axesReadable, isGrid } from "../words/axes.js";
+import { changedPicture, isBlending, leadToMissing, missingOfPictures, requestedPictures, sizesItself } from "../editor/editor.js";
+import { axesOf, axesReadable, isGrid, leadToAxes } from "../words/axes.js";
 import { inStyles } from "../words/styles.js";
 import { typedBefore } from "../words/written.js";
 import { chosenAdapters } from "./adapters.js";
@@ -15,7 +15,7 @@ import { chosenChance, isWordless } from "./chance.js";
 import { chosenGuidance } from "./guidance.js";
 import { chosenModel, comparesSeedlings } from "./model-choice.js";
 import { nextSeed, seedText } from "./seed.js";
-import { isBusy, note, problem, send } from "./sending.js";
+import { isBusy, leadTo, note, problem, send } from "./sending.js";
 import { chosenSize, isTypedSize, sizesOfModel } from "./sizes.js";
 
 const WORDLESS = "anything"; // what a picture is called that was drawn without words
@@ -52,9 +52,8 @@ function readForm(how) {
   for (const name of /** @type {const} */ (["guidance", "temperature"])) problem(name, ""); // the server knows their bounds
   problem("size", size ? "" : "Width and height: multiples of 16 from 64 to 2048.");
   const wrong = document.querySelector(".composer [aria-invalid=true]");
-  if (wrong instanceof HTMLElement || !size) {
-    if (wrong !== prompt) byId("settings").setAttribute("open", "");
-    (wrong instanceof HTMLElement ? wrong : byId("width")).focus();
+  if (wrong || !size) {
+    leadTo(wrong?.id ?? "size");
     return null;
   }
   const chance = how === "generate" ? { ...chosenChance(model ?? ""), ...(wordless && { unconditional: true }) } : {};
@@ -83,7 +82,11 @@ export async function submit(how) {
   await sizesOfModel();
   gathering = false;
   const request = readForm(how);
-  if (!request || !axesReadable()) return;
+  if (!request) return;
+  if (!axesReadable()) {
+    leadToAxes();
+    return;
+  }
   const pictures = await gathered();
   if (!pictures) return;
   Object.assign(request, pictures);
@@ -117,6 +120,12 @@ async function asGrid(request) {
 
 /** What the request says of pictures that go in; null when that is not to be had, which has been said. */
 async function gathered() {
+  const missing = missingOfPictures();
+  note("warn", missing); // beside Generate: the place to be marked and the form's end are rarely in sight together
+  if (missing) {
+    leadToMissing();
+    return null;
+  }
   gathering = true;
   try {
     return await requestedPictures();

@@ -3,9 +3,10 @@
 import { ApiError, createGrid, createJobs } from "../lib/api.js";
 import { byId, button, el, fill } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
+import { bringIntoSight } from "../lib/sight.js";
 import { toast } from "../lib/toast.js";
 import { showInTurn } from "../stage/stage.js";
-import { axesProblem } from "../words/axes.js";
+import { axesProblem, leadToAxes } from "../words/axes.js";
 import { keepPrompt } from "../words/history.js";
 import { spendSeed } from "./seed.js";
 
@@ -36,6 +37,14 @@ export function problem(name, text) {
   const field = document.getElementById(name);
   if (text) field?.setAttribute("aria-invalid", "true");
   else field?.removeAttribute("aria-invalid");
+}
+
+/** To a field that something is wrong with, and to what is said of it. @param {string} name */
+export function leadTo(name) {
+  const field = byId(name === "size" ? "width" : name);
+  if (byId("settings").contains(field)) byId("settings").setAttribute("open", "");
+  field.focus();
+  bringIntoSight(byId(`${name}-error`));
 }
 
 /** @param {Record<string, unknown>} request */
@@ -72,8 +81,13 @@ function refused(error, request) {
   else if (error.code === "does_not_fit") note("warn", error.message, sendAnyway(request));
   else if (error.code === "model_missing")
     note("warn", error.message, el("a", { class: "button small", href: "/model-manager" }, "Open models"));
-  else if (field === "axes" || field?.startsWith("axes.")) axesProblem([error.message, error.remedy].filter(Boolean).join(" "));
-  else if (own) problem(own, error.message);
+  else if (field === "axes" || field?.startsWith("axes.")) {
+    axesProblem([error.message, error.remedy].filter(Boolean).join(" "));
+    leadToAxes();
+  } else if (own) {
+    problem(own, error.message);
+    leadTo(own);
+  }
   else note("bad", [error.message, error.remedy].filter(Boolean).join(" "));
 }
 

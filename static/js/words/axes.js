@@ -5,6 +5,7 @@ import { ApiError, planGrid } from "../lib/api.js";
 import { PUBLISHED } from "../lib/catalog.js";
 import { byId, el } from "../lib/dom.js";
 import { formatSeconds, plural } from "../lib/format.js";
+import { bringIntoSight } from "../lib/sight.js";
 import { remember, remembered } from "../lib/storage.js";
 import { labelTool, startTool } from "./tools.js";
 
@@ -110,6 +111,14 @@ export async function isGrid(body) {
 export function axesProblem(text) {
   byId("axes-error").textContent = text;
   byId("axes-error").hidden = !text;
+}
+
+/** To the lists and what is said of them: to the first that cannot be read, if there is one. */
+export function leadToAxes() {
+  if (byId("axes").hidden) byId("axes-toggle").click();
+  const wrong = PLACES.find((place) => misread(input(place).value, select(place).value));
+  (wrong ? input(wrong) : select(1)).focus();
+  bringIntoSight(byId("axes-error"));
 }
 
 /** @param {string} text  as it is typed @param {string} name @returns {string} how to write it, where it cannot be read */
