@@ -216,6 +216,13 @@ def test_a_list_that_cannot_be_read_says_how_to_write_it(form: Page) -> None:
 
 def test_a_brace_that_is_never_closed_is_told_before_drawing(form: Page) -> None:
     form.locator("#prompt").fill("a {red|blue house")
-    expect(form.locator("#axes-error")).to_contain_text("{")
-    form.get_by_role("button", name="Generate").click()
-    expect(form.locator("#prompt-error")).to_contain_text("{")
+    words = "The brace before 'red|blue house' is never closed; close it, or write \\{ for a brace that is drawn."
+    expect(form.locator("#prompt-error")).to_have_text(words)
+    with form.expect_response(re.compile("/grids$")):
+        form.get_by_role("button", name="Generate").click()
+    expect(form.locator("#prompt")).to_be_focused()
+    expect(form.locator("#prompt-error")).to_have_text(words)
+    expect(form.locator("#axes-error")).to_be_hidden()  # said once
+    form.locator("#prompt").fill("a {red|blue} house")
+    expect(form.locator("#axes-summary")).to_contain_text("2 pictures")
+    expect(form.locator("#prompt-error")).to_be_hidden()

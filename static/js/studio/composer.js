@@ -186,7 +186,7 @@ export function startComposer() {
   const mac = navigator.platform.startsWith("Mac");
   byId("generate-key").textContent = mac ? "⌘ ⏎" : "Ctrl ⏎";
   startStyles(promptChanged);
-  startAxes(draft);
+  startAxes(draft, (text) => problem("prompt", text));
   startTool("write", async () => {
     const { openWriter } = await import("../words/writer.js");
     openWriter({ read: () => prompt.value, write: setPrompt, model: modelInUse });

@@ -3,6 +3,7 @@
 import { ApiError, createGrid, createJobs } from "../lib/api.js";
 import { byId, button, el, fill } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
+import { sentenceOf } from "../lib/sentences.js";
 import { bringIntoSight } from "../lib/sight.js";
 import { toast } from "../lib/toast.js";
 import { showInTurn } from "../stage/stage.js";
@@ -82,13 +83,13 @@ function refused(error, request) {
   else if (error.code === "model_missing")
     note("warn", error.message, el("a", { class: "button small", href: "/model-manager" }, "Open models"));
   else if (field === "axes" || field?.startsWith("axes.")) {
-    axesProblem([error.message, error.remedy].filter(Boolean).join(" "));
+    axesProblem(sentenceOf(error));
     leadToAxes();
   } else if (own) {
-    problem(own, error.message);
+    problem(own, sentenceOf(error));
     leadTo(own);
   }
-  else note("bad", [error.message, error.remedy].filter(Boolean).join(" "));
+  else note("bad", sentenceOf(error));
 }
 
 /** @param {Record<string, unknown>} request */

@@ -5,6 +5,7 @@ import { ApiError, planGrid } from "../lib/api.js";
 import { PUBLISHED } from "../lib/catalog.js";
 import { byId, el } from "../lib/dom.js";
 import { formatSeconds, plural } from "../lib/format.js";
+import { sentenceOf } from "../lib/sentences.js";
 import { bringIntoSight } from "../lib/sight.js";
 import { remember, remembered } from "../lib/storage.js";
 import { labelTool, startTool } from "./tools.js";
@@ -26,6 +27,8 @@ let timer = 0;
 let asked = 0;
 /** @type {() => Record<string, unknown>} */
 let request = () => ({});
+/** @type {(text: string) => void}  what is wrong with the braces is said under them */
+let promptProblem = () => undefined;
 
 /** @param {string} text  as it is typed @param {string} name @returns {(string | number)[]} */
 export function parseValues(text, name) {
@@ -165,7 +168,8 @@ async function ask() {
     if (mine !== asked) return;
     if (!(error instanceof ApiError)) throw error;
     tell("");
-    if (!isNoGrid(error)) axesProblem([error.message, error.remedy].filter(Boolean).join(" "));
+    if (error.field === "prompt") promptProblem(sentenceOf(error));
+    else if (!isNoGrid(error)) axesProblem(sentenceOf(error));
   }
 }
 
@@ -203,9 +207,13 @@ function follow(place) {
   input(place).addEventListener("input", keep);
 }
 
-/** @param {() => Record<string, unknown>} readRequest  what one picture would be asked for with, and `count` */
-export function startAxes(readRequest) {
+/**
+ * @param {() => Record<string, unknown>} readRequest  what one picture would be asked for with, and `count`
+ * @param {(text: string) => void} onPromptProblem
+ */
+export function startAxes(readRequest, onPromptProblem) {
   request = readRequest;
+  promptProblem = onPromptProblem;
   PLACES.forEach(follow);
   startTool("axes", () => select(1).focus());
   axesChanged();
