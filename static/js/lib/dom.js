@@ -150,3 +150,10 @@ export function button({ icon: name, label, ...props }, text) {
   const named = label ? { "aria-label": label, title: label } : {};
   return el("button", { type: "button", class: "button", ...named, ...props }, name && icon(name), text);
 }
+
+/** Of what is said in the form: above the bar with Generate, which lies over the form's end. @param {HTMLElement} line */
+export function bringIntoSight(line) {
+  const bar = document.querySelector(".actions");
+  line.style.scrollMarginBlockEnd = `${bar?.clientHeight ?? 0}px`; // its height is that of the queue in it, too
+  line.scrollIntoView({ block: "nearest" });
+}

@@ -1,14 +1,13 @@
 // Sends what the form asks for, and says what the server refused: below its field, or above the buttons.
 
 import { ApiError, createGrid, createJobs } from "../lib/api.js";
-import { byId, button, el, fill } from "../lib/dom.js";
+import { bringIntoSight, button, byId, el, fill } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
-import { sentenceOf } from "../lib/sentences.js";
-import { bringIntoSight } from "../lib/sight.js";
 import { toast } from "../lib/toast.js";
 import { showInTurn } from "../stage/stage.js";
 import { axesProblem, leadToAxes } from "../words/axes.js";
 import { keepPrompt } from "../words/history.js";
+import { sentenceOf } from "../words/sentences.js";
 import { spendSeed } from "./seed.js";
 
 /** @typedef {"prompt" | "seed" | "steps" | "size" | "guidance" | "temperature"} Field */

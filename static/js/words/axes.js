@@ -3,11 +3,10 @@
 
 import { ApiError, planGrid } from "../lib/api.js";
 import { PUBLISHED } from "../lib/catalog.js";
-import { byId, el } from "../lib/dom.js";
+import { bringIntoSight, byId, el } from "../lib/dom.js";
 import { formatSeconds, plural } from "../lib/format.js";
-import { sentenceOf } from "../lib/sentences.js";
-import { bringIntoSight } from "../lib/sight.js";
 import { remember, remembered } from "../lib/storage.js";
+import { sentenceOf } from "./sentences.js";
 import { labelTool, startTool } from "./tools.js";
 
 const ADAPTER = "lora:"; // and its name: an axis over its strengths
