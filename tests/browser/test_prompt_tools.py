@@ -151,6 +151,27 @@ def test_a_prompt_near_the_end_of_what_is_read_is_counted(studio: Page) -> None:
     expect(line).to_be_hidden()
 
 
+def test_a_style_that_makes_the_prompt_too_long_is_told_where_it_is_chosen(studio: Page) -> None:
+    line = studio.locator("#prompt-length")
+    studio.locator("#prompt").fill("a yellow boat")
+    studio.locator("#styles-toggle").click()
+    ink = studio.get_by_role("button", name="Ink wash", exact=True)
+    with studio.expect_request("**/prompts/length") as asked:
+        ink.click()
+    assert asked.value.post_data_json["styles"] == ["Ink wash"]
+    read = studio.request.post(f"{root_of(studio)}/prompts/length", data=asked.value.post_data_json).json()
+    text = next(style.text for style in OURS if style.name == "Ink wash")
+    styled = text.replace("{prompt}", "a yellow boat") if "{prompt}" in text else f"a yellow boat, {text}"
+    expect(line).to_contain_text("Too long: the model stops reading after “…")
+    expect(line).to_contain_text(f"{styled[: read['read_chars']].strip()[-10:]}”")  # of the words that are drawn
+    ink.click()
+    expect(line).to_be_hidden()
+    ink.click()
+    expect(line).to_contain_text("Too long")
+    studio.reload()
+    expect(line).to_contain_text("Too long")  # the style is still chosen
+
+
 def test_prompts_are_saved_used_and_removed(form: Page) -> None:
     form.locator("#prompts-toggle").click()
     expect(form.locator("#prompts")).to_contain_text("wait here")

@@ -52,11 +52,17 @@ function setPrompt(text) {
 const SURE_BYTES = 400;
 const SURE_BYTES_OF_EMBEDDED = 32;
 
-/** What is told of the prompt while it is typed. */
+/** Whether the prompt may be longer than the model reads: styles put any number of words around it. */
+function mayBeLong() {
+  if (!prompt.value.trim() || state.models.get(modelInUse())?.state !== "ready") return false;
+  const sure = known(modelInUse())?.embedded ? SURE_BYTES_OF_EMBEDDED : SURE_BYTES;
+  return Boolean(inStyles().styles) || new TextEncoder().encode(prompt.value).length > sure;
+}
+
+/** What is told of the prompt while it is typed, put into styles, or given to another model. */
 function promptChanged() {
   axesChanged();
-  const sure = known(modelInUse())?.embedded ? SURE_BYTES_OF_EMBEDDED : SURE_BYTES;
-  const long = new TextEncoder().encode(prompt.value).length > sure;
+  const long = mayBeLong();
   if (!long && byId("prompt-length").hidden) return;
   const request = { prompt: prompt.value, model: modelInUse() || undefined, ...inStyles() };
   import("../words/prompt-length.js").then(
@@ -154,6 +160,7 @@ async function modelChanged() {
   showGuidance(model.name);
   showChance(model.name);
   offerWays(model.family === "bits");
+  promptChanged();
   // who has left the steps at what the last model was made for means what this one was made for
   if (recommendedSteps && Number(steps.value) === recommendedSteps) setSteps(model.recommended_steps);
   recommendedSteps = model.recommended_steps;

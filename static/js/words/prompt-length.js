@@ -3,6 +3,7 @@
 import { ApiError, measurePrompt } from "../lib/api.js";
 import { byId } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
+import { styledBy } from "./styles.js";
 
 const WAIT_MS = 500;
 const NEAR = 0.8; // of what is read
@@ -19,7 +20,7 @@ function say(text) {
 }
 
 /**
- * @param {string} prompt
+ * @param {string} prompt  in its styles
  * @param {{tokens: number | null, limit: number | null, read_chars: number | null}} length
  */
 function words(prompt, { tokens, limit, read_chars: read }) {
@@ -49,7 +50,9 @@ async function measure(request) {
   const mine = ++asked;
   try {
     const length = await measurePrompt(request);
-    if (mine === asked) say(words(String(request.prompt), length));
+    const { prompt, styles = [] } = /** @type {{prompt: string, styles?: string[]}} */ (request);
+    const styled = (await styledBy(styles, prompt)) ?? prompt;
+    if (mine === asked) say(words(styled, length));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (mine === asked) say(""); // what is wrong is said when it is drawn
