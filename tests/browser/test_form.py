@@ -168,7 +168,7 @@ def test_a_refused_field_is_named_at_the_field(studio: Page, watch: Watch) -> No
     watch.expected = ["status of 422"]
     refuse(studio, 422, code="bad_field", message="is too long", field="prompt")
     draw(studio, "a mountain")
-    expect(studio.locator("#prompt-error")).to_have_text("is too long")
+    expect(studio.locator("#prompt-error")).to_have_text("The prompt is too long.")
     expect(studio.get_by_label("Describe the picture")).to_have_attribute("aria-invalid", "true")
 
 
