@@ -149,7 +149,7 @@ def refusal(scope: Scope, status: int, detail: ErrorDetail) -> Response:
     return interface.render(status, detail) if interface else error_response(status, detail)
 
 
-_TITLES = {404: "Not found", 422: "Not found", 503: "Just a moment"}  # a bad id in an address is not found either
+_TITLES = {404: "Not found", 422: "This address is not right", 503: "Just a moment"}
 
 
 def _answer(request: Request, status: int, detail: ErrorDetail) -> Response:

@@ -334,6 +334,43 @@ def test_try_now_does_not_wait_for_the_next_attempt(studio: Page, watch: Watch) 
     expect(banner).to_be_hidden()
 
 
+def test_that_nobody_answers_is_not_said_any_more_once_somebody_does(studio: Page, watch: Watch) -> None:
+    watch.expected = ["ERR_FAILED"]
+    note = studio.locator("#submit-note")
+    for path in ("**/jobs", "**/events*"):
+        studio.route(path, lambda route: route.abort())
+    draw(studio, "asked for in vain")
+    expect(note).to_contain_text("The server does not answer")
+    studio.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # nothing new: it stays
+    expect(note).to_be_visible()
+    for path in ("**/jobs", "**/events*"):
+        studio.unroute(path)
+    with studio.expect_response("**/events*", timeout=DRAWN_WITHIN_MS):
+        studio.evaluate(  # as a tab that comes back
+            """() => {
+                Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true });
+                window.away = true;
+                document.dispatchEvent(new Event("visibilitychange"));
+                const now = Date.now();
+                Date.now = () => now + 60_000;
+                window.away = false;
+                document.dispatchEvent(new Event("visibilitychange"));
+            }"""
+        )
+    expect(note).to_be_hidden()
+
+
+def test_a_picture_that_is_restored_is_on_the_stage_again(site: Site, studio: Page) -> None:
+    make_picture(site, "what is shown instead")
+    gone = make_picture(site, "deleted by mistake")
+    studio.locator(f"#strip a[data-id='{gone}']").click()
+    drawn(studio, "deleted by mistake")
+    studio.locator("#stage-foot").get_by_role("button", name="Delete").click()
+    drawn(studio, "what is shown instead")
+    studio.get_by_role("button", name="Undo").click()
+    drawn(studio, "deleted by mistake")
+
+
 def test_the_picture_keeps_a_size_in_a_low_window(site: Site, open_page: Callable[..., Page]) -> None:
     make_picture(site, "seen in a low window", width=256, height=256)
     page = open_page(site.url, viewport={"width": 844, "height": 340})

@@ -10,7 +10,7 @@ import { isEnlarging, recipeOf } from "../lib/picture-actions.js";
 import { startNotify } from "../studio/notify.js";
 import { startQueue } from "../studio/queue.js";
 import { refreshRecent, startRecent } from "../studio/recent.js";
-import { isSending, send } from "../studio/sending.js";
+import { answersAgain, isSending, send } from "../studio/sending.js";
 import { chooseSmaller } from "../studio/sizes.js";
 import { again } from "../stage/stage-states.js";
 import {
@@ -135,6 +135,7 @@ subscribe("pipeline", () => {
   import("../stage/run.js").then(({ startRuns }) => startRuns(), toastError);
 });
 subscribe("hello", ({ jobs }) => followRunning(jobs).catch(toastError));
+subscribe("hello", answersAgain);
 subscribe("job", (job) => followRunning([job]).catch(toastError));
 subscribe("job", tellFailure);
 subscribe("show-jobs", showJobs);

@@ -287,7 +287,12 @@ async function refreshShown() {
 
 export function startStage() {
   subscribe("job", onJob);
-  subscribe("image", render);
+  /** @type {{id: string, instead: typeof view} | null} the picture that left the stage last, and what is there now */
+  let gone = null;
+  subscribe("image", ({ image }) => {
+    if (gone?.id === image.id && gone.instead === view) showImage(image);
+    else render();
+  });
   subscribe("sizes", render);
   subscribe("connection", render);
   subscribe("queue", render);
@@ -298,6 +303,7 @@ export function startStage() {
     const [newest] = [...state.images.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
     if (newest) showImage(newest, { byDefault: true });
     else showNothing();
+    gone = { id, instead: view };
   });
   subscribe("resync", refreshShown);
   subscribe("model", () => layout.startsWith("empty") && layout !== emptyLayout() && (render(), publish("view")));

@@ -76,7 +76,7 @@ export function createTile(job, tagged, drawAgain) {
 
   /** @param {Job} now */
   function showPreview(now) {
-    if (now.preview_seq === shownPreview || now.status !== "running") return;
+    if (!now.preview_seq || now.preview_seq === shownPreview || now.status !== "running") return;
     shownPreview = now.preview_seq;
     const next = el("img", { src: `/jobs/${now.id}/preview?seq=${now.preview_seq}`, alt: "" });
     next.decode().then(

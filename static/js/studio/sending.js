@@ -15,6 +15,7 @@ import { spendSeed } from "./seed.js";
 const FIELDS = /** @type {const} */ (["prompt", "seed", "steps", "size", "guidance", "temperature"]);
 
 let waitTimer = 0;
+let unanswered = false; // what the line says: that nobody answers
 let sending = false;
 
 /** Whether an answer is awaited, or the time after which one may send again. */
@@ -88,7 +89,15 @@ function refused(error, request) {
     problem(own, sentenceOf(error));
     leadTo(own);
   }
-  else note("bad", sentenceOf(error));
+  else {
+    note("bad", sentenceOf(error));
+    unanswered = error.status === 0;
+  }
+}
+
+/** The server is back. */
+export function answersAgain() {
+  if (unanswered) note();
 }
 
 /** @param {Record<string, unknown>} request */
@@ -103,6 +112,7 @@ function sendAnyway(request) {
  * @param {HTMLElement | null} [action]
  */
 export function note(tone, text, action = null) {
+  unanswered = false;
   const box = byId("submit-note");
   box.hidden = !text;
   box.dataset.tone = tone ?? "";
