@@ -1,6 +1,7 @@
 // Building elements. The only way text reaches the page is textContent and attributes; markup is never parsed.
 
 const SVG = "http://www.w3.org/2000/svg";
+const SETTLED_MS = 1000;
 
 /**
  * @typedef {Node | string | number | null | undefined | false} Child
@@ -151,9 +152,19 @@ export function button({ icon: name, label, ...props }, text) {
   return el("button", { type: "button", class: "button", ...named, ...props }, name && icon(name), text);
 }
 
-/** Of what is said in the form: above the bar with Generate, which lies over the form's end. @param {HTMLElement} line */
+/**
+ * Of what is said in the form: above the bar with Generate, which lies over the form's end. It stays there when what is
+ * known a moment later, such as whether a size fits, takes its place.
+ * @param {HTMLElement} line
+ */
 export function bringIntoSight(line) {
-  const bar = document.querySelector(".actions");
-  line.style.scrollMarginBlockEnd = `${bar?.clientHeight ?? 0}px`; // its height is that of the queue in it, too
-  line.scrollIntoView({ block: "nearest" });
+  const form = line.closest("form");
+  const show = () => {
+    line.style.scrollMarginBlockEnd = `${form?.querySelector(".actions")?.clientHeight ?? 0}px`; // as high as its queue
+    line.scrollIntoView({ block: "nearest" });
+  };
+  show();
+  const watch = new ResizeObserver(show);
+  for (const part of form?.children ?? []) watch.observe(part);
+  setTimeout(() => watch.disconnect(), SETTLED_MS);
 }
