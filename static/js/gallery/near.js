@@ -40,7 +40,7 @@ function onCrossing({ target, isIntersecting, boundingClientRect, rootBounds }) 
   const before = leaderBefore(target);
   if (isIntersecting) {
     coming.add(target);
-    if (before) coming.add(before);
+    if (before?.classList.contains("bare")) coming.add(before);
   } else if (rootBounds && boundingClientRect.top < rootBounds.top) {
     if (before) leave(before);
     const last = groupOf(target).at(-1);
