@@ -298,6 +298,11 @@ def make_picture(site: Site, prompt: str, **fields: Any) -> str:
         return str(response.headers["X-Image-Id"])
 
 
+def delete_picture(site: Site, picture: str) -> None:
+    request = urllib.request.Request(f"{site.url}/images/{picture}", method="DELETE")  # noqa: S310  (our own server)
+    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
+
+
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The source of axe-core, fetched once by npm and checked."""

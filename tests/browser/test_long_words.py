@@ -7,7 +7,17 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from tests.browser.driver import LASTING_STEPS, SMALL, Site, draw, drawn, make_picture, posted, wait_until_ready
+from tests.browser.driver import (
+    LASTING_STEPS,
+    SMALL,
+    Site,
+    delete_picture,
+    draw,
+    drawn,
+    make_picture,
+    posted,
+    wait_until_ready,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -90,6 +100,7 @@ def test_pictures_of_long_words_are_shown_on_every_page(
     site: Site, open_page: Callable[..., Page], size: ViewportSize
 ) -> None:
     prompt = f"{TAGS},shown_{size['width']}"
+    delete_picture(site, make_picture(site, f"{prompt},deleted"))  # before a page could ask for its thumbnail
     picture = make_picture(site, prompt)
     page = open_page(site.url, kept=SMALL, viewport=size)
     wait_until_ready(page)
@@ -107,7 +118,6 @@ def test_pictures_of_long_words_are_shown_on_every_page(
         way.click()
         page.locator("#generate").scroll_into_view_if_needed()
         fits(page)
-    page.request.delete(f"{site.url}/images/{make_picture(site, f'{prompt},deleted')}")
     for path in ("/gallery", f"/gallery?q={TAGS}", f"/gallery?q={TAGS},no", f"/i/{picture}", "/gallery/deleted"):
         page.goto(site.url + path)
         expect(page.locator("#engine-mark")).to_be_visible()

@@ -59,7 +59,7 @@ class Watch:
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and message.text != NO_SERVICE_WORKER:
-            self.seen.append(f"console: {message.text}")
+            self.seen.append(f"console: {message.text} ({message.location['url']})")
 
     def _on_dialog(self, dialog: Dialog) -> None:
         self.seen.append(f"dialog: {dialog.message}")
