@@ -80,6 +80,14 @@ def test_errors_are_pages_for_people_and_json_for_programs(shared: LiveServer, p
     assert shared.client.get(path).json()["error"]["message"]
 
 
+@pytest.mark.parametrize("asked", ["sort=nonsense", "cursor=x", "favourite=perhaps"])
+def test_a_page_asked_for_wrongly_leads_to_it_as_it_is(shared: LiveServer, asked: str) -> None:
+    wrong = shared.client.get(f"/gallery?{asked}", headers=HTML)
+    assert wrong.status_code == 422
+    assert '<a class="button" href="/gallery">' in wrong.text
+    assert '<a class="button" href="/nowhere">' not in shared.client.get("/nowhere?a=b", headers=HTML).text
+
+
 def test_assets_are_kept_for_ever_only_under_their_current_address(shared: LiveServer) -> None:
     address = static_url("favicon.svg")
     assert re.fullmatch(r"/static/favicon\.svg\?v=[0-9a-f]{12}", address)
