@@ -16,6 +16,7 @@ from bonsai_mlx.editing.tiles import tiling
 from bonsai_mlx.errors import OutOfMemory, RequestError
 from bonsai_mlx.images.metadata import read
 from bonsai_mlx.request import Enlarge, as_json, from_json
+from tests.cli.conftest import NARROW
 
 SEAM = 1.05  # of the steps inside of tiles
 TONE, FLAT = 2.0, 4.0  # levels of 255: apart at most, and the deviation within a square of paper
@@ -25,8 +26,8 @@ TILE = 64  # pixels: what the tiny checkpoint draws best
 
 @pytest.fixture
 def pipe(tiny_checkpoint: Callable[..., Path]) -> Pipeline:
-    sizes = {"recommended_size": [TILE, TILE]}
-    return Pipeline.from_pretrained(tiny_checkpoint(model_index=sizes))
+    sizes = NARROW["model_index"] | {"recommended_size": [TILE, TILE]}
+    return Pipeline.from_pretrained(tiny_checkpoint(**NARROW | {"model_index": sizes}))
 
 
 def photo(size: tuple[int, int], seed: int = 0) -> Image.Image:
@@ -73,7 +74,7 @@ def test_what_is_redrawn_has_no_transparent_parts(pipe: Pipeline) -> None:
 
 
 def test_what_is_redrawn_takes_its_picture_s_words(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
-    pipe = Pipeline.from_pretrained(tiny_checkpoint())  # in one tile
+    pipe = Pipeline.from_pretrained(tiny_checkpoint(**NARROW))  # in one tile
     pipe.generate("a red fox", seed=1, steps=1, width=64, height=64).save(tmp_path / "fox.png")
     result = pipe.enlarge(tmp_path / "fox.png", method="refine", seed=3, steps=1)
     assert (result.image.size, result.request.prompt, result.steps) == ((128, 128), "a red fox", 1)
@@ -152,13 +153,13 @@ def test_memory_is_that_of_a_tile_and_as_planned(held_by_others: int, pipe: Pipe
 
 @pytest.mark.slow
 def test_progress_is_told_tile_by_tile_and_can_be_stopped(pipe: Pipeline) -> None:
-    request, pictures = request_of(photo((64, 64)), method="refine", prompt="a fox", seed=1, steps=2)
+    request, pictures = request_of(photo((48, 64)), method="refine", prompt="a fox", seed=1, steps=2)
     told: dict[str, list[tuple[int, int]]] = {}
     for event in pipe.run(request, pictures=pictures, preview=True):
         told.setdefault(event.phase, []).append((event.step, event.steps))
     assert list(told) == ["enlarge", "load", "encode", "encode image", "denoise", "decode", "done"]
-    assert told["denoise"] == [(done, 18) for done in range(19)]
-    assert told["decode"] == [(done, 9) for done in range(1, 10)]
+    assert told["denoise"] == [(done, 12) for done in range(13)]
+    assert told["decode"] == [(done, 6) for done in range(1, 7)]
     run = pipe.run(request, pictures=pictures)
     assert any(event.phase == "denoise" and event.step == 4 for event in run)
     run.close()

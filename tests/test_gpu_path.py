@@ -11,6 +11,7 @@ import functools
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,8 +31,13 @@ from tests.tiny_decoder import taef2_tensors
 
 PACKAGE = Path(bonsai_mlx.__file__).parent
 SMALL: dict[str, Any] = {"seed": 7, "steps": 1, "width": 64, "height": 64}  # bfloat16 is slow on a CPU
-# Heads of 32 channels, as in the preset, are no case of the fused attention.
-FUSED: dict[str, Any] = {"attention_head_dim": 64, "num_attention_heads": 2, "axes_dims_rope": [16] * 4}
+# Heads of 32 channels, as in the preset, are no case of the fused attention; and little beside the blocks.
+FUSED: dict[str, Any] = {
+    "transformer": {"attention_head_dim": 64, "num_attention_heads": 2, "axes_dims_rope": [16] * 4},
+    "text_encoder": {"num_hidden_layers": 4},
+    "vae": {"block_out_channels": [8] * 4, "norm_num_groups": 4},
+    "model_index": {"text_encoder_out_layers": [1, 2, 3], "max_sequence_length": 32},
+}
 QUESTIONS = ("backend", "activation_dtype", "has_quantized_kernel", "has_fused_attention", "has_vector_exp")
 
 
@@ -50,6 +56,13 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     device.has_quantized_kernel.cache_clear()
 
 
+def few_tokens(folder: Path, **options: Any) -> Pipeline:
+    """A pipeline that reads prompts of so many tokens as it takes: a CPU computes all that there is room for."""
+    pipe = Pipeline.from_pretrained(folder, **options)
+    pipe.model.checkpoint = replace(pipe.model.checkpoint, max_sequence_length=24)
+    return pipe
+
+
 def picture(pipe: Pipeline, level: str = "default", **changes: Any) -> np.ndarray[Any, Any]:
     """The picture by the smallest plan of this level."""
     levels = plan.levels(pipe.model.checkpoint, 64, 64, device.backend(), pipe.model.dtype.size)
@@ -63,7 +76,7 @@ def picture(pipe: Pipeline, level: str = "default", **changes: Any) -> np.ndarra
 @pytest.fixture
 def tiny(variant: str, tiny_checkpoint: Callable[..., Path]) -> Path:
     """Random weights, and few of them: packed products in bfloat16 are slow on a CPU."""
-    return tiny_checkpoint(variant, transformer=FUSED)
+    return tiny_checkpoint(variant, **FUSED)
 
 
 @pytest.mark.skipif(device.backend() != "cpu", reason="compares with the CPU's own path")
@@ -71,18 +84,18 @@ class TestOnTheCpu:
     @pytest.fixture
     def expected(self, seedling: Path) -> np.ndarray[Any, Any]:
         """What the CPU's own path draws, in float32."""
-        return picture(Pipeline.from_pretrained(seedling))
+        return picture(few_tokens(seedling))
 
     @pytest.mark.slow
     def test_in_float32_it_draws_the_same(self, seedling: Path, expected: np.ndarray[Any, Any], gpu: None) -> None:
-        assert np.abs(picture(Pipeline.from_pretrained(seedling, dtype=mx.float32)) - expected).max() <= 1
+        assert np.abs(picture(few_tokens(seedling, dtype=mx.float32)) - expected).max() <= 1
 
     @pytest.mark.slow
     @pytest.mark.parametrize("variant", ["ternary"])
     def test_in_bfloat16_it_draws_nearly_the_same(
         self, seedling: Path, expected: np.ndarray[Any, Any], gpu: None
     ) -> None:
-        assert_near(Pipeline.from_pretrained(seedling), "default", expected)
+        assert_near(few_tokens(seedling), "default", expected)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("level", ["default", "stream"])
@@ -233,4 +246,4 @@ def test_the_places_that_ask_are_known() -> None:
     }
 
 
-MEAN_DIFFERENCE = 3.0  # of 255; 2.4 as measured
+MEAN_DIFFERENCE = 2.4  # of 255; 1.9 as measured

@@ -31,8 +31,10 @@ def test_a_file_or_a_folder_is_a_group(path: str, group: str) -> None:
 
 @pytest.mark.slow
 def test_each_file_is_one_workers() -> None:
-    command = [sys.executable, "-m", "pytest", "-vv", "-n", "2", "-p", "no:cacheprovider", *FILES]
+    plugins = ["-p", "xdist.plugin", "-p", "no:cacheprovider"]  # importing all others takes three processes longest
+    command = [sys.executable, "-m", "pytest", "-vv", *plugins, "-n", "2", *FILES]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    inherited["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     done = subprocess.run(command, cwd=TESTS.parent, env=inherited, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     ran = set(re.findall(r"\[(gw\d)\].* PASSED (tests/[\w/]+\.py)::", done.stdout))

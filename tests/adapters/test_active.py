@@ -19,6 +19,7 @@ from bonsai_mlx.nn.shards import Sharded
 from bonsai_mlx.request import GenerationRequest
 from bonsai_mlx.runtime import device
 
+from ..cli.conftest import NARROW
 from .files import lokr_tensors, lora_tensors, saved
 
 WIDE: dict[str, Any] = {"attention_head_dim": 128, "num_attention_heads": 8, "axes_dims_rope": [32] * 4}
@@ -28,7 +29,7 @@ SMALL: dict[str, Any] = {"seed": 7, "steps": 1, "width": 64, "height": 64}
 
 @pytest.fixture(scope="module")
 def wide(tiny_checkpoint: Callable[..., Path]) -> Path:
-    return tiny_checkpoint(transformer=WIDE)
+    return tiny_checkpoint(**NARROW | {"transformer": WIDE})
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_a_file_that_goes_while_it_is_needed_leaves_the_model_as_it_was(
 def test_the_path_of_a_gpu_draws_the_same(
     dtype: mx.Dtype, tiny_checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tiny_checkpoint()  # narrow: a CPU takes its time for bfloat16
+    folder = tiny_checkpoint(**NARROW)  # narrow: a CPU takes its time for bfloat16
     linears = Checkpoint.open(folder).transformer.linears()
     ink = saved(tmp_path / "ink.safetensors", lora_tensors(linears))
     kron = saved(tmp_path / "kron.safetensors", lokr_tensors(linears, seed=1))

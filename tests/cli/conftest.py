@@ -18,7 +18,7 @@ NARROW: dict[str, Any] = {
     "transformer": {"num_layers": 1, "num_single_layers": 1},
     "text_encoder": {"num_hidden_layers": 4},
     "vae": {"block_out_channels": [8] * 4, "norm_num_groups": 4},
-    "model_index": {"text_encoder_out_layers": [1, 2, 3], "max_sequence_length": 48, "recommended_size": [256, 256]},
+    "model_index": {"text_encoder_out_layers": [1, 2, 3], "max_sequence_length": 48, "recommended_size": [128, 128]},
 }
 
 

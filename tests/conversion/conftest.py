@@ -26,6 +26,7 @@ ORIGINAL = "acme/original"
 FEW_LAYERS: dict[str, Any] = {
     "transformer": {"num_layers": 1, "num_single_layers": 1},
     "text_encoder": {"num_hidden_layers": 4},
+    "vae": {"block_out_channels": [8] * 4, "norm_num_groups": 4},
     "model_index": {"text_encoder_out_layers": [1, 2, 3]},
 }
 SHARD = "text_encoder/model-00002-of-00002.safetensors"

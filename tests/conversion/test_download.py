@@ -157,7 +157,7 @@ def test_a_process_that_is_killed_goes_on(world: World, tmp_path: Path) -> None:
                 time.sleep(0.002)
             child.kill()
     world.server.faults.clear()
-    subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
+    assert run(world, tmp_path / "m")[-1].done
     assert content(tmp_path / "m") == world.expected
 
 

@@ -16,13 +16,14 @@ from bonsai_mlx.cli.main import main
 from bonsai_mlx.errors import RequestError
 from bonsai_mlx.images.infotext import format_infotext, found_in_infotext
 from bonsai_mlx.images.recipe import Recipe
+from tests.cli.conftest import NARROW
 
 SHAPE: dict[str, Any] = {"seed": 1, "steps": 1, "width": 64, "height": 64}
 
 
 @pytest.fixture(scope="module")
 def base(tiny_checkpoint: Callable[..., Path]) -> Path:
-    return tiny_checkpoint("4-bit", model_index={"is_distilled": False})
+    return tiny_checkpoint("4-bit", **NARROW | {"model_index": NARROW["model_index"] | {"is_distilled": False}})
 
 
 def pixels(pipe: Pipeline, **given: Any) -> np.ndarray[Any, Any]:
@@ -44,7 +45,7 @@ def test_each_of_them_makes_another_picture(base: Path, tiny_checkpoint: Callabl
     ]
     equal = [(a, b) for a in range(5) for b in range(a) if np.array_equal(drawn[a], drawn[b])]
     assert equal == [(4, 2)]  # 4 is what is recommended
-    assert np.array_equal(drawn[0], pixels(Pipeline.from_pretrained(tiny_checkpoint("4-bit"))))
+    assert np.array_equal(drawn[0], pixels(Pipeline.from_pretrained(tiny_checkpoint("4-bit", **NARROW))))
 
 
 def test_the_recipe_has_them_and_a1111_s_form_too(base: Path) -> None:
@@ -73,7 +74,7 @@ def test_the_recipe_has_them_and_a1111_s_form_too(base: Path) -> None:
 def test_what_a_distilled_model_or_the_bounds_refuse(
     given: dict[str, Any], field: str, reason: str, tiny_checkpoint: Callable[..., Path]
 ) -> None:
-    pipe = Pipeline.from_pretrained(tiny_checkpoint("4-bit"))
+    pipe = Pipeline.from_pretrained(tiny_checkpoint("4-bit", **NARROW))
     with pytest.raises(RequestError, match=re.escape(reason)) as caught:
         pipe.generate("a fox", **SHAPE, **given)
     assert caught.value.field == field
@@ -117,7 +118,7 @@ def test_what_is_redrawn_in_tiles_is_led_too(base: Path, tmp_path: Path, tiny_ch
     assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), third)
     assert main(["again", str(tmp_path / "a.png"), "--model", str(base), "-o", str(tmp_path / "again.png")]) == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "again.png")), first)
-    distilled = str(tiny_checkpoint("4-bit"))
+    distilled = str(tiny_checkpoint("4-bit", **NARROW))
     assert main([*words, distilled, "-o", str(tmp_path / "c.png")]) == 0
     assert main([*words, distilled, "-o", str(tmp_path / "d.png"), "--guidance", "3"]) == 1
     assert main(["enlarge", str(source), "--guidance", "3", "-o", str(tmp_path / "d.png"), "--model", distilled]) == 1

@@ -24,11 +24,12 @@ from bonsai_mlx.hub.catalog import part
 from bonsai_mlx.hub.location import repository_folder
 from bonsai_mlx.runtime import device
 from bonsai_mlx.weights.layout import Elsewhere
+from tests.cli.conftest import NARROW
 from tests.tiny_decoder import Tensors, write_taef2
 
 pytestmark = pytest.mark.slow
 
-LATENTS = {"latent_channels": 32}
+LATENTS = NARROW["vae"] | {"latent_channels": 32}
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def model(tiny_checkpoint: Callable[..., Path]) -> Path:
     """Its latents have as many channels as FLUX.2's."""
-    return tiny_checkpoint(vae=LATENTS)
+    return tiny_checkpoint(**NARROW | {"vae": LATENTS})
 
 
 def downloaded() -> Path:

@@ -18,9 +18,10 @@ from ..layouts import write_diffusers, write_mflux
 from .world import content
 
 # What a folder without a model_index.json is taken to be.
-DEEP = {"num_hidden_layers": 28}
+DEEP = {"num_hidden_layers": 28, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 64}
 IN_32_GROUPS = {"norm_num_groups": 32, "block_out_channels": [32, 32, 64, 64]}
 AS_PUBLISHED = {"text_encoder_out_layers": [9, 18, 27], "max_sequence_length": 512}
+UNTOLD = {"text_encoder": DEEP, "vae": IN_32_GROUPS, "model_index": AS_PUBLISHED}
 LAYOUTS: dict[str, Callable[[Path, Path], Path]] = {
     "diffusers": write_diffusers,
     "diffusers in shards": lambda source, out: write_diffusers(source, out, transformer_shards=2),
@@ -34,9 +35,8 @@ LAYOUTS: dict[str, Callable[[Path, Path], Path]] = {
 def test_any_repository_in_a_layout_that_is_read(
     layout: str, server: FakeHub, tiny_checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder = LAYOUTS[layout](
-        tiny_checkpoint("bf16", text_encoder=DEEP, vae=IN_32_GROUPS, model_index=AS_PUBLISHED), tmp_path / "klein"
-    )
+    told = {} if layout.startswith("diffusers") else UNTOLD
+    folder = LAYOUTS[layout](tiny_checkpoint("bf16", **told), tmp_path / "klein")
     repo = "acme/" + layout.replace(" ", "-")
     server.repos[repo] = content(folder) | {"modeling.py": b"print()", "unet/model.safetensors": b"x"}
     assert main(["download", repo]) == 0

@@ -112,8 +112,8 @@ def test_asking_while_a_download_moves_its_files(server: FakeHub) -> None:
     with ThreadPoolExecutor(1) as pool:
         moved = pool.submit(move_to_and_fro)
         try:
-            states = {hub.status(entry).state for _ in range(600)}
-            left = {hub.bytes_to_download(entry) for _ in range(600)}
+            states = {hub.status(entry).state for _ in range(400)}
+            left = {hub.bytes_to_download(entry) for _ in range(400)}
         finally:
             asked.set()
         moved.result()

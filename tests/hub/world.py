@@ -115,7 +115,7 @@ def wait_for_bytes(server: FakeHub, count: float) -> None:
     while server.bytes_served < count:
         if time.monotonic() > until:
             pytest.fail(f"{server.bytes_served} of {count:.0f} bytes were served")
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def damage(path: Path) -> None:

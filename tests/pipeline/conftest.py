@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from bonsai_mlx import Pipeline
-from tests.cli.conftest import narrow_seedlings  # noqa: F401  a fixture
+from tests.cli.conftest import NARROW, narrow_seedlings  # noqa: F401  a fixture
 
+NARROWER = {name: NARROW[name] for name in ("text_encoder", "vae", "model_index")}
 SMALL: dict[str, Any] = {"seed": 7, "steps": 2, "width": 64, "height": 80}
 
 
@@ -28,7 +29,7 @@ def pipe(seedling: Path) -> Pipeline:
 
 @pytest.fixture
 def tiny(tiny_checkpoint: Callable[..., Path]) -> Pipeline:
-    return Pipeline.from_pretrained(tiny_checkpoint())
+    return Pipeline.from_pretrained(tiny_checkpoint(**NARROWER))
 
 
 def pixels(pipe: Pipeline, prompt: str = "a red house", **changes: Any) -> np.ndarray[Any, Any]:

@@ -15,7 +15,7 @@ from bonsai_mlx.errors import DeviceError, OutOfMemory
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.flux2.model import Flux2
 from bonsai_mlx.runtime import device
-from tests.pipeline.conftest import SMALL, active, pixels
+from tests.pipeline.conftest import NARROWER, SMALL, active, pixels
 
 SHORT = SMALL | {"steps": 1, "height": 64}  # drawn once for each of its events
 
@@ -101,7 +101,7 @@ def memory_goal() -> int:
 
 @pytest.mark.slow
 def test_stopping_a_first_run_keeps_nothing_beyond_the_pipeline(tiny_checkpoint: Callable[..., Path]) -> None:
-    checkpoint = Checkpoint.open(tiny_checkpoint())
+    checkpoint = Checkpoint.open(tiny_checkpoint(**NARROWER))
     expected = pixels(Pipeline(Flux2(checkpoint), name="tiny"), **SHORT)
     list(
         Pipeline(Flux2(checkpoint), name="tiny").run(GenerationRequest("a red house", **SHORT), preview=True)

@@ -20,7 +20,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     torch.set_num_threads(1)
     folder: Path = tmp_path_factory.mktemp("run")
-    run = Run(folder, replace(preset("smoke"), minutes=dict.fromkeys(TIMED, 0.005)))  # a few steps each
+    run = Run(folder, replace(preset("smoke"), minutes=dict.fromkeys(TIMED, 0.002)))  # a few steps each
     for stage in STAGES[: STAGES.index("export") + 1]:
         train(run, stage)
     return run

@@ -17,19 +17,25 @@ from bonsai_mlx.cli.main import main
 from bonsai_mlx.errors import CheckpointError
 from bonsai_mlx.flux2.checkpoint import Checkpoint
 from bonsai_mlx.weights.layout import TEXT_ENCODER, TRANSFORMER, VAE
+from tests.cli.conftest import NARROW
 from tests.layouts import bfl_names, dense, write_bfl, write_gguf, write_mflux
 
 WIDE = {"attention_head_dim": 64, "axes_dims_rope": [16, 16, 16, 16]}  # 256 channels, which every GGUF type divides
 DEFAULTS: dict[str, Any] = {  # for folders that say nothing of themselves
     "model_index": {"text_encoder_out_layers": [9, 18, 27], "max_sequence_length": 512},
-    "text_encoder": {"num_hidden_layers": 28},
+    "text_encoder": {
+        "num_hidden_layers": 28,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "intermediate_size": 64,
+    },
     "vae": {"block_out_channels": [32, 32, 64, 64], "norm_num_groups": 32},
 }
 
 
 @pytest.fixture(scope="module")
 def source(tiny_checkpoint: Callable[..., Path]) -> Path:
-    return tiny_checkpoint("bf16", transformer=WIDE)
+    return tiny_checkpoint("bf16", transformer=WIDE, **{name: NARROW[name] for name in ("text_encoder", "model_index")})
 
 
 def drawn(path: Path, companion: Path | None = None) -> np.ndarray[Any, Any]:

@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose text encoder is the published one, so that no run of the seedling goes before it."""
     torch.set_num_threads(1)
     text: dict[str, Any] = {"text_hidden": 128, "text_heads": 4, "text_inner": 384, "vocabulary": 1024}
-    options = replace(preset("smoke"), **text, minutes=dict.fromkeys(TIMED, 0.005))
+    options = replace(preset("smoke"), **text, minutes=dict.fromkeys(TIMED, 0.002))
     run = Run(tmp_path_factory.mktemp("run"), options)
     for stage in BITS_STAGES[:-1]:
         train(run, stage, "bits")

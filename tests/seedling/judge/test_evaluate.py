@@ -22,6 +22,7 @@ pytest.importorskip("diffusers")
 from seedling.draw.holdout import is_held_out
 from seedling.judge import evaluate as evaluate_module
 from seedling.judge import figures, report
+from seedling.judge import prompts as prompts_module
 from seedling.judge.evaluate import SEEDS, TRAINED, Case, Outcome, Results, evaluate, noise, prompts, second_prompts
 from seedling.judge.expectations import Expectation, Prompt, Thing
 from seedling.judge.prompts import clean_scene, free
@@ -49,6 +50,13 @@ def _judge_all(run: Run, model: str) -> None:
         )
 
 
+@pytest.fixture
+def few_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked is what becomes of prompts and verdicts; that each category is judged rightly is test_judge's."""
+    monkeypatch.setattr(prompts_module, "CATEGORIES", prompts_module.CATEGORIES[:2])
+
+
+@pytest.mark.usefixtures("few_categories")
 def test_every_prompt_is_drawn_with_every_seed_and_judged_once(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate(trained, "torch", models=("ternary",), steps=(2,))
     outcomes = Results(trained.folder).outcomes
@@ -62,6 +70,7 @@ def test_every_prompt_is_drawn_with_every_seed_and_judged_once(trained: Any, mon
     evaluate(trained, "torch", models=("ternary",), steps=(2,))
 
 
+@pytest.mark.usefixtures("few_categories")
 def test_engines_side_by_side_find_what_one_finds(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +211,7 @@ def test_curves_are_drawn_on_a_logarithmic_scale(tmp_path: Path) -> None:
     assert math.isclose(heights[1] - heights[0], heights[2] - heights[1], abs_tol=0.2)
 
 
+@pytest.mark.usefixtures("few_categories")
 def test_a_report_is_written_from_what_there_is(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even from an unfinished evaluation: figures that are not there are said to be missing."""
     monkeypatch.setattr(evaluate_module, "VARIETY_SEEDS", 2)
