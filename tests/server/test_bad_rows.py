@@ -46,26 +46,31 @@ def of_another_version(folder: Path, table: str) -> None:
 
 @pytest.fixture
 def queued(gate: Path, serve: Serve) -> tuple[Path, list[str]]:
-    """The folder of a server that has ended, and the ids of the jobs that wait in it: three and some."""
+    """The folder of a server that has ended, and the ids of the jobs that wait in it: four and some."""
     live = serve()
     running = live.post_job("hold")["id"]
     live.running(running)
-    waiting = [live.post_job(f"plain {n}")["id"] for n in range(2 + len(_UNREADABLE))]
+    waiting = [live.post_job(f"plain {n}")["id"] for n in range(4 + len(_UNREADABLE))]
     live.__exit__()
     gate.unlink()
     return live.settings.output, waiting
 
 
-def test_jobs_that_cannot_be_read_are_left_out(
+def test_jobs_that_cannot_be_read_are_left_out_and_one_whose_model_is_gone_says_so(
     queued: tuple[Path, list[str]], serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder, (first, *bad, last) = queued
+    folder, (first, not_utf8, of_no_model, *bad, last) = queued
+    # SQLite's own reading would fail for the whole answer, in words that say nothing of a row
+    write(folder, "UPDATE jobs SET data = CAST(? AS TEXT) WHERE id = ?", b'{"id": "\xff\xfe', not_utf8)
+    write(folder, "UPDATE jobs SET data = json_set(data, '$.model', 'gone') WHERE id = ?", of_no_model)
     for job, data in zip(bad, _UNREADABLE.values(), strict=True):
         write(folder, "UPDATE jobs SET data = ? WHERE id = ?", data, job)
     live = serve()
     assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
+    assert live.finished(of_no_model)["error"]["code"] == "model_missing"
     listed = [job["id"] for job in live.client.get("/jobs").json()["jobs"]]
     assert last in listed
+    assert not_utf8 not in listed
     for job, kind in zip(bad, _UNREADABLE, strict=True):
         assert live.client.get(f"/jobs/{job}").status_code == 404, kind
         assert job not in listed, kind
@@ -75,28 +80,12 @@ def test_jobs_that_cannot_be_read_are_left_out(
     assert again.client.get("/jobs").json()["queue"]["waiting"] == 0
 
 
-def test_a_job_whose_text_is_no_utf8(queued: tuple[Path, list[str]], serve: Serve) -> None:
-    """SQLite's own reading would fail for the whole answer, in words that say nothing of a row."""
-    folder, (first, bad, *_, last) = queued
-    write(folder, "UPDATE jobs SET data = CAST(? AS TEXT) WHERE id = ?", b'{"id": "\xff\xfe', bad)
-    live = serve()
-    assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
-
-
 def test_jobs_without_a_field_that_is_required(queued: tuple[Path, list[str]], serve: Serve) -> None:
     folder, _ = queued
     of_another_version(folder, "jobs")
     live = serve()
     assert live.client.get("/jobs").json()["jobs"] == []
     assert live.finished(live.post_job("plain")["id"])["status"] == "done"
-
-
-def test_a_job_of_a_model_that_is_not_known_any_more(queued: tuple[Path, list[str]], serve: Serve) -> None:
-    folder, (first, bad, *_, last) = queued
-    write(folder, "UPDATE jobs SET data = json_set(data, '$.model', 'gone') WHERE id = ?", bad)
-    live = serve()
-    assert [live.finished(job)["status"] for job in (first, last)] == ["done", "done"]
-    assert live.finished(bad)["error"]["code"] == "model_missing"
 
 
 def test_images_that_cannot_be_read_are_made_anew(serve: Serve) -> None:

@@ -155,9 +155,8 @@ def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 def test_the_real_engine_writes_draws_and_gives_the_memory_back(writing: LiveServer) -> None:
     first = writing.client.post("/generate", json={"prompt": "a house", "seed": 3, **SIZE}).raise_for_status()
     held = eventually(lambda: (m := writing.client.get("/memory").json())["worker"] == "idle" and m["mlx_active_bytes"])
-    texts = proposals(writing, seed=7)
-    assert len({one["text"] for one in texts}) == 3
-    assert proposals(writing, seed=7) == texts
+    texts = proposals(writing, seed=7, count=2)
+    assert len({one["text"] for one in texts}) == 2
     assert "fox" in texts[0]["missing"]
     eventually(  # the figures that were told last may be of the moment before
         lambda: (
@@ -173,6 +172,7 @@ def test_the_real_engine_writes_draws_and_gives_the_memory_back(writing: LiveSer
     assert run["status"] == "done", run
     made, chain = picture(writing, run["image_id"])
     assert made.size == (128, 128)
+    # the same seed, the same text
     assert (chain[0]["prompt"], chain[0]["typed"]) == (f"{texts[0]['text']}, at night", "a red fox")
 
 

@@ -130,7 +130,7 @@ CASE = Case(
     name="churn",
     what="long prompts asked for and given up, as fast as they go, beside a picture: what the server keeps",
     rounds=300,
-    reduced=3,
+    reduced=2,
     bars={
         "without_retry_after": "== 0",
         "other_answers": "== 0",

@@ -12,7 +12,7 @@ import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ _TWINS = [  # of addresses with the same body: the ordinary test run leaves them
     *("/api/v1/images/generations", "/api/v1/images/edits", "/api/v1/images/variations", "/sdapi/v1/img2img"),
 ]
 _ALIKE = ["/generate", "/prompts/length", "/grids", "/pipelines/run"]  # /jobs has what theirs hold, and is broken too
+_OF_A_KIND = 3  # in the ordinary test run: so many of those that differ in a value alone
 _SERVER_FAILURES = {500, 501, 502, 504}  # 503 and 507 are documented: shutting down, no space or memory left
 
 
@@ -75,6 +76,8 @@ def run(rounds: int, rng: random.Random, folder: Path) -> Figures:
                 f"{server.url}/openapi.json",
                 config=_config(rng.randrange(2**31), examples, thorough=rounds >= _THOROUGH),
             )
+            if rounds < _THOROUGH:
+                schema.hook(_few_of_a_kind())
             for event in from_schema(schema).execute():
                 _note(event, seen, problems)
         health = server.client.get("/health").status_code
@@ -95,6 +98,21 @@ def _no_proxies() -> Iterator[None]:
         patch("requests.sessions.get_netrc_auth", return_value=None),
     ):
         yield
+
+
+def _few_of_a_kind() -> Callable[[schemathesis.HookContext, schemathesis.Case[Any]], bool]:
+    """Whether a request is among the first that keep, or break, a word of the document for a field of an operation."""
+    taken: Counter[tuple[object, ...]] = Counter()
+
+    def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case[Any]) -> bool:
+        assert case.meta is not None
+        about: Any = case.meta.phase.data
+        field = (about.parameter_location, about.parameter, about.location)
+        kind = (case.operation.label, case.meta.generation.mode, about.scenario, *field)
+        taken[kind] += 1
+        return taken[kind] <= (_OF_A_KIND if about.location is None else 1)
+
+    return filter_case
 
 
 def _config(seed: int, examples: int, *, thorough: bool) -> schemathesis.Config:

@@ -67,7 +67,7 @@ def events(child: subprocess.Popen[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in child.stdout]
 
 
-def test_a_download_and_a_check(start: Start, hub: FakeHub, tmp_path: Path) -> None:
+def test_a_download_a_check_and_what_is_damaged_since(start: Start, hub: FakeHub, tmp_path: Path) -> None:
     child = start("download")
     said = events(child)
     assert child.wait(60) == 0
@@ -77,6 +77,12 @@ def test_a_download_and_a_check(start: Start, hub: FakeHub, tmp_path: Path) -> N
     check = start("verify")
     assert events(check)[-1]["done"] is True
     assert check.wait(60) == 0
+    path = tmp_path / "here" / BIG
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    check = start("verify")
+    said = events(check)
+    assert check.wait(60) == 1
+    assert "is damaged" in said[-1]["error"]
 
 
 def test_a_part_comes_by_its_name(start: Start, hub: FakeHub, tmp_path: Path) -> None:
@@ -122,16 +128,6 @@ def test_ctrl_c_is_left_to_the_server(start: Start, hub: FakeHub) -> None:
     assert child.wait(60) == 0
     assert child.stderr is not None
     assert child.stderr.read() == ""
-
-
-def test_a_damaged_download_is_an_error_in_words(start: Start, hub: FakeHub, tmp_path: Path) -> None:
-    events(start("download"))
-    path = tmp_path / "here" / BIG
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-    check = start("verify")
-    said = events(check)
-    assert check.wait(60) == 1
-    assert "is damaged" in said[-1]["error"]
 
 
 def test_an_unknown_repository_is_an_error_in_words(start: Start) -> None:

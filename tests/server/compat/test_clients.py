@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.server.compat.pictures import picture
-from tests.server.conftest import ROOT, LiveServer
+from tests.server.conftest import FAKE_ENGINE, ROOT, LiveServer
 
 pytestmark = pytest.mark.clients
 
@@ -204,18 +204,17 @@ def test_ollama_python(shared: LiveServer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["server", "alone"])
-def test_mcp(shared: LiveServer, tmp_path: Path, where: str) -> None:
+def test_mcp_alone(tmp_path: Path) -> None:
+    """Where no server runs; beside one, with the real engine, in test_real_edits."""
     mcp = pytest.importorskip("mcp")
-    arguments = ["-m", "server.mcp", "--url", shared.url if where == "server" else "http://127.0.0.1:1"]
-    environment = {"BONSAI_OUTPUT": str(tmp_path / "out"), "BONSAI_ENGINE": shared.settings.engine}
+    arguments = ["-m", "server.mcp", "--url", "http://127.0.0.1:1"]
+    environment = {"BONSAI_OUTPUT": str(tmp_path / "out"), "BONSAI_ENGINE": FAKE_ENGINE}
     parameters = mcp.StdioServerParameters(
         command=sys.executable,
         args=arguments,
         env=dict(os.environ) | environment | {"BONSAI_MIN_FREE_BYTES": "0"},
         cwd=ROOT,
     )
-    before = jobs_of(shared)
 
     async def talk() -> None:
         async with mcp.Client(parameters) as client:
@@ -246,4 +245,3 @@ def test_mcp(shared: LiveServer, tmp_path: Path, where: str) -> None:
             assert "There is no model called" in failed.content[0].text
 
     asyncio.run(talk())
-    assert jobs_of(shared) == before + (4 if where == "server" else 0)

@@ -126,6 +126,8 @@ def test_mcp(real: LiveServer, tmp_path: Path) -> None:
         cwd=ROOT,
     )
 
+    before = len(real.client.get("/jobs?limit=200").json()["jobs"])
+
     async def talk() -> None:
         async with mcp.Client(parameters) as client:
             wish = {"prompt": "a red star", "seed": 3, "steps": 2, "width": SIDE, "height": SIDE}
@@ -139,8 +141,15 @@ def test_mcp(real: LiveServer, tmp_path: Path) -> None:
             assert wider.size == (SIDE + 32, SIDE)
             kept = values(wider)[:, 32 + 2 * FEATHER_PX :]
             assert (kept == values(picture(image.data))[:, 2 * FEATHER_PX :]).all()
+            again = await client.call_tool("get_image", {"id": star["id"]})
+            assert again.content[0].data == image.data
+            assert "seedling-ternary" in (await client.call_tool("list_models", {})).content[0].text
+            failed = await client.call_tool("generate_image", wish | {"model": "no such"})
+            assert failed.is_error
+            assert "There is no model called" in failed.content[0].text
             refused = await client.call_tool("extend_image", star)
             assert refused.is_error
             assert "adds nothing" in refused.content[0].text.lower()
 
     asyncio.run(talk())
+    assert len(real.client.get("/jobs?limit=200").json()["jobs"]) == before + 4, "that server drew them"

@@ -102,21 +102,22 @@ async def _flood(url: str, count: int) -> list[httpx.Response]:
 
 
 @pytest.mark.slow
-def test_a_full_queue_refuses_the_rest(gate: Path, live: LiveServer) -> None:
-    """80 concurrent requests while one picture is held: exactly the queue's 32 are accepted, the rest told to wait."""
+def test_a_full_queue_refuses_the_rest(gate: Path, serve: Serve) -> None:
+    """20 concurrent requests while one picture is held: exactly the queue's 8 are accepted, the rest told to wait."""
+    live = serve(queue_size=8)
     held = live.post_job("hold")
     live.running(held["id"])
-    answers = asyncio.run(_flood(live.url, 80))
+    answers = asyncio.run(_flood(live.url, 20))
     accepted = [a for a in answers if a.status_code == 202]
     refused = [a for a in answers if a.status_code == 429]
-    assert (len(accepted), len(refused)) == (32, 48)
+    assert (len(accepted), len(refused)) == (8, 12)
     assert all(int(a.headers["retry-after"]) >= 1 for a in refused)
     assert refused[0].json()["error"]["code"] == "queue_full"
     assert live.client.post("/generate", json={"prompt": "a"}).status_code == 429
     gate.unlink()
     for answer in accepted:
         assert live.finished(answer.json()["jobs"][0]["id"])["status"] == "done"
-    assert live.client.get("/images").json()["total"] == 33
+    assert live.client.get("/images").json()["total"] == 9
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from bonsai_mlx import GenerationRequest, Pipeline
 from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.hub.catalog import lookup, part
 from server.__main__ import main
-from tests.server.conftest import LiveServer, ServerProcess, eventually
+from tests.server.conftest import FAKE_ENGINE, LiveServer, ServerProcess, eventually
 from tests.stand_in import as_downloaded
 from tests.tiny_decoder import write_taef2
 
@@ -98,7 +98,9 @@ def test_without_previews_none_is_drawn_or_counted(serve: Serve, tmp_path: Path)
     refused = last_preview(live.client, model="ternary")
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
     assert live.client.get("/fit", params=small).json()["peak_bytes"] < counted
-    off = serve(output=tmp_path / "off", preview=False, **options)
+    off = serve(
+        output=tmp_path / "off", preview=False, **options | {"engine": FAKE_ENGINE}
+    )  # which draws them if asked
     assert last_preview(off.client, model="ternary").status_code == 404
 
 
