@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ AXE = "4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 DRAWN_WITHIN_MS = 300_000  # the seedling takes half a second; a busy machine gives the engine, which is nice, little
 LASTING_STEPS = 100  # as many as there may be: a job that outlasts a reload of the page
-LASTING_SIDE = 256  # pixels
+LASTING_SIDE = 128  # pixels: each step is short, so that it ends soon once it is cancelled
 SMALL = {"size": {"width": 64, "height": 64}, "size-model": "seedling-ternary"}  # drawn in a quarter of the time
 
 be_patient()
@@ -95,14 +96,29 @@ class Site:
         self.process.terminate()
         self.process.communicate(timeout=30)
 
-    def kill_engine(self) -> None:
-        """As the system does when memory runs out."""
+    def engines(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children(recursive=True)
         alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
         engines = [child for child in alive if "server.engine.child" in child.cmdline()]
         assert engines
-        for engine in engines:
+        return engines
+
+    def kill_engine(self) -> None:
+        """As the system does when memory runs out."""
+        for engine in self.engines():
             engine.kill()
+
+    @contextmanager
+    def engine_held(self) -> Iterator[None]:
+        """What is asked for meanwhile is begun and not drawn, at no cost; there has to be an engine."""
+        engines = self.engines()
+        for engine in engines:
+            engine.suspend()
+        try:
+            yield
+        finally:
+            for engine in engines:
+                engine.resume()
 
 
 @pytest.fixture(scope="session")
