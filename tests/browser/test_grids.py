@@ -148,7 +148,7 @@ def test_a_grid_that_is_stopped_half_way_is_drawn_to_its_end(form: Page) -> None
     form.locator("#seed").fill("4")
     form.locator("#axes-toggle").click()
     form.locator("#axis-1").select_option("steps")
-    form.locator("#axis-1-values").fill("1, 6")
+    form.locator("#axis-1-values").fill("1, 10")
     expect(form.locator("#axes-summary")).to_contain_text("4 pictures")
     jobs = asked_for(form)
     quick = [job for job in jobs if job["steps"] == 1]
