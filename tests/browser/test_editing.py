@@ -10,8 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.controls import controls_of
-from tests.browser.driver import DRAWN_WITHIN_MS, SMALL, Site, Watch, violations
+from tests.browser.driver import DRAWN_WITHIN_MS, SMALL, Site, Watch
 from tests.browser.edited import ODD, choose_way, generated, open_editor, photo, pixels, png, sent
 
 pytestmark = pytest.mark.browser
