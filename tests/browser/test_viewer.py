@@ -199,10 +199,12 @@ def test_a_batch_of_four_is_told_in_few_words(site: Site, studio: Page) -> None:
 def test_a_batch_is_one_row_of_the_queue(site: Site, studio: Page) -> None:
     draw_batch(studio, "before the batch", 2)
     rows = studio.locator("#queue li")
+    ask_for_batch(studio, "in one row", 2, steps=40)
+    studio.locator("#generate").click()
+    expect(studio.locator("#stage-words")).to_contain_text("Step", timeout=DRAWN_WITHIN_MS)
     with site.engine_held():
-        for prompt in ("in one row", "and another row"):
-            ask_for_batch(studio, prompt, 2)
-            studio.locator("#generate").click()
+        ask_for_batch(studio, "and another row", 2)
+        studio.locator("#generate").click()
         expect(rows).to_have_count(2)
         expect(rows.first).to_contain_text("in one row")
         expect(rows.first).to_contain_text("0/2")
