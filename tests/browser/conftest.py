@@ -6,4 +6,5 @@ from importlib.util import find_spec
 if find_spec("playwright") is None and os.environ.get("CI") != "true":
     collect_ignore_glob = ["test_*.py"]
 else:
-    from tests.browser.driver import axe, chromium, large_site, left_idle, open_page, site, studio, tabs, watch  # noqa: F401
+    from tests.browser.axe import axe  # noqa: F401
+    from tests.browser.driver import chromium, large_site, left_idle, open_page, site, studio, tabs, watch  # noqa: F401

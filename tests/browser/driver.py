@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +31,15 @@ from bonsai_mlx.flux2.synthesis import make_checkpoint
 from bonsai_mlx.hub.catalog import lookup
 from tests.browser.patience import be_patient
 from tests.browser.watched import USUAL, Tab, Watch
-from tests.fetched import fetched
 from tests.stand_in import as_downloaded
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync",
          "--in-process-gpu", "--js-flags=--single-threaded"]  # fmt: skip  # the last two: a fifth of a page's load
-AXE = "4.14.1"
-AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 DRAWN_WITHIN_MS = 300_000  # the seedling takes half a second; a busy machine gives the engine, which is nice, little
 LASTING_STEPS = 100  # as many as there may be: a job that outlasts a reload of the page
-LASTING_SIDE = 256  # pixels
+LASTING_SIDE = 128  # pixels: each step is short, so that it ends soon once it is cancelled
 SMALL = {"size": {"width": 64, "height": 64}, "size-model": "seedling-ternary"}  # drawn in a quarter of the time
 
 be_patient()
@@ -68,6 +64,7 @@ class Site:
         options = ["--no-browser", "--port", str(port), "--output", str(self.folder / "out")]
         options += ["--models-dir", str(self.folder / "models"), "--loras", str(self.folder / "loras")]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        environment |= {"OPENBLAS_NUM_THREADS": "1"}  # more would spin while they wait: a third of what drawing costs
         self.process = subprocess.Popen(
             [sys.executable, *self.program, *options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
         )
@@ -95,14 +92,29 @@ class Site:
         self.process.terminate()
         self.process.communicate(timeout=30)
 
-    def kill_engine(self) -> None:
-        """As the system does when memory runs out."""
+    def engines(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children(recursive=True)
         alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
         engines = [child for child in alive if "server.engine.child" in child.cmdline()]
         assert engines
-        for engine in engines:
+        return engines
+
+    def kill_engine(self) -> None:
+        """As the system does when memory runs out."""
+        for engine in self.engines():
             engine.kill()
+
+    @contextmanager
+    def engine_held(self) -> Iterator[None]:
+        """What is asked for meanwhile is begun and not drawn, at no cost; there has to be an engine."""
+        engines = self.engines()
+        for engine in engines:
+            engine.suspend()
+        try:
+            yield
+        finally:
+            for engine in engines:
+                engine.resume()
 
 
 @pytest.fixture(scope="session")
@@ -301,46 +313,3 @@ def make_picture(site: Site, prompt: str, **fields: Any) -> str:
 def delete_picture(site: Site, picture: str) -> None:
     request = urllib.request.Request(f"{site.url}/images/{picture}", method="DELETE")  # noqa: S310  (our own server)
     urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The source of axe-core, fetched once by npm and checked."""
-    source = (fetched(f"axe-core/{AXE}", _fetch_axe) / "axe.min.js").read_bytes()
-    assert hashlib.sha256(source).hexdigest() == AXE_SHA256
-    return source.decode()
-
-
-def _fetch_axe(folder: Path) -> None:
-    npm = shutil.which("npm") or missing("npm")
-    command = [npm, "pack", "--silent", "--pack-destination", str(folder), f"axe-core@{AXE}"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-        member = archive.extractfile("package/axe.min.js")
-        assert member is not None
-        (folder / "axe.min.js").write_bytes(member.read())
-
-
-OF_COLOURS = ("color-contrast", "link-in-text-block")  # the rules that a theme can change
-BACKGROUNDS = "[document.documentElement, document.body].map((one) => getComputedStyle(one).backgroundColor)"
-
-
-def violations(page: Page, axe: str, within: str = "html") -> list[str]:
-    """What axe-core finds in an element: of all its rules in the light theme, and of those of colours in the dark."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(axe)
-    page.emulate_media(color_scheme="light")
-    light = page.evaluate(BACKGROUNDS)
-    found = _found(page, within, {})
-    page.emulate_media(color_scheme="dark")
-    assert page.evaluate(BACKGROUNDS) != light, "the page has one theme only"
-    found += _found(page, within, {"runOnly": list(OF_COLOURS)})
-    page.emulate_media(color_scheme="light")
-    return found
-
-
-def _found(page: Page, within: str, options: dict[str, Any]) -> list[str]:
-    only = {"resultTypes": ["violations"]} | options  # to describe what passes takes longer than to look at it
-    run = "async ([within, options]) => (await axe.run(within, options)).violations"
-    found: list[dict[str, Any]] = page.evaluate(run, [within, only])
-    return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]

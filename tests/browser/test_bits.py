@@ -153,6 +153,7 @@ def test_a_picture_shows_its_code_and_what_is_alike(chosen: Page, bits_site: Sit
 
 def test_a_dropped_picture_is_shown_from_its_bits(chosen: Page, bits_site: Site, tmp_path: Path) -> None:
     chosen.locator("#prompt").fill("a boat")
+    chosen.locator("#steps").fill("2")
     chosen.get_by_label("Without words").uncheck()
     chosen.get_by_label("Temperature").fill("0.5")
     image = drawn(chosen)

@@ -10,13 +10,20 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.controls import controls_of
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, violations
+from tests.browser.driver import DRAWN_WITHIN_MS, SMALL, Site, Watch
 from tests.browser.edited import ODD, choose_way, generated, open_editor, photo, pixels, png, sent
 
 pytestmark = pytest.mark.browser
 
 SPOT = (60, 40, 90, 70)  # left, top, right, bottom of what is repainted
+
+
+@pytest.fixture
+def studio(open_page: Callable[..., Page]) -> Page:
+    """It draws small pictures, and is opened with the picture that is to be edited."""
+    return open_page("about:blank", kept=SMALL)
 
 
 def mask() -> Image.Image:
@@ -252,11 +259,18 @@ CONTROLS = {
 }  # fmt: skip
 
 
-def test_every_control_of_the_editor_is_known_here(site: Site, studio: Page) -> None:
+def test_every_control_of_the_editor_is_known_here_and_what_cannot_be_undone_is_no_box(
+    site: Site, studio: Page
+) -> None:
     open_editor(studio, site, png(photo()))
     assert controls_of(studio, editor=True) == CONTROLS
     with studio.expect_file_chooser():
         studio.locator("#slot-add").click()
+    choose_way(studio, "repaint")
+    undo = studio.locator("#paint-undo")
+    expect(undo).to_be_disabled()
+    expect(undo).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    expect(undo).to_have_css("opacity", "0.45")
 
 
 def test_what_was_said_of_a_picture_goes_with_it(site: Site, studio: Page, watch: Watch) -> None:
@@ -277,16 +291,8 @@ def test_what_was_said_of_a_picture_goes_with_it(site: Site, studio: Page, watch
     expect(said).to_be_hidden()
 
 
-def test_what_cannot_be_undone_is_no_box_among_the_tools(site: Site, studio: Page) -> None:
-    open_editor(studio, site, png(photo()))
-    choose_way(studio, "repaint")
-    undo = studio.locator("#paint-undo")
-    expect(undo).to_be_disabled()
-    expect(undo).to_have_css("background-color", "rgba(0, 0, 0, 0)")
-    expect(undo).to_have_css("opacity", "0.45")
-
-
-def test_a_picture_that_cannot_be_edited_is_told_at_once(studio: Page) -> None:
+def test_a_picture_that_cannot_be_edited_is_told_at_once(site: Site, studio: Page) -> None:
+    studio.goto(site.url)
     for size, words in (((1, 1), "64 a side"), ((3000, 8), "64 a side"), ((64, 640), "8 times")):
         file = {"name": "one.png", "mimeType": "image/png", "buffer": png(Image.new("RGB", size))}
         for _ in range(2):

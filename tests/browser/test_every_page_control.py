@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.controls import controls_of
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, make_picture
+from tests.browser.driver import DRAWN_WITHIN_MS, SMALL, Site, make_picture, posted
 from tests.browser.test_models import DOWNLOAD, GB, with_state
 
 pytestmark = pytest.mark.browser
@@ -69,14 +69,12 @@ def test_the_gallery(site: Site, open_page: Callable[..., Page]) -> None:
     expect(page.locator(f"[data-id='{made[0]}']")).to_be_visible()
 
 
-def test_the_page_of_a_picture(site: Site, studio: Page) -> None:
+def test_the_page_of_a_picture(site: Site, open_page: Callable[..., Page]) -> None:
+    studio = open_page("about:blank", kept=SMALL)
     make_picture(site, "an older one")
-    studio.get_by_label("Describe the picture").fill("pressed on its page")
-    studio.get_by_label("Steps").fill("1")
-    studio.get_by_role("button", name="Compare").click()
-    expect(studio.locator(".compare-side img")).to_have_count(2, timeout=DRAWN_WITHIN_MS)
+    pair = posted(site, "/generate/compare", {"prompt": "pressed on its page", "steps": 1, "width": 64, "height": 64})
     make_picture(site, "a newer one")
-    here = site.url + str(studio.locator(".compare-side a").first.get_attribute("href"))
+    here = f"{site.url}/i/{pair['left']['image']['id']}"
     studio.goto(here)
     expect(studio.locator("#engine-mark")).to_be_visible()
     assert controls_of(studio) == {

@@ -73,11 +73,11 @@ def test_the_dialog_of_styles(form: Page, site: Site) -> None:
     for name, editor in whose.items():  # each is saved as another text, and then deleted
         expect(editor.get_by_label("Name", exact=True)).not_to_be_editable()
         editor.get_by_label("Text;").fill(f"{{prompt}} in the style of {name}")
-        editor.get_by_role("button", name=f"Save {name}", exact=True).click()
-        form.wait_for_function(
-            "async text => (await (await fetch('/styles')).json()).styles.some((one) => one.text === text)",
-            arg=f"{{prompt}} in the style of {name}",
-        )
+        with form.expect_response(lambda one: "/styles" in one.url and one.request.method != "GET") as answer:
+            editor.get_by_role("button", name=f"Save {name}", exact=True).click()
+        assert answer.value.ok
+    styles = form.request.get(f"{site.url}/styles").json()["styles"]
+    assert [one["text"] for one in styles] == [f"{{prompt}} in the style of {name}" for name in whose]
     changed, *others = whose
     for name in others:
         dialog.get_by_role("button", name=f"Delete {name}", exact=True).click()

@@ -51,7 +51,7 @@ def test_a_picture_is_drawn_enlarged_and_edited(site: Site, firefox: Firefox, ax
     firefox.press("a red boat in Firefox")
     firefox.click("#steps")
     firefox.evaluate("document.getElementById('steps').select()")
-    firefox.press("2")
+    firefox.press("1")
     firefox.click("#generate")
     picture = "[...document.querySelectorAll('#stage .frame a img')].find(({ alt }) => alt === 'a red boat in Firefox')"
     firefox.wait_for(f"{picture}?.naturalWidth", DRAWN_WITHIN_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -63,25 +64,26 @@ def test_six_pictures_wait_to_be_drawn(site: Site, empty: Page) -> None:
     assert min(distances[1:]) > 2 * distances[0]
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_pictures_that_come_late_move_nothing(site: Site, open_page: Callable[..., Page], width: int) -> None:
+def test_pictures_that_come_late_move_nothing(site: Site, open_page: Callable[..., Page]) -> None:
     """On the stage, above what it was made from, to be edited, one of a pair, and among their days."""
     first = make_picture(site, "one that comes late", width=96, height=64)
     made = posted(site, "/edit", {"prompt": "changed", "init": first, "strength": 0.2, "steps": 1})["image"]["id"]
     pair = posted(site, "/generate/compare", {"prompt": "a late pair", "steps": 1, "width": 64, "height": 64})
-    page = open_page("about:blank", viewport={"width": width, "height": 844 if width < 400 else 680})
+    page = open_page("about:blank")
     held: list[Route] = []
     painted = False
     pictures = re.compile(r"/(images|inputs)/.*(png|webp|thumbnail)")
     page.route(pictures, lambda route: route.continue_() if painted else held.append(route))
-    for path in (
+    paths = (
         f"?from={first}",
         f"?from={made}",
         f"?edit={first}",
         f"?edit={first},{made}",
         f"i/{pair['left']['image']['id']}",
         "gallery",
-    ):
+    )
+    for width, path in itertools.product((390, 1280), paths):
+        page.set_viewport_size({"width": width, "height": 844 if width < 400 else 680})
         painted = False
         Page.goto(page, f"{site.url}/{path}", wait_until="commit")
         page.wait_for_function("() => performance.getEntriesByType('paint').length > 0")
@@ -90,7 +92,7 @@ def test_pictures_that_come_late_move_nothing(site: Site, open_page: Callable[..
             held.pop().continue_()
         expect(page.locator("#engine-mark")).to_be_visible()
         page.wait_for_timeout(1500)  # a shift that comes later is not the pictures'
-        assert page.evaluate(SHIFTS) <= 0.02, path
+        assert page.evaluate(SHIFTS) <= 0.02, (path, width)
         expect(page.locator("main")).to_be_visible()
 
 

@@ -72,7 +72,7 @@ def test_text_from_an_office_program_is_pasted_as_text(studio: Page, watch: Watc
     assert answer.value.status == 422
 
 
-def test_wrong_input_is_named_where_it_is(studio: Page) -> None:
+def test_wrong_input_is_named_where_it_is_and_wrong_numbers_before_anything_is_drawn(studio: Page) -> None:
     studio.get_by_role("button", name="Generate").click()
     expect(studio.locator("#prompt-error")).to_have_text("Describe the picture in a few words.")
     expect(studio.get_by_label("Describe the picture")).to_be_focused()
@@ -81,9 +81,9 @@ def test_wrong_input_is_named_where_it_is(studio: Page) -> None:
     studio.get_by_role("button", name="Generate").click()
     expect(studio.locator("#steps-error")).to_be_visible()
     expect(studio.get_by_label("Steps")).to_be_focused()
-
-
-def test_wrong_numbers_are_named_before_anything_is_drawn(studio: Page) -> None:
+    studio.get_by_label("Steps").fill("4")
+    studio.get_by_label("Steps").press("Tab")
+    expect(studio.locator("#steps-error")).to_be_hidden()
     for field, wrong, right in (("steps", "0", "4"), ("seed", "-1", "7")):
         studio.locator(f"#{field}").fill(wrong)
         studio.locator(f"#{field}").press("Tab")
@@ -153,8 +153,13 @@ def test_a_full_queue_counts_down_and_lets_one_send_again(studio: Page, watch: W
     expect(studio.get_by_label("Describe the picture")).to_have_value("a cup")
 
 
-def test_what_does_not_fit_can_be_tried_anyway(studio: Page, watch: Watch) -> None:
+def test_a_refused_field_is_named_and_what_does_not_fit_can_be_tried_anyway(studio: Page, watch: Watch) -> None:
     watch.expected = ["status of 422"]
+    refuse(studio, 422, code="bad_field", message="is too long", field="prompt")
+    draw(studio, "a valley")
+    expect(studio.locator("#prompt-error")).to_have_text("The prompt is too long.")
+    expect(studio.get_by_label("Describe the picture")).to_have_attribute("aria-invalid", "true")
+    studio.unroute("**/jobs")
     refuse(studio, 422, code="does_not_fit", message="It needs more memory than there is.")
     draw(studio, "a mountain")
     anyway = studio.get_by_role("button", name="Try anyway")
@@ -162,14 +167,6 @@ def test_what_does_not_fit_can_be_tried_anyway(studio: Page, watch: Watch) -> No
     with studio.expect_request("**/jobs") as request:
         anyway.click()
     assert request.value.post_data_json["force"] is True
-
-
-def test_a_refused_field_is_named_at_the_field(studio: Page, watch: Watch) -> None:
-    watch.expected = ["status of 422"]
-    refuse(studio, 422, code="bad_field", message="is too long", field="prompt")
-    draw(studio, "a mountain")
-    expect(studio.locator("#prompt-error")).to_have_text("The prompt is too long.")
-    expect(studio.get_by_label("Describe the picture")).to_have_attribute("aria-invalid", "true")
 
 
 def test_a_locked_seed_survives_a_reload(studio: Page) -> None:

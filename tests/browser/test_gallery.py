@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.images import metadata
-from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, drag_slider, drawn, make_picture
+from tests.browser.driver import DRAWN_WITHIN_MS, Site, Watch, drag_slider, drawn, make_picture, posted
 from tests.browser.edited import png
 from tests.browser.test_first_run import SHIFTS
 
@@ -92,22 +92,19 @@ def test_the_way_back_leads_to_what_is_there_now(
     expect(page.locator("#total")).to_have_text("1 picture with “way back”")
 
 
-def test_a_compared_pair_is_compared_on_its_page(site: Site, studio: Page) -> None:
-    studio.get_by_label("Describe the picture").fill("a pair")
-    studio.get_by_label("Steps").fill("1")
-    studio.get_by_role("button", name="Compare").click()
-    studio.locator(".compare-side a").first.click(timeout=DRAWN_WITHIN_MS)
-    studio.locator("#viewer").get_by_role("link", name="Details").click()
-    expect(studio.locator("#engine-mark")).to_be_visible()  # the scripts have started
-    studio.get_by_role("button", name="Compare side by side").click()
-    dialog = studio.get_by_role("dialog")
+def test_a_compared_pair_is_compared_on_its_page(site: Site, open_page: Callable[..., Page]) -> None:
+    pair = posted(site, "/generate/compare", {"prompt": "a pair", "steps": 1, "width": 64, "height": 64})
+    page = open_page(f"{site.url}/i/{pair['left']['image']['id']}")
+    expect(page.locator("#engine-mark")).to_be_visible()  # the scripts have started
+    page.get_by_role("button", name="Compare side by side").click()
+    dialog = page.get_by_role("dialog")
     expect(dialog.locator(".compare-side img")).to_have_count(2)
     for picture in dialog.locator(".compare-side img").all():
         box = picture.bounding_box()
         assert box is not None
         assert box["width"] < 600
     dialog.get_by_role("radio", name="Slider").check()
-    drag_slider(studio)
+    drag_slider(page)
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_have_count(0)
 
@@ -241,10 +238,9 @@ def test_a_small_picture_is_shown_large_at_once(site: Site, open_page: Callable[
 
 def test_more_of_an_enlarged_picture_is_drawn_as_that_was(site: Site, open_page: Callable[..., Page]) -> None:
     drawn_first = make_picture(site, "to be enlarged", seed=21)
-    page = open_page(f"{site.url}/i/{drawn_first}")
+    page = open_page("about:blank")
     body = {"source": drawn_first, "by": 4, "method": "exact"}
     larger = page.request.post(f"{site.url}/enlarge", data=body, timeout=DRAWN_WITHIN_MS).headers["x-image-id"]
-    page.goto(f"{site.url}/i/{larger}")
     for choice, said in (("Other seeds", {"seed": 22}), ("Subtle changes", {"seed": 21, "variation_amount": 0.2})):
         page.goto(f"{site.url}/i/{larger}")
         expect(page.locator("#engine-mark")).to_be_visible()

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.driver import (
+    LASTING_SIDE,
     LASTING_STEPS,
     SMALL,
     Site,
@@ -16,17 +17,20 @@ from tests.browser.driver import (
     drawn,
     make_picture,
     posted,
+    resize,
     wait_until_ready,
 )
 
 pytestmark = pytest.mark.browser
 
-SIZES: dict[str, ViewportSize] = {
-    "laptop": {"width": 1280, "height": 680},
-    "phone": {"width": 390, "height": 844},
-}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+LAPTOP: ViewportSize = {"width": 1280, "height": 680}
 TAGS = "masterpiece,best_quality,one_red_house,green_grass,blue_sky,white_clouds,soft_light,watercolour,high_detail"
-LASTING = {"size": {"width": 256, "height": 256}, "size-model": "seedling-ternary", "steps": LASTING_STEPS}
+LASTING = {
+    "size": {"width": LASTING_SIDE, "height": LASTING_SIDE},
+    "size-model": "seedling-ternary",
+    "steps": LASTING_STEPS,
+}
 TOO_WIDE = """() => {
     const { scrollWidth, clientWidth } = document.documentElement;
     const pulled = [...document.querySelectorAll(".composer, dialog[open], .stage-body, .tool-panel")];
@@ -38,13 +42,11 @@ TOO_WIDE = """() => {
 }"""
 
 
-@pytest.fixture(params=SIZES)
-def size(request: pytest.FixtureRequest) -> ViewportSize:
-    return SIZES[request.param]
-
-
 def fits(page: Page) -> None:
-    assert page.evaluate(TOO_WIDE) == [], page.url
+    """In the window of a phone, and in that of a laptop, which stays."""
+    for size in (PHONE, LAPTOP):
+        resize(page, **size)
+        assert page.evaluate(TOO_WIDE) == [], (page.url, size)
 
 
 def generate(page: Page, prompt: str, count: int = 1) -> None:
@@ -66,15 +68,16 @@ def generate(page: Page, prompt: str, count: int = 1) -> None:
     ],
 )
 def test_what_is_drawn_and_what_waits_is_as_wide_as_the_window(
-    site: Site, open_page: Callable[..., Page], size: ViewportSize, prompt: str, count: int
+    site: Site, open_page: Callable[..., Page], prompt: str, count: int
 ) -> None:
-    page = open_page(site.url, kept=LASTING, viewport=size)
+    page = open_page(site.url, kept=LASTING, viewport=PHONE)
     wait_until_ready(page)
-    generate(page, f"{prompt}{size['width']}", count)
-    cancel = page.locator("#cancel")
-    expect(cancel).to_be_in_viewport(ratio=1)
+    generate(page, prompt, count)
+    for size in (PHONE, LAPTOP):
+        resize(page, **size)
+        expect(page.locator("#cancel")).to_be_in_viewport(ratio=1)
     fits(page)
-    generate(page, f"{TAGS},which_waits_{size['width']}")
+    generate(page, f"{TAGS},which_waits")
     expect(page.locator("#queue .queue-prompt")).to_have_count(2)
     expect(page.locator("#toasts")).to_contain_text("waits in the queue")
     fits(page)
@@ -84,28 +87,23 @@ def test_what_is_drawn_and_what_waits_is_as_wide_as_the_window(
     fits(page)
 
 
-def test_what_could_not_be_drawn_is_as_wide_as_the_window(
-    site: Site, open_page: Callable[..., Page], size: ViewportSize
-) -> None:
-    page = open_page(site.url, kept=LASTING, viewport=size)
+def test_what_could_not_be_drawn_is_as_wide_as_the_window(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page(site.url, kept=LASTING, viewport=PHONE)
     wait_until_ready(page)
-    generate(page, f"{TAGS},lost_{size['width']}")
+    generate(page, f"{TAGS},lost")
     expect(page.locator("#stage-words")).to_contain_text("Step")
     site.kill_engine()
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     fits(page)
 
 
-def test_pictures_of_long_words_are_shown_on_every_page(
-    site: Site, open_page: Callable[..., Page], size: ViewportSize
-) -> None:
-    prompt = f"{TAGS},shown_{size['width']}"
+def test_pictures_of_long_words_are_shown_on_every_page(site: Site, open_page: Callable[..., Page]) -> None:
+    prompt = f"{TAGS},shown"
     delete_picture(site, make_picture(site, f"{prompt},deleted"))  # before a page could ask for its thumbnail
     picture = make_picture(site, prompt)
-    page = open_page(site.url, kept=SMALL, viewport=size)
+    page = open_page(site.url, kept=SMALL, viewport=PHONE)
     wait_until_ready(page)
-    if page.locator("#settings-summary").is_visible():
-        page.locator("#settings-summary").click()
+    page.locator("#settings-summary").click()
     draw(page, f"{prompt},new")
     drawn(page, f"{prompt},new")
     fits(page)
@@ -124,15 +122,13 @@ def test_pictures_of_long_words_are_shown_on_every_page(
         fits(page)
 
 
-def test_long_names_of_what_is_kept_stay_within_the_page(
-    site: Site, open_page: Callable[..., Page], size: ViewportSize
-) -> None:
-    name = f"{'Of_my_own_' * 6}"[:50] + f"_{size['width']}"
+def test_long_names_of_what_is_kept_stay_within_the_page(site: Site, open_page: Callable[..., Page]) -> None:
+    name = ("Of_my_own_" * 6)[:50]
     made = {
         "style": posted(site, "/styles", {"name": name, "text": "x" * 300}),
         "collection": posted(site, "/collections", {"name": name}),
     }
-    page = open_page(site.url, kept=SMALL | {"styles": [name], "prompts": [TAGS]}, viewport=size)
+    page = open_page(site.url, kept=SMALL | {"styles": [name], "prompts": [TAGS]}, viewport=PHONE)
     wait_until_ready(page)
     fits(page)
     page.locator("#styles-toggle").click()

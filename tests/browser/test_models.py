@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.driver import Site, violations, with_modules
+from tests.browser.axe import violations
+from tests.browser.driver import Site, with_modules
 
 pytestmark = pytest.mark.browser
 

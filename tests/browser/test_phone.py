@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import Site, Watch, violations
+from tests.browser.axe import violations
+from tests.browser.driver import Site, Watch
 
 pytestmark = pytest.mark.browser
 

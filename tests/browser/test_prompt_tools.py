@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bonsai_mlx.pipelines.styles import OURS, styles_file
-from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, Watch, draw, violations
+from tests.browser.axe import violations
+from tests.browser.driver import DRAWN_WITHIN_MS, LASTING_STEPS, Site, Watch, draw
 from tests.browser.grids import finished, root_of
 
 pytestmark = pytest.mark.browser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
@@ -12,10 +12,8 @@ from tests.browser.edited import choose_way, open_editor, photo, png
 
 pytestmark = pytest.mark.browser
 
-SIZES: dict[str, ViewportSize] = {
-    "laptop": {"width": 1280, "height": 680},
-    "phone": {"width": 390, "height": 844},
-}
+LAPTOP: ViewportSize = {"width": 1280, "height": 680}
+SIZES: tuple[ViewportSize, ...] = (LAPTOP, {"width": 390, "height": 844})
 SEEN = """(selector) => {
     const line = document.querySelector(selector);
     const { left, width, top, bottom } = line.getBoundingClientRect();
@@ -69,14 +67,14 @@ def nowhere_to_grow(page: Page) -> None:
     expect(page.locator(".edge-left")).to_be_visible()
 
 
-@pytest.fixture(params=SIZES)
-def size(request: pytest.FixtureRequest) -> ViewportSize:
-    return SIZES[request.param]
-
-
-def pressed(page: Page, scrolled: str) -> None:
-    page.evaluate(scrolled)
-    page.get_by_role("button", name="Generate").click()
+def pressed(page: Page) -> Iterator[ViewportSize]:
+    """Press Generate in every size, wherever the page was scrolled to; a look may follow each time."""
+    for size in SIZES:
+        resize(page, **size)
+        for scrolled in (TO_THE_END, TO_THE_TOP):
+            page.evaluate(scrolled)
+            page.get_by_role("button", name="Generate").click()
+            yield size
 
 
 @pytest.mark.parametrize(
@@ -95,19 +93,17 @@ def test_a_field_that_is_wrong_is_led_to_with_what_is_said_of_it(
     site: Site,
     open_page: Callable[..., Page],
     watch: Watch,
-    size: ViewportSize,
     spoil: Callable[[Page], None],
     line: str,
     field: str,
 ) -> None:
     watch.expected = ["status of 4"]
     other = {"size": {"width": 96, "height": 64}, "size-model": "seedling-ternary"}
-    page = open_page(site.url, kept=(other if spoil is no_size else SMALL) | {"prompt": "a cup"}, viewport=size)
+    page = open_page(site.url, kept=(other if spoil is no_size else SMALL) | {"prompt": "a cup"}, viewport=LAPTOP)
     wait_until_ready(page)
     page.locator("#settings").evaluate("one => { one.open = true; }")
     spoil(page)
-    for scrolled in (TO_THE_END, TO_THE_TOP):
-        pressed(page, scrolled)
+    for _size in pressed(page):
         expect(page.locator(line)).to_be_visible()
         expect(page.locator(field)).to_be_focused()
         page.wait_for_function(SEEN, arg=line)
@@ -115,15 +111,13 @@ def test_a_field_that_is_wrong_is_led_to_with_what_is_said_of_it(
 
 @pytest.mark.parametrize("spoil", [nothing_marked, nowhere_to_grow])
 def test_what_has_to_be_marked_is_led_to_and_said(
-    site: Site, open_page: Callable[..., Page], size: ViewportSize, spoil: Callable[[Page], None]
+    site: Site, open_page: Callable[..., Page], spoil: Callable[[Page], None]
 ) -> None:
-    page = open_page(site.url, kept=SMALL, viewport=SIZES["laptop"])
+    page = open_page(site.url, kept=SMALL, viewport=LAPTOP)
     wait_until_ready(page)
     open_editor(page, site, png(photo()))
-    resize(page, **size)
     spoil(page)
-    for scrolled in (TO_THE_END, TO_THE_TOP):
-        pressed(page, scrolled)
+    for _size in pressed(page):
         line = page.locator("#composer [role=alert]:visible")
         expect(line).to_have_count(1)
         page.wait_for_function(SEEN, arg="#submit-note")

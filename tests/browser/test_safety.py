@@ -58,7 +58,7 @@ def test_prompts_arrive_as_text_while_pages_are_open(plain: Site, open_page: Cal
     home, gallery = open_page(plain.url), open_page(f"{plain.url}/gallery")
     wait_until_ready(home)
     expect(gallery.locator("#engine-mark")).to_be_visible()  # it listens
-    made = {make_picture(plain, payload): payload for payload in PAYLOADS[:20]}
+    made = {make_picture(plain, payload): payload for payload in PAYLOADS[::6]}
     for page, within in ((home, "#strip"), (gallery, "#sheet")):
         for picture in made:
             expect(page.locator(f'{within} [data-id="{picture}"] img')).to_have_count(1)
@@ -72,9 +72,10 @@ def test_the_gallery_shows_prompts_verbatim(
 ) -> None:
     page = open_page(f"{plain.url}/gallery")
     expect(page.locator(".print[data-id]").first).to_be_visible()
-    for picture in pictures:  # those of the page's HTML, then those that its script adds
-        page.locator(".print[data-id]").last.scroll_into_view_if_needed()
-        expect(page.locator(f'[data-id="{picture}"] img')).to_be_attached()
+    oldest = next(iter(pictures))  # behind those of the page's HTML come those that its script adds
+    page.wait_for_function(
+        "(id) => { scrollTo(0, 1e9); return document.querySelector(`[data-id='${id}'] img`); }", arg=oldest
+    )
     shown = page.evaluate(
         """(ids) => ids.map((id) => {
             const item = document.querySelector(`[data-id="${id}"]`);
@@ -135,8 +136,9 @@ def test_the_stage_and_the_form_take_prompts_verbatim(
         expect(page.locator("#stage .stage-prompt")).to_have_js_property("textContent", payload)
         page.get_by_role("button", name="Use settings").click()
         assert page.get_by_label("Describe the picture").input_value() == payload
-    staged = page.evaluate(_STAGED, [f"/images/{picture}" for picture in pictures])  # as links from their pages do it
-    assert staged == [[payload, payload, payload] for payload in pictures.values()]
+    some = [*pictures.items()][::3]
+    staged = page.evaluate(_STAGED, [f"/images/{picture}" for picture, _ in some])  # as links from their pages do it
+    assert staged == [[payload, payload, payload] for _, payload in some]
     assert page.locator(MARKUP).count() == 0
 
 

@@ -40,6 +40,7 @@ def test_generate_with_the_keyboard_shows_the_picture_and_its_recipe(
     studio = open_page(site.url)
     wait_until_ready(studio)
     studio.get_by_label("Describe the picture").fill("a red circle")
+    studio.get_by_label("Steps").fill("1")
     seed = studio.get_by_label("Seed", exact=True).input_value()
     studio.keyboard.press("Control+Enter")
     drawn(studio, "a red circle")
@@ -61,14 +62,19 @@ def test_a_prompt_that_is_longer_than_the_model_reads_is_told(studio: Page) -> N
     expect(studio.locator("#stage")).not_to_contain_text("its end was left out")
 
 
-def test_previews_and_phases_arrive_while_drawing(studio: Page) -> None:
+def test_previews_and_phases_arrive_while_drawing_and_escape_in_a_field_cancels_nothing(studio: Page) -> None:
+    """In a field, Escape closes what the browser suggests."""
     draw(studio, "a blue boat on the sea", steps=LASTING_STEPS)
     expect(studio.locator("#stage-words")).to_have_text(
         re.compile(rf"Step \d+ of {LASTING_STEPS}"), timeout=DRAWN_WITHIN_MS
     )
     expect(studio.locator(".frame-preview")).to_be_visible(timeout=DRAWN_WITHIN_MS)
     expect(studio).to_have_title(re.compile(r"^\d+ % · "))
-    studio.keyboard.press("Escape")
+    for field in ("#prompt", "#steps", "#count"):
+        studio.locator(field).press("Escape")
+    studio.wait_for_timeout(300)
+    expect(studio.locator("#cancel")).to_be_visible()
+    studio.locator("#generate").press("Escape")
     expect(studio.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
     expect(studio).to_have_title("bonsai-mlx")
 
@@ -93,18 +99,6 @@ def test_cancelling_what_ends_by_itself_meanwhile_is_no_fault(studio: Page, watc
     assert answer.value.status == 409
     drawn(studio, "a house that is nearly done")
     expect(studio.locator(".toast")).to_have_count(0)
-
-
-def test_escape_in_a_field_cancels_nothing(studio: Page) -> None:
-    """There it closes what the browser suggests."""
-    draw(studio, "a boat that goes on", steps=LASTING_STEPS)
-    expect(studio.locator("#cancel")).to_be_visible()
-    for field in ("#prompt", "#steps", "#count"):
-        studio.locator(field).press("Escape")
-    studio.wait_for_timeout(300)
-    expect(studio.locator("#cancel")).to_be_visible()
-    studio.locator("#generate").press("Escape")
-    expect(studio.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
 
 
 def test_a_running_picture_can_be_found_again(site: Site, studio: Page) -> None:

@@ -198,16 +198,19 @@ def test_a_batch_of_four_is_told_in_few_words(site: Site, studio: Page) -> None:
 
 def test_a_batch_is_one_row_of_the_queue(site: Site, studio: Page) -> None:
     draw_batch(studio, "before the batch", 2)
-    ask_for_batch(studio, "in one row", 2, steps=100)
-    studio.locator("#generate").click()
-    ask_for_batch(studio, "and another row", 2, steps=100)
-    studio.locator("#generate").click()
     rows = studio.locator("#queue li")
-    expect(rows).to_have_count(2)
-    expect(rows.first).to_contain_text("in one row")
-    expect(rows.first).to_contain_text("0/2")
-    expect(studio.locator("#queue-words")).to_contain_text("3 pictures waiting")
-    studio.locator("#queue-pause").click()
+    ask_for_batch(studio, "in one row", 2, steps=40)
+    studio.locator("#generate").click()
+    expect(studio.locator("#stage-words")).to_contain_text("Step", timeout=DRAWN_WITHIN_MS)
+    with site.engine_held():
+        ask_for_batch(studio, "and another row", 2)
+        studio.locator("#generate").click()
+        expect(rows).to_have_count(2)
+        expect(rows.first).to_contain_text("in one row")
+        expect(rows.first).to_contain_text("0/2")
+        expect(studio.locator("#queue-words")).to_contain_text("3 pictures waiting")
+        with studio.expect_response("**/queue/pause"):
+            studio.locator("#queue-pause").click()
     expect(rows.first).to_contain_text("1/2", timeout=DRAWN_WITHIN_MS)  # which was being drawn
     expect(rows.first.locator(".queue-thumbs img")).to_have_count(1)
     rows.nth(1).locator(".queue-prompt").click()  # what is being drawn keeps the stage otherwise

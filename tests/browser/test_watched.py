@@ -18,4 +18,4 @@ def test_what_a_page_says_is_noted(site: Site, open_page: Callable[..., Page], w
     page = open_page(site.url, fresh=fresh)
     page.evaluate("() => { console.error('by a script'); setTimeout(() => { throw new Error('of a script'); }); }")
     page.evaluate("() => new Promise((seen) => setTimeout(seen, 20))")
-    assert sorted(watch.seen) == ["console: by a script", "error: of a script"]
+    assert sorted(watch.seen) == ["console: by a script ()", "error: of a script"]  # the first is of no file

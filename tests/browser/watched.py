@@ -113,6 +113,8 @@ class Tab:
         for owner, names in ((self.page, "page"), (self.page.clock, "clock"), (self._context, "context")):
             for name in LASTING[names]:
                 self._spoiling(owner, name)
+        look = self.page.emulate_media  # to say it once more, though nothing changes, has all of a page laid out anew
+        self._taking_back("emulate_media", lambda *_: look(color_scheme="null", reduced_motion="reduce"))
         self._taking_back("add_init_script", lambda done, _arguments: done.close())
         self._taking_back("on", lambda _done, arguments: self.page.remove_listener(*arguments))
         self._taking_back("route", lambda _done, _arguments: self.page.unroute_all(behavior="ignoreErrors"))
@@ -170,7 +172,6 @@ class Tab:
             other.close()
         self._context.clear_cookies()
         self.page.set_viewport_size(USUAL["viewport"])
-        self.page.emulate_media(color_scheme="null", reduced_motion="reduce")
         self.page.mouse.move(0, 0)
 
     def rest(self) -> None:
