@@ -64,7 +64,6 @@ class Site:
         options = ["--no-browser", "--port", str(port), "--output", str(self.folder / "out")]
         options += ["--models-dir", str(self.folder / "models"), "--loras", str(self.folder / "loras")]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-        environment |= {"OPENBLAS_NUM_THREADS": "1"}  # more would spin while they wait: a third of what drawing costs
         self.process = subprocess.Popen(
             [sys.executable, *self.program, *options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
         )
