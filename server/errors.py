@@ -159,7 +159,8 @@ def _answer(request: Request, status: int, detail: ErrorDetail) -> Response:
         said = (remedy or "").endswith(".")  # the others are commands to be copied
         message = f"{detail.message} {remedy}" if said else detail.message
         context = {"title": _TITLES.get(status, "That did not work"), "message": message}
-        bare = request.url.path if status == 422 and request.url.query else None  # it is mostly what is after the ?
+        asked = request.scope  # mostly it is what is after the ? that is wrong
+        bare = asked["path"] if status == 422 and asked["query_string"] else None
         common = {"version": __version__, "page": "error", "remedy": None if said else remedy, "bare": bare}
         return HTMLResponse(render("error.html", context | common), status_code=status)
     return refusal(request.scope, status, detail)

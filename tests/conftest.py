@@ -67,20 +67,6 @@ def _create_default_context(*arguments: Any, **named: Any) -> ssl.SSLContext:
 
 ssl.create_default_context = _create_default_context
 
-# Of what reads hostile files, what every request passes and the queue every branch is measured. These reach them all;
-# to measure a test takes half as long again.
-_MEASURED = (
-    "images", "weights", "server/edge", "server/jobs", "server/test_pages.py", "server/gallery/test_convert.py",
-    "conversion/test_convert.py", "conversion/test_downloaded.py", "flux2/parts/test_layouts.py",
-    "flux2/test_checkpoint", "flux2/test_synthesis.py", "cli/test_generate.py", "cli/test_edit.py",
-    "cli/test_enlarge.py",
-)  # fmt: skip
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--measure-strict", action="store_true", help="with --cov: measure these tests alone")
-
-
 _SLOW, _STRESS = 10, 100  # so many times as long as others, about
 _TOGETHER = ("stress", "seedling")
 
@@ -107,15 +93,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByGroup(config, log)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Load, chaos and the training of a model take their time. The longest come first: none waits for the other at
     last. But training speeds up torch's models by changing diffusers: what is compared with it comes before.
     """
-    if config.getoption("measure_strict"):
-        here = Path(__file__).parent
-        for item in items:
-            if not item.path.relative_to(here).as_posix().startswith(_MEASURED):
-                item.add_marker("no_cover")
     longest: Counter[str] = Counter()
     groups: dict[pytest.Item, str] = {}
     for item in items:
