@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from playwright.sync_api import (
@@ -182,7 +183,9 @@ class Tab:
         if self.page.url != (quiet := f"{origin[0]}/static/logo.svg"):
             try:
                 self._go(quiet)
-            except Error:  # the site has ended
+            except Error:  # the site has ended, and the browser's page that says so may be in the way of the next one
+                with suppress(Error):
+                    self._go("about:blank")
                 self._go("about:blank")
                 return
         self.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
