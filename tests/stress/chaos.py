@@ -34,15 +34,15 @@ _SAID = {  # what is done to the engine -> what the job's end must say
     "raise": "failed unexpectedly",
     "leak": "",  # no failure: the process is replaced after the picture
     "SIGKILL": "was ended",
+    "SIGSEGV": "SIGSEGV",
     "kill": "was ended",
     "stop": "did not respond",
     "exit": "ended unexpectedly",
     "oom": "out of memory",
     "SIGSTOP": "did not respond",
-    "SIGSEGV": "SIGSEGV",
 }
 _SIGNALS = {name: getattr(signal, name) for name in _SAID if name.startswith("SIG")}
-_UNLIKE = 5  # of them, the first: each is noticed in a way of its own; tests of the engine's child do all
+_UNLIKE = 6  # of them, the first; of the other ends tests/server/jobs/test_losses.py has each
 _LEAKS = 3  # pictures after which growth is beyond doubt
 
 

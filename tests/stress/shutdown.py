@@ -21,7 +21,7 @@ from .case import Case, Figures
 
 _TERMINAL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _SIGNALS = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_UNLIKE = 2  # of them, the first: an end in order and one without; test_main sends each to an engine that draws squares
+_UNLIKE = 3  # of them, the first, those that are sent every day; test_main sends each to an engine that draws squares
 _WAITING = 2
 _STEPS = 60  # a quarter of a minute and more: it is still drawn when the signal comes
 _LATEST_S = 2.5  # after the job has begun; starting the engine and loading the checkpoint is in it
