@@ -195,13 +195,14 @@ def test_every_control_of_the_stage_is_pressed(large_site: Site, form: Page) -> 
     assert form.request.get(f"{large_site.url}/images/{gone}").status == 404
 
     make_it_last(form)
-    asked_by(form, lambda: generate(form))
-    _, (waiting,) = asked_by(form, lambda: generate(form))
-    _, (last,) = asked_by(form, lambda: generate(form))
-    form.locator("#strip a").first.click()  # so that the queue has all of them
-    use_the_queue(form, waiting["id"], last["id"], look)
-    look()
-    form.locator("#cancel").click()
+    with large_site.engine_held():
+        asked_by(form, lambda: generate(form))
+        _, (waiting,) = asked_by(form, lambda: generate(form))
+        _, (last,) = asked_by(form, lambda: generate(form))
+        form.locator("#strip a").first.click()  # so that the queue has all of them
+        use_the_queue(form, waiting["id"], last["id"], look)
+        look()
+        form.locator("#cancel").click()
     expect(form.get_by_role("heading", name="Cancelled")).to_be_visible(timeout=DRAWN_WITHIN_MS)
     expect(form.locator("#queue .queue-prompt")).to_have_count(1)
     form.locator("#queue-cancel").click()

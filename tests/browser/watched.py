@@ -183,10 +183,10 @@ class Tab:
         if self.page.url != (quiet := f"{origin[0]}/static/logo.svg"):
             try:
                 self._go(quiet)
-            except Error:  # the site has ended, and the browser's page that says so may be in the way of the next one
-                with suppress(Error):
-                    self._go("about:blank")
-                self._go("about:blank")
+            except Error:  # the site has ended, and the browser's page that says so may be in the way of the next ones
+                while self.page.url != "about:blank":
+                    with suppress(Error):
+                        self._go("about:blank")
                 return
         self.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
 

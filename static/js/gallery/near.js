@@ -4,6 +4,7 @@
 import { equip, strip } from "./tools.js";
 
 const GROUP = 12; // prints that come and go together: two rows of a large window
+const AT_ONCE = 4; // prints that are filled in one frame, so that none takes long
 const MARGIN = "100%"; // of what is in sight, above and below; less than that at which browsers leave out whole days
 
 /** @type {Set<Element>} leaders of groups that are to be seen soon */
@@ -20,6 +21,9 @@ function groupOf(leader) {
 /** @param {Element} item */
 const leads = (item) => item.hasAttribute("data-leads");
 
+/** @param {Element} item */
+const isBare = (item) => item.classList.contains("bare");
+
 /** The leader of those before, who may be of the day before. @param {Element} leader @returns {Element | null} */
 function leaderBefore(leader) {
   let item = leader.previousElementSibling ?? leader.closest(".day")?.previousElementSibling?.querySelector("ul")?.lastElementChild;
@@ -29,18 +33,21 @@ function leaderBefore(leader) {
 
 const watcher = new IntersectionObserver(
   (entries) => {
-    for (const entry of entries) onCrossing(entry);
+    for (const entry of entries.sort((a, b) => offCentre(a) - offCentre(b))) onCrossing(entry);
     askForFrame();
   },
   { rootMargin: `${MARGIN} 0px` },
 );
+
+/** What is in sight comes before what is around it. @param {IntersectionObserverEntry} entry */
+const offCentre = ({ boundingClientRect }) => Math.abs(boundingClientRect.top - innerHeight / 2);
 
 /** A leader is the upper end of its group, and the lower end of the group before. @param {IntersectionObserverEntry} entry */
 function onCrossing({ target, isIntersecting, boundingClientRect, rootBounds }) {
   const before = leaderBefore(target);
   if (isIntersecting) {
     coming.add(target);
-    if (before?.classList.contains("bare")) coming.add(before);
+    if (before && groupOf(before).some(isBare)) coming.add(before); // the focus may keep one of them
   } else if (rootBounds && boundingClientRect.top < rootBounds.top) {
     if (before) leave(before);
     const last = groupOf(target).at(-1);
@@ -61,9 +68,10 @@ function askForFrame() {
   asked = true;
   requestAnimationFrame(() => {
     asked = false;
-    const [leader] = coming; // one group a frame, so that none takes long
-    if (leader) groupOf(leader).forEach(reveal);
-    coming.delete(leader);
+    const [leader] = coming;
+    const bare = leader ? groupOf(leader).filter(isBare) : [];
+    bare.slice(0, AT_ONCE).forEach(reveal);
+    if (bare.length <= AT_ONCE) coming.delete(leader);
     askForFrame();
   });
 }
@@ -96,8 +104,9 @@ export function enter(item) {
   if (leads(item)) return;
   let leader = item.previousElementSibling;
   for (let length = 1; leader && !leads(leader) && length < GROUP; length += 1) leader = leader.previousElementSibling;
-  if (!leader || !leads(leader)) lead(item);
-  else if (leader.classList.contains("bare")) hide(item);
+  const follows = leader && leads(leader);
+  if (!follows) lead(item);
+  if (isBare(follows ? leader : item)) hide(item);
   else reveal(item);
 }
 
