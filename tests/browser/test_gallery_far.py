@@ -38,7 +38,7 @@ AT_THE_END = """() => {
 def gallery(album: Site, open_page: Callable[..., Page]) -> Page:
     """All of it, and the top is in sight."""
     page = open_page(f"{album.url}/gallery", viewport={"width": 900, "height": 500})
-    for shown in range(24, COUNT, 60):  # the first page, and those that follow
+    for shown in range(24, COUNT, 30):  # the first page, and those that follow
         page.locator("#more-area").scroll_into_view_if_needed()
         expect(page.locator(".print[data-id]").nth(shown)).to_be_attached()
     page.evaluate("scrollTo(0, 0)")

@@ -18,7 +18,8 @@ import { isFavourite } from "../gallery/tools.js";
 
 /** @typedef {import("../lib/types.js").Picture} Picture */
 
-const PAGE = 60;
+const PAGE = 60; // that the server writes into the page
+const NEXT = 30; // that are asked for as one scrolls: putting them in takes a part of a frame
 const MOST_AT_ONCE = 200; // that the server sends
 const MOST_AGAIN = 1_000; // that are asked for again; beyond these, scrolling does
 const SKELETONS = 12;
@@ -82,7 +83,7 @@ function showSkeletons() {
  * @param {boolean} afresh  start over, for a new search, instead of going on
  * @param {number} [limit]
  */
-function load(afresh, limit = PAGE) {
+function load(afresh, limit = afresh ? PAGE : NEXT) {
   if (afresh || !loading) coming = loadPage(afresh, limit);
   return coming;
 }
