@@ -21,7 +21,10 @@ def test_tiles_cover_a_side_evenly(length: int, tile: int, overlap: int) -> None
     for start, weights in zip(spans.starts, spans.weights, strict=True):
         whole[start : start + size] += weights
     assert np.allclose(whole, 1, atol=1e-6)
-    assert all(np.abs(np.diff(weights)).max(initial=0) <= 1.01 / min(shared or [1]) for weights in spans.weights)
+    assert all(np.abs(np.diff(weights)).max(initial=0) <= 2.02 / min(shared or [1]) for weights in spans.weights)
+    outside = min(shared, default=0) // 4  # what a network makes of the nothing behind a tile's edge is left out
+    assert all(not weights[:outside].any() for weights in spans.weights[1:])
+    assert all(not weights[size - outside :].any() for weights in spans.weights[:-1])
 
 
 @pytest.mark.parametrize("size", [(24, 10), (7, 33), (8, 8), (9, 15)])
