@@ -156,13 +156,12 @@ def test_what_follows_a_step_does_not_wait_behind_others(serve: Callable[..., Li
     live = serve(queue_size=4)
     started = live.client.post("/pipelines/run", json={"pipeline": {"steps": STEPS}, "prompt": "hold"}).json()
     live.running(started["jobs"][0])
-    others = [live.post_job("slow", **SIZE | {"steps": 10})["id"] for _ in range(4)]
+    others = [live.post_job("slow", **SIZE | {"steps": 20})["id"] for _ in range(4)]
     assert live.client.post("/jobs", json={"prompt": "a fox"}).status_code == 429
     gate.unlink()
     run = ended(live, started["group"])
     assert run["status"] == "done"
-    last = live.job(run["jobs"][-1])["finished_at"]
-    assert last < max(live.finished(other)["finished_at"] for other in others)  # one may begin between two steps
+    assert "queued" in [live.job(other)["status"] for other in others]  # one may begin between two steps
 
 
 def test_a_pipeline_is_cancelled_and_a_step_that_fails_ends_it(serve: Callable[..., LiveServer], gate: Path) -> None:
