@@ -23,6 +23,23 @@ SHIFTS = """() => new Promise(resolve => new PerformanceObserver(list =>
     .observe({ type: "layout-shift", buffered: true }) ?? setTimeout(() => resolve(0), 300))"""
 
 
+# Takes away what is last in the page again and again, and says what stands elsewhere than in the whole page.
+IN_PIECES = """() => {
+  const places = () => [...document.querySelectorAll("main, main > *, main > article > *")]
+    .map((part) => [part, part.getBoundingClientRect()]).filter(([, at]) => at.height && at.top < innerHeight);
+  const whole = new Map(places());
+  const moved = new Set();
+  const rest = [...document.querySelectorAll("main *:not(dialog *, svg *, option)")];
+  while (rest.length) {
+    rest.pop().remove();
+    for (const [part, at] of places())
+      if (Math.abs((whole.get(part)?.top ?? innerHeight) - at.top) > 2)
+        moved.add(`${part.localName}#${part.id} at ${Math.round(at.top)}, then at ${Math.round(whole.get(part)?.top)}`);
+  }
+  return [...moved];
+}"""
+
+
 @pytest.fixture
 def empty(site: Site, open_page: Callable[..., Page]) -> Page:
     """The studio of somebody who has drawn nothing yet."""
@@ -94,6 +111,19 @@ def test_pictures_that_come_late_move_nothing(site: Site, open_page: Callable[..
         page.wait_for_timeout(1500)  # a shift that comes later is not the pictures'
         assert page.evaluate(SHIFTS) <= 0.02, (path, width)
         expect(page.locator("main")).to_be_visible()
+
+
+@pytest.mark.parametrize("window", [(390, 844), (768, 1024), (1280, 680)])
+def test_a_page_that_arrives_in_pieces_is_never_laid_out_otherwise(
+    site: Site, open_page: Callable[..., Page], window: tuple[int, int]
+) -> None:
+    picture = make_picture(site, "in pieces", width=96, height=64)
+    page = open_page("about:blank", viewport={"width": window[0], "height": window[1]})
+    page.route(re.compile(r"\.js\b"), lambda route: route.fulfill(body="", content_type="text/javascript"))
+    for path in ("", f"i/{picture}", "gallery", "gallery/deleted", "connect", "models", "settings", "docs"):
+        Page.goto(page, f"{site.url}/{path}")
+        assert page.locator("main > *").count() > 0
+        assert page.evaluate(IN_PIECES) == [], path
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from bonsai_mlx.pipelines.styles import OURS, styles_file
 from tests.browser.axe import violations
@@ -66,6 +66,38 @@ def test_styles_are_chosen_added_changed_deleted_and_drawn(form: Page) -> None:
     assert (job["prompt"], job["request"]["typed"]) == ("two stars at night", "stars")
     form.reload()
     expect(form.locator("#styles-toggle")).to_have_text("Style: At night, Twice")  # remembered
+
+
+def test_a_style_that_is_saved_leaves_the_others_as_they_are_typed(form: Page) -> None:
+    """Its answer comes while the next one is written: the focus, the caret and the words stay."""
+    held: list[Route] = []
+    form.route("**/styles", lambda route: held.append(route) if route.request.method == "POST" else route.continue_())
+    form.locator("#edit-styles").click()
+    dialog = form.locator("dialog[open]")
+    comic, poster = (
+        dialog.locator("li", has_text=f"Save {name}").get_by_label("Text;") for name in ("Comic", "Poster")
+    )
+    comic.fill("{prompt} as a comic")
+    with form.expect_request(lambda request: request.method == "POST"):
+        dialog.get_by_role("button", name="Save Comic").click()
+    comic.fill("{prompt} as two comics")  # while it is saved
+    dialog.get_by_label("Name of a new style").fill("Mine")
+    poster.fill("{prompt}, a poster")
+    poster.press("ArrowLeft")
+    with form.expect_response(lambda response: response.request.method == "POST") as answer:
+        held.pop().continue_()
+    assert answer.value.json()["styles"]
+    form.evaluate("() => new Promise((done) => setTimeout(done))")  # the page has taken the answer
+    poster.page.keyboard.type("-")
+    expect(poster).to_have_value("{prompt}, a poste-r")
+    expect(comic).to_have_value("{prompt} as two comics")
+    expect(dialog.get_by_label("Name of a new style")).to_have_value("Mine")
+    form.unroute("**/styles")
+    for name in ("Poster", "Comic"):
+        with form.expect_response(lambda response: response.request.method == "POST") as answer:
+            dialog.get_by_role("button", name=f"Save {name}").click()
+    texts = {style["name"]: style["text"] for style in answer.value.json()["styles"]}
+    assert (texts["Poster"], texts["Comic"]) == ("{prompt}, a poste-r", "{prompt} as two comics")
 
 
 def drawn(page: Page) -> str:

@@ -61,9 +61,27 @@ export function svg(tag, props = {}, ...children) {
  * @returns {E}
  */
 export function fill(element, ...children) {
-  const nodes = children.filter((child) => child !== null && child !== undefined && child !== false);
-  element.replaceChildren(...nodes.map((child) => (child instanceof Node ? child : String(child))));
+  element.replaceChildren(...nodesOf(children));
   return element;
+}
+
+/** @param {readonly Child[]} children */
+const nodesOf = (children) =>
+  children
+    .filter((child) => child !== null && child !== undefined && child !== false)
+    .map((child) => (child instanceof Node ? child : document.createTextNode(String(child))));
+
+/**
+ * Replace what an element holds, but for what it holds already: whoever types there types on.
+ * @param {Element} element
+ * @param {Node[]} nodes
+ */
+function settle(element, nodes) {
+  for (const node of [...element.childNodes]) if (!nodes.includes(node)) node.remove();
+  nodes.forEach((node, index) => {
+    const there = element.childNodes[index] ?? null;
+    if (there !== node) element.insertBefore(node, there);
+  });
 }
 
 /** What a control is called. @param {Element | null} control */
@@ -81,9 +99,9 @@ export function refill(element, home, ...children) {
   const summaries = () => [...element.querySelectorAll("details > summary")];
   const menuOf = (/** @type {Element} */ summary) => /** @type {HTMLDetailsElement} */ (summary.parentElement);
   const opened = new Set(summaries().filter((summary) => menuOf(summary).open).map(nameOf));
-  fill(element, ...children);
+  settle(element, nodesOf(children));
   for (const summary of summaries()) if (opened.has(nameOf(summary))) menuOf(summary).open = true;
-  if (focused === null) return;
+  if (focused === null || element.contains(document.activeElement)) return;
   const controls = [...element.querySelectorAll("a, button, summary")];
   const control = controls.find((candidate) => nameOf(candidate) === focused) ?? home;
   /** @type {HTMLElement} */ (control).focus({ preventScroll: true });

@@ -9,14 +9,9 @@ import { knownStyles, takeStyles } from "./styles.js";
 
 /** @param {{styles: Style[]}} answer  to whatever was changed @param {string | null} changed  the style that was */
 function taken({ styles }, changed) {
-  const typed = new Map(fields().flatMap((field) => (field.value === field.defaultValue ? [] : [[field.name, field.value]])));
   takeStyles(styles);
-  showEditors();
-  for (const field of fields()) if (field.name !== changed) field.value = typed.get(field.name) ?? field.value;
+  showEditors(changed);
 }
-
-/** The texts of the styles, each under its style's name. */
-const fields = () => [...byId("style-editors").querySelectorAll("textarea")];
 
 /** @param {Style | null} style  null: a new one */
 function editor(style) {
@@ -27,7 +22,9 @@ function editor(style) {
   const save = async () => {
     try {
       const { steps, width, height } = style ?? {};
-      taken(await saveStyle({ name: name.value, text: text.value, steps, width, height }), own);
+      const sent = text.value;
+      const answer = await saveStyle({ name: name.value, text: sent, steps, width, height });
+      taken(answer, text.value === sent ? own : null); // what was typed since is not lost
     } catch (error) {
       problem.textContent = /** @type {Error} */ (error).message;
       problem.hidden = false;
@@ -49,9 +46,16 @@ function editor(style) {
   );
 }
 
-function showEditors() {
+/** @param {string | null} changed  the style whose editor is made anew, the others' stay as they are, typed in or not */
+function showEditors(changed) {
   const list = byId("style-editors");
-  refill(list, list, editor(null), ...[...knownStyles()].reverse().map(editor)); // the user's own come first
+  const shown = new Map([...list.querySelectorAll("textarea")].map((field) => [field.name, field]));
+  const rows = [null, ...[...knownStyles()].reverse()].map((style) => {
+    const field = shown.get(style?.name ?? "");
+    const same = field && (field.value !== field.defaultValue || field.defaultValue === (style?.text ?? ""));
+    return same && field.name !== changed ? field.closest("li") : editor(style);
+  });
+  refill(list, list, ...rows); // the user's own come first
 }
 
 export function editStyles() {
@@ -70,7 +74,7 @@ export function editStyles() {
   );
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
-  showEditors();
+  showEditors(null);
   dialog.showModal();
   byId("style-editors").querySelector("input")?.focus();
   dialog.scrollTop = 0; // its title too, which is above what has the focus
