@@ -75,8 +75,9 @@ async function keep() {
     field.focus();
     return complain("Give it a name.");
   }
-  const kept = await keepPipeline(image, field.value.trim());
-  field.value = "";
+  const sent = field.value;
+  const kept = await keepPipeline(image, sent.trim());
+  if (field.value === sent) field.value = ""; // what was typed since is another one's
   await show();
   say(`Kept: ${chainWords(kept.ways)}.`);
 }
