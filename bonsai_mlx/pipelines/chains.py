@@ -16,7 +16,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, TypeAlias, cast
 
 from ..bounds import bounds_by_name
@@ -32,6 +32,10 @@ WRITE = "write"
 _RESOLVED = {"enlarge": ("width", "height")}  # follow from the picture
 _BESIDE = {"operation", "version", "id", "model", "pictures"}
 _NAMES_PICTURES = ("init", "mask", "source", "morph")
+_REMEDIES = {
+    "prompt": f'write one, or "{PROMPT}" where the words of each run go',
+    "source": f'name an earlier step by its id, or "{PREVIOUS}"',
+}
 _MOST_NAME_CHARS = 80
 _ANY_PICTURE = "0" * 64
 
@@ -126,10 +130,10 @@ def _step(value: object, field: str, before: Sequence[Step]) -> Step:
     for name in ("id", "model"):
         if not isinstance(value.get(name), str | None):
             raise RequestError(f"{field}.{name}", "is no text")
-    try:
-        request = cast(Any, _KINDS[operation])(**own)
-    except TypeError:
-        raise RequestError(field, "says too little: a drawing needs a prompt, an enlarged picture its source") from None
+    needed = [item.name for item in fields(_KINDS[operation]) if item.default is item.default_factory is MISSING]
+    if lacking := [name for name in needed if name not in own]:
+        raise RequestError(f"{field}.{lacking[0]}", f"is missing; {_REMEDIES.get(lacking[0], 'give it')}")
+    request = cast(Any, _KINDS[operation])(**own)
     _check(request, field)
     return Step(request, value.get("id"), value.get("model"), _pictures(value.get("pictures", {}), field))
 

@@ -85,8 +85,8 @@ FAULTS: list[tuple[Any, str]] = [
     ([DRAW | {"id": 7}], "steps[0].id"),
     ([DRAW, DRAW], "steps[1].id"),
     ([DRAW | {"model": []}], "steps[0].model"),
-    ([{"operation": "draw"}], "steps[0]"),
-    ([{"operation": "enlarge"}], "steps[0]"),
+    ([{"operation": "draw"}], "steps[0].prompt"),
+    ([DRAW, {"operation": "enlarge"}], "steps[1].source"),
     ([REDRAW], "steps[0]"),
     ([DRAW | {"pictures": {"a": "no base64!"}}], "steps[0].pictures"),
     ([DRAW | {"prompt": 7}], "steps[0].prompt"),
@@ -108,3 +108,13 @@ def test_what_is_no_step_is_named(values: Any, field: str) -> None:
     with pytest.raises(RequestError) as caught:
         steps_of(values)
     assert caught.value.field == field
+
+
+def test_what_is_missing_is_told_with_what_to_write() -> None:
+    with pytest.raises(RequestError, match=r'is missing; write one, or "\{prompt\}" where'):
+        steps_of([{"operation": "draw"}])
+    with pytest.raises(RequestError, match='is missing; name an earlier step by its id, or "previous"'):
+        steps_of([DRAW, {"operation": "enlarge"}])
+    with pytest.raises(RequestError, match=r"is missing; write one") as caught:
+        steps_of([{"operation": "write"}, DRAW])
+    assert caught.value.field == "steps[0].prompt"
