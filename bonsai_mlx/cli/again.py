@@ -17,7 +17,7 @@ from ..images.metadata import encode
 from ..images.recipe import Recipe
 from ..pipelines import saved
 from ..pipelines.chains import Step, Write, after_writing, missing, seeded, spoken, with_chain
-from ..pipelines.lineage import Pictures, described, has_chain, read_chain, steps_of_recipe
+from ..pipelines.lineage import Pictures, check_names, described, has_chain, read_chain, steps_of_recipe
 from ..request import OPERATIONS, VERSION, Draw, Enlarge, Operation, from_json, opened, operation_of
 from .generate import GenerateOptions, carry_out, draw, follow, model_of, report, say, varied
 from .like import found_in
@@ -75,6 +75,7 @@ def run_steps(options: GenerateOptions, steps: Sequence[Step], path: Path, place
     """Carry out steps, one after the other, and save the last one's picture. BonsaiError names the step at fault."""
     output = Output.choose(options.output, options.format, 1)
     output.check()
+    check_names(steps)
     wanted = set(missing(steps))
     given = PictureSet()
     for file in _files(path, places) if wanted else ():

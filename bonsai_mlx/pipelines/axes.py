@@ -72,11 +72,15 @@ def grid_of(request: Draw, axes: Mapping[str, Sequence[Any]]) -> Grid:
     every = (*words, *named)
     if not every:
         raise RequestError("axes", 'is empty, and the prompt has no alternatives such as "a {red|blue} house"')
+    at_fault = "axes" if named else "prompt"
     if len(every) > MAX_AXES:
-        raise RequestError("axes", f"are {len(every)} with the alternatives of the prompt; at most {MAX_AXES} are")
+        lack = f"are {len(every)} with the alternatives of the prompt; at most {MAX_AXES} are"
+        alone = f"has {len(every)} places with alternatives; at most {MAX_AXES} are drawn as one grid"
+        raise RequestError(at_fault, lack if named else alone)
     count = math.prod(len(axis.values) for axis in every)
     if count > MAX_CELLS:
-        raise RequestError("axes", f"make {count} pictures; at most {MAX_CELLS} are made at a time")
+        lack = f"{'make' if named else 'stands for'} {count} pictures; at most {MAX_CELLS} are made at a time"
+        raise RequestError(at_fault, f"{lack}; leave some values out")
     base = _with_seeds(request)
     first, others = every[0], every[1:]
     rows = list(itertools.product(*(range(len(axis.values)) for axis in others)))

@@ -251,8 +251,15 @@ def has_place(steps: Sequence[Step]) -> bool:
 def spoken(steps: Sequence[Step], prompt: str | None) -> list[Step]:
     """The steps with these words in their place; those behind one that writes wait for what it writes.
 
-    RequestError if there is a place and there are no words.
+    RequestError if there is a place and there are no words, or the other way round.
     """
+    if prompt is not None and not has_place(steps):
+        lack = "are not used by this pipeline, whose words are its own; leave yours out, or write"
+        raise RequestError("prompt", f"{lack} {PROMPT} in it where they go")
+    return _spoken(steps, prompt)
+
+
+def _spoken(steps: Sequence[Step], prompt: str | None) -> list[Step]:
     written = next((place for place, step in enumerate(steps) if step.operation == WRITE), len(steps) - 1)
     now, later = steps[: written + 1], steps[written + 1 :]
     if prompt is None and has_place(now):
@@ -263,7 +270,7 @@ def spoken(steps: Sequence[Step], prompt: str | None) -> list[Step]:
 def after_writing(steps: Sequence[Step], typed: str, written: str) -> list[Step]:
     """The steps behind one that has written, on its text; pictures know what it was made of."""
     steps = [replace(step, request=_known_as_written(step.request, typed)) for step in steps]
-    return spoken(steps, written)
+    return _spoken(steps, written)
 
 
 def _known_as_written(request: StepRequest, typed: str) -> StepRequest:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from .chains import PREVIOUS, Step, Write, merged, steps_in, steps_of, with_pict
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def steps_of_recipe(recipe: Recipe) -> list[Step]:
@@ -119,6 +122,22 @@ class Pictures:
     def _found(self, name: str, place: int) -> str:
         found = self._made.get(name, name)
         if found not in self.by_digest:
-            lack = f"the picture {name[:16]} is neither an earlier step nor given; give its file with --input"
-            raise RequestError(f"steps[{place}]", lack)
+            raise _unknown(name, place)
         return found
+
+
+def check_names(steps: Sequence[Step]) -> None:
+    """RequestError for the first step that names one that is not before it. What has a digest for a name is looked for
+    once it is needed: an earlier step may make it."""
+    known = {PREVIOUS}
+    for place, step in enumerate(steps):
+        known |= set(step.pictures or ())
+        for name in step.named:
+            if name not in known and not _DIGEST.fullmatch(name):
+                raise _unknown(name, place)
+        known |= {step.id} if step.id else set()
+
+
+def _unknown(name: str, place: int) -> RequestError:
+    lack = f"the picture {name[:16]} is neither an earlier step nor given; give its file with --input"
+    return RequestError(f"steps[{place}]", lack)

@@ -228,3 +228,16 @@ def test_a_brace_that_is_never_closed_is_told_before_drawing(form: Page) -> None
     form.locator("#prompt").fill("a {red|blue} house")
     expect(form.locator("#axes-summary")).to_contain_text("2 pictures")
     expect(form.locator("#prompt-error")).to_be_hidden()
+
+
+def test_more_alternatives_than_a_grid_holds_are_told_and_not_drawn_as_they_stand(form: Page) -> None:
+    posts: list[str] = []
+    form.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    many = "|".join(f"w{place}" for place in range(35))
+    form.locator("#prompt").fill(f"{{{many}}} {{{many}}} star")
+    words = "The prompt stands for 1225 pictures; at most 1000 are made at a time; leave some values out."
+    expect(form.locator("#prompt-error")).to_have_text(words)
+    with form.expect_response(re.compile("/grids$")):
+        form.get_by_role("button", name="Generate").click()
+    expect(form.locator("#prompt-error")).to_have_text(words)
+    assert not [url for url in posts if url.endswith("/jobs")]

@@ -123,7 +123,7 @@ def test_pictures_of_long_words_are_shown_on_every_page(site: Site, open_page: C
 
 
 def test_long_names_of_what_is_kept_stay_within_the_page(site: Site, open_page: Callable[..., Page]) -> None:
-    name = ("Of_my_own_" * 6)[:50]
+    name = "OF_MY_OWN_" * 6
     made = {
         "style": posted(site, "/styles", {"name": name, "text": "x" * 300}),
         "collection": posted(site, "/collections", {"name": name}),
@@ -135,6 +135,12 @@ def test_long_names_of_what_is_kept_stay_within_the_page(site: Site, open_page: 
     expect(page.locator(".style-chip", has_text=name)).to_be_visible()
     fits(page)
     page.locator("#edit-styles").click()
+    dialog = page.locator("dialog[open]")
+    for verb in ("Delete", "Save"):
+        button, around = dialog.get_by_role("button", name=f"{verb} {name}").bounding_box(), dialog.bounding_box()
+        assert button is not None
+        assert around is not None
+        assert around["x"] <= button["x"] <= button["x"] + button["width"] <= around["x"] + around["width"], verb
     page.get_by_role("button", name=f"Delete {name}").click()
     fits(page)
     page.get_by_role("button", name="Done").click()

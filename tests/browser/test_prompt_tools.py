@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from bonsai_mlx.pipelines.styles import OURS, styles_file
 from tests.browser.axe import violations
@@ -16,6 +16,7 @@ from tests.browser.grids import finished, root_of
 
 pytestmark = pytest.mark.browser
 
+BUILT_IN = {style.name: style.text for style in OURS}
 START = {"prompt": "a {red|blue} house", "steps": "1", "size": {"width": 64, "height": 64}, "size-model": "ternary"}
 
 
@@ -98,6 +99,43 @@ def test_a_style_that_is_saved_leaves_the_others_as_they_are_typed(form: Page) -
             dialog.get_by_role("button", name=f"Save {name}").click()
     texts = {style["name"]: style["text"] for style in answer.value.json()["styles"]}
     assert (texts["Poster"], texts["Comic"]) == ("{prompt}, a poste-r", "{prompt} as two comics")
+
+
+def test_nothing_of_a_style_is_lost_by_a_slip(form: Page) -> None:
+    form.locator("#edit-styles").click()
+    dialog = form.locator("dialog[open]")
+    text = dialog.get_by_label("Text; {prompt} is where your words go")
+
+    def of(name: str) -> Locator:
+        return dialog.locator("li", has_text=f"Save {name}").get_by_label("Text;")
+
+    dialog.get_by_label("Name of a new style").fill("  ink  WASH ")  # of another one, as the server reads names
+    text.first.fill("mine")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(dialog.get_by_role("alert").first).to_contain_text("There is a style called Ink wash already.")
+    of("Comic").fill("{prompt} as a comic")
+    dialog.get_by_role("button", name="Save Comic").click()
+    dialog.get_by_role("button", name="Delete Comic").click()
+    expect(dialog.locator("#style-said")).to_contain_text("Comic is deleted.")
+    dialog.get_by_role("button", name="Undo").click()
+    expect(of("Comic")).to_have_value("{prompt} as a comic")
+    dialog.get_by_role("button", name="Delete Poster").click()
+    expect(of("Poster")).to_have_count(0)
+    dialog.get_by_role("button", name="Restore the built-in styles").click()
+    expect(of("Comic")).to_have_value(BUILT_IN["Comic"])
+    expect(of("Poster")).to_have_value(BUILT_IN["Poster"])
+    dialog.get_by_role("button", name="Undo").click()
+    expect(of("Poster")).to_have_count(0)
+    expect(of("Comic")).to_have_value("{prompt} as a comic")
+    of("Clay model").fill("typed, not saved")
+    form.keyboard.press("Escape")
+    form.locator("#edit-styles").click()
+    expect(of("Clay model")).to_have_value("typed, not saved")
+    expect(dialog.get_by_label("Name of a new style")).to_have_value("  ink  WASH ")
+    expect(text.first).to_have_value("mine")
+    styles = {one["name"]: one["text"] for one in form.request.get(f"{form.url}styles").json()["styles"]}
+    changed = BUILT_IN | {"Comic": "{prompt} as a comic"}
+    assert styles == {name: text for name, text in changed.items() if name != "Poster"}
 
 
 def drawn(page: Page) -> str:

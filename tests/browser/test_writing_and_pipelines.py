@@ -212,3 +212,14 @@ def test_a_run_is_followed_over_a_reload_and_cancelled(form: Page, site: Site) -
     form.get_by_role("button", name="Cancel all steps").click()
     expect(words).to_have_text("long. Cancelled at step 3 of 3. What was drawn is kept.", timeout=DRAWN_WITHIN_MS)
     expect(form.get_by_role("button", name="Cancel all steps")).to_have_count(0)
+
+
+def test_a_pipeline_with_words_of_its_own_runs_beside_others_that_are_typed(form: Page, site: Site) -> None:
+    steps = [{"operation": "draw", "prompt": "a red star", "steps": 1, **SMALL}]
+    form.request.put(f"{site.url}/pipelines/own", data={"steps": steps})
+    form.locator("#prompt").fill("a blue star")
+    form.locator("#pipelines-toggle").click()
+    with form.expect_response(re.compile("/pipelines/run$")) as answer:
+        form.get_by_role("button", name="Run own", exact=True).click()
+    assert answer.value.ok, answer.value.text()
+    expect(form.locator("#stage-foot")).to_contain_text("a red star", timeout=DRAWN_WITHIN_MS)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bonsai_mlx.cli.main import main
 from bonsai_mlx.images.metadata import read
+from bonsai_mlx.pipeline import Pipeline
 
 STEPS = ["draw.png", "repaint.png", "extend.png", "large.png"]
 
@@ -101,11 +102,15 @@ def test_a_pipeline_is_run_on_words(here: Path, capsys: pytest.CaptureFixture[st
     assert "has a place for your words" in capsys.readouterr().err
 
 
+DRAWN = '{"operation": "draw", "prompt": "a star"}'
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ('{"steps": [{"operation": "shell", "command": "ls"}]}', "steps[0].operation"),
         ('{"steps": [{"operation": "enlarge", "source": "nobody"}]}', "neither an earlier step nor given"),
+        (f'{{"steps": [{DRAWN}, {{"operation": "enlarge", "source": "sketch"}}]}}', "steps[1]: the picture sketch"),
         ('{"steps": []}', "no list of 1 to 16 steps"),
         ('{"steps": [], "code": "1"}', "nothing else"),
         ("[" * 100_000, "neither a pipeline nor a picture"),
@@ -113,8 +118,19 @@ def test_a_pipeline_is_run_on_words(here: Path, capsys: pytest.CaptureFixture[st
         ("no json", "neither a pipeline nor a picture"),
     ],
 )
-def test_what_is_no_pipeline(text: str, words: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_pipeline(
+    text: str, words: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before anything is drawn."""
+    monkeypatch.setattr(Pipeline, "run", lambda *_, **__: pytest.fail("it draws"))
     Path("mine.json").write_text(text)
     assert run("run", "mine.json", "-o", "none.png") == 1
     assert words in capsys.readouterr().err
+    assert not Path("none.png").exists()
+
+
+def test_words_that_a_pipeline_has_no_place_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.json").write_text('{"steps": [{"operation": "draw", "prompt": "a red star"}]}')
+    assert run("run", "mine.json", "--prompt", "a blue star", "-o", "none.png") == 1
+    assert "write {prompt} in it where they go" in capsys.readouterr().err
     assert not Path("none.png").exists()

@@ -47,7 +47,7 @@ async function run({ name, takes_prompt: takesWords }) {
   form.problem(takesWords && !prompt ? "Say in a few words what the pipeline is to draw." : "");
   if (takesWords && !prompt) return byId("prompt").focus();
   const seed = form.seed();
-  const started = await runPipeline({ name, seed, ...(prompt && { prompt }) });
+  const started = await runPipeline({ name, seed, ...(takesWords && { prompt }) });
   form.ran(started, seed);
 }
 
@@ -71,6 +71,7 @@ async function keep() {
   const field = /** @type {HTMLInputElement} */ (byId("pipeline-name"));
   const image = shownImage();
   if (!image) return;
+  say("");
   if (!field.value.trim()) {
     field.focus();
     return complain("Give it a name.");
