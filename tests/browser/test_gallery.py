@@ -244,6 +244,9 @@ def test_more_of_an_enlarged_picture_is_drawn_as_that_was(site: Site, open_page:
     for choice, said in (("Other seeds", {"seed": 22}), ("Subtle changes", {"seed": 21, "variation_amount": 0.2})):
         page.goto(f"{site.url}/i/{larger}")
         expect(page.locator("#engine-mark")).to_be_visible()
+        named = page.locator(".recipe dt").all_inner_texts()
+        assert "Size" in named
+        assert not {"Seed", "Steps"} & set(named)  # nothing was drawn, and its first picture has them
         page.get_by_text("More like this").click()
         with page.expect_response(re.compile("/jobs$")) as answer:
             page.get_by_role("button", name=choice).click()

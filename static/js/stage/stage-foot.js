@@ -36,11 +36,11 @@ export function facts(image) {
     "p",
     { class: "facts numeric" },
     el("span", {}, modelTitle(image.model)),
-    image.seed !== null && el("span", {}, "Seed ", el("b", {}, image.seed)),
-    image.steps !== null && el("span", {}, plural(image.steps, "step")),
+    image.seed !== null && image.steps !== 0 && el("span", {}, "Seed ", el("b", {}, image.seed)),
+    image.steps ? el("span", {}, plural(image.steps, "step")) : null,
     el("span", {}, formatSize(image.width, image.height)),
     total !== undefined && el("span", {}, formatSeconds(total)),
-    image.peak_memory_bytes !== null && el("span", {}, peakWords(image, image.peak_memory_bytes)),
+    image.peak_memory_bytes ? el("span", {}, peakWords(image, image.peak_memory_bytes)) : null,
   );
 }
 
