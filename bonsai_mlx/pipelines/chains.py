@@ -254,8 +254,8 @@ def spoken(steps: Sequence[Step], prompt: str | None) -> list[Step]:
     RequestError if there is a place and there are no words, or the other way round.
     """
     if prompt is not None and not has_place(steps):
-        lack = "are not used by this pipeline, whose words are its own; leave yours out, or write"
-        raise RequestError("prompt", f"{lack} {PROMPT} in it where they go")
+        lack = "is not used by this pipeline, whose words are its own; leave it out, or write"
+        raise RequestError("prompt", f"{lack} {PROMPT} in the pipeline where it goes")
     return _spoken(steps, prompt)
 
 

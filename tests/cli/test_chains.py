@@ -132,5 +132,5 @@ def test_what_is_no_pipeline(
 def test_words_that_a_pipeline_has_no_place_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.json").write_text('{"steps": [{"operation": "draw", "prompt": "a red star"}]}')
     assert run("run", "mine.json", "--prompt", "a blue star", "-o", "none.png") == 1
-    assert "write {prompt} in it where they go" in capsys.readouterr().err
+    assert "write {prompt} in the pipeline where it goes" in capsys.readouterr().err
     assert not Path("none.png").exists()

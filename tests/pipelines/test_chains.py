@@ -53,7 +53,7 @@ def test_words_and_seeds_are_changed_everywhere() -> None:
     assert [step.request.prompt for step in spoken(steps, "fox")] == ["a fox", "fox"]
     with pytest.raises(RequestError, match="your words"):
         spoken(steps, None)
-    with pytest.raises(RequestError, match=r"are not used by this pipeline.*write \{prompt\} in it") as caught:
+    with pytest.raises(RequestError, match=r"is not used by this pipeline.*write \{prompt\} in the pipeline") as caught:
         spoken(spoken(steps, "fox"), "owl")
     assert caught.value.field == "prompt"
     assert [step.request.seed for step in seeded(steps, 8)] == [8, 8]
